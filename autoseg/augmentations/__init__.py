@@ -1,0 +1,12 @@
+"""Augmentations: one file each. To add one, add a file here; nothing else changes."""
+
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    AnyAugmentation,
+    Augmentation,
+    PatchContext,
+)
+
+AUGMENTATIONS.discover(__name__)
+
+__all__ = ["AUGMENTATIONS", "AnyAugmentation", "Augmentation", "PatchContext"]

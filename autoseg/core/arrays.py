@@ -1,0 +1,25 @@
+"""Array types and the alphabet of axis names.
+
+Axes, always in this order:
+    batch     cases or patches processed together
+    channels  image channels, e.g. T1, T2, FLAIR
+    classes   one score per label, background first
+    *space    the 2 or 3 image axes, in array order (z, y, x); sizes in voxels
+
+The same function serves 2-D and 3-D because `*space` stands for either.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, Integer
+from torch import Tensor
+
+ImageBatch = Float[Tensor, "batch channels *space"]
+LogitsBatch = Float[Tensor, "batch classes *space"]
+LabelBatch = Integer[Tensor, "batch *space"]
+Scalar = Float[Tensor, ""]
+
+ImageArray = Float32[np.ndarray, "channels *space"]
+LogitsArray = Float[np.ndarray, "classes *space"]
+LabelArray = Integer[np.ndarray, "*space"]
+MaskArray = Bool[np.ndarray, "*space"]
+VoxelList = Int[np.ndarray, "voxels axes"]

@@ -1,0 +1,46 @@
+"""Write whole files and folders or nothing: a reader never sees one half-written."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL_SUFFIX = ".partial"
+"""Ends the name of whatever is being written; such leftovers of a crash are never read."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and move what was written there onto `path` at the end.
+
+    The temporary name keeps the suffix (`case.partial.nii.gz`), because writers go by it. If the
+    block fails, `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffixes = "".join(path.suffixes[-2:])
+    stem = path.name[: len(path.name) - len(suffixes)]
+    temporary = path.with_name(f".{stem}.{os.getpid()}{PARTIAL_SUFFIX}{suffixes}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`, and rename it to `path` at the end.
+
+    An older `path` is removed just before the rename.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""A case in each state it passes through; a later state is another type."""
+
+from dataclasses import dataclass
+
+from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.geometry import Geometry, Reorientation
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in canonical orientation.
+
+    Attributes:
+        voxels: Intensities, float32.
+        geometry: Of the canonical array.
+        stored_geometry: As the file has it; an output is written with this one.
+        reorientation: How the stored array became the canonical one.
+    """
+
+    voxels: ImageArray
+    geometry: Geometry
+    stored_geometry: Geometry
+    reorientation: Reorientation
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size in voxels, without channels, canonical array order."""
+        return tuple(self.voxels.shape[1:])
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Label values as the file stores them, in canonical orientation.
+
+    Attributes:
+        values: Integer label values, not yet mapped to class indices.
+        geometry: Of the canonical array.
+    """
+
+    values: LabelArray
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class LabelledCase:
+    """An image with its reference segmentation.
+
+    Attributes:
+        name: Name of the case.
+        image: The image.
+        classes: Class index of every voxel (0 = background), same shape as the image.
+    """
+
+    name: str
+    image: Image
+    classes: LabelArray
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """How a prepared image came about, and so how a prediction on its grid gets back.
+
+    Everything but `full_shape` is in planned axis order (`Plan.axis_order`).
+
+    Attributes:
+        axis_order: For each planned axis, the canonical axis it is.
+        full_shape: Size of the whole canonical image, canonical axis order, voxels.
+        crop: Per axis, first voxel and one past the last of the nonzero bounding box.
+        spacing: Voxel size of the image, mm.
+        prepared_shape: Size after resampling, voxels.
+        prepared_spacing: Voxel size after resampling, mm.
+    """
+
+    axis_order: tuple[int, ...]
+    full_shape: tuple[int, ...]
+    crop: tuple[tuple[int, int], ...]
+    spacing: tuple[float, ...]
+    prepared_shape: tuple[int, ...]
+    prepared_spacing: tuple[float, ...]
+
+    @property
+    def cropped_shape(self) -> tuple[int, ...]:
+        """Size of the bounding box, voxels."""
+        return tuple(stop - start for start, stop in self.crop)
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image as a network sees it: planned axis order, cropped, normalised, resampled.
+
+    Attributes:
+        voxels: Normalised intensities.
+        restoration: The way back.
+    """
+
+    voxels: ImageArray
+    restoration: Restoration

@@ -1,0 +1,62 @@
+"""Where a network runs, and in which precision."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from autoseg.core.errors import TrainingError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        TrainingError: If the name means nothing to torch or the device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        msg = (
+            f"the device {name!r} cannot be used ({str(error).splitlines()[0]}). "
+            "Choose auto, cpu, cuda, cuda:1 … or mps."
+        )
+        raise TrainingError(msg) from error
+    return device
+
+
+def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
+    """Return the type that convolutions compute in; float32 means no autocast.
+
+    "auto" takes bfloat16 where the hardware has it (CUDA from Ampere on, CPUs with AVX-512 BF16 or
+    AMX), float16 on older CUDA cards and on MPS, and float32 on other CPUs.
+    """
+    if precision != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+            precision
+        ]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu":
+        return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
+    return torch.float16
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Return the context in which a network computes in `dtype` where that is safe."""
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Return whether bfloat16 convolutions are faster than float32 ones on this CPU."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

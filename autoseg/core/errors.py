@@ -1,0 +1,46 @@
+"""Every error a user can cause, in one tree.
+
+AutosegError
+├── DatasetError      the dataset on disk does not match its description
+├── CaseError         one case cannot be read, prepared or predicted
+├── DocumentError     a JSON document is missing, damaged or of another version
+├── PlanError         no configuration fits, or an edited plan cannot work
+├── TrainingError     training cannot start, go on or be resumed
+├── ModelError        a trained model is missing, ambiguous or damaged
+└── UnknownComponent  a name that no registered component has
+
+A message states what was found, what was expected, and the next thing to try.
+The command line prints the message alone; any other exception is a bug and keeps its traceback.
+"""
+
+
+class AutosegError(Exception):
+    """Base class: the message is written for the person at the keyboard."""
+
+
+class DatasetError(AutosegError):
+    """The dataset on disk does not match its description."""
+
+
+class CaseError(AutosegError):
+    """One case cannot be read, prepared or predicted."""
+
+
+class DocumentError(AutosegError):
+    """A JSON document is missing, damaged or of another version."""
+
+
+class PlanError(AutosegError):
+    """No configuration fits, or an edited plan cannot work."""
+
+
+class TrainingError(AutosegError):
+    """Training cannot start, go on or be resumed."""
+
+
+class ModelError(AutosegError):
+    """A trained model is missing, ambiguous or damaged."""
+
+
+class UnknownComponent(AutosegError):  # noqa: N818  (reads better than UnknownComponentError)
+    """A name that no registered component has."""

@@ -1,0 +1,125 @@
+"""Where an image sits in the world, and how to turn it into one canonical orientation and back."""
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+GEOMETRY_TOLERANCE = 1e-3
+"""Spacings may differ by this fraction, directions by this much per entry, and origins by this
+fraction of a voxel times the number of voxels across, before two files count as misaligned."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Spacing, origin and direction of an image with 2 or 3 axes, all in array order.
+
+    Array order means (z, y, x) for the voxel axes and for the world axes alike: a file that stores
+    x, y, z has all three reversed on reading and on writing.
+
+    Attributes:
+        spacing: Distance between voxel centres along each axis, mm (1.0 where a format has none).
+        origin: World position of the first voxel's centre, mm.
+        direction: Unit vectors: row = world axis, column = voxel axis.
+    """
+
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def plain(cls, spacing: tuple[float, ...]) -> "Geometry":
+        """Return the geometry of an image that starts at zero and is aligned with the world."""
+        axes = len(spacing)
+        identity = tuple(tuple(float(i == j) for j in range(axes)) for i in range(axes))
+        return cls(spacing=spacing, origin=(0.0,) * axes, direction=identity)
+
+    @property
+    def num_axes(self) -> int:
+        """Number of image axes: 2 or 3."""
+        return len(self.spacing)
+
+    def difference(self, other: "Geometry", shape: tuple[int, ...]) -> str | None:
+        """Return what differs between two geometries beyond `GEOMETRY_TOLERANCE`, or None.
+
+        Args:
+            other: The geometry to compare with.
+            shape: Size of the image in voxels; a longer image forgives a larger origin shift.
+        """
+        if self.num_axes != other.num_axes:
+            return f"{self.num_axes} axes against {other.num_axes}"
+        mine, theirs = np.asarray(self.spacing), np.asarray(other.spacing)
+        if np.any(np.abs(mine - theirs) > GEOMETRY_TOLERANCE * mine):
+            return f"spacing {_rounded(self.spacing)} against {_rounded(other.spacing)} mm"
+        if np.abs(np.subtract(self.direction, other.direction)).max() > GEOMETRY_TOLERANCE:
+            return "another direction (orientation) matrix"
+        shift = np.abs(np.subtract(self.origin, other.origin)).max()
+        if shift > GEOMETRY_TOLERANCE * float(np.max(mine * np.asarray(shape))):
+            return f"origin {_rounded(self.origin)} against {_rounded(other.origin)} mm"
+        return None
+
+
+@dataclass(frozen=True)
+class Reorientation:
+    """An exact permutation and flip of the voxel axes; `invert` undoes `apply`.
+
+    Attributes:
+        axes: For each canonical axis, the stored axis that becomes it.
+        flips: For each canonical axis, whether its voxels are reversed.
+    """
+
+    axes: tuple[int, ...]
+    flips: tuple[bool, ...]
+
+    def apply(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return the array with its trailing axes in canonical orientation (a view)."""
+        lead = voxels.ndim - len(self.axes)
+        moved = voxels.transpose(*range(lead), *(lead + axis for axis in self.axes))
+        return moved[(..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
+
+    def invert(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return a canonical array with its trailing axes as they were stored (a view)."""
+        lead = voxels.ndim - len(self.axes)
+        flipped = voxels[(..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
+        inverse = np.argsort(self.axes)
+        return flipped.transpose(*range(lead), *(lead + int(axis) for axis in inverse))
+
+    def apply_to_geometry(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
+        """Return the geometry that the reoriented array has; `shape` is the stored array's."""
+        direction = np.asarray(geometry.direction)[:, list(self.axes)]
+        spacing = np.asarray(geometry.spacing)[list(self.axes)]
+        extent = (np.asarray(shape)[list(self.axes)] - 1) * spacing
+        origin = np.asarray(geometry.origin, dtype=float)
+        for axis, flip in enumerate(self.flips):
+            if flip:
+                origin = origin + direction[:, axis] * extent[axis]
+        signs = np.where(self.flips, -1.0, 1.0)
+        return Geometry(
+            spacing=tuple(float(value) for value in spacing),
+            origin=tuple(float(value) for value in origin),
+            direction=tuple(tuple(float(value) for value in row) for row in direction * signs),
+        )
+
+
+def canonical_orientation(geometry: Geometry) -> Reorientation:
+    """Return how to turn an image so that each voxel axis runs along its world axis.
+
+    Of all axis permutations the one whose axes align best with the world is taken, then each axis
+    that runs backwards is flipped, so that medical images end up as (superior, posterior, left).
+    Truly 2-D images stay as they are stored.
+    """
+    axes = geometry.num_axes
+    if axes == 2:
+        return Reorientation(axes=(0, 1), flips=(False, False))
+    direction = np.asarray(geometry.direction)
+    best = max(
+        permutations(range(axes)),
+        key=lambda order: sum(abs(direction[world, axis]) for world, axis in enumerate(order)),
+    )
+    flips = tuple(bool(direction[world, axis] < 0) for world, axis in enumerate(best))
+    return Reorientation(axes=best, flips=flips)
+
+
+def _rounded(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

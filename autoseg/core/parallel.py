@@ -1,0 +1,108 @@
+"""Run one function over many cases in worker processes, so that one bad case stays one bad case.
+
+An exception in a case, or the death of the process that worked on it (killed for memory, say),
+becomes that case's `Failure`; every other case still comes back.
+"""
+
+import os
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Generic, TypeVar
+
+from autoseg.core.errors import AutosegError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Success(Generic[R]):
+    """What the function returned for item `index`."""
+
+    index: int
+    value: R
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why item `index` has no result.
+
+    Attributes:
+        index: Position of the item in the sequence.
+        message: One sentence for the user.
+        details: The traceback, empty where the message says it all.
+    """
+
+    index: int
+    message: str
+    details: str
+
+
+def default_workers() -> int:
+    """Return how many processes this process may use: the CPU cores the system grants it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_each(
+    function: Callable[[T], R], items: Sequence[T], *, workers: int
+) -> Iterator[Success[R] | Failure]:
+    """Yield a `Success` or a `Failure` for every item, as each is done.
+
+    Args:
+        function: A picklable function of one item.
+        items: What to work on.
+        workers: Number of processes; 1 works in this process.
+    """
+    if workers <= 1 or len(items) <= 1:
+        for index, item in enumerate(items):
+            yield _attempt(function, index, item)
+        return
+    left = yield from _run_in_pool(function, items, workers)
+    for index in left:  # the pool broke: one process each, so that the culprit is known
+        yield _run_alone(function, index, items[index])
+
+
+def _run_in_pool(
+    function: Callable[[T], R], items: Sequence[T], workers: int
+) -> "Iterator[Success[R] | Failure]":
+    pending = set(range(len(items)))
+    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context())
+    try:
+        futures: dict[Future[Success[R] | Failure], int] = {
+            pool.submit(_attempt, function, index, item): index for index, item in enumerate(items)
+        }
+        for future in as_completed(futures):
+            outcome = future.result()
+            pending.discard(outcome.index)
+            yield outcome
+    except BrokenProcessPool:
+        pass
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return sorted(pending)
+
+
+def _run_alone(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
+    with ProcessPoolExecutor(1, mp_context=get_context()) as pool:
+        try:
+            return pool.submit(_attempt, function, index, item).result()
+        except BrokenProcessPool:
+            message = (
+                "the process working on it was killed, most often because memory ran out. "
+                "Free memory or use fewer workers (--workers 1), then run the same command again."
+            )
+            return Failure(index=index, message=message, details="")
+
+
+def _attempt(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
+    try:
+        return Success(index=index, value=function(item))
+    except AutosegError as error:
+        return Failure(index=index, message=str(error), details="")
+    except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)
+        message = f"{type(error).__name__}: {error}"
+        return Failure(index=index, message=message, details=traceback.format_exc())

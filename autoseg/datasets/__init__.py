@@ -1,0 +1,1 @@
+"""Recognise how a dataset is stored, check every case and measure it."""

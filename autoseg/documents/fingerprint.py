@@ -1,0 +1,202 @@
+"""What was measured of a dataset: all that the planner may know about it.
+
+A fingerprint is the sum of its cases, so two partial ones (two machines, two hospitals) merge
+without the images, and an unchanged case is never read again.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from autoseg.core.errors import DocumentError
+from autoseg.core.frozen import Frozen
+from autoseg.core.labels import LabelScheme
+
+QUANTILE_LEVELS: tuple[float, ...] = (
+    *(0.0, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2),
+    *(0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95),
+    *(0.965, 0.98, 0.99, 0.9925, 0.995, 0.9975, 0.999, 0.9995, 1.0),
+)
+"""Levels at which each case's foreground intensities are summarised; dense in the tails, where the
+0.5 and 99.5 percentiles that CT clipping needs are read off after merging."""
+
+
+class CaseIntensities(Frozen):
+    """Foreground intensities of one channel of one case; foreground is every class but 0.
+
+    A case without foreground is summarised over all its nonzero voxels instead.
+
+    Attributes:
+        mean: Arithmetic mean.
+        std: Population standard deviation.
+        quantiles: Values at `QUANTILE_LEVELS`.
+    """
+
+    mean: float
+    std: float
+    quantiles: tuple[float, ...]
+
+
+class CaseFingerprint(Frozen):
+    """What was measured of one case, in one reading pass. Shapes and spacings: canonical array order.
+
+    Attributes:
+        name: The case.
+        source: Size and modification time of each of its files; unchanged means not read again.
+        shape: Size in voxels.
+        spacing: Voxel size in mm.
+        shape_after_crop: Size of the bounding box of all voxels that are nonzero in any channel.
+        class_voxels: Number of voxels of each class, by class index.
+        intensities: Per channel.
+        is_integer: Whether all intensities are whole numbers.
+    """
+
+    name: str
+    source: tuple[tuple[str, int, int], ...]
+    shape: tuple[PositiveInt, ...]
+    spacing: tuple[PositiveFloat, ...]
+    shape_after_crop: tuple[PositiveInt, ...]
+    class_voxels: tuple[NonNegativeInt, ...]
+    intensities: tuple[CaseIntensities, ...]
+    is_integer: bool
+
+
+class ChannelIntensities(Frozen):
+    """Foreground intensities of one channel over the dataset; every case weighs the same.
+
+    Source: nnU-Net draws the same number of foreground voxels of every case; this is the limit of
+    that draw, read off the merged quantiles of `CaseIntensities`.
+    """
+
+    mean: float
+    std: float
+    median: float
+    minimum: float
+    maximum: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+class Fingerprint(Frozen):
+    """Everything the planner may know about a dataset.
+
+    Attributes:
+        dataset_name: Name of the dataset.
+        num_axes: 2 or 3.
+        channel_names: One per image channel.
+        labels: The classes.
+        cases: Sorted by name.
+        channels: Merged foreground intensities, one per channel.
+    """
+
+    schema_version: Literal[1] = 1
+    dataset_name: str
+    num_axes: Literal[2, 3]
+    channel_names: tuple[str, ...]
+    labels: LabelScheme
+    cases: tuple[CaseFingerprint, ...]
+    channels: tuple[ChannelIntensities, ...]
+
+    @property
+    def class_frequencies(self) -> tuple[float, ...]:
+        """Share of each class among all voxels; sums to 1."""
+        voxels = np.sum([case.class_voxels for case in self.cases], axis=0, dtype=np.float64)
+        return tuple((voxels / voxels.sum()).tolist())
+
+    @property
+    def cases_with_class(self) -> tuple[int, ...]:
+        """For each class, how many cases hold it."""
+        return tuple(np.count_nonzero([case.class_voxels for case in self.cases], axis=0).tolist())
+
+    @property
+    def median_relative_size_after_crop(self) -> float:
+        """Median over cases of (voxels after the nonzero crop) / (voxels before); in (0, 1]."""
+        ratios = [np.prod(case.shape_after_crop) / np.prod(case.shape) for case in self.cases]
+        return float(np.median(ratios))
+
+
+def combine(
+    *,
+    dataset_name: str,
+    channel_names: tuple[str, ...],
+    labels: LabelScheme,
+    cases: tuple[CaseFingerprint, ...],
+) -> Fingerprint:
+    """Return the fingerprint of a dataset that consists of these cases (at least one)."""
+    ordered = tuple(sorted(cases, key=lambda case: case.name))
+    channels = tuple(
+        merge_intensities([case.intensities[channel] for case in ordered])
+        for channel in range(len(channel_names))
+    )
+    return Fingerprint(
+        dataset_name=dataset_name,
+        num_axes=len(ordered[0].shape),
+        channel_names=channel_names,
+        labels=labels,
+        cases=ordered,
+        channels=channels,
+    )
+
+
+def merge(first: Fingerprint, second: Fingerprint) -> Fingerprint:
+    """Return the fingerprint of two parts of one dataset together.
+
+    Raises:
+        DocumentError: If channels or labels differ, or a case is in both.
+    """
+    for field in ("channel_names", "labels", "num_axes"):
+        if getattr(first, field) != getattr(second, field):
+            msg = (
+                f"fingerprints merge only when their {field} agree; found "
+                f"{getattr(first, field)!r} and {getattr(second, field)!r}."
+            )
+            raise DocumentError(msg)
+    twice = {case.name for case in first.cases} & {case.name for case in second.cases}
+    if twice:
+        msg = (
+            f"cases {sorted(twice)[:5]} are in both fingerprints; rename or leave out one of each."
+        )
+        raise DocumentError(msg)
+    return combine(
+        dataset_name=first.dataset_name,
+        channel_names=first.channel_names,
+        labels=first.labels,
+        cases=first.cases + second.cases,
+    )
+
+
+def merge_intensities(parts: list[CaseIntensities]) -> ChannelIntensities:
+    """Return the statistics of the union of cases, each weighing the same.
+
+    Mean and standard deviation are exact. Percentiles invert the mean of the cases' cumulative
+    distributions, each piecewise linear between `QUANTILE_LEVELS`.
+    """
+    means = np.array([part.mean for part in parts])
+    variances = np.array([part.std for part in parts]) ** 2
+    mean = float(means.mean())
+    std = float(np.sqrt((variances + (means - mean) ** 2).mean()))
+    quantiles = np.array([part.quantiles for part in parts])
+    low, median, high = _mixture_quantiles(quantiles, (0.005, 0.5, 0.995))
+    return ChannelIntensities(
+        mean=mean,
+        std=std,
+        median=median,
+        minimum=float(quantiles[:, 0].min()),
+        maximum=float(quantiles[:, -1].max()),
+        percentile_00_5=low,
+        percentile_99_5=high,
+    )
+
+
+def _mixture_quantiles(quantiles: np.ndarray, levels: tuple[float, ...]) -> list[float]:
+    """Return the values at which the mean of the cases' distribution functions reaches `levels`."""
+    found = []
+    for level in levels:
+        low, high = float(quantiles[:, 0].min()), float(quantiles[:, -1].max())
+        for _ in range(60):
+            middle = (low + high) / 2
+            below = np.mean([np.interp(middle, row, QUANTILE_LEVELS) for row in quantiles])
+            low, high = (middle, high) if below < level else (low, middle)
+        found.append((low + high) / 2)
+    return found

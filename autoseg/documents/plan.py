@@ -1,0 +1,174 @@
+"""What `autoseg plan` decided, and why."""
+
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt, model_validator
+
+from autoseg.architectures import AnyArchitecture, Topology
+from autoseg.core.errors import PlanError
+from autoseg.core.frozen import Frozen
+from autoseg.core.labels import LabelScheme
+from autoseg.losses import AnyLoss
+from autoseg.normalizers import AnyNormalizer
+
+
+class Decision(Frozen):
+    """One planned value and the rule that chose it.
+
+    Attributes:
+        field: What was decided, e.g. `3d_fullres.patch_shape`.
+        value: The value, as text.
+        rule: Name of the function in `autoseg.planning` that chose it.
+        because: One sentence, with the numbers that mattered.
+        source: Paper or method that the rule is taken from.
+    """
+
+    field: str
+    value: str
+    rule: str
+    because: str
+    source: str
+
+
+class Resampling(Frozen):
+    """Spline orders of resampling; 0 = nearest, 1 = linear, 3 = cubic.
+
+    Attributes:
+        image_order: Of images, within a plane and in isotropic volumes.
+        label_order: Of each label's mask, and of logits on the way back.
+        separate_axis_order: Along the one coarse axis of anisotropic volumes, for both.
+        anisotropy_threshold: Coarsest over finest spacing beyond which that axis goes separately.
+    """
+
+    image_order: Literal[0, 1, 3] = 3
+    label_order: Literal[0, 1] = 1
+    separate_axis_order: Literal[0, 1] = 0
+    anisotropy_threshold: PositiveFloat = 3.0
+
+
+class Configuration(Frozen):
+    """One way to segment the dataset: a 2-D or 3-D network with its data.
+
+    Axes are in planned order (`Plan.axis_order`); a 2-D configuration has the last two of them.
+
+    Attributes:
+        name: E.g. `3d_fullres`.
+        data_name: Folder of prepared cases; configurations with the same data share it.
+        spacing: Target voxel size in mm; a 2-D configuration of a 3-D dataset keeps each case's
+            own slice distance.
+        median_shape: Median case size in voxels at that spacing.
+        batch_size: Patches per optimiser step.
+        normalizers: One per channel.
+        architecture: The network, already sized; holds the topology.
+        loss: What is minimised.
+        resampling: Spline orders.
+        predicted_memory_gib: Accelerator memory that one training step is predicted to need.
+    """
+
+    name: str
+    data_name: str
+    spacing: tuple[PositiveFloat, ...]
+    median_shape: tuple[PositiveFloat, ...]
+    batch_size: PositiveInt
+    normalizers: tuple[AnyNormalizer, ...]
+    architecture: AnyArchitecture
+    loss: AnyLoss
+    resampling: Resampling = Resampling()
+    predicted_memory_gib: PositiveFloat
+
+    @model_validator(mode="after")
+    def _check(self) -> "Configuration":
+        axes = self.topology.num_axes
+        if len(self.spacing) != axes or len(self.median_shape) != axes:
+            msg = (
+                f"{self.name}: spacing and median_shape need {axes} entries, one per patch axis; "
+                f"found {list(self.spacing)} and {list(self.median_shape)}."
+            )
+            raise ValueError(msg)
+        if len(self.normalizers) != self.architecture.in_channels:
+            msg = (
+                f"{self.name}: found {len(self.normalizers)} normalizers for "
+                f"{self.architecture.in_channels} image channels; each channel needs one."
+            )
+            raise ValueError(msg)
+        return self
+
+    @property
+    def topology(self) -> Topology:
+        """Patch, strides and kernels."""
+        return self.architecture.topology
+
+
+class Plan(Frozen):
+    """A complete, editable description of how a dataset is prepared, trained on and predicted.
+
+    Attributes:
+        dataset_name: Name of the dataset.
+        num_axes: 2 or 3: axes of the images.
+        channel_names: One per image channel.
+        labels: The classes.
+        axis_order: For each planned axis, the canonical image axis it is; coarsest spacing first.
+        default_configuration: What `train` and `predict` take when none is named.
+        configurations: All that can be trained.
+        decisions: Why each of the above has its value.
+    """
+
+    schema_version: Literal[1] = 1
+    dataset_name: str
+    num_axes: Literal[2, 3]
+    channel_names: tuple[str, ...]
+    labels: LabelScheme
+    axis_order: tuple[int, ...]
+    default_configuration: str
+    configurations: tuple[Configuration, ...]
+    decisions: tuple[Decision, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Plan":
+        names = [configuration.name for configuration in self.configurations]
+        if len(set(names)) != len(names) or self.default_configuration not in names:
+            msg = (
+                f"default_configuration {self.default_configuration!r} must be one of the "
+                f"configurations, each named once; found {names}."
+            )
+            raise ValueError(msg)
+        if sorted(self.axis_order) != list(range(self.num_axes)):
+            msg = (
+                f"axis_order must hold 0 … {self.num_axes - 1} once each; found {self.axis_order}."
+            )
+            raise ValueError(msg)
+        for configuration in self.configurations:
+            self._check_configuration(configuration)
+        return self
+
+    def _check_configuration(self, configuration: Configuration) -> None:
+        architecture = configuration.architecture
+        if architecture.in_channels != len(self.channel_names):
+            msg = (
+                f"{configuration.name}: in_channels is {architecture.in_channels}, but the "
+                f"dataset has {len(self.channel_names)} channels {list(self.channel_names)}."
+            )
+            raise ValueError(msg)
+        if architecture.num_classes != self.labels.num_classes:
+            msg = (
+                f"{configuration.name}: num_classes is {architecture.num_classes}, but the "
+                f"dataset has {self.labels.num_classes} classes {list(self.labels.names)}."
+            )
+            raise ValueError(msg)
+        if configuration.topology.num_axes > self.num_axes:
+            msg = f"{configuration.name}: a 3-D patch cannot be cut from 2-D images."
+            raise ValueError(msg)
+
+    def configuration(self, name: str | None) -> Configuration:
+        """Return the configuration called `name`, or the default one for None.
+
+        Raises:
+            PlanError: If the plan has none of that name.
+        """
+        wanted = name or self.default_configuration
+        for configuration in self.configurations:
+            if configuration.name == wanted:
+                return configuration
+        known = ", ".join(configuration.name for configuration in self.configurations)
+        msg = f"the plan has no configuration {wanted!r}. Choose one of: {known}."
+        raise PlanError(msg)

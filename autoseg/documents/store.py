@@ -1,0 +1,51 @@
+"""Load and save documents. The only module that reads or writes autoseg's own JSON."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from autoseg.core.atomic import replacing
+from autoseg.core.errors import DocumentError
+from autoseg.core.frozen import Frozen
+
+T = TypeVar("T", bound=Frozen)
+
+
+def save(document: Frozen, path: Path) -> None:
+    """Write a document as indented JSON, whole or not at all, creating its folder."""
+    with replacing(path) as temporary:
+        temporary.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load(kind: type[T], path: Path, *, made_by: str) -> T:
+    """Read and check a document.
+
+    Args:
+        kind: The document's class.
+        path: Where it should be.
+        made_by: The command that makes it, for the error message.
+
+    Raises:
+        DocumentError: If the file is missing or does not match `kind`.
+    """
+    if not path.is_file():
+        msg = f"{path} does not exist. Run `{made_by}` first."
+        raise DocumentError(msg)
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        msg = (
+            f"{path} is not a valid {kind.__name__}. Correct it, or delete it and run "
+            f"`{made_by}` again.\n{explain(error)}"
+        )
+        raise DocumentError(msg) from error
+
+
+def explain(error: ValidationError) -> str:
+    """Return a validation error as one line per fault: where it is, and what is wrong."""
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False):
+        where = ".".join(str(part) for part in fault["loc"]) or "the document"
+        lines.append(f"  {where}: {fault['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)

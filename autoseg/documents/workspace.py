@@ -1,0 +1,48 @@
+"""Where everything that autoseg makes for one dataset lies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The work folder of one dataset; nothing is ever written into the dataset itself.
+
+    Attributes:
+        root: `--work DIR`, by default `./autoseg_work/<dataset name>/`.
+    """
+
+    root: Path
+
+    @property
+    def dataset(self) -> Path:
+        """The description of the dataset's files."""
+        return self.root / "dataset.json"
+
+    @property
+    def fingerprint(self) -> Path:
+        """What was measured."""
+        return self.root / "fingerprint.json"
+
+    @property
+    def plan(self) -> Path:
+        """What was decided."""
+        return self.root / "plan.json"
+
+    @property
+    def splits(self) -> Path:
+        """Which cases each fold holds out."""
+        return self.root / "splits.json"
+
+    @property
+    def models(self) -> Path:
+        """One folder per trained configuration."""
+        return self.root / "models"
+
+    def preprocessed(self, data_name: str) -> Path:
+        """Return the folder of prepared cases that configurations named `data_name` share."""
+        return self.root / "preprocessed" / data_name
+
+    def fold(self, configuration: str, fold: int) -> Path:
+        """Return the folder of one trained fold."""
+        return self.models / configuration / f"fold_{fold}"

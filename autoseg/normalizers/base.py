@@ -1,0 +1,36 @@
+"""What a normaliser is: how the intensities of one image channel are brought to a common scale."""
+
+from abc import abstractmethod
+from typing import Annotated, ClassVar
+
+import numpy as np
+from jaxtyping import Float32
+from pydantic import BeforeValidator, SerializeAsAny
+
+from autoseg.core.arrays import MaskArray
+from autoseg.core.registry import Component, Family
+
+ChannelArray = Float32[np.ndarray, "*space"]
+
+
+class Normalizer(Component):
+    """Configuration of the normalisation of one channel.
+
+    Attributes:
+        channel_name_marks: Channel names (lower case) that ask for this normaliser.
+    """
+
+    channel_name_marks: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
+        """Return the normalised channel as a new float32 array.
+
+        Args:
+            channel: Intensities of one channel of one case, cropped to nonzero.
+            nonzero: Voxels inside the nonzero mask of the case (holes filled).
+        """
+
+
+NORMALIZERS: Family[Normalizer] = Family("normalizer")
+AnyNormalizer = Annotated[SerializeAsAny[Normalizer], BeforeValidator(NORMALIZERS.parse)]

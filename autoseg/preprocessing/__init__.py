@@ -1,0 +1,1 @@
+"""Crop, normalise and resample a case, and undo it for predictions."""
