@@ -27,9 +27,10 @@ class Augmentation(Component):
 
     @abstractmethod
     def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        """Return the transforms, in order; each takes and returns a dict of `image` and
-        `segmentation` tensors (`channels *space`) and draws from numpy's and torch's generators,
-        which the loader seeds for every patch.
+        """Return the transforms, in order.
+
+        Each takes and returns a dict of `image` and `segmentation` tensors (`channels *space`) and
+        draws from numpy's and torch's global generators, which the loader seeds for every patch.
         """
 
 

@@ -58,5 +58,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 def _cpu_has_bfloat16() -> bool:
     """Return whether bfloat16 convolutions are faster than float32 ones on this CPU."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11
+        return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

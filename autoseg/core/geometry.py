@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,14 +77,17 @@ class Reorientation:
         """Return the array with its trailing axes in canonical orientation (a view)."""
         lead = voxels.ndim - len(self.axes)
         moved = voxels.transpose(*range(lead), *(lead + axis for axis in self.axes))
-        return moved[(..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
+        return moved[self._flip_index()]
 
     def invert(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return a canonical array with its trailing axes as they were stored (a view)."""
         lead = voxels.ndim - len(self.axes)
-        flipped = voxels[(..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
+        flipped = voxels[self._flip_index()]
         inverse = np.argsort(self.axes)
         return flipped.transpose(*range(lead), *(lead + int(axis) for axis in inverse))
+
+    def _flip_index(self) -> tuple[Any, ...]:
+        return (..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))
 
     def apply_to_geometry(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
         """Return the geometry that the reoriented array has; `shape` is the stored array's."""

@@ -6,7 +6,7 @@ becomes that case's `Failure`; every other case still comes back.
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -68,7 +68,8 @@ def run_each(
 
 def _run_in_pool(
     function: Callable[[T], R], items: Sequence[T], workers: int
-) -> "Iterator[Success[R] | Failure]":
+) -> Generator[Success[R] | Failure, None, list[int]]:
+    """Yield what the pool could do, and return the items that a broken pool left undone."""
     pending = set(range(len(items)))
     pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context())
     try:

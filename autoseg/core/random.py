@@ -10,7 +10,7 @@ import numpy as np
 
 
 def generator(seed: int, *path: int | str) -> np.random.Generator:
-    """Return the generator for one purpose, e.g. `generator(seed, "sampling", iteration, sample)`."""
+    """Return the generator for one purpose, e.g. `generator(seed, "crop", iteration)`."""
     return np.random.default_rng(derived_seed(seed, *path))
 
 

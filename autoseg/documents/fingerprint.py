@@ -39,7 +39,7 @@ class CaseIntensities(Frozen):
 
 
 class CaseFingerprint(Frozen):
-    """What was measured of one case, in one reading pass. Shapes and spacings: canonical array order.
+    """What was measured of one case, in one reading pass; canonical array order.
 
     Attributes:
         name: The case.

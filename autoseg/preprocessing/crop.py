@@ -1,5 +1,7 @@
 """Crop a case to the voxels that are nonzero in any channel, and put a crop back."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -15,11 +17,10 @@ def nonzero_mask(voxels: ImageArray) -> MaskArray:
 
     Source: Isensee et al., Nature Methods 18 (2021), Methods, "Cropping".
     """
-    mask = np.any(voxels != 0, axis=0)
+    mask: MaskArray = np.any(voxels != 0, axis=0)
     if mask.all():
         return mask
-    filled: MaskArray = ndimage.binary_fill_holes(mask)
-    return filled
+    return np.asarray(ndimage.binary_fill_holes(mask))
 
 
 def bounding_box(mask: MaskArray) -> Bounds:
@@ -36,7 +37,8 @@ def bounding_box(mask: MaskArray) -> Bounds:
 
 def crop(array: NDArray[np.generic], bounds: Bounds) -> NDArray[np.generic]:
     """Return the box of the trailing axes (a view)."""
-    return array[(..., *(slice(start, stop) for start, stop in bounds))]
+    index: tuple[Any, ...] = (..., *(slice(start, stop) for start, stop in bounds))
+    return array[index]
 
 
 def uncrop(
