@@ -77,12 +77,13 @@ class Reorientation:
         """Return the array with its trailing axes in canonical orientation (a view)."""
         lead = voxels.ndim - len(self.axes)
         moved = voxels.transpose(*range(lead), *(lead + axis for axis in self.axes))
-        return moved[self._flip_index()]
+        canonical: NDArray[np.generic] = moved[self._flip_index()]
+        return canonical
 
     def invert(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return a canonical array with its trailing axes as they were stored (a view)."""
         lead = voxels.ndim - len(self.axes)
-        flipped = voxels[self._flip_index()]
+        flipped: NDArray[np.generic] = voxels[self._flip_index()]
         inverse = np.argsort(self.axes)
         return flipped.transpose(*range(lead), *(lead + int(axis) for axis in inverse))
 

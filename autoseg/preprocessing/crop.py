@@ -38,7 +38,8 @@ def bounding_box(mask: MaskArray) -> Bounds:
 def crop(array: NDArray[np.generic], bounds: Bounds) -> NDArray[np.generic]:
     """Return the box of the trailing axes (a view)."""
     index: tuple[Any, ...] = (..., *(slice(start, stop) for start, stop in bounds))
-    return array[index]
+    box: NDArray[np.generic] = array[index]
+    return box
 
 
 def uncrop(
