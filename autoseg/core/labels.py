@@ -39,7 +39,7 @@ class LabelScheme(Frozen):
         """Number of classes, background included."""
         return len(self.values)
 
-    def encode(self, values: NDArray[np.integer]) -> NDArray[np.uint8 | np.uint16]:
+    def encode(self, values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Return the class index of every voxel.
 
         Raises:
@@ -54,14 +54,14 @@ class LabelScheme(Frozen):
             raise DatasetError(msg)
         order = np.argsort(self.values)
         positions = np.searchsorted(np.asarray(self.values)[order], values)
-        indices: NDArray[np.uint8 | np.uint16] = order[positions].astype(_index_type(order.size))
+        indices: NDArray[np.unsignedinteger] = order[positions].astype(_index_type(order.size))
         return indices
 
-    def decode(self, indices: NDArray[np.integer]) -> NDArray[np.uint8 | np.uint16 | np.uint32]:
+    def decode(self, indices: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Return the file value of every class index, in the smallest unsigned type that fits."""
         table = np.asarray(self.values)
         smallest = np.min_scalar_type(int(table.max()))
-        values: NDArray[np.uint8 | np.uint16 | np.uint32] = table.astype(smallest)[indices]
+        values: NDArray[np.unsignedinteger] = table.astype(smallest)[indices]
         return values
 
 

@@ -1,0 +1,54 @@
+"""Computed tomography: intensities have a physical unit, so one scale serves the whole dataset.
+
+Source: Isensee et al., Nature Methods 18 (2021), Methods, "Intensity normalization".
+"""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import NonNegativeFloat, model_validator
+from typing_extensions import override
+
+from autoseg.core.arrays import MaskArray
+from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+
+SMALLEST_STD = 1e-8
+"""Divisor of a dataset whose foreground is constant, in the unit of the image."""
+
+
+@NORMALIZERS.register
+class ComputedTomography(Normalizer):
+    """Clip to the dataset's foreground percentiles, subtract its mean, divide by its deviation.
+
+    Attributes:
+        mean: Mean foreground intensity of the dataset, usually Hounsfield units.
+        std: Standard deviation of the same.
+        percentile_00_5: Lower clipping bound.
+        percentile_99_5: Upper clipping bound.
+    """
+
+    channel_name_marks: ClassVar[tuple[str, ...]] = ("ct",)
+
+    kind: Literal["ct"] = "ct"
+    mean: float
+    std: NonNegativeFloat
+    percentile_00_5: float
+    percentile_99_5: float
+
+    @model_validator(mode="after")
+    def _check(self) -> "ComputedTomography":
+        if self.percentile_00_5 > self.percentile_99_5:
+            msg = (
+                f"the lower clipping bound {self.percentile_00_5} lies above the upper one "
+                f"{self.percentile_99_5}; exchange them."
+            )
+            raise ValueError(msg)
+        return self
+
+    @override
+    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
+        bounds = np.float32(self.percentile_00_5), np.float32(self.percentile_99_5)
+        scaled: ChannelArray = np.clip(channel, *bounds)
+        scaled -= np.float32(self.mean)
+        scaled /= np.float32(max(self.std, SMALLEST_STD))
+        return scaled

@@ -1,0 +1,21 @@
+"""No normalisation, for intensities that are on a common scale already."""
+
+from typing import ClassVar, Literal
+
+from typing_extensions import override
+
+from autoseg.core.arrays import MaskArray
+from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+
+
+@NORMALIZERS.register
+class NoNormalization(Normalizer):
+    """Leave intensities as they are."""
+
+    channel_name_marks: ClassVar[tuple[str, ...]] = ("nonorm", "none")
+
+    kind: Literal["none"] = "none"
+
+    @override
+    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
+        return channel.copy()

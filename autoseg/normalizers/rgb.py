@@ -1,0 +1,39 @@
+"""Colour photographs: eight bits per channel, brought to the range from 0 to 1."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from autoseg.core.arrays import MaskArray
+from autoseg.core.errors import CaseError
+from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+
+BRIGHTEST = 255.0
+"""Largest value of an eight-bit colour channel."""
+
+
+@NORMALIZERS.register
+class RGB(Normalizer):
+    """Divide by 255."""
+
+    channel_name_marks: ClassVar[tuple[str, ...]] = ("rgb_to_0_1", "rgb")
+
+    kind: Literal["rgb"] = "rgb"
+
+    @override
+    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
+        """Return the channel divided by 255.
+
+        Raises:
+            CaseError: If an intensity lies outside 0 … 255.
+        """
+        lowest, highest = float(channel.min()), float(channel.max())
+        if lowest < 0 or highest > BRIGHTEST:
+            msg = (
+                f"found intensities from {lowest:g} to {highest:g}; the normalizer 'rgb' expects "
+                "0 to 255. Give this channel the normalizer 'zero_one' or 'zscore' in plan.json."
+            )
+            raise CaseError(msg)
+        scaled: ChannelArray = channel / np.float32(BRIGHTEST)
+        return scaled

@@ -1,0 +1,28 @@
+"""Stretch each image to the range from 0 to 1."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from autoseg.core.arrays import MaskArray
+from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+
+SMALLEST_RANGE = 1e-8
+"""Divisor of an image that is constant, in the unit of the image."""
+
+
+@NORMALIZERS.register
+class ZeroOne(Normalizer):
+    """Map the image's own minimum to 0 and its maximum to 1; a constant image becomes 0."""
+
+    channel_name_marks: ClassVar[tuple[str, ...]] = ("rescale_to_0_1", "zero_one")
+
+    kind: Literal["zero_one"] = "zero_one"
+
+    @override
+    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
+        lowest, highest = float(channel.min()), float(channel.max())
+        scaled: ChannelArray = channel - np.float32(lowest)
+        scaled /= np.float32(max(highest - lowest, SMALLEST_RANGE))
+        return scaled
