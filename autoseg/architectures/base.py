@@ -122,6 +122,20 @@ class Architecture(Component):
         """
 
     @abstractmethod
+    def multiplication_count(self) -> int:
+        """Return how many multiplications one forward pass needs, per batch element.
+
+        Arithmetic only; the planner predicts time from it.
+        """
+
+    @abstractmethod
+    def compact(self) -> "Architecture":
+        """Return the same network at the smallest width that still learns well.
+
+        The planner offers it on machines without an accelerator.
+        """
+
+    @abstractmethod
     def build(self) -> nn.Module:
         """Return a module mapping `batch channels *space` to a `NetworkOutput`.
 
