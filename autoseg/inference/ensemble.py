@@ -1,0 +1,63 @@
+"""Several networks that answer as one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
+
+import torch
+from torch import nn
+
+from autoseg.core.arrays import ImageBatch, LogitsBatch
+from autoseg.core.device import autocast
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained networks of one configuration, ready to predict.
+
+    Attributes:
+        networks: One per fold, in evaluation mode, on `device`.
+        device: Where they run.
+        dtype: What convolutions compute in; float32 means no autocast.
+        patch_shape: Size of their input, voxels; 2 or 3 axes.
+        num_classes: Classes, background included.
+        mirror_axes: Patch axes whose flips are averaged over; empty for none.
+    """
+
+    networks: tuple[nn.Module, ...]
+    device: torch.device
+    dtype: torch.dtype
+    patch_shape: tuple[int, ...]
+    num_classes: int
+    mirror_axes: tuple[int, ...] = ()
+
+    @torch.inference_mode()
+    def mean_logits(self, tiles: ImageBatch) -> LogitsBatch:
+        """Return the mean float32 logits over all networks and all flips of `mirror_axes`.
+
+        Source: nnU-Net (Isensee et al. 2021): logits, not probabilities, are averaged.
+        """
+        tiles = tiles.to(self.device)
+        flips = _all_flips(self.mirror_axes)
+        total: torch.Tensor | None = None
+        for network in self.networks:
+            for axes in flips:
+                logits = self._flipped_logits(network, tiles, axes)
+                total = logits if total is None else total.add_(logits)
+        if total is None:
+            msg = "an ensemble needs at least one network."
+            raise ValueError(msg)
+        return total.div_(len(self.networks) * len(flips))
+
+    def _flipped_logits(
+        self, network: nn.Module, tiles: ImageBatch, axes: Sequence[int]
+    ) -> LogitsBatch:
+        dims = [2 + axis for axis in axes]
+        with autocast(self.device, self.dtype):
+            logits: torch.Tensor = network(tiles.flip(dims)).logits
+        return logits.to(torch.float32, copy=True).flip(dims)
+
+
+def _all_flips(axes: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return every subset of the axes, the empty one first."""
+    return tuple(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))

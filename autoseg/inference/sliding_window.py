@@ -1,0 +1,293 @@
+"""Predict a whole image tile by tile, in memory that does not grow with the image's first axis.
+
+Tiles are worked through in the order of their first plane. Only the planes that the current tiles
+touch are held; as soon as no later tile can reach the leading ones, they leave as a slab.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from autoseg.core.arrays import ImageArray, ImageBatch, LogitsBatch
+from autoseg.core.case import PreparedImage
+from autoseg.core.errors import CaseError
+from autoseg.core.progress import Progress, Silent
+from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.tiling import STEP, AxisTiles, axis_tiles
+
+DEVICE_SHARE = 0.4
+"""Fraction of the accelerator's free memory that the held planes may take; beyond it they are kept
+in main memory, so that the networks keep the larger part."""
+
+SLAB_BYTES = 128 * 2**20
+"""Finished planes leave in slabs of about this size, however large patch and classes make them."""
+
+
+@dataclass(frozen=True)
+class LogitsSlab:
+    """Finished planes of one image's logits.
+
+    Attributes:
+        start: Position of the first plane along the first prepared axis; 0 for 2-D images.
+        logits: Mean logits; a 2-D image has one plane.
+    """
+
+    start: int
+    logits: Float32[np.ndarray, "classes planes rows columns"]
+
+    @property
+    def stop(self) -> int:
+        """One past the last plane."""
+        return self.start + int(self.logits.shape[1])
+
+
+class Tile(NamedTuple):
+    """One position of the window: for each axis, which of its tiles it is."""
+
+    plane: int
+    row: int
+    column: int
+
+
+def predict_slabs(
+    ensemble: Ensemble,
+    image: PreparedImage,
+    *,
+    tiles_per_batch: int,
+    step: float = STEP,
+    progress: Progress | None = None,
+) -> Iterator[LogitsSlab]:
+    """Yield the logits of an image as slabs of planes, from the first plane to the last.
+
+    An image smaller than the patch is padded with zeros on both sides. A network with a 2-D patch
+    predicts every plane of a 3-D image by itself.
+
+    Args:
+        ensemble: The networks.
+        image: What they look at.
+        tiles_per_batch: How many tiles go through a network together; halved, and said so, when
+            the device runs out of memory.
+        step: Largest distance between tiles, as a fraction of the patch.
+        progress: Where warnings and the position go.
+
+    Raises:
+        CaseError: If not even one tile fits the device, or if logits are NaN or infinite.
+    """
+    patch = _as_volume_shape(ensemble.patch_shape)
+    volume = _as_volume(image.voxels)
+    padded, margins = pad_to_patch(volume, patch)
+    axes = tuple(
+        axis_tiles(size, length, step=step)
+        for size, length in zip(padded.shape[1:], patch, strict=True)
+    )
+    planes = _HeldPlanes(ensemble, padded.shape[1:], patch, axes)
+    window = _Window(padded, patch, axes, is_flat=len(ensemble.patch_shape) == 2)
+    box = tuple(
+        slice(before, before + size) for before, size in zip(margins, volume.shape[1:], strict=True)
+    )
+    for tile, logits in _tile_logits(
+        ensemble, window, tiles_per_batch=tiles_per_batch, progress=progress or Silent()
+    ):
+        for slab in planes.advance(window.origin(tile)[0]):
+            yield from _inside(slab, box)
+        planes.add(tile, logits)
+    for slab in planes.advance(padded.shape[1]):
+        yield from _inside(slab, box)
+
+
+def pad_to_patch(
+    volume: Float32[np.ndarray, "channels planes rows columns"], patch: Sequence[int]
+) -> tuple[Float32[np.ndarray, "channels planes_ rows_ columns_"], tuple[int, ...]]:
+    """Return the volume with zeros around it where it is smaller than the patch.
+
+    The second value is how many voxels were put before the first one, per axis. An odd voxel goes
+    behind. A volume that is large enough is returned as it is.
+    """
+    missing = [max(0, length - size) for size, length in zip(volume.shape[1:], patch, strict=True)]
+    before = tuple(count // 2 for count in missing)
+    if not any(missing):
+        return volume, before
+    widths = [(front, count - front) for front, count in zip(before, missing, strict=True)]
+    return np.pad(volume, [(0, 0), *widths]), before
+
+
+class _Window:
+    """Cuts tiles out of a padded volume, in the order of their first plane."""
+
+    def __init__(
+        self,
+        volume: Float32[np.ndarray, "channels planes rows columns"],
+        patch: tuple[int, ...],
+        axes: tuple[AxisTiles, ...],
+        *,
+        is_flat: bool,
+    ) -> None:
+        self._voxels = torch.from_numpy(np.ascontiguousarray(volume))
+        self._patch = patch
+        self._axes = axes
+        self._is_flat = is_flat
+        self.tiles = [Tile(*t) for t in product(*(range(len(axis.starts)) for axis in axes))]
+
+    def origin(self, tile: Tile) -> tuple[int, ...]:
+        """Return the first voxel of a tile."""
+        return tuple(axis.starts[index] for axis, index in zip(self._axes, tile, strict=True))
+
+    def cut(self, tiles: Sequence[Tile]) -> ImageBatch:
+        """Return tiles as a batch, with as many axes as the network's patch."""
+        return torch.stack([self._cut_one(tile) for tile in tiles])
+
+    def _cut_one(self, tile: Tile) -> torch.Tensor:
+        z, y, x = (
+            slice(start, start + length)
+            for start, length in zip(self.origin(tile), self._patch, strict=True)
+        )
+        voxels = self._voxels[:, z, y, x]
+        return voxels[:, 0] if self._is_flat else voxels
+
+
+class _HeldPlanes:
+    """The weighted logits of the planes that tiles can still touch."""
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        shape: tuple[int, ...],
+        patch: tuple[int, ...],
+        axes: tuple[AxisTiles, ...],
+    ) -> None:
+        size = (ensemble.num_classes, patch[0], *shape[1:])
+        device = _buffer_device(ensemble.device, 4 * int(np.prod(size)))
+        self._sums = torch.zeros(size, dtype=torch.float32, device=device)
+        self._axes = axes
+        self._patch = patch
+        self._weights = [torch.from_numpy(axis.weights).to(device) for axis in axes]
+        self._start = 0
+
+    def add(self, tile: Tile, logits: torch.Tensor) -> None:
+        """Add a tile's logits, weighted; all of its planes must be held.
+
+        Args:
+            tile: Where it is.
+            logits: `classes *patch`; a 2-D patch is one plane.
+        """
+        along = [weights[index] for weights, index in zip(self._weights, tile, strict=True)]
+        weights = along[0][:, None, None] * (along[1][:, None] * along[2])
+        row, column = self._axes[1].starts[tile.row], self._axes[2].starts[tile.column]
+        rows, columns = slice(row, row + self._patch[1]), slice(column, column + self._patch[2])
+        volume = logits.reshape(logits.shape[0], *self._patch).to(self._sums.device)
+        self._sums[:, :, rows, columns].addcmul_(volume, weights)
+
+    def advance(self, start: int) -> Iterator[LogitsSlab]:
+        """Yield the planes before `start`, now finished, and hold those from it on."""
+        count = min(start - self._start, self._patch[0])
+        if count == 0:
+            return
+        plane_bytes = 4 * self._sums[:, 0].numel()
+        step = max(1, SLAB_BYTES // plane_bytes)
+        for first in range(0, count, step):
+            yield self._slab(first, min(first + step, count))
+        kept = self._sums[:, count:].clone()
+        self._sums[:, : kept.shape[1]] = kept
+        self._sums[:, kept.shape[1] :] = 0
+        self._start = start
+
+    def _slab(self, first: int, stop: int) -> LogitsSlab:
+        """Return a copy of some held planes.
+
+        Raises:
+            CaseError: If a logit is NaN or infinite.
+        """
+        finished = self._sums[:, first:stop].clone().cpu()
+        if not bool(torch.isfinite(finished).all()):
+            msg = (
+                "the network's output holds NaN or infinite values. Predict with "
+                "--precision float32; if that does not help, the image or the weights are damaged."
+            )
+            raise CaseError(msg)
+        return LogitsSlab(start=self._start + first, logits=finished.numpy())
+
+
+def _tile_logits(
+    ensemble: Ensemble, window: _Window, *, tiles_per_batch: int, progress: Progress
+) -> Iterator[tuple[Tile, torch.Tensor]]:
+    """Yield each tile with its logits, in order."""
+    done = 0
+    while done < len(window.tiles):
+        batch = window.tiles[done : done + tiles_per_batch]
+        logits = _logits_or_none(ensemble, window.cut(batch))
+        if logits is None:
+            tiles_per_batch = _smaller_batch(ensemble, len(batch), progress)
+            continue
+        yield from zip(batch, logits, strict=True)
+        done += len(batch)
+        progress.status(f"tile {done} of {len(window.tiles)}")
+
+
+def _logits_or_none(ensemble: Ensemble, tiles: ImageBatch) -> LogitsBatch | None:
+    """Return the logits, or None if the device ran out of memory; other errors pass."""
+    try:
+        return ensemble.mean_logits(tiles)
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+    if ensemble.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
+def _smaller_batch(ensemble: Ensemble, size: int, progress: Progress) -> int:
+    """Return half the batch size after saying so.
+
+    Raises:
+        CaseError: If it was one tile already.
+    """
+    if size == 1:
+        patch = " × ".join(str(length) for length in ensemble.patch_shape)
+        msg = (
+            f"{ensemble.device} has too little free memory for a single patch of {patch} voxels. "
+            "Free some of it, or predict with --device cpu."
+        )
+        raise CaseError(msg)
+    half = size // 2
+    progress.say(
+        f"{ensemble.device} ran out of memory with {size} tiles at once; going on with {half}."
+    )
+    return half
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch says that memory ran out; only CUDA has an exception of its own."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        mark in text for mark in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
+def _buffer_device(device: torch.device, num_bytes: int) -> torch.device:
+    """Return the accelerator if the held planes fit it beside the networks, otherwise the CPU."""
+    if device.type == "cuda" and num_bytes < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return device
+    return torch.device("cpu")
+
+
+def _inside(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:
+    """Yield the part of a slab that lies inside the unpadded volume, if any."""
+    first, stop = max(slab.start, box[0].start), min(slab.stop, box[0].stop)
+    if first < stop:
+        planes = slice(first - slab.start, stop - slab.start)
+        inside = slab.logits[:, planes, box[1], box[2]]
+        yield LogitsSlab(start=first - box[0].start, logits=inside)
+
+
+def _as_volume(voxels: ImageArray) -> Float32[np.ndarray, "channels planes rows columns"]:
+    """Return a 2-D image as a volume of one plane, and a 3-D one as it is."""
+    return voxels[:, None] if voxels.ndim == 3 else voxels
+
+
+def _as_volume_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (1, *shape) if len(shape) == 2 else shape

@@ -1,0 +1,110 @@
+"""The streamed export equals the whole-array way bit for bit."""
+
+import numpy as np
+import pytest
+
+from autoseg.core.case import Restoration
+from autoseg.inference import export
+from autoseg.inference.export import class_map
+from autoseg.inference.interpolation import axis_sampling
+from autoseg.inference.sliding_window import LogitsSlab
+
+
+def restoration(axis_order, full_shape, crop, prepared_shape):
+    axes = len(full_shape)
+    return Restoration(
+        axis_order=axis_order,
+        full_shape=full_shape,
+        crop=crop,
+        spacing=(1.0,) * axes,
+        prepared_shape=prepared_shape,
+        prepared_spacing=(1.0,) * axes,
+    )
+
+
+def whole_array_way(logits, restoration, orders):
+    """Resample everything, take the argmax, put it back."""
+    for axis in reversed(range(logits.ndim - 1)):
+        sampling = axis_sampling(
+            logits.shape[axis + 1], restoration.cropped_shape[axis], order=orders[axis]
+        )
+        logits = sampling.apply(logits, axis + 1)
+    classes = np.argmax(logits, axis=0)
+    planned_shape = [restoration.full_shape[axis] for axis in restoration.axis_order]
+    planned = np.zeros(planned_shape, dtype=np.uint16)
+    planned[tuple(slice(*bounds) for bounds in restoration.crop)] = classes
+    return planned.transpose(np.argsort(restoration.axis_order))
+
+
+def slabs_of(logits, heights):
+    """Cut logits into slabs, heights repeated in a cycle."""
+    volume = logits[:, None] if logits.ndim == 3 else logits
+    start, turn = 0, 0
+    while start < volume.shape[1]:
+        stop = min(start + heights[turn % len(heights)], volume.shape[1])
+        yield LogitsSlab(start=start, logits=volume[:, start:stop])
+        start, turn = stop, turn + 1
+
+
+CASES = {
+    "isotropic, enlarged": ((0, 1, 2), (21, 26, 30), ((2, 20), (1, 24), (3, 30)), (9, 11, 13), (1, 1, 1)),
+    "isotropic, reduced": ((0, 1, 2), (8, 9, 10), ((0, 7), (2, 9), (0, 10)), (19, 20, 21), (1, 1, 1)),
+    "coarse axis taken separately": ((2, 0, 1), (30, 24, 11), ((1, 9), (3, 28), (0, 24)), (13, 20, 19), (0, 1, 1)),
+    "planes kept as they are": ((1, 2, 0), (14, 10, 15), ((1, 9), (0, 15), (2, 13)), (8, 9, 22), (1, 1, 1)),
+    "nothing resampled": ((0, 1, 2), (7, 8, 9), ((0, 7), (0, 8), (0, 9)), (7, 8, 9), (1, 1, 1)),
+    "single plane enlarged": ((0, 1, 2), (4, 8, 9), ((0, 4), (0, 8), (0, 9)), (1, 5, 5), (1, 1, 1)),
+    "two axes": ((0, 1), (33, 40), ((3, 30), (0, 37)), (20, 61), (1, 1)),
+    "two axes, swapped": ((1, 0), (33, 40), ((2, 39), (4, 33)), (50, 17), (1, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("heights", [(1,), (3, 1, 5), (100,)], ids=str)
+@pytest.mark.parametrize("block_planes", [1, 8])
+def test_streaming_equals_the_whole_array_bit_for_bit(monkeypatch, case, heights, block_planes):
+    axis_order, full_shape, crop, prepared_shape, orders = case
+    monkeypatch.setattr(export, "BLOCK_PLANES", block_planes)
+    monkeypatch.setattr(export, "BLOCK_VOXELS", 60)
+    way_back = restoration(axis_order, full_shape, crop, prepared_shape)
+    rng = np.random.default_rng(7)
+    logits = rng.standard_normal((5, *prepared_shape)).astype(np.float32)
+    found = class_map(slabs_of(logits, heights), way_back, orders=orders, workers=2)
+    assert found.shape == full_shape
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, whole_array_way(logits, way_back, orders))
+
+
+def test_equal_logits_go_to_the_lowest_class():
+    rng = np.random.default_rng(3)
+    logits = rng.integers(0, 2, (6, 9, 9, 9)).astype(np.float32)
+    way_back = restoration((0, 1, 2), (17, 9, 30), ((0, 17), (0, 9), (0, 30)), (9, 9, 9))
+    found = class_map(slabs_of(logits, (4,)), way_back, orders=(1, 1, 1), workers=1)
+    np.testing.assert_array_equal(found, whole_array_way(logits, way_back, (1, 1, 1)))
+
+
+def test_skipping_hopeless_classes_changes_nothing():
+    """Smooth, far-apart classes are skipped in most blocks; the result stays that of the whole."""
+    centres = np.random.default_rng(1).uniform(0, 24, (12, 3))
+    grid = np.stack(np.meshgrid(*[np.arange(24)] * 3, indexing="ij"), axis=-1)
+    distances = [np.linalg.norm(grid - centre, axis=-1) for centre in centres]
+    logits = (8 - np.stack(distances)).astype(np.float32)
+    way_back = restoration((0, 1, 2), (48, 50, 31), ((0, 48), (0, 50), (0, 31)), (24, 24, 24))
+    found = class_map(slabs_of(logits, (5,)), way_back, orders=(1, 1, 1), workers=2)
+    assert np.unique(found).size == 12
+    np.testing.assert_array_equal(found, whole_array_way(logits, way_back, (1, 1, 1)))
+
+
+def test_more_than_256_classes_need_two_bytes():
+    logits = np.zeros((300, 1, 2, 2), dtype=np.float32)
+    logits[299] = 1
+    way_back = restoration((0, 1, 2), (1, 2, 2), ((0, 1), (0, 2), (0, 2)), (1, 2, 2))
+    found = class_map(slabs_of(logits, (1,)), way_back, orders=(1, 1, 1), workers=1)
+    assert found.dtype == np.uint16
+    assert np.all(found == 299)
+
+
+def test_missing_planes_are_an_error_and_not_background():
+    logits = np.zeros((2, 4, 5, 5), dtype=np.float32)
+    way_back = restoration((0, 1, 2), (8, 5, 5), ((0, 8), (0, 5), (0, 5)), (5, 5, 5))
+    with pytest.raises(ValueError, match="the logits end at plane"):
+        class_map(slabs_of(logits, (2,)), way_back, orders=(1, 1, 1), workers=1)
