@@ -1,0 +1,35 @@
+"""Readers: one file per format family. To add one, add a file here; nothing else changes."""
+
+from autoseg.readers.base import READERS, Header, Reader, StoredImage
+from autoseg.readers.names import ending_of, is_image_name, known_endings, label_ending, stem_of
+from autoseg.readers.reading import (
+    companion_files,
+    knows_geometry,
+    read_header,
+    read_image,
+    read_labels,
+)
+from autoseg.readers.writing import write_labels
+
+READERS.discover(__name__)
+
+ENDINGS = known_endings()
+"""Every file ending that some reader is responsible for, e.g. `.nii.gz`."""
+
+__all__ = [
+    "ENDINGS",
+    "READERS",
+    "Header",
+    "Reader",
+    "StoredImage",
+    "companion_files",
+    "ending_of",
+    "is_image_name",
+    "knows_geometry",
+    "label_ending",
+    "read_header",
+    "read_image",
+    "read_labels",
+    "stem_of",
+    "write_labels",
+]

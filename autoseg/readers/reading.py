@@ -1,0 +1,227 @@
+"""Read images and label maps of any known format, in canonical orientation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.case import Image, LabelMap
+from autoseg.core.errors import AutosegError, CaseError
+from autoseg.core.geometry import Geometry, canonical_orientation
+from autoseg.readers.base import Header, StoredArray, StoredImage
+from autoseg.readers.names import ending_of, reader_for
+
+T = TypeVar("T")
+
+
+def companion_files(path: Path) -> tuple[Path, ...]:
+    """Return the other files that belong to `path`: a spacing side-car, the voxels of an .mhd."""
+    return reader_for(path).companion_files(path)
+
+
+def knows_geometry(path: Path) -> bool:
+    """Return whether the file says how large its voxels are."""
+    return reader_for(path).knows_geometry(path)
+
+
+def read_header(path: Path) -> Header:
+    """Return shape and channels of one file, without its voxels where the format allows.
+
+    Raises:
+        CaseError: If the file is missing or cannot be read.
+    """
+    header = _attempt(reader_for(path).read_header, path)
+    shape = header.shape[1:] if _is_slice(header.shape) else header.shape
+    return Header(shape=shape, num_channels=header.num_channels)
+
+
+def read_image(paths: tuple[Path, ...]) -> Image:
+    """Return an image in canonical orientation.
+
+    A 3-D file with a single slice is a 2-D image; its `stored_geometry` keeps all 3 axes.
+
+    Args:
+        paths: One file with all channels, or several whose channels are stacked in this order.
+
+    Raises:
+        CaseError: If a file is missing or unreadable, or the files differ in shape or geometry.
+    """
+    parts = [_attempt(reader_for(path).read, path) for path in paths]
+    geometry = _shared_geometry(paths, parts)
+    voxels = _as_float32(np.concatenate([part.voxels for part in parts]))
+    in_plane = geometry
+    if _is_slice(voxels.shape[1:]):
+        voxels, in_plane = voxels[:, 0], _in_plane(geometry)
+    turn = canonical_orientation(in_plane)
+    return Image(
+        voxels=np.ascontiguousarray(turn.apply(voxels)),
+        geometry=turn.apply_to_geometry(in_plane, voxels.shape[1:]),
+        stored_geometry=geometry,
+        reorientation=turn,
+    )
+
+
+def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
+    """Return a label map in canonical orientation, values as stored.
+
+    Args:
+        path: The file. Whole numbers stored as floating point are fine, and so is a colour picture
+            whose colours are all equal.
+        like: The image of the same case; where the label file itself knows no geometry (PNG, TIFF
+            without side-car) it is laid over the image as that is stored.
+
+    Raises:
+        CaseError: If the file is missing or unreadable, is a JPEG, or holds anything but one
+            non-negative whole number per voxel.
+    """
+    reader = reader_for(path)
+    if ending_of(path) not in reader.label_endings:
+        msg = (
+            f"{path.name} is a JPEG, which alters label values when it compresses. "
+            "Export the labels as .png, from the original annotation."
+        )
+        raise CaseError(msg)
+    stored = _attempt(reader.read_labels, path)
+    values = _whole_numbers(_single_channel(stored.voxels, path), path)
+    geometry = stored.geometry
+    if _is_slice(values.shape):
+        values, geometry = values[0], _in_plane(geometry)
+    if like is not None and not reader.knows_geometry(path):
+        geometry = _geometry_for(values, like) or geometry
+    turn = canonical_orientation(geometry)
+    return LabelMap(
+        values=np.ascontiguousarray(turn.apply(values)),
+        geometry=turn.apply_to_geometry(geometry, values.shape),
+    )
+
+
+def _attempt(action: Callable[[Path], T], path: Path) -> T:
+    """Return what `action` makes of a file.
+
+    Raises:
+        CaseError: If the file is missing, or the format's library fails in whatever way.
+    """
+    if not path.is_file():
+        msg = f"{path} does not exist. Put the file there, or take the case out of the dataset."
+        raise CaseError(msg)
+    try:
+        return action(path)
+    except AutosegError:
+        raise
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        cause = lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__
+        msg = (
+            f"{path} cannot be read: {cause.rstrip('.')}. Check whether another program opens it, "
+            "and export or copy it again."
+        )
+        raise CaseError(msg) from error
+
+
+def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geometry:
+    """Return the geometry of the first file that knows one, after comparing all with it.
+
+    Raises:
+        CaseError: If shapes or geometries differ.
+    """
+    known = [knows_geometry(path) for path in paths]
+    first = known.index(True) if any(known) else 0
+    geometry, shape = parts[first].geometry, parts[first].voxels.shape[1:]
+    for path, part, has_geometry in zip(paths, parts, known, strict=True):
+        difference = None
+        if part.voxels.shape[1:] != shape:
+            difference = f"shape {times(part.voxels.shape[1:])} against {times(shape)}"
+        elif has_geometry:
+            difference = part.geometry.difference(geometry, shape)
+        if difference:
+            msg = (
+                f"{path.name} is not on the grid of {paths[first].name}, a channel of the same "
+                f"case: {difference}. Resample the channels of a case to one grid."
+            )
+            raise CaseError(msg)
+    return geometry
+
+
+def _as_float32(voxels: StoredArray) -> ImageArray:
+    """Return the intensities as float32; what does not fit becomes infinite, and so is found."""
+    if np.iscomplexobj(voxels):
+        msg = "the image holds complex numbers. Export magnitude, phase … as real channels."
+        raise CaseError(msg)
+    with np.errstate(over="ignore"):
+        return voxels.astype(np.float32, copy=False)
+
+
+def _single_channel(voxels: StoredArray, path: Path) -> NDArray[Any]:
+    """Return the one channel of a label file; equal colours count as one, opacity does not count.
+
+    Raises:
+        CaseError: If the colours differ.
+    """
+    colours = voxels[: 3 if len(voxels) == 4 else 1 if len(voxels) == 2 else None]
+    if all(np.array_equal(colours[0], other) for other in colours[1:]):
+        return np.asarray(colours[0])
+    msg = (
+        f"{path.name} has {len(voxels)} channels that differ, expected one label value per voxel. "
+        "Export the labels as grey values or with a palette, not as colours."
+    )
+    raise CaseError(msg)
+
+
+def _whole_numbers(values: NDArray[Any], path: Path) -> LabelArray:
+    """Return label values in the smallest unsigned integer type.
+
+    Raises:
+        CaseError: If a value is negative, fractional or not finite.
+    """
+    fault = _fault_of_values(values)
+    if fault:
+        msg = (
+            f"{path.name} holds {fault}, expected whole numbers from 0 on. Export the labels as "
+            "integers (without interpolation)."
+        )
+        raise CaseError(msg)
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
+
+
+def _fault_of_values(values: NDArray[Any]) -> str | None:
+    """Return what keeps an array from being a label map, or None."""
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            return f"{np.count_nonzero(~np.isfinite(values))} voxels that are NaN or infinite"
+        fractional = values[values != np.rint(values)]
+        if fractional.size:
+            return f"fractional values such as {fractional[0]:.4g}"
+    elif values.dtype.kind not in "iu":
+        return f"values of type {values.dtype}"
+    if values.min(initial=0) < 0:
+        return f"negative values such as {values.min():g}"
+    return None
+
+
+def _geometry_for(values: LabelArray, like: Image) -> Geometry | None:
+    """Return the geometry that labels without one share with their image, or None if unlike it."""
+    if values.ndim != like.geometry.num_axes:
+        return None
+    return like.geometry if values.ndim == 2 else like.stored_geometry
+
+
+def _is_slice(shape: tuple[int, ...]) -> bool:
+    """Return whether a stored 3-D array is a single slice, which makes it a 2-D image."""
+    return len(shape) == 3 and shape[0] == 1
+
+
+def _in_plane(geometry: Geometry) -> Geometry:
+    """Return the last two axes of a slice's geometry."""
+    return Geometry(
+        spacing=geometry.spacing[1:],
+        origin=geometry.origin[1:],
+        direction=tuple(row[1:] for row in geometry.direction[1:]),
+    )
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """Return a shape as text: `12 × 40 × 38`."""
+    return " × ".join(map(str, shape))

@@ -1,0 +1,123 @@
+"""NIfTI, NRRD and MetaImage, through SimpleITK.
+
+SimpleITK counts axes x, y, z; everything here turns that into array order (z, y, x) and back.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from autoseg.core.arrays import LabelArray
+from autoseg.core.atomic import replacing
+from autoseg.core.geometry import Geometry
+from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+
+if TYPE_CHECKING:
+    from SimpleITK import Image as ItkImage
+
+
+@READERS.register
+class SimpleItkReader(Reader):
+    """Formats that hold 2-D and 3-D images in world coordinates.
+
+    Channels are the components of a vector image or the fourth axis of a 4-D file.
+    """
+
+    kind: Literal["simple_itk"] = "simple_itk"
+    endings: ClassVar[tuple[str, ...]] = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+    label_endings: ClassVar[tuple[str, ...]] = endings
+    holds_world_geometry: ClassVar[bool] = True
+
+    @override
+    def read(self, path: Path) -> StoredImage:
+        import SimpleITK
+
+        image = SimpleITK.ReadImage(str(path))
+        axes = _space_axes(image.GetDimension())
+        return StoredImage(voxels=_channels_first(image), geometry=_geometry(image, axes))
+
+    @override
+    def read_header(self, path: Path) -> Header:
+        import SimpleITK
+
+        reader = SimpleITK.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        size = reader.GetSize()
+        axes = _space_axes(len(size))
+        return Header(
+            shape=tuple(int(length) for length in reversed(size[:axes])),
+            num_channels=reader.GetNumberOfComponents() * (size[3] if len(size) == 4 else 1),
+        )
+
+    @override
+    def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
+        import SimpleITK
+
+        image = SimpleITK.GetImageFromArray(labels)
+        image.SetSpacing(tuple(reversed(geometry.spacing)))
+        image.SetOrigin(tuple(reversed(geometry.origin)))
+        image.SetDirection(np.asarray(geometry.direction)[::-1, ::-1].ravel().tolist())
+        with replacing(path) as temporary:
+            if path.name.lower().endswith(".mhd"):
+                # Written as .mha and renamed: header and voxels in one file, which .mhd allows,
+                # because two files cannot be replaced in one step.
+                single = temporary.with_suffix(".mha")
+                SimpleITK.WriteImage(image, str(single), useCompression=True)
+                single.replace(temporary)
+            else:
+                SimpleITK.WriteImage(image, str(temporary), useCompression=True)
+
+    @override
+    def knows_geometry(self, path: Path) -> bool:
+        return True
+
+    @override
+    def companion_files(self, path: Path) -> tuple[Path, ...]:
+        if not path.name.lower().endswith(".mhd"):
+            return ()
+        header = path.read_text(encoding="latin-1", errors="replace")[:10_000]
+        names = [line.partition("=")[2].strip() for line in header.splitlines() if "=" in line]
+        others = (path.with_name(name) for name in names if name and "\0" not in name)
+        return tuple(other for other in others if _is_file(other) and other != path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a header line that is no file name
+        return False
+
+
+def _space_axes(dimension: int) -> int:
+    """Return how many of a file's axes are image axes; a fourth one counts channels."""
+    if dimension not in (2, 3, 4):
+        msg = f"it has {dimension} axes; expected 2, 3, or 3 and one of channels"
+        raise ValueError(msg)
+    return min(dimension, 3)
+
+
+def _channels_first(image: "ItkImage") -> StoredArray:
+    """Return the voxels as `channels *space`."""
+    import SimpleITK
+
+    voxels: StoredArray = SimpleITK.GetArrayFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        if image.GetDimension() == 4:
+            msg = "it has a fourth axis and several components per voxel; expected one of the two"
+            raise ValueError(msg)
+        return np.moveaxis(voxels, -1, 0)
+    return voxels if image.GetDimension() == 4 else voxels[None]
+
+
+def _geometry(image: "ItkImage", axes: int) -> Geometry:
+    """Return the geometry of the first `axes` axes, in array order."""
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:axes, :axes][::-1, ::-1]
+    return Geometry(
+        spacing=tuple(float(value) for value in image.GetSpacing()[:axes][::-1]),
+        origin=tuple(float(value) for value in image.GetOrigin()[:axes][::-1]),
+        direction=tuple(tuple(float(value) for value in row) for row in direction),
+    )

@@ -1,0 +1,150 @@
+"""TIFF pictures and stacks; a stack's spacing stands in a JSON file beside it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from autoseg.core.arrays import LabelArray
+from autoseg.core.atomic import replacing
+from autoseg.core.geometry import Geometry
+from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+from autoseg.readers.names import without_channel_suffix
+
+if TYPE_CHECKING:
+    from tifffile import TiffPageSeries
+
+CHANNEL_AXES = "SC"
+"""What tifffile calls the samples of a pixel, and separately stored channels."""
+
+
+@READERS.register
+class TiffReader(Reader):
+    """Grey and colour pictures, and stacks of pages, which are the first axis (z).
+
+    `CASE.json` beside `CASE.tif` (or `CASE_0000.tif`) holds `{"spacing": [z, y, x]}`; without it
+    every spacing is 1.
+    """
+
+    kind: Literal["tiff"] = "tiff"
+    endings: ClassVar[tuple[str, ...]] = (".tif", ".tiff")
+    label_endings: ClassVar[tuple[str, ...]] = endings
+
+    @override
+    def read(self, path: Path) -> StoredImage:
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            series = _only_series(file.series)
+            voxels = _channels_first(_decoded(series, path), series.axes)
+        return StoredImage(voxels=voxels, geometry=_geometry(path, voxels.ndim - 1))
+
+    @override
+    def read_header(self, path: Path) -> Header:
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            series = _only_series(file.series)
+            channels, *shape = _channels_first(_unread(series.shape), series.axes).shape
+        return Header(shape=tuple(shape), num_channels=channels)
+
+    @override
+    def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
+        import tifffile
+
+        with replacing(path) as temporary:
+            axes = "YX" if labels.ndim == 2 else "ZYX"
+            tifffile.imwrite(
+                temporary,
+                labels,
+                compression="zlib",
+                photometric="minisblack",
+                metadata={"axes": axes},
+            )
+        if set(geometry.spacing) == {1.0}:
+            return
+        with replacing(path.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps({"spacing": geometry.spacing}) + "\n", encoding="utf-8")
+
+    @override
+    def knows_geometry(self, path: Path) -> bool:
+        return bool(self.companion_files(path))
+
+    @override
+    def companion_files(self, path: Path) -> tuple[Path, ...]:
+        stem = path.name[: -len(path.suffix)]
+        names = dict.fromkeys((f"{stem}.json", f"{without_channel_suffix(stem)}.json"))
+        found = [path.with_name(name) for name in names if path.with_name(name).is_file()]
+        return tuple(found[:1])
+
+
+def _only_series(series: "list[TiffPageSeries]") -> "TiffPageSeries":
+    if len(series) != 1:
+        shapes = ", ".join("×".join(map(str, one.shape)) for one in series[:4])
+        msg = f"it holds {len(series)} images of different shapes ({shapes}); expected one"
+        raise ValueError(msg)
+    return series[0]
+
+
+def _decoded(series: "TiffPageSeries", path: Path) -> np.ndarray[Any, Any]:
+    """Return the array as stored; SimpleITK decompresses what tifffile alone cannot (LZW, JPEG)."""
+    try:
+        return np.asarray(series.asarray())
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+    import SimpleITK
+
+    return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))).reshape(
+        series.shape
+    )
+
+
+def _unread(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Return an array of that shape which takes no memory."""
+    return np.broadcast_to(np.uint8(0), shape)
+
+
+def _channels_first(array: np.ndarray[Any, Any], axes: str) -> StoredArray:
+    """Return the array as `channels *space`.
+
+    Args:
+        array: As stored.
+        axes: One letter per dimension in tifffile's alphabet, e.g. `ZYX` or `YXS`.
+
+    Raises:
+        ValueError: If more than one dimension besides rows, columns and channels is longer than 1.
+    """
+    kept = [axis for axis in range(array.ndim) if array.shape[axis] > 1 or axes[axis] in "YX"]
+    array, axes = (
+        array.reshape([array.shape[axis] for axis in kept]),
+        "".join(axes[axis] for axis in kept),
+    )
+    channels = [axis for axis, letter in enumerate(axes) if letter in CHANNEL_AXES]
+    if len(channels) > 1 or array.ndim - len(channels) > 3:
+        shape = "×".join(map(str, array.shape))
+        msg = f"it has the dimensions {axes} ({shape}); expected (Z)YX and at most one of channels"
+        raise ValueError(msg)
+    return np.moveaxis(array, channels[0], 0) if channels else array[None]
+
+
+def _geometry(path: Path, num_axes: int) -> Geometry:
+    """Return the geometry that the side-car states, or a plain one of spacing 1."""
+    side_cars = TiffReader().companion_files(path)
+    if not side_cars:
+        return Geometry.plain((1.0,) * num_axes)
+    content = json.loads(side_cars[0].read_text(encoding="utf-8"))
+    spacing = content.get("spacing") if isinstance(content, dict) else None
+    if isinstance(spacing, list) and len(spacing) == num_axes and all(map(_is_length, spacing)):
+        return Geometry.plain(tuple(float(value) for value in spacing))
+    msg = (
+        f'{side_cars[0].name} should hold {{"spacing": [{num_axes} positive numbers]}} in array '
+        f"order (z, y, x); found {str(content)[:80]}"
+    )
+    raise ValueError(msg)
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < float("inf")
