@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from pydantic import BeforeValidator, SerializeAsAny
 
+from autoseg.core.frozen import Fraction
 from autoseg.core.registry import Component, Family
 
 
@@ -23,14 +24,28 @@ class PatchContext(NamedTuple):
 
 
 class Augmentation(Component):
-    """Configuration of one random transform."""
+    """Configuration of one random transform.
+
+    Attributes:
+        probability: Chance that a patch gets it.
+    """
+
+    probability: Fraction = 1.0
+
+    def chance(self) -> float:
+        """Return the probability that a patch gets this augmentation."""
+        return self.probability
+
+    def loaded_shape(self, context: PatchContext) -> tuple[int, ...]:
+        """Return how large a region it needs to make one patch from; most need the patch itself."""
+        return context.patch_shape
 
     @abstractmethod
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        """Return the transforms, in order.
+    def build(self, context: PatchContext) -> BasicTransform:
+        """Return the transform, which is called only when the augmentation happens.
 
-        Each takes and returns a dict of `image` and `segmentation` tensors (`channels *space`) and
-        draws from numpy's and torch's global generators, which the loader seeds for every patch.
+        It takes and returns a dict of `image` and `segmentation` tensors (`channels *space`) and
+        draws from numpy's and torch's global generators, which are seeded for every patch.
         """
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
 from batchgeneratorsv2.transforms.intensity.contrast import BGContrast
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
@@ -29,8 +28,7 @@ class Brightness(Augmentation):
     factor: tuple[float, float] = (0.75, 1.25)
 
     @override
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        brightness = MultiplicativeBrightnessTransform(
+    def build(self, context: PatchContext) -> BasicTransform:
+        return MultiplicativeBrightnessTransform(
             multiplier_range=BGContrast(self.factor), synchronize_channels=False, p_per_channel=1
         )
-        return (RandomTransform(brightness, apply_probability=self.probability),)

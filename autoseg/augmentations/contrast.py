@@ -7,7 +7,6 @@ from typing import Literal
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
@@ -28,11 +27,10 @@ class Contrast(Augmentation):
     factor: tuple[float, float] = (0.75, 1.25)
 
     @override
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        contrast = ContrastTransform(
+    def build(self, context: PatchContext) -> BasicTransform:
+        return ContrastTransform(
             contrast_range=BGContrast(self.factor),
             preserve_range=True,
             synchronize_channels=False,
             p_per_channel=1,
         )
-        return (RandomTransform(contrast, apply_probability=self.probability),)

@@ -8,7 +8,6 @@ from typing import Literal
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.intensity.contrast import BGContrast
 from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
@@ -31,12 +30,11 @@ class Gamma(Augmentation):
     inverted: bool = False
 
     @override
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        gamma = GammaTransform(
+    def build(self, context: PatchContext) -> BasicTransform:
+        return GammaTransform(
             gamma=BGContrast(self.gamma),
             p_invert_image=float(self.inverted),
             synchronize_channels=False,
             p_per_channel=1,
             p_retain_stats=1,
         )
-        return (RandomTransform(gamma, apply_probability=self.probability),)

@@ -7,7 +7,6 @@ from typing import Literal
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
@@ -30,11 +29,10 @@ class GaussianBlur(Augmentation):
     sigma: tuple[float, float] = (0.5, 1.0)
 
     @override
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        blur = GaussianBlurTransform(
+    def build(self, context: PatchContext) -> BasicTransform:
+        return GaussianBlurTransform(
             blur_sigma=self.sigma,
             synchronize_channels=False,
             synchronize_axes=False,
             p_per_channel=self.channel_probability,
         )
-        return (RandomTransform(blur, apply_probability=self.probability),)

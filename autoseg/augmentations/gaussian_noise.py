@@ -7,7 +7,6 @@ from typing import Literal
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
@@ -28,8 +27,7 @@ class GaussianNoise(Augmentation):
     variance: tuple[float, float] = (0.0, 0.1)
 
     @override
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        noise = GaussianNoiseTransform(
+    def build(self, context: PatchContext) -> BasicTransform:
+        return GaussianNoiseTransform(
             noise_variance=self.variance, p_per_channel=1, synchronize_channels=True
         )
-        return (RandomTransform(noise, apply_probability=self.probability),)

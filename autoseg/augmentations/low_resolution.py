@@ -7,7 +7,6 @@ from typing import Literal
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
@@ -30,8 +29,8 @@ class LowResolution(Augmentation):
     scale: tuple[float, float] = (0.5, 1.0)
 
     @override
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        low_resolution = SimulateLowResolutionTransform(
+    def build(self, context: PatchContext) -> BasicTransform:
+        return SimulateLowResolutionTransform(
             scale=self.scale,
             synchronize_channels=False,
             synchronize_axes=True,
@@ -39,4 +38,3 @@ class LowResolution(Augmentation):
             allowed_channels=None,
             p_per_channel=self.channel_probability,
         )
-        return (RandomTransform(low_resolution, apply_probability=self.probability),)

@@ -28,5 +28,5 @@ class Mirroring(Augmentation):
         return tuple(range(num_axes)) if self.axes is None else self.axes
 
     @override
-    def build(self, context: PatchContext) -> tuple[BasicTransform, ...]:
-        return (MirrorTransform(allowed_axes=self.allowed_axes(len(context.patch_shape))),)
+    def build(self, context: PatchContext) -> BasicTransform:
+        return MirrorTransform(allowed_axes=self.allowed_axes(len(context.patch_shape)))

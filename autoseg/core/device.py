@@ -56,6 +56,16 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return torch.autocast(device.type, dtype=dtype)
 
 
+def memory_layout(device: torch.device, num_axes: int) -> torch.memory_format:
+    """Return the layout in which convolutions are fast: channels last on CUDA, else contiguous.
+
+    Measured on a CPU with bfloat16: contiguous steps take 0.85 to 1.0 of the channels-last time.
+    """
+    if device.type != "cuda":
+        return torch.contiguous_format
+    return torch.channels_last_3d if num_axes == 3 else torch.channels_last
+
+
 def _cpu_has_bfloat16() -> bool:
     """Return whether bfloat16 convolutions are faster than float32 ones on this CPU."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11

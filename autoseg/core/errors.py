@@ -6,6 +6,7 @@ AutosegError
 ├── DocumentError     a JSON document is missing, damaged or of another version
 ├── PlanError         no configuration fits, or an edited plan cannot work
 ├── TrainingError     training cannot start, go on or be resumed
+├── Interrupted       someone asked to stop; what was done is saved
 ├── ModelError        a trained model is missing, ambiguous or damaged
 └── UnknownComponent  a name that no registered component has
 
@@ -36,6 +37,10 @@ class PlanError(AutosegError):
 
 class TrainingError(AutosegError):
     """Training cannot start, go on or be resumed."""
+
+
+class Interrupted(AutosegError):  # noqa: N818  (not a fault)
+    """Someone asked to stop; what was done is saved and the same command goes on."""
 
 
 class ModelError(AutosegError):

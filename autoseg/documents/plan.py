@@ -8,6 +8,7 @@ from autoseg.architectures import AnyArchitecture, Topology
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
+from autoseg.documents.recipe import Recipe
 from autoseg.losses import AnyLoss
 from autoseg.normalizers import AnyNormalizer
 
@@ -61,6 +62,7 @@ class Configuration(Frozen):
         normalizers: One per channel.
         architecture: The network, already sized; holds the topology.
         loss: What is minimised.
+        recipe: How it is trained.
         resampling: Spline orders.
         predicted_memory_gib: Accelerator memory that one training step is predicted to need.
     """
@@ -73,6 +75,7 @@ class Configuration(Frozen):
     normalizers: tuple[AnyNormalizer, ...]
     architecture: AnyArchitecture
     loss: AnyLoss
+    recipe: Recipe = Recipe()
     resampling: Resampling = Resampling()
     predicted_memory_gib: PositiveFloat
 

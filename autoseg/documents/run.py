@@ -1,0 +1,78 @@
+"""What was trained: the record beside the weights."""
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from autoseg.core.frozen import Frozen
+from autoseg.documents.recipe import Recipe, TrainingOptions
+
+
+class EpochRecord(Frozen):
+    """One point of the learning curve; one line of `log.jsonl`.
+
+    Attributes:
+        epoch: Counted from 1.
+        step: Optimiser steps done by its end.
+        seconds: Training time by its end, over all interruptions.
+        learning_rate: At its end.
+        training_loss: Mean over its steps.
+        validation_loss: Mean over the validation batches; None without any.
+        pseudo_dice: Per foreground class, Dice pooled over the validation patches; None for a class
+            that neither occurs nor is predicted there.
+    """
+
+    epoch: PositiveInt
+    step: PositiveInt
+    seconds: NonNegativeFloat
+    learning_rate: NonNegativeFloat
+    training_loss: float
+    validation_loss: float | None
+    pseudo_dice: tuple[float | None, ...]
+
+    @property
+    def mean_pseudo_dice(self) -> float | None:
+        """Mean over the classes that have one."""
+        known = [value for value in self.pseudo_dice if value is not None]
+        return sum(known) / len(known) if known else None
+
+
+class Versions(Frozen):
+    """Software that a run was made with."""
+
+    autoseg: str
+    torch: str
+    python: str
+
+
+class Run(Frozen):
+    """A finished training of one fold.
+
+    Attributes:
+        configuration: Which configuration of the plan.
+        fold: Which fold.
+        recipe: How it was trained.
+        options: Length, seed and precision that were asked for.
+        device: Name of the device.
+        precision: Type that convolutions computed in.
+        steps: Optimiser steps done.
+        seconds: Training time.
+        epoch_steps: Steps between two online validations.
+        parameters: Number of trained weights.
+        versions: Of the software.
+        history: The learning curve.
+    """
+
+    schema_version: Literal[1] = 1
+    configuration: str
+    fold: NonNegativeInt
+    recipe: Recipe
+    options: TrainingOptions
+    device: str
+    precision: str
+    steps: PositiveInt
+    seconds: PositiveFloat
+    epoch_steps: PositiveInt
+    parameters: PositiveInt
+    versions: Versions
+    history: tuple[EpochRecord, ...]

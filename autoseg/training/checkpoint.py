@@ -1,0 +1,158 @@
+"""Save and restore a training, exactly.
+
+A checkpoint is one safetensors file: tensors (weights, optimiser, random generators) plus a JSON
+header (counters, learning curve, what it belongs to). It is written under a temporary name and
+renamed, so that a kill at any moment leaves the previous one whole; nothing in it is executed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from autoseg.core.atomic import replacing
+from autoseg.core.errors import ModelError, TrainingError
+from autoseg.core.frozen import Frozen
+from autoseg.documents.run import EpochRecord
+from autoseg.training.schedule import Position
+from autoseg.training.state import TrainingState
+
+
+class CheckpointHeader(Frozen):
+    """The counters of a `TrainingState`, and which training it is.
+
+    Attributes:
+        identity: Hash of plan, recipe, options and cases; only the same training may go on from it.
+        step: See `Position`.
+        seconds: See `Position`.
+        epoch_steps: See `TrainingState`.
+        epoch_losses: See `TrainingState`.
+        history: See `TrainingState`.
+        scaler: State of the gradient scaler.
+    """
+
+    identity: str
+    step: int
+    seconds: float
+    epoch_steps: int
+    epoch_losses: tuple[float, ...]
+    history: tuple[EpochRecord, ...]
+    scaler: dict[str, float]
+
+
+def save_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
+    """Write the state, replacing an older checkpoint only once this one is whole."""
+    header = CheckpointHeader(
+        identity=identity,
+        step=state.position.step,
+        seconds=state.position.seconds,
+        epoch_steps=state.epoch_steps,
+        epoch_losses=tuple(state.epoch_losses),
+        history=tuple(state.history),
+        scaler=state.scaler.state_dict(),
+    )
+    with replacing(path) as temporary:
+        save_file(_tensors(state), temporary, metadata={"header": header.model_dump_json()})
+
+
+def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
+    """Put a saved training into `state`.
+
+    Raises:
+        TrainingError: If the file is damaged or belongs to another training.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = CheckpointHeader.model_validate_json((file.metadata() or {})["header"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValidationError, KeyError, OSError) as error:
+        msg = (
+            f"{path} cannot be read as a checkpoint ({error}). Delete it to start this training "
+            "from the beginning (--restart does it)."
+        )
+        raise TrainingError(msg) from error
+    if header.identity != identity:
+        msg = (
+            f"{path} was made with another plan, recipe, length, seed or set of cases. Run the "
+            "command that it was started with to go on, or add --restart to begin anew."
+        )
+        raise TrainingError(msg)
+    _restore_tensors(state, tensors)
+    state.scaler.load_state_dict(dict(header.scaler))
+    state.position = Position(step=header.step, seconds=header.seconds)
+    state.epoch_steps = header.epoch_steps
+    state.epoch_losses = list(header.epoch_losses)
+    state.history = list(header.history)
+
+
+def _tensors(state: TrainingState) -> dict[str, Tensor]:
+    tensors = _prefixed("network.", state.network.state_dict())
+    if state.average is not None:
+        tensors |= _prefixed("average.", state.average.state_dict())
+    for index, entries in state.optimizer.state_dict()["state"].items():
+        tensors |= _prefixed(f"optimizer.{index}.", entries)
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    return tensors
+
+
+def _prefixed(prefix: str, entries: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors under longer names, on the CPU and contiguous, as the format needs."""
+    return {
+        prefix + name: value.detach().to("cpu").contiguous()
+        for name, value in entries.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _restore_tensors(state: TrainingState, tensors: dict[str, Tensor]) -> None:
+    state.network.load_state_dict(_without_prefix("network.", tensors))
+    if state.average is not None:
+        state.average.load_state_dict(_without_prefix("average.", tensors))
+    optimizer = state.optimizer.state_dict()
+    entries: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _without_prefix("optimizer.", tensors).items():
+        index, field = name.split(".", maxsplit=1)
+        entries.setdefault(int(index), {})[field] = tensor
+    state.optimizer.load_state_dict({**optimizer, "state": entries})
+    torch.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+
+
+def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a finished network's weights, float32."""
+    with replacing(path) as temporary:
+        save_file(_prefixed("", network.state_dict()), temporary)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Put saved weights into a network.
+
+    Raises:
+        ModelError: If the file is damaged or belongs to another network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network.load_state_dict(tensors)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        msg = (
+            f"{path} does not hold the weights of this network ({reason}). "
+            "Train the fold again with --restart."
+        )
+        raise ModelError(msg) from error

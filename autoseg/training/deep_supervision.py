@@ -1,0 +1,34 @@
+"""Apply a loss at every resolution of the decoder.
+
+Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule".
+"""
+
+import torch
+import torch.nn.functional as F
+
+from autoseg.architectures import NetworkOutput
+from autoseg.core.arrays import LabelBatch, Scalar
+from autoseg.losses import LossFunction
+
+
+def supervision_weights(num_outputs: int) -> tuple[float, ...]:
+    """Return the weight of each output, finest first: halved per stage, summing to 1."""
+    weights = [0.5**stage for stage in range(num_outputs)]
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def supervised_loss(loss: LossFunction, output: NetworkOutput, labels: LabelBatch) -> Scalar:
+    """Return the weighted sum of the loss over all outputs, each at its own resolution."""
+    scores = (output.logits, *output.auxiliary)
+    total = torch.zeros((), device=labels.device)
+    for logits, weight in zip(scores, supervision_weights(len(scores)), strict=True):
+        total = total + weight * loss(logits, shrink_labels(labels, tuple(logits.shape[2:])))
+    return total
+
+
+def shrink_labels(labels: LabelBatch, shape: tuple[int, ...]) -> LabelBatch:
+    """Return the labels at another resolution, by nearest neighbour."""
+    if tuple(labels.shape[1:]) == shape:
+        return labels
+    shrunk = F.interpolate(labels[:, None].float(), size=shape, mode="nearest-exact")
+    return shrunk[:, 0].to(labels.dtype)

@@ -1,0 +1,112 @@
+"""Prepare batches in background processes, in a fixed order.
+
+Batches cross the process border as plain bytes, not through shared memory, so containers need no
+`--shm-size`. A fault in a worker arrives here as the exception it was.
+"""
+
+import signal
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+from typing_extensions import override
+
+from autoseg.core.errors import TrainingError
+from autoseg.training.sampling import Batch, PatchSource, Sampling, draw_batch
+
+PREFETCHED_BATCHES = 4
+"""Batches each worker keeps ready."""
+
+
+class Ticket(NamedTuple):
+    """Which batch to draw: the `step`-th of a stream."""
+
+    stream: Literal["train", "validation"]
+    step: int
+
+
+@dataclass(frozen=True)
+class BatchDataset(Dataset[Batch]):
+    """All batches of a training, by ticket."""
+
+    training_cases: tuple[PatchSource, ...]
+    validation_cases: tuple[PatchSource, ...]
+    training: Sampling
+    validation: Sampling
+
+    @override
+    def __getitem__(self, ticket: Ticket) -> Batch:
+        if ticket.stream == "train":
+            return draw_batch(self.training_cases, self.training, *ticket)
+        return draw_batch(self.validation_cases, self.validation, *ticket)
+
+
+class TicketOrder(Sampler[Ticket]):
+    """The endless order of batches: an epoch's training steps, then its validation batches.
+
+    Validation draws the same batches after every epoch, so that its curve shows the network's
+    progress and not the luck of the draw.
+    """
+
+    def __init__(self, *, first_step: int, epoch_steps: int, validation_batches: int) -> None:
+        self._first_step = first_step
+        self._epoch_steps = epoch_steps
+        self.validation_batches = validation_batches
+
+    @override
+    def __iter__(self) -> Iterator[Ticket]:
+        step = self._first_step
+        while True:
+            yield Ticket("train", step)
+            step += 1
+            if step % self._epoch_steps == 0:
+                for index in range(self.validation_batches):
+                    yield Ticket("validation", index)
+
+
+def load_batches(
+    dataset: BatchDataset, order: TicketOrder, *, workers: int
+) -> Generator[Batch, None, None]:
+    """Yield batches in order, without end.
+
+    Args:
+        dataset: What to draw.
+        order: In which order.
+        workers: Background processes; 0 draws in this process.
+
+    Raises:
+        TrainingError: If a worker process was killed from outside.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=order,
+        num_workers=workers,
+        collate_fn=_keep,
+        prefetch_factor=PREFETCHED_BATCHES if workers else None,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator().manual_seed(0),  # the default one belongs to the network
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error) or "killed" not in str(error):
+            raise
+        msg = (
+            "a process that prepares training batches was killed, most often because memory ran "
+            "out. Use fewer of them (--workers 1, or 0 for none); the same command goes on from "
+            "the last checkpoint."
+        )
+        raise TrainingError(msg) from error
+
+
+def _keep(batch: Any) -> Any:  # noqa: ANN401  (torch types a collate function for lists)
+    return batch
+
+
+def _start_worker(worker: int) -> None:  # noqa: ARG001  (torch passes the worker's number)
+    """Leave Ctrl-C to the main process, which stops the workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

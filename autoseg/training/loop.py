@@ -1,0 +1,250 @@
+"""Train a network: step, validate, save, stop when asked or when done."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from math import isfinite, log
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from autoseg.architectures import Architecture
+from autoseg.core.errors import Interrupted, TrainingError
+from autoseg.core.interrupt import StopRequest
+from autoseg.documents.recipe import AnyLength, Budget, Recipe
+from autoseg.documents.run import EpochRecord
+from autoseg.losses import Loss, LossFunction
+from autoseg.training.checkpoint import save_checkpoint
+from autoseg.training.loading import BatchDataset, Ticket, TicketOrder, load_batches
+from autoseg.training.sampling import Batch
+from autoseg.training.schedule import Position, learning_rate
+from autoseg.training.state import TrainingState, initial_state
+from autoseg.training.step import (
+    pseudo_dice,
+    to_device,
+    training_step,
+    update_average,
+    validation_scores,
+)
+
+FORECAST_STEPS = 3
+"""Steps that are timed before training starts; one more comes before them to warm up."""
+
+FORECAST_SECONDS = 15.0
+"""Timing stops early when steps are slow."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, how, and where to keep it.
+
+    Attributes:
+        architecture: The network.
+        loss: What is minimised.
+        recipe: How.
+        length: Until when.
+        seed: Of the network's weights; the sampling in `data` has its own.
+        data: Batches.
+        class_frequencies: Share of each class among all voxels, for the heads' biases.
+        device: Where the network runs.
+        dtype: What convolutions compute in.
+        workers: Background processes that prepare batches.
+        checkpoint: File that the state is saved to.
+        checkpoint_seconds: How often.
+        identity: Hash of all that must not change between interruption and resumption.
+    """
+
+    architecture: Architecture
+    loss: Loss
+    recipe: Recipe
+    length: AnyLength
+    seed: int
+    data: BatchDataset
+    class_frequencies: tuple[float, ...]
+    device: torch.device
+    dtype: torch.dtype
+    workers: int
+    checkpoint: Path
+    checkpoint_seconds: float
+    identity: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what happens.
+
+    Attributes:
+        on_step: Called after every step with the state.
+        on_epoch: Called after every validation with the state; its last record is new.
+        stop: Asked after every step.
+    """
+
+    on_step: Callable[[TrainingState], None]
+    on_epoch: Callable[[TrainingState], None]
+    stop: StopRequest
+
+
+def new_state(job: Job, *, epoch_steps: int) -> TrainingState:
+    """Return the state that a training starts from."""
+    state = initial_state(
+        job.architecture,
+        job.recipe,
+        device=job.device,
+        dtype=job.dtype,
+        seed=job.seed,
+        epoch_steps=epoch_steps,
+    )
+    if job.recipe.head_prior:
+        set_head_prior(state.network, job.class_frequencies)
+    return state
+
+
+def set_head_prior(network: nn.Module, frequencies: tuple[float, ...]) -> None:
+    """Start the heads' biases at the logarithm of the class frequencies.
+
+    The untrained network then predicts the frequencies, and the first steps need not learn them.
+
+    Source: Lin et al., ICCV 2017, section 3.3, for the softmax.
+    """
+    heads = getattr(network, "heads", ())
+    with torch.no_grad():
+        for head in heads:
+            head.bias.copy_(torch.tensor([log(max(share, 1e-6)) for share in frequencies]))
+
+
+def measure_step(job: Job) -> float:
+    """Return the seconds of one training step, on a network that is thrown away afterwards."""
+    state = new_state(job, epoch_steps=1)
+    function = job.loss.build()
+    data = job.data
+    started = perf_counter()
+    times = []
+    for step in range(FORECAST_STEPS + 1):
+        batch = data[Ticket("train", step)]
+        before = perf_counter()
+        _train(job, state, batch, function)
+        times.append(perf_counter() - before)
+        if step > 0 and perf_counter() - started > FORECAST_SECONDS:
+            break
+    timed = sorted(times[1:])
+    return timed[len(timed) // 2]
+
+
+def fit(job: Job, state: TrainingState, watch: Watch) -> None:
+    """Train `state` to the end of the job.
+
+    Raises:
+        Interrupted: If a stop was asked for; the checkpoint holds everything.
+        TrainingError: If the loss is no longer a number.
+    """
+    function = job.loss.build()
+    order = TicketOrder(
+        first_step=state.position.step,
+        epoch_steps=state.epoch_steps,
+        validation_batches=_validation_batches(job, state),
+    )
+    clock = _Clock(state.position.seconds)
+    saved = perf_counter()
+    with closing(load_batches(job.data, order, workers=job.workers)) as batches:
+        while not _is_finished(state.position, job.length):
+            loss = _train(job, state, next(batches), function)
+            _check(loss, state.position.step)
+            state.epoch_losses.append(loss)
+            state.position = Position(step=state.position.step + 1, seconds=clock.seconds())
+            update_average(state, job.recipe.average_decay)
+            if state.position.step % state.epoch_steps == 0:
+                _end_epoch(job, state, batches, order.validation_batches, function)
+                state.position = Position(step=state.position.step, seconds=clock.seconds())
+                watch.on_epoch(state)
+            watch.on_step(state)
+            if watch.stop.is_made or perf_counter() - saved > job.checkpoint_seconds:
+                save_checkpoint(state, job.checkpoint, identity=job.identity)
+                saved = perf_counter()
+            if watch.stop.is_made:
+                raise Interrupted(_interruption(state))
+    save_checkpoint(state, job.checkpoint, identity=job.identity)
+
+
+def _train(job: Job, state: TrainingState, batch: Batch, function: LossFunction) -> float:
+    progress = state.position.progress(job.length)
+    loss = training_step(
+        state,
+        to_device(batch, job.device),
+        function,
+        rate=learning_rate(job.recipe, progress),
+        gradient_clip=job.recipe.gradient_clip,
+        dtype=job.dtype,
+    )
+    return float(loss)
+
+
+def _end_epoch(
+    job: Job,
+    state: TrainingState,
+    batches: Iterator[Batch],
+    validation_batches: int,
+    function: LossFunction,
+) -> None:
+    """Validate on the batches that come next, and add a record to the history."""
+    losses = []
+    counts = torch.zeros(3, job.architecture.num_classes, dtype=torch.float64)
+    for _ in range(validation_batches):
+        batch = to_device(next(batches), job.device)
+        loss, found = validation_scores(state.result, batch, function, job.dtype)
+        losses.append(float(loss))
+        counts += found.cpu()
+    state.history.append(
+        EpochRecord(
+            epoch=len(state.history) + 1,
+            step=state.position.step,
+            seconds=state.position.seconds,
+            learning_rate=learning_rate(job.recipe, state.position.progress(job.length)),
+            training_loss=sum(state.epoch_losses) / len(state.epoch_losses),
+            validation_loss=sum(losses) / len(losses) if losses else None,
+            pseudo_dice=pseudo_dice(counts),
+        )
+    )
+    state.epoch_losses = []
+
+
+def _validation_batches(job: Job, state: TrainingState) -> int:
+    if not job.data.validation_cases or not job.recipe.validation_share:
+        return 0
+    return max(1, round(state.epoch_steps * job.recipe.validation_share))
+
+
+def _is_finished(position: Position, length: AnyLength) -> bool:
+    """Return whether no further step fits."""
+    if isinstance(length, Budget):
+        per_step = position.seconds / position.step if position.step else 0.0
+        return position.seconds + per_step > length.seconds
+    return position.step >= length.total
+
+
+def _check(loss: float, step: int) -> None:
+    if not isfinite(loss):
+        msg = (
+            f"the loss became {loss} in step {step + 1}. The last checkpoint is kept. Check the "
+            "intensities of the training images, lower the learning rate in the plan's recipe, or "
+            "train with --precision float32."
+        )
+        raise TrainingError(msg)
+
+
+def _interruption(state: TrainingState) -> str:
+    return (
+        f"stopped after {state.position.step} steps; everything is saved. "
+        "The same command goes on from here."
+    )
+
+
+class _Clock:
+    """Training time, over all interruptions."""
+
+    def __init__(self, seconds_before: float) -> None:
+        self._start = perf_counter() - seconds_before
+
+    def seconds(self) -> float:
+        return perf_counter() - self._start

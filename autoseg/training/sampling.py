@@ -1,0 +1,212 @@
+"""Draw training patches: which case, which place, which random changes.
+
+Every sample is a function of (seed, step, position in the batch) alone, so batches are the same on
+any number of workers and after any interruption.
+
+Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule" (oversampling).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Integer
+from numpy.typing import NDArray
+
+from autoseg.augmentations import AnyAugmentation, PatchContext
+from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.random import derived_seed, generator
+
+IN_PLANE_ANISOTROPY = 3.0
+"""Longest over first edge of a patch beyond which it is only rotated within planes."""
+
+
+class PatchSource(Protocol):
+    """A prepared case that patches can be read from."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size in voxels."""
+
+    @property
+    def foreground(self) -> tuple[NDArray[np.integer], ...]:
+        """Per class, some voxel positions `[voxels, axes]`; empty where the class is absent."""
+
+    def read(self, start: tuple[int, ...], stop: tuple[int, ...]) -> tuple[ImageArray, LabelArray]:
+        """Return image and class indices of a box that lies within the case."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How patches are drawn.
+
+    Attributes:
+        patch_shape: Size of the network's input, voxels; 2-D patches are cut from slices.
+        batch_size: Patches per batch.
+        foreground_fraction: Share of each batch centred on a foreground voxel.
+        masked_channels: Channels whose voxels outside the case's mask stay zero.
+        augmentations: Random changes, in order; none for validation.
+        seed: Of all draws.
+    """
+
+    patch_shape: tuple[int, ...]
+    batch_size: int
+    foreground_fraction: float
+    masked_channels: tuple[int, ...]
+    augmentations: tuple[AnyAugmentation, ...]
+    seed: int
+
+    @property
+    def context(self) -> PatchContext:
+        """What augmentations know about the patches."""
+        shape = self.patch_shape
+        flat = len(shape) == 3 and max(shape) / shape[0] > IN_PLANE_ANISOTROPY
+        return PatchContext(patch_shape=shape, in_plane_only=flat)
+
+
+ImagePatches = Float32[np.ndarray, "batch channels *space"]
+LabelPatches = Integer[np.ndarray, "batch *space"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches for one step.
+
+    Attributes:
+        images: Normalised intensities.
+        labels: Class indices.
+    """
+
+    images: ImagePatches
+    labels: LabelPatches
+
+
+def draw_batch(cases: tuple[PatchSource, ...], sampling: Sampling, stream: str, step: int) -> Batch:
+    """Return the batch of one step.
+
+    Args:
+        cases: Where to draw from, uniformly and with replacement.
+        sampling: How.
+        stream: "train" or "validation"; streams are independent.
+        step: Which batch of the stream.
+    """
+    plain = round(sampling.batch_size * (1 - sampling.foreground_fraction))
+    images, labels = [], []
+    for sample in range(sampling.batch_size):
+        path = (stream, step, sample)
+        random = generator(sampling.seed, *path)
+        case = cases[int(random.integers(len(cases)))]
+        seed = derived_seed(sampling.seed, "augmentation", *path)
+        image, label = _draw_patch(case, sampling, random, seed, on_foreground=sample >= plain)
+        images.append(image)
+        labels.append(label)
+    return Batch(images=np.stack(images), labels=np.stack(labels))
+
+
+def _draw_patch(
+    case: PatchSource,
+    sampling: Sampling,
+    random: np.random.Generator,
+    seed: int,
+    *,
+    on_foreground: bool,
+) -> tuple[ImageArray, LabelArray]:
+    context = sampling.context
+    chosen = [entry for entry in sampling.augmentations if random.random() < entry.chance()]
+    loaded = tuple(
+        int(size)
+        for size in np.max(
+            [context.patch_shape, *(entry.loaded_shape(context) for entry in chosen)], axis=0
+        )
+    )
+    centre = _patch_centre(case, sampling.patch_shape, random, on_foreground=on_foreground)
+    image, labels = _read_padded(case, centre, loaded)
+    return _augment(image, labels, sampling, chosen, seed)
+
+
+def _patch_centre(
+    case: PatchSource,
+    patch_shape: tuple[int, ...],
+    random: np.random.Generator,
+    *,
+    on_foreground: bool,
+) -> tuple[int, ...]:
+    """Return where the patch's middle voxel lies; a patch stays in the image where it can."""
+    shape = np.array(case.shape)
+    patch = np.array((1,) * (len(case.shape) - len(patch_shape)) + patch_shape)
+    lowest, highest = patch // 2, shape - (patch - patch // 2)
+    present = [voxels for voxels in case.foreground if len(voxels)]
+    if on_foreground and present:
+        voxels = present[int(random.integers(len(present)))]
+        wanted = np.asarray(voxels[int(random.integers(len(voxels)))], dtype=np.int64)
+    else:
+        wanted = random.integers(lowest, np.maximum(highest, lowest) + 1)
+    inside = np.clip(wanted, lowest, np.maximum(highest, lowest))
+    centre = np.where(shape < patch, shape // 2, inside)
+    return tuple(int(value) for value in centre)
+
+
+def _read_padded(
+    case: PatchSource, centre: tuple[int, ...], loaded: tuple[int, ...]
+) -> tuple[ImageArray, LabelArray]:
+    """Return the box of size `loaded` around `centre`, zero outside the image."""
+    box = (1,) * (len(case.shape) - len(loaded)) + loaded
+    start = np.array(centre) - np.array(box) // 2
+    stop = start + np.array(box)
+    inner_start = np.clip(start, 0, case.shape)
+    inner_stop = np.clip(stop, 0, case.shape)
+    image, labels = case.read(
+        tuple(int(value) for value in inner_start), tuple(int(value) for value in inner_stop)
+    )
+    padding = list(zip(inner_start - start, stop - inner_stop, strict=True))
+    if any(before or after for before, after in padding):
+        image = np.pad(image, [(0, 0), *padding])
+        labels = np.pad(labels, padding)
+    return image.reshape(image.shape[0], *loaded), labels.reshape(loaded)
+
+
+def _augment(
+    image: ImageArray,
+    labels: LabelArray,
+    sampling: Sampling,
+    chosen: list[AnyAugmentation],
+    seed: int,
+) -> tuple[ImageArray, LabelArray]:
+    """Return the patch after its augmentations; the second label channel is the case's mask."""
+    layers = [torch.from_numpy(labels.astype(np.int16))]
+    masked = list(sampling.masked_channels)
+    if masked:
+        layers.append(torch.from_numpy(np.any(image[masked] != 0, axis=0).astype(np.int16)))
+    data = {
+        "image": torch.from_numpy(np.ascontiguousarray(image)),
+        "segmentation": torch.stack(layers),
+    }
+    with seeded_generators(seed):
+        for entry in chosen:
+            data = entry.build(sampling.context)(**data)
+    changed = data["image"]
+    if masked:
+        changed[masked] = changed[masked] * (data["segmentation"][1] > 0)
+    return changed.numpy(), data["segmentation"][0].numpy()
+
+
+@contextmanager
+def seeded_generators(seed: int) -> Iterator[None]:
+    """Seed numpy's and torch's global generators for a block, and put them back afterwards.
+
+    One torch thread, as in a worker process, so that sums come out the same there and here.
+    """
+    numpy_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    threads = torch.get_num_threads()
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (batchgeneratorsv2 draws from it)
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.set_rng_state(torch_state)
+        torch.set_num_threads(threads)

@@ -1,0 +1,95 @@
+"""Everything that changes while a network trains, and nothing else."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from autoseg.architectures import Architecture
+from autoseg.core.device import memory_layout
+from autoseg.core.random import derived_seed
+from autoseg.documents.recipe import AdamW, Recipe
+from autoseg.documents.run import EpochRecord
+from autoseg.training.schedule import Position
+
+
+@dataclass
+class TrainingState:
+    """A training in progress; a checkpoint is exactly this.
+
+    Attributes:
+        network: In training mode.
+        average: Moving average of the network's weights; None if the recipe keeps none.
+        optimizer: Over the network's parameters.
+        scaler: Gradient scaler of float16 training; disabled otherwise.
+        epoch_steps: Steps between two validations.
+        position: Steps and seconds so far.
+        epoch_losses: Training losses since the last validation.
+        history: Finished epochs.
+    """
+
+    network: nn.Module
+    average: nn.Module | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    epoch_steps: int
+    position: Position = field(default_factory=lambda: Position(step=0, seconds=0.0))
+    epoch_losses: list[float] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to keep: the average of the weights, if there is one."""
+        return self.network if self.average is None else self.average
+
+
+def initial_state(
+    architecture: Architecture,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    seed: int,
+    epoch_steps: int,
+) -> TrainingState:
+    """Return an untrained state; seeds torch's global generators, which belong to the network."""
+    torch.manual_seed(derived_seed(seed, "network"))
+    network = on_device(architecture.build(), device)
+    average = None
+    if recipe.average_decay:
+        average = on_device(architecture.build(), device)
+        average.load_state_dict(network.state_dict())
+        average.requires_grad_(requires_grad=False)
+    return TrainingState(
+        network=network,
+        average=average,
+        optimizer=build_optimizer(network, recipe),
+        scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
+        epoch_steps=epoch_steps,
+    )
+
+
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network on a device, in the layout that `memory_layout` gives."""
+    axes = max(parameter.ndim for parameter in network.parameters()) - 2
+    layout = memory_layout(device, axes)
+    return network.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
+
+
+def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser; the learning rate is set before every step."""
+    chosen = recipe.optimizer
+    if isinstance(chosen, AdamW):
+        return torch.optim.AdamW(
+            network.parameters(),
+            lr=chosen.learning_rate,
+            betas=chosen.betas,
+            weight_decay=chosen.weight_decay,
+        )
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=chosen.learning_rate,
+        momentum=chosen.momentum,
+        nesterov=True,
+        weight_decay=chosen.weight_decay,
+    )

@@ -1,0 +1,112 @@
+"""One optimiser step, and the scores of one validation batch."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from autoseg.architectures import NetworkOutput
+from autoseg.core.arrays import ImageBatch, LabelBatch
+from autoseg.core.device import autocast, memory_layout
+from autoseg.losses import LossFunction
+from autoseg.training.deep_supervision import supervised_loss
+from autoseg.training.sampling import Batch
+from autoseg.training.state import TrainingState
+
+TensorBatch = tuple[ImageBatch, LabelBatch]
+
+ClassCounts = Float[Tensor, "3 classes"]
+"""Voxels that are, per class: predicted and true; predicted; true."""
+
+
+def to_device(batch: Batch, device: torch.device) -> TensorBatch:
+    """Return images and labels as tensors on the device."""
+    images = torch.from_numpy(batch.images)
+    labels = torch.from_numpy(batch.labels)
+    if device.type == "cuda":
+        images, labels = images.pin_memory(), labels.pin_memory()
+    layout = memory_layout(device, images.ndim - 2)
+    moved = images.to(device, non_blocking=True, memory_format=layout)
+    return moved, labels.to(device, non_blocking=True).long()
+
+
+def training_step(
+    state: TrainingState,
+    batch: TensorBatch,
+    loss: LossFunction,
+    *,
+    rate: float,
+    gradient_clip: float,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Return the batch's loss, after changing the weights once.
+
+    Args:
+        state: Its network and optimiser are changed.
+        batch: On the network's device.
+        loss: What to minimise.
+        rate: Learning rate.
+        gradient_clip: Largest norm of all gradients together.
+        dtype: What convolutions compute in.
+    """
+    images, labels = batch
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.zero_grad(set_to_none=True)
+    with autocast(images.device, dtype):
+        output: NetworkOutput = state.network(images)
+    value = supervised_loss(loss, output, labels)
+    state.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+    state.scaler.unscale_(state.optimizer)
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), gradient_clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    return value.detach()
+
+
+def update_average(state: TrainingState, decay: float) -> None:
+    """Move the averaged weights a little towards the present ones.
+
+    The decay is smaller in the first steps, so that the random start is soon forgotten.
+    """
+    if state.average is None:
+        return
+    step = state.position.step
+    kept = min(decay, (1 + step) / (10 + step))
+    averaged, present = state.average.state_dict(), state.network.state_dict()
+    for name, value in present.items():
+        if value.is_floating_point():
+            averaged[name].lerp_(value, 1 - kept)
+        else:
+            averaged[name].copy_(value)
+
+
+@torch.inference_mode()
+def validation_scores(
+    network: nn.Module, batch: TensorBatch, loss: LossFunction, dtype: torch.dtype
+) -> tuple[Tensor, ClassCounts]:
+    """Return the loss at full resolution and the voxel counts that Dice is made of."""
+    images, labels = batch
+    network.eval()
+    with autocast(images.device, dtype):
+        logits: Tensor = network(images).logits
+    network.train()
+    logits = logits.float()
+    num_classes = logits.shape[1]
+    predicted = logits.argmax(dim=1)
+    hits = labels[labels == predicted]
+    counts = torch.stack(
+        [
+            torch.bincount(which.flatten(), minlength=num_classes).double()
+            for which in (hits, predicted, labels)
+        ]
+    )
+    return loss(logits, labels), counts
+
+
+def pseudo_dice(counts: ClassCounts) -> tuple[float | None, ...]:
+    """Return Dice per foreground class from pooled counts; None where the class is nowhere."""
+    both, predicted, true = counts.double().cpu()[:, 1:]
+    return tuple(
+        None if total == 0 else 2 * hit / total
+        for hit, total in zip(both.tolist(), (predicted + true).tolist(), strict=True)
+    )
