@@ -1,0 +1,214 @@
+"""Size one configuration: its patch, network, batch and loss, each with its reason."""
+
+from dataclasses import dataclass
+from math import prod
+
+from autoseg.architectures import Architecture
+from autoseg.documents.plan import Configuration, Decision
+from autoseg.losses import Loss
+from autoseg.planning import rules
+from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.forecast import REFERENCE_STEPS, Machine, training_hours
+from autoseg.planning.lowres import has_lowres
+from autoseg.planning.memory import (
+    SMALLEST_BATCH,
+    Grid,
+    MemoryBudget,
+    batch_size,
+    largest_network,
+    predicted_memory_gib,
+    shrunk,
+)
+from autoseg.planning.survey import Survey
+from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
+from autoseg.planning.wording import duration, number, numbers
+
+COMPACT_VOXELS = 2**17
+"""Voxels of a compact patch, at most, and of a compact batch of more than two patches: two such
+patches take about 0.3 seconds per step on 2 cores (see `forecast`)."""
+
+Choices = dict[str, Choice[object]]
+"""The reason of every value, by field of the configuration."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A configuration with the reasons of its values.
+
+    Attributes:
+        configuration: The values.
+        grid: The voxels its patches are cut from.
+        choices: The reasons.
+    """
+
+    configuration: Configuration
+    grid: Grid
+    choices: Choices
+
+    def decisions(self, machine: Machine) -> list[Decision]:
+        """Return one entry per value, and one for the predicted time on this machine."""
+        name = self.configuration.name
+        values = configuration_values(self.configuration)
+        found = [
+            self.choices[field].decision(f"{name}.{field}", text) for field, text in values.items()
+        ]
+        time = predicted_time(self.configuration, machine)
+        return [*found, time.decision(f"{name}.predicted_time", time.value)]
+
+
+def reference_2d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> Draft:
+    """Return the 2-D configuration of the reference method, on the two finest axes."""
+    architecture = largest_network(budget, survey.plane)
+    pool = rules.dice_pool(is_2d=True, has_lowres=False)
+    return _reference("2d", survey, survey.plane, (architecture, budget), (loss, pool))
+
+
+def reference_3d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> Draft:
+    """Return the full-resolution 3-D configuration of the reference method."""
+    architecture = largest_network(budget, survey.grid)
+    lowres = has_lowres(architecture, budget, survey.grid)
+    pool = rules.dice_pool(is_2d=False, has_lowres=lowres)
+    return _reference("3d_fullres", survey, survey.grid, (architecture, budget), (loss, pool))
+
+
+def _reference(
+    name: str,
+    survey: Survey,
+    grid: Grid,
+    sized: tuple[Architecture, MemoryBudget],
+    pooled: tuple[type[Loss], Choice[str]],
+) -> Draft:
+    """Return the configuration that consists of these parts, with their reasons."""
+    architecture, budget = sized
+    loss, pool = pooled
+    batch = batch_size(architecture, budget, survey.voxels)
+    resampling = rules.resampling()
+    return Draft(
+        configuration=Configuration(
+            name=name,
+            data_name=name,
+            spacing=grid.spacing,
+            median_shape=grid.median_shape,
+            batch_size=batch.value,
+            normalizers=tuple(choice.value for choice in survey.normalizers),
+            architecture=architecture,
+            loss=_loss(loss, pool=pool.value, class_weights=survey.class_weights.value),
+            resampling=resampling.value,
+            predicted_memory_gib=predicted_memory_gib(architecture, batch.value),
+        ),
+        grid=grid,
+        choices={
+            "spacing": survey.spacing,
+            "median_shape": survey.median_shape,
+            **{f"normalizers.{at}": choice for at, choice in enumerate(survey.normalizers)},
+            "resampling": resampling,
+            **_network_choices(grid, budget),
+            "batch_size": batch,
+            "loss": Choice(loss.model_fields["kind"].default, "make_plan", "as asked for"),
+            "loss.pool": pool,
+            "loss.class_weights": survey.class_weights,
+            "predicted_memory": _predicted_memory(architecture, batch.value),
+        },
+    )
+
+
+def compact(parent: Draft) -> Draft:
+    """Return the variant of a configuration that makes progress without an accelerator.
+
+    It shares the parent's prepared data; network, patch and batch are smaller.
+    """
+    full = parent.configuration
+    topology = shrunk(
+        full.topology,
+        parent.grid,
+        fits=lambda smaller: prod(smaller.patch_shape) <= COMPACT_VOXELS,
+    )
+    assert topology is not None, "a patch of one voxel is small enough"  # noqa: S101
+    architecture = (
+        type(full.architecture)
+        .for_topology(
+            topology,
+            in_channels=full.architecture.in_channels,
+            num_classes=full.architecture.num_classes,
+        )
+        .compact()
+    )
+    voxels = prod(topology.patch_shape)
+    batch = min(max(COMPACT_VOXELS // voxels, SMALLEST_BATCH), full.batch_size)
+    name = f"{topology.num_axes}d_compact"
+    configuration = full.model_copy(
+        update={
+            "name": name,
+            "architecture": architecture,
+            "batch_size": batch,
+            "predicted_memory_gib": predicted_memory_gib(architecture, batch),
+        }
+    )
+    because = f"without an accelerator a step must stay short: at most {COMPACT_VOXELS} voxels"
+    patch = Choice(topology, "compact", f"the patch of {full.name}, shrunk: {because}", OWN)
+    choices = {
+        **parent.choices,
+        **dict.fromkeys(("patch_shape", "depth", "strides", "kernels"), patch),
+        "architecture": Choice(
+            architecture, "compact", f"half the width of {full.name}: {because}", OWN
+        ),
+        "batch_size": Choice(
+            batch,
+            "compact",
+            f"{because} per batch, but at least {SMALLEST_BATCH} patches",
+            OWN,
+        ),
+        "predicted_memory": _predicted_memory(architecture, batch),
+    }
+    return Draft(configuration=configuration, grid=parent.grid, choices=choices)
+
+
+def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str]:
+    """Return the predicted time of a full training, as text."""
+    hours = training_hours(configuration.architecture, configuration.batch_size, machine)
+    where = (
+        f"{machine.cores} CPU cores"
+        if machine.accelerator_gib is None
+        else f"an accelerator of {number(machine.accelerator_gib)} GiB"
+    )
+    because = (
+        f"{REFERENCE_STEPS} steps of {3600 * hours / REFERENCE_STEPS:.2g} seconds on {where}; "
+        "training measures it anew"
+    )
+    return Choice(duration(hours), "training_hours", because, OWN)
+
+
+def _loss(loss: type[Loss], *, pool: str, class_weights: object) -> Loss:
+    """Return the loss, with the planned settings that it has."""
+    planned = {"pool": pool, "class_weights": class_weights}
+    return loss.model_validate(
+        {field: planned[field] for field in PLANNED_LOSS_FIELDS if field in loss.model_fields}
+    )
+
+
+def _network_choices(grid: Grid, budget: MemoryBudget) -> Choices:
+    start = rules.initial_patch(grid.spacing, grid.median_shape)
+    patch = (
+        f"{numbers(start)} voxels, shrunk until {SMALLEST_BATCH} patches fit "
+        f"{number(budget.memory_gib)} GiB, and a multiple of the strides"
+    )
+    stages = "axes of 8 or more voxels are halved, the finest first, down to 4 at the least"
+    kernels = "an axis over 2 times coarser than the finest gets 1, the others 3"
+    width = "the default width of the network"
+    return {
+        "patch_shape": Choice(None, "largest_network", patch),
+        "depth": Choice(None, "topology_for", stages),
+        "strides": Choice(None, "topology_for", stages),
+        "kernels": Choice(None, "topology_for", kernels),
+        "architecture": Choice(None, "largest_network", width),
+    }
+
+
+def _predicted_memory(architecture: Architecture, patches: int) -> Choice[float]:
+    reference = architecture.memory_references[architecture.topology.num_axes]
+    because = (
+        f"{patches} × {architecture.activation_count() / 1e6:.0f} million activations, at "
+        f"{number(reference.memory_gib)} GiB for {reference.batch_size} × "
+        f"{reference.activations / 1e6:.0f} million"
+    )
+    return Choice(predicted_memory_gib(architecture, patches), "predicted_memory_gib", because)

@@ -1,0 +1,135 @@
+"""Fit a network into memory: shrink the patch until a step fits, then fill up with batch size."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from autoseg.architectures import Architecture, Topology
+from autoseg.core.errors import PlanError
+from autoseg.planning.choice import Choice
+from autoseg.planning.rules import initial_patch
+from autoseg.planning.topology import topology_for
+from autoseg.planning.wording import number
+
+SMALLEST_BATCH = 2
+"""Patches per step, at least. Source: nnU-Net 2.8.1."""
+
+LARGEST_SHARE = 0.05
+"""Share of the dataset's voxels that one batch may hold. Source: nnU-Net 2.8.1."""
+
+
+@dataclass(frozen=True)
+class MemoryBudget:
+    """Which network is to be sized, and the memory it may use.
+
+    Attributes:
+        network: Any registered architecture; only its contract is used.
+        in_channels: Image channels.
+        num_classes: Classes, background included.
+        memory_gib: Accelerator memory.
+    """
+
+    network: type[Architecture]
+    in_channels: int
+    num_classes: int
+    memory_gib: float
+
+    def sized(self, topology: Topology) -> Architecture:
+        """Return the network at a topology."""
+        return self.network.for_topology(
+            topology, in_channels=self.in_channels, num_classes=self.num_classes
+        )
+
+    def activations(self, num_axes: int) -> float:
+        """Return the value of `activation_count` that fits at the reference's batch size."""
+        reference = self.network.memory_references[num_axes]
+        return reference.activations * (self.memory_gib / reference.memory_gib)
+
+    def fits(self, architecture: Architecture) -> bool:
+        """Return whether `SMALLEST_BATCH` patches fit."""
+        num_axes = architecture.topology.num_axes
+        reference = self.network.memory_references[num_axes]
+        at_smallest_batch = architecture.activation_count() / reference.batch_size * SMALLEST_BATCH
+        return at_smallest_batch <= self.activations(num_axes)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The voxels that patches are cut from, planned axis order.
+
+    Attributes:
+        spacing: Target voxel size, mm.
+        median_shape: Median case size, voxels.
+    """
+
+    spacing: tuple[float, ...]
+    median_shape: tuple[float, ...]
+
+
+def largest_network(budget: MemoryBudget, grid: Grid) -> Architecture:
+    """Return the network with the largest patch that fits.
+
+    Raises:
+        PlanError: If not even the smallest patch fits.
+    """
+    start = topology_for(grid.spacing, initial_patch(grid.spacing, grid.median_shape))
+    topology = shrunk(start, grid, fits=lambda smaller: budget.fits(budget.sized(smaller)))
+    if topology is None:
+        smallest = predicted_memory_gib(
+            budget.sized(topology_for(grid.spacing, (1.0,) * len(grid.spacing))), SMALLEST_BATCH
+        )
+        msg = (
+            f"{number(budget.memory_gib)} GiB are too little for {budget.num_classes} classes: "
+            f"even {SMALLEST_BATCH} patches of one voxel would need {number(smallest)} GiB. "
+            "Raise --memory."
+        )
+        raise PlanError(msg)
+    return budget.sized(topology)
+
+
+def shrunk(topology: Topology, grid: Grid, *, fits: Callable[[Topology], bool]) -> Topology | None:
+    """Return the first topology that fits while the patch shrinks; none if it cannot.
+
+    Each time, the axis that covers the most of the median case loses as many voxels as the
+    smaller patch's network needs its size to be a multiple of.
+
+    Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 2.
+    """
+    while not fits(topology):
+        patch = topology.patch_shape
+        axes = [axis for axis, edge in enumerate(patch) if edge > 1]
+        if not axes:
+            return None
+        longest = max(axes, key=lambda axis: (patch[axis] / grid.median_shape[axis], axis))
+        trial = _reduced(patch, longest, topology.divisors[longest])
+        divisor = topology_for(grid.spacing, trial).divisors[longest]
+        topology = topology_for(grid.spacing, _reduced(patch, longest, divisor))
+    return topology
+
+
+def _reduced(patch: tuple[int, ...], axis: int, voxels: int) -> tuple[float, ...]:
+    return tuple(float(edge - voxels * (at == axis)) for at, edge in enumerate(patch))
+
+
+def batch_size(
+    architecture: Architecture, budget: MemoryBudget, dataset_voxels: float
+) -> Choice[int]:
+    """Return how many patches make a step: what memory allows, but no large share of the data."""
+    num_axes = architecture.topology.num_axes
+    reference = budget.network.memory_references[num_axes]
+    count = architecture.activation_count()
+    fitting = round(budget.activations(num_axes) / count * reference.batch_size)
+    voxels = prod(architecture.topology.patch_shape)
+    sharing = round(dataset_voxels * LARGEST_SHARE / voxels)
+    because = (
+        f"{fitting} patches fit {number(budget.memory_gib)} GiB and {sharing} are "
+        f"{LARGEST_SHARE:.0%} of all voxels: the smaller, but at least {SMALLEST_BATCH}"
+    )
+    return Choice(max(min(fitting, sharing), SMALLEST_BATCH), "batch_size", because)
+
+
+def predicted_memory_gib(architecture: Architecture, patches: int) -> float:
+    """Return the accelerator memory that a training step is predicted to need."""
+    reference = architecture.memory_references[architecture.topology.num_axes]
+    load = architecture.activation_count() * patches
+    return load / (reference.activations * reference.batch_size) * reference.memory_gib

@@ -1,0 +1,92 @@
+"""Choose how a channel is normalised: by its name, or else by its intensities."""
+
+import re
+
+from autoseg.documents.fingerprint import ChannelIntensities, Fingerprint
+from autoseg.normalizers import NORMALIZERS, Normalizer
+from autoseg.planning.choice import NNUNET, OWN, Choice
+from autoseg.planning.wording import number
+
+UNNAMED = re.compile(r"(channel|image|unknown)?[ _-]?\d*", re.IGNORECASE)
+"""Channel names that say nothing about what was imaged."""
+
+MASK_THRESHOLD = 0.75
+"""Median share of a case that the nonzero crop leaves, below which normalisation is masked.
+
+Source: nnU-Net 2.8.1.
+"""
+
+FAT_HU = -100.0
+"""Radiodensity of fat; only Hounsfield units go below it as whole numbers."""
+
+LOWEST_HU = -3100.0
+"""Scanners pad with values down to -3024; air is -1000 Hounsfield units."""
+
+BRIGHTEST = 255.0
+"""Largest value of an 8-bit colour channel."""
+
+RULE = "normalizers"
+
+
+def normalizers(fingerprint: Fingerprint) -> tuple[Choice[Normalizer], ...]:
+    """Return the normaliser of each channel."""
+    kinds = [
+        _kind(fingerprint, name, intensities)
+        for name, intensities in zip(fingerprint.channel_names, fingerprint.channels, strict=True)
+    ]
+    masked = fingerprint.median_relative_size_after_crop < MASK_THRESHOLD
+    return tuple(
+        _built(kind, intensities, masked=masked, left=fingerprint.median_relative_size_after_crop)
+        for kind, intensities in zip(kinds, fingerprint.channels, strict=True)
+    )
+
+
+def _kind(fingerprint: Fingerprint, name: str, intensities: ChannelIntensities) -> Choice[str]:
+    """Return the kind of normaliser for one channel."""
+    if not UNNAMED.fullmatch(name.strip()):
+        return kind_by_name(name)
+    return kind_by_intensities(fingerprint, intensities)
+
+
+def kind_by_name(name: str) -> Choice[str]:
+    """Return the normaliser that claims a channel name, or the z-score."""
+    wanted = name.strip().casefold()
+    for kind in NORMALIZERS:
+        if wanted == kind or wanted in NORMALIZERS[kind].channel_name_marks:
+            return Choice(kind, RULE, f"the channel is called {name!r}")
+    because = f"the channel is called {name!r}, which asks for no other normalisation"
+    return Choice("zscore", RULE, because)
+
+
+def kind_by_intensities(fingerprint: Fingerprint, intensities: ChannelIntensities) -> Choice[str]:
+    """Return the normaliser that suits the intensities of a channel without a telling name."""
+    low, high = intensities.minimum, intensities.maximum
+    is_integer = all(case.is_integer for case in fingerprint.cases)
+    found = (
+        f"the channel has no name; its foreground holds {'whole' if is_integer else 'fractional'} "
+        f"numbers from {number(low)} to {number(high)}"
+    )
+    if is_integer and LOWEST_HU <= low <= FAT_HU:
+        return Choice("ct", RULE, f"{found}, as Hounsfield units do", OWN)
+    is_photograph = fingerprint.num_axes == 2 and len(fingerprint.channel_names) == 3
+    if is_integer and is_photograph and low >= 0 and high <= BRIGHTEST:
+        return Choice("rgb", RULE, f"{found}, in one of three channels, as 8-bit colour has", OWN)
+    return Choice("zscore", RULE, f"{found}, a scale without a unit", NNUNET)
+
+
+def _built(
+    kind: Choice[str], intensities: ChannelIntensities, *, masked: bool, left: float
+) -> Choice[Normalizer]:
+    """Return the normaliser itself, with what it needs of the dataset."""
+    because, settings = kind.because, dict[str, object]()
+    if kind.value == "ct":
+        fields = ("mean", "std", "percentile_00_5", "percentile_99_5")
+        settings = {field: getattr(intensities, field) for field in fields}
+    elif kind.value == "zscore":
+        settings = {"masked": masked}
+        because += (
+            f"; the nonzero crop leaves {number(100 * left)} % of a case, "
+            f"{'under' if masked else 'not under'} {100 * MASK_THRESHOLD:g} %, so "
+            f"{'only nonzero' if masked else 'all'} voxels count"
+        )
+    return Choice(NORMALIZERS[kind.value].model_validate(settings), RULE, because, kind.source)

@@ -1,0 +1,107 @@
+"""Compose the rules, in the order in which the decisions depend on each other."""
+
+from autoseg.architectures import Architecture
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.plan import Decision, Plan
+from autoseg.losses import LOSSES, Loss
+from autoseg.planning import rules
+from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.configurations import (
+    Draft,
+    compact,
+    predicted_time,
+    reference_2d,
+    reference_3d,
+)
+from autoseg.planning.forecast import Machine
+from autoseg.planning.memory import MemoryBudget
+from autoseg.planning.survey import Survey, survey
+from autoseg.planning.values import plan_values
+
+
+def make_plan(
+    fingerprint: Fingerprint,
+    *,
+    network: type[Architecture],
+    memory_gib: float,
+    machine: Machine,
+    loss: type[Loss] | None = None,
+) -> Plan:
+    """Return the plan for a dataset; arithmetic only, no network is built.
+
+    Args:
+        fingerprint: What was measured.
+        network: Any registered architecture; the planner only uses its contract.
+        memory_gib: Accelerator memory that one training step may use.
+        machine: What training will run on; without an accelerator, compact configurations are
+            added and one of them becomes the default.
+        loss: What to minimise; by default Dice plus cross-entropy.
+
+    Raises:
+        PlanError: If not even the smallest patch fits.
+    """
+    surveyed = survey(fingerprint)
+    budget = MemoryBudget(
+        network=network,
+        in_channels=len(fingerprint.channel_names),
+        num_classes=fingerprint.labels.num_classes,
+        memory_gib=memory_gib,
+    )
+    drafts = _references(surveyed, budget, loss or LOSSES["dice_ce"])
+    default = _default(surveyed, drafts)
+    if machine.accelerator_gib is None:
+        small = {name: compact(draft) for name, draft in drafts.items()}
+        default = _compact_default(default, drafts, small, machine)
+        drafts = {draft.configuration.name: draft for draft in (*drafts.values(), *small.values())}
+    return _assembled(surveyed, drafts, default, machine)
+
+
+def _references(surveyed: Survey, budget: MemoryBudget, loss: type[Loss]) -> dict[str, Draft]:
+    drafts = {"2d": reference_2d(surveyed, budget, loss)}
+    if surveyed.has_volumes:
+        drafts["3d_fullres"] = reference_3d(surveyed, budget, loss)
+    return drafts
+
+
+def _default(surveyed: Survey, drafts: dict[str, Draft]) -> Choice[str]:
+    patch = None
+    if "3d_fullres" in drafts:
+        patch = drafts["3d_fullres"].configuration.topology.patch_shape
+    return rules.default_configuration(surveyed.grid.spacing, patch)
+
+
+def _compact_default(
+    default: Choice[str], drafts: dict[str, Draft], small: dict[str, Draft], machine: Machine
+) -> Choice[str]:
+    """Return the compact variant of the default, saying what either would take."""
+    full, chosen = drafts[default.value].configuration, small[default.value].configuration
+    because = (
+        f"{default.because}. There is no accelerator: a full training of {full.name} would take "
+        f"{predicted_time(full, machine).value} on {machine.cores} CPU cores, of {chosen.name} "
+        f"{predicted_time(chosen, machine).value}"
+    )
+    return Choice(chosen.name, default.rule, because, OWN)
+
+
+def _assembled(
+    surveyed: Survey, drafts: dict[str, Draft], default: Choice[str], machine: Machine
+) -> Plan:
+    """Return the plan that consists of these configurations."""
+    plan = Plan(
+        dataset_name=surveyed.fingerprint.dataset_name,
+        num_axes=surveyed.fingerprint.num_axes,
+        channel_names=surveyed.fingerprint.channel_names,
+        labels=surveyed.fingerprint.labels,
+        axis_order=surveyed.axis_order.value,
+        default_configuration=default.value,
+        configurations=tuple(draft.configuration for draft in drafts.values()),
+        decisions=(),
+    )
+    values = plan_values(plan)
+    decisions: list[Decision] = [
+        surveyed.axis_order.decision("axis_order", values["axis_order"]),
+        default.decision("default_configuration", values["default_configuration"]),
+    ]
+    for draft in drafts.values():
+        decisions += draft.decisions(machine)
+    return plan.model_copy(update={"decisions": tuple(decisions)})

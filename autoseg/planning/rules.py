@@ -1,0 +1,159 @@
+"""One function per heuristic: numbers in, value and reason out. No state, no I/O."""
+
+from math import prod
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from autoseg.documents.plan import Resampling
+from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.topology import MINIMUM_EDGE
+from autoseg.planning.wording import number, numbers
+
+Spacings = Float[np.ndarray, "cases axes"]
+"""Voxel size of every case, mm, canonical axis order."""
+
+Shapes = Int[np.ndarray, "cases axes"]
+"""Size of every case after the nonzero crop, voxels, canonical axis order."""
+
+ANISOTROPY_RATIO = 3.0
+"""An axis whose spacing exceeds the largest other spacing by this factor is coarse.
+
+Source: nnU-Net 2.8.1.
+"""
+
+COARSE_AXIS_PERCENTILE = 10.0
+"""Percentile of its spacings that a coarse axis takes. Source: nnU-Net 2.8.1."""
+
+SMALLEST_STEP_MM = 1e-5
+"""How much coarser than the others the coarse axis stays, so that it is still the coarsest."""
+
+INITIAL_PATCH_VOXELS = {2: 2048.0**2, 3: 256.0**3}
+"""Voxels of the patch that shrinking starts from, by number of axes. Source: nnU-Net 2.8.1."""
+
+FEWEST_SLICES = 2 * MINIMUM_EDGE
+"""Slices below which a 3-D network cannot halve the slice axis even once."""
+
+
+def target_spacing(spacings: Spacings, shapes: Shapes) -> Choice[tuple[float, ...]]:
+    """Return the voxel size that every case is resampled to, mm, canonical axis order.
+
+    It is the median of each axis; in a volume, an axis that is both coarse and short takes a low
+    percentile instead, so that thin slices are not blurred to thick ones.
+    """
+    target = np.median(spacings, axis=0)
+    because = f"median of {len(spacings)} cases"
+    if target.size == 3:
+        size = np.median(shapes, axis=0)
+        coarse = int(np.argmax(target))
+        finer = float(np.delete(target, coarse).max())
+        is_short = size[coarse] * ANISOTROPY_RATIO < np.delete(size, coarse).min()
+        if target[coarse] > ANISOTROPY_RATIO * finer and is_short:
+            median = target[coarse]
+            target[coarse] = _coarse_axis_spacing(spacings[:, coarse], finer)
+            because += (
+                f", but axis {coarse} (median {number(median)} mm, {number(size[coarse])} voxels) "
+                f"is over {ANISOTROPY_RATIO:g} times coarser and shorter than the others: it "
+                f"takes the {COARSE_AXIS_PERCENTILE:g}th percentile"
+            )
+    return Choice(tuple(target.tolist()), "target_spacing", because)
+
+
+def _coarse_axis_spacing(spacings: Float[np.ndarray, " cases"], finer: float) -> float:
+    """Return a low percentile of the coarse axis's spacings, never as fine as the other axes."""
+    low = float(np.percentile(spacings, COARSE_AXIS_PERCENTILE))
+    return low if low >= finer else finer + SMALLEST_STEP_MM
+
+
+def axis_order(spacing: tuple[float, ...]) -> Choice[tuple[int, ...]]:
+    """Return, for each planned axis, the canonical axis it is: the coarsest axis comes first.
+
+    A 2-D network works on the last two, the planes of highest resolution.
+    """
+    axes = tuple(range(len(spacing)))
+    if len(axes) == 2:
+        return Choice(axes, "axis_order", "2-D images keep their axes")
+    coarsest = int(np.argmax(spacing))
+    order = (coarsest, *(axis for axis in axes if axis != coarsest))
+    because = f"axis {coarsest} is the coarsest of {numbers(spacing)} mm (the first, if several)"
+    return Choice(order, "axis_order", because)
+
+
+def median_shape(
+    spacings: Spacings, shapes: Shapes, spacing: tuple[float, ...], order: tuple[int, ...]
+) -> Choice[tuple[float, ...]]:
+    """Return the median size of the cases once resampled to `spacing`, voxels, planned axis order.
+
+    A half voxel is possible, between the two middle cases.
+    """
+    resampled = np.rint(spacings / np.asarray(spacing) * shapes)
+    median = np.median(resampled, axis=0)[list(order)]
+    because = (
+        f"median of {len(shapes)} cases after resampling; they reach from "
+        f"{numbers(resampled.min(axis=0)[list(order)])} to "
+        f"{numbers(resampled.max(axis=0)[list(order)])} voxels"
+    )
+    return Choice(tuple(median.tolist()), "median_shape", because)
+
+
+def initial_patch(spacing: tuple[float, ...], median: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the patch that shrinking starts from: physically a cube, no larger than the cases."""
+    inverse = 1 / np.asarray(spacing)
+    volume = INITIAL_PATCH_VOXELS[len(spacing)]
+    cube = inverse * (volume / np.prod(inverse)) ** (1 / len(spacing))
+    return tuple(min(round(edge), size) for edge, size in zip(cube.tolist(), median, strict=True))
+
+
+def default_configuration(
+    spacing: tuple[float, ...], patch_shape: tuple[int, ...] | None
+) -> Choice[str]:
+    """Return which of `2d` and `3d_fullres` to train when none is named.
+
+    Args:
+        spacing: Target spacing, planned axis order, so the coarsest axis comes first.
+        patch_shape: Of `3d_fullres`, or none if the dataset has no such configuration.
+    """
+    rule = "default_configuration"
+    if patch_shape is None:
+        return Choice("2d", rule, "the images are single planes", OWN)
+    ratio = spacing[0] / max(spacing[1:])
+    found = f"{patch_shape[0]} slices per 3-D patch, {number(ratio)} times the spacing in a plane"
+    if ratio > ANISOTROPY_RATIO and patch_shape[0] < FEWEST_SLICES:
+        because = (
+            f"{found}: below {FEWEST_SLICES} slices and above {ANISOTROPY_RATIO:g} times, a 3-D "
+            "network can use hardly any context across slices"
+        )
+        return Choice("2d", rule, because, OWN)
+    because = (
+        f"{found}: 3-D context helps unless both fewer than {FEWEST_SLICES} slices and more than "
+        f"{ANISOTROPY_RATIO:g} times"
+    )
+    return Choice("3d_fullres", rule, because, OWN)
+
+
+def dice_pool(*, is_2d: bool, has_lowres: bool) -> Choice[str]:
+    """Return over what the Dice loss sums its counts: "batch" or "sample".
+
+    Args:
+        is_2d: Whether patches are 2-D.
+        has_lowres: Whether the cases are so large that a low-resolution network would be made.
+    """
+    if is_2d:
+        because = "2-D patches often hold no foreground; the batch as a whole does"
+        return Choice("batch", "dice_pool", because)
+    if has_lowres:
+        because = "cases are much larger than a patch (a low resolution would be made)"
+        return Choice("batch", "dice_pool", because)
+    because = "a patch covers most of a case, so each has foreground of its own"
+    return Choice("sample", "dice_pool", because)
+
+
+def resampling() -> Choice[Resampling]:
+    """Return the spline orders of resampling, the same for every dataset."""
+    because = "cubic for images, linear for labels, nearest along an axis that is much coarser"
+    return Choice(Resampling(), "resampling", because)
+
+
+def voxels_of_dataset(median: tuple[float, ...], num_cases: int) -> float:
+    """Return roughly how many voxels all cases together have at the target spacing."""
+    return float(prod(median) * num_cases)

@@ -1,0 +1,72 @@
+"""What all configurations of a plan share: decided once, from the fingerprint."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.normalizers import Normalizer
+from autoseg.planning import rules
+from autoseg.planning.choice import Choice
+from autoseg.planning.memory import Grid
+from autoseg.planning.normalization import normalizers
+from autoseg.planning.weights import Weights, class_weights
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The choices that do not depend on a network.
+
+    Attributes:
+        fingerprint: What was measured.
+        spacing: Target voxel size, mm, canonical axis order.
+        axis_order: For each planned axis, the canonical axis it is.
+        median_shape: Median case size at that spacing, voxels, planned axis order.
+        normalizers: One per channel.
+        class_weights: Of the loss.
+    """
+
+    fingerprint: Fingerprint
+    spacing: Choice[tuple[float, ...]]
+    axis_order: Choice[tuple[int, ...]]
+    median_shape: Choice[tuple[float, ...]]
+    normalizers: tuple[Choice[Normalizer], ...]
+    class_weights: Choice[Weights]
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The voxels of all axes, in planned order."""
+        spacing = tuple(self.spacing.value[axis] for axis in self.axis_order.value)
+        return Grid(spacing=spacing, median_shape=self.median_shape.value)
+
+    @property
+    def plane(self) -> Grid:
+        """The voxels of the two finest axes."""
+        return Grid(spacing=self.grid.spacing[-2:], median_shape=self.grid.median_shape[-2:])
+
+    @property
+    def has_volumes(self) -> bool:
+        """Whether the cases have more than one slice, in the median."""
+        return len(self.grid.spacing) == 3 and self.grid.median_shape[0] != 1
+
+    @property
+    def voxels(self) -> float:
+        """Voxels of all cases together at the target spacing, roughly."""
+        return rules.voxels_of_dataset(self.grid.median_shape, len(self.fingerprint.cases))
+
+
+def survey(fingerprint: Fingerprint) -> Survey:
+    """Return the choices that follow from the fingerprint alone."""
+    spacings = np.array([case.spacing for case in fingerprint.cases])
+    shapes = np.array([case.shape_after_crop for case in fingerprint.cases])
+    spacing = rules.target_spacing(spacings, shapes)
+    order = rules.axis_order(spacing.value)
+    return Survey(
+        fingerprint=fingerprint,
+        spacing=spacing,
+        axis_order=order,
+        median_shape=rules.median_shape(spacings, shapes, spacing.value, order.value),
+        normalizers=normalizers(fingerprint),
+        class_weights=class_weights(fingerprint.class_frequencies),
+    )

@@ -1,0 +1,76 @@
+"""From spacing and patch to pooling: where a network halves its resolution, along which axes."""
+
+from math import ceil
+
+from autoseg.architectures import Topology
+
+MINIMUM_EDGE = 4
+"""Voxels that an axis keeps at the lowest stage. Source: nnU-Net 2.8.1."""
+
+LONE_AXIS_EDGES = 3
+"""An axis that would be halved alone needs this many minimum edges. Source: nnU-Net 2.8.1."""
+
+SIMILAR_SPACING = 2.0
+"""Spacings within this factor of the finest are treated alike. Source: nnU-Net 2.8.1."""
+
+Size = tuple[float, ...]
+
+
+def topology_for(spacing: Size, patch: Size) -> Topology:
+    """Return the network topology for a patch, and the patch padded up to what it needs.
+
+    Stage by stage, each axis that is long enough and about as fine as the finest such axis is
+    halved. A kernel spans an axis only once that axis is about as fine as the others.
+
+    Args:
+        spacing: Target voxel size, mm, planned axis order.
+        patch: Wanted patch size, voxels; fractions are allowed.
+
+    Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 2.
+    """
+    sizes, spacings = list(patch), list(spacing)
+    strides, kernels = [(1,) * len(sizes)], []
+    kernel = (1,) * len(sizes)
+    while halved := axes_to_halve(spacings, sizes):
+        kernel = widened_kernel(kernel, spacings)
+        kernels.append(kernel)
+        strides.append(tuple(2 if axis in halved else 1 for axis in range(len(sizes))))
+        for axis in halved:
+            spacings[axis] *= 2
+            sizes[axis] = ceil(sizes[axis] / 2)
+    kernels.append((3,) * len(sizes))
+    return Topology(
+        patch_shape=padded(patch, strides), strides=tuple(strides), kernels=tuple(kernels)
+    )
+
+
+def axes_to_halve(spacing: list[float], size: list[float]) -> list[int]:
+    """Return the axes that the next stage halves; none ends the network."""
+    long_enough = [axis for axis, edge in enumerate(size) if edge >= 2 * MINIMUM_EDGE]
+    if not long_enough:
+        return []
+    finest = min(spacing[axis] for axis in long_enough)
+    similar = [axis for axis in long_enough if spacing[axis] / finest < SIMILAR_SPACING]
+    if len(similar) == 1 and size[similar[0]] < LONE_AXIS_EDGES * MINIMUM_EDGE:
+        return []
+    return similar
+
+
+def widened_kernel(kernel: tuple[int, ...], spacing: list[float]) -> tuple[int, ...]:
+    """Return the kernel with every axis at 3 that is about as fine as the finest; 3 stays 3."""
+    finest = min(spacing)
+    return tuple(
+        3 if size == 3 or mm / finest < SIMILAR_SPACING else 1
+        for size, mm in zip(kernel, spacing, strict=True)
+    )
+
+
+def padded(patch: Size, strides: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the patch, each axis rounded up to a multiple of the product of its strides."""
+    shape = []
+    for axis, edge in enumerate(patch):
+        factor = 1
+        for stride in strides:
+            factor *= stride[axis]
+        shape.append(ceil(edge / factor) * factor)
+    return tuple(shape)

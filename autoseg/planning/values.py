@@ -1,0 +1,73 @@
+"""The values of a plan as text: what its decisions record and what its table shows."""
+
+from pydantic import BaseModel
+
+from autoseg.architectures import Architecture
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.planning.wording import number, numbers, per_stage
+
+PLANNED_LOSS_FIELDS = ("pool", "class_weights")
+"""Fields that the planner sets on every loss that has them."""
+
+
+def plan_values(plan: Plan) -> dict[str, str]:
+    """Return the text of every planned value, by field; a configuration's begin with its name."""
+    values = {
+        "axis_order": " ".join(map(str, plan.axis_order)),
+        "default_configuration": plan.default_configuration,
+    }
+    for configuration in plan.configurations:
+        for field, text in configuration_values(configuration).items():
+            values[f"{configuration.name}.{field}"] = text
+    return values
+
+
+def configuration_values(configuration: Configuration) -> dict[str, str]:
+    """Return the text of every value of one configuration, by field."""
+    topology = configuration.topology
+    normalizers = [_settings(normalizer) for normalizer in configuration.normalizers]
+    return {
+        "spacing": f"{numbers(configuration.spacing)} mm",
+        "median_shape": f"{numbers(configuration.median_shape)} voxels",
+        **{f"normalizers.{channel}": text for channel, text in enumerate(normalizers)},
+        "resampling": _settings(configuration.resampling),
+        "patch_shape": f"{numbers(topology.patch_shape)} voxels",
+        "depth": f"{len(topology.strides)} stages",
+        "strides": per_stage(topology.strides),
+        "kernels": per_stage(topology.kernels),
+        "architecture": _settings(configuration.architecture, without=Architecture),
+        "batch_size": str(configuration.batch_size),
+        "loss": configuration.loss.kind,
+        **{
+            f"loss.{field}": _text(getattr(configuration.loss, field))
+            for field in PLANNED_LOSS_FIELDS
+            if hasattr(configuration.loss, field)
+        },
+        "predicted_memory": f"{number(configuration.predicted_memory_gib)} GiB",
+    }
+
+
+def _settings(value: BaseModel, *, without: type[BaseModel] = BaseModel) -> str:
+    """Return a component's kind and settings, e.g. `zscore, masked false`."""
+    fields = {
+        field: getattr(value, field)
+        for field in type(value).model_fields
+        if field == "kind" or field not in without.model_fields
+    }
+    kind = fields.pop("kind", None)
+    parts = [f"{field} {_text(setting)}" for field, setting in fields.items()]
+    return ", ".join([str(kind), *parts] if kind else parts)
+
+
+def _text(setting: object) -> str:
+    match setting:
+        case None:
+            return "none"
+        case bool():
+            return str(setting).lower()
+        case float():
+            return number(setting)
+        case tuple():
+            return " ".join(_text(entry) for entry in setting)
+        case _:
+            return str(setting)

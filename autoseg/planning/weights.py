@@ -1,0 +1,47 @@
+"""Class weights of the loss, from how often each class occurs."""
+
+import numpy as np
+
+from autoseg.planning.choice import Choice
+from autoseg.planning.wording import number
+
+SMALLEST_WEIGHT = 0.5
+"""Bounds keep one very rare or very frequent class from ruling the loss."""
+LARGEST_WEIGHT = 3.0
+
+Weights = tuple[float, ...] | None
+
+RULE = "class_weights"
+SOURCE = "square root of median-frequency balancing, Eigen & Fergus, ICCV 2015, section 6.3"
+
+
+def class_weights(frequencies: tuple[float, ...]) -> Choice[Weights]:
+    """Return the weight of each class in cross-entropy, background first, or none if all equal 1.
+
+    A foreground class weighs √(median foreground frequency / its own frequency), kept between
+    0.5 and 3. The background weighs 1, because the balance between it and the foreground is what
+    the Dice term and foreground sampling are for. A class that never occurs weighs 1.
+
+    Args:
+        frequencies: Share of each class among all voxels, background first.
+    """
+    foreground = np.asarray(frequencies[1:])
+    present = foreground[foreground > 0]
+    if present.size < 2:
+        because = "fewer than two foreground classes occur: there is nothing to balance"
+        return Choice(None, RULE, because, SOURCE)
+    with np.errstate(divide="ignore"):
+        balanced = np.sqrt(np.median(present) / foreground)
+    bounded = np.clip(balanced, SMALLEST_WEIGHT, LARGEST_WEIGHT).round(3)
+    weights = (1.0, *np.where(foreground > 0, bounded, 1.0).tolist())
+    because = (
+        f"foreground classes hold {_percent(present.min())} to {_percent(present.max())} of all "
+        f"voxels, median {_percent(float(np.median(present)))}"
+    )
+    if all(weight == 1.0 for weight in weights):
+        return Choice(None, RULE, f"{because}: all are alike", SOURCE)
+    return Choice(weights, RULE, because, SOURCE)
+
+
+def _percent(share: float) -> str:
+    return f"{number(100 * float(share))} %"

@@ -1,0 +1,34 @@
+"""How numbers are written in a plan's reasons and tables."""
+
+from collections.abc import Iterable
+
+from autoseg.architectures import Topology
+
+
+def number(value: float) -> str:
+    """Return a number with up to four significant digits, large ones in full."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def numbers(values: Iterable[float]) -> str:
+    """Return numbers as `a × b × c`."""
+    return " × ".join(number(value) for value in values)
+
+
+def per_stage(entries: Iterable[tuple[int, ...]]) -> str:
+    """Return one group of digits per stage, e.g. `111 122 222`."""
+    return " ".join("".join(str(size) for size in entry) for entry in entries)
+
+
+def duration(hours: float) -> str:
+    """Return a duration in the unit that suits it."""
+    if hours < 1:
+        return f"{hours * 60:.0f} minutes"
+    if hours < 48:
+        return f"{hours:.1f} hours"
+    return f"{hours / 24:.0f} days"
+
+
+def network(topology: Topology, features: Iterable[int]) -> str:
+    """Return a network's shape in one line."""
+    return f"{len(topology.strides)} stages, features {' '.join(map(str, features))}"
