@@ -6,6 +6,15 @@ from pydantic import NonNegativeInt
 
 from autoseg.core.frozen import Frozen
 
+MODEL_NAME = "model.json"
+"""Name of this document in a model folder."""
+
+PLAN_NAME = "plan.json"
+"""Name of the plan in a model folder."""
+
+WEIGHTS_NAME = "weights.safetensors"
+"""Name of the weights in a fold's folder."""
+
 
 class TrainedModel(Frozen):
     """How to use the networks of one model folder; `plan.json` beside it says how to build them.

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float32, Int
 from numpy.typing import NDArray
 
+from autoseg.preprocessing.interpolation import nearest_positions
+
 
 @dataclass(frozen=True)
 class AxisSampling:
@@ -78,12 +80,10 @@ def axis_sampling(source: int, target: int, *, order: int) -> AxisSampling:
     Source: the coordinates of `skimage.transform.resize` (mode "edge") and of
         `scipy.ndimage.zoom` (`grid_mode=True`).
     """
-    positions = (np.arange(target) + 0.5) * (source / target) - 0.5
-    positions = np.clip(positions, 0, source - 1)
-    if order == 0:
-        positions = np.floor(positions + 0.5)
-    lower = np.floor(positions).astype(np.intp)
-    fraction = positions - lower
+    centres = (np.arange(target) + 0.5) * (source / target) - 0.5
+    positions = np.clip(centres, 0, source - 1)
+    lower = nearest_positions(source, target) if order == 0 else np.floor(positions).astype(np.intp)
+    fraction = np.zeros(target) if order == 0 else positions - lower
     return AxisSampling(
         lower=lower,
         upper=np.minimum(lower + (fraction > 0), source - 1),

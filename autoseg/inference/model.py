@@ -1,0 +1,233 @@
+"""Find and load trained models: a folder of JSON and safetensors, never anything pickled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from autoseg.architectures import Architecture
+from autoseg.core.device import Precision, autocast_dtype, choose_device
+from autoseg.core.errors import ModelError
+from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.store import load
+from autoseg.inference.ensemble import Ensemble
+
+WORK_ROOT = Path("autoseg_work")
+"""Where work folders lie when nobody says otherwise, relative to the current folder."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained model, in memory and ready.
+
+    Attributes:
+        plan: How its dataset was understood: channels, labels, axes.
+        configuration: Which of the plan's configurations the networks are.
+        ensemble: The networks.
+    """
+
+    plan: Plan
+    configuration: Configuration
+    ensemble: Ensemble
+
+
+def find_model(path: Path | None, *, work_root: Path = WORK_ROOT) -> Path:
+    """Return the one trained model that is meant.
+
+    Args:
+        path: A work folder, a model folder (`models/<configuration>`) or one fold of it; None
+            looks through all work folders.
+        work_root: Folder of the work folders.
+
+    Returns:
+        A model folder, or the fold's folder if `path` is one. Of a work folder with several
+        trained configurations, the one that the plan names as default.
+
+    Raises:
+        ModelError: If there is none, or if several are left to choose from.
+    """
+    if path is None:
+        return _only_model(work_root)
+    if not path.is_dir():
+        msg = (
+            f"{path} is not a folder. --model takes a work folder or models/<configuration> in it."
+        )
+        raise ModelError(msg)
+    if (path / WEIGHTS_NAME).is_file() or trained_folds(path):
+        return path
+    if trained_models(path):
+        return _default_model(path)
+    msg = f"{path} holds no model whose training is complete. {_unfinished(path)}"
+    raise ModelError(msg)
+
+
+def trained_models(work: Path) -> tuple[Path, ...]:
+    """Return the model folders of a work folder (or of its `models` folder) that can predict."""
+    parent = work / "models" if (work / "models").is_dir() else work
+    folders = sorted(parent.iterdir()) if parent.is_dir() else []
+    return tuple(folder for folder in folders if trained_folds(folder))
+
+
+def trained_folds(folder: Path) -> tuple[int, ...]:
+    """Return which folds of a model folder are trained to the end."""
+    if not (folder / MODEL_NAME).is_file():
+        return ()
+    found = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
+    numbers = (name.removeprefix("fold_") for name in found)
+    return tuple(sorted(int(number) for number in numbers if number.isdigit()))
+
+
+def load_model(
+    path: Path,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    folds: Sequence[int] | None = None,
+    use_mirroring: bool = True,
+) -> LoadedModel:
+    """Return a trained model, its networks on the device.
+
+    Args:
+        path: A model folder or one fold's folder, as `find_model` returns it.
+        device: Name of the device; "auto" takes an accelerator if there is one.
+        precision: What convolutions compute in.
+        folds: Which folds to average; None for all that are trained.
+        use_mirroring: Whether to average over flips, where training mirrored.
+
+    Raises:
+        ModelError: If a wanted fold is not trained, or weights do not fit the plan.
+        DocumentError: If `model.json` or `plan.json` is missing or damaged.
+    """
+    if (path / WEIGHTS_NAME).is_file():
+        folds = (int(path.name.removeprefix("fold_")),) if folds is None else folds
+        path = path.parent
+    trained = load(TrainedModel, path / MODEL_NAME, made_by="autoseg train")
+    plan = load(Plan, path / PLAN_NAME, made_by="autoseg train")
+    configuration = plan.configuration(trained.configuration)
+    chosen = choose_device(device)
+    networks = tuple(
+        load_network(configuration.architecture, path / f"fold_{fold}" / WEIGHTS_NAME, chosen)
+        for fold in _wanted_folds(path, folds)
+    )
+    ensemble = ensemble_of(
+        networks, configuration, device=chosen, dtype=autocast_dtype(chosen, precision)
+    )
+    if use_mirroring:
+        ensemble = replace(ensemble, mirror_axes=trained.mirror_axes)
+    return LoadedModel(plan=plan, configuration=configuration, ensemble=ensemble)
+
+
+def ensemble_of(
+    networks: Sequence[nn.Module],
+    configuration: Configuration,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Ensemble:
+    """Return networks that are on the device as an ensemble without mirroring.
+
+    They are put into evaluation mode.
+    """
+    return Ensemble(
+        networks=tuple(network.eval() for network in networks),
+        device=device,
+        dtype=dtype,
+        patch_shape=configuration.topology.patch_shape,
+        num_classes=configuration.architecture.num_classes,
+    )
+
+
+def load_network(architecture: Architecture, weights: Path, device: torch.device) -> nn.Module:
+    """Return a trained network on a device, channels last, the fast layout for convolutions.
+
+    Raises:
+        ModelError: If the file is missing or damaged, or does not fit the architecture.
+    """
+    network = architecture.build()
+    try:
+        network.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        msg = (
+            f"{weights} cannot be used ({reason}). Copy the model again, or delete this file "
+            "and run `autoseg train` for this fold again."
+        )
+        raise ModelError(msg) from error
+    layout = torch.channels_last if architecture.topology.num_axes == 2 else torch.channels_last_3d
+    network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    return network.eval()
+
+
+def _wanted_folds(folder: Path, folds: Sequence[int] | None) -> Sequence[int]:
+    """Return the folds to load.
+
+    Raises:
+        ModelError: If one of them, or any at all, is not trained to the end.
+    """
+    trained = trained_folds(folder)
+    missing = sorted(set(folds or ()) - set(trained))
+    if missing or not trained:
+        wanted = f"folds {missing} of {folder} are" if missing else f"no fold of {folder} is"
+        msg = (
+            f"{wanted} not trained to the end; finished are {list(trained)}. "
+            "Choose others with --folds, or let `autoseg train` finish them."
+        )
+        raise ModelError(msg)
+    return trained if folds is None else tuple(dict.fromkeys(folds))
+
+
+def _only_model(work_root: Path) -> Path:
+    """Return the model of the only work folder that has one.
+
+    Raises:
+        ModelError: If there is none, or more than one.
+    """
+    folders = sorted(work_root.iterdir()) if work_root.is_dir() else []
+    works = [folder for folder in folders if trained_models(folder)]
+    if not works:
+        msg = (
+            f"there is no trained model under {work_root.absolute()}. {_unfinished(*folders)} "
+            "A model elsewhere is named with --model PATH."
+        )
+        raise ModelError(msg)
+    if len(works) > 1:
+        msg = "several datasets have a trained model. Add one of:\n" + _model_lines(works)
+        raise ModelError(msg)
+    return _default_model(works[0])
+
+
+def _default_model(work: Path) -> Path:
+    """Return the work folder's only model, or that of the plan's default configuration.
+
+    Raises:
+        ModelError: If the default is not among several.
+    """
+    models = trained_models(work)
+    if len(models) == 1:
+        return models[0]
+    for model in models:
+        plan = load(Plan, model / PLAN_NAME, made_by="autoseg train")
+        if model.name == plan.default_configuration:
+            return model
+    msg = (
+        f"{work} has several trained configurations, and none is the plan's default. "
+        f"Add one of:\n{_model_lines(models)}"
+    )
+    raise ModelError(msg)
+
+
+def _model_lines(paths: Sequence[Path]) -> str:
+    return "\n".join(f"  --model {path}" for path in paths)
+
+
+def _unfinished(*works: Path) -> str:
+    """Return what to do next: start a training, or let one finish."""
+    started = [fold for work in works for fold in work.rglob("fold_*") if fold.is_dir()]
+    if not started:
+        return "Run `autoseg train DATASET` first."
+    return f"Training of {started[0]} is not finished: run the same `autoseg train` again."

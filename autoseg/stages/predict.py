@@ -1,0 +1,216 @@
+"""`autoseg predict`: segment every image of a folder."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from autoseg.core.arrays import LabelArray
+from autoseg.core.case import Image
+from autoseg.core.device import Precision
+from autoseg.core.errors import AutosegError, DatasetError
+from autoseg.core.parallel import default_workers
+from autoseg.core.progress import Progress
+from autoseg.datasets.inputs import InputCase, find_inputs
+from autoseg.inference.handover import ExportThread
+from autoseg.inference.model import LoadedModel, find_model, load_model
+from autoseg.inference.prediction import PredictionJob, prepared_for, start_prediction
+from autoseg.readers import read_image, write_labels
+from autoseg.readers.names import label_ending
+
+CASES_AHEAD = 1
+"""Images that are read and prepared while the networks work on another."""
+
+CASES_BEHIND = 2
+"""Images whose export may still be going on."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to predict.
+
+    Attributes:
+        model: `--model`; None finds the only one.
+        device: Name of the device.
+        precision: What convolutions compute in.
+        folds: Which folds to average; None for all that are trained.
+        use_mirroring: Whether to average over flips.
+        skip_finished: Whether outputs that exist are left as they are.
+        workers: Threads of the export.
+    """
+
+    model: Path | None = None
+    device: str = "auto"
+    precision: Precision = "auto"
+    folds: tuple[int, ...] | None = None
+    use_mirroring: bool = True
+    skip_finished: bool = False
+    workers: int = field(default_factory=default_workers)
+
+
+@dataclass(frozen=True)
+class FailedCase:
+    """A case without output.
+
+    Attributes:
+        name: The case.
+        message: Why, in one sentence.
+    """
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class PredictReport:
+    """What became of each input.
+
+    Attributes:
+        model: The model that was used.
+        written: Outputs made now.
+        skipped: Outputs that were there already.
+        failures: Cases that have no output.
+    """
+
+    model: Path
+    written: tuple[Path, ...]
+    skipped: tuple[Path, ...]
+    failures: tuple[FailedCase, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    case: InputCase
+    output: Path
+
+
+def predict(
+    inputs: Path, outputs: Path, options: PredictOptions, progress: Progress
+) -> PredictReport:
+    """Write a label map for every image, and return what became of each.
+
+    An output has the geometry of its input, the label values of the training data, and the name
+    and ending of its input (`.png` for a JPEG). A case that fails does not keep the others.
+
+    Args:
+        inputs: A folder of images, or one image.
+        outputs: Folder for the label maps; made if it is not there.
+        options: How to predict.
+        progress: Where warnings and the position go.
+
+    Raises:
+        ModelError: If no model, or more than one, is meant.
+        DatasetError: If no image is found, or an output would overwrite an input.
+    """
+    path = find_model(options.model)
+    model = load_model(
+        path,
+        device=options.device,
+        precision=options.precision,
+        folds=options.folds,
+        use_mirroring=options.use_mirroring,
+    )
+    cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
+    jobs = [_Job(case, outputs / f"{case.name}{label_ending(case.ending)}") for case in cases]
+    _protect_inputs(jobs)
+    skipped = [job for job in jobs if options.skip_finished and job.output.is_file()]
+    left = [job for job in jobs if job not in skipped]
+    outcomes = _outcomes(left, model, options.workers, progress)
+    done = list(progress.track(outcomes, description="Predicting", total=len(left)))
+    return PredictReport(
+        model=path,
+        written=tuple(outcome for outcome in done if isinstance(outcome, Path)),
+        skipped=tuple(job.output for job in skipped),
+        failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
+    )
+
+
+def _outcomes(
+    jobs: Sequence[_Job], model: LoadedModel, workers: int, progress: Progress
+) -> Iterator[Path | FailedCase]:
+    """Yield each job's output or failure, in order.
+
+    At any time one image is being read, one is with the networks, and one or two are exported.
+    """
+    behind: deque[tuple[_Job, Future[Path]]] = deque()
+    with ExportThread() as exports:
+        for job, ready in _ahead(lambda job: _prediction_job(job, model, workers), jobs):
+            behind.append((job, _started(ready, model, exports, progress)))
+            if len(behind) > CASES_BEHIND:
+                yield _outcome(*behind.popleft())
+        while behind:
+            yield _outcome(*behind.popleft())
+
+
+def _started(
+    ready: Future[PredictionJob[Path]],
+    model: LoadedModel,
+    exports: ExportThread,
+    progress: Progress,
+) -> Future[Path]:
+    """Return the output to come; if reading or preparing failed, that error is already in it."""
+    error = ready.exception()
+    if error is None:
+        return start_prediction(ready.result(), model, exports, progress=progress)
+    failed: Future[Path] = Future()
+    failed.set_exception(error)
+    return failed
+
+
+def _prediction_job(job: _Job, model: LoadedModel, workers: int) -> PredictionJob[Path]:
+    """Read and prepare an image, and return what is to be done with it."""
+    image = read_image(job.case.images)
+    grid = _without_voxels(image)
+
+    def write(classes: LabelArray) -> Path:
+        write_labels(model.plan.labels.decode(classes), grid, job.output)
+        return job.output
+
+    return PredictionJob(prepared_for(image, model), finish=write, workers=workers)
+
+
+def _without_voxels(image: Image) -> Image:
+    """Return the image as zeros that take no memory: writing needs its shape and geometry only."""
+    return replace(image, voxels=np.broadcast_to(np.float32(0), image.voxels.shape))
+
+
+def _ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
+    """Yield each item with what `function` makes of it, a few items ahead in a thread."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            if len(waiting) > CASES_AHEAD:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+
+
+def _outcome(job: _Job, future: Future[Path]) -> Path | FailedCase:
+    """Return a job's output, or why it has none."""
+    try:
+        return future.result()
+    except AutosegError as error:
+        return FailedCase(job.case.name, str(error))
+    except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)
+        return FailedCase(job.case.name, f"{type(error).__name__}: {error}")
+
+
+def _protect_inputs(jobs: Sequence[_Job]) -> None:
+    """Check that no output has the path of an input.
+
+    Raises:
+        DatasetError: If one has.
+    """
+    inputs = {path.resolve() for job in jobs for path in job.case.images}
+    for job in jobs:
+        if job.output.resolve() in inputs:
+            msg = f"{job.output} would overwrite an input. Choose another output folder."
+            raise DatasetError(msg)
