@@ -39,6 +39,12 @@ class Topology(Frozen):
         if any(len(entry) != axes for entry in (*self.strides, *self.kernels)):
             msg = f"every stride and kernel needs {axes} entries, as patch_shape has."
             raise ValueError(msg)
+        if any(factor != 1 for factor in self.strides[0]):
+            msg = (
+                f"the first stage works at full resolution; found the stride "
+                f"{list(self.strides[0])}, expected {[1] * axes}. Add a stage before it."
+            )
+            raise ValueError(msg)
         if any(size % 2 == 0 for kernel in self.kernels for size in kernel):
             msg = f"kernel sizes must be odd; found {[list(kernel) for kernel in self.kernels]}."
             raise ValueError(msg)

@@ -94,6 +94,13 @@ class Configuration(Frozen):
                 f"{self.architecture.in_channels} image channels; each channel needs one."
             )
             raise ValueError(msg)
+        weights = getattr(self.loss, "class_weights", None)
+        if weights is not None and len(weights) != self.architecture.num_classes:
+            msg = (
+                f"{self.name}: found {len(weights)} class_weights for "
+                f"{self.architecture.num_classes} classes; each class needs one, background first."
+            )
+            raise ValueError(msg)
         return self
 
     @property
@@ -142,7 +149,21 @@ class Plan(Frozen):
             raise ValueError(msg)
         for configuration in self.configurations:
             self._check_configuration(configuration)
+        self._check_shared_data()
         return self
+
+    def _check_shared_data(self) -> None:
+        first: dict[str, Configuration] = {}
+        for configuration in self.configurations:
+            other = first.setdefault(configuration.data_name, configuration)
+            for field in ("spacing", "normalizers", "resampling"):
+                if getattr(configuration, field) != getattr(other, field):
+                    msg = (
+                        f"{other.name} and {configuration.name} share the prepared data "
+                        f"{other.data_name!r}, but their {field} differ. Make them equal, or give "
+                        "one of them a data_name of its own."
+                    )
+                    raise ValueError(msg)
 
     def _check_configuration(self, configuration: Configuration) -> None:
         architecture = configuration.architecture

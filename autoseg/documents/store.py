@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from autoseg.core.atomic import replacing
-from autoseg.core.errors import DocumentError
+from autoseg.core.errors import DocumentError, UnknownComponent
 from autoseg.core.frozen import Frozen
 
 T = TypeVar("T", bound=Frozen)
@@ -27,7 +27,8 @@ def load(kind: type[T], path: Path, *, made_by: str) -> T:
         made_by: The command that makes it, for the error message.
 
     Raises:
-        DocumentError: If the file is missing or does not match `kind`.
+        DocumentError: If the file is missing, does not match `kind`, or names a component that
+            does not exist.
     """
     if not path.is_file():
         msg = f"{path} does not exist. Run `{made_by}` first."
@@ -39,6 +40,9 @@ def load(kind: type[T], path: Path, *, made_by: str) -> T:
             f"{path} is not a valid {kind.__name__}. Correct it, or delete it and run "
             f"`{made_by}` again.\n{explain(error)}"
         )
+        raise DocumentError(msg) from error
+    except UnknownComponent as error:
+        msg = f"{path} is not a valid {kind.__name__}. {error}"
         raise DocumentError(msg) from error
 
 

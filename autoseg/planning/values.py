@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from autoseg.architectures import Architecture
 from autoseg.documents.plan import Configuration, Plan
+from autoseg.planning.memory import predicted_memory_gib
 from autoseg.planning.wording import number, numbers, per_stage
 
 PLANNED_LOSS_FIELDS = ("pool", "class_weights")
@@ -25,6 +26,7 @@ def plan_values(plan: Plan) -> dict[str, str]:
 def configuration_values(configuration: Configuration) -> dict[str, str]:
     """Return the text of every value of one configuration, by field."""
     topology = configuration.topology
+    memory = predicted_memory_gib(configuration.architecture, configuration.batch_size)
     normalizers = [_settings(normalizer) for normalizer in configuration.normalizers]
     return {
         "spacing": f"{numbers(configuration.spacing)} mm",
@@ -43,7 +45,7 @@ def configuration_values(configuration: Configuration) -> dict[str, str]:
             for field in PLANNED_LOSS_FIELDS
             if hasattr(configuration.loss, field)
         },
-        "predicted_memory": f"{number(configuration.predicted_memory_gib)} GiB",
+        "predicted_memory": f"{number(memory)} GiB",
     }
 
 

@@ -12,7 +12,7 @@ LARGEST_WEIGHT = 3.0
 Weights = tuple[float, ...] | None
 
 RULE = "class_weights"
-SOURCE = "square root of median-frequency balancing, Eigen & Fergus, ICCV 2015, section 6.3"
+SOURCE = "square root of median-frequency balancing, Eigen & Fergus, ICCV 2015"
 
 
 def class_weights(frequencies: tuple[float, ...]) -> Choice[Weights]:

@@ -1,0 +1,77 @@
+"""A plan as tables for people: each value with its reason."""
+
+from typing import NamedTuple
+
+from autoseg.documents.plan import Decision, Plan
+from autoseg.planning.values import configuration_values, plan_values
+
+PREDICTIONS = ("predicted_memory", "predicted_time")
+"""Fields that follow from the others."""
+
+EDITED = "edited by hand"
+"""Begins the reason of a value that is not what its rule had chosen."""
+
+
+class Row(NamedTuple):
+    """One value of a plan.
+
+    Attributes:
+        field: What was decided, without the configuration's name.
+        value: As text.
+        because: Why.
+    """
+
+    field: str
+    value: str
+    because: str
+
+
+class Table(NamedTuple):
+    """The values of one configuration, or those that all share.
+
+    Attributes:
+        title: Name of the configuration, or of the dataset.
+        rows: In the order of the decisions.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def plan_tables(plan: Plan) -> tuple[Table, ...]:
+    """Return what all configurations share, then one table per configuration.
+
+    Values are the plan's own, so that a plan edited by hand shows what it now says; where that is
+    not what the rule had chosen, the reason says so.
+    """
+    reasons = {decision.field: decision for decision in plan.decisions}
+    shared = {field: text for field, text in plan_values(plan).items() if "." not in field}
+    tables = [Table(plan.dataset_name, _rows(shared, reasons, prefix=""))]
+    for configuration in plan.configurations:
+        prefix = f"{configuration.name}."
+        values = configuration_values(configuration)
+        rows = _rows(values, reasons, prefix=prefix)
+        time = reasons.get(f"{prefix}predicted_time")
+        if time is not None:
+            is_edited = any(row.because.startswith(EDITED) for row in rows)
+            because = f"{time.because}{' (before editing)' if is_edited else ''}"
+            rows = (*rows, Row("predicted_time", time.value, because))
+        tables.append(Table(configuration.name, rows))
+    return tuple(tables)
+
+
+def _rows(values: dict[str, str], reasons: dict[str, Decision], *, prefix: str) -> tuple[Row, ...]:
+    return tuple(
+        Row(field, value, _because(field, value, reasons.get(prefix + field)))
+        for field, value in values.items()
+    )
+
+
+def _because(field: str, value: str, decision: Decision | None) -> str:
+    if decision is None:
+        return EDITED
+    if decision.value == value:
+        return decision.because
+    if field in PREDICTIONS:
+        return f"follows from what was {EDITED}; it was {decision.value}"
+    return f"{EDITED}; the rule had chosen {decision.value}"
