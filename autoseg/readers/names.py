@@ -1,4 +1,4 @@
-"""What a file's name says: its format, its stem, and the channel number at the stem's end."""
+"""What a file's name says (format, stem, channel number), and how a shape is spelled."""
 
 import re
 from pathlib import Path
@@ -64,3 +64,8 @@ def reader_for(path: Path) -> Reader:
         f"Convert it to one of {', '.join(known_endings())}."
     )
     raise CaseError(msg)
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """Return a shape as text: `12 × 40 × 38`."""
+    return " × ".join(map(str, shape))

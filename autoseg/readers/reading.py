@@ -12,7 +12,7 @@ from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import AutosegError, CaseError
 from autoseg.core.geometry import Geometry, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
-from autoseg.readers.names import ending_of, reader_for
+from autoseg.readers.names import ending_of, reader_for, times
 
 T = TypeVar("T")
 
@@ -220,8 +220,3 @@ def _in_plane(geometry: Geometry) -> Geometry:
         origin=geometry.origin[1:],
         direction=tuple(row[1:] for row in geometry.direction[1:]),
     )
-
-
-def times(shape: tuple[int, ...]) -> str:
-    """Return a shape as text: `12 × 40 × 38`."""
-    return " × ".join(map(str, shape))

@@ -9,8 +9,7 @@ from autoseg.core.case import Image
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import Reader
-from autoseg.readers.names import ending_of, reader_for, stem_of
-from autoseg.readers.reading import times
+from autoseg.readers.names import ending_of, reader_for, stem_of, times
 
 
 def write_labels(values: LabelArray, like: Image, path: Path) -> None:

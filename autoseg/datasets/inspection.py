@@ -1,0 +1,177 @@
+"""Read one case once: find all that is wrong with it, or measure it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.core.arrays import ImageArray, MaskArray
+from autoseg.core.case import Image, LabelMap
+from autoseg.core.errors import CaseError
+from autoseg.datasets.label_counts import label_counts
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
+from autoseg.preprocessing.crop import bounding_box
+from autoseg.readers import companion_files, knows_geometry, read_image, read_labels
+from autoseg.readers.names import times
+
+MOST_VOXELS_FOR_QUANTILES = 1_000_000
+"""Quantiles of more foreground voxels than this come from every n-th of them; their error is then
+below 0.1 % of the distribution. Mean, deviation, minimum and maximum are always of all voxels."""
+
+SIGNIFICANT_DIGITS = 7
+"""Of stored numbers: what float32 intensities hold, and JSON stays short."""
+
+
+def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
+    """Return what the planner needs to know of a case.
+
+    Raises:
+        CaseError: If anything is wrong with the case; one line for each fault.
+    """
+    image, labels, faults = _read(files)
+    if image is not None:
+        faults += _faults_of_image(image, files, spec)
+    if labels is not None:
+        faults += _faults_of_labels(labels, files, spec)
+    if image is not None and labels is not None:
+        faults += _faults_of_pair(image, labels, files)
+    if faults or image is None or labels is None:
+        raise CaseError("\n".join(faults))
+    return _measured(image, labels, files, spec)
+
+
+def source_of(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, int], ...]:
+    """Return path, size (bytes) and modification time (ns) of all files that make a case.
+
+    Paths are relative to the dataset, so that a moved dataset counts as unchanged.
+    """
+    paths = [*files.images, files.labels]
+    paths += [companion for path in paths for companion in companion_files(path)]
+    found = []
+    for path in paths:
+        state = path.stat()
+        shown = path.relative_to(spec.root) if path.is_relative_to(spec.root) else path
+        found.append((shown.as_posix(), state.st_size, state.st_mtime_ns))
+    return tuple(found)
+
+
+def _read(files: CaseFiles) -> tuple[Image | None, LabelMap | None, list[str]]:
+    """Return what of image and labels can be read, and why the rest cannot."""
+    image, labels, faults = None, None, []
+    try:
+        image = read_image(files.images)
+    except CaseError as error:
+        faults.append(str(error))
+    try:
+        labels = read_labels(files.labels, like=image)
+    except CaseError as error:
+        faults.append(str(error))
+    return image, labels, faults
+
+
+def _faults_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[str]:
+    faults = []
+    names = _names(files)
+    channels, expected = image.voxels.shape[0], len(spec.channel_names)
+    if channels != expected:
+        faults.append(
+            f"{names}: {channels} channel{'s' if channels > 1 else ''} found, expected {expected} "
+            f"({', '.join(spec.channel_names)}). Add the missing channels or remove the extra ones "
+            "(the opacity of an RGBA picture counts as one)."
+        )
+    if len(image.shape) != spec.num_axes:
+        faults.append(
+            f"{names}: a {len(image.shape)}-D image in a {spec.num_axes}-D dataset "
+            f"(shape {times(image.shape)}). Put 2-D and 3-D images into separate datasets."
+        )
+    finite = np.isfinite(image.voxels)
+    if not finite.all():
+        count = finite.size - np.count_nonzero(finite)
+        faults.append(
+            f"{names}: {count} of {finite.size} intensities are NaN or infinite. Replace them, for "
+            "instance by the image's lowest value."
+        )
+    return faults
+
+
+def _faults_of_labels(labels: LabelMap, files: CaseFiles, spec: DatasetSpec) -> list[str]:
+    counts = label_counts(labels.values)
+    unexpected = sorted(counts.keys() - set(spec.labels.values))
+    if not unexpected:
+        return []
+    shown = ", ".join(f"{value} ({counts[value]} voxels)" for value in unexpected[:5])
+    more = f" and {len(unexpected) - 5} more" if len(unexpected) > 5 else ""
+    fault = (
+        f"{files.labels.name}: unexpected label value {shown}{more}; expected only "
+        f"{', '.join(map(str, spec.labels.values))}. Correct the file, or declare the value in "
+        "dataset.json."
+    )
+    return [fault]
+
+
+def _faults_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
+    if labels.values.shape != image.shape:
+        fault = (
+            f"{files.labels.name}: shape {times(labels.values.shape)}, but its image has "
+            f"{times(image.shape)} (array order). Resample the labels to the grid of the image."
+        )
+        return [fault]
+    both_know = knows_geometry(files.labels) and any(map(knows_geometry, files.images))
+    difference = labels.geometry.difference(image.geometry, image.shape) if both_know else None
+    if difference is None:
+        return []
+    fault = (
+        f"{files.labels.name}: not on the grid of its image: {difference} (labels against image). "
+        "If the voxels do belong together, copy the image's header to the labels; if not, resample "
+        "the labels to the grid of the image."
+    )
+    return [fault]
+
+
+def _measured(
+    image: Image, labels: LabelMap, files: CaseFiles, spec: DatasetSpec
+) -> CaseFingerprint:
+    nonzero: MaskArray = np.any(image.voxels != 0, axis=0)
+    counts = label_counts(labels.values)
+    return CaseFingerprint(
+        name=files.name,
+        source=source_of(files, spec),
+        shape=image.shape,
+        spacing=tuple(_rounded(value) for value in image.geometry.spacing),
+        # Filling the mask's holes, as the crop does, would not change its bounding box.
+        shape_after_crop=tuple(stop - start for start, stop in bounding_box(nonzero)),
+        class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
+        intensities=_intensities(image.voxels, nonzero, labels.values != spec.labels.values[0]),
+        is_integer=all(_is_whole(channel) for channel in image.voxels),
+    )
+
+
+def _intensities(
+    voxels: ImageArray, nonzero: MaskArray, foreground: MaskArray
+) -> tuple[CaseIntensities, ...]:
+    """Return the statistics of the foreground; without one of the nonzero, else of all voxels."""
+    chosen = next((mask for mask in (foreground, nonzero) if mask.any()), None)
+    samples = (channel.ravel() if chosen is None else channel[chosen] for channel in voxels)
+    return tuple(_summary(sample) for sample in samples)
+
+
+def _summary(sample: NDArray[np.float32]) -> CaseIntensities:
+    step = -(-sample.size // MOST_VOXELS_FOR_QUANTILES)
+    quantiles = np.quantile(sample[::step], QUANTILE_LEVELS)
+    quantiles[0], quantiles[-1] = sample.min(), sample.max()
+    return CaseIntensities(
+        mean=_rounded(sample.mean(dtype=np.float64)),
+        std=_rounded(sample.std(dtype=np.float64)),
+        quantiles=tuple(_rounded(value) for value in quantiles),
+    )
+
+
+def _is_whole(channel: NDArray[np.float32]) -> bool:
+    return bool(np.array_equal(channel, np.rint(channel)))
+
+
+def _rounded(value: float | np.floating) -> float:
+    return float(f"{float(value):.{SIGNIFICANT_DIGITS}g}")
+
+
+def _names(files: CaseFiles) -> str:
+    return ", ".join(path.name for path in files.images)

@@ -1,0 +1,151 @@
+"""The `dataset.json` that comes with a dataset, in the dialects of the Decathlon and of nnU-Net."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from autoseg.core.errors import DatasetError
+from autoseg.documents.store import explain
+
+
+class _Foreign(BaseModel):
+    """Part of a file that others wrote: fields that mean nothing here are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TrainingPair(_Foreign):
+    """An entry of the Decathlon's `training` list; an image may be one file per channel."""
+
+    image: str | tuple[str, ...]
+    label: str
+
+
+class MappedCase(_Foreign):
+    """An entry of nnU-Net's `dataset` map."""
+
+    images: tuple[str, ...]
+    label: str
+
+
+class Description(_Foreign):
+    """What a dataset.json says, as it says it.
+
+    Attributes:
+        channel_names: `{"0": "T1"}` or a list.
+        modality: The Decathlon's word for `channel_names`.
+        labels: `{"0": "background"}` or `{"background": 0}`; lists of values are regions.
+        file_ending: Ending of image and label files, e.g. `.nii.gz`.
+        training: The Decathlon's pairs of files.
+        dataset: nnU-Net's map from case to files.
+        groups: Which patient (site, animal …) each case belongs to.
+    """
+
+    channel_names: dict[str, str] | tuple[str, ...] | None = None
+    modality: dict[str, str] | tuple[str, ...] | None = None
+    labels: dict[str, int | str | list[int]] | None = None
+    file_ending: str | None = None
+    training: tuple[TrainingPair, ...] = ()
+    dataset: dict[str, MappedCase] = {}
+    groups: dict[str, str | int] = {}
+
+
+def load_description(root: Path) -> Description | None:
+    """Return the dataset's own description, or None if it has none.
+
+    Groups in a `groups.json` beside it count as if they stood in it.
+
+    Raises:
+        DatasetError: If a file is not JSON or its entries are not as expected.
+    """
+    groups = _load_json(root / "groups.json")
+    content = _load_json(root / "dataset.json")
+    if content is None and groups is None:
+        return None
+    content = {} if content is None else content
+    merged = content if groups is None else {**content, "groups": groups}
+    try:
+        return Description.model_validate(merged)
+    except ValidationError as error:
+        msg = f"{root / 'dataset.json'} is not as expected; correct it:\n{explain(error)}"
+        raise DatasetError(msg) from error
+
+
+def declared_channels(description: Description) -> tuple[str, ...] | None:
+    """Return the channel names in channel order, or None if there are none.
+
+    Raises:
+        DatasetError: If the keys are not the numbers 0, 1, 2 …
+    """
+    named = description.channel_names or description.modality
+    if not named:
+        return None
+    if isinstance(named, tuple):
+        return named
+    numbers = [int(key) if key.isdigit() else -1 for key in named]
+    if sorted(numbers) != list(range(len(numbers))):
+        msg = (
+            f"dataset.json numbers its channels {list(named)}; expected 0 to {len(numbers) - 1}. "
+            'Write them as {"0": "T1", "1": "T2"}.'
+        )
+        raise DatasetError(msg)
+    return tuple(named[str(key)] for key in sorted(named, key=int))
+
+
+def declared_labels(description: Description) -> dict[int, str] | None:
+    """Return the name of every declared label value, or None if there are none.
+
+    Raises:
+        DatasetError: If a label is a region (list of values) or the ignore label, or has no value.
+    """
+    if not description.labels:
+        return None
+    names: dict[int, str] = {}
+    for key, content in description.labels.items():
+        value, name = _value_and_name(key, content)
+        if name.lower() == "ignore":
+            msg = (
+                f"dataset.json declares an ignore label (value {value}); it is not supported yet. "
+                "Remove it, and leave out or finish the cases that use it."
+            )
+            raise DatasetError(msg)
+        if value in names:
+            msg = (
+                f"dataset.json gives the label value {value} twice: {names[value]!r} and {name!r}."
+            )
+            raise DatasetError(msg)
+        names[value] = name
+    return names
+
+
+def _value_and_name(key: str, content: int | str | list[int]) -> tuple[int, str]:
+    """Return one label's value and name, whichever of the two was the key."""
+    if isinstance(content, list):
+        msg = (
+            f"dataset.json declares the label {key!r} as a region (values {content}); regions are "
+            "not supported yet. Give every label one value."
+        )
+        raise DatasetError(msg)
+    if isinstance(content, int):
+        return content, key
+    if key.isdigit():
+        return int(key), content
+    if content.isdigit():
+        return int(content), key
+    msg = f'dataset.json has the label {key!r}: {content!r} without a value. Write {{"{key}": 1}}.'
+    raise DatasetError(msg)
+
+
+def _load_json(path: Path) -> dict[str, object] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        msg = f"{path} is not valid JSON: {error}. Correct it."
+        raise DatasetError(msg) from error
+    if not isinstance(content, dict):
+        msg = f"{path} should hold one JSON object {{…}}; found {str(content)[:60]}."
+        raise DatasetError(msg)
+    return content

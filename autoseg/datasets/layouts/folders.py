@@ -1,0 +1,25 @@
+"""Two folders and nothing else: images/ and labels/, or imagesTr/ and labelsTr/, paired by stem.
+
+Channels, label values and file types come from the files; a dataset.json may say part of it.
+"""
+
+from pathlib import Path
+
+from autoseg.datasets.layouts.description import Description
+from autoseg.datasets.layouts.pairing import FoundCases, image_files, pair_by_stem
+
+NAME = "folders"
+
+FOLDER_PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))
+
+
+def find_cases(root: Path, description: Description | None) -> FoundCases | None:
+    """Return the dataset's cases, or None if it is not of this layout."""
+    ending = description.file_ending if description else None
+    for images, labels in FOLDER_PAIRS:
+        if (root / images).is_dir() and (root / labels).is_dir():
+            return pair_by_stem(
+                image_files(root / images, preferred_ending=ending),
+                image_files(root / labels, preferred_ending=ending),
+            )
+    return None

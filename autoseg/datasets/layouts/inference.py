@@ -1,0 +1,70 @@
+"""What no description says is taken from the files: axes, channels, label values."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from autoseg.core.errors import CaseError, DatasetError
+from autoseg.core.parallel import Success, run_each
+from autoseg.datasets.label_counts import label_counts
+from autoseg.documents.dataset import CaseFiles
+from autoseg.readers import read_header, read_labels
+
+SAMPLED_CASES = 9
+"""Headers read to tell the usual number of axes and channels; odd ones out are found later."""
+
+MOST_LABEL_VALUES = 64
+"""More distinct values than this are taken for instance numbers or an image, not for classes."""
+
+
+def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
+    """Return the number of image axes and of channels that most of some sampled cases have.
+
+    Raises:
+        DatasetError: If none of them can be read.
+    """
+    step = max(1, len(cases) // SAMPLED_CASES)
+    found: list[tuple[int, int]] = []
+    fault = ""
+    for case in cases[::step]:
+        try:
+            headers = [read_header(path) for path in case.images]
+        except CaseError as error:
+            fault = str(error)
+            continue
+        found.append((headers[0].num_axes, sum(header.num_channels for header in headers)))
+    if not found:
+        msg = f"no image can be read, for instance: {fault}"
+        raise DatasetError(msg)
+    return Counter(found).most_common(1)[0][0]
+
+
+def values_in_files(paths: Iterable[Path], *, workers: int) -> tuple[int, ...]:
+    """Return all label values that occur in the readable ones of the files, ascending.
+
+    Raises:
+        DatasetError: If none can be read, or there are too many values to be classes.
+    """
+    values: set[int] = set()
+    fault = "there are none"
+    for outcome in run_each(_values_in, list(paths), workers=workers):
+        if isinstance(outcome, Success):
+            values.update(outcome.value)
+        else:
+            fault = outcome.message
+    if not values:
+        msg = f"no label file can be read, for instance: {fault}"
+        raise DatasetError(msg)
+    if len(values) > MOST_LABEL_VALUES:
+        msg = (
+            f"the label files hold {len(values)} different values, up to {max(values)}; at most "
+            f"{MOST_LABEL_VALUES} are taken for classes without being declared. If they number "
+            "single objects, set them all to 1; if they are classes, list them in a dataset.json "
+            'beside the folders: {"labels": {"background": 0, "cell": 1}}.'
+        )
+        raise DatasetError(msg)
+    return tuple(sorted(values))
+
+
+def _values_in(path: Path) -> tuple[int, ...]:
+    return tuple(label_counts(read_labels(path).values))

@@ -1,0 +1,44 @@
+"""nnU-Net's raw data: a dataset.json, imagesTr/CASE_0000.ext and labelsTr/CASE.ext.
+
+A `dataset` map in the dataset.json may name the files instead; relative paths start at its folder.
+"""
+
+from pathlib import Path
+
+from autoseg.datasets.layouts.description import Description
+from autoseg.datasets.layouts.pairing import (
+    FoundCases,
+    image_files,
+    pair_by_stem,
+    without_missing_files,
+)
+from autoseg.documents.dataset import CaseFiles
+
+NAME = "nnunet_raw"
+
+
+def find_cases(root: Path, description: Description | None) -> FoundCases | None:
+    """Return the dataset's cases, or None if it is not of this layout."""
+    if description is None:
+        return None
+    if description.dataset:
+        return _mapped_cases(root, description)
+    images, labels = root / "imagesTr", root / "labelsTr"
+    if not (images.is_dir() and labels.is_dir()):
+        return None
+    return pair_by_stem(
+        image_files(images, preferred_ending=description.file_ending),
+        image_files(labels, preferred_ending=description.file_ending),
+    )
+
+
+def _mapped_cases(root: Path, description: Description) -> FoundCases:
+    cases = [
+        CaseFiles(
+            name=name,
+            images=tuple(root / image for image in files.images),
+            labels=root / files.label,
+        )
+        for name, files in sorted(description.dataset.items())
+    ]
+    return without_missing_files(cases, root)

@@ -1,0 +1,118 @@
+"""Which files make a case: pairs of the same stem, or those that a dataset.json lists."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.datasets.faults import CaseFault
+from autoseg.documents.dataset import CaseFiles
+from autoseg.readers import is_image_name, stem_of
+from autoseg.readers.names import channel_of, without_channel_suffix
+
+
+@dataclass(frozen=True)
+class FoundCases:
+    """The cases of a dataset that have all their files, and what is wrong with the others."""
+
+    cases: tuple[CaseFiles, ...]
+    faults: tuple[CaseFault, ...] = ()
+
+
+def image_files(folder: Path, *, preferred_ending: str | None = None) -> list[Path]:
+    """Return the image files of a folder, sorted; anything else in it is ignored.
+
+    Args:
+        folder: Not searched any deeper.
+        preferred_ending: If files with this ending exist, all others are ignored.
+    """
+    found = [path for path in sorted(folder.iterdir()) if is_image_name(path) and path.is_file()]
+    if preferred_ending:
+        preferred = [path for path in found if path.name.endswith(preferred_ending)]
+        found = preferred or found
+    return found
+
+
+def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:
+    """Return the cases that images and labels of the same stem make.
+
+    A channel number at the end of an image's stem (`_0000`) is part of the case's name if there is
+    a label of exactly that stem, and otherwise says which channel of the case the file holds.
+    """
+    labels_of = _by_name(labels, stem_of)
+    numbered = any(
+        stem_of(path) not in labels_of and without_channel_suffix(stem_of(path)) in labels_of
+        for path in images
+    )
+
+    def case_name(path: Path) -> str:
+        stem = stem_of(path)
+        return stem if stem in labels_of or not numbered else without_channel_suffix(stem)
+
+    images_of = _by_name(images, case_name)
+    cases, faults = [], []
+    for name in sorted({*images_of, *labels_of}):
+        fault = fault_of_files(name, images_of.get(name, []), labels_of.get(name, []))
+        if fault:
+            faults.append(fault)
+        else:
+            cases.append(
+                CaseFiles(name=name, images=tuple(images_of[name]), labels=labels_of[name][0])
+            )
+    return FoundCases(cases=tuple(cases), faults=tuple(faults))
+
+
+def without_missing_files(cases: list[CaseFiles], root: Path) -> FoundCases:
+    """Return the listed cases whose files all exist, and a fault for every file that does not."""
+    faults = tuple(
+        CaseFault(
+            case.name,
+            f"dataset.json names {relative(path, root)}, which does not exist.",
+            "Add the file, or remove the case from dataset.json.",
+        )
+        for case in cases
+        for path in (*case.images, case.labels)
+        if not path.is_file()
+    )
+    faulty = {fault.case for fault in faults}
+    return FoundCases(tuple(case for case in cases if case.name not in faulty), faults)
+
+
+def relative(path: Path, root: Path) -> str:
+    """Return the path as seen from the dataset's folder, where it lies in there."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def fault_of_files(name: str, images: list[Path], labels: list[Path]) -> CaseFault | None:
+    """Return what is wrong with the set of files that one case has, or None."""
+    if not images:
+        cause = f"there is no image for the label file {labels[0].name}."
+        return CaseFault(name, cause, "Add the image, or remove the label file.")
+    if not labels:
+        cause = f"there is no label file for the image {images[0].name}."
+        return CaseFault(name, cause, "Add the label file, or remove the image.")
+    if len(labels) > 1:
+        cause = f"it has {len(labels)} label files: {', '.join(path.name for path in labels)}."
+        return CaseFault(name, cause, "Keep one of them.")
+    return fault_of_channel_files(name, images)
+
+
+def fault_of_channel_files(name: str, images: list[Path]) -> CaseFault | None:
+    """Return what is wrong with a case's image files (sorted by name), or None."""
+    names = ", ".join(path.name for path in images)
+    channels = [channel_of(stem_of(path)) for path in images]
+    if len(images) == 1 and (channels[0] is None or stem_of(images[0]) == name):
+        return None
+    if None in channels or len(set(channels)) < len(channels):
+        cause = f"it has several image files that are not numbered by channel: {names}."
+        return CaseFault(name, cause, "Keep one of them, or number them _0000, _0001, …")
+    if channels != list(range(len(channels))):
+        cause = f"its channel files are not numbered from 0000 on without a gap: {names}."
+        return CaseFault(name, cause, "Add the missing file, or rename the files.")
+    return None
+
+
+def _by_name(paths: Iterable[Path], name_of: Callable[[Path], str]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = {}
+    for path in paths:
+        groups.setdefault(name_of(path), []).append(path)
+    return groups

@@ -1,0 +1,172 @@
+"""Recognise how a folder is laid out and describe the dataset in it."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autoseg.core.errors import DatasetError
+from autoseg.core.labels import LabelScheme
+from autoseg.datasets.faults import CaseFault, listed
+from autoseg.datasets.layouts import decathlon, folders, nnunet_raw
+from autoseg.datasets.layouts.description import (
+    Description,
+    declared_channels,
+    declared_labels,
+    load_description,
+)
+from autoseg.datasets.layouts.inference import usual_axes_and_channels, values_in_files
+from autoseg.datasets.layouts.pairing import FoundCases
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.store import explain
+from autoseg.readers import ENDINGS, ending_of
+
+LAYOUTS = (decathlon, nnunet_raw, folders)
+"""Tried in this order."""
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """A dataset as it lies on disk.
+
+    Attributes:
+        spec: The dataset with all cases that have their files.
+        faults: What is wrong with the files of the other cases.
+    """
+
+    spec: DatasetSpec
+    faults: tuple[CaseFault, ...]
+
+
+def recognise(root: Path, *, workers: int = 1) -> Recognition:
+    """Return the dataset in a folder, whichever known layout it has; nothing is written there.
+
+    The dataset is called after its folder.
+
+    Args:
+        root: The folder.
+        workers: Processes that read label files, where no JSON says which values occur.
+
+    Raises:
+        DatasetError: If the folder is missing, of no known layout, or has no complete case.
+    """
+    root = root.resolve()
+    if not root.is_dir():
+        msg = f"{root} is not a folder. Give the folder that holds the dataset."
+        raise DatasetError(msg)
+    description = load_description(root)
+    layout, found = _find_cases(root, description)
+    cases = _with_groups(found.cases, description)
+    num_axes, num_channels = usual_axes_and_channels(cases)
+    channel_names, told_channels = _channel_names(description, num_channels)
+    labels, told_labels = _label_scheme(description, cases, workers)
+    spec = DatasetSpec(
+        name=root.name,
+        root=root,
+        layout=layout,
+        num_axes=3 if num_axes == 3 else 2,
+        channel_names=channel_names,
+        labels=labels,
+        inferred=(*_told_files(layout, cases, num_axes), *told_channels, *told_labels),
+        cases=tuple(sorted(cases, key=lambda case: case.name)),
+    )
+    return Recognition(spec=spec, faults=found.faults)
+
+
+def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases]:
+    """Return the name of the layout that fits, and the cases in it.
+
+    Raises:
+        DatasetError: If none fits, or no case is complete.
+    """
+    for layout in LAYOUTS:
+        found = layout.find_cases(root, description)
+        if found is None:
+            continue
+        if not found.cases:
+            reason = listed(found.faults) or f"  no image files; known are {', '.join(ENDINGS)}"
+            msg = f"{root} looks like a {layout.NAME} dataset, but no case is complete:\n{reason}"
+            raise DatasetError(msg)
+        return layout.NAME, found
+    inside = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    msg = (
+        f"{root} is no dataset of a known layout; in it are {', '.join(inside[:8]) or 'no files'}. "
+        "Expected a dataset.json that lists image and label pairs, or the folders imagesTr and "
+        "labelsTr, or the folders images and labels with files of the same stem."
+    )
+    raise DatasetError(msg)
+
+
+def _with_groups(
+    cases: tuple[CaseFiles, ...], description: Description | None
+) -> tuple[CaseFiles, ...]:
+    groups = description.groups if description else {}
+    return tuple(
+        case.model_copy(update={"group": str(groups[case.name])}) if case.name in groups else case
+        for case in cases
+    )
+
+
+def _channel_names(
+    description: Description | None, num_channels: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the channel names, and a sentence if they are not declared."""
+    declared = declared_channels(description) if description else None
+    if declared is not None:
+        return declared, ()
+    plural = "s" if num_channels > 1 else ""
+    told = f"{num_channels} unnamed channel{plural} per image, as counted in the files"
+    return tuple(f"channel_{index}" for index in range(num_channels)), (told,)
+
+
+def _label_scheme(
+    description: Description | None, cases: tuple[CaseFiles, ...], workers: int
+) -> tuple[LabelScheme, tuple[str, ...]]:
+    """Return the classes, and sentences on what was not declared.
+
+    Background is the label that is declared as `background`; else value 0, if it is declared or
+    occurs in a file; else the lowest value.
+
+    Raises:
+        DatasetError: If there are fewer than two values.
+    """
+    names = (declared_labels(description) if description else None) or {}
+    named = [value for value, name in names.items() if name.lower() == "background"]
+    if named or 0 in names:
+        return _scheme(names, background=named[0] if named else 0), ()
+    found = values_in_files([case.labels for case in cases], workers=workers)
+    told = f"label values {', '.join(map(str, found))}, as they occur in the label files"
+    if not names:
+        names = {value: f"label_{value}" for value in found} | {found[0]: "background"}
+    elif 0 in found:
+        names = names | {0: "background"}
+    background = min(names)
+    return _scheme(names, background=background), (told, f"background is value {background}")
+
+
+def _scheme(names: dict[int, str], *, background: int) -> LabelScheme:
+    """Return the classes in order: background, then the others by value.
+
+    Raises:
+        DatasetError: If there are fewer than two, or a value is negative.
+    """
+    values = (background, *sorted(value for value in names if value != background))
+    try:
+        return LabelScheme(names=tuple(names[value] for value in values), values=values)
+    except ValidationError as error:
+        msg = f"the labels cannot be learned from:\n{explain(error)}"
+        raise DatasetError(msg) from error
+
+
+def _told_files(layout: str, cases: tuple[CaseFiles, ...], num_axes: int) -> tuple[str, ...]:
+    """Return sentences on the files, where no JSON lists them."""
+    if layout != folders.NAME:
+        return ()
+    images = Counter(ending_of(path) for case in cases for path in case.images)
+    labels = Counter(ending_of(case.labels) for case in cases)
+    pairs = (
+        f"{len(cases)} pairs of files with the same stem in {cases[0].images[0].parent.name}/ "
+        f"({', '.join(images)}) and {cases[0].labels.parent.name}/ ({', '.join(labels)})"
+    )
+    return pairs, f"{num_axes}-D images"

@@ -1,0 +1,125 @@
+"""`autoseg fingerprint`: recognise a dataset, check every case, and measure what planning needs."""
+
+from functools import partial
+from pathlib import Path
+
+from autoseg.core.errors import DatasetError, DocumentError
+from autoseg.core.parallel import Success, run_each
+from autoseg.core.progress import Progress
+from autoseg.datasets.faults import CaseFault, listed
+from autoseg.datasets.inspection import inspect_case, source_of
+from autoseg.datasets.layouts import recognise
+from autoseg.documents import store
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
+from autoseg.documents.workspace import Workspace
+
+
+def fingerprint(
+    dataset: Path, workspace: Workspace, *, workers: int, skip_bad_cases: bool, progress: Progress
+) -> tuple[DatasetSpec, Fingerprint]:
+    """Return the dataset's description and fingerprint, and save both.
+
+    A case whose files have not changed since the last fingerprint is not read again.
+
+    Args:
+        dataset: Folder of the dataset; nothing is written there.
+        workspace: Where both documents go.
+        workers: Number of processes that read cases.
+        skip_bad_cases: Leave cases out that have a fault, instead of stopping.
+        progress: Where messages and the bar go.
+
+    Raises:
+        DatasetError: If the folder is no dataset; or, listing all of them, if cases have faults.
+    """
+    recognition = recognise(dataset, workers=workers)
+    spec = recognition.spec
+    for sentence in spec.inferred:
+        progress.say(f"Inferred: {sentence}")
+    known = _unchanged_cases(spec, workspace)
+    left = [files for files in spec.cases if files.name not in known]
+    measured, faults = _inspect(left, spec, workers, progress)
+    cases = (*known.values(), *measured)
+    faults = [*recognition.faults, *faults]
+    if faults:
+        _handle(faults, cases, skip_bad_cases=skip_bad_cases, progress=progress)
+    names = {case.name for case in cases}
+    spec = spec.model_copy(update={"cases": tuple(c for c in spec.cases if c.name in names)})
+    result = combine(
+        dataset_name=spec.name, channel_names=spec.channel_names, labels=spec.labels, cases=cases
+    )
+    _say_absent_labels(result, progress)
+    store.save(spec, workspace.dataset)
+    store.save(result, workspace.fingerprint)
+    return spec, result
+
+
+def _unchanged_cases(spec: DatasetSpec, workspace: Workspace) -> dict[str, CaseFingerprint]:
+    """Return the cases that an earlier fingerprint measured and whose files are the same."""
+    if not workspace.fingerprint.is_file():
+        return {}
+    try:
+        earlier = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg fingerprint")
+    except DocumentError:  # damaged or of another version: measured anew, which replaces it
+        return {}
+    if any(
+        getattr(earlier, field) != getattr(spec, field)
+        for field in ("num_axes", "channel_names", "labels")
+    ):
+        return {}
+    old = {case.name: case for case in earlier.cases}
+    return {
+        files.name: old[files.name]
+        for files in spec.cases
+        if files.name in old and old[files.name].source == source_of(files, spec)
+    }
+
+
+def _inspect(
+    cases: list[CaseFiles], spec: DatasetSpec, workers: int, progress: Progress
+) -> tuple[list[CaseFingerprint], list[CaseFault]]:
+    """Return what could be measured, and a fault for everything that is wrong with the others."""
+    outcomes = run_each(partial(inspect_case, spec=spec), cases, workers=workers)
+    measured, faults = [], []
+    for outcome in progress.track(outcomes, description="Reading cases", total=len(cases)):
+        if isinstance(outcome, Success):
+            measured.append(outcome.value)
+        else:
+            name = cases[outcome.index].name
+            faults += [CaseFault(name, line) for line in outcome.message.splitlines()]
+    return measured, faults
+
+
+def _handle(
+    faults: list[CaseFault],
+    cases: tuple[CaseFingerprint, ...],
+    *,
+    skip_bad_cases: bool,
+    progress: Progress,
+) -> None:
+    """Say which cases are left out, or stop.
+
+    Raises:
+        DatasetError: If bad cases may not be skipped, or none is good.
+    """
+    num_bad = len({fault.case for fault in faults})
+    subject = f"{num_bad} of {num_bad + len(cases)} cases"
+    if not cases:
+        msg = f"None of the {num_bad} cases can be used:\n{listed(faults)}"
+        raise DatasetError(msg)
+    if not skip_bad_cases:
+        msg = (
+            f"{subject} cannot be used:\n{listed(faults)}\n"
+            "Correct them, or leave them out with --skip-bad-cases."
+        )
+        raise DatasetError(msg)
+    progress.say(f"Left out {subject}:\n{listed(faults)}")
+
+
+def _say_absent_labels(result: Fingerprint, progress: Progress) -> None:
+    """Name the declared labels that no case holds."""
+    for name, value, cases in zip(
+        result.labels.names, result.labels.values, result.cases_with_class, strict=True
+    ):
+        if cases == 0:
+            progress.say(f"Label {value} ({name}) is declared but occurs in no case.")
