@@ -1,0 +1,179 @@
+"""Turn a case as read into a case as a network sees it.
+
+The order is: planned axes, crop to nonzero, normalise, resample. Channels pass through one at a
+time, in single precision, so that memory stays near that of input plus output.
+
+Source: Isensee et al., Nature Methods 18 (2021), Methods, "Data preprocessing".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
+from autoseg.core.case import Image, LabelledCase, PreparedImage, Restoration
+from autoseg.core.errors import CaseError
+from autoseg.documents.plan import Configuration, Plan, Resampling
+from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask
+from autoseg.preprocessing.foreground import sample_foreground
+from autoseg.preprocessing.interpolation import Volume
+from autoseg.preprocessing.resample import (
+    resample_channel,
+    resample_labels,
+    resampled_shape,
+    separate_axis,
+)
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case to train on.
+
+    Attributes:
+        name: Name of the case.
+        image: The prepared image.
+        classes: Class index of every voxel of it, uint8 or uint16.
+        foreground: Per class index, a random sample of where its voxels are (int32 positions);
+            empty for the background.
+    """
+
+    name: str
+    image: PreparedImage
+    classes: LabelArray
+    foreground: tuple[VoxelList, ...]
+
+
+def prepare_image(image: Image, plan: Plan, configuration: Configuration) -> PreparedImage:
+    """Return the image in planned axis order, cropped, normalised and resampled.
+
+    A 2-D configuration of a 3-D dataset resamples each slice on its own and keeps slice distance
+    and number of slices.
+
+    Raises:
+        CaseError: If the image has other channels or axes than the plan.
+    """
+    _check_image(image, plan)
+    voxels = _in_planned_order(image.voxels, plan.axis_order)
+    inside = nonzero_mask(voxels)
+    bounds = bounding_box(inside)
+    restoration = _restoration(image, plan, configuration, bounds)
+    prepared = _prepare_channels(
+        crop(voxels, bounds), crop(inside, bounds), restoration, configuration
+    )
+    return PreparedImage(voxels=prepared, restoration=restoration)
+
+
+def prepare_case(case: LabelledCase, plan: Plan, configuration: Configuration) -> PreparedCase:
+    """Return the case on the grid of its prepared image, with foreground positions.
+
+    Raises:
+        CaseError: If image and labels differ in shape, or the image does not fit the plan.
+    """
+    if case.classes.shape != case.image.shape:
+        msg = (
+            f"{case.name}: the labels have {list(case.classes.shape)} voxels, the image has "
+            f"{list(case.image.shape)}; expected the same. Correct the files, then run "
+            "`autoseg plan` again."
+        )
+        raise CaseError(msg)
+    image = prepare_image(case.image, plan, configuration)
+    classes = prepare_labels(case.classes, image.restoration, configuration.resampling)
+    return PreparedCase(
+        name=case.name,
+        image=image,
+        classes=classes,
+        foreground=sample_foreground(classes, plan.labels.num_classes, case.name),
+    )
+
+
+def prepare_labels(
+    classes: LabelArray, restoration: Restoration, resampling: Resampling
+) -> LabelArray:
+    """Return class indices on the grid that a prepared image has.
+
+    Args:
+        classes: Class index per voxel of the whole canonical image.
+        restoration: Of the prepared image.
+        resampling: Spline orders.
+    """
+    cropped = crop(classes.transpose(restoration.axis_order), restoration.crop)
+    return resample_labels(
+        np.ascontiguousarray(cropped),
+        restoration.prepared_shape,
+        order=resampling.label_order,
+        separate_axis=_separate_axis(restoration, resampling),
+        separate_axis_order=resampling.separate_axis_order,
+    )
+
+
+def _check_image(image: Image, plan: Plan) -> None:
+    if len(image.voxels) != len(plan.channel_names):
+        msg = (
+            f"the image has {len(image.voxels)} channels; the plan expects "
+            f"{len(plan.channel_names)}: {', '.join(plan.channel_names)}. Give all of them, in "
+            "this order."
+        )
+        raise CaseError(msg)
+    if len(image.shape) != plan.num_axes:
+        msg = (
+            f"the image has {len(image.shape)} axes {list(image.shape)}; the plan expects "
+            f"{plan.num_axes}. Give images of the kind that the plan was made for."
+        )
+        raise CaseError(msg)
+
+
+def _in_planned_order(voxels: ImageArray, axis_order: tuple[int, ...]) -> ImageArray:
+    return voxels.transpose(0, *(axis + 1 for axis in axis_order))
+
+
+def _restoration(
+    image: Image,
+    plan: Plan,
+    configuration: Configuration,
+    bounds: tuple[tuple[int, int], ...],
+) -> Restoration:
+    spacing = tuple(image.geometry.spacing[axis] for axis in plan.axis_order)
+    target = configuration.spacing
+    if len(target) < len(spacing):  # slices of a volume keep their own distance
+        target = (spacing[0], *target)
+    cropped_shape = tuple(stop - start for start, stop in bounds)
+    return Restoration(
+        axis_order=plan.axis_order,
+        full_shape=image.shape,
+        crop=bounds,
+        spacing=spacing,
+        prepared_shape=resampled_shape(cropped_shape, spacing, target),
+        prepared_spacing=target,
+    )
+
+
+def _separate_axis(restoration: Restoration, resampling: Resampling) -> int | None:
+    return separate_axis(
+        restoration.spacing, restoration.prepared_spacing, resampling.anisotropy_threshold
+    )
+
+
+def _prepare_channels(
+    voxels: ImageArray,
+    inside: MaskArray,
+    restoration: Restoration,
+    configuration: Configuration,
+) -> ImageArray:
+    """Return the channels of a cropped image, normalised and resampled one after the other."""
+    prepared = np.empty((len(voxels), *restoration.prepared_shape), dtype=np.float32)
+    for channel, normalizer, result in zip(
+        voxels, configuration.normalizers, prepared, strict=True
+    ):
+        normalized = normalizer.apply(np.ascontiguousarray(channel), inside)
+        result[...] = _resample(normalized, restoration, configuration.resampling)
+    return prepared
+
+
+def _resample(channel: Volume, restoration: Restoration, resampling: Resampling) -> Volume:
+    return resample_channel(
+        channel,
+        restoration.prepared_shape,
+        order=resampling.image_order,
+        separate_axis=_separate_axis(restoration, resampling),
+        separate_axis_order=resampling.separate_axis_order,
+    )

@@ -1,0 +1,235 @@
+"""Prepared cases on disk: one folder each, compressed in small blocks, so that a patch reads fast.
+
+A folder holds `image.b2nd`, `labels.b2nd`, `foreground.npy` and `case.json`. It appears under its
+name when it is complete, so whatever can be opened is whole.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import blosc2
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
+from autoseg.core.atomic import replacing_folder
+from autoseg.core.case import Restoration
+from autoseg.core.errors import CaseError, DocumentError
+from autoseg.core.frozen import Frozen
+from autoseg.documents import store
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.preprocessing.prepare import PreparedCase
+
+ALGORITHM_VERSION = 1
+"""Raised whenever preprocessing computes other numbers, so that older results are redone."""
+
+IMAGE_FILE = "image.b2nd"
+LABELS_FILE = "labels.b2nd"
+FOREGROUND_FILE = "foreground.npy"
+RECORD_FILE = "case.json"
+
+BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
+"""What is decompressed at once, by number of patch axes: 32 and 64 KiB of float32, which stay in
+the processor's cache. Measured with docs/benchmarks: larger ones read more than a patch needs."""
+
+LARGEST_CHUNK = {2: 1024, 3: 128}
+"""Longest edge of a chunk in voxels, by number of patch axes: chunks stay at or below 8 MiB."""
+
+COMPRESSION_LEVEL = 5
+"""Of LZ4HC. Source: nnU-Net v2; decompression runs at several GB/s at any level."""
+
+
+class CaseRecord(Frozen):
+    """What `case.json` says about a prepared case.
+
+    Attributes:
+        name: Name of the case.
+        key: `preparation_key` of what it was prepared from and how.
+        restoration: How a prediction gets back to the image.
+        class_offsets: Positions of class `k` are the rows from entry `k` to entry `k + 1` of the
+            foreground file.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    key: str
+    restoration: Restoration
+    class_offsets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StoredCase:
+    """A prepared case on disk, read patch by patch.
+
+    Nothing stays open between reads: a dataset of thousands of cases needs no thousands of file
+    handles, and the case can be sent to other processes.
+
+    Attributes:
+        folder: Where it lies.
+        record: Name, key and the way back.
+    """
+
+    folder: Path
+    record: CaseRecord
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size in voxels, planned axis order."""
+        return self.record.restoration.prepared_shape
+
+    @property
+    def foreground(self) -> tuple[VoxelList, ...]:
+        """Positions of voxels of each class, memory-mapped anew; the background has none."""
+        positions = np.load(self.folder / FOREGROUND_FILE, mmap_mode="r")
+        return tuple(positions[start:stop] for start, stop in pairwise(self.record.class_offsets))
+
+    @property
+    def foreground_counts(self) -> tuple[int, ...]:
+        """How many positions there are of each class."""
+        return tuple(stop - start for start, stop in pairwise(self.record.class_offsets))
+
+    def read_patch(
+        self, start: tuple[int, ...], stop: tuple[int, ...]
+    ) -> tuple[ImageArray, LabelArray]:
+        """Return image and class indices of a box inside the case; only its blocks are read.
+
+        Args:
+            start: First voxel along each axis.
+            stop: One past the last; nothing is padded, so it must lie within the shape.
+
+        Raises:
+            ValueError: If the box does not lie within the case.
+        """
+        for first, last, size in zip(start, stop, self.shape, strict=True):
+            if not 0 <= first < last <= size:
+                msg = f"no box from {start} to {stop} in a case of {self.shape} voxels"
+                raise ValueError(msg)
+        box = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
+        image = _open(self.folder / IMAGE_FILE)[(slice(None), *box)]
+        return image, _open(self.folder / LABELS_FILE)[box]
+
+    def read_image(self) -> ImageArray:
+        """Return the whole prepared image."""
+        image: ImageArray = _open(self.folder / IMAGE_FILE)[...]
+        return image
+
+    def read_classes(self) -> LabelArray:
+        """Return the class index of every voxel."""
+        classes: LabelArray = _open(self.folder / LABELS_FILE)[...]
+        return classes
+
+
+def save_case(prepared: PreparedCase, folder: Path, key: str, patch_shape: tuple[int, ...]) -> None:
+    """Write a prepared case, whole or not at all.
+
+    Args:
+        prepared: What to write.
+        folder: Its own folder; an older one is replaced.
+        key: `preparation_key` of the case.
+        patch_shape: What is going to be read at a time; two axes mean slice by slice.
+    """
+    offsets = np.cumsum([0, *(len(positions) for positions in prepared.foreground)])
+    record = CaseRecord(
+        name=prepared.name,
+        key=key,
+        restoration=prepared.image.restoration,
+        class_offsets=tuple(offsets.tolist()),
+    )
+    with replacing_folder(folder) as temporary:
+        _write(prepared.image.voxels, temporary / IMAGE_FILE, patch_shape)
+        _write(prepared.classes, temporary / LABELS_FILE, patch_shape)
+        np.save(temporary / FOREGROUND_FILE, np.concatenate(prepared.foreground))
+        store.save(record, temporary / RECORD_FILE)
+
+
+def open_case(folder: Path) -> StoredCase:
+    """Return the prepared case in a folder.
+
+    Raises:
+        DocumentError: If the folder holds none.
+    """
+    record = store.load(CaseRecord, folder / RECORD_FILE, made_by="autoseg train")
+    return StoredCase(folder=folder, record=record)
+
+
+def is_prepared(folder: Path, key: str) -> bool:
+    """Return whether the folder holds the case as `key` says it should be."""
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        return False
+    try:
+        return open_case(folder).record.key == key
+    except DocumentError:
+        return False
+
+
+def preparation_key(
+    plan: Plan, configuration: Configuration, source: tuple[tuple[str, int, int], ...]
+) -> str:
+    """Return a hash over all that determines a prepared case; equal means nothing to redo.
+
+    Patch, batch and network are not in it, so editing those in a plan redoes nothing.
+
+    Args:
+        plan: The plan.
+        configuration: One of its configurations.
+        source: Name, size and modification time of each file of the case.
+    """
+    determined_by = {
+        "algorithm": ALGORITHM_VERSION,
+        "axis_order": plan.axis_order,
+        "labels": plan.labels.values,
+        "spacing": configuration.spacing,
+        "normalizers": [part.model_dump(mode="json") for part in configuration.normalizers],
+        "resampling": configuration.resampling.model_dump(mode="json"),
+        "source": source,
+    }
+    text = json.dumps(determined_by, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write(array: NDArray[Any], path: Path, patch_shape: tuple[int, ...]) -> None:
+    """Write an array whose trailing axes are spatial, in chunks and blocks that suit the patch."""
+    axes = len(patch_shape)
+    lead = (1,) * (array.ndim - axes)
+    edges = map(max, patch_shape, BLOCK_SHAPES[axes])
+    wanted = (*lead, *(min(edge, LARGEST_CHUNK[axes]) for edge in edges))
+    chunk = _within(wanted, array.shape)
+    blosc2.asarray(
+        np.ascontiguousarray(array),
+        urlpath=str(path),
+        chunks=chunk,
+        blocks=_within((*lead, *BLOCK_SHAPES[axes]), chunk),
+        cparams={
+            "codec": blosc2.Codec.LZ4HC,
+            "clevel": COMPRESSION_LEVEL,
+            "filters": [blosc2.Filter.SHUFFLE],
+            "nthreads": 1,
+        },
+    )
+
+
+def _within(wanted: tuple[int, ...], bounds: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(min(size, bound) for size, bound in zip(wanted, bounds, strict=True))
+
+
+def _open(path: Path) -> Any:  # noqa: ANN401  (blosc2 is untyped)
+    """Return the array, memory-mapped where the system can, decompressed in this thread.
+
+    Raises:
+        CaseError: If the file is missing or damaged.
+    """
+    mapped = {"mmap_mode": "r"} if os.name == "posix" else {}
+    try:
+        return blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
+    except (OSError, RuntimeError, ValueError) as error:
+        msg = (
+            f"{path} cannot be opened ({error}). Delete the folder {path.parent} and run the same "
+            "command again; the case is then prepared anew."
+        )
+        raise CaseError(msg) from error
