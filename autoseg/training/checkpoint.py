@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autoseg.core.atomic import replacing
-from autoseg.core.errors import ModelError, TrainingError
+from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
 from autoseg.documents.run import EpochRecord
 from autoseg.training.schedule import Position
@@ -137,22 +137,3 @@ def save_weights(network: nn.Module, path: Path) -> None:
     """Write a finished network's weights, float32."""
     with replacing(path) as temporary:
         save_file(_prefixed("", network.state_dict()), temporary)
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Put saved weights into a network.
-
-    Raises:
-        ModelError: If the file is damaged or belongs to another network.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network.load_state_dict(tensors)
-    except (SafetensorError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        msg = (
-            f"{path} does not hold the weights of this network ({reason}). "
-            "Train the fold again with --restart."
-        )
-        raise ModelError(msg) from error

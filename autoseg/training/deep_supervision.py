@@ -5,10 +5,14 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule".
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Integer
+from torch import Tensor
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.arrays import LabelBatch, Scalar
 from autoseg.losses import LossFunction
+
+ShrunkLabels = Integer[Tensor, "batch *shrunk"]
 
 
 def supervision_weights(num_outputs: int) -> tuple[float, ...]:
@@ -26,7 +30,7 @@ def supervised_loss(loss: LossFunction, output: NetworkOutput, labels: LabelBatc
     return total
 
 
-def shrink_labels(labels: LabelBatch, shape: tuple[int, ...]) -> LabelBatch:
+def shrink_labels(labels: LabelBatch, shape: tuple[int, ...]) -> ShrunkLabels:
     """Return the labels at another resolution, by nearest neighbour."""
     if tuple(labels.shape[1:]) == shape:
         return labels

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from autoseg.core.errors import TrainingError
-from autoseg.training.sampling import Batch, PatchSource, Sampling, draw_batch
+from autoseg.preprocessing.storage import StoredCase
+from autoseg.training.sampling import Batch, Sampling, draw_batch
 
 PREFETCHED_BATCHES = 4
 """Batches each worker keeps ready."""
@@ -31,8 +32,8 @@ class Ticket(NamedTuple):
 class BatchDataset(Dataset[Batch]):
     """All batches of a training, by ticket."""
 
-    training_cases: tuple[PatchSource, ...]
-    validation_cases: tuple[PatchSource, ...]
+    training_cases: tuple[StoredCase, ...]
+    validation_cases: tuple[StoredCase, ...]
     training: Sampling
     validation: Sampling
 

@@ -9,34 +9,18 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule" (
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Integer
-from numpy.typing import NDArray
 
 from autoseg.augmentations import AnyAugmentation, PatchContext
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.core.random import derived_seed, generator
+from autoseg.preprocessing.storage import StoredCase
 
 IN_PLANE_ANISOTROPY = 3.0
 """Longest over first edge of a patch beyond which it is only rotated within planes."""
-
-
-class PatchSource(Protocol):
-    """A prepared case that patches can be read from."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Size in voxels."""
-
-    @property
-    def foreground(self) -> tuple[NDArray[np.integer], ...]:
-        """Per class, some voxel positions `[voxels, axes]`; empty where the class is absent."""
-
-    def read(self, start: tuple[int, ...], stop: tuple[int, ...]) -> tuple[ImageArray, LabelArray]:
-        """Return image and class indices of a box that lies within the case."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ class Batch:
     labels: LabelPatches
 
 
-def draw_batch(cases: tuple[PatchSource, ...], sampling: Sampling, stream: str, step: int) -> Batch:
+def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, step: int) -> Batch:
     """Return the batch of one step.
 
     Args:
@@ -107,7 +91,7 @@ def draw_batch(cases: tuple[PatchSource, ...], sampling: Sampling, stream: str, 
 
 
 def _draw_patch(
-    case: PatchSource,
+    case: StoredCase,
     sampling: Sampling,
     random: np.random.Generator,
     seed: int,
@@ -128,7 +112,7 @@ def _draw_patch(
 
 
 def _patch_centre(
-    case: PatchSource,
+    case: StoredCase,
     patch_shape: tuple[int, ...],
     random: np.random.Generator,
     *,
@@ -138,8 +122,8 @@ def _patch_centre(
     shape = np.array(case.shape)
     patch = np.array((1,) * (len(case.shape) - len(patch_shape)) + patch_shape)
     lowest, highest = patch // 2, shape - (patch - patch // 2)
-    present = [voxels for voxels in case.foreground if len(voxels)]
-    if on_foreground and present:
+    present = [voxels for voxels in case.foreground if len(voxels)] if on_foreground else []
+    if present:
         voxels = present[int(random.integers(len(present)))]
         wanted = np.asarray(voxels[int(random.integers(len(voxels)))], dtype=np.int64)
     else:
@@ -150,7 +134,7 @@ def _patch_centre(
 
 
 def _read_padded(
-    case: PatchSource, centre: tuple[int, ...], loaded: tuple[int, ...]
+    case: StoredCase, centre: tuple[int, ...], loaded: tuple[int, ...]
 ) -> tuple[ImageArray, LabelArray]:
     """Return the box of size `loaded` around `centre`, zero outside the image."""
     box = (1,) * (len(case.shape) - len(loaded)) + loaded
@@ -158,7 +142,7 @@ def _read_padded(
     stop = start + np.array(box)
     inner_start = np.clip(start, 0, case.shape)
     inner_stop = np.clip(stop, 0, case.shape)
-    image, labels = case.read(
+    image, labels = case.read_patch(
         tuple(int(value) for value in inner_start), tuple(int(value) for value in inner_stop)
     )
     padding = list(zip(inner_start - start, stop - inner_stop, strict=True))

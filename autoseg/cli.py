@@ -1,0 +1,221 @@
+"""The command line: parse, call one stage, print its result."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from autoseg.core.errors import AutosegError, Interrupted
+from autoseg.core.parallel import default_workers
+
+if TYPE_CHECKING:
+    from autoseg.documents.workspace import Workspace
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+WORK_ROOT = Path("autoseg_work")
+
+Dataset = Annotated[Path, typer.Argument(help="Folder with images and labels.")]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        help="Work folder; everything made goes there.",
+        show_default=f"./{WORK_ROOT}/<dataset's folder name>",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Background processes.", show_default="fits the machine"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(help="Type that convolutions compute in."),
+]
+ConfigurationName = Annotated[
+    str | None,
+    typer.Option("--configuration", "-c", help="Which one.", show_default="the plan's choice"),
+]
+
+
+@app.callback()
+def about() -> None:
+    """Self-configuring image segmentation: a folder of images and labels in, a model out.
+
+    The three steps: autoseg plan DATASET; autoseg train DATASET --fold 0; autoseg predict IN OUT.
+    """
+
+
+@app.command()
+def plan(
+    dataset: Dataset,
+    work: Work = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            help="Accelerator memory to plan for, GiB.",
+            show_default="the accelerator's, or 8 without one",
+        ),
+    ] = None,
+    network: Annotated[str, typer.Option(help="Architecture.")] = "unet",
+    loss: Annotated[str | None, typer.Option(help="Loss.", show_default="dice_ce")] = None,
+    workers: Workers = None,
+    skip_bad_cases: Annotated[
+        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
+    ] = False,
+) -> None:
+    """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
+    from autoseg.planning.table import plan_tables
+    from autoseg.stages import plan as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    workspace = _workspace(dataset, work)
+    made = stage.plan(
+        dataset,
+        workspace,
+        network=network,
+        loss=loss,
+        memory_gib=memory,
+        workers=_workers(workers),
+        skip_bad_cases=skip_bad_cases,
+        progress=progress,
+    )
+    for table in plan_tables(made):
+        rows = [(row.field, row.value, row.because) for row in table.rows]
+        progress.table(table.title, ("", "value", "because"), rows)
+    progress.say(f"The plan is {workspace.plan}; edit it if you know better.")
+    progress.say(f"Next: autoseg train {dataset} --fold 0")
+
+
+@app.command()
+def train(
+    dataset: Dataset,
+    fold: Annotated[int, typer.Option(min=0, help="Which fold to hold out.")] = 0,
+    configuration: ConfigurationName = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Length in epochs.", show_default="1000")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Length in steps.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Length as a time, such as 30m, 8h or 1h30m.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, sampling and augmentation.")] = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    work: Work = None,
+    workers: Workers = None,
+    checkpoint_every: Annotated[str, typer.Option(help="How often to save.")] = "3m",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away what this fold was trained to.")
+    ] = False,
+) -> None:
+    """Train one fold; the same command goes on where an interrupted one stopped.
+
+    At the end the held-out cases are predicted whole and scored.
+    """
+    from autoseg.evaluation.table import report_rows
+    from autoseg.stages import train as stage
+    from autoseg.stages.length import LengthRequest, seconds_of
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    workspace = _workspace(dataset, work)
+    request = stage.TrainRequest(
+        fold=fold,
+        configuration=configuration,
+        length=LengthRequest(epochs=epochs, iterations=iterations, budget=budget),
+        seed=seed,
+        precision=precision,
+        device=device,
+        workers=workers,
+        checkpoint_seconds=seconds_of(checkpoint_every),
+        restart=restart,
+    )
+    try:
+        trained = stage.train(workspace, request, progress=progress)
+    finally:
+        progress.close()
+    progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
+    progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
+
+
+@app.command()
+def predict(
+    inputs: Annotated[Path, typer.Argument(help="Folder with images, or one image.")],
+    outputs: Annotated[Path, typer.Argument(help="Folder for the label maps.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Work folder, models/<configuration> folder, or one fold's folder.",
+            show_default=f"the one in ./{WORK_ROOT}",
+        ),
+    ] = None,
+    fold: Annotated[
+        list[int] | None,
+        typer.Option(help="Use this fold; repeatable.", show_default="all trained ones"),
+    ] = None,
+    mirroring: Annotated[
+        bool, typer.Option(help="Average over mirrored images: slower, a little better.")
+    ] = True,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="Leave outputs that exist as they are.")
+    ] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    workers: Workers = None,
+) -> None:
+    """Segment images. Each output has its input's geometry and the training's label values."""
+    from autoseg.stages import predict as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    options = stage.PredictOptions(
+        model=model,
+        device=device,
+        precision=precision,
+        folds=tuple(fold) if fold else None,
+        use_mirroring=mirroring,
+        skip_finished=go_on,
+        workers=_workers(workers),
+    )
+    report = stage.predict(inputs, outputs, options, progress)
+    progress.say(f"{len(report.written)} label maps written to {outputs} with {report.model}")
+    if report.skipped:
+        progress.say(f"{len(report.skipped)} were there already")
+    for failure in report.failures:
+        typer.secho(f"error: {failure.name}: {failure.message}", fg="red", err=True)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; user errors print one message and exit with status 1.
+
+    Ctrl-C and SIGTERM, once the work is saved, exit with status 130.
+    """
+    try:
+        app()
+    except Interrupted as stop:
+        typer.secho(str(stop), fg="yellow", err=True)
+        sys.exit(130)
+    except AutosegError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+def _workspace(dataset: Path, work: Path | None) -> "Workspace":
+    from autoseg.documents.workspace import Workspace
+
+    return Workspace(work or WORK_ROOT / dataset.resolve().name)
+
+
+def _workers(wanted: int | None) -> int:
+    return default_workers() if wanted is None else wanted

@@ -1,0 +1,277 @@
+"""`autoseg train`: prepared cases -> models/<configuration>/fold_<k>/."""
+
+import hashlib
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from autoseg.augmentations.mirroring import Mirroring
+from autoseg.core.device import Precision, autocast_dtype, choose_device
+from autoseg.core.errors import TrainingError
+from autoseg.core.interrupt import StopRequest, listening
+from autoseg.core.progress import Progress
+from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.recipe import TrainingOptions
+from autoseg.documents.run import Run, Versions
+from autoseg.documents.splits import Fold, Splits
+from autoseg.documents.workspace import Workspace
+from autoseg.normalizers.zscore import ZScore
+from autoseg.preprocessing.storage import StoredCase, open_case
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.preprocess import preprocess
+from autoseg.stages.training_progress import TrainingReporter, announce, forecast
+from autoseg.training.checkpoint import load_checkpoint, save_weights
+from autoseg.training.loading import BatchDataset
+from autoseg.training.loop import Job, Watch, fit, measure_step, new_state
+from autoseg.training.sampling import Sampling
+from autoseg.training.schedule import epoch_steps
+from autoseg.training.splits import make_splits
+from autoseg.training.state import TrainingState
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+RUN_NAME = "run.json"
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What the user asked for.
+
+    Attributes:
+        fold: Which fold to hold out.
+        configuration: Which configuration; None takes the plan's default.
+        length: How long.
+        seed: Of weights, sampling and augmentation.
+        precision: Type that convolutions compute in.
+        device: Name of the device; "auto" takes an accelerator if there is one.
+        workers: Processes that prepare batches; None fits the machine.
+        checkpoint_seconds: How often the state is saved.
+        restart: Whether to throw away what was trained of this fold before.
+    """
+
+    fold: int
+    configuration: str | None = None
+    length: LengthRequest = LengthRequest()
+    seed: int = 0
+    precision: Precision = "auto"
+    device: str = "auto"
+    workers: int | None = None
+    checkpoint_seconds: float = 180.0
+    restart: bool = False
+
+
+def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) -> Run:
+    """Train one fold to its end, or go on where it stopped, and return its record.
+
+    Raises:
+        DocumentError: If there is no plan.
+        TrainingError: If the fold does not exist, or its checkpoint belongs to another training.
+        Interrupted: If someone asked to stop; everything is saved.
+    """
+    plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
+    configuration = plan.configuration(request.configuration)
+    folder = workspace.fold(configuration.name, request.fold)
+    if request.restart:
+        _forget(folder)
+    preprocess(
+        workspace, configuration=configuration.name, workers=request.workers, progress=progress
+    )
+    fold = load_splits(workspace).fold(request.fold)
+    _record_model(workspace, plan, configuration)
+    job = _job(workspace, plan, configuration, fold, request)
+    if (folder / RUN_NAME).is_file():
+        return _finished_run(folder, job, progress)
+    with listening() as stop:
+        state = _train_to_end(job, plan, stop, progress)
+    save_weights(state.result, folder / WEIGHTS_NAME)
+    run = _run(configuration, request, job, state)
+    store.save(run, folder / RUN_NAME)
+    return run
+
+
+def load_splits(workspace: Workspace) -> Splits:
+    """Return the folds of a dataset, made and saved the first time.
+
+    Raises:
+        TrainingError: If the saved folds name cases that are no longer in the fingerprint.
+    """
+    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    names = tuple(case.name for case in fingerprint.cases)
+    if not workspace.splits.is_file():
+        spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
+        store.save(
+            make_splits(names, {case.name: case.group for case in spec.cases}), workspace.splits
+        )
+    splits = store.load(Splits, workspace.splits, made_by="autoseg train")
+    used = {name for fold in splits.folds for name in (*fold.train, *fold.validation)}
+    if used - set(names):
+        msg = (
+            f"{workspace.splits} names cases that the fingerprint does not have: "
+            f"{sorted(used - set(names))[:5]}. Correct the file, or delete it for new folds."
+        )
+        raise TrainingError(msg)
+    return splits
+
+
+def _train_to_end(job: Job, plan: Plan, stop: StopRequest, progress: Progress) -> TrainingState:
+    folder = job.checkpoint.parent
+    state = _resumed_state(job, progress)
+    if state is None:
+        announce(job, progress)
+        seconds = measure_step(job)
+        progress.say(forecast(job, seconds))
+        state = new_state(job, epoch_steps=epoch_steps(job.recipe, job.length, seconds))
+    reporter = TrainingReporter(job, folder, plan.labels.names[1:], progress)
+    fit(job, state, Watch(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
+    reporter.finish(state)
+    return state
+
+
+def _resumed_state(job: Job, progress: Progress) -> TrainingState | None:
+    if not job.checkpoint.is_file():
+        return None
+    state = new_state(job, epoch_steps=1)
+    load_checkpoint(state, job.checkpoint, identity=job.identity)
+    progress.say(f"going on from step {state.position.step} of {job.checkpoint}")
+    return state
+
+
+def _job(
+    workspace: Workspace,
+    plan: Plan,
+    configuration: Configuration,
+    fold: Fold,
+    request: TrainRequest,
+) -> Job:
+    recipe, options = configuration.recipe, request.options
+    data = _data(workspace, configuration, fold, options.seed)
+    device = choose_device(request.device)
+    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    return Job(
+        architecture=configuration.architecture,
+        loss=configuration.loss,
+        recipe=recipe,
+        length=options.length,
+        seed=options.seed,
+        data=data,
+        class_frequencies=fingerprint.class_frequencies,
+        device=device,
+        dtype=autocast_dtype(device, options.precision),
+        workers=request.workers,
+        checkpoint=workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
+        checkpoint_seconds=request.checkpoint_seconds,
+        identity=_identity(plan, configuration, options, data),
+    )
+
+
+def _data(
+    workspace: Workspace, configuration: Configuration, fold: Fold, seed: int
+) -> BatchDataset:
+    prepared = workspace.preprocessed(configuration.data_name)
+    masked = tuple(
+        channel
+        for channel, normalizer in enumerate(configuration.normalizers)
+        if isinstance(normalizer, ZScore) and normalizer.masked
+    )
+    training = Sampling(
+        patch_shape=configuration.topology.patch_shape,
+        batch_size=configuration.batch_size,
+        foreground_fraction=configuration.recipe.foreground_fraction,
+        masked_channels=masked,
+        augmentations=configuration.recipe.augmentations,
+        seed=seed,
+    )
+    return BatchDataset(
+        training_cases=_open(prepared, fold.train),
+        validation_cases=_open(prepared, fold.validation),
+        training=training,
+        validation=replace(training, augmentations=()),
+    )
+
+
+def _open(prepared: Path, names: tuple[str, ...]) -> tuple[StoredCase, ...]:
+    return tuple(open_case(prepared / name) for name in names)
+
+
+def _identity(
+    plan: Plan, configuration: Configuration, options: TrainingOptions, data: BatchDataset
+) -> str:
+    """Return a hash of all that an interrupted training and its continuation must share."""
+    digest = hashlib.sha256()
+    digest.update(configuration.model_dump_json().encode())
+    digest.update(options.model_dump_json().encode())
+    digest.update(plan.labels.model_dump_json().encode())
+    for case in (*data.training_cases, *data.validation_cases):
+        digest.update(f"{case.record.name}:{case.record.key}\n".encode())
+    return digest.hexdigest()
+
+
+def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration) -> None:
+    """Put the plan beside the folds, and refuse to mix folds of different plans.
+
+    Raises:
+        TrainingError: If another fold was trained with another configuration of the same name.
+    """
+    folder = workspace.models / configuration.name
+    mirror_axes: tuple[int, ...] = ()
+    for entry in configuration.recipe.augmentations:
+        if isinstance(entry, Mirroring):
+            mirror_axes = entry.allowed_axes(configuration.topology.num_axes)
+    if (folder / PLAN_NAME).is_file() and any(folder.glob(f"fold_*/{WEIGHTS_NAME}")):
+        earlier = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
+        if earlier.configuration(configuration.name) != configuration:
+            msg = (
+                f"{folder} holds folds that were trained with another {configuration.name}: the "
+                "plan has changed since. Move that folder away, or restore the plan."
+            )
+            raise TrainingError(msg)
+    store.save(
+        TrainedModel(configuration=configuration.name, mirror_axes=mirror_axes),
+        folder / MODEL_NAME,
+    )
+    store.save(plan, folder / PLAN_NAME)
+
+
+def _forget(folder: Path) -> None:
+    for name in (CHECKPOINT_NAME, RUN_NAME, WEIGHTS_NAME):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:
+    run = store.load(Run, folder / RUN_NAME, made_by="autoseg train --restart")
+    if run.options.length != job.length or run.options.seed != job.seed:
+        progress.say(
+            f"this fold is trained already ({run.steps} steps in {run.seconds / 60:.0f} minutes), "
+            "with another length or seed; --restart trains it anew"
+        )
+    else:
+        progress.say(f"this fold is trained already: {folder}")
+    return run
+
+
+def _run(
+    configuration: Configuration, request: TrainRequest, job: Job, state: TrainingState
+) -> Run:
+    cuda = job.device.type == "cuda"
+    return Run(
+        configuration=configuration.name,
+        fold=request.fold,
+        recipe=job.recipe,
+        options=request.options,
+        device=torch.cuda.get_device_name(job.device) if cuda else str(job.device),
+        precision=str(job.dtype).removeprefix("torch."),
+        steps=state.position.step,
+        seconds=state.position.seconds,
+        epoch_steps=state.epoch_steps,
+        parameters=sum(parameter.numel() for parameter in state.network.parameters()),
+        versions=Versions(
+            autoseg=version("autoseg"), torch=torch.__version__, python=platform.python_version()
+        ),
+        history=tuple(state.history),
+    )

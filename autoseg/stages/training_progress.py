@@ -1,0 +1,128 @@
+"""What a training tells the person who waits for it: forecast, status line, log, picture."""
+
+from pathlib import Path
+from time import perf_counter
+
+from autoseg.core.atomic import replacing
+from autoseg.core.progress import Progress
+from autoseg.documents.recipe import Budget
+from autoseg.documents.run import EpochRecord
+from autoseg.training.curves import draw_curves
+from autoseg.training.loop import Job
+from autoseg.training.state import TrainingState
+
+STATUS_SECONDS = 0.5
+"""The status line changes at most this often."""
+
+PICTURE_SECONDS = 60.0
+"""The curves are drawn at most this often, and at the end."""
+
+LONG_HOURS = 48.0
+"""A forecast beyond this comes with the advice to set a budget."""
+
+
+def announce(job: Job, progress: Progress) -> None:
+    """Say what is about to be trained, and where."""
+    parameters = sum(weight.numel() for weight in job.architecture.build().parameters())
+    progress.say(
+        f"training {job.architecture.kind} ({parameters / 1e6:.1f} million weights) on "
+        f"{len(job.data.training_cases)} cases, {len(job.data.validation_cases)} held out; "
+        f"{job.device}, {str(job.dtype).removeprefix('torch.')}, batch "
+        f"{job.data.training.batch_size} × {_times(job.data.training.patch_shape)}"
+    )
+
+
+def forecast(job: Job, seconds_per_step: float) -> str:
+    """Return how long the training will take, or how far the budget will reach, as a sentence."""
+    pace = f"{seconds_per_step:.2f} s per step"
+    if isinstance(job.length, Budget):
+        steps = int(job.length.seconds / seconds_per_step)
+        return f"forecast: {pace}; about {steps} steps in {duration(job.length.seconds)}"
+    seconds = job.length.total * seconds_per_step
+    text = f"forecast: {pace}; {job.length.total} steps take {duration(seconds)}"
+    if seconds > LONG_HOURS * 3600:
+        text += (
+            ". For a useful model sooner, stop (Ctrl-C) and set a time with --budget, for example "
+            "--budget 2h: the learning rate then falls to zero within it"
+        )
+    return text
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in the unit a person would use."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+class TrainingReporter:
+    """Turns the events of a training into status lines, `log.jsonl` and `curves.png`."""
+
+    def __init__(
+        self, job: Job, folder: Path, class_names: tuple[str, ...], progress: Progress
+    ) -> None:
+        self._job = job
+        self._folder = folder
+        self._class_names = class_names
+        self._progress = progress
+        self._next_status = 0.0
+        self._next_picture = 0.0
+
+    def on_step(self, state: TrainingState) -> None:
+        """Show where the training stands."""
+        if perf_counter() < self._next_status:
+            return
+        self._next_status = perf_counter() + STATUS_SECONDS
+        recent = state.epoch_losses[-20:]
+        loss = f" · loss {sum(recent) / len(recent):.3f}" if recent else ""
+        left = state.position.seconds_left(self._job.length)
+        ending = f" · {duration(left)} left" if left is not None else ""
+        total = "" if isinstance(self._job.length, Budget) else f" of {self._job.length.total}"
+        self._progress.status(
+            f"epoch {len(state.history) + 1} · step {state.position.step}{total}{loss}{ending}"
+        )
+
+    def on_epoch(self, state: TrainingState) -> None:
+        """Show the finished epoch, log it, and draw the curves now and then."""
+        self._progress.say(self._line(state.history[-1], state))
+        self._log(state)
+        if perf_counter() >= self._next_picture:
+            self._draw(state)
+            self._next_picture = perf_counter() + PICTURE_SECONDS
+
+    def finish(self, state: TrainingState) -> None:
+        """Draw the last picture."""
+        self._log(state)
+        self._draw(state)
+
+    def _line(self, record: EpochRecord, state: TrainingState) -> str:
+        mean = record.mean_pseudo_dice
+        named = zip(self._class_names, record.pseudo_dice, strict=True)
+        classes = ", ".join(f"{name} {_score(value)}" for name, value in list(named)[:8])
+        left = state.position.seconds_left(self._job.length) or 0.0
+        return (
+            f"epoch {record.epoch} · step {record.step} · loss {record.training_loss:.3f} · "
+            f"validation {_score(record.validation_loss)} · pseudo-Dice {_score(mean)} "
+            f"({classes}) · {duration(left)} left"
+        )
+
+    def _log(self, state: TrainingState) -> None:
+        with replacing(self._folder / "log.jsonl") as temporary:
+            lines = [record.model_dump_json() for record in state.history]
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def _draw(self, state: TrainingState) -> None:
+        if state.history:
+            draw_curves(tuple(state.history), self._class_names, self._folder / "curves.png")
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(str(size) for size in shape)

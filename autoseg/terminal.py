@@ -1,0 +1,84 @@
+"""Draw progress and tables on a terminal, or as plain lines where there is none (a batch job)."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.status import Status
+from rich.table import Table
+from typing_extensions import override
+
+from autoseg.core.progress import Progress
+
+T = TypeVar("T")
+
+PLAIN_STATUS_SECONDS = 60.0
+"""Without a terminal the status is a line of its own, this often."""
+
+
+class TerminalProgress(Progress):
+    """Shows bars and a living status line; a log file gets plain lines, flushed at once."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=False, soft_wrap=True)
+        self._status: Status | None = None
+        self._next_plain_status = perf_counter() + PLAIN_STATUS_SECONDS
+
+    @override
+    def say(self, message: str) -> None:
+        self._console.print(message, highlight=False, markup=False)
+        sys.stdout.flush()
+
+    @override
+    def track(self, items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
+        if not self._console.is_terminal:
+            yield from self._track_plainly(items, description, total)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with RichProgress(*columns, console=self._console, transient=False) as bar:
+            yield from bar.track(items, description=description, total=total)
+
+    @override
+    def status(self, line: str) -> None:
+        if self._console.is_terminal:
+            if self._status is None:
+                self._status = self._console.status(line)
+                self._status.start()
+            self._status.update(line)
+        elif perf_counter() >= self._next_plain_status:
+            self._next_plain_status = perf_counter() + PLAIN_STATUS_SECONDS
+            self.say(line)
+
+    def close(self) -> None:
+        """Take the status line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def table(self, title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+        """Print a table; the last column wraps, numbers are the caller's text."""
+        drawn = Table(title=title, title_justify="left", title_style="bold", expand=False)
+        for position, name in enumerate(header):
+            drawn.add_column(name, no_wrap=position == 0, overflow="fold")
+        for row in rows:
+            drawn.add_row(*row)
+        self._console.print(drawn, markup=False, highlight=False, soft_wrap=False)
+
+    def _track_plainly(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
+        next_line = perf_counter() + PLAIN_STATUS_SECONDS
+        done = 0
+        for done, item in enumerate(items, start=1):
+            yield item
+            if perf_counter() >= next_line:
+                self.say(f"{description}: {done} of {total}")
+                next_line = perf_counter() + PLAIN_STATUS_SECONDS
+        self.say(f"{description}: {done} of {total} done")

@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from autoseg.architectures import NetworkOutput
+from autoseg.training.deep_supervision import shrink_labels, supervised_loss, supervision_weights
+
+
+def test_weights_halve_and_sum_to_one() -> None:
+    assert supervision_weights(3) == pytest.approx((4 / 7, 2 / 7, 1 / 7))
+    assert supervision_weights(1) == (1.0,)
+
+
+def test_labels_shrink_to_the_nearest() -> None:
+    labels = torch.arange(16).reshape(1, 4, 4)
+    shrunk = shrink_labels(labels, (2, 2))
+    assert shrunk.shape == (1, 2, 2)
+    assert set(shrunk.flatten().tolist()) <= set(range(16))
+    assert shrunk.dtype == labels.dtype
+
+
+def test_every_resolution_counts_with_its_weight() -> None:
+    output = NetworkOutput(torch.full((1, 2, 4, 4), 3.0), (torch.full((1, 2, 2, 2), 9.0),))
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    value = supervised_loss(lambda logits, _: logits.mean(), output, labels)
+    assert float(value) == pytest.approx(2 / 3 * 3 + 1 / 3 * 9)
