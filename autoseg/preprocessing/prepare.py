@@ -22,6 +22,7 @@ from autoseg.preprocessing.resample import (
     resample_labels,
     resampled_shape,
     separate_axis,
+    target_spacing,
 )
 
 
@@ -133,9 +134,7 @@ def _restoration(
     bounds: tuple[tuple[int, int], ...],
 ) -> Restoration:
     spacing = tuple(image.geometry.spacing[axis] for axis in plan.axis_order)
-    target = configuration.spacing
-    if len(target) < len(spacing):  # slices of a volume keep their own distance
-        target = (spacing[0], *target)
+    target = target_spacing(configuration, spacing)
     cropped_shape = tuple(stop - start for start, stop in bounds)
     return Restoration(
         axis_order=plan.axis_order,

@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.documents.plan import Configuration
 from autoseg.preprocessing.interpolation import (
     SplineOrder,
     Volume,
@@ -22,6 +23,19 @@ def resampled_shape(
     """Return the size in voxels at the target spacing, rounded half to even, at least 1."""
     sizes = zip(shape, spacing, target, strict=True)
     return tuple(max(1, round(old / new * size)) for size, old, new in sizes)
+
+
+def target_spacing(configuration: Configuration, spacing: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the voxel size (mm) that an image is resampled to.
+
+    A 2-D configuration leaves the distance of a volume's slices as it is.
+
+    Args:
+        configuration: What the case is prepared for.
+        spacing: Voxel size of the case in planned axis order, mm.
+    """
+    kept = len(spacing) - len(configuration.spacing)
+    return (*spacing[:kept], *configuration.spacing)
 
 
 def separate_axis(

@@ -7,6 +7,8 @@ name when it is complete, so whatever can be opened is whole.
 import hashlib
 import json
 import os
+import shutil
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
-from autoseg.core.atomic import replacing_folder
+from autoseg.core.atomic import PARTIAL_SUFFIX, replacing_folder
 from autoseg.core.case import Restoration
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.frozen import Frozen
@@ -42,6 +44,10 @@ LARGEST_CHUNK = {2: 1024, 3: 128}
 
 COMPRESSION_LEVEL = 5
 """Of LZ4HC. Source: nnU-Net v2; decompression runs at several GB/s at any level."""
+
+
+LEFTOVER_SECONDS = 3600
+"""Age at which a half-written case has no writer any more; writing one takes seconds."""
 
 
 class CaseRecord(Frozen):
@@ -166,6 +172,16 @@ def is_prepared(folder: Path, key: str) -> bool:
         return open_case(folder).record.key == key
     except DocumentError:
         return False
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half-written among the cases of a folder.
+
+    Only what is older than an hour goes: another process may be writing the rest right now.
+    """
+    for leftover in folder.glob(f".*{PARTIAL_SUFFIX}"):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def preparation_key(

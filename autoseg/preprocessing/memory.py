@@ -1,0 +1,78 @@
+"""How much memory preparing a case takes, and how much the machine has left."""
+
+import os
+from math import prod
+from pathlib import Path
+
+from autoseg.documents.fingerprint import CaseFingerprint
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.preprocessing.resample import resampled_shape, target_spacing
+
+FLOAT_BYTES = 4
+
+READING_COPIES = 3.5
+"""Copies of a whole image, in float32, that exist at once while it is read and reoriented."""
+
+WORKING_COPIES = 3
+"""Copies of one channel, before and after resampling, that exist at once while it is prepared."""
+
+LABEL_BYTES = 8
+"""Per voxel, for labels, masks and foreground positions together."""
+
+USABLE_SHARE = 0.8
+"""Share of the free memory that is given to workers; the rest is for the system's file cache."""
+
+BYTES_PER_GIB = 2**30
+
+
+def preparation_bytes(case: CaseFingerprint, plan: Plan, configuration: Configuration) -> int:
+    """Return about how many bytes a process needs to read and prepare a case."""
+    channels = len(plan.channel_names)
+    spacing = tuple(case.spacing[axis] for axis in plan.axis_order)
+    cropped = tuple(case.shape_after_crop[axis] for axis in plan.axis_order)
+    target = target_spacing(configuration, spacing)
+    read = prod(case.shape)
+    kept, prepared = prod(cropped), prod(resampled_shape(cropped, spacing, target))
+    reading = READING_COPIES * channels * read * FLOAT_BYTES
+    working = (channels * (read + prepared) + WORKING_COPIES * (kept + prepared)) * FLOAT_BYTES
+    return int(max(reading, working) + LABEL_BYTES * (read + prepared))
+
+
+def affordable_workers(wanted: int, bytes_each: int, available: int | None) -> int:
+    """Return how many processes fit into the memory: from 1 to `wanted`.
+
+    Args:
+        wanted: As many as the user or the machine's cores ask for.
+        bytes_each: What one of them needs.
+        available: Free memory in bytes; None where it is unknown.
+    """
+    if available is None:
+        return wanted
+    return max(1, min(wanted, int(USABLE_SHARE * available / max(bytes_each, 1))))
+
+
+def available_bytes() -> int | None:
+    """Return the memory that is free for new work, or None where the system does not tell.
+
+    That is what Linux calls available, or half of the machine's memory on other systems, and
+    never more than the limit of the container that this process runs in.
+    """
+    known = [size for size in (_free_bytes(), _container_limit()) if size is not None]
+    return min(known) if known else None
+
+
+def _free_bytes() -> int | None:
+    table = Path("/proc/meminfo")
+    if table.is_file():
+        for line in table.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return None
+
+
+def _container_limit() -> int | None:
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
+    return int(text) if text.isdigit() else None
