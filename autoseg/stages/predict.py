@@ -12,15 +12,14 @@ import numpy as np
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image
 from autoseg.core.device import Precision
-from autoseg.core.errors import AutosegError, DatasetError
+from autoseg.core.errors import AutosegError, CaseError, DatasetError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
 from autoseg.inference.handover import ExportThread
 from autoseg.inference.model import LoadedModel, find_model, load_model
 from autoseg.inference.prediction import PredictionJob, prepared_for, start_prediction
-from autoseg.readers import read_image, write_labels
-from autoseg.readers.names import label_ending
+from autoseg.readers import label_ending, read_image, write_labels
 
 CASES_AHEAD = 1
 """Images that are read and prepared while the networks work on another."""
@@ -118,17 +117,32 @@ def predict(
         use_mirroring=options.use_mirroring,
     )
     cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
+    written, skipped, failures = predict_cases(cases, outputs, model, options, progress)
+    return PredictReport(model=path, written=written, skipped=skipped, failures=failures)
+
+
+def predict_cases(
+    cases: Sequence[InputCase],
+    outputs: Path,
+    model: LoadedModel,
+    options: PredictOptions,
+    progress: Progress,
+) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[FailedCase, ...]]:
+    """Write the label maps of given cases; return those written, those skipped, and failures.
+
+    Raises:
+        DatasetError: If an output would overwrite an input.
+    """
     jobs = [_Job(case, outputs / f"{case.name}{label_ending(case.ending)}") for case in cases]
     _protect_inputs(jobs)
     skipped = [job for job in jobs if options.skip_finished and job.output.is_file()]
     left = [job for job in jobs if job not in skipped]
     outcomes = _outcomes(left, model, options.workers, progress)
     done = list(progress.track(outcomes, description="Predicting", total=len(left)))
-    return PredictReport(
-        model=path,
-        written=tuple(outcome for outcome in done if isinstance(outcome, Path)),
-        skipped=tuple(job.output for job in skipped),
-        failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
+    return (
+        tuple(outcome for outcome in done if isinstance(outcome, Path)),
+        tuple(job.output for job in skipped),
+        tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
     )
 
 
@@ -165,7 +179,13 @@ def _started(
 
 
 def _prediction_job(job: _Job, model: LoadedModel, workers: int) -> PredictionJob[Path]:
-    """Read and prepare an image, and return what is to be done with it."""
+    """Read and prepare an image, and return what is to be done with it.
+
+    Raises:
+        CaseError: If its files are not what the model needs.
+    """
+    if job.case.fault:
+        raise CaseError(job.case.fault)
     image = read_image(job.case.images)
     grid = _without_voxels(image)
 

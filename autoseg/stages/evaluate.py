@@ -1,0 +1,175 @@
+"""`autoseg evaluate`: compare a folder of predictions with a folder of references."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autoseg.core.case import LabelMap
+from autoseg.core.errors import CaseError, DatasetError
+from autoseg.core.labels import LabelScheme
+from autoseg.core.parallel import Failure, run_each
+from autoseg.core.progress import Progress
+from autoseg.documents.report import CaseFault, Report
+from autoseg.documents.store import save
+from autoseg.evaluation.cases import ScoredCase, score_case
+from autoseg.evaluation.summary import report_of
+from autoseg.readers import is_image_name, knows_geometry, read_image, read_labels, stem_of
+
+REPORT_NAME = "evaluation.json"
+"""Written into the folder of the predictions."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A label map and what it should be.
+
+    Attributes:
+        name: The case.
+        prediction: File of the prediction.
+        reference: File of the reference.
+    """
+
+    name: str
+    prediction: Path
+    reference: Path
+
+
+def evaluate(
+    predictions: Path,
+    references: Path,
+    *,
+    labels: LabelScheme | None = None,
+    tolerance_mm: float | None = None,
+    workers: int,
+    progress: Progress,
+) -> Report:
+    """Return how good predictions are, and save it as `evaluation.json` beside them.
+
+    Files belong together when their names are equal up to the ending. A case that cannot be read,
+    or whose prediction is on another grid, is listed with the cause, and the others go on.
+
+    Args:
+        predictions: Folder of label maps.
+        references: Folder of label maps.
+        labels: The classes; None takes the values in the files, 0 being background.
+        tolerance_mm: Distance within which surfaces count as equal in NSD; None takes one voxel
+            along the coarsest axis of each case.
+        workers: Processes.
+        progress: Where the position goes.
+
+    Raises:
+        DatasetError: If no file of one folder has a partner in the other.
+    """
+    predicted, expected = _files_by_name(predictions), _files_by_name(references)
+    names = sorted(predicted.keys() & expected.keys())
+    if not names:
+        msg = (
+            f"no file of {predictions} ({len(predicted)} images) has the name of one of "
+            f"{references} ({len(expected)} images). Predictions are called like their references; "
+            "only the endings may differ."
+        )
+        raise DatasetError(msg)
+    pairs = [Pair(name, predicted[name], expected[name]) for name in names]
+    report = evaluate_pairs(
+        pairs, labels=labels, tolerance_mm=tolerance_mm, workers=workers, progress=progress
+    ).model_copy(
+        update={
+            "missing_predictions": tuple(sorted(expected.keys() - predicted.keys())),
+            "missing_references": tuple(sorted(predicted.keys() - expected.keys())),
+        }
+    )
+    save(report, predictions / REPORT_NAME)
+    return report
+
+
+def evaluate_pairs(
+    pairs: Sequence[Pair],
+    *,
+    labels: LabelScheme | None = None,
+    tolerance_mm: float | None = None,
+    workers: int,
+    progress: Progress,
+) -> Report:
+    """Return how good given predictions are; see `evaluate` for the arguments."""
+    score = partial(_score, labels=labels, tolerance_mm=tolerance_mm)
+    outcomes = run_each(score, pairs, workers=workers)
+    done = list(progress.track(outcomes, description="Evaluating", total=len(pairs)))
+    return report_of(
+        [outcome.value for outcome in done if not isinstance(outcome, Failure)],
+        labels=labels,
+        faults=[
+            CaseFault(name=pairs[outcome.index].name, message=outcome.message)
+            for outcome in done
+            if isinstance(outcome, Failure)
+        ],
+    )
+
+
+def _files_by_name(folder: Path) -> dict[str, Path]:
+    """Return the image files of a folder by their names without ending.
+
+    Raises:
+        DatasetError: If the folder is missing, or two files differ by their ending alone.
+    """
+    if not folder.is_dir():
+        msg = f"{folder} is not a folder. Give the folder that holds the label maps."
+        raise DatasetError(msg)
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and is_image_name(path):
+            found[stem_of(path)].append(path)
+    for paths in found.values():
+        if len(paths) > 1:
+            clash = " and ".join(path.name for path in paths)
+            msg = f"{folder} holds {clash}, which name the same case. Keep one of them."
+            raise DatasetError(msg)
+    return {name: paths[0] for name, paths in found.items()}
+
+
+def _score(pair: Pair, *, labels: LabelScheme | None, tolerance_mm: float | None) -> ScoredCase:
+    """Return the scores of one case.
+
+    Raises:
+        CaseError: If a file cannot be read, the grids differ, or a label value is unexpected.
+    """
+    reference = _read(pair.reference, pair.prediction)
+    prediction = _read(pair.prediction, pair.reference)
+    _check_grids(pair, prediction, reference)
+    spacing = (reference if knows_geometry(pair.reference) else prediction).geometry.spacing
+    return score_case(
+        pair.name,
+        prediction.values,
+        reference.values,
+        spacing=spacing,
+        labels=labels,
+        tolerance_mm=tolerance_mm,
+    )
+
+
+def _read(path: Path, partner: Path) -> LabelMap:
+    """Return a label map; a file without geometry lies as its partner does, if that has one."""
+    if knows_geometry(path) or not knows_geometry(partner):
+        return read_labels(path)
+    return read_labels(path, like=read_image((partner,)))
+
+
+def _check_grids(pair: Pair, prediction: LabelMap, reference: LabelMap) -> None:
+    """Check that two label maps are on one grid.
+
+    Raises:
+        CaseError: If shape or geometry differ.
+    """
+    shapes = prediction.values.shape, reference.values.shape
+    difference = None
+    if shapes[0] != shapes[1]:
+        difference = f"shape {list(shapes[0])} against {list(shapes[1])}"
+    elif knows_geometry(pair.prediction) and knows_geometry(pair.reference):
+        difference = prediction.geometry.difference(reference.geometry, shapes[1])
+    if difference:
+        msg = (
+            f"the prediction is not on the grid of its reference: {difference}. Predict the image "
+            "that the reference was drawn on, or resample one of the two."
+        )
+        raise CaseError(msg)
