@@ -36,7 +36,8 @@ class NaturalReader(Reader):
         from PIL import Image
 
         with Image.open(path) as picture:
-            return StoredImage(voxels=_channels_first(_with_colours(picture)), geometry=PLAIN)
+            voxels = _deep(path) if _is_deep(picture) else _channels_first(_with_colours(picture))
+        return StoredImage(voxels=voxels, geometry=PLAIN)
 
     @override
     def read_labels(self, path: Path) -> StoredImage:
@@ -72,6 +73,20 @@ class NaturalReader(Reader):
     @override
     def knows_geometry(self, path: Path) -> bool:
         return False
+
+
+def _is_deep(picture: "Picture") -> bool:
+    """Return whether a colour picture has 16 bits per band, of which Pillow would drop 8."""
+    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())) and (
+        len(picture.getbands()) > 1
+    )
+
+
+def _deep(path: Path) -> StoredArray:
+    """Return the pixels of a colour picture with 16 bits per band as `channels rows columns`."""
+    import SimpleITK
+
+    return np.moveaxis(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), -1, 0)
 
 
 def _with_colours(picture: "Picture") -> "Picture":

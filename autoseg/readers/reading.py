@@ -1,5 +1,6 @@
 """Read images and label maps of any known format, in canonical orientation."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,9 @@ from autoseg.readers.base import Header, StoredArray, StoredImage
 from autoseg.readers.names import ending_of, reader_for, times
 
 T = TypeVar("T")
+
+LIBRARY_PREFIX = re.compile(r"^(sitk::ERROR: |ITK ERROR: \w+\(0x[0-9a-f]+\): )")
+"""What SimpleITK puts before its messages."""
 
 
 def companion_files(path: Path) -> tuple[Path, ...]:
@@ -112,13 +116,18 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
     except AutosegError:
         raise
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        cause = lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__
         msg = (
-            f"{path} cannot be read: {cause.rstrip('.')}. Check whether another program opens it, "
-            "and export or copy it again."
+            f"{path} cannot be read: {_cause(error)}. Copy it again if it is damaged, or export it "
+            "anew."
         )
         raise CaseError(msg) from error
+
+
+def _cause(error: Exception) -> str:
+    """Return the telling line of a library's message, without the library's own addresses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Reason:")] or [type(error).__name__]
+    return LIBRARY_PREFIX.sub("", telling[-1]).rstrip(".")
 
 
 def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geometry:

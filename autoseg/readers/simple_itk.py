@@ -3,6 +3,8 @@
 SimpleITK counts axes x, y, z; everything here turns that into array order (z, y, x) and back.
 """
 
+import gzip
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -35,6 +37,8 @@ class SimpleItkReader(Reader):
         import SimpleITK
 
         image = SimpleITK.ReadImage(str(path))
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            _check_complete(path, _nifti_size(image))
         axes = _space_axes(image.GetDimension())
         return StoredImage(voxels=_channels_first(image), geometry=_geometry(image, axes))
 
@@ -89,6 +93,40 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # a header line that is no file name
         return False
+
+
+def _check_complete(path: Path, expected: int) -> None:
+    """Find out whether a NIfTI file was cut off, which SimpleITK reads without complaint.
+
+    A gzip file ends with the size of its content modulo 2³² (RFC 1952). Where that is not the
+    expected one, decompressing all of it decides: it may consist of several members.
+
+    Args:
+        path: The file.
+        expected: Bytes that its header promises, before compression.
+
+    Raises:
+        EOFError: If the file ends early.
+    """
+    size = path.stat().st_size
+    if path.name.lower().endswith(".gz"):
+        with path.open("rb") as file:
+            file.seek(-4, 2)
+            if int.from_bytes(file.read(), "little") == expected % 2**32:
+                return
+        with gzip.open(path) as stream:
+            size = sum(len(chunk) for chunk in iter(lambda: stream.read(2**20), b""))
+    if size < expected:
+        msg = f"it ends after {size} of {expected} bytes"
+        raise EOFError(msg)
+
+
+def _nifti_size(image: "ItkImage") -> int:
+    """Return how many bytes the header of a NIfTI file promises, before compression."""
+    num_axes = int(image.GetMetaData("dim[0]"))
+    voxels = prod(int(image.GetMetaData(f"dim[{axis}]")) for axis in range(1, num_axes + 1))
+    start = int(float(image.GetMetaData("vox_offset")))
+    return start + voxels * int(image.GetMetaData("bitpix")) // 8
 
 
 def _space_axes(dimension: int) -> int:
