@@ -14,6 +14,9 @@ from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
 SMALLEST_STD = 1e-8
 """Divisor of an image that is constant, in the unit of the image."""
 
+PART_VOXELS = 8192
+"""Voxels whose squares are summed in single precision at a time."""
+
 
 @NORMALIZERS.register
 class ZScore(Normalizer):
@@ -39,10 +42,12 @@ class ZScore(Normalizer):
 def _standardised(values: ChannelArray) -> ChannelArray:
     """Return the values at zero mean and unit deviation; all zero if they are constant.
 
-    The sums are double precision, taken over one slice after the other, so that a large volume
-    needs no second copy of itself.
+    The squares are summed part by part in double precision, so that a large volume needs no second
+    copy of itself.
     """
     centred: ChannelArray = values - np.float32(values.mean(dtype=np.float64))
-    squares = sum(float(np.vdot(part, part)) for part in centred)
-    centred /= np.float32(max(np.sqrt(squares / centred.size), SMALLEST_STD))
+    flat = centred.ravel()
+    parts = (flat[start : start + PART_VOXELS] for start in range(0, flat.size, PART_VOXELS))
+    squares = sum(float(np.vdot(part, part)) for part in parts)
+    centred /= np.float32(max(np.sqrt(squares / flat.size), SMALLEST_STD))
     return centred
