@@ -1,4 +1,4 @@
-"""How to train: optimiser, schedule, sampling, augmentation; a variant is a value, not a subclass."""
+"""How to train: optimiser, schedule, sampling, augmentation. A variant is a value, no subclass."""
 
 from typing import Annotated, Literal
 

@@ -108,17 +108,15 @@ def predict(
         ModelError: If no model, or more than one, is meant.
         DatasetError: If no image is found, or an output would overwrite an input.
     """
-    path = find_model(options.model)
     model = load_model(
-        path,
+        find_model(options.model),
         device=options.device,
         precision=options.precision,
         folds=options.folds,
         use_mirroring=options.use_mirroring,
     )
     cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
-    written, skipped, failures = predict_cases(cases, outputs, model, options, progress)
-    return PredictReport(model=path, written=written, skipped=skipped, failures=failures)
+    return predict_cases(cases, outputs, model, options, progress)
 
 
 def predict_cases(
@@ -127,8 +125,8 @@ def predict_cases(
     model: LoadedModel,
     options: PredictOptions,
     progress: Progress,
-) -> tuple[tuple[Path, ...], tuple[Path, ...], tuple[FailedCase, ...]]:
-    """Write the label maps of given cases; return those written, those skipped, and failures.
+) -> PredictReport:
+    """Write the label maps of given cases, and return what became of each; see `predict`.
 
     Raises:
         DatasetError: If an output would overwrite an input.
@@ -139,10 +137,11 @@ def predict_cases(
     left = [job for job in jobs if job not in skipped]
     outcomes = _outcomes(left, model, options.workers, progress)
     done = list(progress.track(outcomes, description="Predicting", total=len(left)))
-    return (
-        tuple(outcome for outcome in done if isinstance(outcome, Path)),
-        tuple(job.output for job in skipped),
-        tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
+    return PredictReport(
+        model=model.folder,
+        written=tuple(outcome for outcome in done if isinstance(outcome, Path)),
+        skipped=tuple(job.output for job in skipped),
+        failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
     )
 
 

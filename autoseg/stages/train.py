@@ -2,7 +2,8 @@
 
 import hashlib
 import platform
-from dataclasses import dataclass, replace
+import shutil
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.device import Precision, autocast_dtype, choose_device
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest, listening
+from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
@@ -19,6 +21,7 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import TrainingOptions
+from autoseg.documents.report import Report
 from autoseg.documents.run import Run, Versions
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
@@ -26,6 +29,7 @@ from autoseg.normalizers.zscore import ZScore
 from autoseg.preprocessing.storage import StoredCase, open_case
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.preprocess import preprocess
+from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.training_progress import TrainingReporter, announce, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.loading import BatchDataset
@@ -57,7 +61,7 @@ class TrainRequest:
 
     fold: int
     configuration: str | None = None
-    length: LengthRequest = LengthRequest()
+    length: LengthRequest = field(default_factory=LengthRequest)
     seed: int = 0
     precision: Precision = "auto"
     device: str = "auto"
@@ -66,8 +70,23 @@ class TrainRequest:
     restart: bool = False
 
 
-def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) -> Run:
-    """Train one fold to its end, or go on where it stopped, and return its record.
+@dataclass(frozen=True)
+class TrainedFold:
+    """A fold that is trained to its end.
+
+    Attributes:
+        folder: Where it lies.
+        run: The record of its training.
+        report: Scores of the held-out cases, predicted whole.
+    """
+
+    folder: Path
+    run: Run
+    report: Report
+
+
+def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) -> TrainedFold:
+    """Train one fold to its end, or go on where it stopped, and score its held-out cases.
 
     Raises:
         DocumentError: If there is no plan.
@@ -76,23 +95,28 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
     """
     plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
     configuration = plan.configuration(request.configuration)
+    workers = default_workers() if request.workers is None else request.workers
     folder = workspace.fold(configuration.name, request.fold)
     if request.restart:
         _forget(folder)
     preprocess(
-        workspace, configuration=configuration.name, workers=request.workers, progress=progress
+        workspace, configuration=configuration.name, workers=max(1, workers), progress=progress
     )
     fold = load_splits(workspace).fold(request.fold)
     _record_model(workspace, plan, configuration)
     job = _job(workspace, plan, configuration, fold, request)
     if (folder / RUN_NAME).is_file():
-        return _finished_run(folder, job, progress)
-    with listening() as stop:
-        state = _train_to_end(job, plan, stop, progress)
-    save_weights(state.result, folder / WEIGHTS_NAME)
-    run = _run(configuration, request, job, state)
-    store.save(run, folder / RUN_NAME)
-    return run
+        run = _finished_run(folder, job, progress)
+    else:
+        with listening() as stop:
+            state = _train_to_end(job, plan, stop, progress)
+        save_weights(state.result, folder / WEIGHTS_NAME)
+        run = _run(configuration, request, job, state)
+        store.save(run, folder / RUN_NAME)
+    report = score_fold(
+        workspace, folder, fold, device=request.device, workers=workers, progress=progress
+    )
+    return TrainedFold(folder=folder, run=run, report=report)
 
 
 def load_splits(workspace: Workspace) -> Splits:
@@ -149,7 +173,10 @@ def _job(
     fold: Fold,
     request: TrainRequest,
 ) -> Job:
-    recipe, options = configuration.recipe, request.options
+    recipe = configuration.recipe
+    options = TrainingOptions(
+        length=request.length.length(recipe), seed=request.seed, precision=request.precision
+    )
     data = _data(workspace, configuration, fold, options.seed)
     device = choose_device(request.device)
     fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
@@ -163,11 +190,21 @@ def _job(
         class_frequencies=fingerprint.class_frequencies,
         device=device,
         dtype=autocast_dtype(device, options.precision),
-        workers=request.workers,
+        workers=_loader_workers(request.workers, device),
         checkpoint=workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
         checkpoint_seconds=request.checkpoint_seconds,
         identity=_identity(plan, configuration, options, data),
     )
+
+
+def _loader_workers(wanted: int | None, device: torch.device) -> int:
+    """Return the processes that prepare batches: one beside a CPU that trains, else up to 12.
+
+    Source: nnU-Net takes 12 beside a graphics card; a CPU is busy with the network itself.
+    """
+    if wanted is not None:
+        return wanted
+    return min(12, default_workers()) if device.type == "cuda" else min(1, default_workers() - 1)
 
 
 def _data(
@@ -239,8 +276,9 @@ def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration
 
 
 def _forget(folder: Path) -> None:
-    for name in (CHECKPOINT_NAME, RUN_NAME, WEIGHTS_NAME):
+    for name in (RUN_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
 
 
 def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:
@@ -263,7 +301,7 @@ def _run(
         configuration=configuration.name,
         fold=request.fold,
         recipe=job.recipe,
-        options=request.options,
+        options=TrainingOptions(length=job.length, seed=job.seed, precision=request.precision),
         device=torch.cuda.get_device_name(job.device) if cuda else str(job.device),
         precision=str(job.dtype).removeprefix("torch."),
         steps=state.position.step,

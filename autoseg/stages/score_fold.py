@@ -1,0 +1,69 @@
+"""Predict the held-out cases of a fold whole, and score them."""
+
+from pathlib import Path
+
+from autoseg.core.progress import Progress
+from autoseg.datasets.inputs import InputCase
+from autoseg.documents import store
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.report import Report
+from autoseg.documents.splits import Fold
+from autoseg.documents.workspace import Workspace
+from autoseg.inference.model import load_model
+from autoseg.readers import ending_of
+from autoseg.readers.names import label_ending
+from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
+from autoseg.stages.predict import PredictOptions, predict_cases
+
+VALIDATION_NAME = "validation"
+"""Folder of the predicted held-out cases and their scores, in the fold's folder."""
+
+
+def score_fold(
+    workspace: Workspace,
+    folder: Path,
+    fold: Fold,
+    *,
+    device: str,
+    workers: int,
+    progress: Progress,
+) -> Report:
+    """Return the scores of a trained fold's held-out cases, against the user's own label files.
+
+    Label maps that were predicted before, with the same weights, are kept.
+
+    Args:
+        workspace: Work folder of the dataset.
+        folder: The fold's folder, with its weights.
+        fold: Which cases are held out.
+        device: Name of the device.
+        workers: Processes and threads.
+        progress: Where to report to.
+    """
+    outputs = folder / VALIDATION_NAME
+    saved = outputs / REPORT_NAME
+    if saved.is_file() and saved.stat().st_mtime >= (folder / WEIGHTS_NAME).stat().st_mtime:
+        return store.load(Report, saved, made_by="autoseg train")
+    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
+    files = [case for case in spec.cases if case.name in fold.validation]
+    model = load_model(folder, device=device)
+    options = PredictOptions(skip_finished=True, workers=max(1, workers))
+    predict_cases([_input(case) for case in files], outputs, model, options, progress)
+    pairs = [
+        Pair(name=case.name, prediction=_output(outputs, case), reference=case.labels)
+        for case in files
+    ]
+    report = evaluate_pairs(
+        pairs, labels=model.plan.labels, workers=max(1, workers), progress=progress
+    )
+    store.save(report, saved)
+    return report
+
+
+def _input(case: CaseFiles) -> InputCase:
+    return InputCase(name=case.name, images=case.images, ending=ending_of(case.images[0]))
+
+
+def _output(outputs: Path, case: CaseFiles) -> Path:
+    return outputs / f"{case.name}{label_ending(ending_of(case.images[0]))}"
