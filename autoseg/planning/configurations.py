@@ -9,7 +9,7 @@ from autoseg.losses import Loss
 from autoseg.planning import rules
 from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine, training_hours
-from autoseg.planning.lowres import has_lowres
+from autoseg.planning.lowres import SMALLEST_COVERAGE, has_lowres
 from autoseg.planning.memory import (
     SMALLEST_BATCH,
     Grid,
@@ -92,7 +92,7 @@ def _reference(
             batch_size=batch.value,
             normalizers=tuple(choice.value for choice in survey.normalizers),
             architecture=architecture,
-            loss=_loss(loss, pool=pool.value, class_weights=survey.class_weights.value),
+            loss=_planned_loss(loss, pool=pool.value, class_weights=survey.class_weights.value),
             resampling=resampling.value,
             predicted_memory_gib=predicted_memory_gib(architecture, batch.value),
         ),
@@ -104,7 +104,7 @@ def _reference(
             "resampling": resampling,
             **_network_choices(grid, budget),
             "batch_size": batch,
-            "loss": Choice(loss.model_fields["kind"].default, "make_plan", "as asked for"),
+            "loss": Choice(None, "make_plan", "asked for, or the default: Dice plus cross-entropy"),
             "loss.pool": pool,
             "loss.class_weights": survey.class_weights,
             "predicted_memory": _predicted_memory(architecture, batch.value),
@@ -135,32 +135,41 @@ def compact(parent: Draft) -> Draft:
     )
     voxels = prod(topology.patch_shape)
     batch = min(max(COMPACT_VOXELS // voxels, SMALLEST_BATCH), full.batch_size)
+    coverage = voxels / prod(parent.grid.median_shape)
+    pool = rules.dice_pool(is_2d=topology.num_axes == 2, has_lowres=coverage < SMALLEST_COVERAGE)
+    planned = _planned_loss(
+        type(full.loss), pool=pool.value, class_weights=getattr(full.loss, "class_weights", None)
+    )
     name = f"{topology.num_axes}d_compact"
     configuration = full.model_copy(
         update={
             "name": name,
             "architecture": architecture,
             "batch_size": batch,
+            "loss": planned,
             "predicted_memory_gib": predicted_memory_gib(architecture, batch),
         }
     )
-    because = f"without an accelerator a step must stay short: at most {COMPACT_VOXELS} voxels"
-    patch = Choice(topology, "compact", f"the patch of {full.name}, shrunk: {because}", OWN)
     choices = {
         **parent.choices,
-        **dict.fromkeys(("patch_shape", "depth", "strides", "kernels"), patch),
-        "architecture": Choice(
-            architecture, "compact", f"half the width of {full.name}: {because}", OWN
-        ),
-        "batch_size": Choice(
-            batch,
-            "compact",
-            f"{because} per batch, but at least {SMALLEST_BATCH} patches",
-            OWN,
-        ),
+        **_compact_choices(full.name),
+        "loss.pool": pool,
         "predicted_memory": _predicted_memory(architecture, batch),
     }
     return Draft(configuration=configuration, grid=parent.grid, choices=choices)
+
+
+def _compact_choices(parent: str) -> Choices:
+    """Return why a compact configuration differs from its parent."""
+    short = "without an accelerator a step must stay short"
+    reasons = {
+        "patch_shape": f"{short}: the patch of {parent}, shrunk to {COMPACT_VOXELS} voxels or less",
+        "architecture": f"{short}: a narrower network than that of {parent}",
+        "batch_size": (
+            f"{short}: {COMPACT_VOXELS} voxels or less, but at least {SMALLEST_BATCH} patches"
+        ),
+    }
+    return {field: Choice(None, "compact", because, OWN) for field, because in reasons.items()}
 
 
 def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str]:
@@ -178,7 +187,7 @@ def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str
     return Choice(duration(hours), "training_hours", because, OWN)
 
 
-def _loss(loss: type[Loss], *, pool: str, class_weights: object) -> Loss:
+def _planned_loss(loss: type[Loss], *, pool: str, class_weights: object) -> Loss:
     """Return the loss, with the planned settings that it has."""
     planned = {"pool": pool, "class_weights": class_weights}
     return loss.model_validate(

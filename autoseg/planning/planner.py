@@ -48,12 +48,11 @@ def make_plan(
         memory_gib=memory_gib,
     )
     drafts = _references(surveyed, budget, loss or LOSSES["dice_ce"])
-    default = _default(surveyed, drafts)
-    if machine.accelerator_gib is None:
-        small = {name: compact(draft) for name, draft in drafts.items()}
-        default = _compact_default(default, drafts, small, machine)
-        drafts = {draft.configuration.name: draft for draft in (*drafts.values(), *small.values())}
-    return _assembled(surveyed, drafts, default, machine)
+    if machine.accelerator_gib is not None:
+        return _assembled(surveyed, list(drafts.values()), _default(surveyed, drafts), machine)
+    small = {name: compact(draft) for name, draft in drafts.items()}
+    default = _compact_default(_default(surveyed, small), drafts, small, machine)
+    return _assembled(surveyed, [*drafts.values(), *small.values()], default, machine)
 
 
 def _references(surveyed: Survey, budget: MemoryBudget, loss: type[Loss]) -> dict[str, Draft]:
@@ -64,6 +63,7 @@ def _references(surveyed: Survey, budget: MemoryBudget, loss: type[Loss]) -> dic
 
 
 def _default(surveyed: Survey, drafts: dict[str, Draft]) -> Choice[str]:
+    """Return the default among drafts, by the names that the reference method gives them."""
     patch = None
     if "3d_fullres" in drafts:
         patch = drafts["3d_fullres"].configuration.topology.patch_shape
@@ -84,7 +84,7 @@ def _compact_default(
 
 
 def _assembled(
-    surveyed: Survey, drafts: dict[str, Draft], default: Choice[str], machine: Machine
+    surveyed: Survey, drafts: list[Draft], default: Choice[str], machine: Machine
 ) -> Plan:
     """Return the plan that consists of these configurations."""
     plan = Plan(
@@ -94,7 +94,7 @@ def _assembled(
         labels=surveyed.fingerprint.labels,
         axis_order=surveyed.axis_order.value,
         default_configuration=default.value,
-        configurations=tuple(draft.configuration for draft in drafts.values()),
+        configurations=tuple(draft.configuration for draft in drafts),
         decisions=(),
     )
     values = plan_values(plan)
@@ -102,6 +102,6 @@ def _assembled(
         surveyed.axis_order.decision("axis_order", values["axis_order"]),
         default.decision("default_configuration", values["default_configuration"]),
     ]
-    for draft in drafts.values():
+    for draft in drafts:
         decisions += draft.decisions(machine)
     return plan.model_copy(update={"decisions": tuple(decisions)})

@@ -101,7 +101,7 @@ def initial_patch(spacing: tuple[float, ...], median: tuple[float, ...]) -> tupl
     inverse = 1 / np.asarray(spacing)
     volume = INITIAL_PATCH_VOXELS[len(spacing)]
     cube = inverse * (volume / np.prod(inverse)) ** (1 / len(spacing))
-    return tuple(min(round(edge), size) for edge, size in zip(cube.tolist(), median, strict=True))
+    return tuple(min(float(round(edge)), size) for edge, size in zip(cube.tolist(), median, strict=True))
 
 
 def default_configuration(
@@ -136,13 +136,14 @@ def dice_pool(*, is_2d: bool, has_lowres: bool) -> Choice[str]:
 
     Args:
         is_2d: Whether patches are 2-D.
-        has_lowres: Whether the cases are so large that a low-resolution network would be made.
+        has_lowres: Whether the cases are so much larger than a patch that a low resolution would
+            be made.
     """
     if is_2d:
         because = "2-D patches often hold no foreground; the batch as a whole does"
         return Choice("batch", "dice_pool", because)
     if has_lowres:
-        because = "cases are much larger than a patch (a low resolution would be made)"
+        because = "cases are so much larger than a patch that many patches hold no foreground"
         return Choice("batch", "dice_pool", because)
     because = "a patch covers most of a case, so each has foreground of its own"
     return Choice("sample", "dice_pool", because)

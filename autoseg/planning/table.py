@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from autoseg.documents.plan import Decision, Plan
+from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.planning.values import configuration_values, plan_values
 
-PREDICTIONS = ("predicted_memory", "predicted_time")
+PREDICTIONS = ("predicted_memory",)
 """Fields that follow from the others."""
 
 EDITED = "edited by hand"
@@ -42,22 +42,36 @@ def plan_tables(plan: Plan) -> tuple[Table, ...]:
     """Return what all configurations share, then one table per configuration.
 
     Values are the plan's own, so that a plan edited by hand shows what it now says; where that is
-    not what the rule had chosen, the reason says so.
+    not what the rule had chosen, the reason says so. What an earlier configuration has for the
+    same reason refers to it.
     """
     reasons = {decision.field: decision for decision in plan.decisions}
     shared = {field: text for field, text in plan_values(plan).items() if "." not in field}
     tables = [Table(plan.dataset_name, _rows(shared, reasons, prefix=""))]
+    first: dict[Row, str] = {}
     for configuration in plan.configurations:
-        prefix = f"{configuration.name}."
-        values = configuration_values(configuration)
-        rows = _rows(values, reasons, prefix=prefix)
-        time = reasons.get(f"{prefix}predicted_time")
-        if time is not None:
-            is_edited = any(row.because.startswith(EDITED) for row in rows)
-            because = f"{time.because}{' (before editing)' if is_edited else ''}"
-            rows = (*rows, Row("predicted_time", time.value, because))
-        tables.append(Table(configuration.name, rows))
+        rows = _configuration_rows(configuration, reasons)
+        name = configuration.name
+        owners = [first.setdefault(row, name) for row in rows]
+        told = (
+            row if owner == name else row._replace(because=f"as in {owner}")
+            for row, owner in zip(rows, owners, strict=True)
+        )
+        tables.append(Table(name, tuple(told)))
     return tuple(tables)
+
+
+def _configuration_rows(
+    configuration: Configuration, reasons: dict[str, Decision]
+) -> tuple[Row, ...]:
+    prefix = f"{configuration.name}."
+    rows = _rows(configuration_values(configuration), reasons, prefix=prefix)
+    time = reasons.get(f"{prefix}predicted_time")
+    if time is None:
+        return rows
+    is_edited = any(row.because.startswith(EDITED) for row in rows)
+    because = f"{time.because}{' (before editing)' if is_edited else ''}"
+    return (*rows, Row("predicted_time", time.value, because))
 
 
 def _rows(values: dict[str, str], reasons: dict[str, Decision], *, prefix: str) -> tuple[Row, ...]:

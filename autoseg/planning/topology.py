@@ -37,7 +37,7 @@ def topology_for(spacing: Size, patch: Size) -> Topology:
         strides.append(tuple(2 if axis in halved else 1 for axis in range(len(sizes))))
         for axis in halved:
             spacings[axis] *= 2
-            sizes[axis] = ceil(sizes[axis] / 2)
+            sizes[axis] = float(ceil(sizes[axis] / 2))
     kernels.append((3,) * len(sizes))
     return Topology(
         patch_shape=padded(patch, strides), strides=tuple(strides), kernels=tuple(kernels)

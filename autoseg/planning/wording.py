@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from autoseg.architectures import Topology
 
 
-def number(value: float) -> str:
+def number(value: float | int) -> str:
     """Return a number with up to four significant digits, large ones in full."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def numbers(values: Iterable[float]) -> str:
+def numbers(values: Iterable[float | int]) -> str:
     """Return numbers as `a × b × c`."""
     return " × ".join(number(value) for value in values)
 

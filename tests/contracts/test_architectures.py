@@ -1,0 +1,156 @@
+"""Every registered architecture keeps the contract; a new one is tested without a new test."""
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+from torch import nn
+
+from autoseg.architectures import ARCHITECTURES, AnyArchitecture, Topology
+
+FLAT = Topology(
+    patch_shape=(16, 24),
+    strides=((1, 1), (2, 2), (2, 2)),
+    kernels=((3, 3), (3, 3), (3, 3)),
+)
+ANISOTROPIC = Topology(
+    patch_shape=(6, 16, 16),
+    strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+    kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+)
+TOPOLOGIES = pytest.mark.parametrize(
+    "topology", [FLAT, ANISOTROPIC], ids=["two_axes", "three_axes"]
+)
+KINDS = pytest.mark.parametrize("kind", list(ARCHITECTURES))
+
+
+def make(kind, topology, *, in_channels=2, num_classes=3):
+    return (
+        ARCHITECTURES[kind]
+        .for_topology(topology, in_channels=in_channels, num_classes=num_classes)
+        .compact()
+    )
+
+
+def images(topology, batch=1, channels=2):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, channels, *topology.patch_shape, generator=generator)
+
+
+@KINDS
+@TOPOLOGIES
+@pytest.mark.parametrize("batch", [1, 2])
+def test_logits_have_the_shape_of_the_image(kind, topology, batch):
+    output = make(kind, topology).build()(images(topology, batch))
+    assert output.logits.shape == (batch, 3, *topology.patch_shape)
+
+
+@KINDS
+@TOPOLOGIES
+def test_any_multiple_of_the_divisors_works(kind, topology):
+    shape = tuple(2 * divisor for divisor in topology.divisors)
+    network = make(kind, topology).build().eval()
+    with torch.inference_mode():
+        output = network(torch.randn(1, 2, *shape))
+    assert output.logits.shape == (1, 3, *shape)
+
+
+@KINDS
+@TOPOLOGIES
+def test_auxiliary_scores_come_finest_first_and_only_in_training(kind, topology):
+    network = make(kind, topology).build()
+    trained = network(images(topology)).auxiliary
+    sizes = [scores[0, 0].numel() for scores in trained]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(scores.shape[1] == 3 for scores in trained)
+    assert network.eval()(images(topology)).auxiliary == ()
+
+
+@KINDS
+@TOPOLOGIES
+def test_gradients_reach_every_parameter(kind, topology):
+    network = make(kind, topology).build()
+    output = network(images(topology))
+    sum(scores.square().mean() for scores in (output.logits, *output.auxiliary)).backward()
+    unreached = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.isfinite().all()
+    ]
+    assert unreached == []
+
+
+@KINDS
+@TOPOLOGIES
+def test_a_bfloat16_step_stays_finite_and_lowers_the_loss(kind, topology):
+    torch.manual_seed(0)
+    network = make(kind, topology).build()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    labels = (images(topology)[:, 0] > 0).long()
+    losses = []
+    for _ in range(4):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network(images(topology)).logits
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+    assert losses[-1] < losses[0]
+
+
+@KINDS
+@TOPOLOGIES
+def test_counts_equal_what_the_convolutions_do(kind, topology):
+    config = make(kind, topology)
+    network = config.build().eval()
+    activations = multiplications = 0
+
+    def count(module, inputs, output):
+        nonlocal activations, multiplications
+        activations += output.numel()
+        # A transposed convolution uses each weight once per voxel that comes in, others per voxel
+        # that goes out.
+        is_transposed = isinstance(module, nn.modules.conv._ConvTransposeNd)
+        voxels = (inputs[0] if is_transposed else output)[0, 0].numel()
+        multiplications += module.weight.numel() * voxels
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.conv._ConvNd):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        network(images(topology))
+    assert config.activation_count() == activations
+    assert config.multiplication_count() == multiplications
+
+
+@KINDS
+@TOPOLOGIES
+def test_an_architecture_survives_json(kind, topology):
+    config = make(kind, topology)
+    parser = TypeAdapter(AnyArchitecture)
+    assert parser.validate_json(config.model_dump_json()) == config
+
+
+@KINDS
+@TOPOLOGIES
+def test_the_same_seed_gives_the_same_weights(kind, topology):
+    states = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        states.append(make(kind, topology).build().state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@KINDS
+@TOPOLOGIES
+def test_the_compact_variant_is_cheaper_and_keeps_the_topology(kind, topology):
+    full = ARCHITECTURES[kind].for_topology(topology, in_channels=1, num_classes=2)
+    small = full.compact()
+    assert small.topology == full.topology
+    assert small.multiplication_count() < full.multiplication_count()
+
+
+@KINDS
+def test_memory_is_known_for_two_and_three_axes(kind):
+    assert set(ARCHITECTURES[kind].memory_references) == {2, 3}
