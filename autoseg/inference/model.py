@@ -26,11 +26,13 @@ class LoadedModel:
     """A trained model, in memory and ready.
 
     Attributes:
+        folder: Where it was loaded from.
         plan: How its dataset was understood: channels, labels, axes.
         configuration: Which of the plan's configurations the networks are.
         ensemble: The networks.
     """
 
+    folder: Path
     plan: Plan
     configuration: Configuration
     ensemble: Ensemble
@@ -119,7 +121,7 @@ def load_model(
     )
     if use_mirroring:
         ensemble = replace(ensemble, mirror_axes=trained.mirror_axes)
-    return LoadedModel(plan=plan, configuration=configuration, ensemble=ensemble)
+    return LoadedModel(folder=path, plan=plan, configuration=configuration, ensemble=ensemble)
 
 
 def ensemble_of(

@@ -1,0 +1,107 @@
+"""Small models: one whose predictions are known without training, and one in a real folder."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from autoseg.architectures import NetworkOutput, Topology
+from autoseg.architectures.unet import UNet
+from autoseg.core.labels import LabelScheme
+from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.plan import Configuration, Plan, Resampling
+from autoseg.documents.store import save
+from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.model import LoadedModel
+from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.normalizers.none import NoNormalization
+
+LABELS = LabelScheme(names=("background", "dim", "bright"), values=(0, 3, 7))
+
+
+class Thresholds(nn.Module):
+    """Scores three classes by the first channel: below 4.5, up to 8, and above."""
+
+    def forward(self, image):
+        grey = image[:, :1]
+        logits = torch.cat([4.5 - grey, 0 * grey, grey - 8], dim=1)
+        return NetworkOutput(logits=logits)
+
+
+def tiny_configuration(
+    patch_shape: tuple[int, ...],
+    *,
+    name: str = "tiny",
+    spacing: tuple[float, ...] | None = None,
+    num_channels: int = 1,
+) -> Configuration:
+    """Return a configuration of three classes with a network of a few hundred weights."""
+    axes = len(patch_shape)
+    topology = Topology(
+        patch_shape=patch_shape,
+        strides=((1,) * axes, (2,) * axes),
+        kernels=((3,) * axes,) * 2,
+    )
+    network = UNet.for_topology(
+        topology, in_channels=num_channels, num_classes=LABELS.num_classes
+    ).model_copy(update={"features": (4, 6)})
+    return Configuration(
+        name=name,
+        data_name=name,
+        spacing=spacing or (1.0,) * axes,
+        median_shape=tuple(float(size) for size in patch_shape),
+        batch_size=2,
+        normalizers=(NoNormalization(),) * num_channels,
+        architecture=network,
+        loss=DiceCrossEntropy(),
+        resampling=Resampling(image_order=1),
+        predicted_memory_gib=1.0,
+    )
+
+
+def tiny_plan(
+    *configurations: Configuration, axis_order: tuple[int, ...], num_channels: int = 1
+) -> Plan:
+    """Return a plan; its first configuration is the default."""
+    return Plan(
+        dataset_name="tiny",
+        num_axes=len(axis_order),
+        channel_names=tuple(f"channel {index}" for index in range(num_channels)),
+        labels=LABELS,
+        axis_order=axis_order,
+        default_configuration=configurations[0].name,
+        configurations=configurations,
+        decisions=(),
+    )
+
+
+def threshold_model(plan: Plan) -> LoadedModel:
+    """Return a model that thresholds: its prediction is known for every image."""
+    configuration = plan.configuration(None)
+    ensemble = Ensemble(
+        networks=(Thresholds(),),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        patch_shape=configuration.topology.patch_shape,
+        num_classes=LABELS.num_classes,
+        mirror_axes=(0, 1),
+    )
+    return LoadedModel(
+        folder=Path("thresholds"), plan=plan, configuration=configuration, ensemble=ensemble
+    )
+
+
+def save_model(
+    work: Path, plan: Plan, configuration: Configuration, folds: tuple[int, ...]
+) -> Path:
+    """Write a model folder with random weights into a work folder, and return it."""
+    folder = work / "models" / configuration.name
+    save(plan, folder / PLAN_NAME)
+    save(TrainedModel(configuration=configuration.name, mirror_axes=(0, 1)), folder / MODEL_NAME)
+    for fold in folds:
+        torch.manual_seed(fold)
+        weights = folder / f"fold_{fold}" / WEIGHTS_NAME
+        weights.parent.mkdir()
+        save_file(configuration.architecture.build().state_dict(), weights)
+    return folder

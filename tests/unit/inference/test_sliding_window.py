@@ -1,0 +1,235 @@
+"""The sliding window gives what a plain one over the whole array gives, in little memory."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autoseg.architectures import NetworkOutput
+from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.errors import CaseError
+from autoseg.core.progress import Silent
+from autoseg.inference import sliding_window
+from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.sliding_window import pad_to_patch, predict_slabs
+from autoseg.inference.tiling import importance_curve, tile_starts
+
+
+class Edges(nn.Module):
+    """A fixed random convolution: what it says depends on where a tile's border is."""
+
+    def __init__(self, axes, num_classes=3, seed=0):
+        super().__init__()
+        kind = nn.Conv2d if axes == 2 else nn.Conv3d
+        torch.manual_seed(seed)
+        self.layer = kind(2, num_classes, 5, padding=2)
+
+    def forward(self, image):
+        return NetworkOutput(logits=self.layer(image))
+
+
+class Pointwise(nn.Module):
+    """Scores each voxel by itself."""
+
+    def forward(self, image):
+        return NetworkOutput(logits=torch.cat([image[:, :1], -image[:, :1], image[:, 1:]], dim=1))
+
+
+class Said(Silent):
+    def __init__(self):
+        self.messages = []
+
+    def say(self, message):
+        self.messages.append(message)
+
+
+def prepared(shape, seed=0):
+    voxels = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
+    nothing = (1.0,) * len(shape)
+    way_back = Restoration(
+        axis_order=tuple(range(len(shape))),
+        full_shape=shape,
+        crop=tuple((0, size) for size in shape),
+        spacing=nothing,
+        prepared_shape=shape,
+        prepared_spacing=nothing,
+    )
+    return PreparedImage(voxels=voxels, restoration=way_back)
+
+
+def ensemble_of(network, patch_shape, **settings):
+    return Ensemble(
+        networks=(network.eval(),),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        patch_shape=patch_shape,
+        num_classes=3,
+        **settings,
+    )
+
+
+def stitched(slabs):
+    slabs = list(slabs)
+    starts = [slab.start for slab in slabs]
+    assert starts == [0, *np.cumsum([slab.logits.shape[1] for slab in slabs])[:-1]]
+    return np.concatenate([slab.logits for slab in slabs], axis=1)
+
+
+def plain_sliding_window(ensemble, voxels):
+    """Accumulate all tiles and all weights in arrays of the whole size."""
+    patch = ensemble.patch_shape
+    total = np.zeros((3, *voxels.shape[1:]))
+    weight = np.zeros(voxels.shape[1:])
+    curves = [importance_curve(length).astype(float) for length in patch]
+    importance = curves[0]
+    for curve in curves[1:]:
+        importance = importance[..., None] * curve
+    for start in product(*map(tile_starts, voxels.shape[1:], patch)):
+        box = tuple(slice(at, at + length) for at, length in zip(start, patch, strict=True))
+        tile = torch.from_numpy(np.ascontiguousarray(voxels[(slice(None), *box)]))[None]
+        total[(slice(None), *box)] += ensemble.mean_logits(tile)[0].numpy() * importance
+        weight[box] += importance
+    return total / weight
+
+
+@pytest.mark.parametrize("tiles_per_batch", [1, 3, 50])
+def test_slabs_of_a_volume_equal_the_plain_sliding_window(tiles_per_batch):
+    image = prepared((21, 14, 17))
+    ensemble = ensemble_of(Edges(3), (8, 6, 10))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=tiles_per_batch))
+    expected = plain_sliding_window(ensemble, image.voxels)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_picture_is_one_slab_of_one_plane():
+    image = prepared((31, 26))
+    ensemble = ensemble_of(Edges(2), (8, 12))
+    (slab,) = predict_slabs(ensemble, image, tiles_per_batch=4)
+    assert slab.logits.shape == (3, 1, 31, 26)
+    expected = plain_sliding_window(ensemble, image.voxels)
+    np.testing.assert_allclose(slab.logits[:, 0], expected, atol=1e-5)
+
+
+def test_a_2d_network_predicts_each_slice_of_a_volume_by_itself():
+    image = prepared((5, 20, 16))
+    ensemble = ensemble_of(Edges(2), (8, 8))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=7))
+    for plane in range(5):
+        expected = plain_sliding_window(ensemble, image.voxels[:, plane])
+        np.testing.assert_allclose(found[:, plane], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 16), (9, 5, 16), (3, 4, 5), (1, 20, 16)])
+def test_an_image_smaller_than_the_patch_keeps_its_size(shape):
+    image = prepared(shape)
+    ensemble = ensemble_of(Pointwise(), (8, 8, 8))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=2))
+    expected = np.stack([image.voxels[0], -image.voxels[0], image.voxels[1]])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_padding_is_zero_and_symmetric_with_an_odd_voxel_behind():
+    padded, before = pad_to_patch(np.ones((1, 3, 8, 2), dtype=np.float32), (6, 4, 4))
+    assert padded.shape == (1, 6, 8, 4)
+    assert before == (1, 0, 1)
+    np.testing.assert_array_equal(padded[0, :, 0, 1], [0, 1, 1, 1, 0, 0])
+
+
+def test_no_more_planes_than_one_patch_has_are_ever_held():
+    """Each slab arrives before tiles that lie further than a patch behind it are looked at."""
+    looked_at = []
+
+    class Watching(Pointwise):
+        def forward(self, image):
+            looked_at.append(float(image[0, 0].max()))
+            return super().forward(image)
+
+    image = prepared((64, 4, 4))
+    image.voxels[:] = np.arange(64, dtype=np.float32)[:, None, None]
+    for slab in predict_slabs(ensemble_of(Watching(), (8, 4, 4)), image, tiles_per_batch=1):
+        assert max(looked_at) - slab.start <= 2 * 8
+    assert max(looked_at) == 63
+
+
+def test_large_slabs_are_handed_over_in_pieces(monkeypatch):
+    monkeypatch.setattr(sliding_window, "SLAB_BYTES", 2 * 4 * 3 * 6 * 6)
+    slabs = list(
+        predict_slabs(ensemble_of(Pointwise(), (8, 6, 6)), prepared((20, 6, 6)), tiles_per_batch=2)
+    )
+    assert max(slab.logits.shape[1] for slab in slabs) == 2
+    assert stitched(slabs).shape == (3, 20, 6, 6)
+
+
+def test_mirroring_averages_over_all_flips_of_its_axes():
+    tiles = torch.randn(2, 2, 6, 8)
+    network = Edges(2).eval()
+    with torch.no_grad():
+        expected = sum(
+            network(tiles.flip(axes)).logits.flip(axes) for axes in ([], [2], [3], [2, 3])
+        )
+    found = ensemble_of(network, (6, 8), mirror_axes=(0, 1)).mean_logits(tiles)
+    torch.testing.assert_close(found, expected / 4)
+
+
+def test_an_ensemble_averages_logits_over_its_networks():
+    tiles = torch.randn(1, 2, 6, 8)
+    first, second = Edges(2, seed=1).eval(), Edges(2, seed=2).eval()
+    pair = Ensemble(
+        networks=(first, second),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        patch_shape=(6, 8),
+        num_classes=3,
+    )
+    with torch.no_grad():
+        expected = (first(tiles).logits + second(tiles).logits) / 2
+    torch.testing.assert_close(pair.mean_logits(tiles), expected)
+
+
+class Crowded(Pointwise):
+    """Runs out of memory with more than `most` tiles, as CUDA does."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def forward(self, image):
+        if len(image) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(image)
+
+
+def test_out_of_memory_halves_the_batch_and_says_so():
+    said = Said()
+    image = prepared((16, 16, 16))
+    ensemble = ensemble_of(Crowded(2), (8, 8, 8))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=8, progress=said))
+    assert [message[-2:] for message in said.messages] == ["4.", "2."]
+    np.testing.assert_allclose(found[0], image.voxels[0], atol=1e-6)
+
+
+def test_too_little_memory_for_one_tile_is_an_error_with_a_way_out():
+    ensemble = ensemble_of(Crowded(0), (8, 8, 8))
+    with pytest.raises(CaseError, match=r"single patch of 8 × 8 × 8.*--device cpu"):
+        list(predict_slabs(ensemble, prepared((8, 8, 8)), tiles_per_batch=2))
+
+
+def test_other_errors_of_the_network_are_not_swallowed():
+    class Broken(nn.Module):
+        def forward(self, image):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        list(
+            predict_slabs(ensemble_of(Broken(), (8, 8, 8)), prepared((8, 8, 8)), tiles_per_batch=2)
+        )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_an_error(bad):
+    image = prepared((8, 8, 8))
+    image.voxels[0, 4, 4, 4] = bad
+    with pytest.raises(CaseError, match="NaN or infinite"):
+        list(predict_slabs(ensemble_of(Pointwise(), (8, 8, 8)), image, tiles_per_batch=2))
