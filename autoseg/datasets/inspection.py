@@ -10,7 +10,7 @@ from autoseg.datasets.label_counts import label_counts
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
 from autoseg.preprocessing.crop import bounding_box
-from autoseg.readers import companion_files, knows_geometry, read_image, read_labels
+from autoseg.readers import companion_files, knows_geometry, num_replaced, read_image, read_labels
 from autoseg.readers.names import times
 
 MOST_VOXELS_FOR_QUANTILES = 1_000_000
@@ -83,12 +83,12 @@ def _faults_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[
             f"{names}: a {len(image.shape)}-D image in a {spec.num_axes}-D dataset "
             f"(shape {times(image.shape)}). Put 2-D and 3-D images into separate datasets."
         )
-    finite = np.isfinite(image.voxels)
-    if not finite.all():
-        count = finite.size - np.count_nonzero(finite)
+    not_finite = image.voxels.size - np.count_nonzero(np.isfinite(image.voxels))
+    not_finite += sum(map(num_replaced, files.images))
+    if not_finite:
         faults.append(
-            f"{names}: {count} of {finite.size} intensities are NaN or infinite. Replace them, for "
-            "instance by the image's lowest value."
+            f"{names}: {not_finite} of {image.voxels.size} intensities are NaN or infinite. "
+            "Replace them, for instance by the image's lowest value."
         )
     return faults
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Shaped
@@ -12,7 +12,7 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.geometry import Geometry
 from autoseg.core.registry import Component, Family
 
-StoredArray = Shaped[np.ndarray[Any, np.dtype[Any]], "channels *space"]
+StoredArray = Shaped[np.ndarray, "channels *space"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ class Reader(Component):
     @abstractmethod
     def knows_geometry(self, path: Path) -> bool:
         """Return whether the file says how large its voxels are."""
+
+    def num_replaced(self, path: Path) -> int:
+        """Return how many NaN and infinite values `read` silently makes finite; most: none."""
+        del path
+        return 0
 
     def companion_files(self, path: Path) -> tuple[Path, ...]:
         """Return the other files that belong to `path`, e.g. a side-car; only existing ones."""

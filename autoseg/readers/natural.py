@@ -1,7 +1,7 @@
 """PNG, JPEG and BMP pictures: truly two-dimensional, grey or colour, without geometry."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from typing_extensions import override
@@ -12,8 +12,8 @@ from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
+Picture: TypeAlias = Any
+"""A `PIL.Image.Image`; Pillow is imported only where it is used."""
 
 PLAIN = Geometry.plain((1.0, 1.0))
 
@@ -75,7 +75,7 @@ class NaturalReader(Reader):
         return False
 
 
-def _is_deep(picture: "Picture") -> bool:
+def _is_deep(picture: Picture) -> bool:
     """Return whether a colour picture has 16 bits per band, of which Pillow would drop 8."""
     return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())) and (
         len(picture.getbands()) > 1
@@ -89,16 +89,16 @@ def _deep(path: Path) -> StoredArray:
     return np.moveaxis(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), -1, 0)
 
 
-def _with_colours(picture: "Picture") -> "Picture":
+def _with_colours(picture: Picture) -> Picture:
     return picture.convert(_palette_mode(picture)) if picture.mode == "P" else picture
 
 
-def _palette_mode(picture: "Picture") -> str:
+def _palette_mode(picture: Picture) -> str:
     """Return what a palette's colours are: RGBA if it is transparent somewhere, else RGB."""
     return "RGBA" if "transparency" in picture.info else "RGB"
 
 
-def _channels_first(picture: "Picture") -> StoredArray:
+def _channels_first(picture: Picture) -> StoredArray:
     """Return the pixels as `channels rows columns`."""
     pixels = np.asarray(picture)
     if pixels.dtype == bool:

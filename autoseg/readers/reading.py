@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,11 @@ def companion_files(path: Path) -> tuple[Path, ...]:
 def knows_geometry(path: Path) -> bool:
     """Return whether the file says how large its voxels are."""
     return reader_for(path).knows_geometry(path)
+
+
+def num_replaced(path: Path) -> int:
+    """Return how many NaN and infinite values of a readable file reading silently made finite."""
+    return reader_for(path).num_replaced(path)
 
 
 def read_header(path: Path) -> Header:
@@ -90,6 +95,8 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
         raise CaseError(msg)
     stored = _attempt(reader.read_labels, path)
     values = _whole_numbers(_single_channel(stored.voxels, path), path)
+    if reader.num_replaced(path):
+        raise _no_labels(path, f"{reader.num_replaced(path)} voxels that are NaN or infinite")
     geometry = stored.geometry
     if _is_slice(values.shape):
         values, geometry = values[0], _in_plane(geometry)
@@ -163,7 +170,7 @@ def _as_float32(voxels: StoredArray) -> ImageArray:
         return voxels.astype(np.float32, copy=False)
 
 
-def _single_channel(voxels: StoredArray, path: Path) -> NDArray[Any]:
+def _single_channel(voxels: StoredArray, path: Path) -> NDArray[np.generic]:
     """Return the one channel of a label file; equal colours count as one, opacity does not count.
 
     Raises:
@@ -179,7 +186,7 @@ def _single_channel(voxels: StoredArray, path: Path) -> NDArray[Any]:
     raise CaseError(msg)
 
 
-def _whole_numbers(values: NDArray[Any], path: Path) -> LabelArray:
+def _whole_numbers(values: NDArray[np.generic], path: Path) -> LabelArray:
     """Return label values in the smallest unsigned integer type.
 
     Raises:
@@ -187,15 +194,18 @@ def _whole_numbers(values: NDArray[Any], path: Path) -> LabelArray:
     """
     fault = _fault_of_values(values)
     if fault:
-        msg = (
-            f"{path.name} holds {fault}, expected whole numbers from 0 on. Export the labels as "
-            "integers (without interpolation)."
-        )
-        raise CaseError(msg)
+        raise _no_labels(path, fault)
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def _fault_of_values(values: NDArray[Any]) -> str | None:
+def _no_labels(path: Path, found: str) -> CaseError:
+    return CaseError(
+        f"{path.name} holds {found}, expected whole numbers from 0 on. Export the labels as "
+        "integers (without interpolation)."
+    )
+
+
+def _fault_of_values(values: NDArray[np.generic]) -> str | None:
     """Return what keeps an array from being a label map, or None."""
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():

@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
@@ -13,8 +14,8 @@ from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import without_channel_suffix
 
-if TYPE_CHECKING:
-    from tifffile import TiffPageSeries
+Series: TypeAlias = Any
+"""A `tifffile.TiffPageSeries`; tifffile is imported only where it is used."""
 
 CHANNEL_AXES = "SC"
 """What tifffile calls the samples of a pixel, and separately stored channels."""
@@ -80,7 +81,7 @@ class TiffReader(Reader):
         return tuple(found[:1])
 
 
-def _only_series(series: "list[TiffPageSeries]") -> "TiffPageSeries":
+def _only_series(series: list[Series]) -> Series:
     if len(series) != 1:
         shapes = ", ".join("×".join(map(str, one.shape)) for one in series[:4])
         msg = f"it holds {len(series)} images of different shapes ({shapes}); expected one"
@@ -88,7 +89,7 @@ def _only_series(series: "list[TiffPageSeries]") -> "TiffPageSeries":
     return series[0]
 
 
-def _decoded(series: "TiffPageSeries", path: Path) -> np.ndarray[Any, Any]:
+def _decoded(series: Series, path: Path) -> NDArray[np.generic]:
     """Return the array as stored; SimpleITK decompresses what tifffile alone cannot (LZW, JPEG)."""
     try:
         return np.asarray(series.asarray())
@@ -102,12 +103,12 @@ def _decoded(series: "TiffPageSeries", path: Path) -> np.ndarray[Any, Any]:
     )
 
 
-def _unread(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def _unread(shape: tuple[int, ...]) -> NDArray[np.generic]:
     """Return an array of that shape which takes no memory."""
     return np.broadcast_to(np.uint8(0), shape)
 
 
-def _channels_first(array: np.ndarray[Any, Any], axes: str) -> StoredArray:
+def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
     """Return the array as `channels *space`.
 
     Args:

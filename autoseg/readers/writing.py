@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image
@@ -27,7 +28,7 @@ def write_labels(values: LabelArray, like: Image, path: Path) -> None:
     _check(values, like, path, reader)
     stored, geometry = _as_stored(values, like, reader)
     path.parent.mkdir(parents=True, exist_ok=True)
-    smallest = np.min_scalar_type(int(stored.max(initial=0)))
+    smallest = np.min_scalar_type(int(values.max(initial=0)))
     reader.write(np.ascontiguousarray(stored, dtype=smallest), geometry, path)
 
 
@@ -54,9 +55,11 @@ def _check(values: LabelArray, like: Image, path: Path, reader: Reader) -> None:
         raise CaseError(msg)
 
 
-def _as_stored(values: LabelArray, like: Image, reader: Reader) -> tuple[LabelArray, Geometry]:
+def _as_stored(
+    values: LabelArray, like: Image, reader: Reader
+) -> tuple[NDArray[np.generic], Geometry]:
     """Return the labels and their geometry as the image's file has them."""
-    stored = np.asarray(like.reorientation.invert(values))
+    stored = like.reorientation.invert(values)
     if stored.ndim == like.stored_geometry.num_axes:
         return stored, like.stored_geometry
     if reader.holds_world_geometry:  # the image is a single slice of a 3-D file

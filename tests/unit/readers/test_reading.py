@@ -1,0 +1,202 @@
+from itertools import permutations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+import tifffile
+from synthetic import write_picture, write_volume
+
+from autoseg.core.errors import CaseError
+from autoseg.readers import read_header, read_image, read_labels, write_labels
+
+RANDOM = np.random.default_rng(0)
+VOLUME = RANDOM.integers(0, 200, (3, 5, 7)).astype(np.int16)
+
+
+def oblique(degrees: float = 20.0) -> np.ndarray:
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+ORIENTATIONS = [
+    np.eye(3)[:, list(order)] * signs
+    for order in permutations(range(3))
+    for signs in product((1, -1), repeat=3)
+]
+
+
+@pytest.mark.parametrize("direction", [*ORIENTATIONS, oblique()], ids=str)
+def test_one_object_reads_the_same_from_any_orientation(
+    direction: np.ndarray, tmp_path: Path
+) -> None:
+    """World coordinates of a voxel, computed by SimpleITK, lead to its value after reading."""
+    path = tmp_path / "case.nii.gz"
+    write_volume(
+        VOLUME, path, spacing=(3.0, 2.0, 1.0), origin=(10.0, -4.0, 7.0), direction=direction
+    )
+    image = read_image((path,))
+    turned = np.asarray(image.geometry.direction)
+    assert np.all(np.diag(turned) > 0.9)
+    itk = SimpleITK.ReadImage(str(path))
+    for index in [(0, 0, 0), (6, 4, 2), (3, 1, 2)]:
+        world = np.array(itk.TransformIndexToPhysicalPoint(index))[::-1]
+        steps = np.linalg.solve(turned, world - image.geometry.origin) / image.geometry.spacing
+        at = tuple(np.rint(steps).astype(int))
+        assert image.voxels[(0, *at)] == itk[index]
+
+
+@pytest.mark.parametrize("direction", [*ORIENTATIONS[::5], oblique()], ids=str)
+def test_an_output_has_exactly_the_geometry_of_its_input(
+    direction: np.ndarray, tmp_path: Path
+) -> None:
+    source, output = tmp_path / "image.nii.gz", tmp_path / "out" / "labels.nii.gz"
+    write_volume(
+        VOLUME, source, spacing=(3.3, 0.7, 1.1), origin=(10.7, -4.3, 7.9), direction=direction
+    )
+    image = read_image((source,))
+    labels = (image.voxels[0] > 100).astype(np.uint8)
+    write_labels(labels, image, output)
+    before, after = SimpleITK.ReadImage(str(source)), SimpleITK.ReadImage(str(output))
+    assert before.GetSize() == after.GetSize()
+    assert before.GetSpacing() == after.GetSpacing()
+    assert before.GetOrigin() == after.GetOrigin()
+    assert before.GetDirection() == pytest.approx(after.GetDirection(), abs=1e-6)
+    stored = SimpleITK.GetArrayFromImage(after)
+    np.testing.assert_array_equal(stored, VOLUME > 100)
+
+
+def test_files_of_one_channel_each_are_stacked_in_order(tmp_path: Path) -> None:
+    paths = []
+    for channel in range(3):
+        paths.append(tmp_path / f"case_{channel:04d}.nrrd")
+        write_volume(VOLUME + channel, paths[-1], spacing=(2.0, 1.0, 1.0))
+    image = read_image(tuple(paths))
+    np.testing.assert_array_equal(image.voxels, [VOLUME, VOLUME + 1, VOLUME + 2])
+
+
+@pytest.mark.parametrize("as_vector", [True, False], ids=["components", "fourth axis"])
+def test_one_file_may_hold_all_channels(as_vector: bool, tmp_path: Path) -> None:
+    path = tmp_path / "case.nii.gz"
+    channels = np.stack([VOLUME, VOLUME * 2])
+    if as_vector:
+        image = SimpleITK.GetImageFromArray(np.moveaxis(channels, 0, -1), isVector=True)
+    else:
+        image = SimpleITK.JoinSeries([SimpleITK.GetImageFromArray(one) for one in channels])
+    SimpleITK.WriteImage(image, str(path))
+    np.testing.assert_array_equal(read_image((path,)).voxels, channels)
+    header = read_header(path)
+    assert (header.shape, header.num_channels) == ((3, 5, 7), 2)
+
+
+def test_channels_on_different_grids_are_refused(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"case_{index:04d}.mha" for index in range(3))
+    write_volume(VOLUME, first, spacing=(2.0, 1.0, 1.0))
+    write_volume(VOLUME[:, :4], second, spacing=(2.0, 1.0, 1.0))
+    write_volume(VOLUME, third, spacing=(2.5, 1.0, 1.0))
+    with pytest.raises(CaseError, match=r"case_0001\.mha.*3 × 4 × 7 against 3 × 5 × 7"):
+        read_image((first, second))
+    with pytest.raises(CaseError, match=r"case_0002\.mha.*spacing"):
+        read_image((first, third))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_file_with_a_single_slice_is_two_dimensional_and_comes_back_as_it_was(
+    ending: str, tmp_path: Path
+) -> None:
+    source, output = tmp_path / f"slice{ending}", tmp_path / f"labels{ending}"
+    write_volume(VOLUME[:1], source, spacing=(5.0, 0.5, 0.7), origin=(30.0, 1.0, 2.0))
+    image = read_image((source,))
+    assert image.voxels.shape == (1, 5, 7)
+    assert image.geometry.spacing == pytest.approx((0.5, 0.7))
+    assert read_header(source).num_axes == 2
+    write_labels((image.voxels[0] > 9).astype(np.uint8), image, output)
+    before, after = SimpleITK.ReadImage(str(source)), SimpleITK.ReadImage(str(output))
+    assert after.GetSize() == before.GetSize() == (7, 5, 1)
+    assert after.GetSpacing() == before.GetSpacing()
+    assert after.GetOrigin() == before.GetOrigin()
+    write_labels((image.voxels[0] > 9).astype(np.uint8), image, tmp_path / "labels.png")
+    assert read_labels(tmp_path / "labels.png").values.shape == (5, 7)
+
+
+def test_a_file_with_two_axes_stays_two_dimensional(tmp_path: Path) -> None:
+    path = tmp_path / "flat.nii.gz"
+    write_volume(VOLUME[0], path, spacing=(0.5, 0.7))
+    image = read_image((path,))
+    assert image.geometry.num_axes == 2
+    write_labels(VOLUME[0].astype(np.uint8), image, tmp_path / "labels.nii.gz")
+    assert SimpleITK.ReadImage(str(tmp_path / "labels.nii.gz")).GetSize() == (7, 5)
+
+
+def test_labels_without_geometry_lie_over_a_turned_image(tmp_path: Path) -> None:
+    image_path, labels_path = tmp_path / "case.nii.gz", tmp_path / "case.tif"
+    write_volume(VOLUME, image_path, spacing=(3.0, 1.0, 1.0), direction=np.diag([1.0, -1, -1]))
+    tifffile.imwrite(labels_path, VOLUME.astype(np.uint8), photometric="minisblack")
+    image = read_image((image_path,))
+    labels = read_labels(labels_path, like=image)
+    np.testing.assert_array_equal(labels.values, image.voxels[0])
+    assert labels.geometry == image.geometry
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.array([[0, 1.5]]), "fractional values such as 1.5"),
+        (np.array([[0, np.nan]]), "NaN"),
+        (np.array([[0, -3.0]]), "negative values such as -3"),
+    ],
+)
+def test_labels_that_are_no_whole_numbers_are_refused(
+    values: np.ndarray, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.nii"
+    write_volume(values.astype(np.float32), path, spacing=(1.0, 1.0))
+    with pytest.raises(CaseError, match=f"labels.nii.*{words}"):
+        read_labels(path)
+
+
+def test_whole_numbers_stored_as_floats_are_labels(tmp_path: Path) -> None:
+    path = tmp_path / "labels.nii.gz"
+    write_volume(np.full((3, 4, 5), 300, np.float64), path, spacing=(1.0, 1.0, 1.0))
+    labels = read_labels(path)
+    assert labels.values.dtype == np.uint16
+    assert labels.values.max() == 300
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_file_that_was_cut_off_is_noticed(ending: str, tmp_path: Path) -> None:
+    whole, cut = tmp_path / f"whole{ending}", tmp_path / f"cut{ending}"
+    write_volume(RANDOM.integers(0, 255, (9, 20, 20)), whole, spacing=(1.0, 1.0, 1.0))
+    content = whole.read_bytes()
+    cut.write_bytes(content[: len(content) * 2 // 3])
+    assert read_image((whole,)).shape == (9, 20, 20)
+    with pytest.raises(CaseError, match=f"cut{ending} cannot be read"):
+        read_image((cut,))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match=r"nowhere\.png does not exist"):
+        read_image((tmp_path / "nowhere.png",))
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match=r"scan\.dcm.*\.nii\.gz"):
+        read_header(tmp_path / "scan.dcm")
+
+
+def test_labels_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
+    write_volume(VOLUME, tmp_path / "case.nii.gz", spacing=(1.0, 1.0, 1.0))
+    volume = read_image((tmp_path / "case.nii.gz",))
+    write_picture(VOLUME[0].astype(np.uint8), tmp_path / "case.png")
+    picture = read_image((tmp_path / "case.png",))
+    labels = np.full((3, 5, 7), 300, np.int64)
+    for values, like, name, words in [
+        (labels, volume, "out.png", "3-D"),
+        (labels[0], picture, "out.jpg", "Write out.png instead"),
+        (labels[0], picture, "out.bmp", "300.*255"),
+        (labels[0], volume, "out.nii.gz", "do not fit"),
+        (-labels, volume, "out.nii.gz", "0 or more"),
+    ]:
+        with pytest.raises(CaseError, match=words):
+            write_labels(values, like, tmp_path / name)
+        assert not (tmp_path / name).exists()

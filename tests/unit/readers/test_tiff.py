@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from autoseg.core.errors import CaseError
+from autoseg.readers import companion_files, read_header, read_image, read_labels, write_labels
+
+RANDOM = np.random.default_rng(0)
+STACK = RANDOM.integers(0, 255, (5, 6, 9)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("stored", "options", "shape"),
+    [
+        (STACK[0], {}, (1, 6, 9)),
+        (STACK, {}, (1, 5, 6, 9)),
+        (STACK[:1], {}, (1, 6, 9)),
+        (np.stack([STACK[0]] * 3, -1), {"photometric": "rgb"}, (3, 6, 9)),
+        (np.stack([STACK[0]] * 4, -1), {"photometric": "rgb"}, (4, 6, 9)),
+        (np.stack([STACK] * 3, -1), {"photometric": "rgb"}, (3, 5, 6, 9)),
+        (np.stack([STACK] * 2, 1), {"imagej": True, "metadata": {"axes": "ZCYX"}}, (2, 5, 6, 9)),
+        (STACK.astype(np.float32), {"compression": "zlib"}, (1, 5, 6, 9)),
+    ],
+    ids=["2d", "3d", "one page", "rgb", "rgba", "rgb stack", "imagej channels", "compressed"],
+)
+def test_pages_are_the_first_axis_and_samples_are_channels(
+    stored: np.ndarray, options: dict, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "case.tif"
+    tifffile.imwrite(path, stored, **options)
+    image = read_image((path,))
+    assert image.voxels.shape == shape
+    np.testing.assert_array_equal(np.sort(image.voxels.ravel()), np.sort(stored.ravel()))
+    header = read_header(path)
+    assert (header.num_channels, *header.shape) == shape
+
+
+@pytest.mark.parametrize("pages", [1, 5])
+def test_lzw_compression_is_read(pages: int, tmp_path: Path) -> None:
+    path = tmp_path / "case.tif"
+    first, *others = [Image.fromarray(page) for page in STACK[:pages]]
+    first.save(path, compression="tiff_lzw", save_all=True, append_images=others)
+    np.testing.assert_array_equal(read_image((path,)).voxels[0], STACK[:pages].squeeze())
+
+
+@pytest.mark.parametrize("name", ["case.tif", "case_0000.tif"])
+def test_a_side_car_gives_the_spacing(name: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / name, STACK)
+    assert read_image((tmp_path / name,)).geometry.spacing == (1.0, 1.0, 1.0)
+    (tmp_path / "case.json").write_text(json.dumps({"spacing": [5, 0.5, 0.25]}))
+    assert read_image((tmp_path / name,)).geometry.spacing == (5.0, 0.5, 0.25)
+    assert companion_files(tmp_path / name) == (tmp_path / "case.json",)
+
+
+@pytest.mark.parametrize("content", ['{"spacing": [1, 2]}', "[1, 2, 3]", '{"spacing": [0, 1, 1]}'])
+def test_a_wrong_side_car_is_refused(content: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "case.tif", STACK)
+    (tmp_path / "case.json").write_text(content)
+    with pytest.raises(CaseError, match=r"case\.json should hold.*3 positive numbers"):
+        read_image((tmp_path / "case.tif",))
+
+
+def test_labels_come_with_a_side_car(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "case.tif", STACK)
+    (tmp_path / "case.json").write_text('{"spacing": [5, 0.5, 0.25]}')
+    image = read_image((tmp_path / "case.tif",))
+    write_labels((STACK > 99).astype(np.int64), image, tmp_path / "out" / "case.tif")
+    labels = read_labels(tmp_path / "out" / "case.tif")
+    np.testing.assert_array_equal(labels.values, STACK > 99)
+    assert labels.geometry == image.geometry
+
+
+def test_a_time_series_is_refused(tmp_path: Path) -> None:
+    options = {"imagej": True, "metadata": {"axes": "TZYX"}}
+    tifffile.imwrite(tmp_path / "case.tif", np.stack([STACK] * 3), **options)
+    with pytest.raises(CaseError, match="TZYX"):
+        read_image((tmp_path / "case.tif",))
+
+
+def test_pages_of_different_shapes_are_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "case.tif") as file:
+        file.write(STACK[0])
+        file.write(STACK[0, :3])
+    with pytest.raises(CaseError, match="2 images of different shapes"):
+        read_image((tmp_path / "case.tif",))
