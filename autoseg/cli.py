@@ -196,6 +196,69 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.")],
+    references: Annotated[Path, typer.Argument(help="Folder of what they should be.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Surface distance that NSD forgives, mm.",
+            show_default="one voxel along each case's coarsest axis",
+        ),
+    ] = None,
+    cases: Annotated[bool, typer.Option("--cases", help="Also list every case.")] = False,
+    workers: Workers = None,
+) -> None:
+    """Score label maps: Dice, IoU, HD95, ASSD and NSD per case and class, as table and JSON."""
+    from autoseg.evaluation.table import case_rows, report_rows
+    from autoseg.stages import evaluate as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    report = stage.evaluate(
+        predictions,
+        references,
+        tolerance_mm=tolerance,
+        workers=_workers(workers),
+        progress=progress,
+    )
+    if cases:
+        progress.table("Cases", *case_rows(report))
+    progress.table(f"{len(report.cases)} cases", *report_rows(report))
+    for name in report.missing_predictions:
+        progress.say(f"no prediction: {name}")
+    for name in report.missing_references:
+        progress.say(f"no reference: {name}")
+    for fault in report.faults:
+        typer.secho(f"error: {fault.name}: {fault.message}", fg="red", err=True)
+    progress.say(f"Saved as {predictions / stage.REPORT_NAME}")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("autoseg_demo"),
+    budget: Annotated[str, typer.Option(help="Training time of each of the two.")] = "50s",
+    device: Device = "auto",
+) -> None:
+    """Make a small 3-D and a small 2-D dataset and run the whole path on them, in minutes."""
+    from autoseg.evaluation.table import report_rows
+    from autoseg.stages import demo as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    try:
+        results = stage.demo(folder, budget=budget, device=device, progress=progress)
+    finally:
+        progress.close()
+    for result in results:
+        progress.table(f"{result.name}: unseen cases", *report_rows(result.report))
+        progress.say(f"Look at {result.overlay}")
+
+
 def main() -> None:
     """Run the command line; user errors print one message and exit with status 1.
 

@@ -23,6 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{stem}.{os.getpid()}{PARTIAL_SUFFIX}{suffixes}")
     try:
         yield temporary
+        _flush_to_disk(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,3 +45,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Wait until the file is on disk, so that a power cut after the rename finds it whole."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

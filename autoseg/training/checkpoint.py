@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from autoseg.core.atomic import replacing
@@ -56,7 +56,8 @@ def save_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
         scaler=state.scaler.state_dict(),
     )
     with replacing(path) as temporary:
-        save_file(_tensors(state), temporary, metadata={"header": header.model_dump_json()})
+        metadata = {"header": header.model_dump_json()}
+        temporary.write_bytes(save(_tensors(state), metadata=metadata))
 
 
 def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
@@ -136,4 +137,4 @@ def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a finished network's weights, float32."""
     with replacing(path) as temporary:
-        save_file(_prefixed("", network.state_dict()), temporary)
+        temporary.write_bytes(save(_prefixed("", network.state_dict())))

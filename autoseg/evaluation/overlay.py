@@ -1,0 +1,100 @@
+"""Draw images with their references and predictions, where a look tells more than a number."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Integer
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.atomic import replacing
+
+OPACITY = 0.45
+"""Of the colours over the image."""
+
+PLAIN_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+"""Paul Tol's bright scheme, which colour-blind readers can tell apart; repeated if need be."""
+
+Picture = Float[np.ndarray, "rows columns colours"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One case.
+
+    Attributes:
+        title: Shown above.
+        picture: One plane of the image, colours in [0, 1].
+        reference: Class indices of that plane.
+        prediction: Class indices of that plane.
+    """
+
+    title: str
+    picture: Picture
+    reference: Integer[np.ndarray, "rows columns"]
+    prediction: Integer[np.ndarray, "rows columns"]
+
+
+def panel(title: str, image: ImageArray, reference: LabelArray, prediction: LabelArray) -> Panel:
+    """Return the plane of a case that holds the most foreground, ready to be drawn.
+
+    Args:
+        title: Shown above.
+        image: Intensities; three channels are shown as red, green and blue, others by the first.
+        reference: Class indices.
+        prediction: Class indices.
+    """
+    if reference.ndim == 3:
+        counts = np.count_nonzero(reference, axis=(1, 2)) + np.count_nonzero(
+            prediction, axis=(1, 2)
+        )
+        plane = int(np.argmax(counts))
+        image, reference, prediction = image[:, plane], reference[plane], prediction[plane]
+    shown = image[:3] if image.shape[0] == 3 else np.repeat(image[:1], 3, axis=0)
+    low, high = np.percentile(shown, (1, 99))
+    scaled = np.clip((shown - low) / max(high - low, 1e-6), 0, 1)
+    return Panel(title, np.moveaxis(scaled, 0, -1).astype(np.float64), reference, prediction)
+
+
+def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: Path) -> None:
+    """Write a PNG with one column per case: image, reference, prediction.
+
+    Args:
+        panels: At least one.
+        class_names: All classes, background first.
+        path: The picture; an older one is replaced.
+    """
+    figure = Figure(figsize=(3.0 * len(panels) + 0.2, 9.4), layout="constrained")
+    axes = figure.subplots(3, len(panels), squeeze=False)
+    colours = [PLAIN_COLOURS[index % len(PLAIN_COLOURS)] for index in range(len(class_names) - 1)]
+    for column, shown in enumerate(panels):
+        axes[0, column].set_title(shown.title, fontsize=9)
+        layers = (None, shown.reference, shown.prediction)
+        for row, (name, classes) in enumerate(
+            zip(("image", "reference", "prediction"), layers, strict=True)
+        ):
+            cell = axes[row, column]
+            cell.imshow(shown.picture)
+            if classes is not None:
+                masked = np.ma.masked_equal(classes, 0)
+                cell.imshow(
+                    masked,
+                    cmap=ListedColormap(colours),
+                    vmin=1,
+                    vmax=max(1, len(colours)),
+                    alpha=OPACITY,
+                    interpolation="nearest",
+                )
+            cell.set(xticks=[], yticks=[])
+            if column == 0:
+                cell.set_ylabel(name)
+    patches = [
+        Patch(color=colour, label=name)
+        for colour, name in zip(colours[:12], class_names[1:13], strict=True)
+    ]
+    figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90)

@@ -1,0 +1,82 @@
+"""`autoseg demo`: the whole path on two small synthetic datasets, in a few minutes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.core.parallel import default_workers
+from autoseg.core.progress import Progress
+from autoseg.datasets.phantoms import write_pictures, write_volumes
+from autoseg.documents import store
+from autoseg.documents.plan import Plan
+from autoseg.documents.report import Report
+from autoseg.documents.workspace import Workspace
+from autoseg.evaluation.overlay import draw_overlay, panel
+from autoseg.readers import read_image, read_labels
+from autoseg.readers.names import is_image_name
+from autoseg.stages.evaluate import evaluate
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.plan import plan
+from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.train import TrainRequest, train
+
+DEMO_SEED = 7
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What came of one demo dataset.
+
+    Attributes:
+        name: The dataset.
+        report: Scores on cases that were not trained on.
+        overlay: Picture of those cases.
+    """
+
+    name: str
+    report: Report
+    overlay: Path
+
+
+def demo(folder: Path, *, budget: str, device: str, progress: Progress) -> tuple[DemoResult, ...]:
+    """Make a 3-D and a 2-D dataset, plan, train, predict unseen cases, and return the scores.
+
+    Args:
+        folder: Where everything goes.
+        budget: Training time for each of the two, e.g. "50s".
+        device: Name of the device.
+        progress: Where to report to.
+    """
+    kinds: tuple[Callable[[Path, int], tuple[Path, Path]], ...] = (write_volumes, write_pictures)
+    results = []
+    for write in kinds:
+        dataset, unseen = write(folder / "data", DEMO_SEED)
+        progress.say(f"\n{dataset.name}: {dataset}")
+        results.append(
+            _run(dataset, unseen, folder, budget=budget, device=device, progress=progress)
+        )
+    return tuple(results)
+
+
+def _run(
+    dataset: Path, unseen: Path, folder: Path, *, budget: str, device: str, progress: Progress
+) -> DemoResult:
+    workspace = Workspace(folder / dataset.name)
+    workers = default_workers()
+    plan(dataset, workspace, workers=workers, progress=progress)
+    request = TrainRequest(fold=0, length=LengthRequest(budget=budget), device=device)
+    train(workspace, request, progress=progress)
+    outputs = folder / f"{dataset.name}_predictions"
+    options = PredictOptions(model=workspace.root, device=device)
+    predict(unseen / "images", outputs, options, progress)
+    labels = store.load(Plan, workspace.plan, made_by="autoseg plan").labels
+    report = evaluate(outputs, unseen / "labels", labels=labels, workers=workers, progress=progress)
+    overlay = folder / f"{dataset.name}.png"
+    panels = []
+    for path in sorted(entry for entry in outputs.iterdir() if is_image_name(entry)):
+        image = read_image((unseen / "images" / path.name,))
+        reference = labels.encode(read_labels(unseen / "labels" / path.name).values)
+        prediction = labels.encode(read_labels(path).values)
+        panels.append(panel(path.name, image.voxels, reference, prediction))
+    draw_overlay(tuple(panels), labels.names, overlay)
+    return DemoResult(name=dataset.name, report=report, overlay=overlay)
