@@ -5,6 +5,7 @@ from math import prod
 
 from autoseg.architectures import Architecture
 from autoseg.documents.plan import Configuration, Decision
+from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.losses import Loss
 from autoseg.planning import rules
 from autoseg.planning.choice import OWN, Choice
@@ -107,6 +108,7 @@ def _reference(
             "loss": Choice(None, "make_plan", "asked for, or the default: Dice plus cross-entropy"),
             "loss.pool": pool,
             "loss.class_weights": survey.class_weights,
+            "recipe": Choice(None, "make_plan", "the reference training"),
             "predicted_memory": _predicted_memory(architecture, batch.value),
         },
     )
@@ -147,6 +149,7 @@ def compact(parent: Draft) -> Draft:
             "architecture": architecture,
             "batch_size": batch,
             "loss": planned,
+            "recipe": SHORT_RECIPE,
             "predicted_memory_gib": predicted_memory_gib(architecture, batch),
         }
     )
@@ -169,6 +172,10 @@ def _compact_choices(parent: str) -> Choices:
             f"{short}: {COMPACT_VOXELS} voxels or less, but at least {SMALLEST_BATCH} patches"
         ),
     }
+    reasons["recipe"] = (
+        "short trainings need AdamW, a warm-up and heads that start at the class frequencies: "
+        "the reference recipe predicts background alone for its first few hundred steps"
+    )
     return {field: Choice(None, "compact", because, OWN) for field, because in reasons.items()}
 
 

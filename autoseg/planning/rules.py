@@ -101,7 +101,9 @@ def initial_patch(spacing: tuple[float, ...], median: tuple[float, ...]) -> tupl
     inverse = 1 / np.asarray(spacing)
     volume = INITIAL_PATCH_VOXELS[len(spacing)]
     cube = inverse * (volume / np.prod(inverse)) ** (1 / len(spacing))
-    return tuple(min(float(round(edge)), size) for edge, size in zip(cube.tolist(), median, strict=True))
+    return tuple(
+        min(float(round(edge)), size) for edge, size in zip(cube.tolist(), median, strict=True)
+    )
 
 
 def default_configuration(

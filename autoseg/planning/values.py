@@ -45,8 +45,21 @@ def configuration_values(configuration: Configuration) -> dict[str, str]:
             for field in PLANNED_LOSS_FIELDS
             if hasattr(configuration.loss, field)
         },
+        "recipe": _recipe(configuration.recipe),
         "predicted_memory": f"{number(memory)} GiB",
     }
+
+
+def _recipe(recipe: Recipe) -> str:
+    """Return the optimiser and what else shapes a training, augmentation left out."""
+    return ", ".join(
+        (
+            _settings(recipe.optimizer),
+            f"warm_up {number(recipe.warm_up)}",
+            f"head_prior {_text(recipe.head_prior)}",
+            f"foreground_fraction {number(recipe.foreground_fraction)}",
+        )
+    )
 
 
 def _settings(value: BaseModel, *, without: type[BaseModel] = BaseModel) -> str:

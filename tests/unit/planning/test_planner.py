@@ -1,0 +1,127 @@
+import ast
+from math import prod
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+from fingerprints import make_fingerprint, small_volumes
+
+import autoseg.planning
+from autoseg.architectures import ARCHITECTURES
+from autoseg.documents.plan import Plan
+from autoseg.planning.forecast import Machine, training_hours
+from autoseg.planning.planner import make_plan
+from autoseg.planning.values import plan_values
+
+CPU = Machine(accelerator_gib=None, cores=2)
+CARD = Machine(accelerator_gib=8.0, cores=8)
+
+
+def planned(fingerprint, machine=CPU, memory_gib=8.0) -> Plan:
+    return make_plan(
+        fingerprint, network=ARCHITECTURES["unet"], memory_gib=memory_gib, machine=machine
+    )
+
+
+def names(plan):
+    return [configuration.name for configuration in plan.configurations]
+
+
+def test_with_an_accelerator_there_are_the_reference_configurations_only():
+    plan = planned(small_volumes(), CARD)
+    assert names(plan) == ["2d", "3d_fullres"]
+    assert plan.default_configuration == "3d_fullres"
+
+
+def test_without_an_accelerator_the_compact_variant_is_the_default():
+    plan = planned(small_volumes())
+    assert names(plan) == ["2d", "3d_fullres", "2d_compact", "3d_compact"]
+    assert plan.default_configuration == "3d_compact"
+    because = reason(plan, "default_configuration").because
+    assert "3d_fullres would take" in because
+    assert "of 3d_compact" in because
+
+
+def reason(plan, field):
+    return next(decision for decision in plan.decisions if decision.field == field)
+
+
+def test_a_compact_variant_shares_the_data_of_its_parent():
+    plan = planned(small_volumes())
+    full, small = plan.configuration("3d_fullres"), plan.configuration("3d_compact")
+    for field in ("data_name", "spacing", "normalizers", "resampling", "median_shape"):
+        assert getattr(small, field) == getattr(full, field)
+    assert small.architecture.features[0] == 16
+    assert small.batch_size == 2
+
+
+@pytest.mark.parametrize("shape", [(300, 512, 512), (20, 256, 256), (64, 64, 64)])
+def test_a_compact_step_is_affordable(shape):
+    plan = planned(make_fingerprint([shape] * 50, [(2.0, 1.0, 1.0)] * 50))
+    for name in ("2d_compact", "3d_compact"):
+        compact = plan.configuration(name)
+        assert prod(compact.topology.patch_shape) <= 2**17
+        hours = training_hours(compact.architecture, compact.batch_size, CPU)
+        assert hours * 3600 / 250_000 < 0.8
+
+
+def test_pictures_have_a_2d_configuration_only():
+    plan = planned(make_fingerprint([(300, 400)] * 9, [(1.0, 1.0)] * 9), CARD)
+    assert names(plan) == ["2d"]
+    assert plan.configuration(None).spacing == (1.0, 1.0)
+
+
+def test_volumes_of_one_slice_have_a_2d_configuration_only():
+    plan = planned(make_fingerprint([(1, 300, 400)] * 9, [(5.0, 1.0, 1.0)] * 9), CARD)
+    assert names(plan) == ["2d"]
+    assert plan.axis_order == (0, 1, 2)
+
+
+def test_every_value_has_a_decision_with_its_text_and_reason():
+    plan = planned(small_volumes(class_shares=(0.9, 0.08, 0.02)))
+    recorded = {decision.field: decision for decision in plan.decisions}
+    times = {field for field in recorded if field.endswith(".predicted_time")}
+    assert len(times) == len(plan.configurations)
+    assert {field: recorded[field].value for field in recorded if field not in times} == (
+        plan_values(plan)
+    )
+    assert all(decision.because and decision.source for decision in plan.decisions)
+
+
+def test_every_decision_names_a_function_of_the_planner():
+    folder = Path(autoseg.planning.__file__).parent
+    functions = {
+        node.name
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    plan = planned(small_volumes())
+    assert {decision.rule for decision in plan.decisions} <= functions
+
+
+def test_a_plan_survives_json():
+    plan = planned(small_volumes(channel_names=("CT",), class_shares=(0.9, 0.08, 0.02)))
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_class_weights_reach_the_loss():
+    plan = planned(small_volumes(class_shares=(0.9, 0.08, 0.02)))
+    assert plan.configuration(None).loss.class_weights == (1.0, 0.791, 1.581)
+
+
+def test_planning_twelve_hundred_cases_takes_well_under_a_second():
+    fingerprint = make_fingerprint(
+        [(250 + index % 50, 500, 500) for index in range(1200)], [(2.0, 0.8, 0.8)] * 1200
+    )
+    start = perf_counter()
+    planned(fingerprint)
+    assert perf_counter() - start < 2  # 0.1 s without the run-time type checks of the tests
+
+
+def test_more_cores_are_predicted_to_be_faster_and_a_card_much_faster():
+    configuration = planned(small_volumes()).configuration("3d_fullres")
+    arguments = configuration.architecture, configuration.batch_size
+    two, four = (training_hours(*arguments, Machine(None, cores)) for cores in (2, 4))
+    assert two == pytest.approx(2 * four)
+    assert training_hours(*arguments, CARD) < four / 10

@@ -1,0 +1,59 @@
+from fingerprints import small_volumes
+
+from autoseg.architectures import ARCHITECTURES
+from autoseg.planning.forecast import Machine
+from autoseg.planning.planner import make_plan
+from autoseg.planning.table import plan_tables
+
+
+def plan():
+    return make_plan(
+        small_volumes(),
+        network=ARCHITECTURES["unet"],
+        memory_gib=8.0,
+        machine=Machine(None, 2),
+    )
+
+
+def rows(plan, title):
+    table = next(table for table in plan_tables(plan) if table.title == title)
+    return {row.field: row for row in table.rows}
+
+
+def edited(plan, **changes):
+    configurations = tuple(
+        configuration.model_copy(update=changes)
+        if configuration.name == "3d_fullres"
+        else (configuration)
+        for configuration in plan.configurations
+    )
+    return plan.model_copy(update={"configurations": configurations})
+
+
+def test_there_is_one_table_for_all_and_one_per_configuration():
+    titles = [table.title for table in plan_tables(plan())]
+    assert titles == ["synthetic", "2d", "3d_fullres", "2d_compact", "3d_compact"]
+
+
+def test_a_table_shows_values_reasons_memory_and_time():
+    found = rows(plan(), "3d_fullres")
+    assert found["patch_shape"].value == "40 × 56 × 40 voxels"
+    assert "shrunk until" in found["patch_shape"].because
+    assert found["predicted_memory"].value.endswith("GiB")
+    assert "2 CPU cores" in found["predicted_time"].because
+
+
+def test_what_an_earlier_configuration_has_refers_to_it():
+    assert rows(plan(), "3d_compact")["spacing"].because == "as in 3d_fullres"
+    assert "step must stay short" in rows(plan(), "3d_compact")["patch_shape"].because
+
+
+def test_an_edited_value_shows_what_the_rule_had_chosen():
+    original = plan()
+    batch = original.configuration("3d_fullres").batch_size
+    found = rows(edited(original, batch_size=5), "3d_fullres")
+    assert found["batch_size"].value == "5"
+    assert found["batch_size"].because == f"edited by hand; the rule had chosen {batch}"
+    assert "follows from what was edited" in found["predicted_memory"].because
+    assert found["predicted_time"].because.endswith("(before editing)")
+    assert "edited" not in found["spacing"].because

@@ -1,0 +1,199 @@
+import json
+
+import pytest
+from fingerprints import small_volumes
+
+from autoseg.architectures import ARCHITECTURES
+from autoseg.core.errors import DocumentError, UnknownComponent
+from autoseg.core.progress import Silent
+from autoseg.documents import store
+from autoseg.documents.workspace import Workspace
+from autoseg.planning.forecast import Machine
+from autoseg.planning.planner import make_plan
+from autoseg.stages.plan import load_plan, plan, save_plan
+
+
+class Recorder(Silent):
+    def __init__(self):
+        self.messages = []
+
+    def say(self, message):
+        self.messages.append(message)
+
+
+def small_plan(**settings):
+    return make_plan(
+        small_volumes(class_shares=(0.9, 0.08, 0.02), **settings),
+        network=ARCHITECTURES["unet"],
+        memory_gib=8.0,
+        machine=Machine(None, 2),
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / "work")
+
+
+def test_a_dataset_is_planned_and_the_plan_saved(volumes_dataset, workspace):
+    made = plan(volumes_dataset, workspace, workers=1, progress=Silent())
+    assert load_plan(workspace) == made
+    assert made.channel_names == ("MRI",)
+    assert made.configuration("3d_fullres").spacing == (2.0, 1.0, 1.0)
+
+
+def test_pictures_without_a_description_are_planned(pictures_dataset, workspace):
+    made = plan(pictures_dataset, workspace, workers=1, memory_gib=4.0, progress=Silent())
+    assert made.num_axes == 2
+    assert [normalizer.kind for normalizer in made.configuration(None).normalizers] == ["rgb"] * 3
+
+
+@pytest.mark.parametrize("choice", [{"network": "transnet"}, {"loss": "hinge"}])
+def test_an_unknown_component_is_refused_before_any_case_is_read(
+    choice, volumes_dataset, workspace
+):
+    with pytest.raises(UnknownComponent, match="Choose one of"):
+        plan(volumes_dataset, workspace, workers=1, progress=Silent(), **choice)
+    assert not workspace.root.exists()
+
+
+def test_planning_again_leaves_an_unchanged_plan_alone(workspace):
+    save_plan(small_plan(), workspace, progress=Silent())
+    before = workspace.plan.stat().st_mtime_ns
+    progress = Recorder()
+    save_plan(small_plan(), workspace, progress=progress)
+    assert workspace.plan.stat().st_mtime_ns == before
+    assert progress.messages == []
+
+
+def test_planning_again_keeps_an_edited_plan_beside_the_new_one(workspace):
+    original = small_plan()
+    for batch in (3, 4):
+        configurations = tuple(
+            configuration.model_copy(update={"batch_size": batch})
+            for configuration in original.configurations
+        )
+        edited = original.model_copy(update={"configurations": configurations})
+        store.save(edited, workspace.plan)
+        progress = Recorder()
+        save_plan(original, workspace, progress=progress)
+        assert load_plan(workspace) == original
+    kept = workspace.root / "plan.previous-2.json"
+    assert json.loads(kept.read_text())["configurations"][0]["batch_size"] == 4
+    assert (workspace.root / "plan.previous-1.json").exists()
+    assert "plan.previous-2.json" in progress.messages[0]
+
+
+def test_planning_again_keeps_a_plan_that_cannot_be_read(workspace):
+    workspace.root.mkdir()
+    workspace.plan.write_text("{ broken by hand")
+    save_plan(small_plan(), workspace, progress=Silent())
+    assert (workspace.root / "plan.previous-1.json").read_text() == "{ broken by hand"
+
+
+def set_in(*keys, value):
+    """Return an edit that sets one value of the 3-D configuration."""
+
+    def edit(document):
+        target = document["configurations"][1]
+        for key in keys[:-1]:
+            target = target[key]
+        target[keys[-1]] = value
+
+    return edit
+
+
+def set_top(key, value):
+    def edit(document):
+        document[key] = value
+
+    return edit
+
+
+EDITS = {
+    "patch_not_divisible": (
+        set_in("architecture", "topology", "patch_shape", value=[40, 57, 40]),
+        r"axis 1 \(57 voxels\) must be a multiple of 8; try 56",
+    ),
+    "patch_of_four_axes": (
+        set_in("architecture", "topology", "patch_shape", value=[8, 8, 8, 8]),
+        "patch_shape needs 2 or 3 axes",
+    ),
+    "too_few_kernels": (
+        set_in("architecture", "topology", "kernels", value=[[3, 3, 3]]),
+        "strides and kernels need one entry per stage",
+    ),
+    "even_kernel": (
+        set_in("architecture", "topology", "kernels", value=[[2, 3, 3]] * 4),
+        "kernel sizes must be odd",
+    ),
+    "negative_spacing": (
+        set_in("spacing", value=[-1.0, 1.0, 1.0]),
+        r"spacing\.0: Input should be greater than 0",
+    ),
+    "spacing_of_two_axes": (
+        set_in("spacing", value=[1.0, 1.0]),
+        "spacing and median_shape need 3 entries",
+    ),
+    "spacing_of_shared_data": (
+        set_in("spacing", value=[2.0, 1.0, 1.0]),
+        "3d_fullres and 3d_compact share the prepared data '3d_fullres', but their spacing differ",
+    ),
+    "unknown_loss": (
+        set_in("loss", value="hinge"),
+        "There is no loss called 'hinge'. Choose one of: .*dice_ce",
+    ),
+    "unknown_network": (
+        set_in("architecture", "kind", value="transnet"),
+        "There is no architecture called 'transnet'",
+    ),
+    "wrong_number_of_class_weights": (
+        set_in("loss", "class_weights", value=[1.0, 2.0]),
+        "found 2 class_weights for 3 classes",
+    ),
+    "features_of_other_depth": (
+        set_in("architecture", "features", value=[16, 32]),
+        "topology of 4 stages needs 4 features",
+    ),
+    "misspelt_field": (
+        set_in("batchsize", value=4),
+        r"configurations\.1\.batchsize: Extra inputs are not permitted",
+    ),
+    "batch_of_none": (
+        set_in("batch_size", value=0),
+        "batch_size: Input should be greater than 0",
+    ),
+    "default_that_is_not_there": (
+        set_top("default_configuration", "3d_lowres"),
+        "default_configuration '3d_lowres' must be one of the configurations",
+    ),
+    "axis_twice": (set_top("axis_order", [0, 0, 1]), "axis_order must hold 0 … 2 once each"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_that_cannot_work_is_refused_with_a_sentence(name, workspace):
+    edit, sentence = EDITS[name]
+    store.save(small_plan(), workspace.plan)
+    document = json.loads(workspace.plan.read_text())
+    edit(document)
+    workspace.plan.write_text(json.dumps(document))
+    with pytest.raises(DocumentError, match=sentence) as refusal:
+        load_plan(workspace)
+    assert str(workspace.plan) in str(refusal.value)
+
+
+def test_an_edit_that_can_work_is_accepted(workspace):
+    store.save(small_plan(), workspace.plan)
+    document = json.loads(workspace.plan.read_text())
+    set_in("architecture", "topology", "patch_shape", value=[32, 64, 32])(document)
+    set_in("batch_size", value=7)(document)
+    workspace.plan.write_text(json.dumps(document))
+    configuration = load_plan(workspace).configuration("3d_fullres")
+    assert configuration.topology.patch_shape == (32, 64, 32)
+    assert configuration.batch_size == 7
+
+
+def test_a_missing_plan_names_the_command_that_makes_it(workspace):
+    with pytest.raises(DocumentError, match="autoseg plan DATASET"):
+        load_plan(workspace)
