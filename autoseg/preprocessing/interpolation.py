@@ -17,6 +17,7 @@ SplineOrder: TypeAlias = Literal[0, 1, 3]
 """0 takes the nearest voxel, 1 interpolates linearly, 3 by cubic splines."""
 
 Volume = Float32[np.ndarray, "*space"]
+ResizedVolume = Float32[np.ndarray, "*resized"]
 
 COMB_SPACING = 64
 """Voxels between the ones that are resized together. The influence of a voxel on a cubic spline
@@ -46,7 +47,7 @@ class MatrixBlock:
     weights: NDArray[np.float32]
 
 
-def resize_axis(volume: Volume, axis: int, size: int, order: SplineOrder) -> Volume:
+def resize_axis(volume: Volume, axis: int, size: int, order: SplineOrder) -> ResizedVolume:
     """Return the volume with `size` voxels along one axis; as it is when it has them already.
 
     Voxel centres keep their relative place (half-pixel convention) and edges are repeated, as

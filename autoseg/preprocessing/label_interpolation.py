@@ -12,9 +12,13 @@ below that becomes background; here the largest wins.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Integer
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray, MaskArray
+
+ResizedLabels = Integer[np.ndarray, "*resized"]
+ChosenLabels = Integer[np.ndarray, "voxels"]
 
 TIE = 1e-6
 """Weights closer than this are equal, and the higher class index wins, so that halving an axis
@@ -51,7 +55,7 @@ class AxisNeighbours:
         )
 
 
-def resize_labels(classes: LabelArray, shape: tuple[int, ...]) -> LabelArray:
+def resize_labels(classes: LabelArray, shape: tuple[int, ...]) -> ResizedLabels:
     """Return the label map at another shape, in the same integer type."""
     if classes.shape == shape:
         return classes
@@ -83,7 +87,7 @@ def _resize_slab(
     classes: LabelArray,
     disputed: MaskArray,
     neighbours: tuple[AxisNeighbours, ...],
-    result: LabelArray,
+    result: ResizedLabels,
     start: int,
 ) -> None:
     """Fill `result`, the output planes from `start` on."""
@@ -108,7 +112,7 @@ def _heaviest_class(
     classes: LabelArray,
     axes: tuple[AxisNeighbours, ...],
     voxels: tuple[NDArray[np.intp], ...],
-) -> LabelArray:
+) -> ChosenLabels:
     """Return for each listed new voxel the class with the largest summed weight of neighbours."""
     corners = _corners(classes, axes, voxels)
     best, best_weight = corners[0][0], np.full(voxels[0].size, -1, dtype=np.float32)
@@ -128,7 +132,7 @@ def _corners(
     classes: LabelArray,
     axes: tuple[AxisNeighbours, ...],
     voxels: tuple[NDArray[np.intp], ...],
-) -> list[tuple[LabelArray, NDArray[np.float32]]]:
+) -> list[tuple[ChosenLabels, NDArray[np.float32]]]:
     """Return class and weight of each neighbour: two along every axis that lies between voxels."""
     flat = classes.ravel()
     places: list[NDArray[np.intp]] = [np.zeros(voxels[0].size, dtype=np.intp)]

@@ -9,6 +9,7 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Data preprocessing".
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
 from autoseg.core.case import Image, LabelledCase, PreparedImage, Restoration
@@ -16,14 +17,18 @@ from autoseg.core.errors import CaseError
 from autoseg.documents.plan import Configuration, Plan, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask
 from autoseg.preprocessing.foreground import sample_foreground
-from autoseg.preprocessing.interpolation import Volume
+from autoseg.preprocessing.interpolation import ResizedVolume, Volume
+from autoseg.preprocessing.label_interpolation import ResizedLabels
 from autoseg.preprocessing.resample import (
+    ResizedImage,
     resample_channel,
     resample_labels,
     resampled_shape,
     separate_axis,
     target_spacing,
 )
+
+ReorderedImage = Float32[np.ndarray, "channels *reordered"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def prepare_case(case: LabelledCase, plan: Plan, configuration: Configuration) -
 
 def prepare_labels(
     classes: LabelArray, restoration: Restoration, resampling: Resampling
-) -> LabelArray:
+) -> ResizedLabels:
     """Return class indices on the grid that a prepared image has.
 
     Args:
@@ -123,7 +128,7 @@ def _check_image(image: Image, plan: Plan) -> None:
         raise CaseError(msg)
 
 
-def _in_planned_order(voxels: ImageArray, axis_order: tuple[int, ...]) -> ImageArray:
+def _in_planned_order(voxels: ImageArray, axis_order: tuple[int, ...]) -> ReorderedImage:
     return voxels.transpose(0, *(axis + 1 for axis in axis_order))
 
 
@@ -157,7 +162,7 @@ def _prepare_channels(
     inside: MaskArray,
     restoration: Restoration,
     configuration: Configuration,
-) -> ImageArray:
+) -> ResizedImage:
     """Return the channels of a cropped image, normalised and resampled one after the other."""
     prepared = np.empty((len(voxels), *restoration.prepared_shape), dtype=np.float32)
     for channel, normalizer, result in zip(
@@ -168,7 +173,7 @@ def _prepare_channels(
     return prepared
 
 
-def _resample(channel: Volume, restoration: Restoration, resampling: Resampling) -> Volume:
+def _resample(channel: Volume, restoration: Restoration, resampling: Resampling) -> ResizedVolume:
     return resample_channel(
         channel,
         restoration.prepared_shape,

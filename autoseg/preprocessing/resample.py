@@ -4,17 +4,21 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Resampling".
 """
 
 import numpy as np
+from jaxtyping import Float32
 from threadpoolctl import threadpool_limits
 
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.documents.plan import Configuration
 from autoseg.preprocessing.interpolation import (
+    ResizedVolume,
     SplineOrder,
     Volume,
     nearest_positions,
     resize_axis,
 )
-from autoseg.preprocessing.label_interpolation import resize_labels
+from autoseg.preprocessing.label_interpolation import ResizedLabels, resize_labels
+
+ResizedImage = Float32[np.ndarray, "channels *resized"]
 
 
 def resampled_shape(
@@ -67,7 +71,7 @@ def resample_image(
     order: SplineOrder,
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
-) -> ImageArray:
+) -> ResizedImage:
     """Return the image at another shape; no intensity leaves the range it had.
 
     Without a separate axis the numbers are those of `skimage.transform.resize(mode="edge",
@@ -102,7 +106,7 @@ def resample_channel(
     order: SplineOrder,
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
-) -> Volume:
+) -> ResizedVolume:
     """Return one channel of an image at another shape, as `resample_image` does it.
 
     The products are many and small: several BLAS threads would mostly wait for each other
@@ -124,7 +128,7 @@ def resample_labels(
     order: SplineOrder,
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
-) -> LabelArray:
+) -> ResizedLabels:
     """Return the label map at another shape: per voxel the class that weighs most.
 
     Args:
@@ -143,7 +147,7 @@ def resample_labels(
 
 def _resize(
     volume: Volume, shape: tuple[int, ...], *, order: SplineOrder, planes_of: int | None
-) -> Volume:
+) -> ResizedVolume:
     """Return the resized volume, clipped to its range, or each plane to that plane's range.
 
     Axes that shrink go first, so that the others have less to do.
@@ -159,7 +163,9 @@ def _resize(
     return np.clip(resized, lowest, highest, out=resized)
 
 
-def _resize_classes(classes: LabelArray, shape: tuple[int, ...], order: SplineOrder) -> LabelArray:
+def _resize_classes(
+    classes: LabelArray, shape: tuple[int, ...], order: SplineOrder
+) -> ResizedLabels:
     if order != 0:
         return resize_labels(classes, shape)
     for axis, (old, new) in enumerate(zip(classes.shape, shape, strict=True)):
