@@ -1,0 +1,129 @@
+"""Trained models are found and loaded; every wrong way ends in a sentence."""
+
+import shutil
+
+import pytest
+import torch
+from stand_ins import save_model, tiny_configuration, tiny_plan
+
+from autoseg.core.errors import DocumentError, ModelError
+from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.inference.model import find_model, load_model, trained_folds
+
+FLAT = tiny_configuration((8, 8), name="2d")
+SOLID = tiny_configuration((8, 8, 8), name="3d_fullres")
+PLAN = tiny_plan(SOLID, FLAT, axis_order=(0, 1, 2))
+
+
+@pytest.fixture
+def works(tmp_path):
+    """Return the folder of work folders."""
+    return tmp_path / "autoseg_work"
+
+
+def test_the_only_model_needs_no_name(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0,))
+    assert find_model(None, work_root=works) == folder
+
+
+def test_of_several_configurations_the_plans_default_is_taken(works):
+    save_model(works / "spleen", PLAN, FLAT, (0,))
+    default = save_model(works / "spleen", PLAN, SOLID, (0,))
+    assert find_model(None, work_root=works) == default
+    assert find_model(works / "spleen") == default
+    assert find_model(works / "spleen" / "models") == default
+
+
+def test_a_default_without_a_finished_fold_is_passed_over(works):
+    flat = save_model(works / "spleen", PLAN, FLAT, (0,))
+    save_model(works / "spleen", PLAN, SOLID, ())
+    assert find_model(works / "spleen") == flat
+
+
+def test_several_datasets_are_listed_with_what_to_type(works):
+    for name in ("liver", "spleen"):
+        save_model(works / name, PLAN, FLAT, (0,))
+    with pytest.raises(ModelError) as caught:
+        find_model(None, work_root=works)
+    assert f"--model {works / 'liver'}\n" in str(caught.value)
+    assert f"--model {works / 'spleen'}" in str(caught.value)
+
+
+def test_several_configurations_without_the_default_are_listed(works):
+    other = tiny_configuration((4, 4), name="2d_small")
+    plan = tiny_plan(SOLID, FLAT, other, axis_order=(0, 1, 2))
+    flat = save_model(works / "spleen", plan, FLAT, (0,))
+    small = save_model(works / "spleen", plan, other, (0,))
+    with pytest.raises(ModelError) as caught:
+        find_model(works / "spleen")
+    assert f"--model {flat}" in str(caught.value)
+    assert f"--model {small}" in str(caught.value)
+
+
+def test_without_any_model_the_next_step_is_named(works):
+    with pytest.raises(ModelError, match="Run `autoseg train DATASET` first"):
+        find_model(None, work_root=works)
+
+
+def test_an_unfinished_training_is_told_from_none(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, ())
+    (folder / "fold_0").mkdir()
+    for path in (None, works / "spleen", folder):
+        with pytest.raises(ModelError, match=r"fold_0 is not finished: run the same"):
+            find_model(path, work_root=works)
+
+
+def test_a_path_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ModelError, match="is not a folder"):
+        find_model(tmp_path / "nowhere")
+
+
+def test_all_trained_folds_are_loaded_and_a_single_one_on_request(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0, 3))
+    assert trained_folds(folder) == (0, 3)
+    assert len(load_model(folder, device="cpu").ensemble.networks) == 2
+    assert len(load_model(folder, device="cpu", folds=(3,)).ensemble.networks) == 1
+    assert find_model(folder / "fold_3") == folder / "fold_3"
+    by_path = load_model(folder / "fold_3", device="cpu").ensemble.networks
+    by_number = load_model(folder, device="cpu", folds=(3,)).ensemble.networks
+    assert len(by_path) == 1
+    for name, weight in by_number[0].state_dict().items():
+        torch.testing.assert_close(by_path[0].state_dict()[name], weight)
+
+
+def test_networks_are_ready_to_predict(works):
+    folder = save_model(works / "spleen", PLAN, SOLID, (0,))
+    model = load_model(folder, device="cpu", precision="float32")
+    assert not model.ensemble.networks[0].training
+    assert model.ensemble.mirror_axes == (0, 1)
+    assert model.ensemble.mean_logits(torch.zeros(1, 1, 8, 8, 8)).shape == (1, 3, 8, 8, 8)
+    assert load_model(folder, device="cpu", use_mirroring=False).ensemble.mirror_axes == ()
+
+
+def test_a_fold_that_is_not_trained_is_named(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0, 1))
+    with pytest.raises(ModelError, match=r"folds \[4\].*finished are \[0, 1\]"):
+        load_model(folder, device="cpu", folds=(0, 4))
+
+
+def test_weights_of_another_network_are_refused(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0,))
+    other = save_model(works / "liver", PLAN, SOLID, (0,))
+    shutil.copy(other / "fold_0" / WEIGHTS_NAME, folder / "fold_0" / WEIGHTS_NAME)
+    with pytest.raises(ModelError, match="cannot be used"):
+        load_model(folder, device="cpu")
+
+
+def test_damaged_weights_are_refused(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0,))
+    weights = folder / "fold_0" / WEIGHTS_NAME
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot be used"):
+        load_model(folder, device="cpu")
+
+
+def test_a_model_without_its_plan_is_refused(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0,))
+    (folder / PLAN_NAME).unlink()
+    with pytest.raises(DocumentError, match=r"plan\.json does not exist"):
+        load_model(folder, device="cpu")

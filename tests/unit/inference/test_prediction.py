@@ -1,0 +1,102 @@
+"""A model whose answer is known segments images of every orientation, crop and spacing."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from stand_ins import threshold_model, tiny_configuration, tiny_plan
+from synthetic import balls
+
+from autoseg.core.case import Image, Restoration
+from autoseg.core.errors import CaseError
+from autoseg.core.geometry import Geometry, Reorientation
+from autoseg.documents.plan import Resampling
+from autoseg.inference.prediction import export_orders, predict_image
+
+
+def image_of(voxels, spacing=None):
+    axes = voxels.ndim - 1
+    geometry = Geometry.plain(spacing or (1.0,) * axes)
+    same = Reorientation(axes=tuple(range(axes)), flips=(False,) * axes)
+    return Image(voxels=voxels, geometry=geometry, stored_geometry=geometry, reorientation=same)
+
+
+def thresholded(voxels):
+    """Return what the stand-in says, as label values: 0 below 4.5, 3 up to 8, 7 above."""
+    return np.select([voxels > 8, voxels > 4.5], [7, 3], 0)
+
+
+@pytest.mark.parametrize("axis_order", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("patch", [(8, 8, 8), (8, 8)], ids=["3d network", "2d network"])
+def test_without_resampling_every_voxel_gets_its_own_class(axis_order, patch):
+    voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
+    model = threshold_model(tiny_plan(tiny_configuration(patch), axis_order=axis_order))
+    found = predict_image(image_of(voxels[None]), model)
+    np.testing.assert_array_equal(found, thresholded(voxels))
+    assert set(np.unique(found)) == {0, 3, 7}
+
+
+def test_a_picture_stays_two_dimensional():
+    voxels, _ = balls(np.random.default_rng(0), (33, 21))
+    model = threshold_model(tiny_plan(tiny_configuration((8, 8)), axis_order=(1, 0)))
+    found = predict_image(image_of(voxels[None]), model)
+    np.testing.assert_array_equal(found, thresholded(voxels))
+
+
+def test_after_resampling_the_labels_stay_where_they_were():
+    voxels = np.full((1, 16, 30, 24), 1.0, dtype=np.float32)
+    voxels[0, 4:12, 9:21, 6:18] = 6
+    configuration = tiny_configuration((8, 8, 8), spacing=(2.0, 1.5, 1.0))
+    model = threshold_model(tiny_plan(configuration, axis_order=(0, 1, 2)))
+    found = predict_image(image_of(voxels), model)
+    expected = thresholded(voxels[0])
+    assert found.shape == (16, 30, 24)
+    differing = found != expected
+    box = np.zeros(expected.shape, dtype=bool)
+    box[4:12, 9:21, 6:18] = True
+    inner, outer = ndimage.binary_erosion(box), ndimage.binary_dilation(box)
+    assert not np.any(differing & (inner | ~outer))
+    assert np.count_nonzero(differing) < 0.3 * np.count_nonzero(expected)
+
+
+def test_an_image_without_any_nonzero_voxel_is_background():
+    model = threshold_model(tiny_plan(tiny_configuration((8, 8, 8)), axis_order=(0, 1, 2)))
+    found = predict_image(image_of(np.zeros((1, 9, 9, 9), dtype=np.float32)), model)
+    assert not found.any()
+
+
+@pytest.mark.parametrize(
+    ("voxels", "message"),
+    [
+        (np.zeros((2, 9, 9, 9), dtype=np.float32), "2 channels"),
+        (np.zeros((1, 9, 9), dtype=np.float32), "2 axes"),
+        (np.full((1, 9, 9, 9), np.nan, dtype=np.float32), "729 NaN or infinite"),
+    ],
+)
+def test_an_image_of_another_kind_is_refused(voxels, message):
+    model = threshold_model(tiny_plan(tiny_configuration((8, 8, 8)), axis_order=(0, 1, 2)))
+    with pytest.raises(CaseError, match=message):
+        predict_image(image_of(voxels), model)
+
+
+@pytest.mark.parametrize(
+    ("prepared_spacing", "spacing", "expected"),
+    [
+        ((5.0, 1.0, 1.0), (5.0, 1.0, 1.0), (0, 1, 1)),
+        ((1.0, 1.0, 1.0), (4.0, 1.0, 1.0), (0, 1, 1)),
+        ((1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1, 1, 1)),
+        ((9.0, 1.0), (1.0, 1.0), (1, 1)),
+    ],
+)
+def test_only_the_coarse_axis_of_anisotropic_volumes_takes_the_nearest_plane(
+    prepared_spacing, spacing, expected
+):
+    shape = (4,) * len(spacing)
+    way_back = Restoration(
+        axis_order=tuple(range(len(shape))),
+        full_shape=shape,
+        crop=tuple((0, size) for size in shape),
+        spacing=spacing,
+        prepared_shape=shape,
+        prepared_spacing=prepared_spacing,
+    )
+    assert export_orders(way_back, Resampling()) == expected

@@ -1,0 +1,126 @@
+"""`autoseg predict` on folders: outputs, failures, going on."""
+
+import numpy as np
+import pytest
+import SimpleITK
+from skimage import io
+from stand_ins import save_model, threshold_model, tiny_configuration, tiny_plan
+from synthetic import balls, write_picture, write_volume
+
+from autoseg.core.errors import DatasetError
+from autoseg.core.progress import Silent
+from autoseg.stages import predict as stage
+from autoseg.stages.predict import PredictOptions, predict
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """Return options for a 3-D model in a folder, which thresholds once it is loaded."""
+    configuration = tiny_configuration((8, 8, 8))
+    plan = tiny_plan(configuration, axis_order=(0, 1, 2))
+    folder = save_model(tmp_path / "work", plan, configuration, (0,))
+    monkeypatch.setattr(stage, "load_model", lambda path, **settings: threshold_model(plan))
+    return PredictOptions(model=folder, device="cpu", workers=2)
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Return a folder of five volumes."""
+    folder = tmp_path / "inputs"
+    for index in range(5):
+        voxels, _ = balls(np.random.default_rng(index), (12, 16 + index, 14))
+        path = folder / f"case_{index}.nii.gz"
+        write_volume(voxels, path, spacing=(1, 1, 1), origin=(index, 2, 3))
+    (folder / ".DS_Store").write_bytes(b"junk")
+    return folder
+
+
+def test_every_image_gets_its_label_map_on_its_own_grid(inputs, options, tmp_path):
+    report = predict(inputs, tmp_path / "out", options, Silent())
+    assert not report.failures
+    assert [path.name for path in report.written] == [f"case_{i}.nii.gz" for i in range(5)]
+    for path in report.written:
+        image = SimpleITK.ReadImage(str(inputs / path.name))
+        labels = SimpleITK.ReadImage(str(path))
+        voxels = SimpleITK.GetArrayFromImage(image)
+        expected = np.select([voxels > 8, voxels > 4.5], [7, 3], 0)
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(labels), expected)
+        assert labels.GetOrigin() == image.GetOrigin()
+
+
+def test_a_single_file_is_an_input_too(inputs, options, tmp_path):
+    report = predict(inputs / "case_3.nii.gz", tmp_path / "out", options, Silent())
+    assert [path.name for path in report.written] == ["case_3.nii.gz"]
+
+
+def test_failed_cases_are_reported_and_the_rest_go_on(inputs, options, tmp_path):
+    (inputs / "case_1.nii.gz").write_bytes(b"not an image")
+    nothing = np.full((4, 4, 4), np.nan, np.float32)
+    (inputs / "case_3.nii.gz").unlink()
+    write_volume(nothing, inputs / "case_3.nrrd", spacing=(1, 1, 1))
+    report = predict(inputs, tmp_path / "out", options, Silent())
+    assert [failure.name for failure in report.failures] == ["case_1", "case_3"]
+    assert "cannot be read" in report.failures[0].message
+    assert "NaN" in report.failures[1].message
+    assert [path.name for path in report.written] == [f"case_{i}.nii.gz" for i in (0, 2, 4)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"case_{i}.nii.gz" for i in (0, 2, 4)
+    ]
+
+
+def test_an_output_that_cannot_be_written_fails_alone(inputs, options, tmp_path):
+    (tmp_path / "out" / "case_2.nii.gz").mkdir(parents=True)
+    report = predict(inputs, tmp_path / "out", options, Silent())
+    assert [failure.name for failure in report.failures] == ["case_2"]
+    assert len(report.written) == 4
+
+
+def test_going_on_leaves_finished_outputs_as_they_are(inputs, options, tmp_path):
+    done = tmp_path / "out" / "case_2.nii.gz"
+    done.parent.mkdir()
+    done.write_bytes(b"finished before")
+    going_on = PredictOptions(model=options.model, device="cpu", skip_finished=True)
+    report = predict(inputs, tmp_path / "out", going_on, Silent())
+    assert report.skipped == (done,)
+    assert len(report.written) == 4
+    assert done.read_bytes() == b"finished before"
+
+
+def test_without_it_outputs_are_made_anew(inputs, options, tmp_path):
+    done = tmp_path / "out" / "case_2.nii.gz"
+    done.parent.mkdir()
+    done.write_bytes(b"finished before")
+    report = predict(inputs, tmp_path / "out", options, Silent())
+    assert len(report.written) == 5
+    assert done.read_bytes() != b"finished before"
+
+
+def test_an_input_is_never_overwritten(inputs, options):
+    with pytest.raises(DatasetError, match="would overwrite an input"):
+        predict(inputs, inputs, options, Silent())
+
+
+def test_a_jpeg_becomes_a_png_and_a_picture_keeps_its_format(tmp_path, monkeypatch):
+    configuration = tiny_configuration((8, 8))
+    plan = tiny_plan(configuration, axis_order=(0, 1))
+    folder = save_model(tmp_path / "work", plan, configuration, (0,))
+    monkeypatch.setattr(stage, "load_model", lambda path, **settings: threshold_model(plan))
+    voxels, _ = balls(np.random.default_rng(0), (24, 20))
+    for name in ("a.jpg", "b.png", "c.bmp"):
+        write_picture(voxels.astype(np.uint8), tmp_path / "inputs" / name)
+    options = PredictOptions(model=folder, device="cpu")
+    report = predict(tmp_path / "inputs", tmp_path / "out", options, Silent())
+    assert [path.name for path in report.written] == ["a.png", "b.png", "c.bmp"]
+    grey = voxels.astype(np.uint8)
+    expected = np.select([grey > 8, grey > 4.5], [7, 3], 0)
+    np.testing.assert_array_equal(io.imread(report.written[1]), expected)
+
+
+def test_a_real_network_runs_from_its_folder(inputs, tmp_path):
+    configuration = tiny_configuration((8, 8), name="2d")
+    plan = tiny_plan(configuration, axis_order=(0, 1, 2))
+    folder = save_model(tmp_path / "work", plan, configuration, (0, 1))
+    options = PredictOptions(model=folder, device="cpu")
+    report = predict(inputs / "case_0.nii.gz", tmp_path / "out", options, Silent())
+    values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(report.written[0])))
+    assert set(np.unique(values)) <= {0, 3, 7}
