@@ -6,7 +6,7 @@ An image is one file with all channels, or a list with one file per channel.
 from pathlib import Path
 
 from autoseg.datasets.layouts.description import Description, TrainingPair
-from autoseg.datasets.layouts.pairing import FoundCases, relative, without_missing_files
+from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, relative
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import ending_of, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
@@ -19,7 +19,7 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
     if description is None or not description.training:
         return None
     cases = _unique_names([_case_files(root, pair) for pair in description.training], root)
-    return without_missing_files(cases, root)
+    return complete_cases(cases, root)
 
 
 def _case_files(root: Path, pair: TrainingPair) -> CaseFiles:
@@ -46,7 +46,6 @@ def _unique_names(cases: list[CaseFiles], root: Path) -> list[CaseFiles]:
     """Return the cases, named after their whole image path where names would collide."""
     if len({case.name for case in cases}) == len(cases):
         return cases
-    return [
-        case.model_copy(update={"name": relative(case.images[0].with_name(case.name), root)})
-        for case in cases
-    ]
+    paths = [relative(case.images[0].with_name(case.name), root) for case in cases]
+    names = [path.strip("/").replace("/", "_") for path in paths]
+    return [case.model_copy(update={"name": name}) for case, name in zip(cases, names, strict=True)]

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autoseg.core.errors import DatasetError
 from autoseg.documents.store import explain
+
+
+FileNames = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class _Foreign(BaseModel):
@@ -18,14 +22,14 @@ class _Foreign(BaseModel):
 class TrainingPair(_Foreign):
     """An entry of the Decathlon's `training` list; an image may be one file per channel."""
 
-    image: str | tuple[str, ...]
+    image: str | FileNames
     label: str
 
 
 class MappedCase(_Foreign):
     """An entry of nnU-Net's `dataset` map."""
 
-    images: tuple[str, ...]
+    images: FileNames
     label: str
 
 

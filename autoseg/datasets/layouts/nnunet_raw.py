@@ -8,9 +8,9 @@ from pathlib import Path
 from autoseg.datasets.layouts.description import Description
 from autoseg.datasets.layouts.pairing import (
     FoundCases,
+    complete_cases,
     image_files,
     pair_by_stem,
-    without_missing_files,
 )
 from autoseg.documents.dataset import CaseFiles
 
@@ -41,4 +41,4 @@ def _mapped_cases(root: Path, description: Description) -> FoundCases:
         )
         for name, files in sorted(description.dataset.items())
     ]
-    return without_missing_files(cases, root)
+    return complete_cases(cases, root)

@@ -1,5 +1,6 @@
 """Which files make a case: pairs of the same stem, or those that a dataset.json lists."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,9 @@ def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:
     return FoundCases(cases=tuple(cases), faults=tuple(faults))
 
 
-def without_missing_files(cases: list[CaseFiles], root: Path) -> FoundCases:
-    """Return the listed cases whose files all exist, and a fault for every file that does not."""
-    faults = tuple(
+def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
+    """Return the listed cases whose files all exist, and what is wrong with the others."""
+    absent = [
         CaseFault(
             case.name,
             f"dataset.json names {relative(path, root)}, which does not exist.",
@@ -72,7 +73,13 @@ def without_missing_files(cases: list[CaseFiles], root: Path) -> FoundCases:
         for case in cases
         for path in (*case.images, case.labels)
         if not path.is_file()
-    )
+    ]
+    repeated = [
+        CaseFault(name, f"dataset.json lists it {count} times.", "Keep one entry.")
+        for name, count in Counter(case.name for case in cases).items()
+        if count > 1
+    ]
+    faults = (*absent, *repeated)
     faulty = {fault.case for fault in faults}
     return FoundCases(tuple(case for case in cases if case.name not in faulty), faults)
 

@@ -1,0 +1,331 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_picture, write_volume
+
+from autoseg.core.errors import DatasetError
+from autoseg.datasets.faults import listed
+from autoseg.datasets.layouts import recognise
+
+VOLUME = np.zeros((3, 5, 7), np.uint8)
+VOLUME[1, 2:4, 3] = 1
+GREY = np.zeros((6, 9), np.uint8)
+GREY[2:4, 3] = 255
+
+
+def put_volume(*paths: Path) -> None:
+    for path in paths:
+        write_volume(VOLUME, path, spacing=(2.0, 1.0, 1.0))
+
+
+def put_picture(*paths: Path, values: np.ndarray = GREY) -> None:
+    for path in paths:
+        write_picture(values, path)
+
+
+def describe(root: Path, **entries: object) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "dataset.json").write_text(json.dumps(entries))
+
+
+def raw_dataset(root: Path, **entries: object) -> Path:
+    """An nnU-Net raw dataset of two cases with two channels."""
+    for case in ("a_0001", "b"):
+        put_volume(root / "imagesTr" / f"{case}_0000.nii.gz")
+        put_volume(root / "imagesTr" / f"{case}_0001.nii.gz")
+        put_volume(root / "labelsTr" / f"{case}.nii.gz")
+    basic = {
+        "channel_names": {"0": "T1", "1": "T2"},
+        "labels": {"background": 0, "lesion": 1},
+        "file_ending": ".nii.gz",
+    }
+    describe(root, **(basic | entries))
+    return root
+
+
+def test_decathlon_pairs_are_read(volumes_dataset: Path) -> None:
+    recognition = recognise(volumes_dataset)
+    spec = recognition.spec
+    assert (spec.layout, spec.name, spec.num_axes) == ("decathlon", "Task90_Balls", 3)
+    assert spec.channel_names == ("MRI",)
+    assert spec.labels.names == ("background", "bright", "dim")
+    assert [case.name for case in spec.cases] == [f"ball_{index:02d}" for index in range(6)]
+    assert (recognition.faults, spec.inferred) == ((), ())
+
+
+def test_a_decathlon_image_may_be_one_file_per_channel(tmp_path: Path) -> None:
+    files = [tmp_path / "imagesTr" / f"p_000{index}.nii.gz" for index in range(2)]
+    put_volume(*files, tmp_path / "labelsTr" / "p.nii.gz")
+    describe(
+        tmp_path,
+        channel_names=["T1", "T2"],
+        labels={"0": "background", "1": "lesion"},
+        training=[
+            {"image": [f"imagesTr/{file.name}" for file in files], "label": "labelsTr/p.nii.gz"}
+        ],
+    )
+    (case,) = recognise(tmp_path).spec.cases
+    assert (case.name, case.images) == ("p", tuple(files))
+
+
+def test_a_decathlon_image_may_stand_on_disk_with_channel_numbers(tmp_path: Path) -> None:
+    """The first nnU-Net wrote CASE.nii.gz into dataset.json for CASE_0000.nii.gz."""
+    put_volume(tmp_path / "imagesTr" / "p_0000.nii.gz", tmp_path / "labelsTr" / "p.nii.gz")
+    pair = {"image": "./imagesTr/p.nii.gz", "label": "./labelsTr/p.nii.gz"}
+    describe(tmp_path, modality={"0": "CT"}, labels={"0": "background", "1": "x"}, training=[pair])
+    (case,) = recognise(tmp_path).spec.cases
+    assert (case.name, case.images[0].name) == ("p", "p_0000.nii.gz")
+
+
+def test_files_of_one_name_in_several_folders_stay_apart(tmp_path: Path) -> None:
+    pairs = []
+    for patient in ("p1", "p2"):
+        put_volume(tmp_path / patient / "image.nii.gz", tmp_path / patient / "labels.nii.gz")
+        pairs.append({"image": f"{patient}/image.nii.gz", "label": f"{patient}/labels.nii.gz"})
+    describe(tmp_path, modality={"0": "CT"}, labels={"0": "background", "1": "x"}, training=pairs)
+    assert [case.name for case in recognise(tmp_path).spec.cases] == ["p1_image", "p2_image"]
+
+
+def test_nnunet_channels_are_grouped_by_case(tmp_path: Path) -> None:
+    recognition = recognise(raw_dataset(tmp_path / "Dataset001_X"))
+    assert recognition.spec.layout == "nnunet_raw"
+    assert recognition.faults == ()
+    cases = recognition.spec.cases
+    assert [case.name for case in cases] == ["a_0001", "b"]
+    assert [path.name for path in cases[0].images] == [
+        "a_0001_0000.nii.gz",
+        "a_0001_0001.nii.gz",
+    ]
+
+
+def test_nnunet_may_map_cases_to_files_elsewhere(tmp_path: Path) -> None:
+    put_volume(tmp_path / "far" / "x.nii.gz", tmp_path / "far" / "y.nii.gz")
+    root = tmp_path / "Dataset002_Y"
+    describe(
+        root,
+        channel_names={"0": "CT"},
+        labels={"background": 0, "liver": 1},
+        file_ending=".nii.gz",
+        dataset={
+            "one": {"images": ["../far/x.nii.gz"], "label": str(tmp_path / "far" / "y.nii.gz")},
+            "two": {"images": ["../far/gone.nii.gz"], "label": "../far/y.nii.gz"},
+        },
+    )
+    recognition = recognise(root)
+    assert [case.name for case in recognition.spec.cases] == ["one"]
+    assert "gone.nii.gz, which does not exist" in listed(recognition.faults)
+
+
+def test_folders_alone_are_enough(pictures_dataset: Path) -> None:
+    recognition = recognise(pictures_dataset)
+    spec = recognition.spec
+    assert (spec.layout, spec.num_axes, len(spec.cases)) == ("folders", 2, 6)
+    assert spec.channel_names == ("channel_0", "channel_1", "channel_2")
+    assert spec.labels.names == ("background", "label_255")
+    assert spec.labels.values == (0, 255)
+    told = " ".join(spec.inferred)
+    for word in ("6 pairs", "images/", ".png", "2-D", "3 unnamed channels", "0, 255"):
+        assert word in told
+
+
+def test_images_and_labels_may_have_different_endings(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "one.jpg", tmp_path / "labels" / "one.png")
+    put_picture(tmp_path / "images" / "two.bmp", tmp_path / "labels" / "two.tif")
+    recognition = recognise(tmp_path)
+    assert [case.name for case in recognition.spec.cases] == ["one", "two"]
+    assert recognition.faults == ()
+
+
+def test_a_number_at_the_end_is_no_channel_when_the_label_has_it_too(tmp_path: Path) -> None:
+    for index in range(3):
+        name = f"frame_{index:04d}.png"
+        put_picture(tmp_path / "images" / name, tmp_path / "labels" / name)
+    spec = recognise(tmp_path).spec
+    assert [case.name for case in spec.cases] == ["frame_0000", "frame_0001", "frame_0002"]
+    assert len(spec.channel_names) == 1
+
+
+def test_stray_files_are_ignored(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.png", tmp_path / "labels" / "a.png")
+    for stray in (".DS_Store", "._a.png", "Thumbs.db", "notes.txt", ".a.png", "a.json"):
+        (tmp_path / "images" / stray).write_text("stray")
+        (tmp_path / "labels" / stray).write_text("stray")
+    (tmp_path / "images" / "folder.png").mkdir()
+    recognition = recognise(tmp_path)
+    assert len(recognition.spec.cases) == 1
+    assert recognition.faults == ()
+
+
+def test_every_incomplete_case_is_listed(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "good.png", tmp_path / "labels" / "good.png")
+    put_picture(tmp_path / "images" / "lonely.png", tmp_path / "labels" / "orphan.png")
+    put_picture(tmp_path / "images" / "twice.png", tmp_path / "images" / "twice.bmp")
+    put_picture(tmp_path / "labels" / "twice.png")
+    put_picture(tmp_path / "images" / "gap_0000.png", tmp_path / "images" / "gap_0002.png")
+    put_picture(tmp_path / "labels" / "gap.png")
+    recognition = recognise(tmp_path)
+    assert [case.name for case in recognition.spec.cases] == ["good"]
+    causes = {fault.case: fault.cause for fault in recognition.faults}
+    assert causes.keys() == {"lonely", "orphan", "twice", "gap"}
+    assert "no label file for the image lonely.png" in causes["lonely"]
+    assert "no image for the label file orphan.png" in causes["orphan"]
+    assert "twice.bmp, twice.png" in causes["twice"]
+    assert "without a gap" in causes["gap"]
+
+
+def test_missing_files_of_a_listed_case_are_faults(tmp_path: Path) -> None:
+    put_volume(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    describe(
+        tmp_path,
+        modality={"0": "CT"},
+        labels={"0": "background", "1": "x"},
+        training=[
+            {"image": "a.nii.gz", "label": "b.nii.gz"},
+            {"image": "no.nii.gz", "label": "never.nii.gz"},
+        ],
+    )
+    recognition = recognise(tmp_path)
+    assert [case.name for case in recognition.spec.cases] == ["a"]
+    assert {fault.case for fault in recognition.faults} == {"no"}
+    assert len(recognition.faults) == 2
+
+
+def test_a_case_that_is_listed_twice_is_a_fault(tmp_path: Path) -> None:
+    put_volume(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", tmp_path / "c.nii.gz")
+    twice = {"image": "a.nii.gz", "label": "b.nii.gz"}
+    pairs = [twice, twice, {"image": "c.nii.gz", "label": "b.nii.gz"}]
+    describe(tmp_path, modality={"0": "CT"}, labels={"0": "background", "1": "x"}, training=pairs)
+    recognition = recognise(tmp_path)
+    assert [case.name for case in recognition.spec.cases] == ["c"]
+    assert "lists it 2 times" in recognition.faults[0].cause
+
+
+@pytest.mark.parametrize(
+    ("labels", "values"),
+    [
+        ({"background": 0, "organ": 200, "vessel": 50}, (0, 50, 200)),
+        ({"0": "background", "200": "organ", "50": "vessel"}, (0, 50, 200)),
+        ({"background": "0", "organ": "7"}, (0, 7)),
+        ({"cell": 0, "background": 255}, (255, 0)),
+        ({"inside": 0, "wall": 3}, (0, 3)),
+    ],
+    ids=["by name", "by value", "text values", "named background", "zero is background"],
+)
+def test_labels_start_with_the_background(
+    labels: dict, values: tuple[int, ...], tmp_path: Path
+) -> None:
+    spec = recognise(raw_dataset(tmp_path, labels=labels)).spec
+    assert spec.labels.values == values
+
+
+def test_background_is_taken_from_the_files_when_it_is_not_declared(tmp_path: Path) -> None:
+    spec = recognise(raw_dataset(tmp_path, labels={"lesion": 1})).spec
+    assert spec.labels.names == ("background", "lesion")
+    assert any("background is value 0" in sentence for sentence in spec.inferred)
+
+
+def test_without_zero_the_lowest_value_is_background(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.png")
+    put_picture(tmp_path / "labels" / "a.png", values=GREY // 255 + 7)
+    labels = recognise(tmp_path).spec.labels
+    assert (labels.values, labels.names) == ((7, 8), ("background", "label_8"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"background": 0, "whole": [1, 2]}, "'whole' as a region.*not supported yet"),
+        ({"background": 0, "x": 1, "ignore": 2}, "ignore label.*not supported yet"),
+        ({"background": 0}, "at least one class"),
+        ({"background": 0, "a": 1, "b": 1}, "value 1 twice"),
+        ({"background": 0, "a": "b"}, "without a value"),
+        ({"background": 0, "a": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_refused(
+    labels: dict, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=f"(?s){words}"):
+        recognise(raw_dataset(tmp_path, labels=labels))
+
+
+def test_object_numbers_are_not_taken_for_classes(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.png")
+    numbers = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    put_picture(tmp_path / "labels" / "a.png", values=numbers)
+    with pytest.raises(DatasetError, match=r"100 different values.*number single objects"):
+        recognise(tmp_path)
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["groups.json", "dataset.json"])
+def test_groups_come_from_either_json(beside: bool, tmp_path: Path) -> None:
+    groups = {"a_0001": "anna", "elsewhere": "nobody", "b": 7}
+    root = raw_dataset(tmp_path, **({} if beside else {"groups": groups}))
+    if beside:
+        (root / "groups.json").write_text(json.dumps(groups))
+    assert [case.group for case in recognise(root).spec.cases] == ["anna", "7"]
+
+
+def test_groups_beside_plain_folders_change_nothing_else(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.png", tmp_path / "labels" / "a.png")
+    (tmp_path / "groups.json").write_text('{"a": "anna"}')
+    spec = recognise(tmp_path).spec
+    assert (spec.layout, spec.cases[0].group) == ("folders", "anna")
+
+
+def test_two_dimensional_nifti_is_two_dimensional(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for folder in ("images", "labels"):
+            write_volume(VOLUME[1:2], tmp_path / folder / f"{name}.nii.gz", spacing=(5.0, 1, 1))
+    assert recognise(tmp_path).spec.num_axes == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{oops", "not valid JSON"), ("[1]", "one JSON object"), ('{"training": 3}', "training: ")],
+)
+def test_a_damaged_description_is_explained(content: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(DatasetError, match=words):
+        recognise(tmp_path)
+
+
+def test_channel_numbers_must_be_complete(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="expected 0 to 1"):
+        recognise(raw_dataset(tmp_path, channel_names={"0": "T1", "2": "T2"}))
+
+
+def test_an_unknown_folder_says_what_is_expected(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DatasetError, match=r"pictures.*imagesTr and labelsTr"):
+        recognise(tmp_path)
+    with pytest.raises(DatasetError, match="not a folder"):
+        recognise(tmp_path / "nowhere")
+
+
+def test_a_dataset_without_a_complete_case_is_refused(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.png", tmp_path / "labels" / "b.png")
+    with pytest.raises(DatasetError, match=r"(?s)no case is complete.*no label file.*no image"):
+        recognise(tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "num_axes", "channels", "cases"),
+    [
+        ("Task04_Hippocampus", 3, 1, 200),
+        ("VNC_ssTEM_3D", 3, 1, 12),
+        ("OpenMS_MNI_4ch", 3, 4, 2),
+        ("ISBI2012_EM_membrane", 2, 1, 24),
+        ("DSB2018_nuclei_RGB", 2, 3, 100),
+    ],
+)
+def test_real_datasets_are_recognised(
+    name: str, num_axes: int, channels: int, cases: int, real_data: Path
+) -> None:
+    recognition = recognise(real_data / name)
+    spec = recognition.spec
+    assert (spec.num_axes, len(spec.channel_names), len(spec.cases)) == (num_axes, channels, cases)
+    assert recognition.faults == ()
