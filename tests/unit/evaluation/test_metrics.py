@@ -1,0 +1,145 @@
+"""Metrics by hand, against brute force, and at their edges."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from autoseg.evaluation.metrics import (
+    ABSENT,
+    default_tolerance_mm,
+    mask_scores,
+    scores_of_values,
+    surface,
+)
+
+
+def bar(length, start, stop):
+    mask = np.zeros((1, length), dtype=bool)
+    mask[0, start:stop] = True
+    return mask
+
+
+def test_overlap_by_hand():
+    """4 predicted, 6 true, 3 in common."""
+    scores = mask_scores(bar(12, 5, 9), bar(12, 2, 8), spacing=(1.0, 1.0), tolerance_mm=1.0)
+    assert scores.dice == pytest.approx(6 / 10)
+    assert scores.iou == pytest.approx(3 / 7)
+    assert (scores.predicted_voxels, scores.reference_voxels) == (4, 6)
+
+
+def test_surface_distances_by_hand():
+    """Every voxel of a one-voxel-high bar is surface; the bars are shifted by 2 voxels of 0.5 mm.
+
+    Predicted 3 … 8 against 1 … 6: distances 0 0 0 0 and then 0.5, 1 mm, in both directions.
+    """
+    scores = mask_scores(bar(12, 3, 9), bar(12, 1, 7), spacing=(3.0, 0.5), tolerance_mm=0.5)
+    assert scores.assd_mm == pytest.approx(1.5 / 6)
+    assert scores.hd95_mm == pytest.approx(np.percentile([0, 0, 0, 0, 0.5, 1.0], 95))
+    assert scores.nsd == pytest.approx(5 / 6)
+
+
+def test_the_larger_directed_percentile_counts():
+    """One far predicted voxel among 3 is 10 mm off; no true voxel is off."""
+    prediction = bar(20, 2, 4) | bar(20, 13, 14)
+    scores = mask_scores(prediction, bar(20, 2, 4), spacing=(1.0, 1.0), tolerance_mm=1.0)
+    assert scores.hd95_mm == pytest.approx(np.percentile([0, 0, 10], 95))
+    assert scores.assd_mm == pytest.approx(10 / 5)
+
+
+def test_a_filled_square_has_its_rim_as_surface():
+    square = np.zeros((7, 7), dtype=bool)
+    square[1:6, 1:6] = True
+    rim = square.copy()
+    rim[2:5, 2:5] = False
+    np.testing.assert_array_equal(surface(square), rim)
+
+
+def test_where_the_image_ends_there_is_surface():
+    np.testing.assert_array_equal(
+        surface(np.ones((3, 3), dtype=bool)),
+        [[True, True, True], [True, False, True], [True, True, True]],
+    )
+
+
+def test_a_perfect_prediction():
+    mask = np.zeros((6, 7, 8), dtype=bool)
+    mask[2:5, 1:6, 3:7] = True
+    scores = mask_scores(mask, mask.copy(), spacing=(3.0, 1.0, 1.0), tolerance_mm=0.0)
+    assert (scores.dice, scores.iou, scores.nsd) == (1, 1, 1)
+    assert (scores.hd95_mm, scores.assd_mm) == (0, 0)
+
+
+def test_neither_mask_has_the_class():
+    empty = np.zeros((4, 4), dtype=bool)
+    assert mask_scores(empty, empty, spacing=(1.0, 1.0), tolerance_mm=1.0) == ABSENT
+    assert ABSENT.dice is None
+
+
+@pytest.mark.parametrize("is_missed", [True, False])
+def test_one_empty_mask_scores_zero_without_distances(is_missed):
+    some, empty = bar(6, 2, 4), bar(6, 0, 0)
+    prediction, reference = (empty, some) if is_missed else (some, empty)
+    scores = mask_scores(prediction, reference, spacing=(1.0, 1.0), tolerance_mm=1.0)
+    assert (scores.dice, scores.iou, scores.nsd) == (0, 0, 0)
+    assert (scores.hd95_mm, scores.assd_mm) == (None, None)
+    assert scores.reference_voxels == (2 if is_missed else 0)
+
+
+def test_one_voxel_along_the_coarsest_axis_is_the_default_tolerance():
+    assert default_tolerance_mm((5.0, 0.7, 0.7)) == 5.0
+
+
+def test_a_distance_of_exactly_the_tolerance_is_within_it_whatever_rounding_does():
+    scores = mask_scores(bar(9, 3, 4), bar(9, 0, 1), spacing=(1.0, 0.7), tolerance_mm=2.1)
+    assert 3 * 0.7 != 2.1
+    assert scores.nsd == 1
+
+
+def brute_force(prediction, reference, spacing, tolerance):
+    """Compare all pairs of surface voxels."""
+
+    def rim(mask):
+        padded = np.pad(mask, 1)
+        inside = padded.copy()
+        for axis in range(mask.ndim):
+            for shift in (-1, 1):
+                inside &= np.roll(padded, shift, axis)
+        return np.argwhere(padded & ~inside) * np.asarray(spacing)
+
+    pairs = cdist(rim(prediction), rim(reference))
+    forth, back = pairs.min(axis=1), pairs.min(axis=0)
+    both = np.concatenate([forth, back])
+    return (
+        max(np.percentile(forth, 95), np.percentile(back, 95)),
+        both.mean(),
+        np.mean(both <= tolerance + 1e-9),
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((9, 8, 7), (2.5, 1.0, 0.8)), ((12, 11), (1.0, 2.0))]
+)
+def test_distances_equal_brute_force_on_random_masks(seed, shape, spacing):
+    random = np.random.default_rng(seed)
+    prediction, reference = (random.random(shape) < share for share in (0.3, 0.1))
+    scores = mask_scores(prediction, reference, spacing=spacing, tolerance_mm=1.3)
+    expected = brute_force(prediction, reference, spacing, 1.3)
+    assert (scores.hd95_mm, scores.assd_mm, scores.nsd) == pytest.approx(expected)
+
+
+def test_cropping_to_each_value_changes_nothing():
+    random = np.random.default_rng(0)
+    prediction = random.choice([0, 3, 40_000], (14, 15, 16), p=[0.9, 0.05, 0.05])
+    reference = np.roll(prediction, 1, axis=1)
+    reference[:3] = 0
+    values = (40_000, 3, 5)
+    found = scores_of_values(
+        prediction, reference, values, spacing=(2.0, 1.0, 1.0), tolerance_mm=1.0
+    )
+    for value, scores in zip(values, found, strict=True):
+        whole = mask_scores(
+            prediction == value, reference == value, spacing=(2.0, 1.0, 1.0), tolerance_mm=1.0
+        )
+        assert scores == whole
+    assert found[2] == ABSENT

@@ -1,0 +1,96 @@
+"""Means leave undefined values out and say over how many cases they are."""
+
+import numpy as np
+import pytest
+
+from autoseg.core.errors import CaseError
+from autoseg.core.labels import LabelScheme
+from autoseg.documents.report import Report
+from autoseg.documents.store import load, save
+from autoseg.evaluation.cases import score_case
+from autoseg.evaluation.summary import report_of
+from autoseg.evaluation.table import case_rows, report_rows
+
+LABELS = LabelScheme(names=("ground", "nucleus", "rim"), values=(0, 9, 4))
+
+
+def scored(name, prediction, reference, **settings):
+    return score_case(
+        name,
+        np.array([prediction], dtype=np.uint8),
+        np.array([reference], dtype=np.uint8),
+        spacing=(1.0, 1.0),
+        **settings,
+    )
+
+
+@pytest.fixture
+def cases():
+    """Return a perfect case, one that misses the nucleus, and one that invents it."""
+    return [
+        scored("perfect", [0, 9, 9, 4], [0, 9, 9, 4]),
+        scored("misses", [0, 0, 0, 4], [0, 9, 9, 4]),
+        scored("invents", [0, 9, 9, 0], [0, 0, 0, 0]),
+    ]
+
+
+def test_a_mean_is_over_the_cases_that_define_it(cases):
+    report = report_of(cases, labels=LABELS)
+    rim, nucleus = report.classes
+    assert (nucleus.name, nucleus.label) == ("nucleus", 9)
+    assert (nucleus.means.dice.value, nucleus.means.dice.count) == (pytest.approx(1 / 3), 3)
+    assert (nucleus.means.hd95_mm.value, nucleus.means.hd95_mm.count) == (0, 1)
+    assert (nucleus.missed, nucleus.invented, nucleus.absent) == (1, 1, 0)
+    assert (rim.means.dice.value, rim.means.dice.count) == (1, 2)
+    assert (rim.missed, rim.invented, rim.absent) == (0, 0, 1)
+    assert report.foreground.dice.value == pytest.approx((1 / 3 + 1) / 2)
+
+
+def test_classes_ascend_by_label_value_and_cases_by_name(cases):
+    report = report_of(cases, labels=LABELS)
+    assert [entry.label for entry in report.classes] == [4, 9]
+    assert [case.name for case in report.cases] == ["invents", "misses", "perfect"]
+
+
+def test_without_names_the_values_that_occur_are_the_classes(cases):
+    report = report_of(cases)
+    assert [entry.name for entry in report.classes] == ["label 4", "label 9"]
+
+
+def test_a_class_that_never_occurs_is_left_out_of_the_mean_of_classes():
+    report = report_of([scored("a", [0, 9], [0, 9])], labels=LABELS)
+    assert report.classes[0].means.dice.value is None
+    assert (report.foreground.dice.value, report.foreground.dice.count) == (1, 1)
+
+
+def test_a_report_without_any_case_has_no_means():
+    report = report_of([], labels=LABELS)
+    assert report.foreground.dice.value is None
+
+
+def test_undefined_values_survive_saving(cases, tmp_path):
+    report = report_of(cases, labels=LABELS)
+    save(report, tmp_path / "report.json")
+    assert load(Report, tmp_path / "report.json", made_by="autoseg evaluate") == report
+    assert "NaN" not in (tmp_path / "report.json").read_text()
+
+
+def test_an_unexpected_label_value_is_named():
+    with pytest.raises(CaseError, match=r"label values \[200\].*\[0, 9, 4\]"):
+        scored("a", [0, 200], [0, 9], labels=LABELS)
+
+
+def test_a_background_that_is_not_zero_is_no_class():
+    inverted = LabelScheme(names=("ground", "cell"), values=(255, 0))
+    case = scored("a", [255, 0], [255, 0], labels=inverted)
+    assert case.values == (0,)
+
+
+def test_tables_show_means_with_counts_and_undefined_as_a_dash(cases):
+    header, rows = report_rows(report_of(cases, labels=LABELS))
+    assert header == ("class", "Dice", "IoU", "HD95 mm", "ASSD mm", "NSD", "missed", "invented")
+    assert rows[1][:4] == ("nucleus", "0.333 (3)", "0.333 (3)", "0.000 (1)")
+    assert rows[-1][:2] == ("mean of classes", "0.667")
+    header, rows = case_rows(report_of(cases, labels=LABELS))
+    assert rows[0][:3] == ("invents", "rim", "–")
+    assert len({len(row) for row in rows} | {len(header)}) == 1
