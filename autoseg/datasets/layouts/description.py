@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from autoseg.core.errors import DatasetError
 from autoseg.documents.store import explain
 
-
 FileNames = Annotated[tuple[str, ...], Field(min_length=1)]
 
 

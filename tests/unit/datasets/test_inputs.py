@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_picture, write_volume
+
+from autoseg.core.errors import DatasetError
+from autoseg.datasets.inputs import find_inputs
+
+VOLUME = np.zeros((3, 5, 7), np.uint8)
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        if name.endswith(".png"):
+            write_picture(np.zeros((6, 9, 3), np.uint8), folder / name)
+        else:
+            write_volume(VOLUME, folder / name, spacing=(1.0, 1.0, 1.0))
+
+
+def test_every_image_of_a_folder_is_a_case(tmp_path: Path) -> None:
+    put(tmp_path, "b.nii.gz", "a.mha")
+    (tmp_path / ".DS_Store").write_text("stray")
+    (tmp_path / "._a.mha").write_text("stray")
+    (tmp_path / "notes.txt").write_text("stray")
+    cases = find_inputs(tmp_path, num_channels=1)
+    assert [(case.name, case.ending, case.fault) for case in cases] == [
+        ("a", ".mha", ""),
+        ("b", ".nii.gz", ""),
+    ]
+
+
+def test_channel_files_are_grouped(tmp_path: Path) -> None:
+    put(tmp_path, "a_0001.nii.gz", "a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz")
+    cases = find_inputs(tmp_path, num_channels=2)
+    assert [case.name for case in cases] == ["a", "b"]
+    assert [path.name for path in cases[0].images] == ["a_0000.nii.gz", "a_0001.nii.gz"]
+    assert not any(case.fault for case in cases)
+
+
+@pytest.mark.parametrize(
+    ("names", "num_channels", "words"),
+    [
+        (("a_0000.nii.gz", "a_0001.nii.gz"), 3, "2 channel files"),
+        (("a_0000.nii.gz", "a_0002.nii.gz"), 2, "without a gap"),
+        (("a_0000.nii.gz",), 2, "1 channel file "),
+        (("a.nii.gz", "a.mha"), 1, "several inputs have this name"),
+    ],
+)
+def test_incomplete_cases_carry_their_fault(
+    names: tuple[str, ...], num_channels: int, words: str, tmp_path: Path
+) -> None:
+    put(tmp_path, *names, "good.nii.gz")
+    faulty, good = find_inputs(tmp_path, num_channels=num_channels)
+    assert faulty.name == "a"
+    assert words in faulty.fault
+    assert good.fault == ""
+
+
+def test_a_lone_channel_number_is_no_part_of_the_name(tmp_path: Path) -> None:
+    put(tmp_path, "a_0000.nii.gz", "b_0007.nii.gz", "rgb_0000.png")
+    names = [case.name for case in find_inputs(tmp_path, num_channels=1)]
+    assert names == ["a", "b_0007", "rgb"]
+
+
+def test_numbered_frames_are_cases_of_their_own(tmp_path: Path) -> None:
+    put(tmp_path, *(f"frame_{index:04d}.png" for index in range(3)))
+    for num_channels in (1, 3):
+        cases = find_inputs(tmp_path, num_channels=num_channels)
+        assert [case.name for case in cases] == ["frame_0000", "frame_0001", "frame_0002"]
+        assert not any(case.fault for case in cases)
+
+
+def test_one_file_is_one_case(tmp_path: Path) -> None:
+    put(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "b.nii.gz")
+    (case,) = find_inputs(tmp_path / "b.nii.gz", num_channels=1)
+    assert case.name == "b"
+    (case,) = find_inputs(tmp_path / "a_0001.nii.gz", num_channels=2)
+    assert (case.name, len(case.images)) == ("a", 2)
+    (case,) = find_inputs(tmp_path / "a_0001.nii.gz", num_channels=1)
+    assert (case.name, len(case.images)) == ("a_0001", 1)
+
+
+def test_nothing_to_predict_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("text")
+    for name, words in [
+        ("empty", "holds no images"),
+        ("text.txt", "unknown kind of file"),
+        ("nowhere", "is nothing"),
+    ]:
+        with pytest.raises(DatasetError, match=words):
+            find_inputs(tmp_path / name, num_channels=1)

@@ -1,0 +1,202 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import balls, write_picture, write_volume
+
+from autoseg.core.errors import CaseError
+from autoseg.core.labels import LabelScheme
+from autoseg.datasets import inspection
+from autoseg.datasets.inspection import inspect_case, source_of
+from autoseg.datasets.loading import load_case
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.fingerprint import QUANTILE_LEVELS
+
+SPACING = (2.0, 1.0, 0.5)
+IMAGE, LABELS = balls(np.random.default_rng(0), (8, 14, 12))
+
+
+def dataset(root: Path, *, channels: int = 1, values: tuple[int, ...] = (0, 1, 2)) -> DatasetSpec:
+    files = CaseFiles(name="a", images=(root / "image.nii.gz",), labels=root / "labels.nii.gz")
+    return DatasetSpec(
+        name="test",
+        root=root,
+        layout="folders",
+        num_axes=3,
+        channel_names=tuple(f"channel_{index}" for index in range(channels)),
+        labels=LabelScheme(names=tuple(map(str, values)), values=values),
+        cases=(files,),
+    )
+
+
+def write_case(
+    root: Path, image: np.ndarray = IMAGE, labels: np.ndarray = LABELS, **labels_geometry: object
+) -> DatasetSpec:
+    write_volume(image, root / "image.nii.gz", spacing=SPACING)
+    geometry = {"spacing": SPACING} | labels_geometry
+    write_volume(labels, root / "labels.nii.gz", **geometry)
+    return dataset(root)
+
+
+def test_a_case_is_measured_as_numpy_measures_it(tmp_path: Path) -> None:
+    spec = write_case(tmp_path)
+    measured = inspect_case(spec.cases[0], spec)
+    foreground = IMAGE[LABELS > 0]
+    assert measured.shape == (8, 14, 12)
+    assert measured.shape_after_crop == (6, 12, 10)
+    assert measured.spacing == SPACING
+    assert measured.class_voxels == tuple(np.bincount(LABELS.ravel(), minlength=3).tolist())
+    (intensities,) = measured.intensities
+    assert intensities.mean == pytest.approx(foreground.mean(), rel=1e-6)
+    assert intensities.std == pytest.approx(foreground.std(), rel=1e-5)
+    expected = np.quantile(foreground, QUANTILE_LEVELS)
+    np.testing.assert_allclose(intensities.quantiles, expected, rtol=1e-6)
+    assert not measured.is_integer
+
+
+def test_numbers_are_short(tmp_path: Path) -> None:
+    spec = write_case(tmp_path)
+    numbers = inspect_case(spec.cases[0], spec).intensities[0].quantiles
+    assert max(len(repr(number)) for number in numbers) <= 10
+
+
+def test_whole_intensities_are_noticed(tmp_path: Path) -> None:
+    spec = write_case(tmp_path, image=np.rint(IMAGE * 10).astype(np.int16))
+    assert inspect_case(spec.cases[0], spec).is_integer
+
+
+def test_many_voxels_are_summarised_by_some_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.ones_like(LABELS)
+    spec = write_case(tmp_path, labels=labels)
+    exact = inspect_case(spec.cases[0], spec).intensities[0]
+    monkeypatch.setattr(inspection, "MOST_VOXELS_FOR_QUANTILES", 400)
+    some = inspect_case(spec.cases[0], spec).intensities[0]
+    assert (some.mean, some.std) == (exact.mean, exact.std)
+    assert (some.quantiles[0], some.quantiles[-1]) == (exact.quantiles[0], exact.quantiles[-1])
+    assert some.quantiles != exact.quantiles
+    upper = QUANTILE_LEVELS.index(0.75)
+    assert some.quantiles[upper] == pytest.approx(exact.quantiles[upper], abs=0.1)
+
+
+def test_without_foreground_all_nonzero_voxels_count(tmp_path: Path) -> None:
+    spec = write_case(tmp_path, labels=np.zeros_like(LABELS))
+    (intensities,) = inspect_case(spec.cases[0], spec).intensities
+    assert intensities.mean == pytest.approx(IMAGE[IMAGE != 0].mean(), rel=1e-6)
+
+
+def test_an_image_of_nothing_but_zeros_is_measured(tmp_path: Path) -> None:
+    spec = write_case(tmp_path, image=np.zeros_like(IMAGE), labels=np.zeros_like(LABELS))
+    measured = inspect_case(spec.cases[0], spec)
+    assert measured.shape_after_crop == measured.shape
+    assert measured.intensities[0].mean == 0
+
+
+def test_label_values_need_not_be_consecutive(tmp_path: Path) -> None:
+    labels = np.array([0, 50, 200], np.uint8)[LABELS]
+    write_case(tmp_path, labels=labels.astype(np.float32))
+    spec = dataset(tmp_path, values=(0, 50, 200))
+    measured = inspect_case(spec.cases[0], spec)
+    assert measured.class_voxels == tuple(np.bincount(LABELS.ravel(), minlength=3).tolist())
+    np.testing.assert_array_equal(load_case(spec.cases[0], spec.labels).classes, LABELS)
+
+
+def test_a_case_in_other_orientations_measures_the_same(tmp_path: Path) -> None:
+    spec = write_case(tmp_path)
+    upright = inspect_case(spec.cases[0], spec)
+    turned = tmp_path / "turned"
+    flip = np.diag([-1.0, 1.0, -1.0])
+    end = ((IMAGE.shape[0] - 1) * SPACING[0], 0.0, (IMAGE.shape[2] - 1) * SPACING[2])
+    write_volume(
+        IMAGE[::-1, :, ::-1], turned / "image.nii.gz", spacing=SPACING, origin=end, direction=flip
+    )
+    write_volume(LABELS, turned / "labels.nii.gz", spacing=SPACING)
+    other = dataset(turned)
+    measured = inspect_case(other.cases[0], other)
+    assert measured.intensities == upright.intensities
+    assert measured.class_voxels == upright.class_voxels
+
+
+FLIPPED = {"direction": np.diag([1.0, -1.0, 1.0])}
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ({"labels": LABELS[:, :-1]}, "shape 8 × 13 × 12, but its image has 8 × 14 × 12"),
+        ({"spacing": (2.0, 1.0, 0.6)}, "spacing.*labels against image"),
+        ({"origin": (9.0, 0.0, 0.0)}, "origin"),
+        (FLIPPED, "not on the grid of its image"),
+        ({"labels": LABELS + 5}, r"unexpected label value 5 \(\d+ voxels\).*expected only 0, 1, 2"),
+        ({"labels": LABELS + np.float32(0.25)}, "fractional values such as"),
+        ({"image": np.where(LABELS == 2, np.nan, IMAGE)}, "NaN or infinite"),
+        ({"image": np.where(LABELS == 2, np.inf, IMAGE)}, "NaN or infinite"),
+        ({"image": IMAGE[4], "labels": LABELS[4]}, "2-D image in a 3-D dataset"),
+    ],
+    ids=[
+        *("shape", "spacing", "origin", "direction", "value", "fraction", "nan", "inf", "axes"),
+    ],
+)
+def test_what_is_wrong_is_said(case: dict, words: str, tmp_path: Path) -> None:
+    if "image" in case and case["image"].ndim == 2:
+        write_volume(case["image"], tmp_path / "image.nii.gz", spacing=(1.0, 1.0))
+        write_volume(case["labels"], tmp_path / "labels.nii.gz", spacing=(1.0, 1.0))
+        spec = dataset(tmp_path)
+    else:
+        spec = write_case(tmp_path, **case)
+    with pytest.raises(CaseError, match=words):
+        inspect_case(spec.cases[0], spec)
+
+
+def test_small_differences_of_geometry_are_tolerated(tmp_path: Path) -> None:
+    spec = write_case(tmp_path, spacing=(2.0005, 1.0, 0.5), origin=(0.001, -0.001, 0.0))
+    assert inspect_case(spec.cases[0], spec).spacing == SPACING
+
+
+def test_all_faults_of_a_case_are_found_at_once(tmp_path: Path) -> None:
+    write_case(tmp_path, image=np.where(LABELS == 2, np.nan, IMAGE), labels=LABELS[1:] + 5)
+    spec = dataset(tmp_path, channels=2)
+    with pytest.raises(CaseError) as caught:
+        inspect_case(spec.cases[0], spec)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    for words in ("1 channel found, expected 2", "NaN", "unexpected label value", "shape 7"):
+        assert any(words in line for line in lines)
+
+
+def test_image_and_labels_may_both_be_unreadable(tmp_path: Path) -> None:
+    spec = dataset(tmp_path)
+    (tmp_path / "image.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(CaseError, match=r"(?s)image.nii.gz cannot be read.*labels.nii.gz does not"):
+        inspect_case(spec.cases[0], spec)
+
+
+def test_pictures_take_any_labels_of_their_shape(tmp_path: Path) -> None:
+    write_volume(IMAGE[4], tmp_path / "image.nii.gz", spacing=(0.3, 0.3))
+    write_picture(LABELS[4], tmp_path / "labels.png")
+    files = CaseFiles(name="a", images=(tmp_path / "image.nii.gz",), labels=tmp_path / "labels.png")
+    spec = dataset(tmp_path).model_copy(update={"num_axes": 2, "cases": (files,)})
+    assert inspect_case(files, spec).shape == (14, 12)
+
+
+def test_the_source_changes_with_any_of_the_files(tmp_path: Path) -> None:
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "image.tif", LABELS)
+    tifffile.imwrite(tmp_path / "labels.tif", LABELS)
+    files = CaseFiles(name="a", images=(tmp_path / "image.tif",), labels=tmp_path / "labels.tif")
+    spec = dataset(tmp_path)
+    before = source_of(files, spec)
+    assert [entry[0] for entry in before] == ["image.tif", "labels.tif"]
+    (tmp_path / "image.json").write_text('{"spacing": [2, 1, 1]}')
+    assert source_of(files, spec) != before
+
+
+def test_loading_a_case_with_an_unknown_label_names_the_file(tmp_path: Path) -> None:
+    spec = write_case(tmp_path, labels=LABELS * 9)
+    with pytest.raises(CaseError, match=r"labels\.nii\.gz: found label values \[9, 18\]"):
+        load_case(spec.cases[0], spec.labels)
+    spec = write_case(tmp_path, labels=LABELS[1:])
+    with pytest.raises(CaseError, match="shape 7 × 14 × 12"):
+        load_case(spec.cases[0], spec.labels)

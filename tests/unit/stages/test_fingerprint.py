@@ -1,0 +1,195 @@
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import write_volume
+
+from autoseg.core.errors import DatasetError
+from autoseg.core.progress import Silent
+from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.fingerprint import Fingerprint, combine, merge
+from autoseg.documents.workspace import Workspace
+from autoseg.stages.fingerprint import fingerprint
+
+
+class Recorder(Silent):
+    """Keeps what was said, and how many cases were read."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.totals: list[int] = []
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+    def track(self, items: Iterable[Any], *, description: str, total: int) -> Iterator[Any]:
+        self.totals.append(total)
+        yield from items
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "work")
+
+
+@pytest.fixture
+def changeable(volumes_dataset: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(volumes_dataset, tmp_path / "Task90_Balls"))
+
+
+def run(
+    dataset: Path, workspace: Workspace, *, skip: bool = False, workers: int = 1
+) -> tuple[DatasetSpec, Fingerprint, Recorder]:
+    progress = Recorder()
+    spec, found = fingerprint(
+        dataset, workspace, workers=workers, skip_bad_cases=skip, progress=progress
+    )
+    return spec, found, progress
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_both_documents_are_saved_and_the_dataset_is_left_alone(
+    workers: int, volumes_dataset: Path, workspace: Workspace
+) -> None:
+    before = snapshot(volumes_dataset)
+    spec, found, progress = run(volumes_dataset, workspace, workers=workers)
+    assert store.load(DatasetSpec, workspace.dataset, made_by="") == spec
+    assert store.load(Fingerprint, workspace.fingerprint, made_by="") == found
+    assert [case.name for case in found.cases] == [case.name for case in spec.cases]
+    assert sum(found.class_frequencies) == pytest.approx(1)
+    assert found.cases_with_class == (6, 6, 6)
+    assert progress.totals == [6]
+    assert snapshot(volumes_dataset) == before
+
+
+def test_an_unchanged_case_is_not_read_again(changeable: Path, workspace: Workspace) -> None:
+    _, first, _ = run(changeable, workspace)
+    _, second, progress = run(changeable, workspace)
+    assert second == first
+    assert progress.totals == [0]
+    labels = changeable / "labelsTr" / "ball_03.nii.gz"
+    os.utime(labels, ns=(1, 1))
+    _, third, progress = run(changeable, workspace)
+    assert progress.totals == [1]
+    assert third.channels == first.channels
+    assert third != first
+
+
+def test_a_damaged_or_unfitting_fingerprint_is_made_anew(
+    changeable: Path, workspace: Workspace
+) -> None:
+    _, first, _ = run(changeable, workspace)
+    workspace.fingerprint.write_text("{}")
+    assert run(changeable, workspace)[1] == first
+    description = changeable / "dataset.json"
+    description.write_text(description.read_text().replace('"dim"', '"faint"'))
+    _, renamed, progress = run(changeable, workspace)
+    assert progress.totals == [6]
+    assert renamed.labels.names == ("background", "bright", "faint")
+
+
+def test_a_removed_case_leaves_the_fingerprint(changeable: Path, workspace: Workspace) -> None:
+    run(changeable, workspace)
+    for folder in ("imagesTr", "labelsTr"):
+        (changeable / folder / "ball_00.nii.gz").unlink()
+    spec, found, progress = run(changeable, workspace, skip=True)
+    assert len(spec.cases) == len(found.cases) == 5
+    assert progress.totals == [0]
+
+
+def spoil(dataset: Path) -> None:
+    """Give four of the six cases one fault each, and one of them two."""
+    (dataset / "imagesTr" / "ball_00.nii.gz").write_bytes(b"nothing")
+    (dataset / "labelsTr" / "ball_01.nii.gz").unlink()
+    write_volume(
+        np.full((3, 4, 5), 9, np.uint8),
+        dataset / "labelsTr" / "ball_02.nii.gz",
+        spacing=(2.0, 1.0, 1.0),
+    )
+    image = np.full((12, 24, 23), np.nan, np.float32)
+    write_volume(image, dataset / "imagesTr" / "ball_03.nii.gz", spacing=(2.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_faults_are_listed_case_by_case(
+    workers: int, changeable: Path, workspace: Workspace
+) -> None:
+    spoil(changeable)
+    with pytest.raises(DatasetError) as caught:
+        run(changeable, workspace, workers=workers)
+    message = str(caught.value)
+    assert message.startswith("4 of 6 cases cannot be used")
+    assert "--skip-bad-cases" in message
+    parts = message.split("\n  ball_")[1:]
+    assert [part[:2] for part in parts] == ["00", "01", "02", "03"]
+    for part, words in zip(
+        parts, ["cannot be read", "does not exist", "label value 9", "NaN"], strict=True
+    ):
+        assert words in part
+    assert "shape 3 × 4 × 5" in parts[2]
+    assert not workspace.fingerprint.exists()
+
+
+def test_bad_cases_can_be_left_out(changeable: Path, workspace: Workspace) -> None:
+    spoil(changeable)
+    spec, found, progress = run(changeable, workspace, skip=True)
+    assert [case.name for case in spec.cases] == ["ball_04", "ball_05"]
+    assert [case.name for case in found.cases] == ["ball_04", "ball_05"]
+    assert any("Left out 4 of 6 cases" in message for message in progress.messages)
+
+
+def test_without_a_good_case_there_is_no_fingerprint(
+    changeable: Path, workspace: Workspace
+) -> None:
+    for path in (changeable / "imagesTr").iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match="no image can be read"):
+        run(changeable, workspace, skip=True)
+
+
+def test_a_label_that_no_case_holds_is_mentioned(changeable: Path, workspace: Workspace) -> None:
+    description = changeable / "dataset.json"
+    description.write_text(description.read_text().replace('"2"', '"7": "ghost", "2"'))
+    _, _, progress = run(changeable, workspace)
+    assert progress.messages == ["Label 7 (ghost) is declared but occurs in no case."]
+
+
+def test_what_was_inferred_is_said(pictures_dataset: Path, workspace: Workspace) -> None:
+    spec, found, progress = run(pictures_dataset, workspace)
+    assert progress.messages == [f"Inferred: {sentence}" for sentence in spec.inferred]
+    assert found.num_axes == 2
+    assert all(case.is_integer for case in found.cases)
+
+
+def test_two_halves_merge_into_the_whole(volumes_dataset: Path, workspace: Workspace) -> None:
+    _, whole, _ = run(volumes_dataset, workspace)
+    halves = [
+        combine(
+            dataset_name=whole.dataset_name,
+            channel_names=whole.channel_names,
+            labels=whole.labels,
+            cases=cases,
+        )
+        for cases in (whole.cases[:2], whole.cases[2:])
+    ]
+    assert merge(*halves) == whole
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["VNC_ssTEM_3D", "ISBI2012_EM_membrane"])
+def test_real_data_have_no_faults(name: str, real_data: Path, workspace: Workspace) -> None:
+    spec, found, _ = run(real_data / name, workspace, workers=2)
+    assert len(found.cases) == len(spec.cases)
+    assert min(found.cases_with_class[:2]) > 0
