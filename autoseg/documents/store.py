@@ -1,5 +1,6 @@
 """Load and save documents. The only module that reads or writes autoseg's own JSON."""
 
+import json
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +14,10 @@ T = TypeVar("T", bound=Frozen)
 
 
 def save(document: Frozen, path: Path) -> None:
-    """Write a document as indented JSON, whole or not at all, creating its folder."""
+    """Write a document as JSON to read and edit, whole or not at all, creating its folder."""
+    text = readable(json.loads(document.model_dump_json()))
     with replacing(path) as temporary:
-        temporary.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def load(kind: type[T], path: Path, *, made_by: str) -> T:
@@ -44,6 +46,29 @@ def load(kind: type[T], path: Path, *, made_by: str) -> T:
     except UnknownComponent as error:
         msg = f"{path} is not a valid {kind.__name__}. {error}"
         raise DocumentError(msg) from error
+
+
+def readable(value: object, *, margin: str = "") -> str:
+    """Return JSON with one field per line, and lists of numbers or words on a single line.
+
+    Args:
+        value: What `json.loads` gives.
+        margin: Spaces before the closing bracket.
+    """
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        lines = [
+            f"{inner}{_plain(key)}: {readable(entry, margin=inner)}" for key, entry in value.items()
+        ]
+        return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
+    if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        lines = [inner + readable(entry, margin=inner) for entry in value]
+        return "[\n" + ",\n".join(lines) + f"\n{margin}]"
+    return _plain(value)
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def explain(error: ValidationError) -> str:

@@ -205,8 +205,8 @@ def _planned_loss(loss: type[Loss], *, pool: str, class_weights: object) -> Loss
 def _network_choices(grid: Grid, budget: MemoryBudget) -> Choices:
     start = rules.initial_patch(grid.spacing, grid.median_shape)
     patch = (
-        f"{numbers(start)} voxels, shrunk until {SMALLEST_BATCH} patches fit "
-        f"{number(budget.memory_gib)} GiB, and a multiple of the strides"
+        f"starts at {numbers(start)} voxels and shrinks until {SMALLEST_BATCH} patches fit "
+        f"{number(budget.memory_gib)} GiB; rounded up to what the strides divide"
     )
     stages = "axes of 8 or more voxels are halved, the finest first, down to 4 at the least"
     kernels = "an axis over 2 times coarser than the finest gets 1, the others 3"

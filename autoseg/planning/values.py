@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from autoseg.architectures import Architecture
 from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.recipe import Recipe
 from autoseg.planning.memory import predicted_memory_gib
 from autoseg.planning.wording import number, numbers, per_stage
 

@@ -38,7 +38,7 @@ def test_there_is_one_table_for_all_and_one_per_configuration():
 def test_a_table_shows_values_reasons_memory_and_time():
     found = rows(plan(), "3d_fullres")
     assert found["patch_shape"].value == "40 × 56 × 40 voxels"
-    assert "shrunk until" in found["patch_shape"].because
+    assert "shrinks until" in found["patch_shape"].because
     assert found["predicted_memory"].value.endswith("GiB")
     assert "2 CPU cores" in found["predicted_time"].because
 

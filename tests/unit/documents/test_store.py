@@ -1,0 +1,55 @@
+import json
+
+import pytest
+from fingerprints import small_volumes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autoseg.core.errors import DocumentError
+from autoseg.core.frozen import Frozen
+from autoseg.documents import store
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.losses import AnyLoss
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON)
+def test_readable_json_holds_the_same_value(value):
+    assert json.loads(store.readable(value)) == value
+
+
+def test_lists_of_numbers_stay_on_one_line():
+    text = store.readable({"strides": [[1, 1], [2, 2]], "cases": [{"name": "a"}]})
+    assert text == (
+        '{\n  "strides": [[1, 1], [2, 2]],\n  "cases": [\n    {\n      "name": "a"\n    }\n  ]\n}'
+    )
+
+
+def test_a_saved_document_loads_as_it_was(tmp_path):
+    document = small_volumes(num_cases=3)
+    store.save(document, tmp_path / "new" / "fingerprint.json")
+    loaded = store.load(Fingerprint, tmp_path / "new" / "fingerprint.json", made_by="it")
+    assert loaded == document
+
+
+class Named(Frozen):
+    loss: AnyLoss
+
+
+def test_an_unknown_component_names_the_file_it_is_in(tmp_path):
+    path = tmp_path / "named.json"
+    path.write_text('{"loss": "hinge"}')
+    with pytest.raises(DocumentError, match="no loss called 'hinge'") as refusal:
+        store.load(Named, path, made_by="it")
+    assert str(path) in str(refusal.value)
+
+
+def test_damaged_json_is_refused_with_the_command_that_makes_it_anew(tmp_path):
+    path = tmp_path / "fingerprint.json"
+    path.write_text("{")
+    with pytest.raises(DocumentError, match="run `autoseg fingerprint` again"):
+        store.load(Fingerprint, path, made_by="autoseg fingerprint")
