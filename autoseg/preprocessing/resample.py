@@ -118,7 +118,7 @@ def resample_channel(
             return _resize(channel, shape, order=order, planes_of=None)
         across = _with_size(shape, separate_axis, channel.shape[separate_axis])
         planes = _resize(channel, across, order=order, planes_of=separate_axis)
-        return resize_axis(planes, separate_axis, shape[separate_axis], separate_axis_order)
+        return _resize(planes, shape, order=separate_axis_order, planes_of=None)
 
 
 def resample_labels(

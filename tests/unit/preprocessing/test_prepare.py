@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from skimage.transform import resize
+
+from autoseg.core.case import Image, LabelledCase
+from autoseg.core.errors import CaseError
+from autoseg.core.geometry import Geometry, Reorientation
+from autoseg.documents.plan import Resampling
+from autoseg.preprocessing.prepare import prepare_case, prepare_image
+
+
+def image_of(voxels: np.ndarray, spacing: tuple[float, ...]) -> Image:
+    geometry, axes = Geometry.plain(spacing), len(spacing)
+    turn = Reorientation(axes=tuple(range(axes)), flips=(False,) * axes)
+    return Image(voxels=voxels, geometry=geometry, stored_geometry=geometry, reorientation=turn)
+
+
+def brain(shape: tuple[int, ...] = (10, 12, 14), channels: int = 1) -> np.ndarray:
+    """Positive noise with an empty border one voxel wide."""
+    voxels = np.random.default_rng(0).uniform(1, 9, (channels, *shape)).astype(np.float32)
+    border = np.ones(shape, dtype=bool)
+    border[(slice(1, -1),) * len(shape)] = False
+    voxels[:, border] = 0
+    return voxels
+
+
+def test_cropping_normalising_and_resampling_follow_each_other(make_plan) -> None:
+    plan = make_plan((0.5, 1.0, 1.25), normalizers=("zscore",))
+    voxels = brain()
+    prepared = prepare_image(image_of(voxels, (1.0, 1.0, 1.0)), plan, plan.configurations[0])
+    inner = voxels[0, 1:-1, 1:-1, 1:-1]
+    scaled = (inner - inner.mean()) / inner.std()
+    expected = resize(scaled, (16, 10, 10), order=3, mode="edge", anti_aliasing=False)
+    np.testing.assert_allclose(prepared.voxels[0], expected, atol=1e-4)
+
+
+def test_the_restoration_tells_every_step(make_plan) -> None:
+    plan = make_plan((2.0, 1.0, 1.0), axis_order=(2, 0, 1))
+    prepared = prepare_image(image_of(brain(), (1.0, 1.0, 4.0)), plan, plan.configurations[0])
+    restoration = prepared.restoration
+    assert restoration.axis_order == (2, 0, 1)
+    assert restoration.full_shape == (10, 12, 14)
+    assert restoration.crop == ((1, 13), (1, 9), (1, 11))
+    assert restoration.cropped_shape == (12, 8, 10)
+    assert restoration.spacing == (4.0, 1.0, 1.0)
+    assert restoration.prepared_spacing == (2.0, 1.0, 1.0)
+    assert restoration.prepared_shape == (24, 8, 10)
+    assert prepared.voxels.shape == (1, 24, 8, 10)
+
+
+def test_slices_for_a_two_dimensional_network_do_not_mix(make_plan) -> None:
+    plan = make_plan((0.5, 0.5))
+    voxels = brain((6, 8, 8))
+    prepared = prepare_image(image_of(voxels, (4.0, 1.0, 1.0)), plan, plan.configurations[0])
+    assert prepared.voxels.shape == (1, 4, 12, 12)
+    assert prepared.restoration.prepared_spacing == (4.0, 0.5, 0.5)
+    expected = resize(voxels[0, 2, 1:-1, 1:-1], (12, 12), order=3, mode="edge", anti_aliasing=False)
+    np.testing.assert_allclose(prepared.voxels[0, 1], expected, atol=1e-4)
+
+
+def test_a_truly_two_dimensional_picture_stays_two_dimensional(make_plan) -> None:
+    plan = make_plan((1.0, 1.0), num_axes=2, normalizers=("rgb", "rgb", "rgb"))
+    picture = brain((9, 11), channels=3) * 20
+    prepared = prepare_image(image_of(picture, (1.0, 1.0)), plan, plan.configurations[0])
+    np.testing.assert_allclose(prepared.voxels, picture[:, 1:-1, 1:-1] / 255, rtol=1e-6)
+
+
+def test_masked_normalisation_leaves_a_hole_outside_the_mask_at_zero(make_plan) -> None:
+    plan = make_plan(normalizers=({"kind": "zscore", "masked": True},))
+    voxels = brain()
+    voxels[0, :3, :3] = 0  # a bay at the corner stays outside, a hole would be filled
+    prepared = prepare_image(image_of(voxels, (1.0,) * 3), plan, plan.configurations[0])
+    assert not prepared.voxels[0, :2, :2].any()
+    inside = prepared.voxels[0, 2:]
+    assert abs(prepared.voxels[prepared.voxels != 0].mean()) < 1e-5
+    assert np.all(inside != 0)
+
+
+def test_an_image_without_any_nonzero_voxel_is_kept_whole(make_plan) -> None:
+    plan = make_plan(normalizers=("zscore",))
+    blank = np.zeros((1, 4, 5, 6), dtype=np.float32)
+    prepared = prepare_image(image_of(blank, (1.0,) * 3), plan, plan.configurations[0])
+    assert np.array_equal(prepared.voxels, blank)
+
+
+def test_labels_end_on_the_grid_of_the_image(make_plan) -> None:
+    plan = make_plan((0.5, 1.0, 1.0), axis_order=(2, 0, 1))
+    voxels = brain()
+    classes = (voxels[0] > 5).astype(np.uint8)
+    case = LabelledCase("one", image_of(voxels, (1.0,) * 3), classes)
+    prepared = prepare_case(case, plan, plan.configurations[0])
+    assert prepared.classes.shape == prepared.image.voxels.shape[1:]
+    assert prepared.classes.dtype == np.uint8
+    turned = classes.transpose(2, 0, 1)[1:-1, 1:-1, 1:-1]
+    assert np.array_equal(prepared.classes[::2], turned)  # a quarter of a voxel away
+    assert np.array_equal(prepared.foreground[1], np.argwhere(prepared.classes == 1))
+
+
+def test_resampling_orders_of_the_plan_are_used(make_plan) -> None:
+    plan = make_plan((0.5, 0.5, 0.5), resampling=Resampling(image_order=0, label_order=0))
+    voxels = brain()
+    case = LabelledCase("one", image_of(voxels, (1.0,) * 3), (voxels[0] > 5).astype(np.uint8))
+    prepared = prepare_case(case, plan, plan.configurations[0])
+    assert np.array_equal(prepared.classes == 1, prepared.image.voxels[0] > 5)
+
+
+def test_a_missing_channel_is_named_with_what_the_plan_expects(make_plan) -> None:
+    plan = make_plan(normalizers=("none", "none"))
+    with pytest.raises(CaseError, match="1 channels; the plan expects 2: channel 0, channel 1"):
+        prepare_image(image_of(brain(), (1.0,) * 3), plan, plan.configurations[0])
+
+
+def test_a_picture_for_a_plan_of_volumes_is_refused(make_plan) -> None:
+    plan = make_plan()
+    with pytest.raises(CaseError, match="2 axes"):
+        prepare_image(image_of(brain((8, 8)), (1.0,) * 2), plan, plan.configurations[0])
+
+
+def test_labels_of_another_shape_are_refused(make_plan) -> None:
+    plan = make_plan()
+    case = LabelledCase("odd one", image_of(brain(), (1.0,) * 3), np.zeros((3, 3, 3), np.uint8))
+    with pytest.raises(CaseError, match="odd one"):
+        prepare_case(case, plan, plan.configurations[0])

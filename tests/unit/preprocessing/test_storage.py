@@ -1,0 +1,183 @@
+import os
+import pickle
+import time
+
+import blosc2
+import numpy as np
+import pytest
+
+from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.errors import CaseError, DocumentError
+from autoseg.documents.plan import Resampling
+from autoseg.preprocessing.foreground import sample_foreground
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.storage import (
+    is_prepared,
+    open_case,
+    preparation_key,
+    remove_leftovers,
+    save_case,
+)
+
+SOURCE = (("images/a.nii.gz", 100, 5), ("labels/a.nii.gz", 50, 6))
+
+
+def prepared_case(shape: tuple[int, ...] = (20, 40, 30), channels: int = 2) -> PreparedCase:
+    random = np.random.default_rng(0)
+    voxels = random.normal(size=(channels, *shape)).astype(np.float32)
+    classes = random.integers(0, 3, shape).astype(np.uint8)
+    axes = len(shape)
+    restoration = Restoration(
+        axis_order=tuple(range(axes)),
+        full_shape=shape,
+        crop=tuple((0, size) for size in shape),
+        spacing=(1.0,) * axes,
+        prepared_shape=shape,
+        prepared_spacing=(1.0,) * axes,
+    )
+    return PreparedCase(
+        name="one",
+        image=PreparedImage(voxels=voxels, restoration=restoration),
+        classes=classes,
+        foreground=sample_foreground(classes, 4, "one"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch"),
+    [((20, 40, 30), (16, 16, 16)), ((3, 200, 150), (64, 64)), ((70, 90), (256, 256))],
+    ids=["volume", "slices", "picture"],
+)
+def test_a_case_comes_back_as_it_was_saved(tmp_path, shape, patch) -> None:
+    case = prepared_case(shape)
+    save_case(case, tmp_path / "one", "key", patch)
+    stored = open_case(tmp_path / "one")
+    assert stored.shape == shape
+    assert stored.record.name == "one"
+    assert stored.record.restoration == case.image.restoration
+    assert np.array_equal(stored.read_image(), case.image.voxels)
+    assert np.array_equal(stored.read_classes(), case.classes)
+    for kept, original in zip(stored.foreground, case.foreground, strict=True):
+        assert np.array_equal(kept, original)
+    assert stored.foreground_counts == tuple(len(found) for found in case.foreground)
+    assert stored.foreground_counts[0] == stored.foreground_counts[3] == 0
+
+
+def test_any_box_inside_reads_as_the_array_has_it(tmp_path) -> None:
+    case = prepared_case()
+    save_case(case, tmp_path / "one", "key", (16, 16, 16))
+    stored = open_case(tmp_path / "one")
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        edges = [np.sort(random.choice(size + 1, 2, replace=False)) for size in stored.shape]
+        start, stop = (tuple(int(edge[side]) for edge in edges) for side in (0, 1))
+        box = tuple(slice(*edge) for edge in edges)
+        image, classes = stored.read_patch(start, stop)
+        assert np.array_equal(image, case.image.voxels[:, *box])
+        assert np.array_equal(classes, case.classes[box])
+        assert classes.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [((-1, 0, 0), (4, 4, 4)), ((0, 0, 0), (21, 4, 4)), ((4, 4, 4), (4, 8, 8))]
+)
+def test_a_box_that_sticks_out_or_is_empty_is_refused(tmp_path, start, stop) -> None:
+    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    with pytest.raises(ValueError, match="no box"):
+        open_case(tmp_path / "one").read_patch(start, stop)
+
+
+def test_slices_for_a_two_dimensional_patch_are_stored_one_by_one(tmp_path) -> None:
+    save_case(prepared_case((9, 100, 80)), tmp_path / "one", "key", (64, 64))
+    image = blosc2.open(str(tmp_path / "one" / "image.b2nd"))
+    assert image.chunks[:2] == (1, 1)
+    assert image.blocks[:2] == (1, 1)
+
+
+def test_a_case_without_foreground_has_empty_lists(tmp_path) -> None:
+    case = prepared_case((4, 4, 4))
+    empty = PreparedCase(
+        name="one",
+        image=case.image,
+        classes=np.zeros_like(case.classes),
+        foreground=sample_foreground(np.zeros_like(case.classes), 3, "one"),
+    )
+    save_case(empty, tmp_path / "one", "key", (4, 4, 4))
+    stored = open_case(tmp_path / "one")
+    assert stored.foreground_counts == (0, 0, 0)
+    assert [positions.shape for positions in stored.foreground] == [(0, 3)] * 3
+
+
+def test_reading_leaves_no_file_open_and_a_case_travels_to_other_processes(tmp_path) -> None:
+    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    stored = open_case(tmp_path / "one")
+    before = len(os.listdir("/dev/fd"))  # noqa: PTH208
+    for _ in range(5):
+        stored.read_patch((0, 0, 0), (4, 4, 4))
+        assert len(stored.foreground[1])
+    assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
+    twin = pickle.loads(pickle.dumps(stored))
+    assert np.array_equal(twin.read_classes(), stored.read_classes())
+
+
+def test_only_the_same_key_counts_as_prepared(tmp_path) -> None:
+    folder = tmp_path / "one"
+    assert not is_prepared(folder, "key")
+    save_case(prepared_case(), folder, "key", (16, 16, 16))
+    assert is_prepared(folder, "key")
+    assert not is_prepared(folder, "another key")
+    (folder / "case.json").write_text("{}")
+    assert not is_prepared(folder, "key")
+
+
+def test_saving_again_replaces_the_older_case(tmp_path) -> None:
+    save_case(prepared_case(), tmp_path / "one", "old", (16, 16, 16))
+    save_case(prepared_case((5, 6, 7)), tmp_path / "one", "new", (16, 16, 16))
+    assert open_case(tmp_path / "one").shape == (5, 6, 7)
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_damaged_array_is_reported_with_the_way_out(tmp_path) -> None:
+    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    (tmp_path / "one" / "labels.b2nd").write_bytes(b"not an array")
+    with pytest.raises(CaseError, match="Delete the folder"):
+        open_case(tmp_path / "one").read_classes()
+
+
+def test_a_folder_without_a_case_names_the_command(tmp_path) -> None:
+    with pytest.raises(DocumentError, match="autoseg train"):
+        open_case(tmp_path / "nothing")
+
+
+def test_leftovers_of_killed_writers_go_when_they_are_old(tmp_path) -> None:
+    old, fresh = tmp_path / ".one.11.partial", tmp_path / ".two.12.partial"
+    for folder in (old, fresh, tmp_path / "three"):
+        folder.mkdir()
+    os.utime(old, (time.time() - 7200,) * 2)
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "three"]
+
+
+def test_the_key_changes_with_all_that_changes_the_result(make_plan) -> None:
+    def key(source=SOURCE, **changes) -> str:
+        plan = make_plan(**changes)
+        return preparation_key(plan, plan.configurations[0], source)
+
+    changed = [
+        key(),
+        key(spacing=(1.0, 1.0, 2.0)),
+        key(spacing=(1.0, 1.0)),
+        key(normalizers=("zscore",)),
+        key(normalizers=({"kind": "zscore", "masked": True},)),
+        key(axis_order=(1, 0, 2)),
+        key(resampling=Resampling(image_order=1)),
+        key(label_values=(0, 1, 5)),
+        key(source=(*SOURCE[:1], ("labels/a.nii.gz", 50, 7))),
+    ]
+    assert len(set(changed)) == len(changed)
+
+
+def test_the_key_stays_when_only_the_patch_changes(make_plan) -> None:
+    plan, larger = make_plan(patch=8), make_plan(patch=16)
+    keys = [preparation_key(each, each.configurations[0], SOURCE) for each in (plan, larger)]
+    assert keys[0] == keys[1]
