@@ -79,17 +79,18 @@ def write_pictures(root: Path, seed: int) -> tuple[Path, Path]:
 def phantom_volume(random: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """Return an MRI-like volume and its classes.
 
-    A curved organ, whose two halves differ only by their place, lies among look-alikes under noise
-    and uneven brightness.
+    A curved organ, thick at its head and thin at its tail, lies among look-alikes under noise and
+    uneven brightness.
     """
     grid = np.stack(np.meshgrid(*map(np.arange, VOLUME_SHAPE), indexing="ij")).astype(float)
     grid *= np.reshape(VOLUME_SPACING_MM, (3, 1, 1, 1))
     extent = np.array(VOLUME_SHAPE) * VOLUME_SPACING_MM
     centre = extent * random.uniform(0.4, 0.6, 3)
-    length, radius = random.uniform(11, 15), random.uniform(4.0, 5.5)
+    length, thickness = random.uniform(12, 16), random.uniform(4.5, 5.5)
     bend = random.uniform(-0.03, 0.03)
     along = grid[1] - centre[1]
     across = np.hypot(grid[0] - centre[0], grid[2] - centre[2] - bend * along**2)
+    radius = thickness * (1 - 0.45 * along / length)
     organ = (across < radius) & (np.abs(along) < length)
     classes = np.where(organ, np.where(along < random.uniform(-2, 2), 1, 2), 0).astype(np.uint8)
     image = 60 + 25 * _smooth_noise(random, VOLUME_SHAPE, 5.0)
@@ -114,7 +115,7 @@ def phantom_picture(random: np.random.Generator) -> tuple[NDArray[np.uint8], NDA
         v = (columns - column) * np.cos(angle) - (rows - row) * np.sin(angle)
         nuclei |= (u / long) ** 2 + (v / short) ** 2 < 1
     texture = _smooth_noise(random, PICTURE_SHAPE, 3.0)
-    stain = 0.35 + 0.1 * texture + np.where(nuclei, 0.3 + 0.08 * texture, 0.0)
+    stain = 0.3 + 0.08 * texture + np.where(nuclei, 0.4, 0.0)
     stain = ndimage.gaussian_filter(stain, 1.0) + random.normal(0, 0.06, PICTURE_SHAPE)
     tint = np.array([0.55, 0.9, 0.35]) * random.uniform(0.85, 1.15, 3)
     picture = np.clip(1 - stain[..., None] * tint, 0, 1) * 255

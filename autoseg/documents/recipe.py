@@ -100,6 +100,16 @@ class Recipe(Frozen):
     augmentations: tuple[AnyAugmentation, ...] = REFERENCE_AUGMENTATIONS
 
 
+SHORT_RECIPE = Recipe(
+    optimizer=AdamW(learning_rate=1e-3, weight_decay=1e-2),
+    warm_up=0.02,
+    head_prior=True,
+    validation_share=0.1,
+)
+"""For trainings of minutes: on hippocampus, 200 steps of the reference recipe predict background
+alone, and of this one reach a pseudo-Dice of 0.80 (docs/pages/experiments.md)."""
+
+
 class TrainingOptions(Frozen):
     """What the user asked of one training run.
 

@@ -15,8 +15,8 @@ from autoseg.core.atomic import replacing
 OPACITY = 0.45
 """Of the colours over the image."""
 
-PLAIN_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-"""Paul Tol's bright scheme, which colour-blind readers can tell apart; repeated if need be."""
+PLAIN_COLOURS = ("#ee7733", "#33bbee", "#009988", "#ee3377", "#0077bb", "#cc3311", "#bbbbbb")
+"""Paul Tol's vibrant scheme, which colour-blind readers can tell apart; repeated if need be."""
 
 Picture = Float[np.ndarray, "rows columns colours"]
 
