@@ -1,0 +1,87 @@
+"""House rules: what no type can say. The tools run as they would on the command line."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autoseg
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(Path(autoseg.__file__).parent.rglob("*.py"))
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_fit_in_the_head(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") <= LONGEST_FILE
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_readers_import_simple_itk(path: Path) -> None:
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+        )
+    }
+    if "readers" not in path.parts:
+        assert "SimpleITK" not in imported
+
+
+def test_nothing_unpickles() -> None:
+    for path in FILES:
+        source = path.read_text(encoding="utf-8")
+        for danger in ("torch.load(", "pickle.load", "allow_pickle=True", "eval(", "exec("):
+            written = [line for line in source.splitlines() if danger in line]
+            assert not [line for line in written if ".eval(" not in line], (path, danger)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("importlinter.cli", "lint"),
+    ],
+    ids=" ".join,
+)
+def test_the_tools_have_nothing_to_say(command: tuple[str, ...]) -> None:
+    program = (
+        ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+        if command[0] == "importlinter.cli"
+        else ["-m", *command]
+    )
+    done = subprocess.run(
+        [sys.executable, *program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_public_name_is_there() -> None:
+    for name in autoseg.__all__:
+        assert getattr(autoseg, name) is not None
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, autoseg, autoseg.cli; "
+        "print([name for name in ('torch', 'SimpleITK', 'skimage', 'matplotlib', 'scipy')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
