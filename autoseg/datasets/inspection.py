@@ -32,13 +32,23 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
     image, labels, faults = _read(files)
     if image is not None:
         faults += _faults_of_image(image, files, spec)
-    if labels is not None:
-        faults += _faults_of_labels(labels, files, spec)
+    counts = label_counts(labels.values) if labels is not None else {}
+    faults += _faults_of_labels(counts, files, spec)
     if image is not None and labels is not None:
         faults += _faults_of_pair(image, labels, files)
     if faults or image is None or labels is None:
         raise CaseError("\n".join(faults))
-    return _measured(image, labels, files, spec)
+    foreground: MaskArray = labels.values != spec.labels.values[0]
+    return CaseFingerprint(
+        name=files.name,
+        source=source_of(files, spec),
+        shape=image.shape,
+        spacing=tuple(_rounded(value) for value in image.geometry.spacing),
+        shape_after_crop=_shape_after_crop(image.voxels),
+        class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
+        intensities=_intensities(image.voxels, foreground),
+        is_integer=all(_is_whole(channel) for channel in image.voxels),
+    )
 
 
 def source_of(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, int], ...]:
@@ -95,8 +105,7 @@ def _faults_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[
     return faults
 
 
-def _faults_of_labels(labels: LabelMap, files: CaseFiles, spec: DatasetSpec) -> list[str]:
-    counts = label_counts(labels.values)
+def _faults_of_labels(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -> list[str]:
     unexpected = sorted(counts.keys() - set(spec.labels.values))
     if not unexpected:
         return []
@@ -129,31 +138,17 @@ def _faults_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[st
     return [fault]
 
 
-def _measured(
-    image: Image, labels: LabelMap, files: CaseFiles, spec: DatasetSpec
-) -> CaseFingerprint:
-    nonzero: MaskArray = np.any(image.voxels != 0, axis=0)
-    counts = label_counts(labels.values)
-    return CaseFingerprint(
-        name=files.name,
-        source=source_of(files, spec),
-        shape=image.shape,
-        spacing=tuple(_rounded(value) for value in image.geometry.spacing),
-        # Filling the mask's holes, as the crop does, would not change its bounding box.
-        shape_after_crop=tuple(stop - start for start, stop in bounding_box(nonzero)),
-        class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
-        intensities=_intensities(image.voxels, nonzero, labels.values != spec.labels.values[0]),
-        is_integer=all(_is_whole(channel) for channel in image.voxels),
-    )
+def _shape_after_crop(voxels: ImageArray) -> tuple[int, ...]:
+    """Return the size of the nonzero bounding box; filling the mask's holes would not change it."""
+    return tuple(stop - start for start, stop in bounding_box(np.any(voxels != 0, axis=0)))
 
 
-def _intensities(
-    voxels: ImageArray, nonzero: MaskArray, foreground: MaskArray
-) -> tuple[CaseIntensities, ...]:
+def _intensities(voxels: ImageArray, foreground: MaskArray) -> tuple[CaseIntensities, ...]:
     """Return the statistics of the foreground; without one of the nonzero, else of all voxels."""
-    chosen = next((mask for mask in (foreground, nonzero) if mask.any()), None)
-    samples = (channel.ravel() if chosen is None else channel[chosen] for channel in voxels)
-    return tuple(_summary(sample) for sample in samples)
+    chosen = foreground if foreground.any() else np.any(voxels != 0, axis=0)
+    if not chosen.any():
+        return tuple(_summary(channel.ravel()) for channel in voxels)
+    return tuple(_summary(channel[chosen]) for channel in voxels)
 
 
 def _summary(sample: NDArray[np.float32]) -> CaseIntensities:

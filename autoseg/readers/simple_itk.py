@@ -4,6 +4,7 @@ SimpleITK counts axes x, y, z; everything here turns that into array order (z, y
 """
 
 import gzip
+import struct
 from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -19,8 +20,11 @@ from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredIma
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
 
-NIFTI_FLOATS = {"16": "f4", "64": "f8"}
+NIFTI_FLOATS = {16: "f4", 64: "f8"}
 """NIfTI's codes of the number types that can be NaN or infinite."""
+
+NIFTI_HEADER_BYTES = 348
+"""As much of a header as both versions have."""
 
 CHUNK_BYTES = 2**20
 """Read at a time; a multiple of every number's size."""
@@ -89,15 +93,7 @@ class SimpleItkReader(Reader):
         """Count them in NIfTI files, whose library reads each as 0 without saying so."""
         if not path.name.lower().endswith((".nii", ".nii.gz")):
             return 0
-        import SimpleITK
-
-        reader = SimpleITK.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        number_type = NIFTI_FLOATS.get(reader.GetMetaData("datatype"))
-        if number_type is None:
-            return 0
-        return _num_not_finite(path, int(float(reader.GetMetaData("vox_offset"))), number_type)
+        return _num_not_finite(path)
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
@@ -142,18 +138,34 @@ def _check_complete(path: Path, expected: int) -> None:
         raise EOFError(msg)
 
 
-def _num_not_finite(path: Path, start: int, number_type: str) -> int:
-    """Return how many numbers of a NIfTI file are NaN or infinite, from byte `start` on."""
+def _num_not_finite(path: Path) -> int:
+    """Return how many numbers of a NIfTI file are NaN or infinite."""
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-        # The header begins with its own size, 348 or 540, in the byte order of the file.
-        order = "<" if int.from_bytes(stream.read(4), "little") in (348, 540) else ">"
-        stream.read(start - 4)
+        header = stream.read(NIFTI_HEADER_BYTES)
+        order, number_type, start = _nifti_numbers(header)
+        if not number_type:
+            return 0
+        stream.seek(start)
         count = 0
         for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
             whole = chunk[: len(chunk) // int(number_type[1]) * int(number_type[1])]
             numbers = np.frombuffer(whole, dtype=f"{order}{number_type}")
             count += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
     return count
+
+
+def _nifti_numbers(header: bytes) -> tuple[str, str, int]:
+    """Return byte order, floating-point type (empty for integers) and start of a file's voxels.
+
+    Source: field offsets of nifti1.h and nifti2.h, nifti.nimh.nih.gov. The header begins with its
+    own size, 348 or 540, in the byte order of the file.
+    """
+    order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
+    is_second_version = struct.unpack_from(f"{order}i", header)[0] == 540
+    (code,) = struct.unpack_from(f"{order}h", header, 12 if is_second_version else 70)
+    layout, offset = ("q", 168) if is_second_version else ("f", 108)
+    (start,) = struct.unpack_from(f"{order}{layout}", header, offset)
+    return order, NIFTI_FLOATS.get(code, ""), int(start)
 
 
 def _nifti_size(image: ItkImage) -> int:

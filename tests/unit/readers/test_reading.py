@@ -1,3 +1,4 @@
+import struct
 from itertools import permutations, product
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import tifffile
 from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import CaseError
-from autoseg.readers import read_header, read_image, read_labels, write_labels
+from autoseg.readers import num_replaced, read_header, read_image, read_labels, write_labels
+from autoseg.readers.simple_itk import _nifti_numbers
 
 RANDOM = np.random.default_rng(0)
 VOLUME = RANDOM.integers(0, 200, (3, 5, 7)).astype(np.int16)
@@ -172,6 +174,33 @@ def test_a_file_that_was_cut_off_is_noticed(ending: str, tmp_path: Path) -> None
     assert read_image((whole,)).shape == (9, 20, 20)
     with pytest.raises(CaseError, match=f"cut{ending} cannot be read"):
         read_image((cut,))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("number_type", [np.float32, np.float64])
+def test_not_finite_voxels_that_reading_makes_zero_are_counted(
+    ending: str, number_type: type, tmp_path: Path
+) -> None:
+    path = tmp_path / f"case{ending}"
+    values = VOLUME.astype(number_type)
+    values[0, 0, :3] = (np.nan, np.inf, -np.inf)
+    write_volume(values, path, spacing=(1.0, 1.0, 1.0))
+    assert num_replaced(path) == 3
+    write_volume(VOLUME, path, spacing=(1.0, 1.0, 1.0))
+    assert num_replaced(path) == 0
+
+
+def test_a_file_of_the_other_byte_order_and_version_is_understood() -> None:
+    for order, size, code_at, start_at, layout in [
+        (">", 348, 70, 108, "f"),
+        ("<", 540, 12, 168, "q"),
+        (">", 540, 12, 168, "q"),
+    ]:
+        header = bytearray(348)
+        struct.pack_into(f"{order}i", header, 0, size)
+        struct.pack_into(f"{order}h", header, code_at, 64)
+        struct.pack_into(f"{order}{layout}", header, start_at, 544)
+        assert _nifti_numbers(bytes(header)) == (order, "f8", 544)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

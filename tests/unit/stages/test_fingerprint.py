@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import write_volume
+import tifffile
+from synthetic import balls, write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
@@ -193,3 +194,47 @@ def test_real_data_have_no_faults(name: str, real_data: Path, workspace: Workspa
     spec, found, _ = run(real_data / name, workspace, workers=2)
     assert len(found.cases) == len(spec.cases)
     assert min(found.cases_with_class[:2]) > 0
+
+
+def messy(root: Path, kind: str) -> None:
+    """Write three cases in an unusual but allowed form."""
+    for index in range(3):
+        random = np.random.default_rng(index)
+        image, labels = balls(random, (6, 14, 12) if kind == "tiff stack" else (14, 12 + index))
+        labels = np.array([0, 50, 200], np.uint8)[labels]
+        images, name = root / "images", f"case_{index}"
+        images.mkdir(parents=True, exist_ok=True)
+        write_picture(labels if labels.ndim == 2 else labels[0], root / "labels" / f"{name}.png")
+        if kind == "jpeg":
+            write_picture((image * 20).astype(np.uint8), images / f"{name}.jpg")
+        elif kind == "rgba tiff":
+            write_picture(
+                random.integers(0, 255, (*labels.shape, 4), np.uint8), images / f"{name}.tif"
+            )
+        elif kind == "flat nifti":
+            write_volume(image[None], images / f"{name}.nii.gz", spacing=(9.0, 0.5, 0.5))
+        else:
+            tifffile.imwrite(images / f"{name}.tif", image)
+            (images / f"{name}.json").write_text('{"spacing": [5, 1, 1]}')
+            (root / "labels" / f"{name}.png").unlink()
+            write_volume(labels, root / "labels" / f"{name}.nrrd", spacing=(5.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spacing", "channels"),
+    [
+        ("jpeg", (1.0, 1.0), 1),
+        ("rgba tiff", (1.0, 1.0), 4),
+        ("flat nifti", (0.5, 0.5), 1),
+        ("tiff stack", (5.0, 1.0, 1.0), 1),
+    ],
+)
+def test_unusual_files_are_measured(
+    kind: str, spacing: tuple[float, ...], channels: int, tmp_path: Path, workspace: Workspace
+) -> None:
+    messy(tmp_path / "messy", kind)
+    spec, found, _ = run(tmp_path / "messy", workspace)
+    assert spec.labels.values == (0, 50, 200)
+    assert len(spec.channel_names) == channels
+    assert {case.spacing for case in found.cases} == {spacing}
+    assert min(found.cases_with_class) == 3
