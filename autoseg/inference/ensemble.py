@@ -54,8 +54,9 @@ class Ensemble:
     ) -> LogitsBatch:
         dims = [2 + axis for axis in axes]
         with autocast(self.device, self.dtype):
-            logits: torch.Tensor = network(tiles.flip(dims)).logits
-        return logits.to(torch.float32, copy=True).flip(dims)
+            logits: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits
+        logits = logits.float()
+        return logits.flip(dims) if dims else logits  # flip copies, even along no axis
 
 
 def _all_flips(axes: Sequence[int]) -> tuple[tuple[int, ...], ...]:
