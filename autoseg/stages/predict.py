@@ -133,14 +133,14 @@ def predict_cases(
     """
     jobs = [_Job(case, outputs / f"{case.name}{label_ending(case.ending)}") for case in cases]
     _protect_inputs(jobs)
-    skipped = [job for job in jobs if options.skip_finished and job.output.is_file()]
-    left = [job for job in jobs if job not in skipped]
+    finished = [options.skip_finished and job.output.is_file() for job in jobs]
+    left = [job for job, is_finished in zip(jobs, finished, strict=True) if not is_finished]
     outcomes = _outcomes(left, model, options.workers, progress)
     done = list(progress.track(outcomes, description="Predicting", total=len(left)))
     return PredictReport(
         model=model.folder,
         written=tuple(outcome for outcome in done if isinstance(outcome, Path)),
-        skipped=tuple(job.output for job in skipped),
+        skipped=tuple(job.output for job, is_in in zip(jobs, finished, strict=True) if is_in),
         failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
     )
 
