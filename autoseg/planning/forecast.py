@@ -10,8 +10,9 @@ REFERENCE_STEPS = 250_000
 MULTIPLICATIONS_PER_CORE_SECOND = 65e9
 """Forward multiplications for which a core also does the backward pass in a second.
 
-Source: measured with the plain U-Net on 2 cores (AVX-512 with bfloat16) under bfloat16 autocast;
-fitted together with the next constant on 2-D and 3-D patches at 16 and 32 features, error < 15 %.
+Source: measured with the plain U-Net under bfloat16 autocast on cores with AVX-512 BF16; fitted
+together with the next constant on 2-D and 3-D patches at 16 and 32 features. Whole training steps,
+loss and optimiser included, were predicted within 15 %. Other processors are not measured.
 """
 
 ACTIVATIONS_PER_CORE_SECOND = 113e6
