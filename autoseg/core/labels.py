@@ -7,6 +7,9 @@ from pydantic import NonNegativeInt, model_validator
 from autoseg.core.errors import DatasetError
 from autoseg.core.frozen import Frozen
 
+LARGEST_TABLE = 2**20
+"""Label values up to here are looked up in a table, which takes no memory beyond the result."""
+
 
 class LabelScheme(Frozen):
     """The classes of a dataset, in class-index order; index 0 is the background.
@@ -52,10 +55,13 @@ class LabelScheme(Frozen):
                 f"Correct the label file, or add the values to the dataset's labels."
             )
             raise DatasetError(msg)
-        order = np.argsort(self.values)
-        positions = np.searchsorted(np.asarray(self.values)[order], values)
-        indices: NDArray[np.unsignedinteger] = order[positions].astype(_index_type(order.size))
-        return indices
+        index_type = _index_type(self.num_classes)
+        if max(self.values) >= LARGEST_TABLE:
+            positions = np.searchsorted(np.sort(self.values), values)
+            return np.asarray(np.argsort(self.values).astype(index_type)[positions])
+        table = np.zeros(max(self.values) + 1, dtype=index_type)
+        table[list(self.values)] = np.arange(self.num_classes)
+        return np.asarray(table[values])
 
     def decode(self, indices: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Return the file value of every class index, in the smallest unsigned type that fits."""
