@@ -42,8 +42,8 @@ def find_model(path: Path | None, *, work_root: Path = WORK_ROOT) -> Path:
     """Return the one trained model that is meant.
 
     Args:
-        path: A work folder, a model folder (`models/<configuration>`) or one fold of it; None
-            looks through all work folders.
+        path: A work folder, a model folder (`models/<configuration>`) or one fold of it, or a
+            folder of work folders; None is `work_root`.
         work_root: Folder of the work folders.
 
     Returns:
@@ -64,6 +64,8 @@ def find_model(path: Path | None, *, work_root: Path = WORK_ROOT) -> Path:
         return path
     if trained_models(path):
         return _default_model(path)
+    if any(trained_models(folder) for folder in path.iterdir()):
+        return _only_model(path)
     msg = f"{path} holds no model whose training is complete. {_unfinished(path)}"
     raise ModelError(msg)
 
@@ -229,7 +231,8 @@ def _model_lines(paths: Sequence[Path]) -> str:
 
 def _unfinished(*works: Path) -> str:
     """Return what to do next: start a training, or let one finish."""
-    started = [fold for work in works for fold in work.rglob("fold_*") if fold.is_dir()]
+    folds = [fold for work in works for fold in work.rglob("fold_*") if fold.is_dir()]
+    started = [fold for fold in folds if not (fold / WEIGHTS_NAME).is_file()]
     if not started:
         return "Run `autoseg train DATASET` first."
     return f"Training of {started[0]} is not finished: run the same `autoseg train` again."

@@ -49,6 +49,14 @@ def test_several_datasets_are_listed_with_what_to_type(works):
     assert f"--model {works / 'spleen'}" in str(caught.value)
 
 
+def test_a_folder_of_work_folders_is_searched_like_the_usual_one(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0,))
+    assert find_model(works) == folder
+    save_model(works / "liver", PLAN, FLAT, (0,))
+    with pytest.raises(ModelError, match="several datasets"):
+        find_model(works)
+
+
 def test_several_configurations_without_the_default_are_listed(works):
     other = tiny_configuration((4, 4), name="2d_small")
     plan = tiny_plan(SOLID, FLAT, other, axis_order=(0, 1, 2))
