@@ -51,6 +51,8 @@ class Sampling:
         return PatchContext(patch_shape=shape, in_plane_only=flat)
 
 
+ImagePatch = Float32[np.ndarray, "channels *patch"]
+LabelPatch = Integer[np.ndarray, "*patch"]
 ImagePatches = Float32[np.ndarray, "batch channels *space"]
 LabelPatches = Integer[np.ndarray, "batch *space"]
 
@@ -158,7 +160,7 @@ def _augment(
     sampling: Sampling,
     chosen: list[AnyAugmentation],
     seed: int,
-) -> tuple[ImageArray, LabelArray]:
+) -> tuple[ImagePatch, LabelPatch]:
     """Return the patch after its augmentations; the second label channel is the case's mask."""
     layers = [torch.from_numpy(labels.astype(np.int16))]
     masked = list(sampling.masked_channels)

@@ -1,0 +1,187 @@
+"""Training as a whole: what it leaves behind, and that an interruption leaves no trace."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from autoseg.core.errors import Interrupted, TrainingError
+from autoseg.core.progress import Progress, Silent
+from autoseg.documents import store
+from autoseg.documents.plan import Plan
+from autoseg.documents.run import Run
+from autoseg.documents.workspace import Workspace
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.train import CHECKPOINT_NAME, TrainRequest, train
+
+STEPS = 16
+
+
+def request(**changes: object) -> TrainRequest:
+    length = LengthRequest(iterations=STEPS)
+    return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
+
+
+def fold_folder(workspace: Workspace, fold: int = 0) -> Path:
+    made = store.load(Plan, workspace.plan, made_by="")
+    return workspace.fold(made.default_configuration, fold)
+
+
+def weights(workspace: Workspace) -> dict:
+    return load_file(fold_folder(workspace) / "weights.safetensors")
+
+
+def history_without_times(workspace: Workspace) -> list[dict]:
+    lines = (fold_folder(workspace) / "log.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def assert_same_training(first: Workspace, second: Workspace) -> None:
+    one, other = weights(first), weights(second)
+    assert one.keys() == other.keys()
+    assert all((one[name] == other[name]).all() for name in one)
+    assert history_without_times(first) == history_without_times(second)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory):
+    import shutil
+
+    root = shutil.copytree(planned_volumes.root, tmp_path_factory.mktemp("whole") / "work")
+    workspace = Workspace(root)
+    train(workspace, request(), progress=Silent())
+    return workspace
+
+
+class StopAfter(Progress):
+    """Sends this process a signal once enough epochs have been reported."""
+
+    def __init__(self, epochs: int, number: signal.Signals) -> None:
+        self._left, self._number = epochs, number
+
+    def say(self, message: str) -> None:
+        if message.startswith("epoch "):
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), self._number)
+
+    def track(self, items, *, description, total):
+        yield from items
+
+    def status(self, line: str) -> None:
+        return
+
+
+def test_a_finished_fold_has_weights_record_log_picture_and_scores(uninterrupted) -> None:
+    folder = fold_folder(uninterrupted)
+    run = store.load(Run, folder / "run.json", made_by="")
+    assert run.steps == STEPS
+    assert len(run.history) == len((folder / "log.jsonl").read_text().splitlines())
+    assert (folder / "curves.png").stat().st_size > 1000
+    report = json.loads((folder / "validation" / "evaluation.json").read_text())
+    assert len(report["cases"]) == 2
+    assert not report["faults"]
+
+
+def test_no_file_of_a_model_is_a_pickle(uninterrupted) -> None:
+    kinds = {path.suffix for path in uninterrupted.models.rglob("*") if path.is_file()}
+    assert kinds == {".json", ".jsonl", ".safetensors", ".png", ".gz"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_ends_as_if_nothing_had_happened(
+    number: signal.Signals, volumes_work: Workspace, uninterrupted: Workspace
+) -> None:
+    for epochs in (3, 4):
+        with pytest.raises(Interrupted, match="goes on from here"):
+            train(volumes_work, request(), progress=StopAfter(epochs, number))
+        assert not (fold_folder(volumes_work) / "weights.safetensors").exists()
+    train(volumes_work, request(), progress=Silent())
+    assert_same_training(volumes_work, uninterrupted)
+
+
+def test_background_workers_change_nothing(
+    volumes_work: Workspace, uninterrupted: Workspace
+) -> None:
+    train(volumes_work, request(workers=2), progress=Silent())
+    assert_same_training(volumes_work, uninterrupted)
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(
+    volumes_work: Workspace, uninterrupted: Workspace
+) -> None:
+    program = (
+        "import sys; from pathlib import Path; "
+        "from autoseg.core.progress import Silent; "
+        "from autoseg.documents.workspace import Workspace; "
+        "from autoseg.stages.length import LengthRequest; "
+        "from autoseg.stages.train import TrainRequest, train; "
+        f"train(Workspace(Path(sys.argv[1])), TrainRequest(fold=0, length=LengthRequest("
+        f"iterations={STEPS}), device='cpu', workers=1, checkpoint_seconds=0.0), progress=Silent())"
+    )
+    checkpoint = fold_folder(volumes_work) / CHECKPOINT_NAME
+    process = subprocess.Popen([sys.executable, "-c", program, str(volumes_work.root)])
+    try:
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    assert checkpoint.exists()
+    assert not (fold_folder(volumes_work) / "run.json").exists()
+    train(volumes_work, request(), progress=Silent())
+    assert_same_training(volumes_work, uninterrupted)
+
+
+def test_another_seed_gives_another_network(
+    volumes_work: Workspace, uninterrupted: Workspace
+) -> None:
+    train(volumes_work, request(seed=1), progress=Silent())
+    one, other = weights(volumes_work), weights(uninterrupted)
+    assert any((one[name] != other[name]).any() for name in one)
+
+
+def test_a_checkpoint_of_another_training_is_refused(volumes_work: Workspace) -> None:
+    with pytest.raises(Interrupted):
+        train(volumes_work, request(), progress=StopAfter(2, signal.SIGINT))
+    with pytest.raises(TrainingError, match="--restart"):
+        train(volumes_work, request(seed=5), progress=Silent())
+    train(volumes_work, request(seed=5, restart=True), progress=Silent())
+
+
+def test_a_truncated_checkpoint_is_named_and_not_read(volumes_work: Workspace) -> None:
+    with pytest.raises(Interrupted):
+        train(volumes_work, request(), progress=StopAfter(2, signal.SIGINT))
+    checkpoint = fold_folder(volumes_work) / CHECKPOINT_NAME
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(TrainingError, match="cannot be read as a checkpoint"):
+        train(volumes_work, request(), progress=Silent())
+
+
+def test_a_budget_ends_a_training_that_would_have_gone_on(volumes_work: Workspace) -> None:
+    budget = request(length=LengthRequest(budget="2s"))
+    trained = train(volumes_work, budget, progress=Silent())
+    assert trained.run.steps > 1
+    assert trained.run.seconds < 60
+
+
+def test_pictures_train_and_predict_in_two_dimensions(pictures_work: Workspace) -> None:
+    trained = train(pictures_work, request(), progress=Silent())
+    assert [entry.label for entry in trained.report.classes] == [255]
+
+
+def test_a_fault_in_a_case_surfaces_as_its_own_error(volumes_work: Workspace) -> None:
+    made = store.load(Plan, volumes_work.plan, made_by="")
+    prepared = volumes_work.preprocessed(made.configuration(None).data_name)
+    for folder in prepared.iterdir():
+        (folder / "image.b2nd").write_bytes(b"not an array")
+    with pytest.raises(Exception, match=r"b2nd|blosc|array|open") as fault:
+        train(volumes_work, request(workers=1), progress=Silent())
+    assert "alive" not in str(fault.value)
