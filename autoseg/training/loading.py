@@ -4,7 +4,9 @@ Batches cross the process border as plain bytes, not through shared memory, so c
 `--shm-size`. A fault in a worker arrives here as the exception it was.
 """
 
+import ctypes
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -19,6 +21,9 @@ from autoseg.training.sampling import Batch, Sampling, draw_batch
 
 PREFETCHED_BATCHES = 4
 """Batches each worker keeps ready."""
+
+PR_SET_PDEATHSIG = 1
+"""Ask Linux for a signal when the parent dies. Source: prctl(2)."""
 
 
 class Ticket(NamedTuple):
@@ -108,6 +113,8 @@ def _keep(batch: Any) -> Any:  # noqa: ANN401  (torch types a collate function f
 
 
 def _start_worker(worker: int) -> None:  # noqa: ARG001  (torch passes the worker's number)
-    """Leave Ctrl-C to the main process, which stops the workers itself."""
+    """Leave Ctrl-C to the main process, which stops the workers itself, and never outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":  # elsewhere torch notices the parent's death, some seconds later
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
