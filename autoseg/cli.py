@@ -70,9 +70,12 @@ def plan(
     skip_bad_cases: Annotated[
         bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the reasons of every configuration.")
+    ] = False,
 ) -> None:
     """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
-    from autoseg.planning.table import plan_tables
+    from autoseg.planning.table import plan_tables, summary_rows
     from autoseg.stages import plan as stage
     from autoseg.terminal import TerminalProgress
 
@@ -88,9 +91,14 @@ def plan(
         skip_bad_cases=skip_bad_cases,
         progress=progress,
     )
+    shown = {made.dataset_name, made.default_configuration}
     for table in plan_tables(made):
-        rows = [(row.field, row.value, row.because) for row in table.rows]
-        progress.table(table.title, ("", "value", "because"), rows)
+        if everything or table.title in shown:
+            rows = [(row.field, row.value, row.because) for row in table.rows]
+            progress.table(table.title, ("", "value", "because"), rows)
+    progress.table("Configurations", *summary_rows(made))
+    if not everything:
+        progress.say("--all shows the reasons of every configuration.")
     progress.say(f"The plan is {workspace.plan}; edit it if you know better.")
     progress.say(f"Next: autoseg train {dataset} --fold 0")
 

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
+from torch import nn
 
 from autoseg.core.errors import TrainingError
 
@@ -64,6 +65,13 @@ def memory_layout(device: torch.device, num_axes: int) -> torch.memory_format:
     if device.type != "cuda":
         return torch.contiguous_format
     return torch.channels_last_3d if num_axes == 3 else torch.channels_last
+
+
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network on a device, in the layout that `memory_layout` gives."""
+    axes = max(parameter.ndim for parameter in network.parameters()) - 2
+    layout = memory_layout(device, axes)
+    return network.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
 def _cpu_has_bfloat16() -> bool:

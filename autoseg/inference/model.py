@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from autoseg.architectures import Architecture
-from autoseg.core.device import Precision, autocast_dtype, choose_device
+from autoseg.core.device import Precision, autocast_dtype, choose_device, on_device
 from autoseg.core.errors import ModelError
 from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
 from autoseg.documents.plan import Configuration, Plan
@@ -147,7 +147,7 @@ def ensemble_of(
 
 
 def load_network(architecture: Architecture, weights: Path, device: torch.device) -> nn.Module:
-    """Return a trained network on a device, channels last, the fast layout for convolutions.
+    """Return a trained network on a device.
 
     Raises:
         ModelError: If the file is missing or damaged, or does not fit the architecture.
@@ -162,9 +162,7 @@ def load_network(architecture: Architecture, weights: Path, device: torch.device
             "and run `autoseg train` for this fold again."
         )
         raise ModelError(msg) from error
-    layout = torch.channels_last if architecture.topology.num_axes == 2 else torch.channels_last_3d
-    network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    return network.eval()
+    return on_device(network, device)
 
 
 def _wanted_folds(folder: Path, folds: Sequence[int] | None) -> Sequence[int]:

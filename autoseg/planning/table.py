@@ -74,6 +74,28 @@ def _configuration_rows(
     return (*rows, Row("predicted_time", time.value, because))
 
 
+def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Return a header and one row per configuration, for comparing them at a glance."""
+    times = {decision.field: decision.value for decision in plan.decisions}
+    rows = []
+    for configuration in plan.configurations:
+        values = configuration_values(configuration)
+        is_default = configuration.name == plan.default_configuration
+        rows.append(
+            (
+                configuration.name,
+                values["patch_shape"],
+                values["batch_size"],
+                values["depth"],
+                values["predicted_memory"],
+                times.get(f"{configuration.name}.predicted_time", ""),
+                "yes" if is_default else "",
+            )
+        )
+    header = ("", "patch", "batch", "depth", "memory", "full training", "default")
+    return header, tuple(rows)
+
+
 def _rows(values: dict[str, str], reasons: dict[str, Decision], *, prefix: str) -> tuple[Row, ...]:
     return tuple(
         Row(field, value, _because(field, value, reasons.get(prefix + field)))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from autoseg.architectures import Architecture
-from autoseg.core.device import memory_layout
+from autoseg.core.device import on_device
 from autoseg.core.random import derived_seed
 from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.documents.run import EpochRecord
@@ -67,13 +67,6 @@ def initial_state(
         scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
         epoch_steps=epoch_steps,
     )
-
-
-def on_device(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network on a device, in the layout that `memory_layout` gives."""
-    axes = max(parameter.ndim for parameter in network.parameters()) - 2
-    layout = memory_layout(device, axes)
-    return network.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
