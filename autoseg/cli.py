@@ -104,6 +104,30 @@ def plan(
 
 
 @app.command()
+def preprocess(
+    dataset: Dataset,
+    configuration: ConfigurationName = None,
+    work: Work = None,
+    workers: Workers = None,
+) -> None:
+    """Prepare all cases of a planned dataset; `train` does it too, if it has not been done."""
+    from autoseg.stages import preprocess as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    report = stage.preprocess(
+        _workspace(dataset, work),
+        configuration=configuration,
+        workers=_workers(workers),
+        progress=progress,
+    )
+    progress.say(
+        f"{len(report.prepared)} cases prepared in {report.seconds:.1f} s, "
+        f"{len(report.reused)} were there already"
+    )
+
+
+@app.command()
 def train(
     dataset: Dataset,
     fold: Annotated[int, typer.Option(min=0, help="Which fold to hold out.")] = 0,

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
-from autoseg.core.errors import TrainingError
+from autoseg.core.errors import AutosegError, TrainingError
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.training.sampling import Batch, Sampling, draw_batch
 
@@ -34,7 +34,7 @@ class Ticket(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BatchDataset(Dataset[Batch]):
+class BatchDataset(Dataset[Batch | AutosegError]):
     """All batches of a training, by ticket."""
 
     training_cases: tuple[StoredCase, ...]
@@ -43,7 +43,22 @@ class BatchDataset(Dataset[Batch]):
     validation: Sampling
 
     @override
-    def __getitem__(self, ticket: Ticket) -> Batch:
+    def __getitem__(self, ticket: Ticket) -> Batch | AutosegError:
+        """Return the batch, or the user's fault that keeps it from being made.
+
+        A fault is returned, not raised, because torch would bury its sentence in a traceback.
+        """
+        try:
+            return self.draw(ticket)
+        except AutosegError as fault:
+            return fault
+
+    def draw(self, ticket: Ticket) -> Batch:
+        """Return the batch of a ticket.
+
+        Raises:
+            CaseError: If a prepared case cannot be read.
+        """
         if ticket.stream == "train":
             return draw_batch(self.training_cases, self.training, *ticket)
         return draw_batch(self.validation_cases, self.validation, *ticket)
@@ -83,6 +98,7 @@ def load_batches(
         workers: Background processes; 0 draws in this process.
 
     Raises:
+        CaseError: If a prepared case cannot be read.
         TrainingError: If a worker process was killed from outside.
     """
     loader = DataLoader(
@@ -96,7 +112,10 @@ def load_batches(
         generator=torch.Generator().manual_seed(0),  # the default one belongs to the network
     )
     try:
-        yield from loader
+        for batch in loader:
+            if isinstance(batch, AutosegError):
+                raise batch
+            yield batch
     except RuntimeError as error:
         if "DataLoader worker" not in str(error) or "killed" not in str(error):
             raise

@@ -122,7 +122,7 @@ def measure_step(job: Job) -> float:
     started = perf_counter()
     times = []
     for step in range(FORECAST_STEPS + 1):
-        batch = data[Ticket("train", step)]
+        batch = data.draw(Ticket("train", step))
         before = perf_counter()
         _train(job, state, batch, function)
         times.append(perf_counter() - before)
