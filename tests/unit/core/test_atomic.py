@@ -1,0 +1,35 @@
+from contextlib import suppress
+from pathlib import Path
+
+from autoseg.core.atomic import replacing, replacing_folder
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("old")
+    with suppress(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_finished_write_replaces_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "case.nii.gz"
+    with replacing(path) as temporary:
+        assert temporary.name.endswith(".nii.gz")
+        assert not path.exists()
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "case"
+    with replacing_folder(folder) as temporary:
+        (temporary / "a").write_text("old")
+    with suppress(RuntimeError), replacing_folder(folder) as temporary:
+        (temporary / "a").write_text("new")
+        raise RuntimeError
+    assert (folder / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]

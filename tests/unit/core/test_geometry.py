@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from autoseg.core.geometry import Geometry, canonical_orientation
+
+PERMUTATIONS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+
+
+@st.composite
+def orientations(draw: st.DrawFn) -> Geometry:
+    """Draw a geometry whose axes are any permutation and flip of the world's, a little oblique."""
+    order = draw(st.sampled_from(PERMUTATIONS))
+    signs = draw(st.tuples(*[st.sampled_from((1.0, -1.0))] * 3))
+    direction = np.zeros((3, 3))
+    for world, axis in enumerate(order):
+        direction[world, axis] = signs[world]
+    angle = draw(st.floats(-0.3, 0.3))
+    turn = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    spacing = draw(st.tuples(*[st.floats(0.3, 5.0)] * 3))
+    return Geometry(
+        spacing=spacing,
+        origin=draw(st.tuples(*[st.floats(-200.0, 200.0)] * 3)),
+        direction=tuple(tuple(row) for row in (turn @ direction).tolist()),
+    )
+
+
+def world_position(geometry: Geometry, index: tuple[int, ...]) -> np.ndarray:
+    scaled = np.array(index) * np.array(geometry.spacing)
+    return np.array(geometry.origin) + np.array(geometry.direction) @ scaled
+
+
+@given(orientations(), arrays(np.int16, st.tuples(*[st.integers(1, 5)] * 3)))
+def test_reorienting_and_putting_back_is_the_identity(geometry, voxels) -> None:
+    turn = canonical_orientation(geometry)
+    assert (turn.invert(turn.apply(voxels)) == voxels).all()
+
+
+@given(orientations(), st.tuples(*[st.integers(2, 5)] * 3))
+def test_a_voxel_keeps_its_place_in_the_world(geometry, shape) -> None:
+    index = np.arange(np.prod(shape)).reshape(shape)
+    turn = canonical_orientation(geometry)
+    turned, turned_geometry = turn.apply(index), turn.apply_to_geometry(geometry, shape)
+    for position in ((0, 0, 0), tuple(size - 1 for size in turned.shape)):
+        stored = np.unravel_index(turned[position], shape)
+        expected = world_position(geometry, stored)
+        assert world_position(turned_geometry, position) == pytest.approx(expected)
+
+
+@given(orientations())
+def test_canonical_axes_run_along_the_world(geometry) -> None:
+    turn = canonical_orientation(geometry)
+    turned = turn.apply_to_geometry(geometry, (4, 5, 6))
+    assert (np.diag(turned.direction) > 0.7).all()
+
+
+def test_pictures_stay_as_they_are() -> None:
+    turn = canonical_orientation(Geometry.plain((1.0, 1.0)))
+    assert turn.axes == (0, 1)
+    assert turn.flips == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"spacing": (2.0, 1.0, 1.0000001)}, None),
+        ({"spacing": (2.0, 1.0, 1.1)}, "spacing"),
+        ({"origin": (0.0, 0.0, 0.001)}, None),
+        ({"origin": (0.0, 0.0, 5.0)}, "origin"),
+        ({"direction": ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))}, "direction"),
+    ],
+)
+def test_only_differences_beyond_the_tolerance_count(changes, expected) -> None:
+    first = Geometry.plain((2.0, 1.0, 1.0))
+    second = Geometry(**{**vars(first), **changes})
+    found = first.difference(second, (10, 20, 20))
+    assert found is None if expected is None else expected in found

@@ -1,0 +1,45 @@
+import os
+import signal
+
+import pytest
+
+from autoseg.core.errors import CaseError
+from autoseg.core.parallel import Failure, Success, run_each
+
+
+def work(item: int) -> int:
+    """Square a number; some are bad."""
+    if item == 13:
+        raise CaseError("thirteen is not to be had; take twelve")
+    if item == 14:
+        raise ZeroDivisionError("by fourteen")
+    if item == 15:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item * item
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_item_comes_back_once(workers: int) -> None:
+    outcomes = list(run_each(work, [2, 3, 4, 5], workers=workers))
+    found = {outcome.index: outcome.value for outcome in outcomes if isinstance(outcome, Success)}
+    assert found == {0: 4, 1: 9, 2: 16, 3: 25}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bad_item_does_not_take_the_others_along(workers: int) -> None:
+    outcomes = {
+        outcome.index: outcome for outcome in run_each(work, [2, 13, 14, 3], workers=workers)
+    }
+    assert outcomes[0] == Success(index=0, value=4)
+    assert outcomes[3] == Success(index=3, value=9)
+    assert outcomes[1] == Failure(1, "thirteen is not to be had; take twelve", details="")
+    assert isinstance(outcomes[2], Failure)
+    assert "ZeroDivisionError" in outcomes[2].message
+    assert "Traceback" in outcomes[2].details
+
+
+def test_a_killed_process_is_blamed_on_its_own_item() -> None:
+    outcomes = {outcome.index: outcome for outcome in run_each(work, [2, 15, 3, 4], workers=2)}
+    assert isinstance(outcomes[1], Failure)
+    assert "memory" in outcomes[1].message
+    assert {outcomes[i].value for i in (0, 2, 3)} == {4, 9, 16}

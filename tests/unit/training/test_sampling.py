@@ -1,0 +1,126 @@
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.core.case import PreparedImage, Restoration
+from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
+from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.storage import StoredCase, open_case, save_case
+from autoseg.training.sampling import Sampling, draw_batch
+
+SAMPLING = Sampling(
+    patch_shape=(6, 8, 8),
+    batch_size=4,
+    foreground_fraction=0.5,
+    masked_channels=(),
+    augmentations=(),
+    seed=0,
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    shape: tuple[int, ...]
+    spot: tuple[int, ...] | None
+
+
+def stored(folder: Path, content: Content) -> StoredCase:
+    """Save a case whose voxels hold their own position, with one foreground voxel or none."""
+    voxels = np.arange(1, np.prod(content.shape) + 1, dtype=np.float32).reshape(1, *content.shape)
+    classes = np.zeros(content.shape, np.uint8)
+    spots = np.zeros((0, len(content.shape)), np.int32)
+    if content.spot is not None:
+        classes[content.spot] = 1
+        spots = np.array([content.spot], np.int32)
+    axes = len(content.shape)
+    restoration = Restoration(
+        axis_order=tuple(range(axes)),
+        full_shape=content.shape,
+        crop=tuple((0, size) for size in content.shape),
+        spacing=(1.0,) * axes,
+        prepared_shape=content.shape,
+        prepared_spacing=(1.0,) * axes,
+    )
+    prepared = PreparedCase(
+        name=folder.name,
+        image=PreparedImage(voxels=voxels, restoration=restoration),
+        classes=classes,
+        foreground=(np.zeros((0, axes), np.int32), spots),
+    )
+    save_case(prepared, folder, "key", content.shape)
+    return open_case(folder)
+
+
+def test_half_of_the_batch_is_centred_on_foreground(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((20, 30, 30), (10, 15, 15)))
+    for step in range(8):
+        batch = draw_batch((case,), SAMPLING, "train", step)
+        assert batch.images.shape == (4, 1, 6, 8, 8)
+        assert (batch.labels[2:, 3, 4, 4] == 1).all()
+
+
+def test_a_patch_at_the_border_stays_in_the_image(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((20, 30, 30), (0, 29, 0)))
+    for step in range(8):
+        batch = draw_batch((case,), SAMPLING, "train", step)
+        assert (batch.images > 0).all()
+        assert (batch.labels[2:].reshape(2, -1).sum(axis=1) == 1).all()
+
+
+def test_a_small_image_is_centred_in_zeros(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((2, 30, 30), (1, 15, 15)))
+    batch = draw_batch((case,), SAMPLING, "train", 0)
+    assert (batch.images[:, 0, [0, 1, 4, 5]] == 0).all()
+    assert (batch.images[:, 0, 2:4] > 0).all()
+
+
+def test_pictures_are_cut_from_slices(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((5, 30, 30), (3, 15, 15)))
+    flat = replace(SAMPLING, patch_shape=(8, 8))
+    batch = draw_batch((case,), flat, "train", 0)
+    assert batch.images.shape == (4, 1, 8, 8)
+    slices = (batch.images[2:] - 1) // 900
+    assert (slices == 3).all()
+
+
+def test_a_case_without_foreground_is_drawn_from_anywhere(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((20, 30, 30), None))
+    batch = draw_batch((case,), SAMPLING, "train", 0)
+    assert (batch.labels == 0).all()
+
+
+def test_plain_patches_reach_every_corner(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((7, 9, 9), None))
+    seen = {
+        float(patch.min())
+        for step in range(40)
+        for patch in draw_batch((case,), SAMPLING, "train", step).images
+    }
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("augmentations", [(), REFERENCE_AUGMENTATIONS], ids=["plain", "all"])
+def test_a_batch_depends_on_seed_stream_and_step_alone(tmp_path: Path, augmentations) -> None:
+    case = stored(tmp_path / "a", Content((20, 30, 30), (10, 15, 15)))
+    sampling = replace(SAMPLING, augmentations=augmentations)
+    first = draw_batch((case,), sampling, "train", 3)
+    draw_batch((case,), sampling, "train", 4)
+    again = draw_batch((case,), sampling, "train", 3)
+    assert np.array_equal(first.images, again.images)
+    assert np.array_equal(first.labels, again.labels)
+    others = [
+        draw_batch((case,), sampling, "train", 4),
+        draw_batch((case,), sampling, "validation", 3),
+        draw_batch((case,), replace(sampling, seed=1), "train", 3),
+    ]
+    assert not any(np.array_equal(first.images, other.images) for other in others)
+
+
+def test_outside_the_mask_stays_zero_under_augmentation(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((2, 30, 30), (1, 15, 15)))
+    sampling = replace(SAMPLING, augmentations=REFERENCE_AUGMENTATIONS[1:8], masked_channels=(0,))
+    for step in range(10):
+        batch = draw_batch((case,), sampling, "train", step)
+        assert (batch.images[:, 0, [0, 5]] == 0).all()
