@@ -1,0 +1,56 @@
+"""The command line as text. Run this file to write `golden/command_line.txt` anew."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import typer
+
+from autoseg.cli import app
+
+LISTING = Path(__file__).parent / "golden" / "command_line.txt"
+
+
+def commands() -> dict[str, Any]:
+    """Return the parsers of all commands, by name."""
+    return dict(typer.main.get_command(app).commands)
+
+
+def listing() -> str:
+    """Return all commands with their arguments and options, types, defaults and help texts."""
+    types = {
+        entry.callback.__name__: get_type_hints(entry.callback) for entry in app.registered_commands
+    }
+    return (
+        "\n\n".join(
+            "\n".join(_lines(name, command, types[name])) for name, command in commands().items()
+        )
+        + "\n"
+    )
+
+
+def _lines(name: str, command: Any, types: dict[str, Any]) -> Iterator[str]:
+    yield f"autoseg {name}"
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        spelled = " / ".join((*parameter.opts, *parameter.secondary_opts))
+        yield f"  {spelled}: {_type_name(types[parameter.name])}"
+        yield f"      {parameter.help}"
+        yield f"      {_default(parameter)}"
+
+
+def _type_name(kind: Any) -> str:
+    name = kind.__name__ if isinstance(kind, type) else str(kind)
+    return name.replace("pathlib.", "").replace("typing.", "")
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    stated = parameter.show_default
+    return f"default: {stated if isinstance(stated, str) else parameter.default}"
+
+
+if __name__ == "__main__":
+    LISTING.write_text(listing(), encoding="utf-8")

@@ -1,0 +1,127 @@
+"""README and pages say only what is so: commands parse, links lead somewhere, names exist."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from command_line import commands
+
+import autoseg
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "pages"
+DOCUMENTS = (ROOT / "README.md", *sorted(PAGES.glob("*.md")))
+SOURCES = (*DOCUMENTS, *sorted((ROOT / "autoseg").rglob("*.py")))
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+
+OPTIONS_OF_OTHERS = {
+    *("--c", "--continue_prediction", "--disable_tta", "--npz", "--val"),  # nnU-Net
+    *("--verify_dataset_integrity", "--shm-size", "--index-url"),  # nnU-Net, Docker, pip
+}
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    found = BLOCK.findall(path.read_text(encoding="utf-8"))
+    return [text for name, text in found if name == language]
+
+
+def command_lines(path: Path) -> list[list[str]]:
+    """Return the words of every autoseg command in the shell blocks of a page."""
+    parts = [
+        part.split("#")[0].strip()
+        for block in blocks(path, "bash")
+        for line in block.splitlines()
+        for part in line.split("&&")
+    ]
+    return [shlex.split(part) for part in parts if part.startswith("autoseg ")]
+
+
+def prose(path: Path) -> str:
+    return BLOCK.sub("", path.read_text(encoding="utf-8"))
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that headings get on the site and on GitHub."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    kept = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
+    return {re.sub(r"\s+", "-", heading) for heading in kept}
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command as the command line would; raises what that raises."""
+    _, name, *arguments = words
+    commands()[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_in_a_block_parses(path):
+    for words in command_lines(path):
+        parse(words)
+
+
+def test_commands_are_found_in_the_pages_and_wrong_ones_are_refused():
+    assert sum(len(command_lines(path)) for path in DOCUMENTS) > 15
+    with pytest.raises(Exception, match="--folds"):
+        parse(["autoseg", "train", "DATASET", "--folds", "0"])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_option_in_a_sentence_exists(path):
+    known = {
+        option
+        for command in commands().values()
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    for span in INLINE.findall(prose(path)):
+        words = span.split()
+        if words[0] == "autoseg" and len(words) > 1 and words[1] != "COMMAND":
+            assert words[1] in commands(), span
+        if words[0] in {"autoseg", *known} or words[0].startswith("--"):
+            options = {word for word in words if word.startswith("--")} - {"--help"}
+            assert options <= known | OPTIONS_OF_OTHERS, span
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(path):
+    for link in LINK.findall(prose(path)):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_site_lists_every_page_once():
+    listed = re.findall(r": (\w+\.md)$", (ROOT / "docs" / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in PAGES.glob("*.md"))
+
+
+def test_the_readme_links_every_page():
+    links = LINK.findall(prose(ROOT / "README.md"))
+    assert {f"docs/pages/{page.name}" for page in PAGES.glob("*.md")} <= set(links)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_python_and_json_blocks_are_python_and_json(path):
+    for block in blocks(path, "json"):
+        json.loads(block)
+    for block in blocks(path, "python"):
+        compile(block, str(path), "exec")
+        assert set(re.findall(r"\bautoseg\.([A-Z]\w+)", block)) <= set(autoseg.__all__)
+
+
+def test_pages_that_the_code_refers_to_exist():
+    pages = {
+        page
+        for path in SOURCES
+        for page in re.findall(r"docs/pages/\w+\.md", path.read_text(encoding="utf-8"))
+    }
+    assert pages
+    assert all((ROOT / page).is_file() for page in pages), pages
