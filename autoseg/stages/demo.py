@@ -75,8 +75,8 @@ def _run(
     panels = []
     for path in sorted(entry for entry in outputs.iterdir() if is_image_name(entry)):
         image = read_image((unseen / "images" / path.name,))
-        reference = labels.encode(read_labels(unseen / "labels" / path.name).values)
-        prediction = labels.encode(read_labels(path).values)
+        reference = labels.encode(read_labels(unseen / "labels" / path.name, like=image).values)
+        prediction = labels.encode(read_labels(path, like=image).values)
         panels.append(panel(path.name, image.voxels, reference, prediction))
     draw_overlay(tuple(panels), labels.names, overlay)
     return DemoResult(name=dataset.name, report=report, overlay=overlay)

@@ -1,23 +1,29 @@
 """Predict the held-out cases of a fold whole, and score them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
-from autoseg.documents.report import Report
+from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
+from autoseg.evaluation.overlay import draw_overlay, panel
 from autoseg.inference.model import load_model
-from autoseg.readers import ending_of
+from autoseg.readers import ending_of, read_image, read_labels
 from autoseg.readers.names import label_ending
 from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
 from autoseg.stages.predict import PredictOptions, predict_cases
 
 VALIDATION_NAME = "validation"
 """Folder of the predicted held-out cases and their scores, in the fold's folder."""
+
+OVERLAY_NAME = "overlay.png"
+"""Picture of the worst, the middle and the best of them."""
 
 
 def score_fold(
@@ -58,7 +64,29 @@ def score_fold(
         pairs, labels=model.plan.labels, workers=max(1, workers), progress=progress
     )
     store.save(report, saved)
+    _draw(report, files, outputs, model.plan.labels)
     return report
+
+
+def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: LabelScheme) -> None:
+    """Draw the worst, the middle and the best case of a fold."""
+    scored = sorted((_mean_dice(case), case.name) for case in report.cases)
+    places = sorted({0, len(scored) // 2, len(scored) - 1}) if scored else []
+    panels = []
+    for place in places:
+        dice, name = scored[place]
+        case = next(entry for entry in files if entry.name == name)
+        image = read_image(case.images)
+        reference = labels.encode(read_labels(case.labels, like=image).values)
+        prediction = labels.encode(read_labels(_output(outputs, case), like=image).values)
+        panels.append(panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
+    if panels:
+        draw_overlay(tuple(panels), labels.names, outputs / OVERLAY_NAME)
+
+
+def _mean_dice(case: CaseScores) -> float:
+    known = [scores.dice for scores in case.classes if scores.dice is not None]
+    return sum(known) / len(known) if known else 1.0
 
 
 def _input(case: CaseFiles) -> InputCase:
