@@ -21,6 +21,7 @@ def make_fingerprint(
     intensities=(0.0, 100.0),
     is_integer=True,
     left_by_crop=1.0,
+    centres=None,
 ) -> Fingerprint:
     """Return the fingerprint of cases with these shapes after the crop.
 
@@ -32,6 +33,7 @@ def make_fingerprint(
         intensities: Least and greatest foreground intensity, evenly spread between.
         is_integer: Whether intensities are whole numbers.
         left_by_crop: Share of a case that the crop leaves.
+        centres: Gives the centres of the classes of a case, by its index.
     """
     low, high = intensities
     channel = CaseIntensities(
@@ -47,6 +49,7 @@ def make_fingerprint(
             spacing=tuple(map(float, spacing)),
             shape_after_crop=tuple(shape),
             class_voxels=tuple(round(share * 1e6) for share in class_shares),
+            class_centres=(None,) * len(class_shares) if centres is None else centres(index),
             intensities=(channel,) * len(channel_names),
             is_integer=is_integer,
         )

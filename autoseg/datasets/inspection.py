@@ -7,6 +7,7 @@ from autoseg.core.arrays import ImageArray, MaskArray
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import CaseError
 from autoseg.core.random import generator
+from autoseg.datasets.class_centres import class_centres
 from autoseg.datasets.label_counts import label_counts
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
@@ -46,6 +47,7 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         spacing=tuple(_rounded(value) for value in image.geometry.spacing),
         shape_after_crop=_shape_after_crop(image.voxels),
         class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
+        class_centres=class_centres(spec.labels.encode(labels.values), spec.labels.num_classes),
         intensities=_intensities(image.voxels, foreground),
         is_integer=all(_is_whole(channel) for channel in image.voxels),
     )

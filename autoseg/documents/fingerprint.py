@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.errors import DocumentError
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Fraction, Frozen
 from autoseg.core.labels import LabelScheme
 
 QUANTILE_LEVELS: tuple[float, ...] = (
@@ -48,6 +48,8 @@ class CaseFingerprint(Frozen):
         spacing: Voxel size in mm.
         shape_after_crop: Size of the bounding box of all voxels that are nonzero in any channel.
         class_voxels: Number of voxels of each class, by class index.
+        class_centres: Centre of mass of each class, as a share of the image along each axis; none
+            for absent classes.
         intensities: Per channel.
         is_integer: Whether all intensities are whole numbers.
     """
@@ -58,6 +60,7 @@ class CaseFingerprint(Frozen):
     spacing: tuple[PositiveFloat, ...]
     shape_after_crop: tuple[PositiveInt, ...]
     class_voxels: tuple[NonNegativeInt, ...]
+    class_centres: tuple[tuple[Fraction, ...] | None, ...]
     intensities: tuple[CaseIntensities, ...]
     is_integer: bool
 

@@ -12,6 +12,7 @@ def case(shape: tuple[int, ...], spacing: tuple[float, ...]) -> CaseFingerprint:
         spacing=spacing,
         shape_after_crop=shape,
         class_voxels=(1, 1),
+        class_centres=(None, None),
         intensities=(CaseIntensities(mean=0.0, std=1.0, quantiles=()),),
         is_integer=True,
     )

@@ -1,0 +1,87 @@
+"""Along which axes images may be mirrored without turning one class into another.
+
+A mirrored left kidney looks like a right one, and a mirrored head of the hippocampus lies where
+its tail belongs. Where classes keep to their sides, mirroring teaches the network what is not so.
+"""
+
+import re
+
+import numpy as np
+from jaxtyping import Float
+
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.planning.choice import OWN, Choice
+
+LEAST_CASES = 6
+"""Fewer cases show nothing: 6 of 6 on the same side have a chance of 3 % by coin tosses."""
+
+SAME_SIDE_SHARE = 0.95
+"""Share of the cases in which two classes must lie in the same order."""
+
+LEAST_DISTANCE = 0.05
+"""Distance of two centres, as a share of the image, below which their order means nothing."""
+
+SIDE_WORDS = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
+"""Words in class names that speak of a side."""
+
+AXIS_NAMES = {3: ("superior", "posterior", "left"), 2: ("row", "column")}
+"""What the canonical axes run along, by number of axes."""
+
+Centres = Float[np.ndarray, "cases classes axes"]
+
+
+def mirror_axes(fingerprint: Fingerprint) -> Choice[tuple[int, ...]]:
+    """Return the canonical axes that may be mirrored, in training and prediction alike.
+
+    An axis stays out if two classes lie in the same order along it in nearly all cases, or if
+    class names speak of left and right and it is the axis from side to side.
+    """
+    against = _ordered_pairs(fingerprint)
+    named = [name for name in fingerprint.labels.names if SIDE_WORDS.search(name)]
+    if named:
+        side = fingerprint.num_axes - 1
+        against.setdefault(side, f"{named[0]!r} is named after a side")
+    axes = tuple(axis for axis in range(fingerprint.num_axes) if axis not in against)
+    names = AXIS_NAMES[fingerprint.num_axes]
+    if not against:
+        because = "no two classes keep to their sides along an axis, and no name speaks of a side"
+    else:
+        reasons = (f"{names[axis]} axis: {why}" for axis, why in sorted(against.items()))
+        because = f"not along the {'; not along the '.join(reasons)}"
+    return Choice(axes, "mirror_axes", because, OWN)
+
+
+def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
+    """Return, for each axis along which two classes keep an order, a sentence on such a pair."""
+    centres = _centres(fingerprint)
+    names = fingerprint.labels.names
+    found: dict[int, str] = {}
+    for first in range(1, len(names) - 1):
+        if len(found) == fingerprint.num_axes:
+            break
+        apart = centres[:, first, None] - centres[:, first + 1 :]
+        cases = (~np.isnan(apart[..., 0])).sum(axis=0)
+        share = np.maximum((apart > 0).sum(axis=0), (apart < 0).sum(axis=0)) / np.maximum(
+            cases[:, None], 1
+        )
+        keeps_order = (share >= SAME_SIDE_SHARE) & (cases[:, None] >= LEAST_CASES)
+        for later, axis in np.argwhere(keeps_order).tolist():
+            distance = float(np.nanmedian(np.abs(apart[:, later, axis])))
+            if distance >= LEAST_DISTANCE and axis not in found:
+                found[axis] = (
+                    f"{names[first]} and {names[first + 1 + later]} lie in the same order in "
+                    f"{share[later, axis]:.0%} of {cases[later]} cases, {distance:.0%} of the "
+                    "image apart"
+                )
+    return found
+
+
+def _centres(fingerprint: Fingerprint) -> Centres:
+    absent = (np.nan,) * fingerprint.num_axes
+    return np.array(
+        [
+            [absent if centre is None else centre for centre in case.class_centres]
+            for case in fingerprint.cases
+        ],
+        dtype=np.float64,
+    )

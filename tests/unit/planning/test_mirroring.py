@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from fingerprints import make_fingerprint
+
+from autoseg.core.labels import LabelScheme
+from autoseg.planning.mirroring import mirror_axes
+
+SHAPES = [(40, 50, 60)] * 20
+SPACINGS = [(1.0, 1.0, 1.0)] * 20
+SHARES = (0.8, 0.1, 0.1)
+
+
+def with_centres(centres, *, count=20, names=("background", "a", "b")):
+    made = make_fingerprint(SHAPES[:count], SPACINGS[:count], class_shares=SHARES, centres=centres)
+    return made.model_copy(update={"labels": LabelScheme(names=names, values=(0, 1, 2))})
+
+
+def test_classes_anywhere_leave_all_axes() -> None:
+    random = np.random.default_rng(0)
+    anywhere = with_centres(lambda index: tuple(tuple(row) for row in random.uniform(0, 1, (3, 3))))
+    assert mirror_axes(anywhere).value == (0, 1, 2)
+
+
+def test_two_classes_in_a_fixed_order_keep_their_axis() -> None:
+    random = np.random.default_rng(0)
+
+    def centres(index):
+        along, across = 0.1 * random.uniform(-1, 1), random.uniform(-0.3, 0.3)
+        return (0.5, 0.5, 0.5), (0.5 + across, 0.3 + along, 0.5), (0.5, 0.7 + along, 0.5 + across)
+
+    choice = mirror_axes(with_centres(centres, names=("background", "head", "tail")))
+    assert choice.value == (0, 2)
+    assert "posterior axis: head and tail lie in the same order in 100%" in choice.because
+
+
+def test_a_fixed_order_that_is_too_close_to_matter_is_ignored() -> None:
+    nested = with_centres(lambda index: ((0.5,) * 3, (0.5, 0.5, 0.5), (0.5, 0.51, 0.5)))
+    assert mirror_axes(nested).value == (0, 1, 2)
+
+
+def test_five_cases_show_nothing() -> None:
+    few = with_centres(lambda index: ((0.5,) * 3, (0.5, 0.2, 0.5), (0.5, 0.8, 0.5)), count=5)
+    assert mirror_axes(few).value == (0, 1, 2)
+
+
+def test_cases_without_one_of_the_classes_do_not_count() -> None:
+    def centres(index):
+        return (0.5,) * 3, (0.5, 0.2, 0.5), None if index > 4 else (0.5, 0.8, 0.5)
+
+    assert mirror_axes(with_centres(centres)).value == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "names", [("bg", "left kidney", "right kidney"), ("bg", "Kidney_Left", "x")]
+)
+def test_names_of_sides_keep_the_axis_from_side_to_side(names) -> None:
+    made = with_centres(lambda index: ((0.5,) * 3, None, None), names=names)
+    choice = mirror_axes(made)
+    assert choice.value == (0, 1)
+    assert "named after a side" in choice.because
+
+
+def test_a_word_that_only_contains_a_side_is_none() -> None:
+    made = with_centres(lambda index: ((0.5,) * 3, None, None), names=("bg", "cleft", "bright"))
+    assert mirror_axes(made).value == (0, 1, 2)
