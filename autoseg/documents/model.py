@@ -15,12 +15,15 @@ PLAN_NAME = "plan.json"
 WEIGHTS_NAME = "weights.safetensors"
 """Name of the weights in a fold's folder."""
 
+FINGERPRINT_NAME = "fingerprint.json"
+"""Name of the training data's fingerprint in a model folder; models may lack it."""
+
 
 class TrainedModel(Frozen):
     """How to use the networks of one model folder; `plan.json` beside it says how to build them.
 
-    A model folder holds `model.json` (this), `plan.json`, and one `fold_<k>/weights.safetensors`
-    for each fold whose training is complete.
+    A model folder holds `model.json` (this), `plan.json`, `fingerprint.json`, and one
+    `fold_<k>/weights.safetensors` for each fold whose training is complete.
 
     Attributes:
         configuration: Which configuration of the plan was trained.

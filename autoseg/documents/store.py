@@ -15,9 +15,13 @@ T = TypeVar("T", bound=Frozen)
 
 def save(document: Frozen, path: Path) -> None:
     """Write a document as JSON to read and edit, whole or not at all, creating its folder."""
-    text = readable(json.loads(document.model_dump_json()))
     with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(as_text(document), encoding="utf-8")
+
+
+def as_text(document: Frozen) -> str:
+    """Return a document as JSON to read and edit; equal documents give equal text."""
+    return readable(json.loads(document.model_dump_json())) + "\n"
 
 
 def load(kind: type[T], path: Path, *, made_by: str) -> T:

@@ -1,24 +1,35 @@
-"""Find and load trained models: a folder of JSON and safetensors, never anything pickled."""
+"""Find and load trained models: JSON and safetensors, in a folder or a file, never pickled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from autoseg.architectures import Architecture
 from autoseg.core.device import Precision, autocast_dtype, choose_device, on_device
 from autoseg.core.errors import ModelError
-from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.store import load
+from autoseg.inference.archive.contents import SUFFIX
+from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.stored import (
+    ModelFolder,
+    StoredModel,
+    first_line,
+    trained_folds,
+    unusable,
+)
 
 WORK_ROOT = Path("autoseg_work")
 """Where work folders lie when nobody says otherwise, relative to the current folder."""
+
+HEADER_BYTES_PER_TENSOR = 4096
+"""What a weights file may hold beside the weights: names and shapes."""
 
 
 @dataclass(frozen=True)
@@ -26,38 +37,43 @@ class LoadedModel:
     """A trained model, in memory and ready.
 
     Attributes:
-        folder: Where it was loaded from.
+        folder: Where it was loaded from: a folder or a model file.
         plan: How its dataset was understood: channels, labels, axes.
         configuration: Which of the plan's configurations the networks are.
         ensemble: The networks.
+        fingerprint: What was measured of the training data; None if the model came without.
     """
 
     folder: Path
     plan: Plan
     configuration: Configuration
     ensemble: Ensemble
+    fingerprint: Fingerprint | None = None
 
 
 def find_model(path: Path | None, *, work_root: Path = WORK_ROOT) -> Path:
     """Return the one trained model that is meant.
 
     Args:
-        path: A work folder, a model folder (`models/<configuration>`) or one fold of it, or a
-            folder of work folders; None is `work_root`.
+        path: A model file (`*.autoseg`), a work folder, a model folder (`models/<configuration>`)
+            or one fold of it, or a folder of work folders; None is `work_root`.
         work_root: Folder of the work folders.
 
     Returns:
-        A model folder, or the fold's folder if `path` is one. Of a work folder with several
-        trained configurations, the one that the plan names as default.
+        A model file, a model folder, or the fold's folder if `path` is one. Of a work folder with
+        several trained configurations, the one that the plan names as default.
 
     Raises:
         ModelError: If there is none, or if several are left to choose from.
     """
     if path is None:
         return _only_model(work_root)
+    if path.is_file():
+        return path
     if not path.is_dir():
         msg = (
-            f"{path} is not a folder. --model takes a work folder or models/<configuration> in it."
+            f"{path} is not a folder or file. --model takes a model file (*{SUFFIX}), a work "
+            "folder, or models/<configuration> in it."
         )
         raise ModelError(msg)
     if (path / WEIGHTS_NAME).is_file() or trained_folds(path):
@@ -77,13 +93,15 @@ def trained_models(work: Path) -> tuple[Path, ...]:
     return tuple(folder for folder in folders if trained_folds(folder))
 
 
-def trained_folds(folder: Path) -> tuple[int, ...]:
-    """Return which folds of a model folder are trained to the end."""
-    if not (folder / MODEL_NAME).is_file():
-        return ()
-    found = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
-    numbers = (name.removeprefix("fold_") for name in found)
-    return tuple(sorted(int(number) for number in numbers if number.isdigit()))
+def open_model(path: Path) -> StoredModel:
+    """Return where a model lies, ready to be read: a model file, a model folder or that of a fold.
+
+    Raises:
+        ModelError: If it is a file, but not a sound model file.
+    """
+    if path.is_file():
+        return ModelArchive(path)
+    return ModelFolder(path.parent if (path / WEIGHTS_NAME).is_file() else path)
 
 
 def load_model(
@@ -97,33 +115,39 @@ def load_model(
     """Return a trained model, its networks on the device.
 
     Args:
-        path: A model folder or one fold's folder, as `find_model` returns it.
+        path: A model file, a model folder or one fold's folder, as `find_model` returns it.
         device: Name of the device; "auto" takes an accelerator if there is one.
         precision: What convolutions compute in.
         folds: Which folds to average; None for all that are trained.
         use_mirroring: Whether to average over flips, where training mirrored.
 
     Raises:
-        ModelError: If a wanted fold is not trained, or weights do not fit the plan.
-        DocumentError: If `model.json` or `plan.json` is missing or damaged.
+        ModelError: If a wanted fold is not trained, weights do not fit the plan, or a model file
+            is not sound.
+        DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
-    if (path / WEIGHTS_NAME).is_file():
-        folds = (int(path.name.removeprefix("fold_")),) if folds is None else folds
-        path = path.parent
-    trained = load(TrainedModel, path / MODEL_NAME, made_by="autoseg train")
-    plan = load(Plan, path / PLAN_NAME, made_by="autoseg train")
+    if folds is None and (path / WEIGHTS_NAME).is_file():
+        folds = (int(path.name.removeprefix("fold_")),)
+    stored = open_model(path)
+    trained, plan = stored.read_trained(), stored.read_plan()
     configuration = plan.configuration(trained.configuration)
     chosen = choose_device(device)
     networks = tuple(
-        load_network(configuration.architecture, path / f"fold_{fold}" / WEIGHTS_NAME, chosen)
-        for fold in _wanted_folds(path, folds)
+        load_network(configuration.architecture, stored, fold, chosen)
+        for fold in _wanted_folds(stored, folds)
     )
     ensemble = ensemble_of(
         networks, configuration, device=chosen, dtype=autocast_dtype(chosen, precision)
     )
     if use_mirroring:
         ensemble = replace(ensemble, mirror_axes=trained.mirror_axes)
-    return LoadedModel(folder=path, plan=plan, configuration=configuration, ensemble=ensemble)
+    return LoadedModel(
+        folder=stored.path,
+        plan=plan,
+        configuration=configuration,
+        ensemble=ensemble,
+        fingerprint=stored.read_fingerprint(),
+    )
 
 
 def ensemble_of(
@@ -146,38 +170,58 @@ def ensemble_of(
     )
 
 
-def load_network(architecture: Architecture, weights: Path, device: torch.device) -> nn.Module:
-    """Return a trained network on a device.
+def load_network(
+    architecture: Architecture, stored: StoredModel, fold: int, device: torch.device
+) -> nn.Module:
+    """Return the trained network of a fold on a device, with float32 weights.
 
     Raises:
-        ModelError: If the file is missing or damaged, or does not fit the architecture.
+        ModelError: If the weights are missing or damaged, or do not fit the architecture.
     """
-    network = architecture.build()
+    network = empty_network(architecture)
+    tensors = stored.read_weights(fold, largest_bytes=largest_bytes(network))
+    widened = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
     try:
-        network.load_state_dict(load_file(weights))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        msg = (
-            f"{weights} cannot be used ({reason}). Copy the model again, or delete this file "
-            "and run `autoseg train` for this fold again."
-        )
-        raise ModelError(msg) from error
+        network.load_state_dict(widened, assign=True)
+    except RuntimeError as error:
+        raise unusable(stored.weights_name(fold), first_line(error)) from error
     return on_device(network, device)
 
 
-def _wanted_folds(folder: Path, folds: Sequence[int] | None) -> Sequence[int]:
+def empty_network(architecture: Architecture) -> nn.Module:
+    """Return a network whose weights have shapes but no memory.
+
+    A plan that does not match its weights is so refused before it can ask for any.
+    """
+    with torch.device("meta"):
+        return architecture.build()
+
+
+def largest_bytes(network: nn.Module) -> int:
+    """Return how large a safetensors file of the network's weights can be."""
+    tensors: list[torch.Tensor] = list(network.state_dict().values())
+    header = HEADER_BYTES_PER_TENSOR * (1 + len(tensors))
+    return header + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _wanted_folds(stored: StoredModel, folds: Sequence[int] | None) -> Sequence[int]:
     """Return the folds to load.
 
     Raises:
         ModelError: If one of them, or any at all, is not trained to the end.
     """
-    trained = trained_folds(folder)
+    trained = stored.folds()
     missing = sorted(set(folds or ()) - set(trained))
     if missing or not trained:
-        wanted = f"folds {missing} of {folder} are" if missing else f"no fold of {folder} is"
+        wanted = (
+            f"folds {missing} of {stored.path} are" if missing else f"no fold of {stored.path} is"
+        )
         msg = (
             f"{wanted} not trained to the end; finished are {list(trained)}. "
-            "Choose others with --folds, or let `autoseg train` finish them."
+            "Choose others with --fold, or let `autoseg train` finish them."
         )
         raise ModelError(msg)
     return trained if folds is None else tuple(dict.fromkeys(folds))

@@ -82,7 +82,7 @@ def test_an_unfinished_training_is_told_from_none(works):
 
 
 def test_a_path_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(ModelError, match="is not a folder"):
+    with pytest.raises(ModelError, match="is not a folder or file"):
         find_model(tmp_path / "nowhere")
 
 

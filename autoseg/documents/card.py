@@ -1,0 +1,127 @@
+"""The model card: what a model was made from, what it expects, and how good it was found to be.
+
+Source: Mitchell et al., "Model Cards for Model Reporting", FAT* 2019, for what a card says.
+"""
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from autoseg.core.frozen import Frozen
+from autoseg.documents.report import Means
+from autoseg.documents.run import Versions
+
+CARD_NAME = "card.json"
+"""The card as a document."""
+
+CARD_PAGE_NAME = "model_card.md"
+"""The card to read."""
+
+UNSTATED_LICENSE = "not stated: ask whoever gave you this file before you use or pass it on"
+
+
+class CardChannel(Frozen):
+    """One image channel that the model expects.
+
+    Attributes:
+        name: What the training data calls it.
+        normalizer: How its intensities are brought to a common scale.
+        intensities: 0.5th and 99.5th percentile of the training foreground; None if not known.
+    """
+
+    name: str
+    normalizer: str
+    intensities: tuple[float, float] | None = None
+
+
+class CardClass(Frozen):
+    """One class that the model tells apart.
+
+    Attributes:
+        name: Its name.
+        value: Its value in label maps.
+        cases: How many training cases hold it; None if not known.
+    """
+
+    name: str
+    value: NonNegativeInt
+    cases: NonNegativeInt | None = None
+
+
+class AxisRange(Frozen):
+    """Least, median and greatest value over the training cases, along one canonical axis."""
+
+    least: PositiveFloat
+    median: PositiveFloat
+    greatest: PositiveFloat
+
+
+class CardData(Frozen):
+    """The training data in numbers.
+
+    Attributes:
+        num_cases: Cases of the dataset, those held out in each fold included.
+        spacing_mm: Voxel size, per canonical axis.
+        shape_voxels: Size, per canonical axis.
+    """
+
+    num_cases: PositiveInt
+    spacing_mm: tuple[AxisRange, ...]
+    shape_voxels: tuple[AxisRange, ...]
+
+
+class CardFold(Frozen):
+    """One trained network and its scores on the cases that it never saw.
+
+    Attributes:
+        fold: Which fold.
+        steps: Optimiser steps; None if no record was found.
+        seconds: Training time; None if no record was found.
+        versions: Of the software that trained it; None if no record was found.
+        held_out_cases: Scored cases; 0 if there are no scores.
+        classes: Mean scores per foreground class, in the order of the report.
+        foreground: Mean over the classes; None if there are no scores.
+    """
+
+    fold: NonNegativeInt
+    steps: PositiveInt | None = None
+    seconds: NonNegativeFloat | None = None
+    versions: Versions | None = None
+    held_out_cases: NonNegativeInt = 0
+    classes: tuple[tuple[str, Means], ...] = ()
+    foreground: Means | None = None
+
+
+class ModelCard(Frozen):
+    """What one should know before using a model.
+
+    Attributes:
+        dataset_name: What it was trained on.
+        license: Of the model; for its author to state.
+        configuration: Which of the plan's configurations.
+        architecture: Kind of the network.
+        parameters: Weights of one network.
+        num_axes: 2 for pictures, 3 for volumes.
+        channels: What images must have, in this order.
+        classes: Background first.
+        orientation: What is done with an image's orientation.
+        working_spacing_mm: What images are resampled to, planned axis order.
+        data: Of the training; None if no fingerprint was found.
+        folds: The networks.
+        autoseg: Version that wrote the card.
+    """
+
+    schema_version: Literal[1] = 1
+    dataset_name: str
+    license: str = UNSTATED_LICENSE
+    configuration: str
+    architecture: str
+    parameters: PositiveInt
+    num_axes: Literal[2, 3]
+    channels: tuple[CardChannel, ...]
+    classes: tuple[CardClass, ...]
+    orientation: str
+    working_spacing_mm: tuple[PositiveFloat, ...]
+    data: CardData | None
+    folds: tuple[CardFold, ...]
+    autoseg: str

@@ -1,0 +1,1 @@
+"""A trained model as one file: how it is written, checked and read."""

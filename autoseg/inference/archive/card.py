@@ -1,0 +1,265 @@
+"""Make the model card of a trained model, and lay it out as a page to read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+
+from autoseg.documents.card import (
+    AxisRange,
+    CardChannel,
+    CardClass,
+    CardData,
+    CardFold,
+    ModelCard,
+)
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.report import METRICS, Mean, MetricName, Report
+from autoseg.documents.run import Run
+
+CANONICAL_3D = (
+    "volumes are turned into one canonical orientation by their header (array axes superior, "
+    "posterior, left), and label maps are turned back: any stored orientation is fine, if the "
+    "header is right"
+)
+CANONICAL_2D = "pictures are used as they are stored"
+
+METRIC_TITLES: dict[MetricName, str] = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95_mm": "HD95 (mm)",
+    "assd_mm": "ASSD (mm)",
+    "nsd": "NSD",
+}
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """What is known of a fold beside its weights; both are None for a copied model."""
+
+    run: Run | None
+    report: Report | None
+
+
+def make_card(
+    plan: Plan,
+    configuration: Configuration,
+    fingerprint: Fingerprint | None,
+    folds: Mapping[int, FoldRecord],
+    *,
+    parameters: int,
+) -> ModelCard:
+    """Return the card of a trained model.
+
+    Args:
+        plan: How the dataset was understood.
+        configuration: What was trained.
+        fingerprint: What was measured of the data, if that is known.
+        folds: By their number.
+        parameters: Weights of one network.
+    """
+    return ModelCard(
+        dataset_name=plan.dataset_name,
+        configuration=configuration.name,
+        architecture=configuration.architecture.kind,
+        parameters=parameters,
+        num_axes=plan.num_axes,
+        channels=_channels(plan, configuration, fingerprint),
+        classes=_classes(plan, fingerprint),
+        orientation=CANONICAL_3D if plan.num_axes == 3 else CANONICAL_2D,
+        working_spacing_mm=configuration.spacing,
+        data=None if fingerprint is None else _data(fingerprint),
+        folds=tuple(_fold(fold, record) for fold, record in sorted(folds.items())),
+        autoseg=version("autoseg"),
+    )
+
+
+def card_page(card: ModelCard) -> str:
+    """Return the card in Markdown."""
+    blocks = [
+        f"# Model card: {card.dataset_name}",
+        _headline(card),
+        f"**Licence:** {card.license}.",
+        "Research software: nobody has approved this model for clinical use.",
+        "## Intended input",
+        *_input_blocks(card),
+        "## Output",
+        *_output_blocks(card),
+        "## Training data",
+        *_data_blocks(card),
+        "## Scores on held-out cases",
+        *_score_blocks(card),
+        "## Networks",
+        _networks_table(card),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _headline(card: ModelCard) -> str:
+    networks = f"{len(card.folds)} trained network{'s' if len(card.folds) != 1 else ''}"
+    return (
+        f"{card.configuration}, {card.architecture} with {card.parameters:,} weights, {networks}. "
+        f"Written by autoseg {card.autoseg}."
+    )
+
+
+def _channels(
+    plan: Plan, configuration: Configuration, fingerprint: Fingerprint | None
+) -> tuple[CardChannel, ...]:
+    known = None if fingerprint is None else fingerprint.channels
+    return tuple(
+        CardChannel(
+            name=name,
+            normalizer=configuration.normalizers[index].kind,
+            intensities=None
+            if known is None
+            else (known[index].percentile_00_5, known[index].percentile_99_5),
+        )
+        for index, name in enumerate(plan.channel_names)
+    )
+
+
+def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ...]:
+    counts: tuple[int | None, ...] = (None,) * plan.labels.num_classes
+    if fingerprint is not None:
+        counts = fingerprint.cases_with_class
+    return tuple(
+        CardClass(name=name, value=value, cases=cases)
+        for name, value, cases in zip(plan.labels.names, plan.labels.values, counts, strict=True)
+    )
+
+
+def _data(fingerprint: Fingerprint) -> CardData:
+    cases = fingerprint.cases
+    return CardData(
+        num_cases=len(cases),
+        spacing_mm=_ranges([case.spacing for case in cases]),
+        shape_voxels=_ranges([tuple(map(float, case.shape)) for case in cases]),
+    )
+
+
+def _ranges(rows: list[tuple[float, ...]]) -> tuple[AxisRange, ...]:
+    return tuple(
+        AxisRange(
+            least=float(column.min()),
+            median=float(np.median(column)),
+            greatest=float(column.max()),
+        )
+        for column in np.array(rows).T
+    )
+
+
+def _fold(fold: int, record: FoldRecord) -> CardFold:
+    run, report = record.run, record.report
+    return CardFold(
+        fold=fold,
+        steps=None if run is None else run.steps,
+        seconds=None if run is None else run.seconds,
+        versions=None if run is None else run.versions,
+        held_out_cases=0 if report is None else len(report.cases),
+        classes=()
+        if report is None
+        else tuple((entry.name, entry.means) for entry in report.classes),
+        foreground=None if report is None else report.foreground,
+    )
+
+
+def _input_blocks(card: ModelCard) -> list[str]:
+    kind = "volumes (axes z, y, x)" if card.num_axes == 3 else "pictures (axes y, x)"
+    rows = [
+        (
+            str(index),
+            channel.name,
+            "not known" if channel.intensities is None else _span(*channel.intensities),
+            channel.normalizer,
+        )
+        for index, channel in enumerate(card.channels)
+    ]
+    header = ("channel", "name", "foreground intensities in training", "normalisation")
+    spacing = " × ".join(f"{value:.4g}" for value in card.working_spacing_mm)
+    handling = (
+        f"Orientation: {card.orientation}. Images are resampled to {spacing} mm and label maps "
+        "back; the file needs no preparation."
+    )
+    channels = f"{len(card.channels)}-channel {kind}, the channels in this order:"
+    return [channels, _table(header, rows), handling]
+
+
+def _output_blocks(card: ModelCard) -> list[str]:
+    rows = [
+        (str(entry.value), entry.name, "–" if entry.cases is None else str(entry.cases))
+        for entry in card.classes
+    ]
+    return [
+        "A label map on the grid of the image:",
+        _table(("value", "class", "training cases with it"), rows),
+    ]
+
+
+def _data_blocks(card: ModelCard) -> list[str]:
+    if card.data is None:
+        return ["No fingerprint came with the model."]
+    rows = [
+        (str(axis), _three(spacing), _three(shape))
+        for axis, (spacing, shape) in enumerate(
+            zip(card.data.spacing_mm, card.data.shape_voxels, strict=True)
+        )
+    ]
+    header = ("array axis", "voxel size in mm (least / median / greatest)", "voxels")
+    return [f"{card.data.num_cases} cases.", _table(header, rows)]
+
+
+def _score_blocks(card: ModelCard) -> list[str]:
+    scored = [fold for fold in card.folds if fold.foreground is not None]
+    if not scored:
+        return ["None came with the model."]
+    rows = []
+    for fold in scored:
+        entries = [*fold.classes]
+        if fold.foreground is not None:
+            entries.append(("mean of classes", fold.foreground))
+        for name, means in entries:
+            cells = (_number(means.metric(metric)) for metric in METRICS)
+            rows.append((str(fold.fold), str(fold.held_out_cases), name, *cells))
+    header = ("fold", "cases", "class", *(METRIC_TITLES[metric] for metric in METRICS))
+    reading = (
+        "Each network was scored on cases that it was not trained on; all networks together were "
+        "not, for want of cases that none has seen."
+    )
+    return [reading, _table(header, rows)]
+
+
+def _networks_table(card: ModelCard) -> str:
+    rows = [
+        (
+            str(fold.fold),
+            "–" if fold.steps is None else str(fold.steps),
+            "–" if fold.seconds is None else f"{fold.seconds / 60:.1f}",
+            "–" if fold.versions is None else f"{fold.versions.autoseg} / {fold.versions.torch}",
+        )
+        for fold in card.folds
+    ]
+    return _table(("fold", "steps", "minutes", "autoseg / torch"), rows)
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.4g} … {high:.4g}"
+
+
+def _three(values: AxisRange) -> str:
+    return f"{values.least:.4g} / {values.median:.4g} / {values.greatest:.4g}"
+
+
+def _number(mean: Mean) -> str:
+    return "–" if mean.value is None else f"{mean.value:.3f}"

@@ -1,0 +1,56 @@
+"""Take the names of cases out of what goes into a model file: they may name patients."""
+
+from collections.abc import Iterable, Mapping
+
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.report import CaseFault, Report
+from autoseg.inference.archive.card import FoldRecord
+
+
+def without_case_names(
+    fingerprint: Fingerprint | None, folds: Mapping[int, FoldRecord]
+) -> tuple[Fingerprint | None, dict[int, FoldRecord]]:
+    """Return fingerprint and reports with numbered cases, the same number for the same case.
+
+    File names, sizes and times, and the messages of cases that could not be scored, are left out.
+    """
+    reports = [record.report for record in folds.values() if record.report is not None]
+    numbered = _numbered(fingerprint, reports)
+    anonymous = {
+        fold: FoldRecord(run=record.run, report=_report(record.report, numbered))
+        for fold, record in folds.items()
+    }
+    if fingerprint is None:
+        return None, anonymous
+    cases = tuple(
+        case.model_copy(update={"name": numbered[case.name], "source": ()})
+        for case in fingerprint.cases
+    )
+    return fingerprint.model_copy(update={"cases": cases}), anonymous
+
+
+def _numbered(fingerprint: Fingerprint | None, reports: Iterable[Report]) -> dict[str, str]:
+    names = {case.name for case in fingerprint.cases} if fingerprint is not None else set()
+    for report in reports:
+        names |= {case.name for case in report.cases} | {fault.name for fault in report.faults}
+        names |= {*report.missing_predictions, *report.missing_references}
+    return {name: f"case_{number:04d}" for number, name in enumerate(sorted(names))}
+
+
+def _report(report: Report | None, numbered: Mapping[str, str]) -> Report | None:
+    if report is None:
+        return None
+    faults = tuple(
+        CaseFault(name=numbered[fault.name], message="could not be scored")
+        for fault in report.faults
+    )
+    return report.model_copy(
+        update={
+            "cases": tuple(
+                case.model_copy(update={"name": numbered[case.name]}) for case in report.cases
+            ),
+            "faults": faults,
+            "missing_predictions": tuple(numbered[name] for name in report.missing_predictions),
+            "missing_references": tuple(numbered[name] for name in report.missing_references),
+        }
+    )

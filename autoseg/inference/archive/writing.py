@@ -1,0 +1,118 @@
+"""Write a model file: the same parts always give the same bytes."""
+
+import hashlib
+import zipfile
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from safetensors.torch import save
+
+from autoseg.core.atomic import replacing
+from autoseg.core.errors import ModelError
+from autoseg.documents.archive import Manifest, Part
+from autoseg.documents.store import as_text
+from autoseg.inference.archive.contents import MANIFEST_NAME, largest_bytes
+from autoseg.inference.stored import Tensors
+
+EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
+"""Of every entry: the first that a zip can hold, so that the time of writing changes nothing."""
+
+PLAIN_FILE = 0o100644 << 16
+"""Kind and rights of every entry, where a zip keeps them."""
+
+
+class Content(NamedTuple):
+    """A part to write.
+
+    Attributes:
+        name: As `contents.KINDS` has it.
+        content: Its bytes.
+    """
+
+    name: str
+    content: bytes
+
+
+def write_archive(
+    path: Path,
+    contents: Iterable[Content],
+    *,
+    configuration: str,
+    precision: Literal["float32", "float16"],
+) -> Manifest:
+    """Write a model file, whole or not at all, and return its manifest.
+
+    Args:
+        path: Where; an older file is replaced.
+        contents: All parts but the manifest; only one is held in memory at a time.
+        configuration: Which one the parts belong to.
+        precision: Of the weights.
+
+    Raises:
+        ModelError: If a part has a name or size that would be refused on reading.
+    """
+    parts = []
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for part in contents:
+            _write(archive, part)
+            parts.append(_described(part))
+        manifest = Manifest(
+            autoseg=version("autoseg"),
+            configuration=configuration,
+            precision=precision,
+            parts=tuple(parts),
+        )
+        _write(archive, Content(MANIFEST_NAME, as_text(manifest).encode()))
+    return manifest
+
+
+def weights_content(tensors: Tensors, precision: Literal["float32", "float16"]) -> bytes:
+    """Return weights in safetensors format; "float16" halves them.
+
+    Raises:
+        ModelError: If a weight is too large for half precision.
+    """
+    if precision == "float32":
+        return save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    return save({name: _halved(name, tensor) for name, tensor in tensors.items()})
+
+
+def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in half precision; whole numbers stay as they are.
+
+    Raises:
+        ModelError: If a value would become infinite.
+    """
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    halved = tensor.to(torch.float16)
+    if bool(torch.isfinite(tensor).all()) and not bool(torch.isfinite(halved).all()):
+        msg = (
+            f"the weights {name} reach {float(tensor.abs().max()):g}; half precision ends at "
+            "65504. Export without --half."
+        )
+        raise ModelError(msg)
+    return halved.contiguous()
+
+
+def _write(archive: zipfile.ZipFile, part: Content) -> None:
+    limit = largest_bytes(part.name)
+    if limit is None or len(part.content) > limit:
+        msg = (
+            f"a model file cannot hold {part.name} with {len(part.content)} bytes. Configurations "
+            "are named with letters, digits, '_', '-' and '.'; rename it in the plan, or export "
+            "with --half if the weights are too large."
+        )
+        raise ModelError(msg)
+    entry = zipfile.ZipInfo(part.name, date_time=EARLIEST_DATE)
+    entry.create_system = 3  # as on Unix, wherever it is written
+    entry.external_attr = PLAIN_FILE
+    archive.writestr(entry, part.content)
+
+
+def _described(part: Content) -> Part:
+    digest = hashlib.sha256(part.content).hexdigest()
+    return Part(name=part.name, size=len(part.content), sha256=digest)

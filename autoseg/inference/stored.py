@@ -1,0 +1,128 @@
+"""A trained model on disk, whatever it is stored as: what can be asked of it before it is built."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from typing_extensions import override
+
+from autoseg.core.errors import ModelError
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.model import (
+    FINGERPRINT_NAME,
+    MODEL_NAME,
+    PLAN_NAME,
+    WEIGHTS_NAME,
+    TrainedModel,
+)
+from autoseg.documents.plan import Plan
+from autoseg.documents.store import load
+
+Tensors = dict[str, torch.Tensor]
+
+
+class StoredModel(ABC):
+    """Where a trained model lies.
+
+    Attributes:
+        path: Its folder or file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @abstractmethod
+    def folds(self) -> tuple[int, ...]:
+        """Return which folds are trained to the end, ascending."""
+
+    @abstractmethod
+    def read_trained(self) -> TrainedModel:
+        """Return how to use the networks."""
+
+    @abstractmethod
+    def read_plan(self) -> Plan:
+        """Return how to build them."""
+
+    @abstractmethod
+    def read_fingerprint(self) -> Fingerprint | None:
+        """Return what was measured of the training data, if that is known."""
+
+    @abstractmethod
+    def read_weights(self, fold: int, *, largest_bytes: int) -> Tensors:
+        """Return the weights of one fold, as they are stored.
+
+        Args:
+            fold: Which fold.
+            largest_bytes: What the network can hold; larger files are not read.
+
+        Raises:
+            ModelError: If they are missing, damaged or too large.
+        """
+
+    @abstractmethod
+    def weights_name(self, fold: int) -> str:
+        """Return what to call the weights of a fold in a message."""
+
+
+class ModelFolder(StoredModel):
+    """A model folder of a work folder: `models/<configuration>`."""
+
+    @override
+    def folds(self) -> tuple[int, ...]:
+        return trained_folds(self.path)
+
+    @override
+    def read_trained(self) -> TrainedModel:
+        return load(TrainedModel, self.path / MODEL_NAME, made_by="autoseg train")
+
+    @override
+    def read_plan(self) -> Plan:
+        return load(Plan, self.path / PLAN_NAME, made_by="autoseg train")
+
+    @override
+    def read_fingerprint(self) -> Fingerprint | None:
+        path = self.path / FINGERPRINT_NAME
+        return load(Fingerprint, path, made_by="autoseg train") if path.is_file() else None
+
+    @override
+    def read_weights(self, fold: int, *, largest_bytes: int) -> Tensors:
+        path = self._weights(fold)
+        try:
+            if path.stat().st_size > largest_bytes:
+                raise unusable(
+                    str(path), f"{path.stat().st_size} bytes, expected {largest_bytes} at most"
+                )
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise unusable(str(path), first_line(error)) from error
+
+    @override
+    def weights_name(self, fold: int) -> str:
+        return str(self._weights(fold))
+
+    def _weights(self, fold: int) -> Path:
+        return self.path / f"fold_{fold}" / WEIGHTS_NAME
+
+
+def trained_folds(folder: Path) -> tuple[int, ...]:
+    """Return which folds of a model folder are trained to the end."""
+    if not (folder / MODEL_NAME).is_file():
+        return ()
+    found = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
+    numbers = (name.removeprefix("fold_") for name in found)
+    return tuple(sorted(int(number) for number in numbers if number.isdigit()))
+
+
+def unusable(weights: str, reason: str) -> ModelError:
+    """Return the error for weights that no network can take."""
+    return ModelError(
+        f"{weights} cannot be used ({reason}). Copy the model again, or train this fold again with "
+        "`autoseg train --restart`."
+    )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
