@@ -65,7 +65,13 @@ def plan(
             show_default="the accelerator's, or 8 without one",
         ),
     ] = None,
-    network: Annotated[str, typer.Option(help="Architecture.")] = "unet",
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Architecture.",
+            show_default="residual_encoder_unet on an accelerator of 20 GiB or more, else unet",
+        ),
+    ] = None,
     loss: Annotated[str | None, typer.Option(help="Loss.", show_default="dice_ce")] = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[

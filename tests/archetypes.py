@@ -24,7 +24,7 @@ def planned(archetype: dict) -> dict[str, str]:
     spacings = [settings.pop("spacing")] * len(shapes)
     plan = make_plan(
         make_fingerprint([tuple(shape) for shape in shapes], spacings, **settings),
-        network=ARCHITECTURES["unet"],
+        network=ARCHITECTURES[archetype["network"]] if "network" in archetype else None,
         memory_gib=archetype["memory_gib"],
         machine=Machine(**archetype["machine"]),
     )

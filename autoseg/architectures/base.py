@@ -1,7 +1,7 @@
 """What an architecture is, and how the planner sizes one it has never heard of."""
 
 from abc import abstractmethod
-from math import prod
+from math import inf, prod
 from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, PositiveInt, SerializeAsAny, model_validator
@@ -89,11 +89,23 @@ class MemoryReference(NamedTuple):
         activations: Value of `activation_count` that fits `memory_gib` at `batch_size` patches.
         batch_size: Patches per step of the reference.
         memory_gib: Accelerator memory of the reference.
+        below_gib: Memory from which the next larger reference is used instead.
+        smallest_batch: Patches that the largest patch must leave room for.
+        largest_share: Share of the dataset's voxels that one batch may hold.
+        preset: What its authors call it, if it is one of several.
     """
 
     activations: float
     batch_size: int
     memory_gib: float
+    below_gib: float = inf
+    smallest_batch: int = 2
+    largest_share: float = 0.05
+    preset: str | None = None
+
+    def needed_gib(self, activations: int, patches: int) -> float:
+        """Return the memory that so many patches of so many activations need."""
+        return activations * patches / (self.activations * self.batch_size) * self.memory_gib
 
 
 class Architecture(Component):
@@ -103,14 +115,20 @@ class Architecture(Component):
         topology: Patch, strides and kernels.
         in_channels: Image channels.
         num_classes: Classes, background included.
-        memory_references: By number of axes, what the planner scales from.
+        memory_references: By number of axes, what the planner scales from, by rising memory.
     """
 
-    memory_references: ClassVar[dict[int, MemoryReference]]
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]]
 
     topology: Topology
     in_channels: PositiveInt
     num_classes: PositiveInt
+
+    @classmethod
+    def memory_reference(cls, num_axes: int, memory_gib: float) -> MemoryReference:
+        """Return the reference that a network for this much memory is scaled from."""
+        references = cls.memory_references[num_axes]
+        return next(reference for reference in references if memory_gib < reference.below_gib)
 
     @classmethod
     @abstractmethod

@@ -1,7 +1,7 @@
 """Size one configuration: its patch, network, batch and loss, each with its reason."""
 
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 
 from autoseg.architectures import Architecture
 from autoseg.documents.plan import Configuration, Decision
@@ -10,16 +10,18 @@ from autoseg.losses import Loss
 from autoseg.planning import rules
 from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine, training_hours
-from autoseg.planning.lowres import SMALLEST_COVERAGE, has_lowres
+from autoseg.planning.lowres import SMALLEST_COVERAGE, low_resolution
 from autoseg.planning.memory import (
     SMALLEST_BATCH,
     Grid,
     MemoryBudget,
     batch_size,
     largest_network,
+    nearest_reference,
     predicted_memory_gib,
     shrunk,
 )
+from autoseg.planning.resolution import Resolution, full_resolution, plane_resolution
 from autoseg.planning.survey import Survey
 from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
 from autoseg.planning.wording import duration, number, numbers
@@ -59,35 +61,56 @@ class Draft:
 
 def reference_2d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> Draft:
     """Return the 2-D configuration of the reference method, on the two finest axes."""
-    architecture = largest_network(budget, survey.plane)
+    plane = plane_resolution(survey)
+    sized = Sized("2d", plane, budget, largest_network(budget, plane.grid))
     pool = rules.dice_pool(is_2d=True, has_lowres=False)
-    return _reference("2d", survey, survey.plane, (architecture, budget), (loss, pool))
+    return _reference(survey, sized, loss, pool)
 
 
-def reference_3d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> Draft:
-    """Return the full-resolution 3-D configuration of the reference method."""
-    architecture = largest_network(budget, survey.grid)
-    lowres = has_lowres(architecture, budget, survey.grid)
-    pool = rules.dice_pool(is_2d=False, has_lowres=lowres)
-    return _reference("3d_fullres", survey, survey.grid, (architecture, budget), (loss, pool))
+def references_3d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> list[Draft]:
+    """Return the 3-D configurations of the reference method.
+
+    The one at full resolution comes first; where cases are much larger than its patches, one at
+    low resolution follows.
+    """
+    full = full_resolution(survey)
+    fullres = Sized("3d_fullres", full, budget, largest_network(budget, full.grid))
+    low = low_resolution(fullres.architecture, budget, full)
+    pool = rules.dice_pool(is_2d=False, has_lowres=low is not None)
+    drafts = [_reference(survey, fullres, loss, pool)]
+    if low is not None:
+        lowres = Sized("3d_lowres", low.resolution, budget, low.architecture)
+        pool = rules.dice_pool(is_2d=False, has_lowres=False)
+        drafts.append(_reference(survey, lowres, loss, pool))
+    return drafts
 
 
-def _reference(
-    name: str,
-    survey: Survey,
-    grid: Grid,
-    sized: tuple[Architecture, MemoryBudget],
-    pooled: tuple[type[Loss], Choice[str]],
-) -> Draft:
+@dataclass(frozen=True)
+class Sized:
+    """A network that fits the memory, with what it was sized for.
+
+    Attributes:
+        name: Of the configuration.
+        resolution: The voxels its patches are cut from.
+        budget: The memory.
+        architecture: The network.
+    """
+
+    name: str
+    resolution: Resolution
+    budget: MemoryBudget
+    architecture: Architecture
+
+
+def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]) -> Draft:
     """Return the configuration that consists of these parts, with their reasons."""
-    architecture, budget = sized
-    loss, pool = pooled
-    batch = batch_size(architecture, budget, survey.voxels)
+    architecture, budget, grid = sized.architecture, sized.budget, sized.resolution.grid
+    batch = batch_size(architecture, budget, sized.resolution.dataset_voxels)
     resampling = rules.resampling()
     return Draft(
         configuration=Configuration(
-            name=name,
-            data_name=name,
+            name=sized.name,
+            data_name=sized.name,
             spacing=grid.spacing,
             median_shape=grid.median_shape,
             batch_size=batch.value,
@@ -99,8 +122,8 @@ def _reference(
         ),
         grid=grid,
         choices={
-            "spacing": survey.spacing,
-            "median_shape": survey.median_shape,
+            "spacing": sized.resolution.spacing,
+            "median_shape": sized.resolution.median_shape,
             **{f"normalizers.{at}": choice for at, choice in enumerate(survey.normalizers)},
             "resampling": resampling,
             **_network_choices(grid, budget),
@@ -204,24 +227,36 @@ def _planned_loss(loss: type[Loss], *, pool: str, class_weights: object) -> Loss
 
 def _network_choices(grid: Grid, budget: MemoryBudget) -> Choices:
     start = rules.initial_patch(grid.spacing, grid.median_shape)
+    patches = budget.reference(len(grid.spacing)).smallest_batch
     patch = (
-        f"starts at {numbers(start)} voxels and shrinks until {SMALLEST_BATCH} patches fit "
+        f"starts at {numbers(start)} voxels and shrinks until {patches} patches fit "
         f"{number(budget.memory_gib)} GiB; rounded up to what the strides divide"
     )
     stages = "axes of 8 or more voxels are halved, the finest first, down to 4 at the least"
     kernels = "an axis over 2 times coarser than the finest gets 1, the others 3"
-    width = "the default width of the network"
     return {
         "patch_shape": Choice(None, "largest_network", patch),
         "depth": Choice(None, "topology_for", stages),
         "strides": Choice(None, "topology_for", stages),
         "kernels": Choice(None, "topology_for", kernels),
-        "architecture": Choice(None, "largest_network", width),
+        "architecture": _architecture_choice(budget, len(grid.spacing)),
     }
 
 
+def _architecture_choice(budget: MemoryBudget, num_axes: int) -> Choice[object]:
+    """Return why this network, and what its size was scaled from."""
+    chosen = budget.chosen or Choice(budget.network.__name__, "make_plan", "asked for", OWN)
+    reference = budget.reference(num_axes)
+    sizing = "its default width"
+    if reference.preset is not None:
+        sizing += f", scaled from preset {reference.preset} of {number(reference.memory_gib)} GiB"
+        if isfinite(reference.below_gib):
+            sizing += f", which serves below {number(reference.below_gib)} GiB"
+    return Choice(None, chosen.rule, f"{chosen.because}; {sizing}", chosen.source)
+
+
 def _predicted_memory(architecture: Architecture, patches: int) -> Choice[float]:
-    reference = architecture.memory_references[architecture.topology.num_axes]
+    reference = nearest_reference(architecture, patches)
     because = (
         f"{patches} × {architecture.activation_count() / 1e6:.0f} million activations, at "
         f"{number(reference.memory_gib)} GiB for {reference.batch_size} × "

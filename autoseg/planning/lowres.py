@@ -1,9 +1,13 @@
-"""Whether cases are so much larger than a patch that a low resolution is worth a network."""
+"""Where cases are much larger than a patch: a low resolution whose patches see enough of them."""
 
+from dataclasses import dataclass
 from math import prod
 
 from autoseg.architectures import Architecture
+from autoseg.planning.choice import Choice
 from autoseg.planning.memory import Grid, MemoryBudget, largest_network
+from autoseg.planning.resolution import Resolution
+from autoseg.planning.wording import number, numbers
 
 SMALLEST_COVERAGE = 0.25
 """Share of the median case that a patch should cover. Source: nnU-Net 2.8.1."""
@@ -17,31 +21,85 @@ SIMILAR_SPACING = 2.0
 SMALLEST_REDUCTION = 2.0
 """How many times fewer voxels the low resolution must have. Source: nnU-Net 2.8.1."""
 
+RULE = "low_resolution"
 
-def has_lowres(fullres: Architecture, budget: MemoryBudget, grid: Grid) -> bool:
-    """Return whether the reference method would make a `3d_lowres` configuration.
 
-    The spacing is coarsened until a patch covers a quarter of the median case; the resolution
-    counts only if it has less than half the voxels of the full one.
+@dataclass(frozen=True)
+class LowResolution:
+    """A coarser resolution and the network for it.
+
+    Attributes:
+        resolution: The voxels, with their reasons.
+        architecture: The largest network that fits the memory there.
+    """
+
+    resolution: Resolution
+    architecture: Architecture
+
+
+def low_resolution(
+    fullres: Architecture, budget: MemoryBudget, full: Resolution
+) -> LowResolution | None:
+    """Return the resolution at which a patch covers a quarter of the median case.
+
+    The spacing is coarsened until it does. There is none if a patch at full resolution already
+    covers a quarter, or if the result has more than half the voxels of the full resolution.
 
     Args:
         fullres: The network at full resolution.
         budget: What it was sized with.
-        grid: The full resolution.
+        full: The full resolution.
     """
-    voxels = prod(grid.median_shape)
-    spacing, low_voxels = grid.spacing, voxels
-    patch_voxels = prod(fullres.topology.patch_shape)
-    while patch_voxels / low_voxels < SMALLEST_COVERAGE:
+    voxels = prod(full.grid.median_shape)
+    spacing, low_voxels, low = full.grid.spacing, voxels, fullres
+    median_shape = full.grid.median_shape
+    while prod(low.topology.patch_shape) / low_voxels < SMALLEST_COVERAGE:
         spacing = _coarser(spacing)
-        shape = [
-            full / low * size
-            for full, low, size in zip(grid.spacing, spacing, grid.median_shape, strict=True)
-        ]
+        shape = _size_at(spacing, full.grid)
         low_voxels = prod(shape)
-        low = Grid(spacing=spacing, median_shape=tuple(float(round(size)) for size in shape))
-        patch_voxels = prod(largest_network(budget, low).topology.patch_shape)
-    return voxels / low_voxels >= SMALLEST_REDUCTION
+        median_shape = tuple(float(round(size)) for size in shape)
+        low = largest_network(budget, Grid(spacing=spacing, median_shape=median_shape))
+    if voxels / low_voxels < SMALLEST_REDUCTION:
+        return None
+    covered = prod(fullres.topology.patch_shape) / voxels
+    share = low_voxels / voxels
+    resolution = Resolution(
+        grid=Grid(spacing=spacing, median_shape=median_shape),
+        dataset_voxels=full.dataset_voxels * share,
+        spacing=_spacing_choice(spacing, full.grid, covered),
+        median_shape=_median_choice(median_shape, full.grid, 1 / share),
+    )
+    return LowResolution(resolution=resolution, architecture=low)
+
+
+def _spacing_choice(
+    spacing: tuple[float, ...], full: Grid, covered: float
+) -> Choice[tuple[float, ...]]:
+    because = (
+        f"a patch of 3d_fullres covers {number(100 * covered)} % of the median case; so its "
+        f"spacing of {numbers(full.spacing)} mm grows by {COARSENING - 1:.0%} at a time, first on "
+        f"axes over {SIMILAR_SPACING:g} times finer than the coarsest, until a patch covers "
+        f"{SMALLEST_COVERAGE:.0%}"
+    )
+    return Choice(spacing, RULE, because)
+
+
+def _median_choice(
+    median_shape: tuple[float, ...], full: Grid, reduction: float
+) -> Choice[tuple[float, ...]]:
+    because = (
+        f"{numbers(full.median_shape)} voxels at the coarser spacing: {number(reduction)} times "
+        f"fewer; under {SMALLEST_REDUCTION:g} times there would be no low resolution"
+    )
+    return Choice(median_shape, RULE, because)
+
+
+def _size_at(spacing: tuple[float, ...], full: Grid) -> list[float]:
+    """Return the median size at a spacing, unrounded."""
+    return [
+        fine / coarse * size
+        for fine, coarse, size in zip(full.spacing, spacing, full.median_shape, strict=True)
+    ]
 
 
 def _coarser(spacing: tuple[float, ...]) -> tuple[float, ...]:

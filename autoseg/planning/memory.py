@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from autoseg.architectures import Architecture, Topology
+from autoseg.architectures.base import MemoryReference
 from autoseg.core.errors import PlanError
 from autoseg.planning.choice import Choice
 from autoseg.planning.rules import initial_patch
@@ -13,9 +14,6 @@ from autoseg.planning.wording import number
 
 SMALLEST_BATCH = 2
 """Patches per step, at least. Source: nnU-Net 2.8.1."""
-
-LARGEST_SHARE = 0.05
-"""Share of the dataset's voxels that one batch may hold. Source: nnU-Net 2.8.1."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,14 @@ class MemoryBudget:
         in_channels: Image channels.
         num_classes: Classes, background included.
         memory_gib: Accelerator memory.
+        chosen: Why this network; none if it was asked for.
     """
 
     network: type[Architecture]
     in_channels: int
     num_classes: int
     memory_gib: float
+    chosen: Choice[str] | None = None
 
     def sized(self, topology: Topology) -> Architecture:
         """Return the network at a topology."""
@@ -40,17 +40,21 @@ class MemoryBudget:
             topology, in_channels=self.in_channels, num_classes=self.num_classes
         )
 
+    def reference(self, num_axes: int) -> MemoryReference:
+        """Return what the network is scaled from."""
+        return self.network.memory_reference(num_axes, self.memory_gib)
+
     def activations(self, num_axes: int) -> float:
         """Return the value of `activation_count` that fits at the reference's batch size."""
-        reference = self.network.memory_references[num_axes]
+        reference = self.reference(num_axes)
         return reference.activations * (self.memory_gib / reference.memory_gib)
 
     def fits(self, architecture: Architecture) -> bool:
-        """Return whether `SMALLEST_BATCH` patches fit."""
+        """Return whether the reference's smallest batch fits."""
         num_axes = architecture.topology.num_axes
-        reference = self.network.memory_references[num_axes]
-        at_smallest_batch = architecture.activation_count() / reference.batch_size * SMALLEST_BATCH
-        return at_smallest_batch <= self.activations(num_axes)
+        reference = self.reference(num_axes)
+        needed = architecture.activation_count() * reference.smallest_batch / reference.batch_size
+        return needed <= self.activations(num_axes)
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,12 @@ def largest_network(budget: MemoryBudget, grid: Grid) -> Architecture:
     start = topology_for(grid.spacing, initial_patch(grid.spacing, grid.median_shape))
     topology = shrunk(start, grid, fits=lambda smaller: budget.fits(budget.sized(smaller)))
     if topology is None:
-        smallest = predicted_memory_gib(
-            budget.sized(topology_for(grid.spacing, (1.0,) * len(grid.spacing))), SMALLEST_BATCH
-        )
+        patches = budget.reference(len(grid.spacing)).smallest_batch
+        one_voxel = budget.sized(topology_for(grid.spacing, (1.0,) * len(grid.spacing)))
         msg = (
             f"{number(budget.memory_gib)} GiB are too little for {budget.num_classes} classes: "
-            f"even {SMALLEST_BATCH} patches of one voxel would need {number(smallest)} GiB. "
-            "Raise --memory."
+            f"even {patches} patches of one voxel would need "
+            f"{number(predicted_memory_gib(one_voxel, patches))} GiB. Raise --memory."
         )
         raise PlanError(msg)
     return budget.sized(topology)
@@ -116,20 +119,33 @@ def batch_size(
 ) -> Choice[int]:
     """Return how many patches make a step: what memory allows, but no large share of the data."""
     num_axes = architecture.topology.num_axes
-    reference = budget.network.memory_references[num_axes]
+    reference = budget.reference(num_axes)
     count = architecture.activation_count()
     fitting = round(budget.activations(num_axes) / count * reference.batch_size)
     voxels = prod(architecture.topology.patch_shape)
-    sharing = round(dataset_voxels * LARGEST_SHARE / voxels)
+    sharing = round(dataset_voxels * reference.largest_share / voxels)
     because = (
         f"{fitting} patches fit {number(budget.memory_gib)} GiB and {sharing} are "
-        f"{LARGEST_SHARE:.0%} of all voxels: the smaller, but at least {SMALLEST_BATCH}"
+        f"{reference.largest_share:.0%} of all voxels: the smaller, but at least {SMALLEST_BATCH}"
     )
     return Choice(max(min(fitting, sharing), SMALLEST_BATCH), "batch_size", because)
 
 
 def predicted_memory_gib(architecture: Architecture, patches: int) -> float:
     """Return the accelerator memory that a training step is predicted to need."""
-    reference = architecture.memory_references[architecture.topology.num_axes]
-    load = architecture.activation_count() * patches
-    return load / (reference.activations * reference.batch_size) * reference.memory_gib
+    reference = nearest_reference(architecture, patches)
+    return reference.needed_gib(architecture.activation_count(), patches)
+
+
+def nearest_reference(architecture: Architecture, patches: int) -> MemoryReference:
+    """Return the reference that a training step's memory is predicted from.
+
+    It is the smallest whose prediction stays within the memory that it stands for.
+    """
+    references = architecture.memory_references[architecture.topology.num_axes]
+    count = architecture.activation_count()
+    return next(
+        reference
+        for reference in references
+        if reference.needed_gib(count, patches) < reference.below_gib
+    )

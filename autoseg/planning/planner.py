@@ -1,6 +1,6 @@
 """Compose the rules, in the order in which the decisions depend on each other."""
 
-from autoseg.architectures import Architecture
+from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Decision, Plan
 from autoseg.losses import LOSSES, Loss
@@ -11,18 +11,22 @@ from autoseg.planning.configurations import (
     compact,
     predicted_time,
     reference_2d,
-    reference_3d,
+    references_3d,
 )
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.survey import Survey, survey
 from autoseg.planning.values import plan_values
 
+COMPACTED = ("2d", "3d_fullres")
+"""Configurations that have a compact variant; a compact `3d_lowres` would be another resolution to
+prepare for a network that sees most of a case anyway."""
+
 
 def make_plan(
     fingerprint: Fingerprint,
     *,
-    network: type[Architecture],
+    network: type[Architecture] | None = None,
     memory_gib: float,
     machine: Machine,
     loss: type[Loss] | None = None,
@@ -31,7 +35,8 @@ def make_plan(
 
     Args:
         fingerprint: What was measured.
-        network: Any registered architecture; the planner only uses its contract.
+        network: Any registered architecture; the planner only uses its contract. By default the
+            residual-encoder U-Net on a large accelerator, else the plain U-Net.
         memory_gib: Accelerator memory that one training step may use.
         machine: What training will run on; without an accelerator, compact configurations are
             added and one of them becomes the default.
@@ -41,25 +46,30 @@ def make_plan(
         PlanError: If not even the smallest patch fits.
     """
     surveyed = survey(fingerprint)
+    chosen = None
+    if network is None:
+        chosen = rules.default_network(memory_gib, machine.accelerator_gib)
+        network = ARCHITECTURES[chosen.value]
     budget = MemoryBudget(
         network=network,
         in_channels=len(fingerprint.channel_names),
         num_classes=fingerprint.labels.num_classes,
         memory_gib=memory_gib,
+        chosen=chosen,
     )
     drafts = _references(surveyed, budget, loss or LOSSES["dice_ce"])
     if machine.accelerator_gib is not None:
         return _assembled(surveyed, list(drafts.values()), _default(surveyed, drafts), machine)
-    small = {name: compact(draft) for name, draft in drafts.items()}
+    small = {name: compact(drafts[name]) for name in COMPACTED if name in drafts}
     default = _compact_default(_default(surveyed, small), drafts, small, machine)
     return _assembled(surveyed, [*drafts.values(), *small.values()], default, machine)
 
 
 def _references(surveyed: Survey, budget: MemoryBudget, loss: type[Loss]) -> dict[str, Draft]:
-    drafts = {"2d": reference_2d(surveyed, budget, loss)}
+    drafts = [reference_2d(surveyed, budget, loss)]
     if surveyed.has_volumes:
-        drafts["3d_fullres"] = reference_3d(surveyed, budget, loss)
-    return drafts
+        drafts += references_3d(surveyed, budget, loss)
+    return {draft.configuration.name: draft for draft in drafts}
 
 
 def _default(surveyed: Survey, drafts: dict[str, Draft]) -> Choice[str]:

@@ -34,6 +34,12 @@ INITIAL_PATCH_VOXELS = {2: 2048.0**2, 3: 256.0**3}
 FEWEST_SLICES = 2 * MINIMUM_EDGE
 """Slices below which a 3-D network cannot halve the slice axis even once."""
 
+LARGE_ACCELERATOR_GIB = 20.0
+"""Memory from which an accelerator can train the residual encoder at the size that its authors
+recommend, preset L for 24 GB; a card sold with 24 GB reports 22 to 24 GiB."""
+
+RESIDUAL_ENCODERS = "Isensee et al., MICCAI 2024, arXiv:2404.09556, as in nnU-Net's documentation"
+
 
 def target_spacing(spacings: Spacings, shapes: Shapes) -> Choice[tuple[float, ...]]:
     """Return the voxel size that every case is resampled to, mm, canonical axis order.
@@ -133,6 +139,32 @@ def default_configuration(
     return Choice("3d_fullres", rule, because, OWN)
 
 
+def default_network(memory_gib: float, accelerator_gib: float | None) -> Choice[str]:
+    """Return the kind of network to plan for when none is named.
+
+    Args:
+        memory_gib: Accelerator memory that one training step may use.
+        accelerator_gib: Memory of the machine's accelerator, or none without one.
+    """
+    rule, source = "default_network", RESIDUAL_ENCODERS
+    if accelerator_gib is None:
+        because = "the default without an accelerator: the faster network"
+        return Choice("unet", rule, because, source)
+    memory = min(memory_gib, accelerator_gib)
+    because = f"the default for {number(memory)} GiB"
+    if memory < LARGE_ACCELERATOR_GIB:
+        because += (
+            f": below {LARGE_ACCELERATOR_GIB:g} the residual encoder gains 0.4 points of Dice on "
+            "average and takes a third longer"
+        )
+        return Choice("unet", rule, because, source)
+    because += (
+        f": from {LARGE_ACCELERATOR_GIB:g} on, the residual encoder was the more accurate one on "
+        "5 of 6 datasets, by 0.8 points of Dice on average"
+    )
+    return Choice("residual_encoder_unet", rule, because, source)
+
+
 def dice_pool(*, is_2d: bool, has_lowres: bool) -> Choice[str]:
     """Return over what the Dice loss sums its counts: "batch" or "sample".
 
@@ -147,7 +179,7 @@ def dice_pool(*, is_2d: bool, has_lowres: bool) -> Choice[str]:
     if has_lowres:
         because = "cases are so much larger than a patch that many patches hold no foreground"
         return Choice("batch", "dice_pool", because)
-    because = "a patch covers most of a case, so each has foreground of its own"
+    because = "a patch covers a large part of a case, so each has foreground of its own"
     return Choice("sample", "dice_pool", because)
 
 

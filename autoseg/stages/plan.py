@@ -29,7 +29,7 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
     dataset: Path,
     workspace: Workspace,
     *,
-    network: str = "unet",
+    network: str | None = None,
     loss: str | None = None,
     memory_gib: float | None = None,
     workers: int,
@@ -41,7 +41,8 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
     Args:
         dataset: The user's folder.
         workspace: Where the results go.
-        network: Name of the architecture.
+        network: Name of the architecture; by default the residual-encoder U-Net on a large
+            accelerator, else the plain U-Net.
         loss: Name of the loss; by default Dice plus cross-entropy.
         memory_gib: Accelerator memory to plan for; by default the machine's own.
         workers: Processes that read cases.
@@ -53,7 +54,7 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
         PlanError: If no configuration fits into the memory.
         UnknownComponent: If there is no such network or loss.
     """
-    architecture = ARCHITECTURES[network]
+    architecture = None if network is None else ARCHITECTURES[network]
     loss_class = None if loss is None else LOSSES[loss]
     machine = this_machine()
     _, measured = fingerprint(

@@ -16,10 +16,18 @@ NAMES = (
     *(f"random_{number:02d}" for number in range(0, 13, 2)),
 )
 
-NAMES_AT_24_GIB = (
+NAMES_OF_ALL_SIZES = (
     *("acdc_like", "heart_like", "hepvessel_like", "kits_like", "liver_like", "lung_like"),
     "totalseg_like",
 )
+
+PLANNERS = {
+    "default_8": ("unet", 8.0, NAMES),
+    "default_24": ("unet", 24.0, NAMES_OF_ALL_SIZES),
+    "resenc_m": ("residual_encoder_unet", 8.0, NAMES_OF_ALL_SIZES),
+    "resenc_l": ("residual_encoder_unet", 24.0, NAMES),
+}
+"""Of each reference planner: the network, the memory in GiB, and the fingerprints it planned."""
 
 KINDS = {
     "CTNormalization": "ct",
@@ -33,16 +41,17 @@ KINDS = {
 @pytest.mark.real
 @pytest.mark.parametrize("accelerator_gib", [8.0, None], ids=["with_card", "without_card"])
 @pytest.mark.parametrize(
-    ("name", "memory_gib"),
-    [*((name, 8) for name in NAMES), *((name, 24) for name in NAMES_AT_24_GIB)],
+    ("planner", "name"),
+    [(planner, name) for planner, (_, _, names) in PLANNERS.items() for name in names],
 )
-def test_a_plan_equals_the_reference(name, memory_gib, accelerator_gib, real_data: Path):
+def test_a_plan_equals_the_reference(planner, name, accelerator_gib, real_data: Path):
     golden = json.loads((real_data / "golden_plans" / f"{name}.json").read_text())
-    expected = golden["plans"][f"default_{memory_gib}"]
+    expected = golden["plans"][planner]
+    network, memory_gib, _ = PLANNERS[planner]
     plan = make_plan(
         fingerprint_of(golden),
-        network=ARCHITECTURES["unet"],
-        memory_gib=float(memory_gib),
+        network=ARCHITECTURES[network],
+        memory_gib=memory_gib,
         machine=Machine(accelerator_gib=accelerator_gib, cores=2),
     )
     assert list(plan.axis_order) == expected["transpose_forward"]
@@ -54,15 +63,19 @@ def test_a_plan_equals_the_reference(name, memory_gib, accelerator_gib, real_dat
     assert references == {
         configuration: expected_values(values)
         for configuration, values in expected["configurations"].items()
-        if configuration in ("2d", "3d_fullres")
+        if configuration != "3d_cascade_fullres"
     }
 
 
 @pytest.mark.real
 def test_all_reference_plans_are_compared(real_data: Path):
-    found = {path.stem: json.loads(path.read_text())["plans"] for path in golden_files(real_data)}
-    assert set(found) == set(NAMES)
-    assert {name for name, plans in found.items() if "default_24" in plans} == set(NAMES_AT_24_GIB)
+    found = {
+        (planner, path.stem)
+        for path in golden_files(real_data)
+        for planner in json.loads(path.read_text())["plans"]
+    }
+    compared = {(planner, name) for planner, (_, _, names) in PLANNERS.items() for name in names}
+    assert found == compared
 
 
 def golden_files(real_data: Path):
@@ -82,6 +95,8 @@ def fingerprint_of(golden):
 
 def comparable(configuration):
     architecture = configuration.architecture
+    is_plain = architecture.kind == "unet"
+    blocks = architecture.encoder_convolutions if is_plain else architecture.encoder_blocks
     return {
         "spacing": list(configuration.spacing),
         "median_shape": list(configuration.median_shape),
@@ -94,7 +109,7 @@ def comparable(configuration):
         "strides": [list(stride) for stride in configuration.topology.strides],
         "kernel_sizes": [list(kernel) for kernel in configuration.topology.kernels],
         "features": list(architecture.features),
-        "blocks": list(architecture.encoder_convolutions),
+        "blocks": list(blocks),
         "batch_dice": configuration.loss.pool == "batch",
     }
 

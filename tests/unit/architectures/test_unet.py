@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 
 from autoseg.architectures import Topology
-from autoseg.architectures.unet import InstanceNorm, UNet
+from autoseg.architectures.unet import UNet
 
 
 def deep(axes, stages):
@@ -61,12 +61,6 @@ def test_a_bottleneck_of_one_voxel_trains(axes):
     output.logits.square().mean().backward()
     gradients = [parameter.grad for parameter in network.encoder[-1].parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
-
-
-def test_instance_norm_equals_the_one_of_torch():
-    maps = torch.randn(2, 4, 5, 6) * 3 + 1
-    expected = torch.nn.InstanceNorm2d(4, eps=1e-5, affine=True)(maps)
-    torch.testing.assert_close(InstanceNorm(4)(maps), expected)
 
 
 def test_weights_are_drawn_by_he_with_zero_biases():

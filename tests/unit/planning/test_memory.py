@@ -2,9 +2,9 @@ from math import prod
 
 import pytest
 
+from autoseg.architectures.residual_encoder_unet import ResidualEncoderUNet
 from autoseg.architectures.unet import UNet
 from autoseg.core.errors import PlanError
-from autoseg.planning.lowres import has_lowres
 from autoseg.planning.memory import (
     Grid,
     MemoryBudget,
@@ -68,17 +68,48 @@ def test_a_batch_holds_at_most_a_twentieth_of_the_data_and_two_patches_at_least(
     assert batch_size(network, budget(), 10.0 * voxels).value == 2
 
 
-def test_cases_four_times_larger_than_a_patch_would_get_a_low_resolution():
-    assert has_lowres(largest_network(budget(), LARGE), budget(), LARGE)
+def residual(memory_gib, grid=LARGE):
+    small = MemoryBudget(
+        network=ResidualEncoderUNet, in_channels=1, num_classes=2, memory_gib=memory_gib
+    )
+    return largest_network(small, grid), small
 
 
-def test_cases_little_larger_than_a_patch_would_get_none():
-    grid = Grid(spacing=(1.0, 1.0, 1.0), median_shape=(160.0, 160.0, 160.0))
-    assert not has_lowres(largest_network(budget(), grid), budget(), grid)
+@pytest.mark.parametrize("memory_gib", [4.0, 8.0, 19.9, 20.0, 24.0, 35.9, 36.0, 40.0, 80.0])
+@pytest.mark.parametrize("grid", [LARGE, Grid((1.0, 1.0), (4000.0, 4000.0))], ids=["3d", "2d"])
+def test_a_scaled_preset_is_predicted_to_need_no_more_than_was_asked_for(memory_gib, grid):
+    network, small = residual(memory_gib, grid)
+    batch = batch_size(network, small, 1e12).value
+    assert predicted_memory_gib(network, batch) <= memory_gib * 1.25
+    assert predicted_memory_gib(network, small.reference(len(grid.spacing)).smallest_batch) <= (
+        memory_gib
+    )
 
 
-def test_a_low_resolution_with_hardly_fewer_voxels_is_dropped():
-    # A patch of 128³ covers 22 % of these cases: a slightly coarser spacing suffices.
-    grid = Grid(spacing=(1.0, 1.0, 1.0), median_shape=(212.0, 212.0, 212.0))
-    assert 128**3 / prod(grid.median_shape) < 0.25
-    assert not has_lowres(largest_network(budget(), grid), budget(), grid)
+@pytest.mark.parametrize(
+    ("memory_gib", "preset", "patch"),
+    [
+        (8.0, "M", (128, 128, 128)),
+        (24.0, "L", (192, 192, 192)),
+        (40.0, "XL", (256, 224, 224)),
+    ],
+)
+def test_the_presets_of_the_residual_encoder_follow_the_memory(memory_gib, preset, patch):
+    network, small = residual(memory_gib)
+    assert small.reference(3).preset == preset
+    assert network.topology.patch_shape == patch
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "preset"),
+    [(1.0, "M"), (19.9, "M"), (20.0, "L"), (35.9, "L"), (36.0, "XL"), (400.0, "XL")],
+)
+def test_a_card_is_planned_for_by_the_nearest_preset(memory_gib, preset):
+    for num_axes in (2, 3):
+        assert ResidualEncoderUNet.memory_reference(num_axes, memory_gib).preset == preset
+
+
+def test_a_batch_of_the_residual_encoder_may_hold_the_whole_dataset():
+    network, small = residual(8.0, Grid((1.0, 1.0, 1.0), (40.0, 56.0, 40.0)))
+    voxels = prod(network.topology.patch_shape)
+    assert batch_size(network, small, 10.0 * voxels).value == 10

@@ -1,0 +1,140 @@
+"""Convolutions with normalisation and rectifier: the layers that several networks are made of."""
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import override
+
+NEGATIVE_SLOPE = 0.01
+"""Slope of the leaky rectifier below zero, and the slope that He initialisation assumes."""
+
+NORM_EPSILON = 1e-5
+"""Added to the variance in instance normalisation."""
+
+Stride = tuple[int, ...]
+
+
+def convolution(num_axes: int) -> Callable[..., nn.Module]:
+    """Return torch's convolution for 2 or 3 axes."""
+    return nn.Conv2d if num_axes == 2 else nn.Conv3d
+
+
+def transposed_convolution(num_axes: int) -> Callable[..., nn.Module]:
+    """Return torch's transposed convolution for 2 or 3 axes."""
+    return nn.ConvTranspose2d if num_axes == 2 else nn.ConvTranspose3d
+
+
+def average_pooling(num_axes: int) -> Callable[..., nn.Module]:
+    """Return torch's average pooling for 2 or 3 axes."""
+    return nn.AvgPool2d if num_axes == 2 else nn.AvgPool3d
+
+
+class InstanceNorm(nn.Module):
+    """Zero mean and unit variance per sample and feature, then a learnt scale and shift.
+
+    A map of a single voxel has no statistics: it is scaled and shifted only. (torch's own layer
+    raises there, which would forbid small inputs to deep networks.)
+
+    Source: Ulyanov et al., arXiv:1607.08022, equation 4.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    @override
+    def forward(self, maps: Tensor) -> Tensor:
+        if prod(maps.shape[2:]) > 1:
+            return F.instance_norm(maps, weight=self.weight, bias=self.bias, eps=NORM_EPSILON)
+        per_feature = (1, -1, *(1,) * (maps.ndim - 2))
+        scale, shift = self.weight.view(per_feature), self.bias.view(per_feature)
+        return (maps * scale + shift).to(maps.dtype)
+
+
+def normalised_convolution(
+    features: tuple[int, int], *, kernel: Stride, stride: Stride
+) -> tuple[nn.Module, InstanceNorm]:
+    """Return a convolution that keeps the size up to its stride, and its instance normalisation.
+
+    Args:
+        features: Channels in and out.
+        kernel: Odd sizes, voxels.
+        stride: Downsampling factors.
+    """
+    inputs, width = features
+    padding = tuple(size // 2 for size in kernel)
+    make = convolution(len(kernel))
+    return make(inputs, width, kernel, stride=stride, padding=padding), InstanceNorm(width)
+
+
+def rectifier() -> nn.Module:
+    """Return the leaky rectifier; it overwrites its input, which saves memory."""
+    return nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
+
+
+class ConvolutionStack(nn.Sequential):
+    """Convolution, instance normalisation and leaky rectifier, `count` times.
+
+    Args:
+        features: Channels in and out.
+        count: Number of convolutions.
+        kernel: Size of each, voxels.
+        stride: Of the first convolution; the others keep the resolution.
+    """
+
+    def __init__(
+        self, features: tuple[int, int], *, count: int, kernel: Stride, stride: Stride
+    ) -> None:
+        layers: list[nn.Module] = []
+        inputs, width = features
+        for index in range(count):
+            is_first = index == 0
+            layers += normalised_convolution(
+                (inputs if is_first else width, width),
+                kernel=kernel,
+                stride=stride if is_first else (1,) * len(kernel),
+            )
+            layers.append(rectifier())
+        super().__init__(*layers)
+
+
+class DecoderStage(nn.Module):
+    """Bring the maps from below up to this resolution, join the skip connection, and convolve.
+
+    Args:
+        features: Channels of the stage below and of this one.
+        count: Number of convolutions.
+        kernel: Size of each, voxels.
+        stride: Between this stage and the one below.
+    """
+
+    def __init__(
+        self, features: tuple[int, int], *, count: int, kernel: Stride, stride: Stride
+    ) -> None:
+        super().__init__()
+        below, width = features
+        self.up = transposed_convolution(len(stride))(below, width, stride, stride=stride)
+        self.convolutions = ConvolutionStack(
+            (2 * width, width), count=count, kernel=kernel, stride=(1,) * len(stride)
+        )
+
+    @override
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        joined: Tensor = self.convolutions(torch.cat((self.up(below), skip), dim=1))
+        return joined
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw a convolution's weights by He's rule and set its biases to 0.
+
+    Source: He et al., ICCV 2015, equation 10, with the leaky rectifier's gain.
+    """
+    convolutions = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    if isinstance(module, convolutions):
+        nn.init.kaiming_normal_(module.weight, a=NEGATIVE_SLOPE)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
