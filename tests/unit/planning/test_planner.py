@@ -65,6 +65,65 @@ def test_a_compact_step_is_affordable(shape):
         assert hours * 3600 / 250_000 < 0.8
 
 
+def large_volumes():
+    return make_fingerprint([(400, 400, 400)] * 9, [(1.0, 1.0, 1.0)] * 9)
+
+
+def test_large_cases_also_have_a_low_resolution_with_data_of_its_own():
+    plan = planned(large_volumes(), CARD)
+    assert names(plan) == ["2d", "3d_fullres", "3d_lowres"]
+    assert plan.default_configuration == "3d_fullres"
+    low = plan.configuration("3d_lowres")
+    assert low.data_name == "3d_lowres"
+    assert low.spacing[0] > 1.9
+    assert low.loss.pool == "sample"
+    assert plan.configuration("3d_fullres").loss.pool == "batch"
+    assert "covers 3.277 %" in reason(plan, "3d_lowres.spacing").because
+
+
+def test_without_an_accelerator_the_low_resolution_has_no_compact_variant():
+    plan = planned(large_volumes())
+    assert names(plan) == ["2d", "3d_fullres", "3d_lowres", "2d_compact", "3d_compact"]
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "accelerator_gib", "kind"),
+    [
+        (24.0, 24.0, "residual_encoder_unet"),
+        (22.0, 22.0, "residual_encoder_unet"),
+        (80.0, 80.0, "residual_encoder_unet"),
+        (8.0, 80.0, "unet"),
+        (8.0, 8.0, "unet"),
+        (24.0, 8.0, "unet"),
+        (24.0, None, "unet"),
+    ],
+)
+def test_a_large_accelerator_gets_the_residual_encoder(memory_gib, accelerator_gib, kind):
+    plan = make_plan(
+        small_volumes(), memory_gib=memory_gib, machine=Machine(accelerator_gib, cores=4)
+    )
+    assert {entry.architecture.kind for entry in plan.configurations} == {kind}
+    decision = reason(plan, "3d_fullres.architecture")
+    assert decision.rule == "default_network"
+    assert decision.because.startswith("the default ")
+
+
+def test_a_network_that_was_asked_for_is_taken_on_any_machine():
+    for machine in (CPU, CARD, Machine(80.0, 16)):
+        decision = reason(planned(small_volumes(), machine), "2d.architecture")
+        assert decision.value.startswith("unet, ")
+        assert decision.because == "asked for; its default width"
+
+
+def test_the_reason_for_a_residual_encoder_names_its_preset():
+    plan = make_plan(small_volumes(), memory_gib=24.0, machine=Machine(24.0, 8))
+    assert "preset L of 24 GiB, which serves below 36 GiB" in (
+        reason(plan, "2d.architecture").because
+    )
+    assert "shrinks until 12 patches fit" in reason(plan, "2d.patch_shape").because
+    assert "100% of all voxels" in reason(plan, "2d.batch_size").because
+
+
 def test_pictures_have_a_2d_configuration_only():
     plan = planned(make_fingerprint([(300, 400)] * 9, [(1.0, 1.0)] * 9), CARD)
     assert names(plan) == ["2d"]
