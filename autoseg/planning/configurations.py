@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from math import isfinite, prod
 
 from autoseg.architectures import Architecture
+from autoseg.augmentations.mirroring import Mirroring
 from autoseg.documents.plan import Configuration, Decision
-from autoseg.documents.recipe import SHORT_RECIPE
+from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS, SHORT_RECIPE, Recipe
 from autoseg.losses import Loss
 from autoseg.planning import rules
 from autoseg.planning.choice import OWN, Choice
@@ -117,6 +118,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             normalizers=tuple(choice.value for choice in survey.normalizers),
             architecture=architecture,
             loss=_planned_loss(loss, pool=pool.value, class_weights=survey.class_weights.value),
+            recipe=_recipe(survey, grid),
             resampling=resampling.value,
             predicted_memory_gib=predicted_memory_gib(architecture, batch.value),
         ),
@@ -132,8 +134,20 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "loss.pool": pool,
             "loss.class_weights": survey.class_weights,
             "recipe": Choice(None, "make_plan", "the reference training"),
+            "mirroring": survey.mirror_axes,
             "predicted_memory": _predicted_memory(architecture, batch.value),
         },
+    )
+
+
+def _recipe(survey: Survey, grid: Grid) -> Recipe:
+    """Return the reference recipe, mirroring only where the survey allows it."""
+    axes = survey.mirrored_patch_axes(len(grid.spacing))
+    return Recipe(
+        augmentations=tuple(
+            entry.model_copy(update={"axes": axes}) if isinstance(entry, Mirroring) else entry
+            for entry in REFERENCE_AUGMENTATIONS
+        )
     )
 
 
@@ -172,7 +186,7 @@ def compact(parent: Draft) -> Draft:
             "architecture": architecture,
             "batch_size": batch,
             "loss": planned,
-            "recipe": SHORT_RECIPE,
+            "recipe": SHORT_RECIPE.model_copy(update={"augmentations": full.recipe.augmentations}),
             "predicted_memory_gib": predicted_memory_gib(architecture, batch),
         }
     )

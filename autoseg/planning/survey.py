@@ -10,6 +10,7 @@ from autoseg.normalizers import Normalizer
 from autoseg.planning import rules
 from autoseg.planning.choice import Choice
 from autoseg.planning.memory import Grid
+from autoseg.planning.mirroring import mirror_axes
 from autoseg.planning.normalization import normalizers
 from autoseg.planning.weights import Weights, class_weights
 
@@ -25,6 +26,7 @@ class Survey:
         median_shape: Median case size at that spacing, voxels, planned axis order.
         normalizers: One per channel.
         class_weights: Of the loss.
+        mirror_axes: Canonical axes along which images may be mirrored.
     """
 
     fingerprint: Fingerprint
@@ -33,12 +35,19 @@ class Survey:
     median_shape: Choice[tuple[float, ...]]
     normalizers: tuple[Choice[Normalizer], ...]
     class_weights: Choice[Weights]
+    mirror_axes: Choice[tuple[int, ...]]
 
     @cached_property
     def grid(self) -> Grid:
         """The voxels of all axes, in planned order."""
         spacing = tuple(self.spacing.value[axis] for axis in self.axis_order.value)
         return Grid(spacing=spacing, median_shape=self.median_shape.value)
+
+    def mirrored_patch_axes(self, num_axes: int) -> tuple[int, ...]:
+        """Return the axes of a patch with the last `num_axes` planned axes that may be mirrored."""
+        canonical = self.axis_order.value[-num_axes:]
+        allowed = self.mirror_axes.value
+        return tuple(patch for patch, axis in enumerate(canonical) if axis in allowed)
 
     @property
     def plane(self) -> Grid:
@@ -69,4 +78,5 @@ def survey(fingerprint: Fingerprint) -> Survey:
         median_shape=rules.median_shape(spacings, shapes, spacing.value, order.value),
         normalizers=normalizers(fingerprint),
         class_weights=class_weights(fingerprint.class_frequencies),
+        mirror_axes=mirror_axes(fingerprint),
     )

@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from autoseg.architectures import Architecture
+from autoseg.augmentations.mirroring import Mirroring
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
 from autoseg.planning.memory import predicted_memory_gib
@@ -47,8 +48,20 @@ def configuration_values(configuration: Configuration) -> dict[str, str]:
             if hasattr(configuration.loss, field)
         },
         "recipe": _recipe(configuration.recipe),
+        "mirroring": _mirroring(configuration),
         "predicted_memory": f"{number(memory)} GiB",
     }
+
+
+def _mirroring(configuration: Configuration) -> str:
+    """Return the patch axes that are mirrored."""
+    axes = [
+        axis
+        for entry in configuration.recipe.augmentations
+        if isinstance(entry, Mirroring)
+        for axis in entry.allowed_axes(configuration.topology.num_axes)
+    ]
+    return f"patch axes {' '.join(map(str, axes))}" if axes else "none"
 
 
 def _recipe(recipe: Recipe) -> str:
