@@ -38,18 +38,23 @@ class Table(NamedTuple):
     rows: tuple[Row, ...]
 
 
-def plan_tables(plan: Plan) -> tuple[Table, ...]:
+def plan_tables(plan: Plan, *, only: frozenset[str] | None = None) -> tuple[Table, ...]:
     """Return what all configurations share, then one table per configuration.
 
     Values are the plan's own, so that a plan edited by hand shows what it now says; where that is
-    not what the rule had chosen, the reason says so. What an earlier configuration has for the
-    same reason refers to it.
+    not what the rule had chosen, the reason says so. What an earlier table has for the same reason
+    refers to it.
+
+    Args:
+        plan: The plan.
+        only: Names of the configurations to show; none means all.
     """
     reasons = {decision.field: decision for decision in plan.decisions}
     shared = {field: text for field, text in plan_values(plan).items() if "." not in field}
     tables = [Table(plan.dataset_name, _rows(shared, reasons, prefix=""))]
     first: dict[Row, str] = {}
-    for configuration in plan.configurations:
+    shown = [entry for entry in plan.configurations if only is None or entry.name in only]
+    for configuration in shown:
         rows = _configuration_rows(configuration, reasons)
         name = configuration.name
         owners = [first.setdefault(row, name) for row in rows]

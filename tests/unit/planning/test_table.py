@@ -57,3 +57,9 @@ def test_an_edited_value_shows_what_the_rule_had_chosen():
     assert "follows from what was edited" in found["predicted_memory"].because
     assert found["predicted_time"].because.endswith("(before editing)")
     assert "edited" not in found["spacing"].because
+
+
+def test_a_table_shown_alone_refers_to_no_other():
+    (_, alone) = plan_tables(plan(), only=frozenset({"3d_compact"}))
+    assert alone.title == "3d_compact"
+    assert not [row for row in alone.rows if row.because.startswith("as in")]

@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+
+from autoseg.architectures import NetworkOutput
+from autoseg.documents.recipe import AdamW, Recipe
+from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.training.loop import set_head_prior
+from autoseg.training.schedule import Position
+from autoseg.training.state import TrainingState, build_optimizer
+from autoseg.training.step import pseudo_dice, training_step, update_average, validation_scores
+
+LOSS = DiceCrossEntropy().build()
+
+
+class OneConvolution(nn.Module):
+    """The smallest network that has a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList([nn.Conv2d(1, 2, 1)])
+
+    def forward(self, images: torch.Tensor) -> NetworkOutput:
+        return NetworkOutput(self.heads[0](images))
+
+
+def state_of(recipe: Recipe, *, average: bool = False) -> TrainingState:
+    torch.manual_seed(0)
+    network = OneConvolution()
+    copy = OneConvolution() if average else None
+    if copy is not None:
+        copy.load_state_dict(network.state_dict())
+    return TrainingState(
+        network=network,
+        average=copy,
+        optimizer=build_optimizer(network, recipe),
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        epoch_steps=1,
+    )
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.linspace(-1, 1, 2 * 64).reshape(2, 1, 8, 8)
+    return images, (images[:, 0] > 0.3).long()
+
+
+@pytest.mark.parametrize("optimizer", [Recipe().optimizer, AdamW()], ids=["sgd", "adamw"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_steps_bring_the_loss_down(optimizer, dtype) -> None:
+    state = state_of(Recipe(optimizer=optimizer))
+    losses = [
+        float(training_step(state, batch(), LOSS, rate=0.05, gradient_clip=12.0, dtype=dtype))
+        for _ in range(60)
+    ]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_rate_of_zero_changes_nothing() -> None:
+    state = state_of(Recipe())
+    before = {name: value.clone() for name, value in state.network.state_dict().items()}
+    training_step(state, batch(), LOSS, rate=0.0, gradient_clip=12.0, dtype=torch.float32)
+    assert all(torch.equal(before[name], v) for name, v in state.network.state_dict().items())
+
+
+def test_the_average_follows_the_weights_slowly() -> None:
+    state = state_of(Recipe(average_decay=0.9), average=True)
+    state.position = Position(step=10_000, seconds=1.0)
+    state.network.heads[0].bias.data += 1.0
+    start = state.average.heads[0].bias.clone()
+    update_average(state, 0.9)
+    assert torch.allclose(state.average.heads[0].bias, start + 0.1)
+
+
+def test_pseudo_dice_pools_all_patches() -> None:
+    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
+    labels[0, :2] = 1
+    network = OneConvolution().eval()
+    with torch.no_grad():  # predicts class 1 in the first row alone
+        network.heads[0].weight[:] = torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1)
+        network.heads[0].bias[:] = 0
+    images = -torch.ones(1, 1, 4, 4)
+    images[0, 0, 0] = 1
+    _, counts = validation_scores(network, (images, labels), LOSS, torch.float32)
+    assert pseudo_dice(counts) == pytest.approx((2 * 4 / (4 + 8),))
+    assert pseudo_dice(counts + counts) == pytest.approx((2 * 4 / (4 + 8),))
+
+
+def test_a_class_that_is_nowhere_has_no_pseudo_dice() -> None:
+    assert pseudo_dice(torch.tensor([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0]])) == (None,)
+
+
+def test_heads_start_at_the_class_frequencies() -> None:
+    network = OneConvolution()
+    set_head_prior(network, (0.9, 0.1))
+    scores = network(torch.zeros(1, 1, 2, 2)).logits.softmax(dim=1)
+    assert scores[0, :, 0, 0].tolist() == pytest.approx([0.9, 0.1])
