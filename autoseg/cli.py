@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -98,11 +99,10 @@ def plan(
         skip_bad_cases=skip_bad_cases,
         progress=progress,
     )
-    shown = {made.dataset_name, made.default_configuration}
-    for table in plan_tables(made):
-        if everything or table.title in shown:
-            rows = [(row.field, row.value, row.because) for row in table.rows]
-            progress.table(table.title, ("", "value", "because"), rows)
+    only = None if everything else frozenset({made.default_configuration})
+    for table in plan_tables(made, only=only):
+        rows = [(row.field, row.value, row.because) for row in table.rows]
+        progress.table(table.title, ("", "value", "because"), rows)
     progress.table("Configurations", *summary_rows(made))
     if not everything:
         progress.say("--all shows the reasons of every configuration.")
@@ -193,7 +193,7 @@ def predict(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Work folder, models/<configuration> folder, or one fold's folder.",
+            help="Model file, work folder, models/<configuration> folder, or a fold's folder.",
             show_default=f"the one in ./{WORK_ROOT}",
         ),
     ] = None,
@@ -233,6 +233,57 @@ def predict(
         typer.secho(f"error: {failure.name}: {failure.message}", fg="red", err=True)
     if report.failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] OUTPUT",
+            help="Model as for predict --model (may be left out), and the .autoseg file to write.",
+        ),
+    ],
+    fold: Annotated[
+        list[int] | None,
+        typer.Option(help="Take this fold; repeatable.", show_default="all trained ones"),
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store weights in half precision: half the size.")
+    ] = False,
+    model_license: Annotated[
+        str | None,
+        typer.Option("--license", help="Of the model, for its card.", show_default="not stated"),
+    ] = None,
+) -> None:
+    """Write a trained model as one file that needs nothing else to predict."""
+    from autoseg.stages import export as stage
+    from autoseg.terminal import TerminalProgress
+
+    if len(paths) > 2:
+        msg = f"found {len(paths)} paths; expected the model's (or none) and the output's."
+        raise typer.BadParameter(msg)
+    model = paths[0] if len(paths) == 2 else None
+    options = stage.ExportOptions(folds=tuple(fold) if fold else None, half=half)
+    if model_license:
+        options = replace(options, license=model_license)
+    manifest = stage.export(model, paths[-1], options)
+    size = paths[-1].stat().st_size / 1e6
+    progress = TerminalProgress()
+    progress.say(
+        f"{paths[-1]}: {manifest.configuration}, {len(manifest.parts)} parts, {size:.1f} MB"
+    )
+    progress.say(f"Next: autoseg predict IN OUT --model {paths[-1]}")
+
+
+@app.command()
+def describe(
+    file: Annotated[Path, typer.Argument(help="Model file.")],
+) -> None:
+    """Print the card of a model file: what it expects, what it was made from, how good it is."""
+    from autoseg.stages import export as stage
+
+    typer.echo(stage.describe(file), nl=False)
 
 
 @app.command()

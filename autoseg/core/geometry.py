@@ -126,5 +126,32 @@ def canonical_orientation(geometry: Geometry) -> Reorientation:
     return Reorientation(axes=best, flips=flips)
 
 
+def axis_directions(geometry: Geometry) -> str:
+    """Return which way each voxel axis runs, a letter per axis in array order, e.g. "SPL".
+
+    S and I are superior and inferior, P and A posterior and anterior, L and R left and right, each
+    the world direction that fits best; "SPL" is canonical. Empty for 2-D images.
+    """
+    if geometry.num_axes == 2:
+        return ""
+    turn = canonical_orientation(geometry)
+    letters = [""] * geometry.num_axes
+    for world, (axis, is_flipped) in enumerate(zip(turn.axes, turn.flips, strict=True)):
+        letters[axis] = ("SPL", "IAR")[is_flipped][world]
+    return "".join(letters)
+
+
+def tilt_degrees(geometry: Geometry) -> float:
+    """Return the largest angle between a voxel axis and the world axis that fits it best.
+
+    Between 0 and 90; 0 for 2-D images, whose orientation nobody uses.
+    """
+    if geometry.num_axes == 2:
+        return 0.0
+    order = canonical_orientation(geometry).axes
+    aligned = [abs(geometry.direction[world][axis]) for world, axis in enumerate(order)]
+    return float(np.degrees(np.arccos(min(1.0, *aligned))))
+
+
 def _rounded(values: tuple[float, ...]) -> str:
     return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import ImageArray, MaskArray
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import CaseError
+from autoseg.core.geometry import axis_directions, tilt_degrees
 from autoseg.core.random import generator
 from autoseg.datasets.class_centres import class_centres
 from autoseg.datasets.label_counts import label_counts
@@ -50,6 +51,8 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         class_centres=class_centres(spec.labels.encode(labels.values), spec.labels.num_classes),
         intensities=_intensities(image.voxels, foreground),
         is_integer=all(_is_whole(channel) for channel in image.voxels),
+        axis_directions=axis_directions(image.stored_geometry) if spec.num_axes == 3 else "",
+        tilt_degrees=_rounded(tilt_degrees(image.geometry)),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Fraction, Frozen
 from autoseg.documents.report import Means
 from autoseg.documents.run import Versions
 
@@ -26,12 +26,10 @@ class CardChannel(Frozen):
     Attributes:
         name: What the training data calls it.
         normalizer: How its intensities are brought to a common scale.
-        intensities: 0.5th and 99.5th percentile of the training foreground; None if not known.
     """
 
     name: str
     normalizer: str
-    intensities: tuple[float, float] | None = None
 
 
 class CardClass(Frozen):
@@ -56,18 +54,28 @@ class AxisRange(Frozen):
     greatest: PositiveFloat
 
 
-class CardData(Frozen):
-    """The training data in numbers.
+class DataSummary(Frozen):
+    """The training data in numbers: what an image is compared with before it is predicted.
 
     Attributes:
         num_cases: Cases of the dataset, those held out in each fold included.
         spacing_mm: Voxel size, per canonical axis.
         shape_voxels: Size, per canonical axis.
+        extent_mm: Field of view, voxels times voxel size, per canonical axis.
+        intensities: 0.5th and 99.5th percentile of the foreground, per channel.
+        least_foreground: Smallest share of foreground voxels in any case that has some.
+        axis_directions: All ways in which voxel axes were stored, e.g. "SPL"; empty if not known.
+        greatest_tilt_degrees: Between voxel axes and world axes; None if not known.
     """
 
     num_cases: PositiveInt
     spacing_mm: tuple[AxisRange, ...]
     shape_voxels: tuple[AxisRange, ...]
+    extent_mm: tuple[AxisRange, ...]
+    intensities: tuple[tuple[float, float], ...]
+    least_foreground: Fraction
+    axis_directions: tuple[str, ...] = ()
+    greatest_tilt_degrees: NonNegativeFloat | None = None
 
 
 class CardFold(Frozen):
@@ -122,6 +130,6 @@ class ModelCard(Frozen):
     classes: tuple[CardClass, ...]
     orientation: str
     working_spacing_mm: tuple[PositiveFloat, ...]
-    data: CardData | None
+    data: DataSummary | None
     folds: tuple[CardFold, ...]
     autoseg: str

@@ -7,7 +7,7 @@ without the images, and an unchanged case is never read again.
 from typing import Literal
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.errors import DocumentError
 from autoseg.core.frozen import Fraction, Frozen
@@ -52,6 +52,8 @@ class CaseFingerprint(Frozen):
             for absent classes.
         intensities: Per channel.
         is_integer: Whether all intensities are whole numbers.
+        axis_directions: Which way the stored voxel axes run, e.g. "SPL"; empty if not known.
+        tilt_degrees: Largest angle between a voxel axis and its world axis; None if not known.
     """
 
     name: str
@@ -63,6 +65,8 @@ class CaseFingerprint(Frozen):
     class_centres: tuple[tuple[Fraction, ...] | None, ...]
     intensities: tuple[CaseIntensities, ...]
     is_integer: bool
+    axis_directions: str = ""
+    tilt_degrees: NonNegativeFloat | None = None
 
 
 class ChannelIntensities(Frozen):

@@ -10,7 +10,7 @@ from torch import nn
 from autoseg.architectures import Architecture
 from autoseg.core.device import Precision, autocast_dtype, choose_device, on_device
 from autoseg.core.errors import ModelError
-from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.store import load
@@ -41,14 +41,14 @@ class LoadedModel:
         plan: How its dataset was understood: channels, labels, axes.
         configuration: Which of the plan's configurations the networks are.
         ensemble: The networks.
-        fingerprint: What was measured of the training data; None if the model came without.
+        data: The training data in numbers; None if the model came without.
     """
 
     folder: Path
     plan: Plan
     configuration: Configuration
     ensemble: Ensemble
-    fingerprint: Fingerprint | None = None
+    data: DataSummary | None = None
 
 
 def find_model(path: Path | None, *, work_root: Path = WORK_ROOT) -> Path:
@@ -146,7 +146,7 @@ def load_model(
         plan=plan,
         configuration=configuration,
         ensemble=ensemble,
-        fingerprint=stored.read_fingerprint(),
+        data=stored.read_summary(),
     )
 
 

@@ -16,6 +16,7 @@ from autoseg.inference.export import class_map
 from autoseg.inference.handover import ExportThread
 from autoseg.inference.model import LoadedModel
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
+from autoseg.inference.suitability import deviations
 from autoseg.preprocessing.prepare import prepare_image
 from autoseg.preprocessing.resample import separate_axis
 
@@ -39,6 +40,17 @@ def predict_image(
     prepared = prepared_for(image, model)
     classes = predict_classes(prepared, model, workers=workers, progress=progress)
     return model.plan.labels.decode(classes)
+
+
+def unlike_training(image: Image, model: LoadedModel) -> tuple[str, ...]:
+    """Return a sentence for everything in which an image is unlike the model's training data.
+
+    Empty too if the model came without a fingerprint.
+    """
+    if model.data is None:
+        return ()
+    names = model.plan.channel_names
+    return deviations(image, model.data, model.configuration.normalizers, names)
 
 
 def predict_classes(

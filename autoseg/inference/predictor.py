@@ -12,7 +12,7 @@ from autoseg.core.device import Precision
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
 from autoseg.inference.model import find_model, load_model
-from autoseg.inference.prediction import predict_image
+from autoseg.inference.prediction import predict_image, unlike_training
 from autoseg.readers import read_image, write_labels
 
 ImageSource = Image | Path | str | Sequence[Path | str]
@@ -26,10 +26,12 @@ class Segmentation:
     Attributes:
         image: What was predicted.
         canonical_values: Label values in canonical orientation, same shape as the image.
+        warnings: A sentence for everything in which the image is unlike the training data.
     """
 
     image: Image
     canonical_values: LabelArray
+    warnings: tuple[str, ...] = ()
 
     @property
     def values(self) -> LabelArray:
@@ -72,8 +74,8 @@ class Predictor:
         """Load a model.
 
         Args:
-            model: A work folder, a model folder or one fold; None for the only one under
-                `./autoseg_work`.
+            model: A model file (`*.autoseg`), a work folder, a model folder or one fold; None for
+                the only one under `./autoseg_work`.
             device: "auto", "cpu", "cuda", "cuda:1" … or "mps".
             precision: What convolutions compute in.
             folds: Which folds to average; None for all that are trained.
@@ -109,7 +111,9 @@ class Predictor:
         """
         whole = image if isinstance(image, Image) else read_image(_paths(image))
         values = predict_image(whole, self.model, workers=default_workers())
-        return Segmentation(image=whole, canonical_values=values)
+        return Segmentation(
+            image=whole, canonical_values=values, warnings=unlike_training(whole, self.model)
+        )
 
 
 def _paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from typing_extensions import override
 
 from autoseg.core.errors import ModelError
+from autoseg.documents.card import DataSummary
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -19,6 +20,7 @@ from autoseg.documents.model import (
 )
 from autoseg.documents.plan import Plan
 from autoseg.documents.store import load
+from autoseg.inference.summary import summarised
 
 Tensors = dict[str, torch.Tensor]
 
@@ -46,8 +48,8 @@ class StoredModel(ABC):
         """Return how to build them."""
 
     @abstractmethod
-    def read_fingerprint(self) -> Fingerprint | None:
-        """Return what was measured of the training data, if that is known."""
+    def read_summary(self) -> DataSummary | None:
+        """Return the training data in numbers, if they are known."""
 
     @abstractmethod
     def read_weights(self, fold: int, *, largest_bytes: int) -> Tensors:
@@ -82,7 +84,12 @@ class ModelFolder(StoredModel):
         return load(Plan, self.path / PLAN_NAME, made_by="autoseg train")
 
     @override
+    def read_summary(self) -> DataSummary | None:
+        fingerprint = self.read_fingerprint()
+        return None if fingerprint is None else summarised(fingerprint)
+
     def read_fingerprint(self) -> Fingerprint | None:
+        """Return what was measured of the training data, if it lies in the folder."""
         path = self.path / FINGERPRINT_NAME
         return load(Fingerprint, path, made_by="autoseg train") if path.is_file() else None
 

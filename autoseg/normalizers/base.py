@@ -18,9 +18,12 @@ class Normalizer(Component):
 
     Attributes:
         channel_name_marks: Channel names (lower case) that ask for this normaliser.
+        keeps_scale: Whether equal intensities of two images stay equal, so that a network notices
+            when an image comes in another unit.
     """
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ()
+    keeps_scale: ClassVar[bool] = True
 
     @abstractmethod
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:

@@ -17,6 +17,7 @@ class ZeroOne(Normalizer):
     """Map the image's own minimum to 0 and its maximum to 1; a constant image becomes 0."""
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ("rescale_to_0_1", "zero_one")
+    keeps_scale: ClassVar[bool] = False
 
     kind: Literal["zero_one"] = "zero_one"
 

@@ -3,7 +3,7 @@
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Intensity normalization".
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from typing_extensions import override
@@ -25,6 +25,8 @@ class ZScore(Normalizer):
     Attributes:
         masked: Whether only voxels inside the nonzero mask count and change; the rest stays 0.
     """
+
+    keeps_scale: ClassVar[bool] = False
 
     kind: Literal["zscore"] = "zscore"
     masked: bool = False

@@ -18,8 +18,8 @@ from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX
 from autoseg.inference.archive.privacy import without_case_names
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.archive.writing import Content, weights_content, write_archive
-from autoseg.inference.model import empty_network, find_model, largest_bytes, open_model
-from autoseg.inference.stored import StoredModel
+from autoseg.inference.model import empty_network, find_model, largest_bytes
+from autoseg.inference.stored import ModelFolder
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.score_fold import VALIDATION_NAME
 
@@ -60,10 +60,9 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
     if found.is_file():
         msg = f"{found} is a model file already. Copy it, or name a work folder to export."
         raise ModelError(msg)
-    stored = open_model(found)
-    folds = options.folds
-    if folds is None:
-        folds = _only_fold(found) or stored.folds()
+    only = _only_fold(found)
+    stored = ModelFolder(found if only is None else found.parent)
+    folds = (only or stored.folds()) if options.folds is None else options.folds
     _check_folds(stored, folds)
     precision: Literal["float32", "float16"] = "float16" if options.half else "float32"
     return write_archive(
@@ -87,7 +86,7 @@ def describe(file: Path) -> str:
 
 
 def _contents(
-    stored: StoredModel,
+    stored: ModelFolder,
     folds: Sequence[int],
     precision: Literal["float32", "float16"],
     license_name: str,
@@ -136,7 +135,7 @@ def _record(folder: Path) -> FoldRecord:
     )
 
 
-def _fingerprint(stored: StoredModel) -> Fingerprint | None:
+def _fingerprint(stored: ModelFolder) -> Fingerprint | None:
     """Return the fingerprint in the model folder, or else the work folder's, or else None."""
     own = stored.read_fingerprint()
     shared = stored.path.parent.parent / FINGERPRINT_NAME
@@ -152,7 +151,7 @@ def _only_fold(path: Path) -> tuple[int, ...] | None:
     return (int(path.name.removeprefix("fold_")),)
 
 
-def _check_folds(stored: StoredModel, folds: Sequence[int]) -> None:
+def _check_folds(stored: ModelFolder, folds: Sequence[int]) -> None:
     """Check that each fold is trained.
 
     Raises:

@@ -18,7 +18,12 @@ from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
 from autoseg.inference.handover import ExportThread
 from autoseg.inference.model import LoadedModel, find_model, load_model
-from autoseg.inference.prediction import PredictionJob, prepared_for, start_prediction
+from autoseg.inference.prediction import (
+    PredictionJob,
+    prepared_for,
+    start_prediction,
+    unlike_training,
+)
 from autoseg.readers import label_ending, read_image, write_labels
 
 CASES_AHEAD = 1
@@ -154,7 +159,7 @@ def _outcomes(
     """
     behind: deque[tuple[_Job, Future[Path]]] = deque()
     with ExportThread() as exports:
-        for job, ready in _ahead(lambda job: _prediction_job(job, model, workers), jobs):
+        for job, ready in _ahead(lambda job: _prediction_job(job, model, workers, progress), jobs):
             behind.append((job, _started(ready, model, exports, progress)))
             if len(behind) > CASES_BEHIND:
                 yield _outcome(*behind.popleft())
@@ -177,8 +182,10 @@ def _started(
     return failed
 
 
-def _prediction_job(job: _Job, model: LoadedModel, workers: int) -> PredictionJob[Path]:
-    """Read and prepare an image, and return what is to be done with it.
+def _prediction_job(
+    job: _Job, model: LoadedModel, workers: int, progress: Progress
+) -> PredictionJob[Path]:
+    """Read and prepare an image, say how it is unlike the training data, and return what to do.
 
     Raises:
         CaseError: If its files are not what the model needs.
@@ -192,7 +199,10 @@ def _prediction_job(job: _Job, model: LoadedModel, workers: int) -> PredictionJo
         write_labels(model.plan.labels.decode(classes), grid, job.output)
         return job.output
 
-    return PredictionJob(prepared_for(image, model), finish=write, workers=workers)
+    prepared = prepared_for(image, model)
+    for sentence in unlike_training(image, model):
+        progress.say(f"warning: {job.case.name}: {sentence}.")
+    return PredictionJob(prepared, finish=write, workers=workers)
 
 
 def _without_voxels(image: Image) -> Image:

@@ -18,7 +18,13 @@ from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.model import (
+    FINGERPRINT_NAME,
+    MODEL_NAME,
+    PLAN_NAME,
+    WEIGHTS_NAME,
+    TrainedModel,
+)
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.report import Report
@@ -273,6 +279,7 @@ def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration
         folder / MODEL_NAME,
     )
     store.save(plan, folder / PLAN_NAME)
+    shutil.copyfile(workspace.fingerprint, folder / FINGERPRINT_NAME)
 
 
 def _forget(folder: Path) -> None:

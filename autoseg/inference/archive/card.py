@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import numpy as np
-
 from autoseg.documents.card import (
     AxisRange,
     CardChannel,
     CardClass,
-    CardData,
     CardFold,
     ModelCard,
 )
@@ -18,6 +15,7 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import METRICS, Mean, MetricName, Report
 from autoseg.documents.run import Run
+from autoseg.inference.summary import summarised
 
 CANONICAL_3D = (
     "volumes are turned into one canonical orientation by their header (array axes superior, "
@@ -66,11 +64,14 @@ def make_card(
         architecture=configuration.architecture.kind,
         parameters=parameters,
         num_axes=plan.num_axes,
-        channels=_channels(plan, configuration, fingerprint),
+        channels=tuple(
+            CardChannel(name=name, normalizer=normalizer.kind)
+            for name, normalizer in zip(plan.channel_names, configuration.normalizers, strict=True)
+        ),
         classes=_classes(plan, fingerprint),
         orientation=CANONICAL_3D if plan.num_axes == 3 else CANONICAL_2D,
         working_spacing_mm=configuration.spacing,
-        data=None if fingerprint is None else _data(fingerprint),
+        data=None if fingerprint is None else summarised(fingerprint),
         folds=tuple(_fold(fold, record) for fold, record in sorted(folds.items())),
         autoseg=version("autoseg"),
     )
@@ -105,22 +106,6 @@ def _headline(card: ModelCard) -> str:
     )
 
 
-def _channels(
-    plan: Plan, configuration: Configuration, fingerprint: Fingerprint | None
-) -> tuple[CardChannel, ...]:
-    known = None if fingerprint is None else fingerprint.channels
-    return tuple(
-        CardChannel(
-            name=name,
-            normalizer=configuration.normalizers[index].kind,
-            intensities=None
-            if known is None
-            else (known[index].percentile_00_5, known[index].percentile_99_5),
-        )
-        for index, name in enumerate(plan.channel_names)
-    )
-
-
 def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ...]:
     counts: tuple[int | None, ...] = (None,) * plan.labels.num_classes
     if fingerprint is not None:
@@ -128,26 +113,6 @@ def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ..
     return tuple(
         CardClass(name=name, value=value, cases=cases)
         for name, value, cases in zip(plan.labels.names, plan.labels.values, counts, strict=True)
-    )
-
-
-def _data(fingerprint: Fingerprint) -> CardData:
-    cases = fingerprint.cases
-    return CardData(
-        num_cases=len(cases),
-        spacing_mm=_ranges([case.spacing for case in cases]),
-        shape_voxels=_ranges([tuple(map(float, case.shape)) for case in cases]),
-    )
-
-
-def _ranges(rows: list[tuple[float, ...]]) -> tuple[AxisRange, ...]:
-    return tuple(
-        AxisRange(
-            least=float(column.min()),
-            median=float(np.median(column)),
-            greatest=float(column.max()),
-        )
-        for column in np.array(rows).T
     )
 
 
@@ -168,14 +133,11 @@ def _fold(fold: int, record: FoldRecord) -> CardFold:
 
 def _input_blocks(card: ModelCard) -> list[str]:
     kind = "volumes (axes z, y, x)" if card.num_axes == 3 else "pictures (axes y, x)"
+    unknown = ("not known",) * len(card.channels)
+    known = unknown if card.data is None else tuple(_span(*x) for x in card.data.intensities)
     rows = [
-        (
-            str(index),
-            channel.name,
-            "not known" if channel.intensities is None else _span(*channel.intensities),
-            channel.normalizer,
-        )
-        for index, channel in enumerate(card.channels)
+        (str(index), channel.name, intensities, channel.normalizer)
+        for index, (channel, intensities) in enumerate(zip(card.channels, known, strict=True))
     ]
     header = ("channel", "name", "foreground intensities in training", "normalisation")
     spacing = " × ".join(f"{value:.4g}" for value in card.working_spacing_mm)
@@ -208,7 +170,9 @@ def _data_blocks(card: ModelCard) -> list[str]:
         )
     ]
     header = ("array axis", "voxel size in mm (least / median / greatest)", "voxels")
-    return [f"{card.data.num_cases} cases.", _table(header, rows)]
+    stored = ", ".join(card.data.axis_directions)
+    orientations = [f"Stored orientations, array order: {stored}."] if stored else []
+    return [f"{card.data.num_cases} cases.", _table(header, rows), *orientations]
 
 
 def _score_blocks(card: ModelCard) -> list[str]:

@@ -13,7 +13,7 @@ from typing_extensions import override
 from autoseg.core.errors import ModelError, UnknownComponent
 from autoseg.core.frozen import Frozen
 from autoseg.documents.archive import MANIFEST_VERSION, Manifest, Part
-from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, ModelCard
+from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, DataSummary, ModelCard
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -83,7 +83,11 @@ class ModelArchive(StoredModel):
         return self._document(Plan, f"{self.manifest.configuration}/{PLAN_NAME}")
 
     @override
+    def read_summary(self) -> DataSummary | None:
+        return self.read_card().data
+
     def read_fingerprint(self) -> Fingerprint | None:
+        """Return what was measured of the training data, if it is in the file."""
         if FINGERPRINT_NAME not in self._parts:
             return None
         return self._document(Fingerprint, FINGERPRINT_NAME)

@@ -114,7 +114,7 @@ def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path):
     export(folder, tmp_path / "m.autoseg", ExportOptions(license="CC BY 4.0"))
     card = ModelArchive(tmp_path / "m.autoseg").read_card()
     assert [channel.name for channel in card.channels] == list(PLAN.channel_names)
-    assert card.channels[0].intensities == pytest.approx((0.5, 99.5), abs=0.1)
+    assert card.data.intensities[0] == pytest.approx((0.5, 99.5), abs=0.1)
     assert [(entry.least, entry.median, entry.greatest) for entry in card.data.spacing_mm] == [
         (2, 2, 3),
         (1, 1, 1),
