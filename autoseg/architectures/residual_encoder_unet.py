@@ -4,7 +4,7 @@ Source: Isensee et al., "nnU-Net Revisited", MICCAI 2024, arXiv:2404.09556; its 
 He et al., "Bag of Tricks", CVPR 2019, arXiv:1812.01187, figure 2c (ResNet-D), without a bottleneck.
 """
 
-from math import prod
+from math import inf, prod
 from typing import ClassVar, Literal
 
 from pydantic import PositiveInt, model_validator
@@ -62,7 +62,7 @@ def _presets(
         for preset, activations, memory_gib, below_gib in (
             ("M", medium, 8.0, MEDIUM_BELOW_GIB),
             ("L", large, 24.0, LARGE_BELOW_GIB),
-            ("XL", extra_large, 40.0, float("inf")),
+            ("XL", extra_large, 40.0, inf),
         )
     )
 
