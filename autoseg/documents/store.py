@@ -12,6 +12,9 @@ from autoseg.core.frozen import Frozen
 
 T = TypeVar("T", bound=Frozen)
 
+MOST_FAULTS = 10
+"""Faults of a document that are shown."""
+
 
 def save(document: Frozen, path: Path) -> None:
     """Write a document as JSON to read and edit, whole or not at all, creating its folder."""
@@ -76,9 +79,21 @@ def _plain(value: object) -> str:
 
 
 def explain(error: ValidationError) -> str:
-    """Return a validation error as one line per fault: where it is, and what is wrong."""
+    """Return a validation error as one line per fault: where it is, and what is wrong.
+
+    Many faults mostly have one cause, so only the first few are shown. What the document itself
+    says is shown without signs that would steer a terminal.
+    """
     lines = []
-    for fault in error.errors(include_url=False, include_context=False):
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    for fault in faults[:MOST_FAULTS]:
         where = ".".join(str(part) for part in fault["loc"]) or "the document"
-        lines.append(f"  {where}: {fault['msg'].removeprefix('Value error, ')}")
+        lines.append(printable(f"  {where}: {fault['msg'].removeprefix('Value error, ')}"))
+    if len(faults) > MOST_FAULTS:
+        lines.append(f"  and {len(faults) - MOST_FAULTS} more")
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return text without signs that would steer a terminal; line breaks stay."""
+    return "".join(sign for sign in text if sign == "\n" or sign.isprintable())

@@ -81,8 +81,10 @@ def describe(file: Path) -> str:
     Raises:
         ModelError: If it is not a sound model file.
     """
-    page = ModelArchive(file).read_card_page()
-    return "".join(sign for sign in page if sign == "\n" or sign.isprintable())
+    if not file.is_file():
+        msg = f"{file} is not a file. Name a model file (*{SUFFIX}), as `autoseg export` writes it."
+        raise ModelError(msg)
+    return store.printable(ModelArchive(file).read_card_page())
 
 
 def _contents(

@@ -423,3 +423,8 @@ def test_a_stranger_cannot_steer_the_terminal(file, tmp_path):
     with pytest.raises(ModelError) as caught:
         ModelArchive(hostile)
     assert "\x1b" not in str(caught.value)
+    faulty = {f"\x1b[2Jfield {index}": 1 for index in range(50)}
+    with pytest.raises(ModelError) as caught:
+        ModelArchive(with_manifest(file, tmp_path / "n.autoseg", **faulty))
+    assert "\x1b" not in str(caught.value)
+    assert "and 40 more" in str(caught.value)

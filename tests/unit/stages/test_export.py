@@ -136,6 +136,11 @@ def test_describing_reads_no_weights(folder, tmp_path):
     assert "Model card" in describe(file)
 
 
+def test_describing_what_is_no_file_says_what_to_name(folder):
+    with pytest.raises(ModelError, match=r"is not a file\. Name a model file"):
+        describe(folder)
+
+
 def test_the_fingerprint_of_the_work_folder_serves_older_models(folder, tmp_path):
     (folder / "fingerprint.json").rename(tmp_path / "work" / "fingerprint.json")
     export(folder, tmp_path / "m.autoseg", ExportOptions())
