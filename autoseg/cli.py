@@ -44,6 +44,13 @@ ConfigurationName = Annotated[
     str | None,
     typer.Option("--configuration", "-c", help="Which one.", show_default="the plan's choice"),
 ]
+NetworkName = Annotated[
+    str | None,
+    typer.Option(
+        help="Architecture.",
+        show_default="residual_encoder_unet on an accelerator of 20 GiB or more, else unet",
+    ),
+]
 
 
 @app.callback()
@@ -66,13 +73,7 @@ def plan(
             show_default="the accelerator's, or 8 without one",
         ),
     ] = None,
-    network: Annotated[
-        str | None,
-        typer.Option(
-            help="Architecture.",
-            show_default="residual_encoder_unet on an accelerator of 20 GiB or more, else unet",
-        ),
-    ] = None,
+    network: NetworkName = None,
     loss: Annotated[str | None, typer.Option(help="Loss.", show_default="dice_ce")] = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[
