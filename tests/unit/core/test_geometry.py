@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autoseg.core.geometry import Geometry, canonical_orientation
+from autoseg.core.geometry import (
+    Geometry,
+    axis_directions,
+    canonical_orientation,
+    tilt_degrees,
+)
 
 PERMUTATIONS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 
@@ -80,3 +85,32 @@ def test_only_differences_beyond_the_tolerance_count(changes, expected) -> None:
     second = Geometry(**{**vars(first), **changes})
     found = first.difference(second, (10, 20, 20))
     assert found is None if expected is None else expected in found
+
+
+@given(orientations())
+def test_every_orientation_has_its_letters_and_the_canonical_one_is_spl(geometry: Geometry) -> None:
+    letters = axis_directions(geometry)
+    opposite = letters.translate(str.maketrans("IAR", "SPL"))
+    assert sorted(opposite) == ["L", "P", "S"]
+    turn = canonical_orientation(geometry)
+    canonical = turn.apply_to_geometry(geometry, (4, 5, 6))
+    assert axis_directions(canonical) == "SPL"
+    assert "".join(opposite[axis] for axis in turn.axes) == "SPL"
+    assert tilt_degrees(canonical) == pytest.approx(tilt_degrees(geometry), abs=1e-6)
+
+
+def test_letters_name_where_each_stored_axis_runs() -> None:
+    direction = ((0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    stored = Geometry((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), direction)
+    assert axis_directions(stored) == "PLI"
+    assert tilt_degrees(stored) == 0
+    assert axis_directions(Geometry.plain((1.0, 1.0))) == ""
+
+
+@pytest.mark.parametrize("degrees", [0.0, 12.0, 44.0])
+def test_the_tilt_is_the_angle_of_a_rotation(degrees: float) -> None:
+    angle = np.radians(degrees)
+    cosine, sine = float(np.cos(angle)), float(np.sin(angle))
+    direction = ((1.0, 0.0, 0.0), (0.0, cosine, -sine), (0.0, sine, cosine))
+    oblique = Geometry((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), direction)
+    assert tilt_degrees(oblique) == pytest.approx(degrees, abs=1e-4)

@@ -45,6 +45,7 @@ def test_a_case_is_measured_as_numpy_measures_it(tmp_path: Path) -> None:
     assert measured.shape == (8, 14, 12)
     assert measured.shape_after_crop == (6, 12, 10)
     assert measured.spacing == SPACING
+    assert (measured.axis_directions, measured.tilt_degrees) == ("SPL", 0)
     assert measured.class_voxels == tuple(np.bincount(LABELS.ravel(), minlength=3).tolist())
     (intensities,) = measured.intensities
     assert intensities.mean == pytest.approx(foreground.mean(), rel=1e-6)

@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -428,3 +429,28 @@ def test_a_stranger_cannot_steer_the_terminal(file, tmp_path):
         ModelArchive(with_manifest(file, tmp_path / "n.autoseg", **faulty))
     assert "\x1b" not in str(caught.value)
     assert "and 40 more" in str(caught.value)
+
+
+def spoilt(content: bytes, random: Random) -> bytes:
+    """Return the bytes with one of them exchanged."""
+    changed = bytearray(content)
+    changed[random.randrange(len(changed))] = random.randrange(256)
+    return bytes(changed)
+
+
+def test_no_damage_ends_in_anything_but_a_sentence(file, tmp_path):
+    """Bytes change in the list of entries, or in a part whose manifest is then made to fit."""
+    random, content, parts = Random(0), file.read_bytes(), contents_of(file)
+    directory = content.index(b"PK\x01\x02")
+    hostile, refusals = tmp_path / "m.autoseg", 0
+    for attempt in range(120):
+        if attempt % 2:
+            hostile.write_bytes(content[:directory] + spoilt(content[directory:], random))
+        else:
+            name = random.choice([name for name in parts if name != "manifest.json"])
+            written(parts | {name: spoilt(parts[name], random)}, hostile)
+        try:
+            load_model(hostile, device="cpu")
+        except autoseg.AutosegError:
+            refusals += 1
+    assert refusals > 60
