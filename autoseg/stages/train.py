@@ -103,12 +103,13 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
     configuration = plan.configuration(request.configuration)
     workers = default_workers() if request.workers is None else request.workers
     folder = workspace.fold(configuration.name, request.fold)
+    fold = load_splits(workspace).fold(request.fold)
+    choose_device(request.device)  # a wrong name should not cost a preprocessing first
     if request.restart:
         _forget(folder)
     preprocess(
         workspace, configuration=configuration.name, workers=max(1, workers), progress=progress
     )
-    fold = load_splits(workspace).fold(request.fold)
     _record_model(workspace, plan, configuration)
     job = _job(workspace, plan, configuration, fold, request)
     if (folder / RUN_NAME).is_file():
