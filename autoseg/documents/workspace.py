@@ -25,6 +25,11 @@ class Workspace:
         return self.root / "fingerprint.json"
 
     @property
+    def partial_fingerprint(self) -> Path:
+        """What was measured before faults or Ctrl-C ended it; gone once the fingerprint is whole."""
+        return self.root / "fingerprint.partial.json"
+
+    @property
     def plan(self) -> Path:
         """What was decided."""
         return self.root / "plan.json"

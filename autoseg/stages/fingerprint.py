@@ -1,5 +1,7 @@
-"""`autoseg fingerprint`: recognise a dataset, check every case, and measure what planning needs."""
+"""Recognise a dataset, check every case, and measure what planning needs; begins `autoseg plan`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +22,8 @@ def fingerprint(
 ) -> tuple[DatasetSpec, Fingerprint]:
     """Return the dataset's description and fingerprint, and save both.
 
-    A case whose files have not changed since the last fingerprint is not read again.
+    A case whose files have not changed since the last fingerprint is not read again, even if that
+    one was interrupted or found faults in other cases.
 
     Args:
         dataset: Folder of the dataset; nothing is written there.
@@ -36,63 +39,92 @@ def fingerprint(
     spec = recognition.spec
     for sentence in spec.inferred:
         progress.say(f"Inferred: {sentence}")
-    known = _unchanged_cases(spec, workspace)
-    left = [files for files in spec.cases if files.name not in known]
-    measured, faults = _inspect(left, spec, workers, progress)
-    cases = (*known.values(), *measured)
-    faults = [*recognition.faults, *faults]
-    if faults:
-        _handle(faults, cases, skip_bad_cases=skip_bad_cases, progress=progress)
+    cases = _unchanged_cases(spec, workspace)
+    with _keeping(cases, spec, workspace):
+        faults = [*recognition.faults, *_inspect(cases, spec, workers, progress)]
+        if faults:
+            _handle(faults, cases, skip_bad_cases=skip_bad_cases, progress=progress)
     names = {case.name for case in cases}
     spec = spec.model_copy(update={"cases": tuple(c for c in spec.cases if c.name in names)})
-    result = combine(
-        dataset_name=spec.name, channel_names=spec.channel_names, labels=spec.labels, cases=cases
-    )
+    result = _combined(cases, spec)
     _say_absent_labels(result, progress)
     store.save(spec, workspace.dataset)
     store.save(result, workspace.fingerprint)
+    workspace.partial_fingerprint.unlink(missing_ok=True)
     return spec, result
 
 
-def _unchanged_cases(spec: DatasetSpec, workspace: Workspace) -> dict[str, CaseFingerprint]:
-    """Return the cases that an earlier fingerprint measured and whose files are the same."""
-    if not workspace.fingerprint.is_file():
-        return {}
+def _combined(cases: list[CaseFingerprint], spec: DatasetSpec) -> Fingerprint:
+    return combine(
+        dataset_name=spec.name,
+        channel_names=spec.channel_names,
+        labels=spec.labels,
+        cases=tuple(cases),
+    )
+
+
+@contextmanager
+def _keeping(
+    cases: list[CaseFingerprint], spec: DatasetSpec, workspace: Workspace
+) -> Iterator[None]:
+    """Save what has been measured if the block is left early, so that it is not read again."""
     try:
-        earlier = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg fingerprint")
-    except DocumentError:  # damaged or of another version: measured anew, which replaces it
-        return {}
-    if any(
-        getattr(earlier, field) != getattr(spec, field)
-        for field in ("num_axes", "channel_names", "labels")
-    ):
-        return {}
-    old = {case.name: case for case in earlier.cases}
-    return {
-        files.name: old[files.name]
+        yield
+    except BaseException:  # Ctrl-C too
+        if cases:
+            store.save(_combined(cases, spec), workspace.partial_fingerprint)
+        raise
+
+
+def _unchanged_cases(spec: DatasetSpec, workspace: Workspace) -> list[CaseFingerprint]:
+    """Return the cases that were measured earlier and whose files are the same."""
+    old = {
+        case.name: case
+        for path in (workspace.fingerprint, workspace.partial_fingerprint)
+        for case in _measured_earlier(path, spec)
+    }
+    return [
+        old[files.name]
         for files in spec.cases
         if files.name in old and old[files.name].source == source_of(files, spec)
-    }
+    ]
+
+
+def _measured_earlier(path: Path, spec: DatasetSpec) -> tuple[CaseFingerprint, ...]:
+    """Return the cases of an earlier fingerprint of a dataset with the same channels and labels."""
+    if not path.is_file():
+        return ()
+    try:
+        earlier = store.load(Fingerprint, path, made_by="autoseg plan")
+    except DocumentError:  # damaged or of another version: measured anew, which replaces it
+        return ()
+    fields = ("num_axes", "channel_names", "labels")
+    if any(getattr(earlier, field) != getattr(spec, field) for field in fields):
+        return ()
+    return earlier.cases
 
 
 def _inspect(
-    cases: list[CaseFiles], spec: DatasetSpec, workers: int, progress: Progress
-) -> tuple[list[CaseFingerprint], list[CaseFault]]:
-    """Return what could be measured, and a fault for everything that is wrong with the others."""
-    outcomes = run_each(partial(inspect_case, spec=spec), cases, workers=workers)
-    measured, faults = [], []
-    for outcome in progress.track(outcomes, description="Reading cases", total=len(cases)):
+    measured: list[CaseFingerprint], spec: DatasetSpec, workers: int, progress: Progress
+) -> list[CaseFault]:
+    """Add every other case that can be measured, and return all that is wrong with the rest."""
+    known = {case.name for case in measured}
+    left = [files for files in spec.cases if files.name not in known]
+    alone = spec.model_copy(update={"cases": ()})  # what travels to a worker with every case
+    outcomes = run_each(partial(inspect_case, spec=alone), left, workers=workers)
+    faults = []
+    for outcome in progress.track(outcomes, description="Reading cases", total=len(left)):
         if isinstance(outcome, Success):
             measured.append(outcome.value)
         else:
-            name = cases[outcome.index].name
+            name = left[outcome.index].name
             faults += [CaseFault(name, line) for line in outcome.message.splitlines()]
-    return measured, faults
+    return faults
 
 
 def _handle(
     faults: list[CaseFault],
-    cases: tuple[CaseFingerprint, ...],
+    cases: list[CaseFingerprint],
     *,
     skip_bad_cases: bool,
     progress: Progress,

@@ -11,10 +11,12 @@ from synthetic import balls, write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
+from autoseg.datasets.inspection import inspect_case
 from autoseg.documents import store
-from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.fingerprint import Fingerprint, combine, merge
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine, merge
 from autoseg.documents.workspace import Workspace
+from autoseg.stages import fingerprint as stage
 from autoseg.stages.fingerprint import fingerprint
 
 
@@ -99,6 +101,51 @@ def test_a_damaged_or_unfitting_fingerprint_is_made_anew(
     _, renamed, progress = run(changeable, workspace)
     assert progress.totals == [6]
     assert renamed.labels.names == ("background", "bright", "faint")
+
+
+def test_good_cases_are_not_read_again_after_others_had_faults(
+    changeable: Path, workspace: Workspace
+) -> None:
+    damaged = changeable / "labelsTr" / "ball_03.nii.gz"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(b"no image")
+    with pytest.raises(DatasetError, match="1 of 6 cases"):
+        run(changeable, workspace)
+    assert not workspace.fingerprint.exists()
+    damaged.write_bytes(whole)
+    _, found, progress = run(changeable, workspace)
+    assert progress.totals == [1]
+    assert len(found.cases) == 6
+    assert not workspace.partial_fingerprint.exists()
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    changeable: Path, workspace: Workspace
+) -> None:
+    class Impatient(Recorder):
+        def track(self, items: Iterable[Any], *, description: str, total: int) -> Iterator[Any]:
+            yield from list(items)[:4]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fingerprint(changeable, workspace, workers=1, skip_bad_cases=False, progress=Impatient())
+    _, found, progress = run(changeable, workspace)
+    assert progress.totals == [2]
+    assert len(found.cases) == 6
+
+
+def test_a_worker_is_sent_its_own_case_alone(
+    changeable: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+
+    def inspect(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
+        sent.append(spec.cases)
+        return inspect_case(files, spec)
+
+    monkeypatch.setattr(stage, "inspect_case", inspect)
+    run(changeable, workspace)
+    assert sent == [()] * 6
 
 
 def test_a_removed_case_leaves_the_fingerprint(changeable: Path, workspace: Workspace) -> None:
