@@ -32,7 +32,7 @@ class CheckpointHeader(Frozen):
         epoch_steps: See `TrainingState`.
         epoch_losses: See `TrainingState`.
         history: See `TrainingState`.
-        scaler: State of the gradient scaler.
+        scaler: State of the gradient scaler; empty where gradients are not scaled.
     """
 
     identity: str
@@ -41,7 +41,7 @@ class CheckpointHeader(Frozen):
     epoch_steps: int
     epoch_losses: tuple[float, ...]
     history: tuple[EpochRecord, ...]
-    scaler: dict[str, float]
+    scaler: dict[str, int | float]
 
 
 def save_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
@@ -83,7 +83,8 @@ def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
         )
         raise TrainingError(msg)
     _restore_tensors(state, tensors)
-    state.scaler.load_state_dict(dict(header.scaler))
+    if header.scaler:  # else the device before scaled no gradients, and this one begins to
+        state.scaler.load_state_dict(dict(header.scaler))
     state.position = Position(step=header.step, seconds=header.seconds)
     state.epoch_steps = header.epoch_steps
     state.epoch_losses = list(header.epoch_losses)
@@ -97,9 +98,15 @@ def _tensors(state: TrainingState) -> dict[str, Tensor]:
     for index, entries in state.optimizer.state_dict()["state"].items():
         tensors |= _prefixed(f"optimizer.{index}.", entries)
     tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    device = _device(state.network)
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     return tensors
+
+
+def _device(network: nn.Module) -> torch.device:
+    """Return where a network is; other cards, which may be someone else's, are left alone."""
+    return next(network.parameters()).device
 
 
 def _prefixed(prefix: str, entries: dict[str, Any]) -> dict[str, Tensor]:
@@ -122,8 +129,9 @@ def _restore_tensors(state: TrainingState, tensors: dict[str, Tensor]) -> None:
         entries.setdefault(int(index), {})[field] = tensor
     state.optimizer.load_state_dict({**optimizer, "state": entries})
     torch.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+    device = _device(state.network)
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
 def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -189,7 +189,7 @@ def _end_epoch(
 ) -> None:
     """Validate on the batches that come next, and add a record to the history."""
     losses = []
-    counts = torch.zeros(3, job.architecture.num_classes, dtype=torch.float64)
+    counts = torch.zeros(3, job.architecture.num_classes, dtype=torch.int64)
     for _ in range(validation_batches):
         batch = to_device(next(batches), job.device)
         loss, found = validation_scores(state.result, batch, function, job.dtype)

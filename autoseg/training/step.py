@@ -1,7 +1,7 @@
 """One optimiser step, and the scores of one validation batch."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from autoseg.architectures import NetworkOutput
@@ -14,7 +14,7 @@ from autoseg.training.state import TrainingState
 
 TensorBatch = tuple[ImageBatch, LabelBatch]
 
-ClassCounts = Float[Tensor, "3 classes"]
+ClassCounts = Int[Tensor, "3 classes"]
 """Voxels that are, per class: predicted and true; predicted; true."""
 
 
@@ -96,7 +96,7 @@ def validation_scores(
     hits = labels[labels == predicted]
     counts = torch.stack(
         [
-            torch.bincount(which.flatten(), minlength=num_classes).double()
+            torch.bincount(which.flatten(), minlength=num_classes)
             for which in (hits, predicted, labels)
         ]
     )
@@ -105,7 +105,7 @@ def validation_scores(
 
 def pseudo_dice(counts: ClassCounts) -> tuple[float | None, ...]:
     """Return Dice per foreground class from pooled counts; None where the class is nowhere."""
-    both, predicted, true = counts.double().cpu()[:, 1:]
+    both, predicted, true = counts.cpu()[:, 1:]
     return tuple(
         None if total == 0 else 2 * hit / total
         for hit, total in zip(both.tolist(), (predicted + true).tolist(), strict=True)

@@ -86,7 +86,7 @@ def test_pseudo_dice_pools_all_patches() -> None:
 
 
 def test_a_class_that_is_nowhere_has_no_pseudo_dice() -> None:
-    assert pseudo_dice(torch.tensor([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0]])) == (None,)
+    assert pseudo_dice(torch.tensor([[9, 0], [9, 0], [9, 0]])) == (None,)
 
 
 def test_heads_start_at_the_class_frequencies() -> None:
@@ -94,3 +94,9 @@ def test_heads_start_at_the_class_frequencies() -> None:
     set_head_prior(network, (0.9, 0.1))
     scores = network(torch.zeros(1, 1, 2, 2)).logits.softmax(dim=1)
     assert scores[0, :, 0, 0].tolist() == pytest.approx([0.9, 0.1])
+
+
+def test_voxels_are_counted_in_whole_numbers_which_every_device_has() -> None:
+    network = state_of(Recipe()).network
+    _, counts = validation_scores(network, batch(), LOSS, torch.float32)
+    assert not counts.is_floating_point()

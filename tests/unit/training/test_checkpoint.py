@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from autoseg.architectures import NetworkOutput
+from autoseg.documents.recipe import Recipe
+from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
+from autoseg.training.state import TrainingState, build_optimizer
+from autoseg.training.step import training_step
+
+
+class OneConvolution(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(1, 2, 1)
+
+    def forward(self, images: torch.Tensor) -> NetworkOutput:
+        return NetworkOutput(self.head(images))
+
+
+def state_of(*, scales: bool) -> TrainingState:
+    torch.manual_seed(0)
+    network = OneConvolution()
+    return TrainingState(
+        network=network,
+        average=None,
+        optimizer=build_optimizer(network, Recipe()),
+        scaler=torch.amp.GradScaler("cpu", enabled=scales),
+        epoch_steps=1,
+    )
+
+
+def step(state: TrainingState) -> None:
+    images = torch.linspace(-1, 1, 2 * 64).reshape(2, 1, 8, 8)
+    labels = (images[:, 0] > 0.3).long()
+    loss = DiceCrossEntropy().build()
+    training_step(state, (images, labels), loss, rate=0.05, gradient_clip=12.0, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("scales", [False, True])
+def test_a_resumed_training_steps_as_the_one_that_was_saved(scales: bool, tmp_path: Path) -> None:
+    state, resumed = state_of(scales=scales), state_of(scales=scales)
+    step(state)
+    save_checkpoint(state, tmp_path / "checkpoint.safetensors", identity="a")
+    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors", identity="a")
+    assert resumed.scaler.state_dict() == state.scaler.state_dict()
+    step(state)
+    step(resumed)
+    pairs = zip(state.network.parameters(), resumed.network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
+def test_a_training_may_go_on_where_gradients_are_scaled_otherwise(
+    before: bool, after: bool, tmp_path: Path
+) -> None:
+    state, resumed = state_of(scales=before), state_of(scales=after)
+    step(state)
+    save_checkpoint(state, tmp_path / "checkpoint.safetensors", identity="a")
+    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors", identity="a")
+    step(resumed)
+
+
+def test_saving_a_training_on_the_cpu_leaves_graphics_cards_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched(*_: object) -> None:
+        pytest.fail("a graphics card was asked for its random state")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", touched)
+    save_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
