@@ -36,14 +36,17 @@ def load(kind: type[T], path: Path, *, made_by: str) -> T:
         made_by: The command that makes it, for the error message.
 
     Raises:
-        DocumentError: If the file is missing, does not match `kind`, or names a component that
-            does not exist.
+        DocumentError: If the file is missing, is no UTF-8 text (a byte order mark is fine), does
+            not match `kind`, or names a component that does not exist.
     """
     if not path.is_file():
         msg = f"{path} does not exist. Run `{made_by}` first."
         raise DocumentError(msg)
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not UTF-8 text. Save it as UTF-8, or delete it and run `{made_by}` again."
+        raise DocumentError(msg) from error
     except ValidationError as error:
         msg = (
             f"{path} is not a valid {kind.__name__}. Correct it, or delete it and run "

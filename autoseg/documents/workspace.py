@@ -26,7 +26,7 @@ class Workspace:
 
     @property
     def partial_fingerprint(self) -> Path:
-        """What was measured before faults or Ctrl-C ended it; gone once the fingerprint is whole."""
+        """What was measured until faults or Ctrl-C ended it; gone once the fingerprint is whole."""
         return self.root / "fingerprint.partial.json"
 
     @property

@@ -12,7 +12,7 @@ from autoseg.datasets.faults import CaseFault, listed
 from autoseg.datasets.inspection import inspect_case, source_of
 from autoseg.datasets.layouts import recognise
 from autoseg.documents import store
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.workspace import Workspace
 

@@ -53,3 +53,17 @@ def test_damaged_json_is_refused_with_the_command_that_makes_it_anew(tmp_path):
     path.write_text("{")
     with pytest.raises(DocumentError, match="run `autoseg fingerprint` again"):
         store.load(Fingerprint, path, made_by="autoseg fingerprint")
+
+
+def test_a_document_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "fingerprint.json"
+    document = small_volumes(num_cases=3)
+    path.write_text(store.as_text(document), encoding="utf-8-sig")
+    assert store.load(Fingerprint, path, made_by="it") == document
+
+
+def test_a_document_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "fingerprint.json"
+    path.write_text(store.as_text(small_volumes(num_cases=3)), encoding="utf-16")
+    with pytest.raises(DocumentError, match=r"not UTF-8 text. Save it as UTF-8"):
+        store.load(Fingerprint, path, made_by="it")
