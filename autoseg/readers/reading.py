@@ -213,9 +213,9 @@ def _fault_of_values(values: NDArray[np.generic]) -> str | None:
         fractional = values[values != np.rint(values)]
         if fractional.size:
             return f"fractional values such as {fractional[0]:.4g}"
-    elif values.dtype.kind not in "iu":
+    elif values.dtype.kind not in "biu":
         return f"values of type {values.dtype}"
-    if values.min(initial=0) < 0:
+    if values.dtype.kind in "fi" and values.min(initial=0) < 0:
         return f"negative values such as {values.min():g}"
     return None
 

@@ -87,3 +87,12 @@ def test_pages_of_different_shapes_are_refused(tmp_path: Path) -> None:
         file.write(STACK[0, :3])
     with pytest.raises(CaseError, match="2 images of different shapes"):
         read_image((tmp_path / "case.tif",))
+
+
+def test_labels_may_have_one_bit(tmp_path: Path) -> None:
+    mask = np.zeros((5, 8), bool)
+    mask[1:3, 2:6] = True
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    found = read_labels(tmp_path / "mask.tif").values
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, mask)
