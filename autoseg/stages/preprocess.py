@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.core.errors import CaseError
+from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.inspection import source_of
@@ -75,7 +75,7 @@ def preprocess(
         progress: Where to report to.
 
     Raises:
-        DocumentError: If the dataset has not been planned.
+        DocumentError: If the dataset has not been planned, or its documents do not fit together.
         PlanError: If there is no such configuration.
         CaseError: If cases failed; it lists them. All others are prepared and stay so.
     """
@@ -103,6 +103,8 @@ def prepare(task: PreparationTask) -> None:
         return
     case = load_case(task.files, task.plan.labels)
     prepared = prepare_case(case, task.plan, task.configuration)
+    if is_prepared(task.folder, task.key):  # another training was faster, and may read it now
+        return
     try:
         save_case(prepared, task.folder, task.key, task.configuration.topology.patch_shape)
     except OSError:  # two trainings of the same data started together: both may move it in
@@ -117,8 +119,19 @@ def _tasks(
     plan: Plan,
     configuration: Configuration,
 ) -> list[PreparationTask]:
-    """Return one task per case of the fingerprint, in its order."""
+    """Return one task per case of the fingerprint, in its order.
+
+    Raises:
+        DocumentError: If the fingerprint has cases of which the files are not known.
+    """
     files = {case.name: case for case in spec.cases}
+    unknown = [case.name for case in fingerprint.cases if case.name not in files]
+    if unknown:
+        msg = (
+            f"{workspace.fingerprint} has {len(unknown)} cases that {workspace.dataset} does not "
+            f"list: {', '.join(unknown[:5])}. Run `{MADE_BY}`, which makes both anew."
+        )
+        raise DocumentError(msg)
     folder = workspace.preprocessed(configuration.data_name)
     return [
         PreparationTask(
@@ -190,6 +203,6 @@ def _listed(failures: list[Failure], tasks: list[PreparationTask]) -> str:
     listing = "\n".join(lines)
     return (
         f"{len(failures)} of {len(tasks)} cases could not be prepared:\n{listing}\n"
-        "The others are done and stay. Correct these, or plan again with --skip-bad-cases, and "
-        "run the same command."
+        "The others are done and stay. Correct these and run the same command; or take them out of "
+        "the dataset and plan again."
     )

@@ -9,6 +9,7 @@ from synthetic import balls, write_volume
 from autoseg.core.errors import CaseError, DocumentError, PlanError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.storage import open_case
@@ -118,6 +119,27 @@ def test_bad_cases_name_themselves_and_the_others_are_done(workspace, dataset) -
     folder = workspace.preprocessed("3d_fullres")
     good = [name for name in NAMES if name not in ("ball_02", "ball_04")]
     assert sorted(path.name for path in folder.iterdir()) == good
+
+
+def test_a_case_that_another_training_prepared_meanwhile_stays(workspace, monkeypatch) -> None:
+    real, folder = stage.prepare_case, workspace.preprocessed("3d_fullres")
+
+    def overtaken(case, plan, configuration):
+        monkeypatch.setattr(stage, "prepare_case", real)
+        prepare(workspace)
+        (folder / case.name / "is_in_use").touch()
+        return real(case, plan, configuration)
+
+    monkeypatch.setattr(stage, "prepare_case", overtaken)
+    prepare(workspace)
+    assert (folder / "ball_00" / "is_in_use").exists()
+
+
+def test_a_fingerprint_of_other_cases_names_the_command_that_mends_it(workspace) -> None:
+    spec = store.load(DatasetSpec, workspace.dataset, made_by="it")
+    store.save(spec.model_copy(update={"cases": spec.cases[1:]}), workspace.dataset)
+    with pytest.raises(DocumentError, match=r"ball_00.*Run `autoseg plan DATASET`"):
+        prepare(workspace)
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(workspace, monkeypatch) -> None:
