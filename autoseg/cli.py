@@ -12,7 +12,11 @@ from autoseg.core.errors import AutosegError, Interrupted
 from autoseg.core.parallel import default_workers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autoseg.documents.report import CaseFault
     from autoseg.documents.workspace import Workspace
+    from autoseg.stages.predict import FailedCase
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -185,6 +189,7 @@ def train(
         progress.close()
     progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
     progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
+    _exit_if_any(trained.report.faults)
 
 
 @app.command()
@@ -230,10 +235,7 @@ def predict(
     progress.say(f"{len(report.written)} label maps written to {outputs} with {report.model}")
     if report.skipped:
         progress.say(f"{len(report.skipped)} were there already")
-    for failure in report.failures:
-        typer.secho(f"error: {failure.name}: {failure.message}", fg="red", err=True)
-    if report.failures:
-        raise typer.Exit(1)
+    _exit_if_any(report.failures)
 
 
 @app.command()
@@ -322,11 +324,8 @@ def evaluate(
         progress.say(f"no prediction: {name}")
     for name in report.missing_references:
         progress.say(f"no reference: {name}")
-    for fault in report.faults:
-        typer.secho(f"error: {fault.name}: {fault.message}", fg="red", err=True)
     progress.say(f"Saved as {predictions / stage.REPORT_NAME}")
-    if report.faults:
-        raise typer.Exit(1)
+    _exit_if_any(report.faults)
 
 
 @app.command()
@@ -375,6 +374,14 @@ def _let_idle_threads_sleep() -> None:
     when torch is loaded, which is later than here.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251
+
+
+def _exit_if_any(faults: "Sequence[CaseFault | FailedCase]") -> None:
+    """Print why cases failed, and end with status 1 if any did."""
+    for fault in faults:
+        typer.secho(f"error: {fault.name}: {fault.message}", fg="red", err=True)
+    if faults:
+        raise typer.Exit(1)
 
 
 def _workspace(dataset: Path, work: Path | None) -> "Workspace":

@@ -1,6 +1,7 @@
 """Predict the held-out cases of a fold whole, and score them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from autoseg.core.labels import LabelScheme
@@ -9,7 +10,7 @@ from autoseg.datasets.inputs import InputCase
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
-from autoseg.documents.report import CaseScores, Report
+from autoseg.documents.report import CaseFault, CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.overlay import draw_overlay, panel
@@ -27,45 +28,52 @@ OVERLAY_NAME = "overlay.png"
 
 
 def score_fold(
-    workspace: Workspace,
-    folder: Path,
-    fold: Fold,
-    *,
-    device: str,
-    workers: int,
-    progress: Progress,
+    workspace: Workspace, folder: Path, fold: Fold, options: PredictOptions, progress: Progress
 ) -> Report:
     """Return the scores of a trained fold's held-out cases, against the user's own label files.
 
-    Label maps that were predicted before, with the same weights, are kept.
+    Label maps that were predicted before, with the same weights, are kept. A case that could not be
+    predicted or scored is a fault of the report, and is tried again by the next call.
 
     Args:
         workspace: Work folder of the dataset.
         folder: The fold's folder, with its weights.
         fold: Which cases are held out.
-        device: Name of the device.
-        workers: Processes and threads.
+        options: Device, precision and workers.
         progress: Where to report to.
     """
     outputs = folder / VALIDATION_NAME
-    saved = outputs / REPORT_NAME
-    if saved.is_file() and saved.stat().st_mtime >= (folder / WEIGHTS_NAME).stat().st_mtime:
-        return store.load(Report, saved, made_by="autoseg train")
+    known = _saved_report(outputs / REPORT_NAME, folder / WEIGHTS_NAME)
+    if known is not None:
+        return known
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     files = [case for case in spec.cases if case.name in fold.validation]
-    model = load_model(folder, device=device)
-    options = PredictOptions(skip_finished=True, workers=max(1, workers))
-    predict_cases([_input(case) for case in files], outputs, model, options, progress)
+    model = load_model(folder, device=options.device, precision=options.precision)
+    inputs = [_input(case) for case in files]
+    options = replace(options, skip_finished=True)
+    predicted = predict_cases(inputs, outputs, model, options, progress)
+    failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
+    failed = {entry.name for entry in failures}
     pairs = [
         Pair(name=case.name, prediction=_output(outputs, case), reference=case.labels)
         for case in files
+        if case.name not in failed
     ]
     report = evaluate_pairs(
-        pairs, labels=model.plan.labels, workers=max(1, workers), progress=progress
+        pairs, labels=model.plan.labels, workers=options.workers, progress=progress
     )
-    store.save(report, saved)
+    report = report.model_copy(update={"faults": (*failures, *report.faults)})
+    store.save(report, outputs / REPORT_NAME)
     _draw(report, files, outputs, model.plan.labels)
     return report
+
+
+def _saved_report(saved: Path, weights: Path) -> Report | None:
+    """Return the report that was made with these weights, unless it lacks cases."""
+    if not saved.is_file() or saved.stat().st_mtime < weights.stat().st_mtime:
+        return None
+    report = store.load(Report, saved, made_by="autoseg train")
+    return None if report.faults else report
 
 
 def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: LabelScheme) -> None:

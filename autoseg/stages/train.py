@@ -34,6 +34,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.normalizers.zscore import ZScore
 from autoseg.preprocessing.storage import StoredCase, open_case
 from autoseg.stages.length import LengthRequest
+from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.training_progress import TrainingReporter, announce, forecast
@@ -96,15 +97,16 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
 
     Raises:
         DocumentError: If there is no plan.
-        TrainingError: If the fold does not exist, or its checkpoint belongs to another training.
+        TrainingError: If the fold, device or length is none, other folds were trained with another
+            plan, or the fold's checkpoint belongs to another training.
         Interrupted: If someone asked to stop; everything is saved.
     """
     plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
     configuration = plan.configuration(request.configuration)
     workers = default_workers() if request.workers is None else request.workers
     folder = workspace.fold(configuration.name, request.fold)
-    fold = load_splits(workspace).fold(request.fold)
-    choose_device(request.device)  # a wrong name should not cost a preprocessing first
+    fold = _fold(workspace, request.fold, progress)
+    _check(workspace, plan, configuration, request)
     if request.restart:
         _forget(folder)
     preprocess(
@@ -120,9 +122,10 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
         save_weights(state.result, folder / WEIGHTS_NAME)
         run = _run(configuration, request, job, state)
         store.save(run, folder / RUN_NAME)
-    report = score_fold(
-        workspace, folder, fold, device=request.device, workers=workers, progress=progress
+    options = PredictOptions(
+        device=request.device, precision=request.precision, workers=max(1, workers)
     )
+    report = score_fold(workspace, folder, fold, options, progress)
     return TrainedFold(folder=folder, run=run, report=report)
 
 
@@ -148,6 +151,59 @@ def load_splits(workspace: Workspace) -> Splits:
         )
         raise TrainingError(msg)
     return splits
+
+
+def _fold(workspace: Workspace, index: int, progress: Progress) -> Fold:
+    """Return one fold, and say which cases of the fingerprint are in none.
+
+    Raises:
+        TrainingError: If there is no such fold.
+    """
+    splits = load_splits(workspace)
+    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    used = {name for fold in splits.folds for name in (*fold.train, *fold.validation)}
+    unused = [case.name for case in fingerprint.cases if case.name not in used]
+    if unused:
+        progress.say(
+            f"note: {len(unused)} cases are in no fold of {workspace.splits} and are not used: "
+            f"{', '.join(unused[:5])}{' …' if len(unused) > 5 else ''}. Add them to the file, or "
+            f"delete it for new folds and move {workspace.models} away."
+        )
+    return splits.fold(index)
+
+
+def _check(
+    workspace: Workspace, plan: Plan, configuration: Configuration, request: TrainRequest
+) -> None:
+    """Find what is wrong with a request before it costs a preprocessing or, restarting, a model.
+
+    Raises:
+        TrainingError: If the device or length is none, or the plan is not that of other folds.
+    """
+    choose_device(request.device)
+    request.length.length(configuration.recipe)
+    folder = workspace.models / configuration.name
+    trained = {weights.parent for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}")}
+    if request.restart:
+        trained -= {workspace.fold(configuration.name, request.fold)}
+    if trained and (folder / PLAN_NAME).is_file():
+        earlier = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
+        if not _is_shared(earlier, plan, configuration):
+            msg = (
+                f"{folder} holds folds that were trained with another {configuration.name}: the "
+                "plan has changed since. Move that folder away, or go on with their plan: copy "
+                f"{folder / PLAN_NAME} to {workspace.plan}."
+            )
+            raise TrainingError(msg)
+
+
+def _is_shared(earlier: Plan, plan: Plan, configuration: Configuration) -> bool:
+    """Return whether networks of both plans see the same data and mean the same classes."""
+    same = all(
+        getattr(earlier, field) == getattr(plan, field)
+        for field in ("labels", "channel_names", "axis_order")
+    )
+    return same and configuration in earlier.configurations
 
 
 def _train_to_end(job: Job, plan: Plan, stop: StopRequest, progress: Progress) -> TrainingState:
@@ -211,7 +267,7 @@ def _loader_workers(wanted: int | None, device: torch.device) -> int:
     """
     if wanted is not None:
         return wanted
-    return min(12, default_workers()) if device.type == "cuda" else min(1, default_workers() - 1)
+    return min(1, default_workers() - 1) if device.type == "cpu" else min(12, default_workers())
 
 
 def _data(
@@ -257,24 +313,12 @@ def _identity(
 
 
 def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration) -> None:
-    """Put the plan beside the folds, and refuse to mix folds of different plans.
-
-    Raises:
-        TrainingError: If another fold was trained with another configuration of the same name.
-    """
+    """Put beside the folds what prediction needs to use them."""
     folder = workspace.models / configuration.name
     mirror_axes: tuple[int, ...] = ()
     for entry in configuration.recipe.augmentations:
         if isinstance(entry, Mirroring):
             mirror_axes = entry.allowed_axes(configuration.topology.num_axes)
-    if (folder / PLAN_NAME).is_file() and any(folder.glob(f"fold_*/{WEIGHTS_NAME}")):
-        earlier = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
-        if earlier.configuration(configuration.name) != configuration:
-            msg = (
-                f"{folder} holds folds that were trained with another {configuration.name}: the "
-                "plan has changed since. Move that folder away, or restore the plan."
-            )
-            raise TrainingError(msg)
     store.save(
         TrainedModel(configuration=configuration.name, mirror_axes=mirror_axes),
         folder / MODEL_NAME,

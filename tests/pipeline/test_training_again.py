@@ -1,0 +1,150 @@
+"""A second `autoseg train` on the same work folder: what it refuses, keeps and mends."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.core.errors import TrainingError
+from autoseg.core.progress import Silent
+from autoseg.documents import store
+from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.plan import Plan
+from autoseg.documents.splits import Splits
+from autoseg.documents.workspace import Workspace
+from autoseg.inference.model import load_model
+from autoseg.stages import score_fold as scoring
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.train import TrainRequest, _loader_workers, train
+
+
+class Spoken(Silent):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def request(**changes: object) -> TrainRequest:
+    length = LengthRequest(iterations=2)
+    return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
+
+
+@pytest.fixture(scope="module")
+def trained_once(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = shutil.copytree(planned_volumes.root, tmp_path_factory.mktemp("trained") / "work")
+    train(Workspace(root), request(), progress=Silent())
+    return root
+
+
+@pytest.fixture
+def work(trained_once: Path, tmp_path: Path) -> Workspace:
+    return Workspace(shutil.copytree(trained_once, tmp_path / "work"))
+
+
+def fold_folder(work: Workspace) -> Path:
+    return work.fold(store.load(Plan, work.plan, made_by="").default_configuration, 0)
+
+
+def rename_labels(work: Workspace) -> Plan:
+    """Change the plan so that the same class index means another label value."""
+    made = store.load(Plan, work.plan, made_by="")
+    values = (made.labels.values[0], *(value + 1 for value in made.labels.values[1:]))
+    changed = made.model_copy(update={"labels": made.labels.model_copy(update={"values": values})})
+    store.save(changed, work.plan)
+    return made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"length": LengthRequest(budget="half an hour")}, {"device": "gpu"}, {"fold": 77}],
+    ids=["length", "device", "fold"],
+)
+def test_a_mistyped_restart_throws_nothing_away(work: Workspace, changes: dict) -> None:
+    with pytest.raises(TrainingError):
+        train(work, request(restart=True, **changes), progress=Silent())
+    assert (fold_folder(work) / WEIGHTS_NAME).is_file()
+
+
+def test_folds_that_mean_other_labels_are_not_joined(work: Workspace) -> None:
+    before = rename_labels(work)
+    with pytest.raises(TrainingError, match="holds folds that were trained with another"):
+        train(work, request(fold=1), progress=Silent())
+    beside = store.load(Plan, fold_folder(work).parent / PLAN_NAME, made_by="")
+    assert beside.labels == before.labels
+
+
+def test_a_plan_that_changed_keeps_the_other_folds_from_a_restart(work: Workspace) -> None:
+    folder = fold_folder(work)
+    shutil.copytree(folder, folder.with_name("fold_1"))
+    rename_labels(work)
+    with pytest.raises(TrainingError, match="Move that folder away"):
+        train(work, request(restart=True), progress=Silent())
+    assert (folder / WEIGHTS_NAME).is_file()
+
+
+def test_cases_that_are_in_no_fold_are_named(work: Workspace) -> None:
+    splits = store.load(Splits, work.splits, made_by="")
+    left_out = splits.folds[1].train[0]
+    folds = tuple(
+        fold.model_copy(
+            update={
+                side: tuple(name for name in getattr(fold, side) if name != left_out)
+                for side in ("train", "validation")
+            }
+        )
+        for fold in splits.folds
+    )
+    store.save(splits.model_copy(update={"folds": folds}), work.splits)
+    spoken = Spoken()
+    train(work, request(), progress=spoken)
+    assert any("in no fold" in said and left_out in said for said in spoken.messages)
+
+
+def test_a_held_out_case_that_failed_is_a_fault_and_is_tried_again(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = fold_folder(work) / scoring.VALIDATION_NAME
+    first = sorted(outputs.glob("*.nii.gz"))[0]
+    (outputs / "evaluation.json").unlink()
+    first.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("autoseg.stages.predict.read_image", _unreadable)
+        report = train(work, request(), progress=Silent()).report
+    assert [fault.message for fault in report.faults] == ["OSError: the disk is gone"]
+    assert len(report.cases) == 1
+    mended = train(work, request(), progress=Silent()).report
+    assert not mended.faults
+    assert len(mended.cases) == 2
+
+
+def _unreadable(paths: tuple[Path, ...]) -> None:
+    msg = "the disk is gone"
+    raise OSError(msg)
+
+
+def test_held_out_cases_are_predicted_in_the_precision_of_the_training(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(fold_folder(work) / scoring.VALIDATION_NAME)
+    asked = []
+
+    def recording(path: Path, **settings: str) -> object:
+        asked.append(settings["precision"])
+        return load_model(path, **settings)
+
+    monkeypatch.setattr(scoring, "load_model", recording)
+    train(work, request(precision="float32"), progress=Silent())
+    assert asked == ["float32"]
+
+
+def test_a_training_on_any_accelerator_gets_several_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("autoseg.stages.train.default_workers", lambda: 8)
+    found = [_loader_workers(None, torch.device(name)) for name in ("cpu", "mps", "cuda")]
+    assert found == [1, 8, 8]
