@@ -1,5 +1,8 @@
+import shutil
 from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from autoseg.core.atomic import replacing, replacing_folder
 
@@ -32,4 +35,23 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
         (temporary / "a").write_text("new")
         raise RuntimeError
     assert (folder / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_an_older_folder_is_never_seen_half_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen = tmp_path / "case", []
+    with replacing_folder(folder) as temporary:
+        (temporary / "a").write_text("old")
+    real = shutil.rmtree
+
+    def observed(path: Path, **options: bool) -> None:
+        seen.append((folder / "a").read_text())
+        real(path, **options)
+
+    with replacing_folder(folder) as temporary:
+        (temporary / "a").write_text("new")
+        monkeypatch.setattr(shutil, "rmtree", observed)
+    assert set(seen) == {"new"}
     assert list(tmp_path.iterdir()) == [folder]
