@@ -9,6 +9,7 @@ from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import Recipe
+from autoseg.documents.workspace import names_a_folder
 from autoseg.losses import AnyLoss
 from autoseg.normalizers import AnyNormalizer
 
@@ -81,6 +82,13 @@ class Configuration(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Configuration":
+        for field in ("name", "data_name"):
+            if not names_a_folder(getattr(self, field)):
+                msg = (
+                    f"the {field} {getattr(self, field)!r} cannot be that of a folder. Choose one "
+                    "without slashes that does not begin with a dot."
+                )
+                raise ValueError(msg)
         axes = self.topology.num_axes
         if len(self.spacing) != axes or len(self.median_shape) != axes:
             msg = (

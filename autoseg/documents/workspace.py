@@ -1,7 +1,16 @@
 """Where everything that autoseg makes for one dataset lies."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+NAME = re.compile(r"[^./\\][^/\\]*")
+"""What cases and configurations may be called: their folders have these names."""
+
+
+def names_a_folder(name: str) -> bool:
+    """Return whether a name can be that of a visible folder: no slashes, no dot in front."""
+    return NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

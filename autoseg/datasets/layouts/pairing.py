@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoseg.datasets.faults import CaseFault
 from autoseg.documents.dataset import CaseFiles
+from autoseg.documents.workspace import names_a_folder
 from autoseg.readers import is_image_name, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
@@ -63,7 +64,10 @@ def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:
 
 
 def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
-    """Return the listed cases whose files all exist, and what is wrong with the others."""
+    """Return the listed cases whose files all exist, and what is wrong with the others.
+
+    A case must have a name that a folder can have, because its prepared form lies in one.
+    """
     absent = [
         CaseFault(
             case.name,
@@ -79,7 +83,16 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
         for name, count in Counter(case.name for case in cases).items()
         if count > 1
     ]
-    faults = (*absent, *repeated)
+    misnamed = [
+        CaseFault(
+            name,
+            "dataset.json gives it a name that cannot be that of a folder.",
+            "Rename it, without slashes and without a dot in front.",
+        )
+        for name in sorted({case.name for case in cases})
+        if not names_a_folder(name)
+    ]
+    faults = (*absent, *repeated, *misnamed)
     faulty = {fault.case for fault in faults}
     return FoundCases(tuple(case for case in cases if case.name not in faulty), faults)
 

@@ -118,6 +118,18 @@ def test_nnunet_may_map_cases_to_files_elsewhere(tmp_path: Path) -> None:
     assert "gone.nii.gz, which does not exist" in listed(recognition.faults)
 
 
+@pytest.mark.parametrize("name", ["../a", "site/a", ".a", ""])
+def test_a_mapped_case_whose_name_leads_elsewhere_is_a_fault(name: str, tmp_path: Path) -> None:
+    put_volume(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    files = {"images": ["a.nii.gz"], "label": "b.nii.gz"}
+    describe(tmp_path, labels={"background": 0, "x": 1}, dataset={name: files, "good": files})
+    recognition = recognise(tmp_path)
+    assert [case.name for case in recognition.spec.cases] == ["good"]
+    (fault,) = recognition.faults
+    assert fault.case == name
+    assert "cannot be that of a folder" in fault.sentence
+
+
 def test_folders_alone_are_enough(pictures_dataset: Path) -> None:
     recognition = recognise(pictures_dataset)
     spec = recognition.spec

@@ -167,6 +167,14 @@ EDITS = {
         set_top("default_configuration", "3d_lowres"),
         "default_configuration '3d_lowres' must be one of the configurations",
     ),
+    "name_that_leads_elsewhere": (
+        set_in("name", value="../3d"),
+        r"the name '\.\./3d' cannot be that of a folder",
+    ),
+    "data_elsewhere": (
+        set_in("data_name", value="/data"),
+        "the data_name '/data' cannot be that of a folder",
+    ),
     "axis_twice": (set_top("axis_order", [0, 0, 1]), "axis_order must hold 0 … 2 once each"),
 }
 
