@@ -33,8 +33,10 @@ def fingerprint(
         progress: Where messages and the bar go.
 
     Raises:
-        DatasetError: If the folder is no dataset; or, listing all of them, if cases have faults.
+        DatasetError: If the folder is no dataset or the work folder lies in it; or, listing all of
+            them, if cases have faults.
     """
+    _check_place(dataset, workspace)
     recognition = recognise(dataset, workers=workers)
     spec = recognition.spec
     for sentence in spec.inferred:
@@ -52,6 +54,20 @@ def fingerprint(
     store.save(result, workspace.fingerprint)
     workspace.partial_fingerprint.unlink(missing_ok=True)
     return spec, result
+
+
+def _check_place(dataset: Path, workspace: Workspace) -> None:
+    """Refuse a work folder inside the dataset.
+
+    Raises:
+        DatasetError: With what to do instead.
+    """
+    if workspace.root.resolve().is_relative_to(dataset.resolve()):
+        msg = (
+            f"the work folder {workspace.root} lies inside the dataset {dataset}, where nothing is "
+            "ever written. Run the command in another folder, or name one with --work."
+        )
+        raise DatasetError(msg)
 
 
 def _combined(cases: list[CaseFingerprint], spec: DatasetSpec) -> Fingerprint:

@@ -62,6 +62,16 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+def test_a_work_folder_inside_the_dataset_is_refused(
+    changeable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(changeable)
+    monkeypatch.chdir(changeable)
+    with pytest.raises(DatasetError, match="lies inside the dataset.*--work"):
+        run(Path(), Workspace(Path("autoseg_work") / changeable.name))
+    assert snapshot(changeable) == before
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_both_documents_are_saved_and_the_dataset_is_left_alone(
     workers: int, volumes_dataset: Path, workspace: Workspace
