@@ -6,10 +6,11 @@ from time import perf_counter
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 from typing_extensions import override
 
 from autoseg.core.progress import Progress
@@ -21,11 +22,16 @@ PLAIN_STATUS_SECONDS = 60.0
 
 
 class TerminalProgress(Progress):
-    """Shows bars and a living status line; a log file gets plain lines, flushed at once."""
+    """Shows bars and a living status line; a log file gets plain lines, flushed at once.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=False, soft_wrap=True)
+    While there is a bar, the status stands behind it: a terminal has one living line at a time.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Draw on a console; by default on standard output."""
+        self._console = console or Console(soft_wrap=True)
         self._status: Status | None = None
+        self._bar: tuple[RichProgress, TaskID] | None = None
         self._next_plain_status = perf_counter() + PLAIN_STATUS_SECONDS
 
     @override
@@ -38,22 +44,35 @@ class TerminalProgress(Progress):
         if not self._console.is_terminal:
             yield from self._track_plainly(items, description, total)
             return
+        self.close()
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[status]}", markup=False),
         )
         with RichProgress(*columns, console=self._console, transient=False) as bar:
-            yield from bar.track(items, description=description, total=total)
+            task = bar.add_task(description, total=total, status="")
+            self._bar = bar, task
+            try:
+                for item in items:
+                    yield item
+                    bar.advance(task)
+                bar.update(task, status="")
+            finally:
+                self._bar = None
 
     @override
     def status(self, line: str) -> None:
-        if self._console.is_terminal:
+        if self._bar is not None:
+            bar, task = self._bar
+            bar.update(task, status=line)
+        elif self._console.is_terminal:
             if self._status is None:
-                self._status = self._console.status(line)
+                self._status = self._console.status(Text(line))
                 self._status.start()
-            self._status.update(line)
+            self._status.update(Text(line))
         elif perf_counter() >= self._next_plain_status:
             self._next_plain_status = perf_counter() + PLAIN_STATUS_SECONDS
             self.say(line)
@@ -66,9 +85,9 @@ class TerminalProgress(Progress):
 
     def table(self, title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
         """Print a table; the last column wraps, numbers are the caller's text."""
-        drawn = Table(title=title, title_justify="left", title_style="bold", expand=False)
+        drawn = Table(title=Text(title, style="bold"), title_justify="left", expand=False)
         for position, name in enumerate(header):
-            drawn.add_column(name, no_wrap=position == 0, overflow="fold")
+            drawn.add_column(Text(name), no_wrap=position == 0, overflow="fold")
         for row in rows:
             drawn.add_row(*row)
         self._console.print(drawn, markup=False, highlight=False, soft_wrap=False)

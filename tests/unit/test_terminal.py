@@ -1,0 +1,55 @@
+import io
+from time import sleep
+
+from rich.console import Console
+
+from autoseg.terminal import TerminalProgress
+
+SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+
+
+def terminal() -> tuple[TerminalProgress, io.StringIO]:
+    written = io.StringIO()
+    return TerminalProgress(Console(file=written, force_terminal=True, width=120)), written
+
+
+def test_a_status_within_a_bar_leaves_the_cursor_visible() -> None:
+    progress, written = terminal()
+    for tile in progress.track(range(3), description="Predicting", total=3):
+        progress.status(f"tile {tile}")
+    text = written.getvalue()
+    assert "3/3" in text
+    assert text.rfind(SHOW_CURSOR) > text.rfind(HIDE_CURSOR) >= 0
+
+
+def test_a_bar_takes_the_place_of_a_status_line() -> None:
+    progress, written = terminal()
+    progress.status("training")
+    list(progress.track(range(2), description="Predicting", total=2))
+    text = written.getvalue()
+    assert text.index(SHOW_CURSOR) < text.index("Predicting")
+
+
+def test_an_error_within_a_bar_leaves_the_next_status_to_a_line_of_its_own() -> None:
+    progress, written = terminal()
+    bar = progress.track(range(2), description="Predicting", total=2)
+    next(bar)
+    bar.close()
+    progress.status("a line of its own")
+    progress.close()
+    assert "a line of its own" in written.getvalue()
+
+
+def test_brackets_are_shown_as_they_are() -> None:
+    progress, written = terminal()
+    progress.status("status [left]")
+    progress.close()
+    for _ in progress.track(range(1), description="bar [/left]", total=1):
+        progress.status("behind it [/left]")
+        sleep(0.3)  # bars are drawn ten times a second
+    progress.say("message [/left]")
+    progress.table("title [/left]", ("header [/left]",), [("cell [/left]",)])
+    places = ("bar", "behind it", "message", "title", "header", "cell")
+    missing = [place for place in places if f"{place} [/left]" not in written.getvalue()]
+    assert "status [left]" in written.getvalue()
+    assert not missing
