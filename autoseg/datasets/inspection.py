@@ -13,7 +13,15 @@ from autoseg.datasets.label_counts import label_counts
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
 from autoseg.preprocessing.crop import bounding_box
-from autoseg.readers import companion_files, knows_geometry, num_replaced, read_image, read_labels
+from autoseg.preprocessing.memory import reading_bytes
+from autoseg.readers import (
+    companion_files,
+    knows_geometry,
+    num_replaced,
+    read_header,
+    read_image,
+    read_labels,
+)
 from autoseg.readers.names import times
 
 MOST_VOXELS_FOR_QUANTILES = 1_000_000
@@ -54,6 +62,15 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         axis_directions=axis_directions(image.stored_geometry) if spec.num_axes == 3 else "",
         tilt_degrees=_rounded(tilt_degrees(image.geometry)),
     )
+
+
+def inspection_bytes(files: CaseFiles) -> int:
+    """Return about how many bytes `inspect_case` needs, by the headers; 0 if they cannot be read."""
+    try:
+        headers = [read_header(path) for path in files.images]
+    except CaseError:
+        return 0
+    return reading_bytes(headers[0].shape, sum(header.num_channels for header in headers))
 
 
 def source_of(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, int], ...]:

@@ -35,9 +35,19 @@ def preparation_bytes(case: CaseFingerprint, plan: Plan, configuration: Configur
     target = target_spacing(configuration, spacing)
     read = prod(case.shape)
     kept, prepared = prod(cropped), prod(resampled_shape(cropped, spacing, target))
-    reading = READING_COPIES * channels * read * FLOAT_BYTES
     working = (channels * (read + prepared) + WORKING_COPIES * (kept + prepared)) * FLOAT_BYTES
-    return int(max(reading, working) + LABEL_BYTES * (read + prepared))
+    working += LABEL_BYTES * (read + prepared)
+    return int(max(reading_bytes(case.shape, channels) + LABEL_BYTES * prepared, working))
+
+
+def reading_bytes(shape: tuple[int, ...], channels: int) -> int:
+    """Return about how many bytes a process needs to read an image with its labels.
+
+    Args:
+        shape: Size in voxels.
+        channels: Image channels.
+    """
+    return int((READING_COPIES * channels * FLOAT_BYTES + LABEL_BYTES) * prod(shape))
 
 
 def affordable_workers(wanted: int, bytes_each: int, available: int | None) -> int:
@@ -51,6 +61,18 @@ def affordable_workers(wanted: int, bytes_each: int, available: int | None) -> i
     if available is None:
         return wanted
     return max(1, min(wanted, int(USABLE_SHARE * available / max(bytes_each, 1))))
+
+
+def fitting_workers(wanted: int, bytes_each: int) -> tuple[int, str]:
+    """Return how many processes fit into this machine's memory, and a sentence if it decides."""
+    available = available_bytes()
+    affordable = affordable_workers(wanted, bytes_each, available)
+    if affordable == wanted or available is None:
+        return affordable, ""
+    return affordable, (
+        f"{affordable} at a time instead of {wanted}: the largest needs about "
+        f"{bytes_each / BYTES_PER_GIB:.1f} GiB and {available / BYTES_PER_GIB:.1f} GiB are free."
+    )
 
 
 def available_bytes() -> int | None:

@@ -9,12 +9,16 @@ from autoseg.core.errors import DatasetError, DocumentError
 from autoseg.core.parallel import Success, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.faults import CaseFault, listed
-from autoseg.datasets.inspection import inspect_case, source_of
+from autoseg.datasets.inspection import inspect_case, inspection_bytes, source_of
 from autoseg.datasets.layouts import recognise
 from autoseg.documents import store
-from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.workspace import Workspace
+from autoseg.preprocessing.memory import fitting_workers
+
+HEADERS_READ = 20
+"""Cases whose size decides how many are read side by side: those with the largest files."""
 
 
 def fingerprint(
@@ -127,7 +131,8 @@ def _inspect(
     known = {case.name for case in measured}
     left = [files for files in spec.cases if files.name not in known]
     alone = spec.model_copy(update={"cases": ()})  # what travels to a worker with every case
-    outcomes = run_each(partial(inspect_case, spec=alone), left, workers=workers)
+    number = _number_of_workers(workers, left, progress)
+    outcomes = run_each(partial(inspect_case, spec=alone), left, workers=number)
     faults = []
     for outcome in progress.track(outcomes, description="Reading cases", total=len(left)):
         if isinstance(outcome, Success):
@@ -136,6 +141,16 @@ def _inspect(
             name = left[outcome.index].name
             faults += [CaseFault(name, line) for line in outcome.message.splitlines()]
     return faults
+
+
+def _number_of_workers(wanted: int, cases: list[CaseFiles], progress: Progress) -> int:
+    """Return how many cases are read side by side, and say so if memory decides."""
+    by_size = sorted(cases, key=lambda files: -sum(path.stat().st_size for path in files.images))
+    needed = max(map(inspection_bytes, by_size[:HEADERS_READ]), default=0)
+    affordable, shortage = fitting_workers(wanted, needed)
+    if shortage:
+        progress.say(f"Reading cases {shortage}")
+    return affordable
 
 
 def _handle(

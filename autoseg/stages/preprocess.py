@@ -14,12 +14,7 @@ from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
-from autoseg.preprocessing.memory import (
-    BYTES_PER_GIB,
-    affordable_workers,
-    available_bytes,
-    preparation_bytes,
-)
+from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 from autoseg.preprocessing.prepare import prepare_case
 from autoseg.preprocessing.storage import is_prepared, preparation_key, remove_leftovers, save_case
 
@@ -165,13 +160,9 @@ def _number_of_workers(
     needed = max(
         preparation_bytes(case, task.plan, task.configuration) for case in fingerprint.cases
     )
-    available = available_bytes()
-    affordable = affordable_workers(wanted, needed, available)
-    if affordable < wanted and available is not None:
-        progress.say(
-            f"Preparing {affordable} cases at a time instead of {wanted}: the largest needs about "
-            f"{needed / BYTES_PER_GIB:.1f} GiB and {available / BYTES_PER_GIB:.1f} GiB are free."
-        )
+    affordable, shortage = fitting_workers(wanted, needed)
+    if shortage:
+        progress.say(f"Preparing cases {shortage}")
     return affordable
 
 

@@ -16,6 +16,7 @@ from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine, merge
 from autoseg.documents.workspace import Workspace
+from autoseg.preprocessing import memory
 from autoseg.stages import fingerprint as stage
 from autoseg.stages.fingerprint import fingerprint
 
@@ -67,7 +68,7 @@ def test_a_work_folder_inside_the_dataset_is_refused(
 ) -> None:
     before = snapshot(changeable)
     monkeypatch.chdir(changeable)
-    with pytest.raises(DatasetError, match="lies inside the dataset.*--work"):
+    with pytest.raises(DatasetError, match=r"lies inside the dataset.*--work"):
         run(Path(), Workspace(Path("autoseg_work") / changeable.name))
     assert snapshot(changeable) == before
 
@@ -156,6 +157,14 @@ def test_a_worker_is_sent_its_own_case_alone(
     monkeypatch.setattr(stage, "inspect_case", inspect)
     run(changeable, workspace)
     assert sent == [()] * 6
+
+
+def test_too_little_memory_for_all_workers_is_said(
+    changeable: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    _, _, progress = run(changeable, workspace, workers=4)
+    assert progress.messages[0].startswith("Reading cases 1 at a time instead of 4")
 
 
 def test_a_removed_case_leaves_the_fingerprint(changeable: Path, workspace: Workspace) -> None:

@@ -12,6 +12,7 @@ from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
+from autoseg.preprocessing import memory
 from autoseg.preprocessing.storage import open_case
 from autoseg.stages import preprocess as stage
 from autoseg.stages.plan import plan
@@ -161,10 +162,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(workspace, monkeypatch) -> 
 
 
 def test_too_little_memory_for_all_workers_is_said(workspace, monkeypatch) -> None:
-    monkeypatch.setattr(stage, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     spoken = Spoken()
     preprocess(workspace, configuration="3d_fullres", workers=4, progress=spoken)
-    assert spoken.messages[0].startswith("Preparing 1 cases at a time instead of 4")
+    assert spoken.messages[0].startswith("Preparing cases 1 at a time instead of 4")
 
 
 def test_a_dataset_without_a_plan_names_the_command(tmp_path) -> None:
