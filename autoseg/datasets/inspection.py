@@ -65,7 +65,7 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
 
 
 def inspection_bytes(files: CaseFiles) -> int:
-    """Return about how many bytes `inspect_case` needs, by the headers; 0 if they cannot be read."""
+    """Return about how many bytes `inspect_case` needs, by the headers; 0 if none can be read."""
     try:
         headers = [read_header(path) for path in files.images]
     except CaseError:
