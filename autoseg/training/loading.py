@@ -8,6 +8,7 @@ import ctypes
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -99,7 +100,6 @@ def load_batches(
 
     Raises:
         CaseError: If a prepared case cannot be read.
-        TrainingError: If a worker process was killed from outside.
     """
     loader = DataLoader(
         dataset,
@@ -111,13 +111,26 @@ def load_batches(
         worker_init_fn=_start_worker,
         generator=torch.Generator().manual_seed(0),  # the default one belongs to the network
     )
+    for batch in loader:
+        if isinstance(batch, AutosegError):
+            raise batch
+        yield batch
+
+
+@contextmanager
+def naming_dead_workers() -> Iterator[None]:
+    """Turn torch's error about a dead worker into one for the user.
+
+    torch raises it in a signal handler, so in the midst of whatever this process is doing: all that
+    goes on beside the workers belongs into this block.
+
+    Raises:
+        TrainingError: If a worker process was killed from outside.
+    """
     try:
-        for batch in loader:
-            if isinstance(batch, AutosegError):
-                raise batch
-            yield batch
+        yield
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error) or "killed" not in str(error):
+        if not str(error).startswith("DataLoader worker"):
             raise
         msg = (
             "a process that prepares training batches was killed, most often because memory ran "
@@ -132,8 +145,12 @@ def _keep(batch: Any) -> Any:  # noqa: ANN401  (torch types a collate function f
 
 
 def _start_worker(worker: int) -> None:  # noqa: ARG001  (torch passes the worker's number)
-    """Leave Ctrl-C to the main process, which stops the workers itself, and never outlive it."""
+    """Leave Ctrl-C and SIGTERM to the main process, and never outlive it.
+
+    Both often reach all processes at once (a terminal, a batch system that ends a job). The main
+    process needs its workers to finish the step and save; it stops them itself.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":  # elsewhere torch notices the parent's death, some seconds later
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

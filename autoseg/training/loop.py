@@ -17,7 +17,13 @@ from autoseg.documents.recipe import AnyLength, Budget, Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses import Loss, LossFunction
 from autoseg.training.checkpoint import save_checkpoint
-from autoseg.training.loading import BatchDataset, Ticket, TicketOrder, load_batches
+from autoseg.training.loading import (
+    BatchDataset,
+    Ticket,
+    TicketOrder,
+    load_batches,
+    naming_dead_workers,
+)
 from autoseg.training.sampling import Batch
 from autoseg.training.schedule import Position, learning_rate
 from autoseg.training.state import TrainingState, initial_state
@@ -137,7 +143,8 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
 
     Raises:
         Interrupted: If a stop was asked for; the checkpoint holds everything.
-        TrainingError: If the loss is no longer a number.
+        TrainingError: If the loss is no longer a number, or a worker process was killed.
+        CaseError: If a prepared case cannot be read.
     """
     function = job.loss.build()
     order = TicketOrder(
@@ -147,7 +154,8 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
     )
     clock = _Clock(state.position.seconds)
     saved = perf_counter()
-    with closing(load_batches(job.data, order, workers=job.workers)) as batches:
+    loaded = load_batches(job.data, order, workers=job.workers)
+    with naming_dead_workers(), closing(loaded) as batches:
         while not _is_finished(state.position, job.length):
             loss = _train(job, state, next(batches), function)
             _check(loss, state.position.step)

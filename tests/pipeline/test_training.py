@@ -1,6 +1,7 @@
 """Training as a whole: what it leaves behind, and that an interruption leaves no trace."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -61,7 +62,10 @@ def uninterrupted(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathF
 
 
 class StopAfter(Progress):
-    """Sends this process a signal once enough epochs have been reported."""
+    """Sends a signal once enough epochs have been reported: to the workers, then to this process.
+
+    SIGKILL goes to the workers alone.
+    """
 
     def __init__(self, epochs: int, number: signal.Signals) -> None:
         self._left, self._number = epochs, number
@@ -70,7 +74,14 @@ class StopAfter(Progress):
         if message.startswith("epoch "):
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), self._number)
+                self._send()
+
+    def _send(self) -> None:
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, self._number)
+        time.sleep(0.2)  # a worker that dies of it is dead by now
+        if self._number != signal.SIGKILL:
+            os.kill(os.getpid(), self._number)
 
     def track(self, items, *, description, total):
         yield from items
@@ -105,6 +116,21 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(
         assert not (fold_folder(volumes_work) / "weights.safetensors").exists()
     train(volumes_work, request(), progress=Silent())
     assert_same_training(volumes_work, uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_at_once_saves_too(
+    number: signal.Signals, volumes_work: Workspace, uninterrupted: Workspace
+) -> None:
+    with pytest.raises(Interrupted, match="everything is saved"):
+        train(volumes_work, request(workers=1), progress=StopAfter(3, number))
+    train(volumes_work, request(), progress=Silent())
+    assert_same_training(volumes_work, uninterrupted)
+
+
+def test_a_killed_worker_is_named(volumes_work: Workspace) -> None:
+    with pytest.raises(TrainingError, match="prepares training batches was killed"):
+        train(volumes_work, request(workers=1), progress=StopAfter(3, signal.SIGKILL))
 
 
 def test_background_workers_change_nothing(
