@@ -21,6 +21,7 @@ from autoseg.inference.stored import (
     ModelFolder,
     StoredModel,
     first_line,
+    named_fold,
     trained_folds,
     unusable,
 )
@@ -101,7 +102,8 @@ def open_model(path: Path) -> StoredModel:
     """
     if path.is_file():
         return ModelArchive(path)
-    return ModelFolder(path.parent if (path / WEIGHTS_NAME).is_file() else path)
+    fold = named_fold(path)
+    return ModelFolder(path if fold is None else fold.model)
 
 
 def load_model(
@@ -126,8 +128,8 @@ def load_model(
             is not sound.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
-    if folds is None and (path / WEIGHTS_NAME).is_file():
-        folds = (int(path.name.removeprefix("fold_")),)
+    if folds is None and (fold := named_fold(path)):
+        folds = (fold.number,)
     stored = open_model(path)
     trained, plan = stored.read_trained(), stored.read_plan()
     configuration = plan.configuration(trained.configuration)
@@ -273,8 +275,9 @@ def _model_lines(paths: Sequence[Path]) -> str:
 
 def _unfinished(*works: Path) -> str:
     """Return what to do next: start a training, or let one finish."""
-    folds = [fold for work in works for fold in work.rglob("fold_*") if fold.is_dir()]
-    started = [fold for fold in folds if not (fold / WEIGHTS_NAME).is_file()]
+    places = ("fold_*", "*/fold_*", "models/*/fold_*", "*/models/*/fold_*")
+    folds = [fold for work in works for place in places for fold in sorted(work.glob(place))]
+    started = [fold for fold in folds if fold.is_dir() and not (fold / WEIGHTS_NAME).is_file()]
     if not started:
         return "Run `autoseg train DATASET` first."
     return f"Training of {started[0]} is not finished: run the same `autoseg train` again."

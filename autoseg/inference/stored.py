@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -120,6 +121,37 @@ def trained_folds(folder: Path) -> tuple[int, ...]:
     found = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
     numbers = (name.removeprefix("fold_") for name in found)
     return tuple(sorted(int(number) for number in numbers if number.isdigit()))
+
+
+class NamedFold(NamedTuple):
+    """A fold that a path names.
+
+    Attributes:
+        model: The model folder that it belongs to.
+        number: Which fold.
+    """
+
+    model: Path
+    number: int
+
+
+def named_fold(path: Path) -> NamedFold | None:
+    """Return the trained fold whose folder a path is; None if it is something else.
+
+    Raises:
+        ModelError: If the folder holds weights, but is not called like a fold.
+    """
+    if not (path / WEIGHTS_NAME).is_file():
+        return None
+    folder = path if path.name.startswith("fold_") else path.resolve()  # "." has no name
+    number = folder.name.removeprefix("fold_")
+    if not number.isdigit() or number == folder.name:
+        msg = (
+            f"{path} holds weights, but is not called fold_<number>. Give it its name back and "
+            f"leave it in its model folder, beside {MODEL_NAME} and {PLAN_NAME}."
+        )
+        raise ModelError(msg)
+    return NamedFold(folder.parent, int(number))
 
 
 def unusable(weights: str, reason: str) -> ModelError:

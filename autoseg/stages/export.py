@@ -19,7 +19,7 @@ from autoseg.inference.archive.privacy import without_case_names
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.archive.writing import Content, weights_content, write_archive
 from autoseg.inference.model import empty_network, find_model, largest_bytes
-from autoseg.inference.stored import ModelFolder
+from autoseg.inference.stored import ModelFolder, named_fold
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.score_fold import VALIDATION_NAME
 
@@ -60,9 +60,10 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
     if found.is_file():
         msg = f"{found} is a model file already. Copy it, or name a work folder to export."
         raise ModelError(msg)
-    only = _only_fold(found)
-    stored = ModelFolder(found if only is None else found.parent)
-    folds = (only or stored.folds()) if options.folds is None else options.folds
+    only = named_fold(found)
+    stored = ModelFolder(found if only is None else only.model)
+    known = stored.folds() if only is None else (only.number,)
+    folds = known if options.folds is None else options.folds
     _check_folds(stored, folds)
     precision: Literal["float32", "float16"] = "float16" if options.half else "float32"
     return write_archive(
@@ -144,13 +145,6 @@ def _fingerprint(stored: ModelFolder) -> Fingerprint | None:
     if own is not None or not shared.is_file():
         return own
     return store.load(Fingerprint, shared, made_by="autoseg plan")
-
-
-def _only_fold(path: Path) -> tuple[int, ...] | None:
-    """Return the fold that a path names, if it is a fold's folder."""
-    if not (path / WEIGHTS_NAME).is_file():
-        return None
-    return (int(path.name.removeprefix("fold_")),)
 
 
 def _check_folds(stored: ModelFolder, folds: Sequence[int]) -> None:

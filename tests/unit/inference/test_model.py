@@ -1,6 +1,7 @@
 """Trained models are found and loaded; every wrong way ends in a sentence."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,6 +98,26 @@ def test_all_trained_folds_are_loaded_and_a_single_one_on_request(works):
     assert len(by_path) == 1
     for name, weight in by_number[0].state_dict().items():
         torch.testing.assert_close(by_path[0].state_dict()[name], weight)
+
+
+def test_the_current_folder_may_be_the_fold(works, monkeypatch):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0, 3))
+    monkeypatch.chdir(folder / "fold_3")
+    model = load_model(find_model(Path()), device="cpu")
+    assert len(model.ensemble.networks) == 1
+
+
+def test_a_fold_under_another_name_is_refused(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0,))
+    renamed = (folder / "fold_0").rename(folder / "best")
+    with pytest.raises(ModelError, match=r"is not called fold_<number>"):
+        load_model(find_model(renamed), device="cpu")
+
+
+def test_a_case_called_like_a_fold_is_no_unfinished_training(works):
+    (works / "spleen" / "preprocessed" / "3d_fullres" / "fold_7").mkdir(parents=True)
+    with pytest.raises(ModelError, match="Run `autoseg train DATASET` first"):
+        find_model(None, work_root=works)
 
 
 def test_networks_are_ready_to_predict(works):
