@@ -11,14 +11,21 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import AutosegError, CaseError
-from autoseg.core.geometry import Geometry, canonical_orientation
+from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
 from autoseg.readers.names import ending_of, reader_for, times
 
 T = TypeVar("T")
 
-LIBRARY_PREFIX = re.compile(r"^(sitk::ERROR: |ITK ERROR: \w+\(0x[0-9a-f]+\): )")
+LIBRARY_PREFIX = re.compile(r"^(sitk::ERROR: |ITK ERROR: (\w+\(0x[0-9a-f]+\): )?)")
 """What SimpleITK puts before its messages."""
+
+UNREADABLE_ADVICE = "Copy it again if it is damaged, or export it anew."
+
+SHEARED_ADVICE = (
+    "The axes in its header (the sform of a NIfTI file) are not at right angles: correct the "
+    "headers of image and labels alike, or resample both to a grid with right angles."
+)
 
 
 def companion_files(path: Path) -> tuple[Path, ...]:
@@ -102,7 +109,7 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
         values, geometry = values[0], _in_plane(geometry)
     if like is not None and not reader.knows_geometry(path):
         geometry = _geometry_for(values, like) or geometry
-    turn = canonical_orientation(geometry)
+    turn = _turn_as(like, geometry, values.shape) or canonical_orientation(geometry)
     return LabelMap(
         values=np.ascontiguousarray(turn.apply(values)),
         geometry=turn.apply_to_geometry(geometry, values.shape),
@@ -123,10 +130,9 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
     except AutosegError:
         raise
     except Exception as error:
-        msg = (
-            f"{path} cannot be read: {_cause(error)}. Copy it again if it is damaged, or export it "
-            "anew."
-        )
+        cause = _cause(error)
+        advice = SHEARED_ADVICE if "orthonormal" in cause else UNREADABLE_ADVICE
+        msg = f"{path} cannot be read: {cause}. {advice}"
         raise CaseError(msg) from error
 
 
@@ -225,6 +231,18 @@ def _geometry_for(values: LabelArray, like: Image) -> Geometry | None:
     if values.ndim != like.geometry.num_axes:
         return None
     return like.geometry if values.ndim == 2 else like.stored_geometry
+
+
+def _turn_as(
+    like: Image | None, geometry: Geometry, shape: tuple[int, ...]
+) -> Reorientation | None:
+    """Return how the image was turned if the labels lie on its grid, or None.
+
+    At 45 degrees rounding decides which axis is which, so labels must not be turned on their own.
+    """
+    if like is None or geometry.difference(like.stored_geometry, shape):
+        return None
+    return like.reorientation if len(like.reorientation.axes) == len(shape) else None
 
 
 def _is_slice(shape: tuple[int, ...]) -> bool:

@@ -140,6 +140,36 @@ def test_labels_without_geometry_lie_over_a_turned_image(tmp_path: Path) -> None
     assert labels.geometry == image.geometry
 
 
+def test_labels_are_turned_as_their_image_where_rounding_would_decide(tmp_path: Path) -> None:
+    image_path, labels_path = tmp_path / "case.nrrd", tmp_path / "labels.nrrd"
+    spacing = (3.0, 1.0, 1.0)
+    turns = oblique(45 - 1e-3), oblique(45 + 1e-3)
+    write_volume(VOLUME, image_path, spacing=spacing, direction=turns[0])
+    write_volume(VOLUME.astype(np.uint8), labels_path, spacing=spacing, direction=turns[1])
+    image = read_image((image_path,))
+    labels = read_labels(labels_path, like=image)
+    np.testing.assert_array_equal(labels.values, image.voxels[0])
+    assert labels.geometry.difference(image.geometry, image.shape) is None
+
+
+def test_a_volume_of_labels_for_a_single_slice_keeps_its_shape(tmp_path: Path) -> None:
+    write_volume(VOLUME[:1], tmp_path / "case.nii.gz", spacing=(3.0, 1.0, 1.0))
+    write_volume(VOLUME, tmp_path / "labels.nii.gz", spacing=(3.0, 1.0, 1.0))
+    labels = read_labels(tmp_path / "labels.nii.gz", like=read_image((tmp_path / "case.nii.gz",)))
+    assert labels.values.shape == VOLUME.shape
+
+
+def test_a_header_with_sheared_axes_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "case.nii"
+    write_volume(VOLUME, path, spacing=(3.0, 1.0, 1.0))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<hh", content, 252, 0, 1)  # the sform alone counts
+    struct.pack_into("<12f", content, 280, 1, 0.2, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    path.write_bytes(content)
+    with pytest.raises(CaseError, match=r"read: ITK only supports.*not at right angles: correct"):
+        read_image((path,))
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
