@@ -155,7 +155,10 @@ def _scheme(names: dict[int, str], *, background: int) -> LabelScheme:
     try:
         return LabelScheme(names=tuple(names[value] for value in values), values=values)
     except ValidationError as error:
-        msg = f"the labels cannot be learned from:\n{explain(error)}"
+        msg = (
+            f"the labels cannot be learned from:\n{explain(error)}\n"
+            "Correct the labels in dataset.json, or the label files."
+        )
         raise DatasetError(msg) from error
 
 

@@ -250,7 +250,7 @@ def test_without_zero_the_lowest_value_is_background(tmp_path: Path) -> None:
     [
         ({"background": 0, "whole": [1, 2]}, "'whole' as a region.*not supported yet"),
         ({"background": 0, "x": 1, "ignore": 2}, "ignore label.*not supported yet"),
-        ({"background": 0}, "at least one class"),
+        ({"background": 0}, r"at least one class(.|\n)*Correct the labels in dataset.json"),
         ({"background": 0, "a": 1, "b": 1}, "value 1 twice"),
         ({"background": 0, "a": "b"}, "without a value"),
         ({"background": 0, "a": -1}, "greater than or equal to 0"),
