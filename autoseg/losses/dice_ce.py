@@ -6,6 +6,7 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule".
 from functools import partial
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from typing_extensions import override
@@ -69,8 +70,9 @@ def soft_dice(
 
     Source: Drozdzal et al., LABELS 2016, equation 2 (linear denominator).
     """
-    truth = F.one_hot(labels.long(), num_classes=probabilities.shape[1]).movedim(-1, 1)
-    foreground, truth = probabilities[:, 1:], truth[:, 1:].to(probabilities.dtype)
+    is_class = torch.zeros_like(probabilities, dtype=torch.bool)  # a byte each; one_hot takes 8
+    is_class.scatter_(1, labels.long()[:, None], True)  # noqa: FBT003  (torch's signature)
+    foreground, truth = probabilities[:, 1:], is_class[:, 1:]
     summed = [*range(2, probabilities.ndim)]
     if pool == "batch":
         summed = [0, *summed]

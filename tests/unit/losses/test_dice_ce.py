@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoseg.losses.dice_ce import DiceCrossEntropy, soft_dice
 
@@ -56,3 +57,23 @@ def test_extreme_logits_keep_finite_gradients_in_bfloat16(strength: float) -> No
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that any operation gives."""
+
+    num_bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.num_bytes = max(self.num_bytes, result.numel() * result.element_size())
+        return result
+
+
+def test_nothing_larger_than_the_logits_is_made_which_counts_with_many_classes() -> None:
+    logits = torch.zeros(1, 40, 8, 8)
+    loss = DiceCrossEntropy().build()
+    with LargestTensor() as largest:
+        loss(logits, torch.zeros(1, 8, 8, dtype=torch.int64))
+    assert largest.num_bytes <= logits.numel() * logits.element_size()
