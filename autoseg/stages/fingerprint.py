@@ -45,6 +45,8 @@ def fingerprint(
     spec = recognition.spec
     for sentence in spec.inferred:
         progress.say(f"Inferred: {sentence}")
+    for sentence in recognition.notes:
+        progress.say(f"Note: {sentence}")
     cases = _unchanged_cases(spec, workspace)
     with _keeping(cases, spec, workspace):
         faults = [*recognition.faults, *_inspect(cases, spec, workers, progress)]

@@ -33,10 +33,12 @@ class Recognition:
     Attributes:
         spec: The dataset with all cases that have their files.
         faults: What is wrong with the files of the other cases.
+        notes: Sentences on what is no fault of a case but most likely a mistake.
     """
 
     spec: DatasetSpec
     faults: tuple[CaseFault, ...]
+    notes: tuple[str, ...] = ()
 
 
 def recognise(root: Path, *, workers: int = 1) -> Recognition:
@@ -71,7 +73,10 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
         inferred=(*_told_files(layout, cases, num_axes), *told_channels, *told_labels),
         cases=tuple(sorted(cases, key=lambda case: case.name)),
     )
-    return Recognition(spec=spec, faults=found.faults)
+    names = {case.name for case in found.cases} | {fault.case for fault in found.faults}
+    return Recognition(
+        spec=spec, faults=found.faults, notes=_notes_on_groups(description, names, spec)
+    )
 
 
 def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases]:
@@ -106,6 +111,20 @@ def _with_groups(
         case.model_copy(update={"group": str(groups[case.name])}) if case.name in groups else case
         for case in cases
     )
+
+
+def _notes_on_groups(
+    description: Description | None, names: set[str], spec: DatasetSpec
+) -> tuple[str, ...]:
+    """Return a sentence if groups are given for cases that do not exist: a typing error, mostly."""
+    unknown = sorted(set(description.groups) - names) if description else []
+    if not unknown:
+        return ()
+    note = (
+        f"groups are given for {len(unknown)} names that no case has: {', '.join(unknown[:5])}. "
+        f"Cases are called like {spec.cases[0].name}; one without a group is a group of its own."
+    )
+    return (note,)
 
 
 def _channel_names(

@@ -280,6 +280,13 @@ def test_groups_come_from_either_json(beside: bool, tmp_path: Path) -> None:
     assert [case.group for case in recognise(root).spec.cases] == ["anna", "7"]
 
 
+def test_groups_of_cases_that_do_not_exist_are_mentioned(tmp_path: Path) -> None:
+    groups = {"a_0001": "p", "b": "p", "b.nii.gz": "p"}
+    (note,) = recognise(raw_dataset(tmp_path, groups=groups)).notes
+    assert note.startswith("groups are given for 1 names that no case has: b.nii.gz.")
+    assert recognise(raw_dataset(tmp_path, groups={"b": "p"})).notes == ()
+
+
 def test_groups_beside_plain_folders_change_nothing_else(tmp_path: Path) -> None:
     put_picture(tmp_path / "images" / "a.png", tmp_path / "labels" / "a.png")
     (tmp_path / "groups.json").write_text('{"a": "anna"}')
