@@ -24,7 +24,7 @@ from autoseg.inference.prediction import (
     start_prediction,
     unlike_training,
 )
-from autoseg.readers import label_ending, read_image, write_labels
+from autoseg.readers import is_image_name, label_ending, read_image, write_labels
 
 CASES_AHEAD = 1
 """Images that are read and prepared while the networks work on another."""
@@ -111,8 +111,10 @@ def predict(
 
     Raises:
         ModelError: If no model, or more than one, is meant.
-        DatasetError: If no image is found, or an output would overwrite an input.
+        DatasetError: If no image is found, `outputs` is a file, or an output would overwrite an
+            input.
     """
+    _check_folder(outputs)
     model = load_model(
         find_model(options.model),
         device=options.device,
@@ -230,6 +232,20 @@ def _outcome(job: _Job, future: Future[Path]) -> Path | FailedCase:
         return FailedCase(job.case.name, str(error))
     except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)
         return FailedCase(job.case.name, f"{type(error).__name__}: {error}")
+
+
+def _check_folder(outputs: Path) -> None:
+    """Check that outputs have a folder to go to, before anything is computed.
+
+    Raises:
+        DatasetError: If its name is that of a file.
+    """
+    if outputs.is_file() or (is_image_name(outputs) and not outputs.is_dir()):
+        msg = (
+            f"{outputs} is the name of a file; expected a folder. Label maps are called like their "
+            f"images: name the folder, e.g. {outputs.parent / 'segmentations'}."
+        )
+        raise DatasetError(msg)
 
 
 def _protect_inputs(jobs: Sequence[_Job]) -> None:

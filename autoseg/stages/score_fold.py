@@ -24,7 +24,8 @@ VALIDATION_NAME = "validation"
 """Folder of the predicted held-out cases and their scores, in the fold's folder."""
 
 OVERLAY_NAME = "overlay.png"
-"""Picture of the worst, the middle and the best of them."""
+"""Picture of the worst, the middle and the best of them, in the fold's folder: among the label maps
+it would count as one."""
 
 
 def score_fold(
@@ -89,7 +90,7 @@ def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: Lab
         prediction = labels.encode(read_labels(_output(outputs, case), like=image).values)
         panels.append(panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
     if panels:
-        draw_overlay(tuple(panels), labels.names, outputs / OVERLAY_NAME)
+        draw_overlay(tuple(panels), labels.names, outputs.parent / OVERLAY_NAME)
 
 
 def _mean_dice(case: CaseScores) -> float:

@@ -212,7 +212,7 @@ def _train_to_end(job: Job, plan: Plan, stop: StopRequest, progress: Progress) -
     if state is None:
         announce(job, progress)
         seconds = measure_step(job)
-        progress.say(forecast(job, seconds))
+        progress.say(forecast(job.length, seconds))
         state = new_state(job, epoch_steps=epoch_steps(job.recipe, job.length, seconds))
     reporter = TrainingReporter(job, folder, plan.labels.names[1:], progress)
     fit(job, state, Watch(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from autoseg.core.atomic import replacing
 from autoseg.core.progress import Progress
-from autoseg.documents.recipe import Budget
+from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
 from autoseg.training.curves import draw_curves
 from autoseg.training.loop import Job
@@ -32,18 +32,18 @@ def announce(job: Job, progress: Progress) -> None:
     )
 
 
-def forecast(job: Job, seconds_per_step: float) -> str:
+def forecast(length: AnyLength, seconds_per_step: float) -> str:
     """Return how long the training will take, or how far the budget will reach, as a sentence."""
     pace = f"{seconds_per_step:.2f} s per step"
-    if isinstance(job.length, Budget):
-        steps = int(job.length.seconds / seconds_per_step)
-        return f"forecast: {pace}; about {steps} steps in {duration(job.length.seconds)}"
-    seconds = job.length.total * seconds_per_step
-    text = f"forecast: {pace}; {job.length.total} steps take {duration(seconds)}"
+    if isinstance(length, Budget):
+        steps = int(length.seconds / seconds_per_step)
+        return f"forecast: {pace}; about {steps} steps in {duration(length.seconds)}"
+    seconds = length.total * seconds_per_step
+    text = f"forecast: {pace}; {length.total} steps take {duration(seconds)}"
     if seconds > LONG_HOURS * 3600:
         text += (
-            ". For a useful model sooner, stop (Ctrl-C) and set a time with --budget, for example "
-            "--budget 2h: the learning rate then falls to zero within it"
+            ". For a useful model sooner, stop (Ctrl-C) and begin anew with a time, for example "
+            "--restart --budget 2h: the learning rate then falls to zero within it"
         )
     return text
 

@@ -96,9 +96,13 @@ def test_a_finished_fold_has_weights_record_log_picture_and_scores(uninterrupted
     assert run.steps == STEPS
     assert len(run.history) == len((folder / "log.jsonl").read_text().splitlines())
     assert (folder / "curves.png").stat().st_size > 1000
+    assert (folder / "overlay.png").stat().st_size > 1000
     report = json.loads((folder / "validation" / "evaluation.json").read_text())
     assert len(report["cases"]) == 2
     assert not report["faults"]
+    files = {path.name for path in (folder / "validation").iterdir()}
+    names = {case["name"] for case in report["cases"]}
+    assert files == {"evaluation.json", *(f"{name}.nii.gz" for name in names)}
 
 
 def test_no_file_of_a_model_is_a_pickle(uninterrupted) -> None:

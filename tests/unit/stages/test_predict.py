@@ -100,6 +100,17 @@ def test_an_input_is_never_overwritten(inputs, options):
         predict(inputs, inputs, options, Silent())
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_file_in_place_of_the_output_folder_is_refused(inputs, options, tmp_path, is_there):
+    output = tmp_path / "labels.nii.gz"
+    if is_there:
+        output.write_bytes(b"kept")
+    with pytest.raises(DatasetError, match="expected a folder"):
+        predict(inputs / "case_0.nii.gz", output, options, Silent())
+    assert output.is_file() == is_there
+    assert not output.is_dir()
+
+
 def test_a_jpeg_becomes_a_png_and_a_picture_keeps_its_format(tmp_path, monkeypatch):
     configuration = tiny_configuration((8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1))
