@@ -11,9 +11,13 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from autoseg.core.errors import AutosegError
+
+CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux tells a container how many microseconds of CPU time it may use in how many."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,8 +47,21 @@ class Failure:
 
 
 def default_workers() -> int:
-    """Return how many processes this process may use: the CPU cores the system grants it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processes this process may use: the CPU cores the system grants it.
+
+    In a container with a share of the machine's time, that is the share, rounded down, at least 1.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")  # Linux
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, min(cores, _container_cores() or cores))
+
+
+def _container_cores() -> int | None:
+    """Return how many cores' time a Linux container may use, rounded down; None without a limit."""
+    if not CONTAINER_SHARE.is_file():
+        return None
+    quota, period = CONTAINER_SHARE.read_text(encoding="ascii").split()
+    return None if quota == "max" else max(1, int(quota) // int(period))
 
 
 def run_each(

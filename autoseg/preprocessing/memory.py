@@ -26,6 +26,12 @@ USABLE_SHARE = 0.8
 
 BYTES_PER_GIB = 2**30
 
+CONTAINER_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where Linux tells a container its limit, in the second and the first version of cgroups."""
+
 
 def preparation_bytes(case: CaseFingerprint, plan: Plan, configuration: Configuration) -> int:
     """Return about how many bytes a process needs to read and prepare a case."""
@@ -97,6 +103,5 @@ def _free_bytes() -> int | None:
 
 
 def _container_limit() -> int | None:
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
-    return int(text) if text.isdigit() else None
+    texts = [path.read_text(encoding="ascii") for path in CONTAINER_LIMITS if path.is_file()]
+    return min((int(text) for text in texts if text.strip().isdigit()), default=None)

@@ -1,10 +1,12 @@
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from autoseg.core import parallel
 from autoseg.core.errors import CaseError
-from autoseg.core.parallel import Failure, Success, run_each
+from autoseg.core.parallel import Failure, Success, default_workers, run_each
 
 
 def work(item: int) -> int:
@@ -43,3 +45,17 @@ def test_a_killed_process_is_blamed_on_its_own_item() -> None:
     assert isinstance(outcomes[1], Failure)
     assert "memory" in outcomes[1].message
     assert {outcomes[i].value for i in (0, 2, 3)} == {4, 9, 16}
+
+
+@pytest.mark.parametrize(
+    ("share", "workers"),
+    [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("9900000 100000", 8)],
+)
+def test_a_container_gets_as_many_workers_as_it_has_time_for(
+    share: str, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "CONTAINER_SHARE", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert default_workers() == 8
+    (tmp_path / "cpu.max").write_text(f"{share}\n")
+    assert default_workers() == workers

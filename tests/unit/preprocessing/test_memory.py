@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from autoseg.documents.fingerprint import CaseFingerprint, CaseIntensities
+from autoseg.preprocessing import memory
 from autoseg.preprocessing.memory import affordable_workers, available_bytes, preparation_bytes
 
 
@@ -35,3 +38,14 @@ def test_workers_share_four_fifths_of_the_free_memory(available, workers) -> Non
 def test_this_machine_tells_how_much_is_free() -> None:
     free = available_bytes()
     assert free is None or free > 2**20
+
+
+@pytest.mark.parametrize(("text", "share"), [("1048576\n", 2**20), ("max\n", None)])
+def test_the_limit_of_a_container_counts(
+    text: str, share: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = (tmp_path / "not_here", tmp_path / "memory.limit_in_bytes")
+    limits[1].write_text(text)
+    monkeypatch.setattr(memory, "CONTAINER_LIMITS", limits)
+    found = available_bytes()
+    assert found == share if share else found is None or found > 2**20
