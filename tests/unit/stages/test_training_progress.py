@@ -5,7 +5,8 @@ from autoseg.stages.training_progress import duration, forecast
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(90, "90 s"), (1800, "30 min"), (9000, "2.5 h"), (864000, "10.0 days")]
+    ("seconds", "text"),
+    [(90.0, "90 s"), (1800.0, "30 min"), (9000.0, "2.5 h"), (864000.0, "10.0 days")],
 )
 def test_a_time_span_is_in_the_unit_a_person_would_use(seconds: float, text: str) -> None:
     assert duration(seconds) == text
