@@ -128,7 +128,7 @@ def preprocess(
 
     progress = TerminalProgress()
     report = stage.preprocess(
-        _workspace(dataset, work),
+        _planned_workspace(dataset, work),
         configuration=configuration,
         workers=_workers(workers),
         progress=progress,
@@ -171,7 +171,7 @@ def train(
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
-    workspace = _workspace(dataset, work)
+    workspace = _planned_workspace(dataset, work)
     request = stage.TrainRequest(
         fold=fold,
         configuration=configuration,
@@ -388,6 +388,14 @@ def _workspace(dataset: Path, work: Path | None) -> "Workspace":
     from autoseg.documents.workspace import Workspace
 
     return Workspace(work or WORK_ROOT / dataset.resolve().name)
+
+
+def _planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
+    from autoseg.stages.fingerprint import check_origin
+
+    workspace = _workspace(dataset, work)
+    check_origin(dataset, workspace)
+    return workspace
 
 
 def _workers(wanted: int | None) -> int:

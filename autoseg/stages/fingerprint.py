@@ -41,6 +41,11 @@ def fingerprint(
             them, if cases have faults.
     """
     _check_place(dataset, workspace)
+    earlier = _other_origin(dataset, workspace)
+    if earlier is not None:
+        progress.say(
+            f"Note: {workspace.root} was made from {earlier}; from now on {dataset} counts."
+        )
     recognition = recognise(dataset, workers=workers)
     spec = recognition.spec
     for sentence in spec.inferred:
@@ -60,6 +65,34 @@ def fingerprint(
     store.save(result, workspace.fingerprint)
     workspace.partial_fingerprint.unlink(missing_ok=True)
     return spec, result
+
+
+def check_origin(dataset: Path, workspace: Workspace) -> None:
+    """Refuse a work folder that was made from another dataset, perhaps one of the same name.
+
+    A dataset that was moved is no other one, and one that is gone is not asked for.
+
+    Raises:
+        DatasetError: With what to do instead.
+    """
+    earlier = _other_origin(dataset, workspace)
+    if earlier is not None:
+        msg = (
+            f"the work folder {workspace.root} was made from {earlier}, not from {dataset}. Name "
+            f"another one with --work, or run `autoseg plan {dataset}` to replace its plan."
+        )
+        raise DatasetError(msg)
+
+
+def _other_origin(dataset: Path, workspace: Workspace) -> Path | None:
+    """Return the dataset that a work folder was made from, if it is another one, else None."""
+    if not (workspace.dataset.is_file() and dataset.is_dir()):
+        return None
+    try:
+        earlier = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan").root
+    except DocumentError:  # nothing else can be said about it
+        return None
+    return earlier if earlier.is_dir() and not earlier.samefile(dataset) else None
 
 
 def _check_place(dataset: Path, workspace: Workspace) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 from synthetic import balls, write_picture, write_volume
+from typer.testing import CliRunner
 
+from autoseg.cli import app
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
 from autoseg.datasets.inspection import inspect_case
@@ -18,7 +20,7 @@ from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine,
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing import memory
 from autoseg.stages import fingerprint as stage
-from autoseg.stages.fingerprint import fingerprint
+from autoseg.stages.fingerprint import check_origin, fingerprint
 
 
 class Recorder(Silent):
@@ -71,6 +73,33 @@ def test_a_work_folder_inside_the_dataset_is_refused(
     with pytest.raises(DatasetError, match=r"lies inside the dataset.*--work"):
         run(Path(), Workspace(Path("autoseg_work") / changeable.name))
     assert snapshot(changeable) == before
+
+
+def test_a_work_folder_of_another_dataset_of_that_name_is_not_trained_on(
+    changeable: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    run(changeable, workspace)
+    other = shutil.copytree(changeable, tmp_path / "elsewhere" / changeable.name)
+    for command in ("train", "preprocess"):
+        words = [command, str(other), "--work", str(workspace.root)]
+        refusal = CliRunner().invoke(app, words).exception
+        assert isinstance(refusal, DatasetError)
+        assert f"was made from {changeable}, not from {other}" in str(refusal)
+    _, _, progress = run(other, workspace)
+    assert progress.messages[0].endswith(f"from now on {other} counts.")
+    check_origin(other, workspace)
+
+
+def test_a_dataset_that_was_moved_or_linked_is_the_same(
+    changeable: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    run(changeable, workspace)
+    link = tmp_path / "link"
+    link.symlink_to(changeable)
+    check_origin(link, workspace)
+    moved = changeable.rename(tmp_path / "moved")
+    check_origin(moved, workspace)
+    check_origin(changeable, workspace)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
