@@ -74,6 +74,14 @@ def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch says that memory ran out; only CUDA has an exception of its own."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        mark in text for mark in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
 def _cpu_has_bfloat16() -> bool:
     """Return whether bfloat16 convolutions are faster than float32 ones on this CPU."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11

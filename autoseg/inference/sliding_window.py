@@ -15,6 +15,7 @@ from jaxtyping import Float32
 
 from autoseg.core.arrays import ImageArray, ImageBatch, LogitsBatch
 from autoseg.core.case import PreparedImage
+from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Progress, Silent
 from autoseg.inference.ensemble import Ensemble
@@ -233,7 +234,7 @@ def _logits_or_none(ensemble: Ensemble, tiles: ImageBatch) -> LogitsBatch | None
     try:
         return ensemble.mean_logits(tiles)
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
     if ensemble.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -258,14 +259,6 @@ def _smaller_batch(ensemble: Ensemble, size: int, progress: Progress) -> int:
         f"{ensemble.device} ran out of memory with {size} tiles at once; going on with {half}."
     )
     return half
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch says that memory ran out; only CUDA has an exception of its own."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        mark in text for mark in ("out of memory", "not enough memory", "can't allocate memory")
-    )
 
 
 def _buffer_device(device: torch.device, num_bytes: int) -> torch.device:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from autoseg.augmentations.mirroring import Mirroring
+from autoseg.core.atomic import replacing
 from autoseg.core.device import Precision, autocast_dtype, choose_device
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest, listening
@@ -324,7 +325,8 @@ def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration
         folder / MODEL_NAME,
     )
     store.save(plan, folder / PLAN_NAME)
-    shutil.copyfile(workspace.fingerprint, folder / FINGERPRINT_NAME)
+    with replacing(folder / FINGERPRINT_NAME) as temporary:
+        shutil.copyfile(workspace.fingerprint, temporary)
 
 
 def _forget(folder: Path) -> None:

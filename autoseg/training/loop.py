@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from autoseg.architectures import Architecture
+from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.recipe import AnyLength, Budget, Recipe
@@ -121,7 +122,12 @@ def set_head_prior(network: nn.Module, frequencies: tuple[float, ...]) -> None:
 
 
 def measure_step(job: Job) -> float:
-    """Return the seconds of one training step, on a network that is thrown away afterwards."""
+    """Return the seconds of one training step, on a network that is thrown away afterwards.
+
+    Raises:
+        TrainingError: If the device has too little memory.
+        CaseError: If a prepared case cannot be read.
+    """
     state = new_state(job, epoch_steps=1)
     function = job.loss.build()
     data = job.data
@@ -143,7 +149,8 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
 
     Raises:
         Interrupted: If a stop was asked for; the checkpoint holds everything.
-        TrainingError: If the loss is no longer a number, or a worker process was killed.
+        TrainingError: If the loss is no longer a number, memory ran out, or a worker process was
+            killed.
         CaseError: If a prepared case cannot be read.
     """
     function = job.loss.build()
@@ -176,16 +183,36 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
 
 
 def _train(job: Job, state: TrainingState, batch: Batch, function: LossFunction) -> float:
+    """Return the loss of one step.
+
+    Raises:
+        TrainingError: If the device has too little memory.
+    """
     progress = state.position.progress(job.length)
-    loss = training_step(
-        state,
-        to_device(batch, job.device),
-        function,
-        rate=learning_rate(job.recipe, progress),
-        gradient_clip=job.recipe.gradient_clip,
-        dtype=job.dtype,
+    try:
+        loss = training_step(
+            state,
+            to_device(batch, job.device),
+            function,
+            rate=learning_rate(job.recipe, progress),
+            gradient_clip=job.recipe.gradient_clip,
+            dtype=job.dtype,
+        )
+        return float(loss)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(_too_large(job)) from error
+
+
+def _too_large(job: Job) -> str:
+    sampling = job.data.training
+    shape = " × ".join(str(size) for size in sampling.patch_shape)
+    return (
+        f"{job.device} has too little free memory for a batch of {sampling.batch_size} patches of "
+        f"{shape} voxels. Close what else uses it and run the same command, or plan for less with "
+        "`autoseg plan DATASET --memory` and the GiB that are free, and train with --restart."
     )
-    return float(loss)
 
 
 def _end_epoch(

@@ -142,6 +142,18 @@ def test_held_out_cases_are_predicted_in_the_precision_of_the_training(
     assert asked == ["float32"]
 
 
+def test_a_device_with_too_little_memory_comes_with_advice(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        msg = "CUDA out of memory. Tried to allocate 2.00 GiB."
+        raise torch.OutOfMemoryError(msg)
+
+    monkeypatch.setattr("autoseg.training.loop.training_step", full)
+    with pytest.raises(TrainingError, match=r"2 patches of 8 × 16 × 16 voxels.* --memory"):
+        train(work, request(restart=True), progress=Silent())
+
+
 def test_a_training_on_any_accelerator_gets_several_workers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
