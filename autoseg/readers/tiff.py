@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.atomic import replacing
+from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import without_channel_suffix
@@ -132,19 +133,28 @@ def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
 
 
 def _geometry(path: Path, num_axes: int) -> Geometry:
-    """Return the geometry that the side-car states, or a plain one of spacing 1."""
+    """Return the geometry that the side-car states, or a plain one of spacing 1.
+
+    Raises:
+        CaseError: If the side-car states something else.
+    """
     side_cars = TiffReader().companion_files(path)
     if not side_cars:
         return Geometry.plain((1.0,) * num_axes)
-    content = json.loads(side_cars[0].read_text(encoding="utf-8"))
+    text = side_cars[0].read_text(encoding="utf-8-sig", errors="replace")
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = text
     spacing = content.get("spacing") if isinstance(content, dict) else None
     if isinstance(spacing, list) and len(spacing) == num_axes and all(map(_is_length, spacing)):
         return Geometry.plain(tuple(float(value) for value in spacing))
     msg = (
         f'{side_cars[0].name} should hold {{"spacing": [{num_axes} positive numbers]}} in array '
-        f"order (z, y, x); found {str(content)[:80]}"
+        f"order (z, y, x); found {str(content)[:80]}. Correct it; or, if it is about something "
+        f"else than the spacing of {path.name}, move it away."
     )
-    raise ValueError(msg)
+    raise CaseError(msg)
 
 
 def _is_length(value: object) -> bool:

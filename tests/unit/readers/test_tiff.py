@@ -56,11 +56,16 @@ def test_a_side_car_gives_the_spacing(name: str, tmp_path: Path) -> None:
     assert companion_files(tmp_path / name) == (tmp_path / "case.json",)
 
 
-@pytest.mark.parametrize("content", ['{"spacing": [1, 2]}', "[1, 2, 3]", '{"spacing": [0, 1, 1]}'])
+@pytest.mark.parametrize(
+    "content",
+    ['{"spacing": [1, 2]}', "[1, 2, 3]", '{"spacing": [0, 1, 1]}', '{"shapes": []}', "5 1 1"],
+)
 def test_a_wrong_side_car_is_refused(content: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "case.tif", STACK)
     (tmp_path / "case.json").write_text(content)
-    with pytest.raises(CaseError, match=r"case\.json should hold.*3 positive numbers"):
+    with pytest.raises(
+        CaseError, match=r"case\.json should hold.*3 positive numbers.*move it away"
+    ):
         read_image((tmp_path / "case.tif",))
 
 
