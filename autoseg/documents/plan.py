@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from autoseg.architectures import AnyArchitecture, Topology
+from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
@@ -82,13 +83,7 @@ class Configuration(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Configuration":
-        for field in ("name", "data_name"):
-            if not names_a_folder(getattr(self, field)):
-                msg = (
-                    f"the {field} {getattr(self, field)!r} cannot be that of a folder. Choose one "
-                    "without slashes that does not begin with a dot."
-                )
-                raise ValueError(msg)
+        self._check_names()
         axes = self.topology.num_axes
         if len(self.spacing) != axes or len(self.median_shape) != axes:
             msg = (
@@ -96,6 +91,7 @@ class Configuration(Frozen):
                 f"found {list(self.spacing)} and {list(self.median_shape)}."
             )
             raise ValueError(msg)
+        self._check_mirroring()
         if len(self.normalizers) != self.architecture.in_channels:
             msg = (
                 f"{self.name}: found {len(self.normalizers)} normalizers for "
@@ -110,6 +106,26 @@ class Configuration(Frozen):
             )
             raise ValueError(msg)
         return self
+
+    def _check_names(self) -> None:
+        for field in ("name", "data_name"):
+            if not names_a_folder(getattr(self, field)):
+                msg = (
+                    f"the {field} {getattr(self, field)!r} cannot be that of a folder. Choose one "
+                    "without slashes that does not begin with a dot."
+                )
+                raise ValueError(msg)
+
+    def _check_mirroring(self) -> None:
+        axes = range(self.topology.num_axes)
+        for entry in self.recipe.augmentations:
+            if isinstance(entry, Mirroring) and not set(entry.axes or ()) <= set(axes):
+                msg = (
+                    f"{self.name}: the patch has axes 0 … {axes[-1]}; found mirroring along "
+                    f"{list(entry.axes or ())}. Name some of these, [] for no mirroring, or null "
+                    "for all."
+                )
+                raise ValueError(msg)
 
     @property
     def topology(self) -> Topology:

@@ -167,6 +167,10 @@ EDITS = {
         set_top("default_configuration", "3d_lowres"),
         "default_configuration '3d_lowres' must be one of the configurations",
     ),
+    "mirroring_along_an_axis_that_is_not_there": (
+        set_in("recipe", "augmentations", value=[{"kind": "mirroring", "axes": [0, 3]}]),
+        r"the patch has axes 0 … 2; found mirroring along \[0, 3\]",
+    ),
     "name_that_leads_elsewhere": (
         set_in("name", value="../3d"),
         r"the name '\.\./3d' cannot be that of a folder",
