@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from autoseg.core.errors import AutosegError, Interrupted
+from autoseg.core.errors import AutosegError, Interrupted, fault_of_disk
 from autoseg.core.parallel import default_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from autoseg.documents.report import CaseFault
     from autoseg.documents.workspace import Workspace
-    from autoseg.stages.predict import FailedCase
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -168,7 +164,7 @@ def train(
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import train as stage
     from autoseg.stages.length import LengthRequest, seconds_of
-    from autoseg.terminal import TerminalProgress
+    from autoseg.terminal import TerminalProgress, exit_if_any
 
     progress = TerminalProgress()
     workspace = _planned_workspace(dataset, work)
@@ -189,7 +185,7 @@ def train(
         progress.close()
     progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
     progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
-    _exit_if_any(trained.report.faults)
+    exit_if_any([(fault.name, fault.message) for fault in trained.report.faults])
 
 
 @app.command()
@@ -219,7 +215,7 @@ def predict(
 ) -> None:
     """Segment images. Each output has its input's geometry and the training's label values."""
     from autoseg.stages import predict as stage
-    from autoseg.terminal import TerminalProgress
+    from autoseg.terminal import TerminalProgress, exit_if_any
 
     progress = TerminalProgress()
     options = stage.PredictOptions(
@@ -235,7 +231,7 @@ def predict(
     progress.say(f"{len(report.written)} label maps written to {outputs} with {report.model}")
     if report.skipped:
         progress.say(f"{len(report.skipped)} were there already")
-    _exit_if_any(report.failures)
+    exit_if_any([(failure.name, failure.message) for failure in report.failures])
 
 
 @app.command()
@@ -307,7 +303,7 @@ def evaluate(
     """Score label maps: Dice, IoU, HD95, ASSD and NSD per case and class, as table and JSON."""
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import evaluate as stage
-    from autoseg.terminal import TerminalProgress
+    from autoseg.terminal import TerminalProgress, exit_if_any
 
     progress = TerminalProgress()
     report = stage.evaluate(
@@ -325,7 +321,7 @@ def evaluate(
     for name in report.missing_references:
         progress.say(f"no reference: {name}")
     progress.say(f"Saved as {predictions / stage.REPORT_NAME}")
-    _exit_if_any(report.faults)
+    exit_if_any([(fault.name, fault.message) for fault in report.faults])
 
 
 @app.command()
@@ -360,8 +356,11 @@ def main() -> None:
     except Interrupted as stop:
         typer.secho(str(stop), fg="yellow", err=True)
         sys.exit(130)
-    except AutosegError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+    except (AutosegError, OSError) as error:
+        message = str(error) if isinstance(error, AutosegError) else fault_of_disk(error)
+        if message is None:
+            raise
+        typer.secho(f"error: {message}", fg="red", err=True)
         sys.exit(1)
 
 
@@ -374,14 +373,6 @@ def _let_idle_threads_sleep() -> None:
     when torch is loaded, which is later than here.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251
-
-
-def _exit_if_any(faults: "Sequence[CaseFault | FailedCase]") -> None:
-    """Print why cases failed, and end with status 1 if any did."""
-    for fault in faults:
-        typer.secho(f"error: {fault.name}: {fault.message}", fg="red", err=True)
-    if faults:
-        raise typer.Exit(1)
 
 
 def _workspace(dataset: Path, work: Path | None) -> "Workspace":

@@ -1,10 +1,11 @@
 """Draw progress and tables on a terminal, or as plain lines where there is none (a batch job)."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -101,3 +102,11 @@ class TerminalProgress(Progress):
                 self.say(f"{description}: {done} of {total}")
                 next_line = perf_counter() + PLAIN_STATUS_SECONDS
         self.say(f"{description}: {done} of {total} done")
+
+
+def exit_if_any(faults: Sequence[tuple[str, str]]) -> None:
+    """Print the name of each failed case and why it failed; end with status 1 if there is one."""
+    for name, message in faults:
+        typer.secho(f"error: {name}: {message}", fg="red", err=True)
+    if faults:
+        raise typer.Exit(1)

@@ -11,8 +11,14 @@ AutosegError
 └── UnknownComponent  a name that no registered component has
 
 A message states what was found, what was expected, and the next thing to try.
-The command line prints the message alone; any other exception is a bug and keeps its traceback.
+The command line prints the message alone, also for a disk that is full or closed to the user; any
+other exception is a bug and keeps its traceback.
 """
+
+import errno
+
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+"""What the system says of a disk that is full or closed to the user: no bug, so no traceback."""
 
 
 class AutosegError(Exception):
@@ -49,3 +55,14 @@ class ModelError(AutosegError):
 
 class UnknownComponent(AutosegError):  # noqa: N818  (reads better than UnknownComponentError)
     """A name that no registered component has."""
+
+
+def fault_of_disk(error: OSError) -> str | None:
+    """Return what to do about a disk that is full or closed to the user; None if it is neither."""
+    if error.errno not in UNWRITABLE:
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{place}{error.strerror}. Free space, or name a place that you may write to (--work for "
+        "work folders); what was finished stays, and the same command goes on."
+    )

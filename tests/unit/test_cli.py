@@ -1,0 +1,51 @@
+"""How the command line ends."""
+
+import errno
+
+import pytest
+import typer
+
+from autoseg import cli
+from autoseg.core.errors import CaseError, Interrupted
+from autoseg.terminal import exit_if_any
+
+
+def ended(error: Exception, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Return the exit status of a command that fails with an error."""
+
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", failing)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # so that main sets nothing
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    return exit_.value.code
+
+
+def test_an_error_of_the_user_is_one_message_and_status_1(monkeypatch, capsys) -> None:
+    assert ended(CaseError("the case is odd"), monkeypatch) == 1
+    assert capsys.readouterr().err == "error: the case is odd\n"
+
+
+def test_a_saved_interruption_has_a_status_of_its_own(monkeypatch) -> None:
+    assert ended(Interrupted("saved"), monkeypatch) == 130
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_full_or_closed_disk_is_named_without_a_traceback(number, monkeypatch, capsys) -> None:
+    assert ended(OSError(number, "no way", "work/plan.json"), monkeypatch) == 1
+    assert "error: work/plan.json: no way. Free space, or name a place" in capsys.readouterr().err
+
+
+def test_any_other_fault_of_the_system_keeps_its_traceback(monkeypatch) -> None:
+    with pytest.raises(OSError, match="device"):
+        ended(OSError(errno.EIO, "device"), monkeypatch)
+
+
+def test_failed_cases_are_printed_and_end_with_status_1(capsys) -> None:
+    with pytest.raises(typer.Exit) as exit_:
+        exit_if_any([("case_3", "it is odd")])
+    assert exit_.value.exit_code == 1
+    assert "error: case_3: it is odd" in capsys.readouterr().err
+    exit_if_any([])
