@@ -47,5 +47,5 @@ def _unique_names(cases: list[CaseFiles], root: Path) -> list[CaseFiles]:
     if len({case.name for case in cases}) == len(cases):
         return cases
     paths = [relative(case.images[0].with_name(case.name), root) for case in cases]
-    names = [path.strip("/").replace("/", "_") for path in paths]
+    names = [path.lstrip("./").replace("/", "_") for path in paths]
     return [case.model_copy(update={"name": name}) for case, name in zip(cases, names, strict=True)]

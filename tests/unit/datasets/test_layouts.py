@@ -88,6 +88,21 @@ def test_files_of_one_name_in_several_folders_stay_apart(tmp_path: Path) -> None
     assert [case.name for case in recognise(tmp_path).spec.cases] == ["p1_image", "p2_image"]
 
 
+def test_files_of_one_name_outside_the_dataset_get_names_that_folders_can_have(
+    tmp_path: Path,
+) -> None:
+    for folder in ("first", "second"):
+        put_volume(tmp_path / folder / "a.nii.gz", tmp_path / folder / "labels.nii.gz")
+    pairs = [
+        {"image": f"../{folder}/a.nii.gz", "label": f"../{folder}/labels.nii.gz"}
+        for folder in ("first", "second")
+    ]
+    describe(tmp_path / "DS", labels={"background": 0, "x": 1}, training=pairs)
+    recognition = recognise(tmp_path / "DS")
+    assert [case.name for case in recognition.spec.cases] == ["first_a", "second_a"]
+    assert recognition.faults == ()
+
+
 def test_nnunet_channels_are_grouped_by_case(tmp_path: Path) -> None:
     recognition = recognise(raw_dataset(tmp_path / "Dataset001_X"))
     assert recognition.spec.layout == "nnunet_raw"
