@@ -73,7 +73,7 @@ def fitting_workers(wanted: int, bytes_each: int) -> tuple[int, str]:
     """Return how many processes fit into this machine's memory, and a sentence if it decides."""
     available = available_bytes()
     affordable = affordable_workers(wanted, bytes_each, available)
-    if affordable == wanted or available is None:
+    if affordable >= wanted or available is None:
         return affordable, ""
     return affordable, (
         f"{affordable} at a time instead of {wanted}: the largest needs about "

@@ -4,7 +4,12 @@ import pytest
 
 from autoseg.documents.fingerprint import CaseFingerprint, CaseIntensities
 from autoseg.preprocessing import memory
-from autoseg.preprocessing.memory import affordable_workers, available_bytes, preparation_bytes
+from autoseg.preprocessing.memory import (
+    affordable_workers,
+    available_bytes,
+    fitting_workers,
+    preparation_bytes,
+)
 
 
 def case(shape: tuple[int, ...], spacing: tuple[float, ...]) -> CaseFingerprint:
@@ -49,3 +54,14 @@ def test_the_limit_of_a_container_counts(
     monkeypatch.setattr(memory, "CONTAINER_LIMITS", limits)
     found = available_bytes()
     assert found == share if share else found is None or found > 2**20
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 4])
+def test_memory_is_only_spoken_of_where_it_decides(
+    wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    assert fitting_workers(wanted, 100) == (max(1, wanted), "")
+    number, shortage = fitting_workers(9, 100)
+    assert number == 8
+    assert shortage.startswith("8 at a time instead of 9")
