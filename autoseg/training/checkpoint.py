@@ -33,6 +33,7 @@ class CheckpointHeader(Frozen):
         epoch_losses: See `TrainingState`.
         history: See `TrainingState`.
         scaler: State of the gradient scaler; empty where gradients are not scaled.
+        started_with: The length and seed that were asked for, as options of the command.
     """
 
     identity: str
@@ -42,10 +43,20 @@ class CheckpointHeader(Frozen):
     epoch_losses: tuple[float, ...]
     history: tuple[EpochRecord, ...]
     scaler: dict[str, int | float]
+    started_with: str = ""
 
 
-def save_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
-    """Write the state, replacing an older checkpoint only once this one is whole."""
+def save_checkpoint(
+    state: TrainingState, path: Path, *, identity: str, started_with: str = ""
+) -> None:
+    """Write the state, replacing an older checkpoint only once this one is whole.
+
+    Args:
+        state: What to write.
+        path: The file.
+        identity: See `CheckpointHeader`.
+        started_with: See `CheckpointHeader`.
+    """
     header = CheckpointHeader(
         identity=identity,
         step=state.position.step,
@@ -54,6 +65,7 @@ def save_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
         epoch_losses=tuple(state.epoch_losses),
         history=tuple(state.history),
         scaler=state.scaler.state_dict(),
+        started_with=started_with,
     )
     with replacing(path) as temporary:
         metadata = {"header": header.model_dump_json()}
@@ -78,8 +90,9 @@ def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
         raise TrainingError(msg) from error
     if header.identity != identity:
         msg = (
-            f"{path} was made with another plan, recipe, length, seed or set of cases. Run the "
-            "command that it was started with to go on, or add --restart to begin anew."
+            f"{path} was made with another plan, length, seed, precision or set of cases. To go "
+            f"on, run the command that it was started with ({header.started_with or 'not known'}), "
+            "with the plan and cases of then; to begin anew, add --restart."
         )
         raise TrainingError(msg)
     _restore_tensors(state, tensors)

@@ -175,11 +175,22 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
                 watch.on_epoch(state)
             watch.on_step(state)
             if watch.stop.is_made or perf_counter() - saved > job.checkpoint_seconds:
-                save_checkpoint(state, job.checkpoint, identity=job.identity)
+                _save(job, state)
                 saved = perf_counter()
             if watch.stop.is_made:
                 raise Interrupted(_interruption(state))
-    save_checkpoint(state, job.checkpoint, identity=job.identity)
+    _save(job, state)
+
+
+def _save(job: Job, state: TrainingState) -> None:
+    length = job.length
+    asked = (
+        f"--budget {length.seconds:g}s"
+        if isinstance(length, Budget)
+        else f"--iterations {length.total}"
+    )
+    started_with = f"{asked} --seed {job.seed}"
+    save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with)
 
 
 def _train(job: Job, state: TrainingState, batch: Batch, function: LossFunction) -> float:

@@ -182,7 +182,7 @@ def test_another_seed_gives_another_network(
 def test_a_checkpoint_of_another_training_is_refused(volumes_work: Workspace) -> None:
     with pytest.raises(Interrupted):
         train(volumes_work, request(), progress=StopAfter(2, signal.SIGINT))
-    with pytest.raises(TrainingError, match="--restart"):
+    with pytest.raises(TrainingError, match=rf"\(--iterations {STEPS} --seed 0\).* --restart"):
         train(volumes_work, request(seed=5), progress=Silent())
     train(volumes_work, request(seed=5, restart=True), progress=Silent())
 
