@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from autoseg.core.errors import TrainingError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase
@@ -42,9 +43,12 @@ def score_fold(
         fold: Which cases are held out.
         options: Device, precision and workers.
         progress: Where to report to.
+
+    Raises:
+        TrainingError: If the fold was scored on other cases before.
     """
     outputs = folder / VALIDATION_NAME
-    known = _saved_report(outputs / REPORT_NAME, folder / WEIGHTS_NAME)
+    known = _saved_report(folder, fold)
     if known is not None:
         return known
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
@@ -69,12 +73,29 @@ def score_fold(
     return report
 
 
-def _saved_report(saved: Path, weights: Path) -> Report | None:
-    """Return the report that was made with these weights, unless it lacks cases."""
-    if not saved.is_file() or saved.stat().st_mtime < weights.stat().st_mtime:
+def _saved_report(folder: Path, fold: Fold) -> Report | None:
+    """Return the report that was made with a fold's weights, unless it lacks cases.
+
+    Raises:
+        TrainingError: If other cases were held out then: these weights may know the present ones.
+    """
+    saved = folder / VALIDATION_NAME / REPORT_NAME
+    if not saved.is_file() or saved.stat().st_mtime < (folder / WEIGHTS_NAME).stat().st_mtime:
         return None
     report = store.load(Report, saved, made_by="autoseg train")
+    names = {case.name for case in report.cases} | {fault.name for fault in report.faults}
+    if names != set(fold.validation):
+        msg = (
+            f"{folder} was trained when it held out {_some(names)}; now it should hold out "
+            f"{_some(set(fold.validation))}, some of which it may have been trained on. Restore "
+            "splits.json, or train it anew with --restart."
+        )
+        raise TrainingError(msg)
     return None if report.faults else report
+
+
+def _some(names: set[str]) -> str:
+    return f"{len(names)} cases ({', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''})"
 
 
 def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: LabelScheme) -> None:

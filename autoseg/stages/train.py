@@ -115,7 +115,7 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
     )
     _record_model(workspace, plan, configuration)
     job = _job(workspace, plan, configuration, fold, request)
-    if (folder / RUN_NAME).is_file():
+    if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _finished_run(folder, job, progress)
     else:
         with listening() as stop:

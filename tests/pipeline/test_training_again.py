@@ -105,6 +105,21 @@ def test_cases_that_are_in_no_fold_are_named(work: Workspace) -> None:
     assert any("in no fold" in said and left_out in said for said in spoken.messages)
 
 
+def test_a_fold_is_not_scored_on_cases_that_it_was_trained_on(work: Workspace) -> None:
+    splits = store.load(Splits, work.splits, made_by="")
+    store.save(splits.model_copy(update={"folds": splits.folds[::-1]}), work.splits)
+    with pytest.raises(TrainingError, match=r"Restore splits\.json, or train it anew"):
+        train(work, request(), progress=Silent())
+
+
+def test_weights_that_were_lost_come_back_from_the_checkpoint(work: Workspace) -> None:
+    weights = fold_folder(work) / WEIGHTS_NAME
+    before = weights.read_bytes()
+    weights.unlink()
+    train(work, request(), progress=Silent())
+    assert weights.read_bytes() == before
+
+
 def test_a_held_out_case_that_failed_is_a_fault_and_is_tried_again(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
