@@ -1,6 +1,8 @@
 """Which cases each fold of the cross-validation holds out."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
@@ -14,7 +16,7 @@ class Fold(Frozen):
         validation: Names of the cases held out.
     """
 
-    train: tuple[str, ...]
+    train: Annotated[tuple[str, ...], Field(min_length=1)]
     validation: tuple[str, ...]
 
 

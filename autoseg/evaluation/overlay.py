@@ -71,7 +71,7 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
     axes = figure.subplots(3, len(panels), squeeze=False)
     colours = [PLAIN_COLOURS[index % len(PLAIN_COLOURS)] for index in range(len(class_names) - 1)]
     for column, shown in enumerate(panels):
-        axes[0, column].set_title(shown.title, fontsize=9)
+        axes[0, column].set_title(shown.title, fontsize=9, parse_math=False)
         layers = (None, shown.reference, shown.prediction)
         for row, (name, classes) in enumerate(
             zip(("image", "reference", "prediction"), layers, strict=True)
@@ -95,6 +95,8 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
         Patch(color=colour, label=name)
         for colour, name in zip(colours[:12], class_names[1:13], strict=True)
     ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=9)
+    legend = figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=90)

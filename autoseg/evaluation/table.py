@@ -31,13 +31,14 @@ class Rows(NamedTuple):
 def report_rows(report: Report) -> Rows:
     """Return a row per class, and the mean over classes below.
 
-    "0.912 (7)" is a mean over 7 cases; "–" means that no case defines the metric. "missed" counts
-    cases whose prediction lacks the class, "invented" those whose reference does.
+    "0.912 (7)" is a mean over the 7 cases that define the metric, without a number over all; "–"
+    means that no case defines it. "missed" counts cases whose prediction lacks the class,
+    "invented" those whose reference does.
     """
     rows = [
         (
             entry.name,
-            *(_mean_text(entry.means.metric(name)) for name in METRICS),
+            *(_mean_text(entry.means.metric(name), len(report.cases)) for name in METRICS),
             str(entry.missed),
             str(entry.invented),
         )
@@ -59,8 +60,9 @@ def case_rows(report: Report) -> Rows:
     return Rows(header, tuple(rows))
 
 
-def _mean_text(mean: Mean) -> str:
-    return UNDEFINED if mean.value is None else f"{_number_text(mean.value)} ({mean.count})"
+def _mean_text(mean: Mean, num_cases: int) -> str:
+    text = _number_text(mean.value)
+    return text if mean.value is None or mean.count == num_cases else f"{text} ({mean.count})"
 
 
 def _number_text(value: float | None) -> str:

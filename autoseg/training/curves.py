@@ -32,7 +32,8 @@ def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], 
         scores.plot(steps, [float("nan") if v is None else v for v in values], label=name)
     scores.set(xlabel="step", ylabel="pseudo-Dice", ylim=(0, 1), title="Validation patches")
     if len(class_names) <= 12:
-        scores.legend()
+        for text in scores.legend().get_texts():
+            text.set_parse_math(False)
     rate = scores.twinx()
     rate.plot(steps, [record.learning_rate for record in history], color="0.7", linewidth=1)
     rate.set(ylabel="learning rate (grey)", ylim=(0, None))
