@@ -46,7 +46,7 @@ def report_rows(report: Report) -> Rows:
     ]
     means = (_number_text(report.foreground.metric(name).value) for name in METRICS)
     header = ("class", *(TITLES[name] for name in METRICS), "missed", "invented")
-    return Rows(header, (*rows, ("mean of classes", *means, "", "")))
+    return Rows(header, (*rows, ("all classes", *means, "", "")))
 
 
 def case_rows(report: Report) -> Rows:
