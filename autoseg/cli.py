@@ -118,7 +118,7 @@ def preprocess(
     work: Work = None,
     workers: Workers = None,
 ) -> None:
-    """Prepare all cases of a planned dataset; `train` does it too, if it has not been done."""
+    """Prepare the cases of a planned dataset, as `train` would."""
     from autoseg.stages import preprocess as stage
     from autoseg.terminal import TerminalProgress
 
@@ -157,9 +157,9 @@ def train(
         bool, typer.Option("--restart", help="Throw away what this fold was trained to.")
     ] = False,
 ) -> None:
-    """Train one fold; the same command goes on where an interrupted one stopped.
+    """Train one fold and score it.
 
-    At the end the held-out cases are predicted whole and scored.
+    The same command goes on where an interrupted one stopped. At the end the held-out cases are predicted whole and scored.
     """
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import train as stage
@@ -255,7 +255,7 @@ def export(
         typer.Option("--license", help="Of the model, for its card.", show_default="not stated"),
     ] = None,
 ) -> None:
-    """Write a trained model as one file that needs nothing else to predict."""
+    """Write a trained model as one file."""
     from autoseg.stages import export as stage
     from autoseg.terminal import TerminalProgress
 
@@ -279,7 +279,7 @@ def export(
 def describe(
     file: Annotated[Path, typer.Argument(help="Model file.")],
 ) -> None:
-    """Print the card of a model file: what it expects, what it was made from, how good it is."""
+    """Print the card of a model file."""
     from autoseg.stages import export as stage
 
     typer.echo(stage.describe(file), nl=False)
@@ -300,7 +300,7 @@ def evaluate(
     cases: Annotated[bool, typer.Option("--cases", help="Also list every case.")] = False,
     workers: Workers = None,
 ) -> None:
-    """Score label maps: Dice, IoU, HD95, ASSD and NSD per case and class, as table and JSON."""
+    """Score label maps: Dice, IoU, HD95, ASSD and NSD."""
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import evaluate as stage
     from autoseg.terminal import TerminalProgress, exit_if_any
@@ -330,7 +330,7 @@ def demo(
     budget: Annotated[str, typer.Option(help="Training time of each of the two.")] = "50s",
     device: Device = "auto",
 ) -> None:
-    """Make a small 3-D and a small 2-D dataset and run the whole path on them, in minutes."""
+    """Run the whole path on small made-up datasets."""
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import demo as stage
     from autoseg.terminal import TerminalProgress
