@@ -159,8 +159,7 @@ def train(
 ) -> None:
     """Train one fold and score it.
 
-    The same command goes on where an interrupted one stopped. At the end the held-out cases are
-    predicted whole and scored.
+    The same command goes on where it stopped. At the end held-out cases are predicted and scored.
     """
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import train as stage

@@ -107,7 +107,7 @@ SHORT_RECIPE = Recipe(
     validation_share=0.1,
 )
 """For trainings of minutes: on hippocampus, 200 steps of the reference recipe predict background
-alone, and of this one reach a pseudo-Dice of 0.80 (docs/pages/experiments.md)."""
+alone, and of this one reach a pseudo-Dice of 0.75 (docs/pages/experiments.md)."""
 
 
 class TrainingOptions(Frozen):
