@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
 """Ends the name of whatever is being written; such leftovers of a crash are never read."""
+
+LEFTOVER_SECONDS = 3600.0
+"""Age from which something half-written counts as a leftover."""
 
 
 @contextmanager
@@ -50,6 +54,23 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(older, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left half-written in a folder.
+
+    Only what is older than `LEFTOVER_SECONDS` goes: another process may be writing the rest now.
+    """
+    for leftover in folder.glob(f".*{PARTIAL_SUFFIX}*"):
+        try:
+            if time.time() - leftover.stat().st_mtime < LEFTOVER_SECONDS:
+                continue
+        except FileNotFoundError:  # another process has finished it
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _flush_to_disk(path: Path) -> None:

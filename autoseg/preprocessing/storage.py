@@ -7,8 +7,6 @@ name when it is complete, so whatever can be opened is whole.
 import hashlib
 import json
 import os
-import shutil
-import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
-from autoseg.core.atomic import PARTIAL_SUFFIX, replacing_folder
+from autoseg.core.atomic import replacing_folder
 from autoseg.core.case import Restoration
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.frozen import Frozen
@@ -44,10 +42,6 @@ LARGEST_CHUNK = {2: 1024, 3: 128}
 
 COMPRESSION_LEVEL = 5
 """Of LZ4HC. Source: nnU-Net v2; decompression runs at several GB/s at any level."""
-
-
-LEFTOVER_SECONDS = 3600
-"""Age at which a half-written case has no writer any more; writing one takes seconds."""
 
 
 class CaseRecord(Frozen):
@@ -91,7 +85,11 @@ class StoredCase:
     @property
     def foreground(self) -> tuple[VoxelList, ...]:
         """Positions of voxels of each class, memory-mapped anew; the background has none."""
-        positions = np.load(self.folder / FOREGROUND_FILE, mmap_mode="r")
+        path = self.folder / FOREGROUND_FILE
+        try:
+            positions = np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
         return tuple(positions[start:stop] for start, stop in pairwise(self.record.class_offsets))
 
     @property
@@ -174,16 +172,6 @@ def is_prepared(folder: Path, key: str) -> bool:
         return False
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half-written among the cases of a folder.
-
-    Only what is older than an hour goes: another process may be writing the rest right now.
-    """
-    for leftover in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
 def preparation_key(
     plan: Plan, configuration: Configuration, source: tuple[tuple[str, int, int], ...]
 ) -> str:
@@ -244,8 +232,11 @@ def _open(path: Path) -> Any:  # noqa: ANN401  (blosc2 is untyped)
     try:
         return blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
     except (OSError, RuntimeError, ValueError) as error:
-        msg = (
-            f"{path} cannot be opened ({error}). Delete the folder {path.parent} and run the same "
-            "command again; the case is then prepared anew."
-        )
-        raise CaseError(msg) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CaseError:
+    return CaseError(
+        f"{path} cannot be opened ({error}). Delete the folder {path.parent} and run the same "
+        "command again; the case is then prepared anew."
+    )

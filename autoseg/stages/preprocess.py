@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.core.atomic import remove_leftovers
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
@@ -16,7 +17,7 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 from autoseg.preprocessing.prepare import prepare_case
-from autoseg.preprocessing.storage import is_prepared, preparation_key, remove_leftovers, save_case
+from autoseg.preprocessing.storage import is_prepared, preparation_key, save_case
 
 MADE_BY = "autoseg plan DATASET"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from autoseg.augmentations.mirroring import Mirroring
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic import remove_leftovers, replacing
 from autoseg.core.device import Precision, autocast_dtype, choose_device
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest, listening
@@ -118,6 +118,7 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _finished_run(folder, job, progress)
     else:
+        remove_leftovers(folder)
         with listening() as stop:
             state = _train_to_end(job, plan, stop, progress)
         save_weights(state.result, folder / WEIGHTS_NAME)

@@ -4,7 +4,6 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule".
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Integer
 from torch import Tensor
 
@@ -32,7 +31,9 @@ def supervised_loss(loss: LossFunction, output: NetworkOutput, labels: LabelBatc
 
 def shrink_labels(labels: LabelBatch, shape: tuple[int, ...]) -> ShrunkLabels:
     """Return the labels at another resolution, by nearest neighbour."""
-    if tuple(labels.shape[1:]) == shape:
-        return labels
-    shrunk = F.interpolate(labels[:, None].float(), size=shape, mode="nearest-exact")
-    return shrunk[:, 0].to(labels.dtype)
+    for dim, size in enumerate(shape, start=1):
+        old = labels.shape[dim]
+        if old != size:
+            centres = (2 * torch.arange(size, device=labels.device) + 1) * old // (2 * size)
+            labels = labels.index_select(dim, centres)
+    return labels

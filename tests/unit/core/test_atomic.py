@@ -1,10 +1,12 @@
+import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from autoseg.core.atomic import replacing, replacing_folder
+from autoseg.core.atomic import remove_leftovers, replacing, replacing_folder
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -55,3 +57,15 @@ def test_an_older_folder_is_never_seen_half_deleted(
         monkeypatch.setattr(shutil, "rmtree", observed)
     assert set(seen) == {"new"}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_leftovers_of_killed_writers_go_when_they_are_old(tmp_path: Path) -> None:
+    old_folder, fresh = tmp_path / ".one.11.partial", tmp_path / ".two.12.partial"
+    for folder in (old_folder, fresh, tmp_path / "three"):
+        folder.mkdir()
+    old_file = tmp_path / ".checkpoint.13.partial.safetensors"
+    old_file.write_text("half")
+    for path in (old_folder, old_file):
+        os.utime(path, (time.time() - 7200,) * 2)
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "three"]

@@ -1,6 +1,5 @@
 import os
 import pickle
-import time
 
 import blosc2
 import numpy as np
@@ -15,7 +14,6 @@ from autoseg.preprocessing.storage import (
     is_prepared,
     open_case,
     preparation_key,
-    remove_leftovers,
     save_case,
 )
 
@@ -149,13 +147,11 @@ def test_a_folder_without_a_case_names_the_command(tmp_path) -> None:
         open_case(tmp_path / "nothing")
 
 
-def test_leftovers_of_killed_writers_go_when_they_are_old(tmp_path) -> None:
-    old, fresh = tmp_path / ".one.11.partial", tmp_path / ".two.12.partial"
-    for folder in (old, fresh, tmp_path / "three"):
-        folder.mkdir()
-    os.utime(old, (time.time() - 7200,) * 2)
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "three"]
+def test_damaged_positions_are_reported_with_the_way_out(tmp_path) -> None:
+    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    (tmp_path / "one" / "foreground.npy").write_bytes(b"not an array")
+    with pytest.raises(CaseError, match=r"foreground\.npy cannot be opened"):
+        _ = open_case(tmp_path / "one").foreground
 
 
 def test_the_key_changes_with_all_that_changes_the_result(make_plan) -> None:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from autoseg.architectures import NetworkOutput
 from autoseg.training.deep_supervision import shrink_labels, supervised_loss, supervision_weights
@@ -23,3 +24,10 @@ def test_every_resolution_counts_with_its_weight() -> None:
     labels = torch.zeros(1, 4, 4, dtype=torch.int64)
     value = supervised_loss(lambda logits, _: logits.mean(), output, labels)
     assert float(value) == pytest.approx(2 / 3 * 3 + 1 / 3 * 9)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 9), (10, 7, 3), (4, 14, 6), (1, 1, 1)])
+def test_shrinking_is_torchs_exact_nearest_neighbour(shape: tuple[int, ...]) -> None:
+    labels = torch.randint(0, 5, (2, 10, 14, 18), generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(labels[:, None].double(), size=shape, mode="nearest-exact")[:, 0]
+    assert torch.equal(shrink_labels(labels, shape), expected.long())
