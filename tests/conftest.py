@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from synthetic import balls, write_picture, write_volume
+
+# Machines are slow at times, and no test is about time.
+settings.register_profile(
+    "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

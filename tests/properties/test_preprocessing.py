@@ -32,14 +32,14 @@ def resamplings(draw: st.DrawFn, axes: int) -> dict:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(images(channels=2))
 def test_a_nonzero_crop_put_back_is_the_whole_image(image: np.ndarray) -> None:
     bounds = bounding_box(nonzero_mask(image))
     assert np.array_equal(uncrop(crop(image, bounds), bounds, image.shape[1:]), image)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_box_smaller_than_the_bounding_box_holds_all_that_is_nonzero(data) -> None:
     image = data.draw(images())
@@ -53,7 +53,7 @@ def test_no_box_smaller_than_the_bounding_box_holds_all_that_is_nonzero(data) ->
             assert faces[-1].any()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_resampled_intensities_stay_in_their_range(data) -> None:
     image = data.draw(images())
@@ -65,7 +65,7 @@ def test_resampled_intensities_stay_in_their_range(data) -> None:
     assert result.max() <= image.max()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_constant_image_stays_constant(data) -> None:
     shape, value = data.draw(SHAPES), data.draw(INTENSITIES)
@@ -74,7 +74,7 @@ def test_a_constant_image_stays_constant(data) -> None:
     assert np.all(result == np.float32(value))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_resampling_to_the_same_shape_changes_nothing(data) -> None:
     image = data.draw(images())
@@ -86,7 +86,7 @@ def test_resampling_to_the_same_shape_changes_nothing(data) -> None:
     assert np.array_equal(resample_labels(labels, shape, **change), labels)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_resampled_labels_are_a_subset_of_the_labels(data) -> None:
     shape = data.draw(SHAPES)
@@ -96,7 +96,7 @@ def test_resampled_labels_are_a_subset_of_the_labels(data) -> None:
     assert set(np.unique(result)) <= set(np.unique(labels))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(SIZES, SIZES), st.tuples(*[st.floats(0.1, 10)] * 2))
 def test_resampled_shapes_keep_the_physical_size_to_half_a_voxel(shape, spacing) -> None:
     target = (1.0, 0.7)
