@@ -19,7 +19,6 @@ LabelBatch = Integer[Tensor, "batch *space"]
 Scalar = Float[Tensor, ""]
 
 ImageArray = Float32[np.ndarray, "channels *space"]
-LogitsArray = Float[np.ndarray, "classes *space"]
 LabelArray = Integer[np.ndarray, "*space"]
 MaskArray = Bool[np.ndarray, "*space"]
 VoxelList = Int[np.ndarray, "_voxels axes"]

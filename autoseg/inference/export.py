@@ -16,6 +16,7 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Restoration
 from autoseg.inference.interpolation import AxisSampling, axis_sampling
 from autoseg.inference.sliding_window import LogitsSlab
+from autoseg.preprocessing.crop import crop
 
 BLOCK_PLANES = 8
 """Planes of an output block; neighbouring blocks share their border planes' interpolation."""
@@ -186,5 +187,5 @@ def _upper_bound(values: NDArray[np.float32]) -> float:
 def _cropped_view(whole: NDArray[np.generic], restoration: Restoration) -> NDArray[np.generic]:
     """Return the nonzero crop of a canonical array as `planes rows columns`, planned axis order."""
     planned = whole.transpose(restoration.axis_order)
-    box: NDArray[np.generic] = planned[tuple(slice(*bounds) for bounds in restoration.crop)]
+    box = crop(planned, restoration.crop)
     return box[None] if box.ndim == 2 else box

@@ -1,4 +1,4 @@
-"""Crop a case to the voxels that are nonzero in any channel, and put a crop back."""
+"""Crop a case to the voxels that are nonzero in any channel."""
 
 from typing import Any
 
@@ -36,16 +36,7 @@ def bounding_box(mask: MaskArray) -> Bounds:
 
 
 def crop(array: NDArray[np.generic], bounds: Bounds) -> NDArray[np.generic]:
-    """Return the box of the trailing axes (a view)."""
+    """Return the box of the trailing axes: a view, so that writing to it puts a crop back."""
     index: tuple[Any, ...] = (..., *(slice(start, stop) for start, stop in bounds))
     box: NDArray[np.generic] = array[index]
     return box
-
-
-def uncrop(
-    array: NDArray[np.generic], bounds: Bounds, shape: tuple[int, ...]
-) -> NDArray[np.generic]:
-    """Return an array of `shape` that is zero outside the box and holds `array` inside."""
-    whole = np.zeros((*array.shape[: array.ndim - len(shape)], *shape), dtype=array.dtype)
-    crop(whole, bounds)[...] = array
-    return whole

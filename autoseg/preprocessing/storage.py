@@ -92,11 +92,6 @@ class StoredCase:
             raise _unreadable(path, error) from error
         return tuple(positions[start:stop] for start, stop in pairwise(self.record.class_offsets))
 
-    @property
-    def foreground_counts(self) -> tuple[int, ...]:
-        """How many positions there are of each class."""
-        return tuple(stop - start for start, stop in pairwise(self.record.class_offsets))
-
     def read_patch(
         self, start: tuple[int, ...], stop: tuple[int, ...]
     ) -> tuple[ImageArray, LabelArray]:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from autoseg.core.errors import CaseError, Interrupted, TrainingError
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
+from autoseg.documents.model import TrainedModel
 from autoseg.documents.plan import Plan
 from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
@@ -103,6 +104,15 @@ def test_a_finished_fold_has_weights_record_log_picture_and_scores(uninterrupted
     files = {path.name for path in (folder / "validation").iterdir()}
     names = {case["name"] for case in report["cases"]}
     assert files == {"evaluation.json", *(f"{name}.nii.gz" for name in names)}
+
+
+def test_prediction_mirrors_where_training_did(uninterrupted) -> None:
+    # the balls keep their order along every axis, so the plan mirrors none
+    model = store.load(TrainedModel, fold_folder(uninterrupted).parent / "model.json", made_by="")
+    made = store.load(Plan, uninterrupted.plan, made_by="")
+    entries = made.configuration(None).recipe.augmentations
+    assert [entry.axes for entry in entries if entry.kind == "mirroring"] == [()]
+    assert model.mirror_axes == ()
 
 
 def test_no_file_of_a_model_is_a_pickle(uninterrupted) -> None:

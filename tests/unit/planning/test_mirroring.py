@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from fingerprints import make_fingerprint
 
+from autoseg.architectures import ARCHITECTURES
 from autoseg.core.labels import LabelScheme
+from autoseg.planning.forecast import Machine
 from autoseg.planning.mirroring import mirror_axes
+from autoseg.planning.planner import make_plan
 
 SHAPES = [(40, 50, 60)] * 20
 SPACINGS = [(1.0, 1.0, 1.0)] * 20
@@ -63,3 +66,33 @@ def test_names_of_sides_keep_the_axis_from_side_to_side(names) -> None:
 def test_a_word_that_only_contains_a_side_is_none() -> None:
     made = with_centres(lambda index: ((0.5,) * 3, None, None), names=("bg", "cleft", "bright"))
     assert mirror_axes(made).value == (0, 1, 2)
+
+
+def planned_axes(configuration) -> tuple[int, ...]:
+    (mirroring,) = [e for e in configuration.recipe.augmentations if e.kind == "mirroring"]
+    return mirroring.axes
+
+
+def test_the_plan_mirrors_patches_along_the_allowed_axes_in_its_own_axis_order() -> None:
+    # axis 2 is the coarsest and comes first; classes keep their order along axis 0
+    made = make_fingerprint(
+        [(60, 50, 40)] * 20,
+        [(1.0, 1.0, 2.0)] * 20,
+        class_shares=SHARES,
+        centres=lambda index: ((0.5,) * 3, (0.2, 0.5, 0.5), (0.8, 0.5, 0.5)),
+    )
+    plan = make_plan(made, network=ARCHITECTURES["unet"], memory_gib=8.0, machine=Machine(None, 2))
+    assert plan.axis_order == (2, 0, 1)
+    axes = {entry.name: planned_axes(entry) for entry in plan.configurations}
+    assert axes == {"2d": (1,), "2d_compact": (1,), "3d_fullres": (0, 2), "3d_compact": (0, 2)}
+
+
+def test_only_compact_configurations_take_the_short_recipe() -> None:
+    made = make_fingerprint(SHAPES, SPACINGS, class_shares=SHARES)
+    plan = make_plan(made, network=ARCHITECTURES["unet"], memory_gib=8.0, machine=Machine(None, 2))
+    starts = {
+        entry.name: (entry.recipe.optimizer.kind, entry.recipe.head_prior)
+        for entry in plan.configurations
+    }
+    assert starts["3d_fullres"] == starts["2d"] == ("sgd", False)
+    assert starts["3d_compact"] == starts["2d_compact"] == ("adamw", True)
