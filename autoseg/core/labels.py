@@ -1,8 +1,10 @@
 """Which label values a dataset uses, what they are called, and how they map to class indices."""
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.frozen import Frozen
@@ -11,18 +13,39 @@ LARGEST_TABLE = 2**20
 """Label values up to here are looked up in a table, which takes no memory beyond the result."""
 
 
+class Region(Frozen):
+    """A union of label values that networks predict as one; regions may overlap.
+
+    Attributes:
+        name: Name of the region, e.g. "whole tumour".
+        values: The label values whose union it is.
+        written_as: The value that its voxels have in outputs, where no later region covers them.
+    """
+
+    name: str
+    values: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    written_as: NonNegativeInt
+
+
 class LabelScheme(Frozen):
     """The classes of a dataset, in class-index order; index 0 is the background.
 
-    Values need not be consecutive: networks work on indices, files keep their values.
+    Values need not be consecutive: networks work on indices, files keep their values. With
+    regions, networks give one sigmoid score per region; else one softmax score per class.
 
     Attributes:
         names: Name of each class.
         values: Value of each class in label files.
+        regions: What is predicted instead of the classes, in the order in which outputs are
+            written: a later region covers an earlier one. Empty: the classes are predicted.
+        ignore: Value in label files of voxels that nobody annotated: they are neither trained on
+            nor scored. Their index is `num_classes`.
     """
 
     names: tuple[str, ...]
     values: tuple[NonNegativeInt, ...]
+    regions: tuple[Region, ...] = ()
+    ignore: NonNegativeInt | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "LabelScheme":
@@ -35,37 +58,77 @@ class LabelScheme(Frozen):
         if len(self.names) < 2:
             msg = f"labels need a background and at least one class; found {list(self.names)}."
             raise ValueError(msg)
+        if self.ignore in self.values:
+            msg = f"the ignore value {self.ignore} is also that of a class: {list(self.values)}."
+            raise ValueError(msg)
+        self._check_regions()
         return self
+
+    def _check_regions(self) -> None:
+        foreground = set(self.values[1:])
+        for region in self.regions:
+            if not {*region.values, region.written_as} <= foreground:
+                msg = (
+                    f"the region {region.name!r} has the values {list(region.values)} and is "
+                    f"written as {region.written_as}; expected some of {sorted(foreground)}."
+                )
+                raise ValueError(msg)
+        names = [region.name for region in self.regions]
+        if len(set(names)) != len(names):
+            msg = f"regions need distinct names; found {names}."
+            raise ValueError(msg)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, background included."""
+        """Number of classes, background included, ignored voxels not."""
         return len(self.values)
 
+    @property
+    def num_outputs(self) -> int:
+        """Scores that a network gives per voxel: one per region, or one per class."""
+        return len(self.regions) or self.num_classes
+
+    @property
+    def ignored_index(self) -> int | None:
+        """Class index of voxels that nobody annotated; None if there are none."""
+        return None if self.ignore is None else self.num_classes
+
+    @property
+    def targets(self) -> tuple[Region, ...]:
+        """What is segmented and scored: the regions, or every foreground class as one."""
+        pairs = list(zip(self.names, self.values, strict=True))[1:]
+        return self.regions or tuple(
+            Region(name=name, values=(value,), written_as=value) for name, value in pairs
+        )
+
     def encode(self, values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
-        """Return the class index of every voxel.
+        """Return the class index of every voxel; `ignored_index` where nobody annotated.
 
         Raises:
             DatasetError: If a value occurs that the scheme does not name.
         """
-        unexpected = sorted(set(np.unique(values).tolist()) - set(self.values))
+        known = self.values if self.ignore is None else (*self.values, self.ignore)
+        unexpected = sorted(set(np.unique(values).tolist()) - set(known))
         if unexpected:
             msg = (
-                f"found label values {unexpected[:10]}, expected only {list(self.values)}. "
+                f"found label values {unexpected[:10]}, expected only {list(known)}. "
                 f"Correct the label file, or add the values to the dataset's labels."
             )
             raise DatasetError(msg)
-        index_type = _index_type(self.num_classes)
-        if max(self.values) >= LARGEST_TABLE:
-            positions = np.searchsorted(np.sort(self.values), values)
-            return np.asarray(np.argsort(self.values).astype(index_type)[positions])
-        table = np.zeros(max(self.values) + 1, dtype=index_type)
-        table[list(self.values)] = np.arange(self.num_classes)
+        index_type = _index_type(len(known))
+        if max(known) >= LARGEST_TABLE:
+            positions = np.searchsorted(np.sort(known), values)
+            return np.asarray(np.argsort(known).astype(index_type)[positions])
+        table = np.zeros(max(known) + 1, dtype=index_type)
+        table[list(known)] = np.arange(len(known))
         return np.asarray(table[values])
 
     def decode(self, indices: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
-        """Return the file value of every class index, in the smallest unsigned type that fits."""
-        table = np.asarray(self.values)
+        """Return the file value of every predicted index, in the smallest unsigned type that fits.
+
+        Index 0 is the background, index `k` is `targets[k - 1]`: without regions, class `k`.
+        """
+        table = np.asarray([self.values[0], *(target.written_as for target in self.targets)])
         smallest = np.min_scalar_type(int(table.max()))
         values: NDArray[np.unsignedinteger] = table.astype(smallest)[indices]
         return values

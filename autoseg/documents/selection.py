@@ -1,0 +1,85 @@
+"""What `autoseg select` chose, and from what."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+from autoseg.core.frozen import Frozen
+
+SELECTION_NAME = "selection.json"
+"""Name of this document in a work folder and in a model file."""
+
+CROSS_VALIDATION_NAME = "cross_validation.json"
+"""Name of the chosen candidate's report over all held-out cases, beside the selection."""
+
+
+class Estimate(Frozen):
+    """A mean over cases with its confidence interval.
+
+    Attributes:
+        value: The mean; None where it is nowhere defined.
+        low: Lower end of the 95 % bootstrap interval.
+        high: Upper end.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Candidate(Frozen):
+    """A configuration, or several whose probabilities are averaged, by cross-validation.
+
+    Attributes:
+        members: Names of its configurations; one, or a pair.
+        dice: Mean over classes of the mean over held-out cases.
+        hd95_mm: The same of the 95th percentile of the Hausdorff distance.
+        nsd: The same of the normalised surface Dice.
+        seconds_per_case: Time to predict a held-out case, all members.
+        memory_gib: Predicted memory of the largest member's training step.
+    """
+
+    members: Annotated[tuple[str, ...], Field(min_length=1)]
+    dice: Estimate
+    hd95_mm: Estimate
+    nsd: Estimate
+    seconds_per_case: NonNegativeFloat | None = None
+    memory_gib: NonNegativeFloat | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return " + ".join(self.members)
+
+
+class LargestComponent(Frozen):
+    """A step of post-processing: of the union of some label values, only the largest part is kept.
+
+    Attributes:
+        values: The label values; voxels of smaller parts become background.
+        dice_before: Cross-validated mean Dice of these values without the step.
+        dice_after: And with it.
+    """
+
+    values: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    dice_before: float
+    dice_after: float
+
+
+class Selection(Frozen):
+    """Which trained configurations to predict with, and how.
+
+    Attributes:
+        members: Configurations whose probabilities are averaged; one, or a pair.
+        folds: Per member, which folds there were; prediction averages over them.
+        postprocessing: Steps after prediction, in order; empty where none helped.
+        because: Why, in one sentence.
+        candidates: The leaderboard, best first.
+    """
+
+    schema_version: Literal[1] = 1
+    members: Annotated[tuple[str, ...], Field(min_length=1)]
+    folds: tuple[tuple[NonNegativeInt, ...], ...]
+    postprocessing: tuple[LargestComponent, ...]
+    because: str
+    candidates: tuple[Candidate, ...]
