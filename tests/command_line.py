@@ -1,5 +1,6 @@
 """The command line as text. Run this file to write `golden/command_line.txt` anew."""
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,24 +13,26 @@ LISTING = Path(__file__).parent / "golden" / "command_line.txt"
 
 
 def commands() -> dict[str, Any]:
-    """Return the parsers of all commands, by name."""
-    return dict(typer.main.get_command(app).commands)
+    """Return the parsers of all commands, by name; those of a group with the group's name."""
+    return dict(_commands_of(typer.main.get_command(app), ()))
+
+
+def _commands_of(group: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands_of(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
 
 
 def listing() -> str:
     """Return all commands with their arguments and options, types, defaults and help texts."""
-    types = {
-        entry.callback.__name__: get_type_hints(entry.callback) for entry in app.registered_commands
-    }
-    return (
-        "\n\n".join(
-            "\n".join(_lines(name, command, types[name])) for name, command in commands().items()
-        )
-        + "\n"
-    )
+    entries = [("\n".join(_lines(name, command))) for name, command in commands().items()]
+    return "\n\n".join(entries) + "\n"
 
 
-def _lines(name: str, command: Any, types: dict[str, Any]) -> Iterator[str]:
+def _lines(name: str, command: Any) -> Iterator[str]:
+    types = get_type_hints(inspect.unwrap(command.callback))
     yield f"autoseg {name}"
     for parameter in command.params:
         if parameter.name == "help":

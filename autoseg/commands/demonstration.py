@@ -1,0 +1,28 @@
+"""`autoseg demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoseg.commands.options import Device
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("autoseg_demo"),
+    budget: Annotated[str, typer.Option(help="Training time of each of the two.")] = "50s",
+    device: Device = "auto",
+) -> None:
+    """Run the whole path on small made-up datasets."""
+    from autoseg.evaluation.table import report_rows
+    from autoseg.stages import demo as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    try:
+        results = stage.demo(folder, budget=budget, device=device, progress=progress)
+    finally:
+        progress.close()
+    for result in results:
+        progress.table(f"{result.name}: unseen cases", *report_rows(result.report))
+        progress.say(f"Look at {result.overlay}")

@@ -1,0 +1,56 @@
+"""`autoseg export` and `autoseg describe`: models as files."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] OUTPUT",
+            help="Model as for predict --model (may be left out), and the .autoseg file to write.",
+        ),
+    ],
+    fold: Annotated[
+        list[int] | None,
+        typer.Option(help="Take this fold; repeatable.", show_default="all trained ones"),
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store weights in half precision: half the size.")
+    ] = False,
+    model_license: Annotated[
+        str | None,
+        typer.Option("--license", help="Of the model, for its card.", show_default="not stated"),
+    ] = None,
+) -> None:
+    """Write a trained model as one file."""
+    from autoseg.stages import export as stage
+    from autoseg.terminal import TerminalProgress
+
+    if len(paths) > 2:
+        msg = f"found {len(paths)} paths; expected the model's (or none) and the output's."
+        raise typer.BadParameter(msg)
+    model = paths[0] if len(paths) == 2 else None
+    options = stage.ExportOptions(folds=tuple(fold) if fold else None, half=half)
+    if model_license:
+        options = replace(options, license=model_license)
+    manifest = stage.export(model, paths[-1], options)
+    size = paths[-1].stat().st_size / 1e6
+    progress = TerminalProgress()
+    progress.say(
+        f"{paths[-1]}: {manifest.configuration}, {len(manifest.parts)} parts, {size:.1f} MB"
+    )
+    progress.say(f"Next: autoseg predict IN OUT --model {paths[-1]}")
+
+
+def describe(
+    file: Annotated[Path, typer.Argument(help="Model file.")],
+) -> None:
+    """Print the card of a model file."""
+    from autoseg.stages import export as stage
+
+    typer.echo(stage.describe(file), nl=False)

@@ -1,0 +1,67 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from autoseg.core.parallel import default_workers
+
+if TYPE_CHECKING:
+    from autoseg.documents.workspace import Workspace
+
+WORK_ROOT = Path("autoseg_work")
+
+Dataset = Annotated[Path, typer.Argument(help="Folder with images and labels.")]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        help="Work folder; everything made goes there.",
+        show_default=f"./{WORK_ROOT}/<dataset's folder name>",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Background processes.", show_default="fits the machine"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option(help="Type that convolutions compute in."),
+]
+ConfigurationName = Annotated[
+    str | None,
+    typer.Option("--configuration", "-c", help="Which one.", show_default="the plan's choice"),
+]
+NetworkName = Annotated[
+    str | None,
+    typer.Option(
+        help="Architecture.",
+        show_default="residual_encoder_unet on an accelerator of 20 GiB or more, else unet",
+    ),
+]
+
+
+def workspace_of(dataset: Path, work: Path | None) -> "Workspace":
+    """Return the work folder that is meant for a dataset."""
+    from autoseg.documents.workspace import Workspace
+
+    return Workspace(work or WORK_ROOT / dataset.resolve().name)
+
+
+def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
+    """Return the work folder of a dataset that was planned before.
+
+    Raises:
+        DatasetError: If the folder belongs to another dataset.
+    """
+    from autoseg.stages.fingerprint import check_origin
+
+    workspace = workspace_of(dataset, work)
+    check_origin(dataset, workspace)
+    return workspace
+
+
+def workers_or_default(wanted: int | None) -> int:
+    """Return how many processes to use."""
+    return default_workers() if wanted is None else wanted

@@ -1,0 +1,88 @@
+"""`autoseg plan` and `autoseg preprocess`."""
+
+from typing import Annotated
+
+import typer
+
+from autoseg.commands.options import (
+    ConfigurationName,
+    Dataset,
+    NetworkName,
+    Work,
+    Workers,
+    planned_workspace,
+    workers_or_default,
+    workspace_of,
+)
+
+
+def plan(
+    dataset: Dataset,
+    work: Work = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            help="Accelerator memory to plan for, GiB.",
+            show_default="the accelerator's, or 8 without one",
+        ),
+    ] = None,
+    network: NetworkName = None,
+    loss: Annotated[str | None, typer.Option(help="Loss.", show_default="dice_ce")] = None,
+    workers: Workers = None,
+    skip_bad_cases: Annotated[
+        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the reasons of every configuration.")
+    ] = False,
+) -> None:
+    """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
+    from autoseg.planning.table import plan_tables, summary_rows
+    from autoseg.stages import plan as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    workspace = workspace_of(dataset, work)
+    made = stage.plan(
+        dataset,
+        workspace,
+        network=network,
+        loss=loss,
+        memory_gib=memory,
+        workers=workers_or_default(workers),
+        skip_bad_cases=skip_bad_cases,
+        progress=progress,
+    )
+    only = None if everything else frozenset({made.default_configuration})
+    for table in plan_tables(made, only=only):
+        rows = [(row.field, row.value, row.because) for row in table.rows]
+        progress.table(table.title, ("", "value", "because"), rows)
+    progress.table("Configurations", *summary_rows(made))
+    if not everything:
+        progress.say("--all shows the reasons of every configuration.")
+    progress.say(f"The plan is {workspace.plan}; edit it if you know better.")
+    progress.say(f"Next: autoseg train {dataset} --fold 0")
+
+
+def preprocess(
+    dataset: Dataset,
+    configuration: ConfigurationName = None,
+    work: Work = None,
+    workers: Workers = None,
+) -> None:
+    """Prepare the cases of a planned dataset, as `train` would."""
+    from autoseg.stages import preprocess as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    report = stage.preprocess(
+        planned_workspace(dataset, work),
+        configuration=configuration,
+        workers=workers_or_default(workers),
+        progress=progress,
+    )
+    progress.say(
+        f"{len(report.prepared)} cases prepared in {report.seconds:.1f} s, "
+        f"{len(report.reused)} were there already"
+    )

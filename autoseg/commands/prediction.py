@@ -1,0 +1,53 @@
+"""`autoseg predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoseg.commands.options import WORK_ROOT, Device, Precision, Workers, workers_or_default
+
+
+def predict(
+    inputs: Annotated[Path, typer.Argument(help="Folder with images, or one image.")],
+    outputs: Annotated[Path, typer.Argument(help="Folder for the label maps.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model file, work folder, models/<configuration> folder, or a fold's folder.",
+            show_default=f"the one in ./{WORK_ROOT}",
+        ),
+    ] = None,
+    fold: Annotated[
+        list[int] | None,
+        typer.Option(help="Use this fold; repeatable.", show_default="all trained ones"),
+    ] = None,
+    mirroring: Annotated[
+        bool, typer.Option(help="Average over mirrored images: slower, a little better.")
+    ] = True,
+    go_on: Annotated[
+        bool, typer.Option("--continue", help="Leave outputs that exist as they are.")
+    ] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    workers: Workers = None,
+) -> None:
+    """Segment images. Each output has its input's geometry and the training's label values."""
+    from autoseg.stages import predict as stage
+    from autoseg.terminal import TerminalProgress, exit_if_any
+
+    progress = TerminalProgress()
+    options = stage.PredictOptions(
+        model=model,
+        device=device,
+        precision=precision,
+        folds=tuple(fold) if fold else None,
+        use_mirroring=mirroring,
+        skip_finished=go_on,
+        workers=workers_or_default(workers),
+    )
+    report = stage.predict(inputs, outputs, options, progress)
+    progress.say(f"{len(report.written)} label maps written to {outputs} with {report.model}")
+    if report.skipped:
+        progress.say(f"{len(report.skipped)} were there already")
+    exit_if_any([(failure.name, failure.message) for failure in report.failures])

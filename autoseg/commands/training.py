@@ -1,0 +1,67 @@
+"""`autoseg train`."""
+
+from typing import Annotated
+
+import typer
+
+from autoseg.commands.options import (
+    ConfigurationName,
+    Dataset,
+    Device,
+    Precision,
+    Work,
+    Workers,
+    planned_workspace,
+)
+
+
+def train(
+    dataset: Dataset,
+    fold: Annotated[int, typer.Option(min=0, help="Which fold to hold out.")] = 0,
+    configuration: ConfigurationName = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Length in epochs.", show_default="1000")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Length in steps.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Length as a time, such as 30m, 8h or 1h30m.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, sampling and augmentation.")] = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    work: Work = None,
+    workers: Workers = None,
+    checkpoint_every: Annotated[str, typer.Option(help="How often to save.")] = "3m",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away what this fold was trained to.")
+    ] = False,
+) -> None:
+    """Train one fold and score it.
+
+    The same command goes on where it stopped. At the end held-out cases are predicted and scored.
+    """
+    from autoseg.evaluation.table import report_rows
+    from autoseg.stages import train as stage
+    from autoseg.stages.length import LengthRequest, seconds_of
+    from autoseg.terminal import TerminalProgress, exit_if_any
+
+    progress = TerminalProgress()
+    workspace = planned_workspace(dataset, work)
+    request = stage.TrainRequest(
+        fold=fold,
+        configuration=configuration,
+        length=LengthRequest(epochs=epochs, iterations=iterations, budget=budget),
+        seed=seed,
+        precision=precision,
+        device=device,
+        workers=workers,
+        checkpoint_seconds=seconds_of(checkpoint_every),
+        restart=restart,
+    )
+    try:
+        trained = stage.train(workspace, request, progress=progress)
+    finally:
+        progress.close()
+    progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
+    progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
+    exit_if_any([(fault.name, fault.message) for fault in trained.report.faults])
