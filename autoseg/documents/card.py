@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from autoseg.core.frozen import Fraction, Frozen
 from autoseg.documents.report import Means
 from autoseg.documents.run import Versions
+from autoseg.documents.splits import FoldName
 
 CARD_NAME = "card.json"
 """The card as a document."""
@@ -91,7 +92,7 @@ class CardFold(Frozen):
         foreground: Mean over the classes; None if there are no scores.
     """
 
-    fold: NonNegativeInt
+    fold: FoldName
     steps: PositiveInt | None = None
     seconds: NonNegativeFloat | None = None
     versions: Versions | None = None

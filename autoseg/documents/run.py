@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
 from autoseg.documents.recipe import Recipe, TrainingOptions
+from autoseg.documents.splits import FoldName
 
 
 class EpochRecord(Frozen):
@@ -65,7 +66,7 @@ class Run(Frozen):
 
     schema_version: Literal[1] = 1
     configuration: str
-    fold: NonNegativeInt
+    fold: FoldName
     recipe: Recipe
     options: TrainingOptions
     device: str

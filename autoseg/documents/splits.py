@@ -1,11 +1,38 @@
-"""Which cases each fold of the cross-validation holds out."""
+"""Which cases each fold of the cross-validation holds out, and what folds are called."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
+
+ALL: Literal["all"] = "all"
+"""Name of the fold that trains on every case and holds none out."""
+
+FoldName = NonNegativeInt | Literal["all"]
+"""What a fold is called: its number in the cross-validation, or `ALL`."""
+
+
+def fold_named(text: str) -> FoldName | None:
+    """Return the fold that a text names, such as "0" or "all"; None if it names none."""
+    if text == ALL:
+        return ALL
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def in_order(folds: Iterable[FoldName]) -> tuple[FoldName, ...]:
+    """Return folds by their number, `ALL` last."""
+    return tuple(sorted(folds, key=lambda fold: (fold == ALL, fold)))
+
+
+def averaged_folds(trained: tuple[FoldName, ...]) -> tuple[FoldName, ...]:
+    """Return which of the trained folds are used when nobody says which.
+
+    The network that was trained on every case joins no average unasked: its quality is not known.
+    """
+    return tuple(fold for fold in trained if fold != ALL) or trained
 
 
 class Fold(Frozen):
@@ -35,7 +62,7 @@ class Splits(Frozen):
     folds: tuple[Fold, ...]
 
     def fold(self, index: int) -> Fold:
-        """Return one fold.
+        """Return one fold of the cross-validation.
 
         Raises:
             TrainingError: If there is no such fold.
@@ -43,7 +70,8 @@ class Splits(Frozen):
         if not 0 <= index < len(self.folds):
             msg = (
                 f"there is no fold {index}: this dataset has folds 0 to {len(self.folds) - 1} "
-                f"({self.because}). Choose one of them with --fold."
+                f"({self.because}). Choose one of them with --fold, or --fold all for a training "
+                "on every case."
             )
             raise TrainingError(msg)
         return self.folds[index]

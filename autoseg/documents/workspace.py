@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.documents.splits import FoldName
+
 NAME = re.compile(r"[^./\\][^/\\]*")
 """What cases and configurations may be called: their folders have these names."""
 
@@ -57,6 +59,6 @@ class Workspace:
         """Return the folder of prepared cases that configurations named `data_name` share."""
         return self.root / "preprocessed" / data_name
 
-    def fold(self, configuration: str, fold: int) -> Path:
+    def fold(self, configuration: str, fold: FoldName) -> Path:
         """Return the folder of one trained fold."""
         return self.models / configuration / f"fold_{fold}"

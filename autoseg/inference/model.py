@@ -13,6 +13,7 @@ from autoseg.core.errors import ModelError
 from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.splits import FoldName, averaged_folds, in_order
 from autoseg.documents.store import load
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
@@ -111,7 +112,7 @@ def load_model(
     *,
     device: str = "auto",
     precision: Precision = "auto",
-    folds: Sequence[int] | None = None,
+    folds: Sequence[FoldName] | None = None,
     use_mirroring: bool = True,
 ) -> LoadedModel:
     """Return a trained model, its networks on the device.
@@ -120,7 +121,7 @@ def load_model(
         path: A model file, a model folder or one fold's folder, as `find_model` returns it.
         device: Name of the device; "auto" takes an accelerator if there is one.
         precision: What convolutions compute in.
-        folds: Which folds to average; None for all that are trained.
+        folds: Which folds to average; None for all numbered ones that are trained.
         use_mirroring: Whether to average over flips, where training mirrored.
 
     Raises:
@@ -129,7 +130,7 @@ def load_model(
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     if folds is None and (fold := named_fold(path)):
-        folds = (fold.number,)
+        folds = (fold.fold,)
     stored = open_model(path)
     trained, plan = stored.read_trained(), stored.read_plan()
     configuration = plan.configuration(trained.configuration)
@@ -173,7 +174,7 @@ def ensemble_of(
 
 
 def load_network(
-    architecture: Architecture, stored: StoredModel, fold: int, device: torch.device
+    architecture: Architecture, stored: StoredModel, fold: FoldName, device: torch.device
 ) -> nn.Module:
     """Return the trained network of a fold on a device, with float32 weights.
 
@@ -209,24 +210,26 @@ def largest_bytes(network: nn.Module) -> int:
     return header + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _wanted_folds(stored: StoredModel, folds: Sequence[int] | None) -> Sequence[int]:
+def _wanted_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequence[FoldName]:
     """Return the folds to load.
 
     Raises:
         ModelError: If one of them, or any at all, is not trained to the end.
     """
     trained = stored.folds()
-    missing = sorted(set(folds or ()) - set(trained))
+    missing = in_order(set(folds or ()) - set(trained))
     if missing or not trained:
         wanted = (
-            f"folds {missing} of {stored.path} are" if missing else f"no fold of {stored.path} is"
+            f"folds {list(missing)} of {stored.path} are"
+            if missing
+            else f"no fold of {stored.path} is"
         )
         msg = (
             f"{wanted} not trained to the end; finished are {list(trained)}. "
             "Choose others with --fold, or let `autoseg train` finish them."
         )
         raise ModelError(msg)
-    return trained if folds is None else tuple(dict.fromkeys(folds))
+    return averaged_folds(trained) if folds is None else tuple(dict.fromkeys(folds))
 
 
 def _only_model(work_root: Path) -> Path:

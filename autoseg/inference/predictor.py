@@ -11,6 +11,7 @@ from autoseg.core.case import Image
 from autoseg.core.device import Precision
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
+from autoseg.documents.splits import FoldName
 from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_image, unlike_training
 from autoseg.readers import read_image, write_labels
@@ -68,7 +69,7 @@ class Predictor:
         *,
         device: str = "auto",
         precision: Precision = "auto",
-        folds: Sequence[int] | None = None,
+        folds: Sequence[FoldName] | None = None,
         use_mirroring: bool = True,
     ) -> None:
         """Load a model.
@@ -78,7 +79,7 @@ class Predictor:
                 the only one under `./autoseg_work`.
             device: "auto", "cpu", "cuda", "cuda:1" … or "mps".
             precision: What convolutions compute in.
-            folds: Which folds to average; None for all that are trained.
+            folds: Which folds to average; None for all numbered ones that are trained.
             use_mirroring: Whether to average over flips.
 
         Raises:

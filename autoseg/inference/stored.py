@@ -20,6 +20,7 @@ from autoseg.documents.model import (
     TrainedModel,
 )
 from autoseg.documents.plan import Plan
+from autoseg.documents.splits import FoldName, fold_named, in_order
 from autoseg.documents.store import load
 from autoseg.inference.summary import summarised
 
@@ -37,8 +38,8 @@ class StoredModel(ABC):
         self.path = path
 
     @abstractmethod
-    def folds(self) -> tuple[int, ...]:
-        """Return which folds are trained to the end, ascending."""
+    def folds(self) -> tuple[FoldName, ...]:
+        """Return which folds are trained to the end, in order."""
 
     @abstractmethod
     def read_trained(self) -> TrainedModel:
@@ -53,7 +54,7 @@ class StoredModel(ABC):
         """Return the training data in numbers, if they are known."""
 
     @abstractmethod
-    def read_weights(self, fold: int, *, largest_bytes: int) -> Tensors:
+    def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
         """Return the weights of one fold, as they are stored.
 
         Args:
@@ -65,7 +66,7 @@ class StoredModel(ABC):
         """
 
     @abstractmethod
-    def weights_name(self, fold: int) -> str:
+    def weights_name(self, fold: FoldName) -> str:
         """Return what to call the weights of a fold in a message."""
 
 
@@ -73,7 +74,7 @@ class ModelFolder(StoredModel):
     """A model folder of a work folder: `models/<configuration>`."""
 
     @override
-    def folds(self) -> tuple[int, ...]:
+    def folds(self) -> tuple[FoldName, ...]:
         return trained_folds(self.path)
 
     @override
@@ -95,7 +96,7 @@ class ModelFolder(StoredModel):
         return load(Fingerprint, path, made_by="autoseg train") if path.is_file() else None
 
     @override
-    def read_weights(self, fold: int, *, largest_bytes: int) -> Tensors:
+    def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
         path = self._weights(fold)
         try:
             if path.stat().st_size > largest_bytes:
@@ -107,20 +108,20 @@ class ModelFolder(StoredModel):
             raise unusable(str(path), first_line(error)) from error
 
     @override
-    def weights_name(self, fold: int) -> str:
+    def weights_name(self, fold: FoldName) -> str:
         return str(self._weights(fold))
 
-    def _weights(self, fold: int) -> Path:
+    def _weights(self, fold: FoldName) -> Path:
         return self.path / f"fold_{fold}" / WEIGHTS_NAME
 
 
-def trained_folds(folder: Path) -> tuple[int, ...]:
+def trained_folds(folder: Path) -> tuple[FoldName, ...]:
     """Return which folds of a model folder are trained to the end."""
     if not (folder / MODEL_NAME).is_file():
         return ()
     found = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
-    numbers = (name.removeprefix("fold_") for name in found)
-    return tuple(sorted(int(number) for number in numbers if number.isdigit()))
+    folds = (fold_named(name.removeprefix("fold_")) for name in found)
+    return in_order(fold for fold in folds if fold is not None)
 
 
 class NamedFold(NamedTuple):
@@ -128,11 +129,11 @@ class NamedFold(NamedTuple):
 
     Attributes:
         model: The model folder that it belongs to.
-        number: Which fold.
+        fold: Which fold.
     """
 
     model: Path
-    number: int
+    fold: FoldName
 
 
 def named_fold(path: Path) -> NamedFold | None:
@@ -144,14 +145,14 @@ def named_fold(path: Path) -> NamedFold | None:
     if not (path / WEIGHTS_NAME).is_file():
         return None
     folder = path if path.name.startswith("fold_") else path.resolve()  # "." has no name
-    number = folder.name.removeprefix("fold_")
-    if not number.isdigit() or number == folder.name:
+    fold = fold_named(folder.name.removeprefix("fold_"))
+    if fold is None or not folder.name.startswith("fold_"):
         msg = (
-            f"{path} holds weights, but is not called fold_<number>. Give it its name back and "
-            f"leave it in its model folder, beside {MODEL_NAME} and {PLAN_NAME}."
+            f"{path} holds weights, but is not called fold_<number> or fold_all. Give it its "
+            f"name back and leave it in its model folder, beside {MODEL_NAME} and {PLAN_NAME}."
         )
         raise ModelError(msg)
-    return NamedFold(folder.parent, int(number))
+    return NamedFold(folder.parent, fold)
 
 
 def unusable(weights: str, reason: str) -> ModelError:

@@ -13,6 +13,7 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import FINGERPRINT_NAME, MODEL_NAME, PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
+from autoseg.documents.splits import FoldName, averaged_folds, in_order
 from autoseg.inference.archive.card import FoldRecord, card_page, make_card
 from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX, fold_part
 from autoseg.inference.archive.privacy import without_case_names
@@ -29,12 +30,12 @@ class ExportOptions:
     """What to put into the model file.
 
     Attributes:
-        folds: Which folds; None for all that are trained.
+        folds: Which folds; None for all numbered ones that are trained.
         half: Whether weights are stored in half precision: half the size, rounded.
         license: Of the model, for its card.
     """
 
-    folds: tuple[int, ...] | None = None
+    folds: tuple[FoldName, ...] | None = None
     half: bool = False
     license: str = UNSTATED_LICENSE
 
@@ -62,7 +63,7 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
         raise ModelError(msg)
     only = named_fold(found)
     stored = ModelFolder(found if only is None else only.model)
-    known = stored.folds() if only is None else (only.number,)
+    known = averaged_folds(stored.folds()) if only is None else (only.fold,)
     folds = known if options.folds is None else options.folds
     _check_folds(stored, folds)
     precision: Literal["float32", "float16"] = "float16" if options.half else "float32"
@@ -90,7 +91,7 @@ def describe(file: Path) -> str:
 
 def _contents(
     stored: ModelFolder,
-    folds: Sequence[int],
+    folds: Sequence[FoldName],
     precision: Literal["float32", "float16"],
     license_name: str,
 ) -> Iterator[Content]:
@@ -114,14 +115,14 @@ def _contents(
         yield Content(FINGERPRINT_NAME, store.as_text(fingerprint).encode())
     yield Content(f"{configuration.name}/{MODEL_NAME}", store.as_text(trained).encode())
     yield Content(f"{configuration.name}/{PLAN_NAME}", store.as_text(plan).encode())
-    for fold in sorted(folds):
+    for fold in in_order(folds):
         yield from _record_contents(configuration.name, fold, records[fold])
         tensors = stored.read_weights(fold, largest_bytes=largest_bytes(network))
         name = fold_part(configuration.name, fold, WEIGHTS_NAME)
         yield Content(name, weights_content(tensors, precision))
 
 
-def _record_contents(configuration: str, fold: int, record: FoldRecord) -> Iterator[Content]:
+def _record_contents(configuration: str, fold: FoldName, record: FoldRecord) -> Iterator[Content]:
     documents = ((RUN_NAME, record.run), (EVALUATION_NAME, record.report))
     for name, document in documents:
         if document is not None:
@@ -147,16 +148,16 @@ def _fingerprint(stored: ModelFolder) -> Fingerprint | None:
     return store.load(Fingerprint, shared, made_by="autoseg plan")
 
 
-def _check_folds(stored: ModelFolder, folds: Sequence[int]) -> None:
+def _check_folds(stored: ModelFolder, folds: Sequence[FoldName]) -> None:
     """Check that each fold is trained.
 
     Raises:
         ModelError: If one is not.
     """
-    missing = sorted(set(folds) - set(stored.folds()))
+    missing = in_order(set(folds) - set(stored.folds()))
     if missing:
         msg = (
-            f"folds {missing} of {stored.path} are not trained to the end; finished are "
+            f"folds {list(missing)} of {stored.path} are not trained to the end; finished are "
             f"{list(stored.folds())}. Choose others with --fold, or let `autoseg train` finish "
             "them."
         )

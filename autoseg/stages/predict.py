@@ -16,6 +16,7 @@ from autoseg.core.errors import AutosegError, CaseError, DatasetError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
+from autoseg.documents.splits import FoldName
 from autoseg.inference.handover import ExportThread
 from autoseg.inference.model import LoadedModel, find_model, load_model
 from autoseg.inference.prediction import (
@@ -44,7 +45,7 @@ class PredictOptions:
         model: `--model`; None finds the only one.
         device: Name of the device.
         precision: What convolutions compute in.
-        folds: Which folds to average; None for all that are trained.
+        folds: Which folds to average; None for all numbered ones that are trained.
         use_mirroring: Whether to average over flips.
         skip_finished: Whether outputs that exist are left as they are.
         workers: Threads of the export.
@@ -53,7 +54,7 @@ class PredictOptions:
     model: Path | None = None
     device: str = "auto"
     precision: Precision = "auto"
-    folds: tuple[int, ...] | None = None
+    folds: tuple[FoldName, ...] | None = None
     use_mirroring: bool = True
     skip_finished: bool = False
     workers: int = field(default_factory=default_workers)

@@ -15,6 +15,7 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import METRICS, Mean, MetricName, Report
 from autoseg.documents.run import Run
+from autoseg.documents.splits import FoldName, in_order
 from autoseg.inference.summary import summarised
 
 CANONICAL_3D = (
@@ -45,7 +46,7 @@ def make_card(
     plan: Plan,
     configuration: Configuration,
     fingerprint: Fingerprint | None,
-    folds: Mapping[int, FoldRecord],
+    folds: Mapping[FoldName, FoldRecord],
     *,
     parameters: int,
 ) -> ModelCard:
@@ -55,7 +56,7 @@ def make_card(
         plan: How the dataset was understood.
         configuration: What was trained.
         fingerprint: What was measured of the data, if that is known.
-        folds: By their number.
+        folds: By their name.
         parameters: Weights of one network.
     """
     return ModelCard(
@@ -72,7 +73,7 @@ def make_card(
         orientation=CANONICAL_3D if plan.num_axes == 3 else CANONICAL_2D,
         working_spacing_mm=configuration.spacing,
         data=None if fingerprint is None else summarised(fingerprint),
-        folds=tuple(_fold(fold, record) for fold, record in sorted(folds.items())),
+        folds=tuple(_fold(fold, folds[fold]) for fold in in_order(folds)),
         autoseg=version("autoseg"),
     )
 
@@ -116,7 +117,7 @@ def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ..
     )
 
 
-def _fold(fold: int, record: FoldRecord) -> CardFold:
+def _fold(fold: FoldName, record: FoldRecord) -> CardFold:
     run, report = record.run, record.report
     return CardFold(
         fold=fold,

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME
 from autoseg.documents.model import FINGERPRINT_NAME, MODEL_NAME, PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.splits import FoldName
 
 SUFFIX = ".autoseg"
 """Ending of a model file."""
@@ -46,7 +47,7 @@ class Kind(NamedTuple):
 
 
 CONFIGURATION = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-_FOLD = CONFIGURATION + r"/fold_(?:0|[1-9][0-9]{0,3})"
+_FOLD = CONFIGURATION + r"/fold_(?:0|[1-9][0-9]{0,3}|all)"
 
 KINDS: tuple[Kind, ...] = (
     Kind(re.compile(re.escape(MANIFEST_NAME)), MIB),
@@ -71,6 +72,6 @@ def largest_bytes(name: str) -> int | None:
     return None
 
 
-def fold_part(configuration: str, fold: int, name: str) -> str:
+def fold_part(configuration: str, fold: FoldName, name: str) -> str:
     """Return the name of a fold's part."""
     return f"{configuration}/fold_{fold}/{name}"

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.report import CaseFault, Report
+from autoseg.documents.splits import FoldName
 from autoseg.inference.archive.card import FoldRecord
 
 
 def without_case_names(
-    fingerprint: Fingerprint | None, folds: Mapping[int, FoldRecord]
-) -> tuple[Fingerprint | None, dict[int, FoldRecord]]:
+    fingerprint: Fingerprint | None, folds: Mapping[FoldName, FoldRecord]
+) -> tuple[Fingerprint | None, dict[FoldName, FoldRecord]]:
     """Return fingerprint and reports with numbered cases, the same number for the same case.
 
     File names, sizes and times, and the messages of cases that could not be scored, are left out.

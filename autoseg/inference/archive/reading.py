@@ -23,6 +23,7 @@ from autoseg.documents.model import (
     TrainedModel,
 )
 from autoseg.documents.plan import Plan
+from autoseg.documents.splits import FoldName, fold_named, in_order
 from autoseg.documents.store import explain
 from autoseg.inference.archive.checks import opened, refused
 from autoseg.inference.archive.contents import MANIFEST_NAME, MOST_PARTS, fold_part
@@ -59,13 +60,14 @@ class ModelArchive(StoredModel):
         self._check_parts(entries)
 
     @override
-    def folds(self) -> tuple[int, ...]:
-        numbers = (
+    def folds(self) -> tuple[FoldName, ...]:
+        names = (
             name.removeprefix(f"{self.manifest.configuration}/fold_").split("/")[0]
             for name in self._parts
             if name.endswith(f"/{WEIGHTS_NAME}")
         )
-        return tuple(sorted(int(number) for number in numbers))
+        found = (fold_named(name) for name in names)
+        return in_order(fold for fold in found if fold is not None)
 
     @override
     def read_trained(self) -> TrainedModel:
@@ -93,7 +95,7 @@ class ModelArchive(StoredModel):
         return self._document(Fingerprint, FINGERPRINT_NAME)
 
     @override
-    def read_weights(self, fold: int, *, largest_bytes: int) -> Tensors:
+    def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
         name = fold_part(self.manifest.configuration, fold, WEIGHTS_NAME)
         if self._parts[name].size > largest_bytes:
             raise refused(
@@ -112,7 +114,7 @@ class ModelArchive(StoredModel):
             raise refused(self.path, found) from error
 
     @override
-    def weights_name(self, fold: int) -> str:
+    def weights_name(self, fold: FoldName) -> str:
         return f"{fold_part(self.manifest.configuration, fold, WEIGHTS_NAME)} in {self.path}"
 
     def read_card(self) -> ModelCard:
