@@ -51,6 +51,11 @@ class Workspace:
         return self.root / "splits.json"
 
     @property
+    def schedule(self) -> Path:
+        """What `autoseg run` has begun."""
+        return self.root / "schedule.json"
+
+    @property
     def models(self) -> Path:
         """One folder per trained configuration."""
         return self.root / "models"
