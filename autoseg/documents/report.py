@@ -123,6 +123,8 @@ class Report(Frozen):
         faults: Cases that could not be scored.
         missing_predictions: References without a prediction.
         missing_references: Predictions without a reference.
+        seconds_per_case: Time from image file to label map, mean over the cases that were predicted
+            for this report; None if all predictions were there before, or some failed.
     """
 
     schema_version: Literal[1] = 1
@@ -132,3 +134,4 @@ class Report(Frozen):
     faults: tuple[CaseFault, ...] = ()
     missing_predictions: tuple[str, ...] = ()
     missing_references: tuple[str, ...] = ()
+    seconds_per_case: NonNegativeFloat | None = None

@@ -1,6 +1,6 @@
 """Put the scores of many cases together into a report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -37,25 +37,45 @@ def report_of(
     """
     scored = sorted(cases, key=lambda case: case.name)
     names, values = _foreground(scored, labels)
-    columns = [[case.of_value(value) for case in scored] for value in values]
-    classes = tuple(
-        _class_report(name, value, column)
-        for name, value, column in zip(names, values, columns, strict=True)
+    scores = [
+        CaseScores(
+            name=case.name,
+            tolerance_mm=case.tolerance_mm,
+            classes=tuple(case.of_value(value) for value in values),
+        )
+        for case in scored
+    ]
+    return _with_means(tuple(zip(names, values, strict=True)), scores).model_copy(
+        update={
+            "faults": tuple(faults),
+            "missing_predictions": tuple(missing_predictions),
+            "missing_references": tuple(missing_references),
+        }
+    )
+
+
+def pooled(reports: Sequence[Report], names: Collection[str]) -> Report:
+    """Return one report on those cases of several reports that have one of the names.
+
+    Args:
+        reports: At least one; all on the same classes. Where several have a case, the first counts.
+        names: Cases to take; those that no report has are left out.
+    """
+    found = {case.name: case for report in reversed(reports) for case in report.cases}
+    classes = tuple((entry.name, entry.label) for entry in reports[0].classes)
+    return _with_means(classes, [found[name] for name in sorted(found.keys() & set(names))])
+
+
+def _with_means(classes: Sequence[tuple[str, int]], cases: Sequence[CaseScores]) -> Report:
+    """Return the report on scored cases; each has the scores of all classes, in their order."""
+    reports = tuple(
+        _class_report(name, label, [case.classes[position] for case in cases])
+        for position, (name, label) in enumerate(classes)
     )
     return Report(
-        classes=classes,
-        foreground=_means_of_means([entry.means for entry in classes]),
-        cases=tuple(
-            CaseScores(
-                name=case.name,
-                tolerance_mm=case.tolerance_mm,
-                classes=tuple(case.of_value(value) for value in values),
-            )
-            for case in scored
-        ),
-        faults=tuple(faults),
-        missing_predictions=tuple(missing_predictions),
-        missing_references=tuple(missing_references),
+        classes=reports,
+        foreground=_means_of_means([entry.means for entry in reports]),
+        cases=tuple(cases),
     )
 
 

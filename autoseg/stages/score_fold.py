@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.labels import LabelScheme
@@ -19,7 +20,7 @@ from autoseg.inference.model import load_model
 from autoseg.readers import ending_of, read_image, read_labels
 from autoseg.readers.names import label_ending
 from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
-from autoseg.stages.predict import PredictOptions, predict_cases
+from autoseg.stages.predict import PredictOptions, PredictReport, predict_cases
 
 VALIDATION_NAME = "validation"
 """Folder of the predicted held-out cases and their scores, in the fold's folder."""
@@ -56,7 +57,9 @@ def score_fold(
     model = load_model(folder, device=options.device, precision=options.precision)
     inputs = [_input(case) for case in files]
     options = replace(options, skip_finished=True)
+    start = perf_counter()
     predicted = predict_cases(inputs, outputs, model, options, progress)
+    seconds = perf_counter() - start
     failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
     failed = {entry.name for entry in failures}
     pairs = [
@@ -67,10 +70,22 @@ def score_fold(
     report = evaluate_pairs(
         pairs, labels=model.plan.labels, workers=options.workers, progress=progress
     )
-    report = report.model_copy(update={"faults": (*failures, *report.faults)})
+    report = report.model_copy(
+        update={
+            "faults": (*failures, *report.faults),
+            "seconds_per_case": _seconds_per_case(seconds, predicted),
+        }
+    )
     store.save(report, outputs / REPORT_NAME)
     _draw(report, files, outputs, model.plan.labels)
     return report
+
+
+def _seconds_per_case(seconds: float, predicted: PredictReport) -> float | None:
+    """Return the mean time of the cases predicted now; None if there are none, or some failed."""
+    if predicted.failures or not predicted.written:
+        return None
+    return seconds / len(predicted.written)
 
 
 def _saved_report(folder: Path, fold: Fold) -> Report | None:

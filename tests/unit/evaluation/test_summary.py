@@ -8,7 +8,7 @@ from autoseg.core.labels import LabelScheme
 from autoseg.documents.report import Report
 from autoseg.documents.store import load, save
 from autoseg.evaluation.cases import score_case
-from autoseg.evaluation.summary import report_of
+from autoseg.evaluation.summary import pooled, report_of
 from autoseg.evaluation.table import case_rows, report_rows
 
 LABELS = LabelScheme(names=("ground", "nucleus", "rim"), values=(0, 9, 4))
@@ -94,3 +94,16 @@ def test_tables_show_means_with_counts_below_all_and_undefined_as_a_dash(cases):
     header, rows = case_rows(report_of(cases, labels=LABELS))
     assert rows[0][:3] == ("invents", "rim", "–")
     assert len({len(row) for row in rows} | {len(header)}) == 1
+
+
+def test_pooled_reports_have_each_wanted_case_once(cases):
+    perfect, misses, invents = cases
+    first = report_of([perfect, misses], labels=LABELS)
+    second = report_of([invents, scored("perfect", [0, 0, 0, 0], [0, 9, 9, 4])], labels=LABELS)
+    together = pooled([first, second], {"perfect", "invents"})
+    assert together == report_of([perfect, invents], labels=LABELS)
+
+
+def test_pooling_folds_is_scoring_all_cases_at_once(cases):
+    folds = [report_of([case], labels=LABELS) for case in cases]
+    assert pooled(folds, {case.name for case in cases}) == report_of(cases, labels=LABELS)

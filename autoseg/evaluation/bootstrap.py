@@ -1,0 +1,91 @@
+"""How far a mean over cases may be off: bootstrap confidence intervals.
+
+The cases are drawn again and again, with replacement and all their classes together, and the mean
+is taken of each draw; the middle 95 % of these means are the interval.
+
+Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13: percentile
+    intervals, from at least 1000 resamples.
+"""
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from autoseg.documents.report import MetricName, Report
+from autoseg.documents.selection import Estimate
+
+RESAMPLES = 2000
+"""Draws of the cases: the ends of an interval then vary by a few percent of its width."""
+
+ENDS_PERCENT = (2.5, 97.5)
+"""Percentiles of the resampled means between which 95 % of them lie."""
+
+SEED = 0
+"""Of the draws: equal scores give equal intervals."""
+
+ScoreTable = Float[np.ndarray, "cases classes"]
+"""One metric; NaN where it is not defined."""
+
+
+def score_table(report: Report, metric: MetricName) -> ScoreTable:
+    """Return one metric of every case and class; NaN where it is not defined."""
+    rows = [[scores.metric(metric) for scores in case.classes] for case in report.cases]
+    shape = len(report.cases), len(report.classes)
+    return np.array(rows, dtype=np.float64).reshape(shape)
+
+
+def estimate(scores: ScoreTable) -> Estimate:
+    """Return the mean over classes of the mean over cases, with its interval.
+
+    Without at least two cases, or where nothing is defined, there is no interval.
+    """
+    every = np.ones((1, len(scores)), dtype=np.int64)
+    return _estimate(_means(scores, every), _means(scores, _draws(len(scores))), len(scores))
+
+
+def difference(first: ScoreTable, second: ScoreTable) -> Estimate:
+    """Return by how much the second mean is larger than the first, with its interval.
+
+    Args:
+        first: Scores of some cases.
+        second: Scores of the same cases in the same order: both are drawn together, so that what
+            makes a case hard for both does not widen the interval.
+    """
+    every = np.ones((1, len(first)), dtype=np.int64)
+    draws = _draws(len(first))
+    return _estimate(
+        _means(second, every) - _means(first, every),
+        _means(second, draws) - _means(first, draws),
+        len(first),
+    )
+
+
+def _estimate(
+    mean: Float[np.ndarray, "1"], resampled: Float[np.ndarray, " draws"], num_cases: int
+) -> Estimate:
+    value = None if np.isnan(mean[0]) else float(mean[0])
+    defined = resampled[~np.isnan(resampled)]
+    if value is None or num_cases < 2:
+        return Estimate(value=value)
+    low, high = np.percentile(defined, ENDS_PERCENT)
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _draws(num_cases: int) -> Integer[np.ndarray, "draws cases"]:
+    """Return how often each draw holds each case."""
+    if not num_cases:
+        return np.zeros((RESAMPLES, 0), dtype=np.int64)
+    shares = np.full(num_cases, 1 / num_cases)
+    return np.random.default_rng(SEED).multinomial(num_cases, shares, size=RESAMPLES)
+
+
+def _means(
+    scores: ScoreTable, draws: Integer[np.ndarray, "draws cases"]
+) -> Float[np.ndarray, " draws"]:
+    """Return the mean over classes of the mean over drawn cases; NaN where nothing is defined."""
+    defined = ~np.isnan(scores)
+    totals = draws @ np.where(defined, scores, 0.0)
+    counts = draws @ defined.astype(np.float64)
+    classes = totals / np.maximum(counts, 1)
+    has_class = counts > 0
+    sums, numbers = np.where(has_class, classes, 0.0).sum(axis=1), has_class.sum(axis=1)
+    return np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
