@@ -3,7 +3,7 @@
 Axes, always in this order:
     batch     cases or patches processed together
     channels  image channels, e.g. T1, T2, FLAIR
-    classes   one score per label, background first
+    classes   one score per label, background first; with regions, one score per region
     *space    the 2 or 3 image axes, in array order (z, y, x); sizes in voxels
 
 The same function serves 2-D and 3-D because `*space` stands for either.
@@ -16,6 +16,8 @@ from torch import Tensor
 ImageBatch = Float[Tensor, "batch channels *space"]
 LogitsBatch = Float[Tensor, "batch classes *space"]
 LabelBatch = Integer[Tensor, "batch *space"]
+RegionBatch = Bool[Tensor, "batch classes *space"] | Float[Tensor, "batch classes *space"]
+ValidMask = Bool[Tensor, "batch *space"]
 Scalar = Float[Tensor, ""]
 
 ImageArray = Float32[np.ndarray, "channels *space"]

@@ -11,8 +11,18 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LabelBatch, LogitsBatch, Scalar
-from autoseg.losses.base import LOSSES, Loss, LossFunction
+from autoseg.core.arrays import LogitsBatch, RegionBatch, Scalar, ValidMask
+from autoseg.losses.base import (
+    LOSSES,
+    Loss,
+    LossFunction,
+    Targets,
+    foreground,
+    is_regional,
+    log_probabilities,
+    masked_mean,
+    membership,
+)
 
 Pool = Literal["sample", "batch"]
 """Over what the soft counts of Dice are summed: each sample alone, or the batch as one volume."""
@@ -24,7 +34,8 @@ class DiceCrossEntropy(Loss):
 
     Attributes:
         pool: Over what Dice sums its counts; "batch" is nnU-Net's batch Dice.
-        class_weights: Weight of each class in cross-entropy, background first; none means equal.
+        class_weights: Weight of each class in cross-entropy, background first (or of each region);
+            none means equal.
         dice_weight: Weight of the Dice term.
         cross_entropy_weight: Weight of the cross-entropy term.
         smooth: Added to both halves of the Dice ratio, in voxels; keeps empty classes finite.
@@ -43,39 +54,96 @@ class DiceCrossEntropy(Loss):
 
 
 def dice_cross_entropy(
-    logits: LogitsBatch, labels: LabelBatch, *, config: DiceCrossEntropy
+    logits: LogitsBatch,
+    labels: Targets,
+    valid: ValidMask | None = None,
+    *,
+    config: DiceCrossEntropy,
 ) -> Scalar:
     """Return the weighted sum of both losses; 0 for a perfect prediction.
 
     Args:
-        logits: Raw scores, before softmax; computed on in float32.
-        labels: Class indices in `[0, classes)`.
+        logits: Raw scores, before softmax or sigmoid; computed on in float32.
+        labels: Class indices in `[0, classes)`, or a mask per region.
+        valid: Voxels that count.
         config: Weights, pooling and smoothing.
     """
-    scores = logits.float()
-    log_probabilities = F.log_softmax(scores, dim=1)
-    truth = labels.long()
-    weight = None
-    if config.class_weights is not None:
-        weight = scores.new_tensor(config.class_weights)
-    cross_entropy = F.nll_loss(log_probabilities, truth, weight=weight)
-    dice = soft_dice(log_probabilities.exp(), truth, pool=config.pool, smooth=config.smooth)
+    scores = log_probabilities(logits, labels)
+    if is_regional(logits, labels):
+        cross_entropy = _binary_cross_entropy(logits, labels, valid, config.class_weights)
+    else:
+        cross_entropy = _cross_entropy(scores, labels, valid, config.class_weights)
+    members = membership(logits, labels)
+    dice = soft_dice(
+        foreground(scores.exp(), logits, labels),
+        foreground(members, logits, labels),
+        valid,
+        pool=config.pool,
+        smooth=config.smooth,
+    )
     return config.cross_entropy_weight * cross_entropy + config.dice_weight * (1 - dice)
 
 
-def soft_dice(
-    probabilities: LogitsBatch, labels: LabelBatch, *, pool: Pool, smooth: float
+def _cross_entropy(
+    scores: LogitsBatch,
+    labels: Targets,
+    valid: ValidMask | None,
+    weights: tuple[float, ...] | None,
 ) -> Scalar:
-    """Return soft Dice averaged over foreground classes (and samples); in [0, 1].
+    """Return the negative logarithms of the true classes' scores, averaged over the valid voxels.
+
+    With weights, the mean is that by the weights of the true classes, as torch has it.
+    """
+    truth = labels.long()
+    weight = None if weights is None else scores.new_tensor(weights)
+    if valid is None:
+        return F.nll_loss(scores, truth, weight=weight)
+    each = F.nll_loss(scores, truth, reduction="none")
+    return masked_mean(each, valid, None if weight is None else weight[truth])
+
+
+def _binary_cross_entropy(
+    logits: LogitsBatch,
+    regions: Targets,
+    valid: ValidMask | None,
+    weights: tuple[float, ...] | None,
+) -> Scalar:
+    """Return the binary cross-entropy averaged over the valid voxels and the regions.
+
+    With weights, the mean over the regions is that by their weights.
+    """
+    each = F.binary_cross_entropy_with_logits(logits.float(), regions.float(), reduction="none")
+    if weights is None:
+        return masked_mean(each.mean(dim=1), valid)
+    weight = each.new_tensor(weights)
+    mean = torch.einsum("bc...,c->b...", each, weight / weight.sum())
+    return masked_mean(mean, valid)
+
+
+def soft_dice(
+    probabilities: RegionBatch,
+    truth: RegionBatch,
+    valid: ValidMask | None = None,
+    *,
+    pool: Pool,
+    smooth: float,
+) -> Scalar:
+    """Return soft Dice averaged over channels (and samples); in [0, 1].
+
+    Args:
+        probabilities: Of the foreground classes or regions.
+        truth: Which voxels belong to them.
+        valid: Voxels that count.
+        pool: Over what counts are summed.
+        smooth: Added to both halves of the ratio.
 
     Source: Drozdzal et al., LABELS 2016, equation 2 (linear denominator).
     """
-    is_class = torch.zeros_like(probabilities, dtype=torch.bool)  # a byte each; one_hot takes 8
-    is_class.scatter_(1, labels.long()[:, None], True)  # noqa: FBT003  (torch's signature)
-    foreground, truth = probabilities[:, 1:], is_class[:, 1:]
+    if valid is not None:
+        probabilities, truth = probabilities * valid[:, None], truth * valid[:, None]
     summed = [*range(2, probabilities.ndim)]
     if pool == "batch":
         summed = [0, *summed]
-    overlap = (foreground * truth).sum(summed)
-    mass = foreground.sum(summed) + truth.sum(summed)
+    overlap = (probabilities * truth).sum(summed)
+    mass = probabilities.sum(summed) + truth.sum(summed)
     return ((2 * overlap + smooth) / (mass + smooth)).mean()

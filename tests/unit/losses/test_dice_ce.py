@@ -7,6 +7,12 @@ from autoseg.losses.dice_ce import DiceCrossEntropy, soft_dice
 
 LABELS = torch.tensor([[[0, 1], [2, 1]], [[0, 0], [0, 2]]])
 
+ONE_BY_ONE = {"pool": "sample", "smooth": 1e-5}
+
+
+def foreground_of(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    return F.one_hot(labels, num_classes).movedim(-1, 1).float()[:, 1:]
+
 
 def logits_of(labels: torch.Tensor, strength: float) -> torch.Tensor:
     return strength * F.one_hot(labels, 3).movedim(-1, 1).float()
@@ -21,8 +27,7 @@ def test_dice_of_a_hand_computed_case() -> None:
     # class 1: one voxel of two found, nothing else predicted -> 2·1/(1+2); class 2: perfect
     labels = torch.tensor([[[1, 1], [2, 0]]])
     predicted = torch.tensor([[[1, 0], [2, 0]]])
-    probabilities = F.one_hot(predicted, 3).movedim(-1, 1).float()
-    value = soft_dice(probabilities, labels, pool="sample", smooth=1e-5)
+    value = soft_dice(foreground_of(predicted, 3), foreground_of(labels, 3), **ONE_BY_ONE)
     assert float(value) == pytest.approx((2 / 3 + 1) / 2, abs=1e-4)
 
 
@@ -30,17 +35,16 @@ def test_pooling_over_the_batch_forgives_a_sample_without_the_class() -> None:
     # the second sample has no class 1, but 1 voxel of it is predicted there
     labels = torch.tensor([[[1, 1], [1, 1]], [[0, 0], [0, 0]]])
     predicted = torch.tensor([[[1, 1], [1, 1]], [[1, 0], [0, 0]]])
-    probabilities = F.one_hot(predicted, 2).movedim(-1, 1).float()
-    apart = soft_dice(probabilities, labels, pool="sample", smooth=1e-5)
-    together = soft_dice(probabilities, labels, pool="batch", smooth=1e-5)
+    both = foreground_of(predicted, 2), foreground_of(labels, 2)
+    apart = soft_dice(*both, pool="sample", smooth=1e-5)
+    together = soft_dice(*both, pool="batch", smooth=1e-5)
     assert float(apart) == pytest.approx(0.5, abs=1e-4)
     assert float(together) == pytest.approx(8 / 9, abs=1e-4)
 
 
 def test_empty_classes_predicted_empty_are_perfect() -> None:
-    labels = torch.zeros(1, 4, 4, dtype=torch.int64)
-    probabilities = F.one_hot(labels, 3).movedim(-1, 1).float()
-    assert float(soft_dice(probabilities, labels, pool="sample", smooth=1e-5)) == pytest.approx(1.0)
+    nothing = foreground_of(torch.zeros(1, 4, 4, dtype=torch.int64), 3)
+    assert float(soft_dice(nothing, nothing, **ONE_BY_ONE)) == pytest.approx(1.0)
 
 
 def test_class_weights_weigh_the_cross_entropy() -> None:
@@ -77,3 +81,55 @@ def test_nothing_larger_than_the_logits_is_made_which_counts_with_many_classes()
     with LargestTensor() as largest:
         loss(logits, torch.zeros(1, 8, 8, dtype=torch.int64))
     assert largest.num_bytes <= logits.numel() * logits.element_size()
+
+
+REGIONS = torch.stack([LABELS > 0, LABELS == 2], dim=1)
+VALID = torch.tensor([[[True, True], [False, True]], [[False, True], [True, True]]])
+SCORES = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+
+
+def test_regions_are_scored_by_binary_cross_entropy() -> None:
+    config = DiceCrossEntropy(dice_weight=0.0)
+    expected = F.binary_cross_entropy_with_logits(SCORES[:, :2], REGIONS.float())
+    assert float(config.build()(SCORES[:, :2], REGIONS)) == pytest.approx(float(expected))
+
+
+def test_dice_of_regions_counts_the_first_channel_too() -> None:
+    config = DiceCrossEntropy(cross_entropy_weight=0.0)
+    probabilities = SCORES[:, :2].sigmoid()
+    expected = 1 - soft_dice(probabilities, REGIONS, **ONE_BY_ONE)
+    assert float(config.build()(SCORES[:, :2], REGIONS)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 4.0)])
+def test_the_cross_entropy_is_the_mean_over_the_valid_voxels(weights) -> None:
+    config = DiceCrossEntropy(class_weights=weights, dice_weight=0.0)
+    hidden = LABELS.masked_fill(~VALID, -100)
+    weight = None if weights is None else torch.tensor(weights)
+    expected = F.cross_entropy(SCORES, hidden, weight=weight, ignore_index=-100)
+    assert float(config.build()(SCORES, LABELS, VALID)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("labels", [LABELS, REGIONS], ids=["classes", "regions"])
+def test_a_mask_of_valid_voxels_everywhere_changes_nothing(labels: torch.Tensor) -> None:
+    loss = DiceCrossEntropy().build()
+    logits = SCORES[:, : 2 if labels.ndim == 4 else 3]
+    masked = loss(logits, labels, torch.ones_like(VALID))
+    assert float(masked) == pytest.approx(float(loss(logits, labels)), rel=1e-6)
+
+
+def test_valid_dice_is_that_of_the_valid_voxels_alone() -> None:
+    keep = torch.tensor([[[True, False]]])
+    probabilities = torch.tensor([[[[0.7, 0.2]]]])
+    truth = torch.tensor([[[[True, True]]]])
+    found = soft_dice(probabilities, truth, keep, **ONE_BY_ONE)
+    assert float(found) == pytest.approx(2 * 0.7 / 1.7, abs=1e-4)
+
+
+def test_weights_of_regions_weigh_their_cross_entropies() -> None:
+    config = DiceCrossEntropy(class_weights=(1.0, 3.0), dice_weight=0.0)
+    logits, valid = SCORES[:, :2], VALID
+    each = F.binary_cross_entropy_with_logits(logits, REGIONS.float(), reduction="none")
+    means = [float(each[:, region][valid].mean()) for region in range(2)]
+    expected = (means[0] + 3 * means[1]) / 4
+    assert float(config.build()(logits, REGIONS, valid)) == pytest.approx(expected)
