@@ -113,7 +113,7 @@ class Architecture(Component):
 
     Attributes:
         topology: Patch, strides and kernels.
-        in_channels: Image channels.
+        in_channels: Image channels, and in a cascade those of the previous stage's prediction.
         num_classes: Classes, background included.
         memory_references: By number of axes, what the planner scales from, by rising memory.
     """

@@ -1,7 +1,7 @@
 """What an augmentation is: a random change of an image patch and its labels."""
 
 from abc import abstractmethod
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from pydantic import BeforeValidator, SerializeAsAny
@@ -28,7 +28,11 @@ class Augmentation(Component):
 
     Attributes:
         probability: Chance that a patch gets it.
+        changes_prior: Whether it changes not the image, but the channels that the previous stage
+            of a cascade predicted; these are then the `image` of its transform.
     """
+
+    changes_prior: ClassVar[bool] = False
 
     probability: Fraction = 1.0
 

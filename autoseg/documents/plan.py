@@ -8,6 +8,7 @@ from autoseg.architectures import AnyArchitecture, Topology
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
+from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import Recipe
 from autoseg.documents.workspace import names_a_folder
@@ -61,12 +62,14 @@ class Configuration(Frozen):
             own slice distance.
         median_shape: Median case size in voxels at that spacing.
         batch_size: Patches per optimiser step.
-        normalizers: One per channel.
+        normalizers: One per image channel.
         architecture: The network, already sized; holds the topology.
         loss: What is minimised.
         recipe: How it is trained.
         resampling: Spline orders.
         predicted_memory_gib: Accelerator memory that one training step is predicted to need.
+        previous_stage: Name of the configuration whose prediction the network gets beside the
+            image, one channel per foreground class; None for images alone.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Configuration(Frozen):
     recipe: Recipe = Recipe()
     resampling: Resampling = Resampling()
     predicted_memory_gib: PositiveFloat
+    previous_stage: str | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Configuration":
@@ -92,12 +96,6 @@ class Configuration(Frozen):
             )
             raise ValueError(msg)
         self._check_mirroring()
-        if len(self.normalizers) != self.architecture.in_channels:
-            msg = (
-                f"{self.name}: found {len(self.normalizers)} normalizers for "
-                f"{self.architecture.in_channels} image channels; each channel needs one."
-            )
-            raise ValueError(msg)
         weights = getattr(self.loss, "class_weights", None)
         if weights is not None and len(weights) != self.architecture.num_classes:
             msg = (
@@ -142,6 +140,8 @@ class Plan(Frozen):
         channel_names: One per image channel.
         labels: The classes.
         axis_order: For each planned axis, the canonical image axis it is; coarsest spacing first.
+        orientation: How images are turned before that; only imported models have another one than
+            the canonical.
         default_configuration: What `train` and `predict` take when none is named.
         configurations: All that can be trained.
         decisions: Why each of the above has its value.
@@ -153,6 +153,7 @@ class Plan(Frozen):
     channel_names: tuple[str, ...]
     labels: LabelScheme
     axis_order: tuple[int, ...]
+    orientation: Orientation = "SPL"
     default_configuration: str
     configurations: tuple[Configuration, ...]
     decisions: tuple[Decision, ...]
@@ -173,8 +174,31 @@ class Plan(Frozen):
             raise ValueError(msg)
         for configuration in self.configurations:
             self._check_configuration(configuration)
+            self._check_stages(configuration)
         self._check_shared_data()
         return self
+
+    def _check_stages(self, configuration: Configuration) -> None:
+        """Follow the previous stages, each of them 3-D, to a configuration that has none."""
+        stages = [configuration]
+        while (previous := stages[-1].previous_stage) is not None:
+            named = [entry for entry in self.configurations if entry.name == previous]
+            if not named or named[0] in stages:
+                known = [entry.name for entry in self.configurations if entry not in stages]
+                msg = (
+                    f"{stages[-1].name}: the previous_stage {previous!r} is "
+                    f"{'a stage that follows it' if named else 'no configuration of the plan'}; "
+                    f"expected one of {known}, or null for none."
+                )
+                raise ValueError(msg)
+            stages.append(named[0])
+        flat = [stage.name for stage in stages if stage.topology.num_axes != 3]
+        if len(stages) > 1 and flat:
+            msg = (
+                f"{configuration.name}: it and its previous stages "
+                f"{[stage.name for stage in stages[1:]]} must be 3-D; {flat} have 2-D patches."
+            )
+            raise ValueError(msg)
 
     def _check_shared_data(self) -> None:
         first: dict[str, Configuration] = {}
@@ -191,10 +215,20 @@ class Plan(Frozen):
 
     def _check_configuration(self, configuration: Configuration) -> None:
         architecture = configuration.architecture
-        if architecture.in_channels != len(self.channel_names):
+        if len(configuration.normalizers) != len(self.channel_names):
+            msg = (
+                f"{configuration.name}: found {len(configuration.normalizers)} normalizers for "
+                f"{len(self.channel_names)} image channels {list(self.channel_names)}; each "
+                "channel needs one."
+            )
+            raise ValueError(msg)
+        prior = self.num_prior_channels(configuration)
+        if architecture.in_channels != len(self.channel_names) + prior:
             msg = (
                 f"{configuration.name}: in_channels is {architecture.in_channels}, but the "
-                f"dataset has {len(self.channel_names)} channels {list(self.channel_names)}."
+                f"dataset has {len(self.channel_names)} channels {list(self.channel_names)}"
+                f"{f', and its previous stage gives {prior}' if prior else ''}; expected "
+                f"{len(self.channel_names) + prior}."
             )
             raise ValueError(msg)
         if architecture.num_classes != self.labels.num_classes:
@@ -206,6 +240,13 @@ class Plan(Frozen):
         if configuration.topology.num_axes > self.num_axes:
             msg = f"{configuration.name}: a 3-D patch cannot be cut from 2-D images."
             raise ValueError(msg)
+
+    def num_prior_channels(self, configuration: Configuration) -> int:
+        """Return how many channels the previous stage's prediction gives to a network.
+
+        One per foreground class, also where regions are predicted; 0 without a previous stage.
+        """
+        return 0 if configuration.previous_stage is None else self.labels.num_classes - 1
 
     def configuration(self, name: str | None) -> Configuration:
         """Return the configuration called `name`, or the default one for None.

@@ -12,6 +12,8 @@ from autoseg.augmentations.gaussian_blur import GaussianBlur
 from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.low_resolution import LowResolution
 from autoseg.augmentations.mirroring import Mirroring
+from autoseg.augmentations.prior_components import PriorComponents
+from autoseg.augmentations.prior_morphology import PriorMorphology
 from autoseg.augmentations.spatial import Spatial
 from autoseg.core.frozen import Fraction, Frozen
 
@@ -27,6 +29,10 @@ REFERENCE_AUGMENTATIONS = (
     Mirroring(),
 )
 """nnU-Net's list, in its order. Source: Isensee et al. 2021, Supplementary Note 4."""
+
+PRIOR_AUGMENTATIONS = (PriorMorphology(), PriorComponents())
+"""What a cascade adds: changes of the previous stage's prediction, after the others.
+Source: nnU-Net 2.8.1."""
 
 
 class StochasticGradientDescent(Frozen):

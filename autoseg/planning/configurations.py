@@ -6,7 +6,12 @@ from math import isfinite, prod
 from autoseg.architectures import Architecture
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.documents.plan import Configuration, Decision
-from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS, SHORT_RECIPE, Recipe
+from autoseg.documents.recipe import (
+    PRIOR_AUGMENTATIONS,
+    REFERENCE_AUGMENTATIONS,
+    SHORT_RECIPE,
+    Recipe,
+)
 from autoseg.losses import Loss
 from autoseg.planning import rules
 from autoseg.planning.choice import OWN, Choice
@@ -72,7 +77,7 @@ def references_3d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> lis
     """Return the 3-D configurations of the reference method.
 
     The one at full resolution comes first; where cases are much larger than its patches, one at
-    low resolution follows.
+    low resolution follows, and the cascade that refines its prediction at full resolution.
     """
     full = full_resolution(survey)
     fullres = Sized("3d_fullres", full, budget, largest_network(budget, full.grid))
@@ -83,6 +88,7 @@ def references_3d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> lis
         lowres = Sized("3d_lowres", low.resolution, budget, low.architecture)
         pool = rules.dice_pool(is_2d=False, has_lowres=False)
         drafts.append(_reference(survey, lowres, loss, pool))
+        drafts.append(_cascade(survey, *drafts))
     return drafts
 
 
@@ -138,6 +144,39 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "predicted_memory": _predicted_memory(architecture, batch.value),
         },
     )
+
+
+def _cascade(survey: Survey, fullres: Draft, lowres: Draft) -> Draft:
+    """Return the full resolution once more, with the low resolution's prediction as further input.
+
+    Only what the additional channels change differs; the prepared data are shared.
+    """
+    full, low = fullres.configuration, lowres.configuration
+    channels = len(full.normalizers) + survey.fingerprint.labels.num_classes - 1
+    architecture = full.architecture.model_copy(update={"in_channels": channels})
+    recipe = full.recipe.model_copy(
+        update={"augmentations": (*full.recipe.augmentations, *PRIOR_AUGMENTATIONS)}
+    )
+    configuration = full.model_copy(
+        update={
+            "name": "3d_cascade_fullres",
+            "previous_stage": low.name,
+            "architecture": architecture,
+            "recipe": recipe,
+            "predicted_memory_gib": predicted_memory_gib(architecture, full.batch_size),
+        }
+    )
+    because = (
+        f"{full.name} sees small parts of a case in detail, {low.name} large parts coarsely: so "
+        f"the prediction of {low.name} joins the image, one channel per foreground class; all "
+        f"other values are those of {full.name}"
+    )
+    choices = {
+        **fullres.choices,
+        "previous_stage": Choice(low.name, "references_3d", because),
+        "predicted_memory": _predicted_memory(architecture, full.batch_size),
+    }
+    return Draft(configuration=configuration, grid=fullres.grid, choices=choices)
 
 
 def _recipe(survey: Survey, grid: Grid) -> Recipe:

@@ -20,7 +20,7 @@ from autoseg.planning.values import plan_values
 
 COMPACTED = ("2d", "3d_fullres")
 """Configurations that have a compact variant; a compact `3d_lowres` would be another resolution to
-prepare for a network that sees most of a case anyway."""
+prepare for a network that sees most of a case anyway, and a compact cascade would need it."""
 
 
 def make_plan(

@@ -31,6 +31,7 @@ def configuration_values(configuration: Configuration) -> dict[str, str]:
     memory = predicted_memory_gib(configuration.architecture, configuration.batch_size)
     normalizers = [_settings(normalizer) for normalizer in configuration.normalizers]
     return {
+        **({"previous_stage": stage} if (stage := configuration.previous_stage) else {}),
         "spacing": f"{numbers(configuration.spacing)} mm",
         "median_shape": f"{numbers(configuration.median_shape)} voxels",
         **{f"normalizers.{channel}": text for channel, text in enumerate(normalizers)},

@@ -65,13 +65,13 @@ def test_a_compact_step_is_affordable(shape):
         assert hours * 3600 / 250_000 < 0.8
 
 
-def large_volumes():
-    return make_fingerprint([(400, 400, 400)] * 9, [(1.0, 1.0, 1.0)] * 9)
+def large_volumes(**settings):
+    return make_fingerprint([(400, 400, 400)] * 9, [(1.0, 1.0, 1.0)] * 9, **settings)
 
 
 def test_large_cases_also_have_a_low_resolution_with_data_of_its_own():
     plan = planned(large_volumes(), CARD)
-    assert names(plan) == ["2d", "3d_fullres", "3d_lowres"]
+    assert names(plan) == ["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
     assert plan.default_configuration == "3d_fullres"
     low = plan.configuration("3d_lowres")
     assert low.data_name == "3d_lowres"
@@ -83,7 +83,33 @@ def test_large_cases_also_have_a_low_resolution_with_data_of_its_own():
 
 def test_without_an_accelerator_the_low_resolution_has_no_compact_variant():
     plan = planned(large_volumes())
-    assert names(plan) == ["2d", "3d_fullres", "3d_lowres", "2d_compact", "3d_compact"]
+    references = ["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
+    assert names(plan) == [*references, "2d_compact", "3d_compact"]
+
+
+def test_the_cascade_is_the_full_resolution_with_more_input_channels():
+    plan = planned(large_volumes(class_shares=(0.9, 0.08, 0.02)), CARD)
+    full, cascade = plan.configuration("3d_fullres"), plan.configuration("3d_cascade_fullres")
+    assert cascade.previous_stage == "3d_lowres"
+    assert cascade.architecture.in_channels == 1 + 2
+    assert cascade.architecture.model_copy(update={"in_channels": 1}) == full.architecture
+    kinds = [entry.kind for entry in cascade.recipe.augmentations]
+    assert kinds == [
+        *(entry.kind for entry in full.recipe.augmentations),
+        *("prior_morphology", "prior_components"),
+    ]
+    changed = ("name", "previous_stage", "architecture", "recipe", "predicted_memory_gib")
+    for field in type(cascade).model_fields:
+        assert field in changed or getattr(cascade, field) == getattr(full, field)
+    assert "prediction of 3d_lowres joins the image" in (
+        reason(plan, "3d_cascade_fullres.previous_stage").because
+    )
+
+
+def test_every_value_of_a_cascade_has_its_decision():
+    plan = planned(large_volumes(), CARD)
+    recorded = {decision.field: decision.value for decision in plan.decisions}
+    assert plan_values(plan).items() <= recorded.items()
 
 
 @pytest.mark.parametrize(
