@@ -1,0 +1,125 @@
+import pytest
+from fingerprints import make_fingerprint, small_volumes
+
+from autoseg.architectures import ARCHITECTURES
+from autoseg.documents.plan import Plan
+from autoseg.planning.forecast import Machine, step_seconds
+from autoseg.planning.planner import make_plan
+from autoseg.planning.race import (
+    TimeLeft,
+    entrants,
+    next_training,
+    reference_seconds,
+    training_seconds,
+    trainings_to_come,
+)
+
+CPU = Machine(accelerator_gib=None, cores=2)
+CARD = Machine(accelerator_gib=8.0, cores=8)
+
+
+def planned(fingerprint, machine) -> Plan:
+    return make_plan(fingerprint, network=ARCHITECTURES["unet"], memory_gib=8.0, machine=machine)
+
+
+@pytest.fixture(scope="module")
+def on_cpu():
+    return planned(small_volumes(), CPU)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """A plan with a cascade."""
+    return planned(make_fingerprint([(300, 512, 512)] * 50, [(1.0, 0.8, 0.8)] * 50), CARD)
+
+
+def order(plan, names, dice_of, num_folds=3, affordable=None):
+    """Return every training of a race, in order."""
+    dice, trained = {}, []
+    while (key := next_training(plan, names, num_folds, dice, affordable)) is not None:
+        dice[key] = dice_of[key[0]]
+        trained.append(key)
+    return trained
+
+
+def test_networks_for_graphics_cards_do_not_enter_without_one(on_cpu):
+    chosen = entrants(on_cpu, 5, CPU, budget_seconds=None)
+    assert chosen.value == ("3d_compact", "2d_compact")
+    assert chosen.because == "all that the plan trains by the recipe of 3d_compact"
+
+
+def test_with_an_accelerator_all_reference_configurations_enter_the_default_first(large):
+    names = entrants(large, 5, CARD, budget_seconds=None).value
+    assert names[0] == large.default_configuration
+    assert set(names) == {"2d", "3d_lowres", "3d_fullres", "3d_cascade_fullres"}
+
+
+def test_a_short_budget_goes_to_the_default_alone(on_cpu):
+    default = on_cpu.configuration(None)
+    second = step_seconds(default.architecture, default.batch_size, CPU)
+    chosen = entrants(on_cpu, 5, CPU, budget_seconds=5 * 500 * second)
+    assert chosen.value == ("3d_compact",)
+    assert "fewer than 1000" in chosen.because
+    chosen = entrants(on_cpu, 5, CPU, budget_seconds=20 * 5 * 1000 * second)
+    assert chosen.value == ("3d_compact", "2d_compact")
+
+
+def test_every_entrant_trains_fold_0_and_only_those_close_to_the_best_go_on(on_cpu):
+    names = ("3d_compact", "2d_compact")
+    trained = order(on_cpu, names, {"3d_compact": 0.88, "2d_compact": 0.80})
+    assert trained == [("3d_compact", 0), ("2d_compact", 0), ("3d_compact", 1), ("3d_compact", 2)]
+    trained = order(on_cpu, names, {"3d_compact": 0.87, "2d_compact": 0.88})
+    assert trained[2:] == [
+        ("2d_compact", 1),
+        ("2d_compact", 2),
+        ("3d_compact", 1),
+        ("3d_compact", 2),
+    ]
+
+
+def test_a_budget_completes_the_best_and_others_only_if_all_their_folds_fit(on_cpu):
+    names = ("3d_compact", "2d_compact")
+    equal = {"3d_compact": 0.88, "2d_compact": 0.88}
+    assert len(order(on_cpu, names, equal, affordable=0)) == 4
+    assert len(order(on_cpu, names, equal, affordable=1)) == 4
+    assert len(order(on_cpu, names, equal, affordable=2)) == 6
+
+
+def test_a_cascade_enters_when_the_stage_before_is_complete(large):
+    names = ("3d_fullres", "3d_lowres", "3d_cascade_fullres")
+    dice = {"3d_fullres": 0.80, "3d_lowres": 0.81, "3d_cascade_fullres": 0.82}
+    trained = order(large, names, dice, num_folds=2)
+    assert trained == [
+        ("3d_fullres", 0),
+        ("3d_lowres", 0),
+        ("3d_lowres", 1),
+        ("3d_cascade_fullres", 0),
+        ("3d_cascade_fullres", 1),
+        ("3d_fullres", 1),
+    ]
+    worse = {**dice, "3d_lowres": 0.70}
+    assert order(large, names, worse, num_folds=2) == [
+        ("3d_fullres", 0),
+        ("3d_lowres", 0),
+        ("3d_fullres", 1),
+    ]
+
+
+def test_a_budget_is_shared_among_the_trainings_to_come(on_cpu):
+    names = ("3d_compact", "2d_compact")
+    assert trainings_to_come(on_cpu, names, 5, {}) == 6
+    assert trainings_to_come(on_cpu, names, 5, {("3d_compact", 0): 0.8}) == 5
+    both = {("3d_compact", 0): 0.8, ("2d_compact", 0): 0.7}
+    assert trainings_to_come(on_cpu, names, 5, both) == 4
+    assert training_seconds(6, TimeLeft(1800.0)) == pytest.approx(0.95 * 300 * 0.92)
+    assert training_seconds(6, TimeLeft(1800.0, overhead_seconds=20.0)) == pytest.approx(265.0)
+
+
+def test_what_is_left_runs_even_when_the_budget_is_spent():
+    assert training_seconds(2, TimeLeft(0.0, overhead_seconds=30.0)) == 10.0
+
+
+def test_a_full_training_has_as_many_steps_as_the_reference_method(on_cpu):
+    default = on_cpu.configuration(None)
+    second = step_seconds(default.architecture, default.batch_size, CPU)
+    assert reference_seconds(default, CPU) == pytest.approx(250_000 * second)
