@@ -1,4 +1,4 @@
-"""Make a small dataset out of a Decathlon one: some cases to train on, others held out as a test set.
+"""Make a small dataset out of a Decathlon one: some cases to train on, others as a test set.
 
 Run it as `python docs/benchmarks/subset.py DATASET OUTPUT TRAINING TEST [SEED]`. Files are linked,
 not copied; the test cases go to `imagesTs` and `labelsTs`.
