@@ -61,37 +61,52 @@ def class_map(
     Raises:
         ValueError: If the slabs do not cover the prepared image.
     """
-    samplings = tuple(
-        axis_sampling(source, target, order=order)
-        for source, target, order in zip(
-            restoration.prepared_shape, restoration.cropped_shape, orders, strict=True
-        )
-    )
-    if len(samplings) == 2:
-        samplings = (axis_sampling(1, 1, order=0), *samplings)
-    exporter = _Exporter(samplings, restoration)
+    exporter = _Exporter(way_back(restoration, orders), restoration)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
             list(pool.map(exporter.fill, exporter.take(slab)))
     return exporter.finished()
 
 
+def way_back(
+    restoration: Restoration, orders: Sequence[int]
+) -> tuple[AxisSampling, AxisSampling, AxisSampling]:
+    """Return how planes, rows and columns of the crop are made of those of the prepared grid.
+
+    Args:
+        restoration: The way back to the original grid.
+        orders: Per prepared axis, 0 to take the nearest voxel or 1 to interpolate linearly.
+    """
+    samplings = [
+        axis_sampling(source, target, order=order)
+        for source, target, order in zip(
+            restoration.prepared_shape, restoration.cropped_shape, orders, strict=True
+        )
+    ]
+    planes, rows, columns = [axis_sampling(1, 1, order=0)] * (3 - len(samplings)) + samplings
+    return planes, rows, columns
+
+
 class _Exporter:
     """Holds the planes that are still needed, and the output."""
 
-    def __init__(self, samplings: tuple[AxisSampling, ...], restoration: Restoration) -> None:
+    def __init__(
+        self,
+        samplings: tuple[AxisSampling, AxisSampling, AxisSampling],
+        restoration: Restoration,
+    ) -> None:
         self._samplings = samplings
         self._restoration = restoration
         self._slabs: list[LogitsSlab] = []
         self._next_plane = 0
         self._whole = np.zeros(restoration.full_shape, dtype=np.uint8)
-        self._cropped = _cropped_view(self._whole, restoration)
+        self._cropped = cropped_view(self._whole, restoration)
 
     def take(self, slab: LogitsSlab) -> list[Block]:
         """Keep a slab, let go of those no longer needed, and return the blocks it completes."""
         if not self._slabs and slab.logits.shape[0] > 256:
             self._whole = self._whole.astype(np.uint16)
-            self._cropped = _cropped_view(self._whole, self._restoration)
+            self._cropped = cropped_view(self._whole, self._restoration)
         planes = self._samplings[0]
         if self._next_plane < planes.lower.size:
             needed = int(planes.lower[self._next_plane])
@@ -149,14 +164,14 @@ def _classes(
     A class whose highest logit in the block is below the lowest of the winners so far cannot win
     anywhere and is not interpolated; most classes of a whole-body model are far from most blocks.
     """
-    best = _interpolated(_one_class(source, 0), pieces).copy()
+    best = interpolated(_one_class(source, 0), pieces).copy()
     classes = np.zeros(best.shape, dtype=dtype)
     lowest = float(best.min())
     for index in range(1, source[0].shape[0]):
         coarse = _one_class(source, index)
         if _upper_bound(coarse) < lowest:
             continue
-        values = _interpolated(coarse, pieces)
+        values = interpolated(coarse, pieces)
         wins = values > best
         if wins.any():
             np.copyto(best, values, where=wins)
@@ -169,7 +184,7 @@ def _one_class(source: list[NDArray[np.float32]], index: int) -> NDArray[np.floa
     return source[0][index] if len(source) == 1 else np.concatenate([s[index] for s in source])
 
 
-def _interpolated(
+def interpolated(
     values: NDArray[np.float32], pieces: tuple[AxisSampling, AxisSampling, AxisSampling]
 ) -> NDArray[np.float32]:
     """Return `planes rows columns` resampled: columns first, where there is least to gather."""
@@ -184,7 +199,7 @@ def _upper_bound(values: NDArray[np.float32]) -> float:
     return highest + ROUNDING_MARGIN * max(abs(highest), abs(lowest))
 
 
-def _cropped_view(whole: NDArray[np.generic], restoration: Restoration) -> NDArray[np.generic]:
+def cropped_view(whole: NDArray[np.generic], restoration: Restoration) -> NDArray[np.generic]:
     """Return the nonzero crop of a canonical array as `planes rows columns`, planned axis order."""
     planned = whole.transpose(restoration.axis_order)
     box = crop(planned, restoration.crop)

@@ -1,0 +1,170 @@
+"""Average the probabilities of several configurations, and take the class that wins.
+
+Each configuration may have a prepared grid of its own. The original grid is worked through in bands
+of a few planes: only the planes that a band is made of are decompressed, and within it one class
+after the other is interpolated and compared with the best so far.
+
+Source: nnU-Net (Isensee et al. 2021) averages the probabilities of configurations. It does so at
+    full resolution, after interpolating logits; here probabilities are interpolated.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoseg.core.arrays import LabelArray
+from autoseg.core.errors import CaseError
+from autoseg.inference.export import (
+    BLOCK_PLANES,
+    BLOCK_VOXELS,
+    ROUNDING_MARGIN,
+    cropped_view,
+    interpolated,
+    way_back,
+)
+from autoseg.inference.interpolation import AxisSampling
+from autoseg.inference.probabilities import FULL, Probabilities, ProbabilityArray
+
+
+class Part(NamedTuple):
+    """What a member knows of a block: its coarse probabilities, and how to interpolate them."""
+
+    coarse: ProbabilityArray
+    pieces: tuple[AxisSampling, AxisSampling, AxisSampling]
+
+
+def ensemble_class_map(members: Sequence[Probabilities], *, workers: int) -> LabelArray:
+    """Return the index of what every voxel of the original image is, canonical axis order.
+
+    Without regions, the class with the highest mean probability, of equals the lowest. With
+    regions, one more than the last region whose mean probability is above 1/2, or 0. Voxels outside
+    the nonzero crop are 0.
+
+    Args:
+        members: What each configuration found for the same image; at least one.
+        workers: Threads.
+
+    Returns:
+        uint8, or uint16 for more than 256 indices; `LabelScheme.decode` makes label values of them.
+
+    Raises:
+        CaseError: If they do not belong to the same image and label scheme.
+    """
+    _check(members)
+    grid = members[0].grid
+    num_indices = grid.num_outputs + int(grid.is_regional)
+    whole = np.zeros(grid.restoration.full_shape, np.uint8 if num_indices <= 256 else np.uint16)
+    cropped = cropped_view(whole, grid.restoration)
+    ways = [way_back(member.grid.restoration, member.grid.orders) for member in members]
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for start in range(0, len(cropped), BLOCK_PLANES):
+            stop = min(start + BLOCK_PLANES, len(cropped))
+            parts = [_band(*pair, start, stop) for pair in zip(members, ways, strict=True)]
+            band = cropped[start:stop]
+            fill = partial(_fill, band, parts, is_regional=grid.is_regional)
+            list(pool.map(fill, _rows(band)))
+    return whole
+
+
+def _check(members: Sequence[Probabilities]) -> None:
+    """Check that several answers are about the same.
+
+    Raises:
+        CaseError: If they differ in image, crop, classes or kind.
+    """
+    for member in members:
+        for of in (_image, _kind):
+            if of(member) != of(members[0]):
+                msg = (
+                    f"probabilities of {of(member)} cannot be averaged with those of "
+                    f"{of(members[0])}; expected the same image and labels. Predict the case again "
+                    "with all configurations."
+                )
+                raise CaseError(msg)
+
+
+def _image(member: Probabilities) -> str:
+    way = member.grid.restoration
+    return f"an image of {way.full_shape} voxels, cropped to {way.crop} along axes {way.axis_order}"
+
+
+def _kind(member: Probabilities) -> str:
+    return f"{member.grid.num_outputs} {'regions' if member.grid.is_regional else 'classes'}"
+
+
+def _band(
+    member: Probabilities,
+    way: tuple[AxisSampling, AxisSampling, AxisSampling],
+    start: int,
+    stop: int,
+) -> Part:
+    """Return what a member knows of some planes of the original grid."""
+    planes, first, last = way[0].piece(start, stop)
+    return Part(coarse=member.planes(first, last), pieces=(planes, way[1], way[2]))
+
+
+def _rows(band: NDArray[np.generic]) -> list[tuple[int, int]]:
+    """Return the ranges of rows that a band is worked through in."""
+    planes, rows, columns = band.shape
+    height = max(1, BLOCK_VOXELS // (planes * columns))
+    return [(start, min(start + height, rows)) for start in range(0, rows, height)]
+
+
+def _fill(
+    band: NDArray[np.generic], parts: Sequence[Part], rows: tuple[int, int], *, is_regional: bool
+) -> None:
+    """Write the indices of some rows of a band into it."""
+    block = [_of_rows(part, rows) for part in parts]
+    shape = (band.shape[0], rows[1] - rows[0], band.shape[2])
+    found = _regions(block, shape) if is_regional else _classes(block)
+    band[:, slice(*rows)] = found
+
+
+def _of_rows(part: Part, rows: tuple[int, int]) -> Part:
+    planes, all_rows, columns = part.pieces
+    piece, first, last = all_rows.piece(*rows)
+    return Part(coarse=part.coarse[:, :, first:last], pieces=(planes, piece, columns))
+
+
+def _classes(block: Sequence[Part]) -> NDArray[np.generic]:
+    """Return the class of highest sum; classes that cannot win anywhere are not interpolated."""
+    best = _sum(block, 0)
+    classes = np.zeros(best.shape, dtype=np.uint16)
+    lowest = float(best.min())
+    for index in range(1, len(block[0].coarse)):
+        if _upper_bound(block, index) < lowest:
+            continue
+        values = _sum(block, index)
+        wins = values > best
+        if wins.any():
+            np.copyto(best, values, where=wins)
+            classes[wins] = index
+            lowest = float(best.min())
+    return classes
+
+
+def _regions(block: Sequence[Part], shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """Return one more than the last region that a voxel is in, 0 where it is in none."""
+    indices = np.zeros(shape, dtype=np.uint16)
+    half = (1 + ROUNDING_MARGIN) * 0.5 * FULL * len(block)
+    for index in range(len(block[0].coarse)):
+        if _upper_bound(block, index) > half:
+            indices[_sum(block, index) > half] = index + 1
+    return indices
+
+
+def _sum(block: Sequence[Part], index: int) -> NDArray[np.float32]:
+    """Return the members' probabilities of one output on the original grid, added up."""
+    total = interpolated(block[0].coarse[index].astype(np.float32), block[0].pieces).copy()
+    for part in block[1:]:
+        total += interpolated(part.coarse[index].astype(np.float32), part.pieces)
+    return total
+
+
+def _upper_bound(block: Sequence[Part], index: int) -> float:
+    """Return what no interpolated sum exceeds, rounding included."""
+    return (1 + ROUNDING_MARGIN) * sum(float(part.coarse[index].max()) for part in block)
