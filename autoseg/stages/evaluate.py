@@ -134,8 +134,8 @@ def _score(pair: Pair, *, labels: LabelScheme | None, tolerance_mm: float | None
     Raises:
         CaseError: If a file cannot be read, the grids differ, or a label value is unexpected.
     """
-    reference = _read(pair.reference, pair.prediction)
-    prediction = _read(pair.prediction, pair.reference)
+    reference = read_label_map(pair.reference, pair.prediction)
+    prediction = read_label_map(pair.prediction, pair.reference)
     _check_grids(pair, prediction, reference)
     spacing = (reference if knows_geometry(pair.reference) else prediction).geometry.spacing
     return score_case(
@@ -148,7 +148,7 @@ def _score(pair: Pair, *, labels: LabelScheme | None, tolerance_mm: float | None
     )
 
 
-def _read(path: Path, partner: Path) -> LabelMap:
+def read_label_map(path: Path, partner: Path) -> LabelMap:
     """Return a label map; a file without geometry lies as its partner does, if that has one."""
     if knows_geometry(path) or not knows_geometry(partner):
         return read_labels(path)
