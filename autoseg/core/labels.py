@@ -101,6 +101,14 @@ class LabelScheme(Frozen):
             Region(name=name, values=(value,), written_as=value) for name, value in pairs
         )
 
+    @property
+    def target_classes(self) -> tuple[tuple[int, ...], ...]:
+        """The class indices, ascending, that each target is the union of."""
+        return tuple(
+            tuple(sorted(self.values.index(value) for value in set(target.values)))
+            for target in self.targets
+        )
+
     def encode(self, values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Return the class index of every voxel; `ignored_index` where nobody annotated.
 

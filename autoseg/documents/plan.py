@@ -231,10 +231,12 @@ class Plan(Frozen):
                 f"{len(self.channel_names) + prior}."
             )
             raise ValueError(msg)
-        if architecture.num_classes != self.labels.num_classes:
+        if architecture.num_classes != self.labels.num_outputs:
+            regions = [region.name for region in self.labels.regions]
+            expected = f"regions {regions}" if regions else f"classes {list(self.labels.names)}"
             msg = (
                 f"{configuration.name}: num_classes is {architecture.num_classes}, but the "
-                f"dataset has {self.labels.num_classes} classes {list(self.labels.names)}."
+                f"dataset has {self.labels.num_outputs} {expected}."
             )
             raise ValueError(msg)
         if configuration.topology.num_axes > self.num_axes:

@@ -7,8 +7,9 @@ its tail belongs. Where classes keep to their sides, mirroring teaches the netwo
 import re
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from autoseg.core.labels import LabelScheme
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.planning.choice import OWN, Choice
 
@@ -37,16 +38,18 @@ def mirror_axes(fingerprint: Fingerprint) -> Choice[tuple[int, ...]]:
     class names speak of left and right and it is the axis from side to side.
     """
     against = _ordered_pairs(fingerprint)
-    named = [name for name in fingerprint.labels.names if SIDE_WORDS.search(name)]
+    labels = fingerprint.labels
+    names = (*labels.names, *(region.name for region in labels.regions))
+    named = [name for name in names if SIDE_WORDS.search(name)]
     if named:
         side = fingerprint.num_axes - 1
         against.setdefault(side, f"{named[0]!r} is named after a side")
     axes = tuple(axis for axis in range(fingerprint.num_axes) if axis not in against)
-    names = AXIS_NAMES[fingerprint.num_axes]
+    axis_names = AXIS_NAMES[fingerprint.num_axes]
     if not against:
         because = "no two classes keep to their sides along an axis, and no name speaks of a side"
     else:
-        reasons = (f"{names[axis]} axis: {why}" for axis, why in sorted(against.items()))
+        reasons = (f"{axis_names[axis]} axis: {why}" for axis, why in sorted(against.items()))
         because = f"not along the {'; not along the '.join(reasons)}"
     return Choice(axes, "mirror_axes", because, OWN)
 
@@ -55,6 +58,7 @@ def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
     """Return, for each axis along which two classes keep an order, a sentence on such a pair."""
     centres = _centres(fingerprint)
     names = fingerprint.labels.names
+    differs = _told_apart(fingerprint.labels)
     found: dict[int, str] = {}
     for first in range(1, len(names) - 1):
         if len(found) == fingerprint.num_axes:
@@ -65,6 +69,7 @@ def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
             cases[:, None], 1
         )
         keeps_order = (share >= SAME_SIDE_SHARE) & (cases[:, None] >= LEAST_CASES)
+        keeps_order &= differs[first, first + 1 :, None]
         for later, axis in np.argwhere(keeps_order).tolist():
             distance = float(np.nanmedian(np.abs(apart[:, later, axis])))
             if distance >= LEAST_DISTANCE and axis not in found:
@@ -74,6 +79,17 @@ def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
                     "image apart"
                 )
     return found
+
+
+def _told_apart(labels: LabelScheme) -> Bool[np.ndarray, "classes classes"]:
+    """Return which pairs of classes some target separates; in the same regions, they are one."""
+    members = np.array(
+        [
+            [index in target for target in labels.target_classes]
+            for index in range(labels.num_classes)
+        ]
+    )
+    return np.asarray((members[:, None] != members[None]).any(axis=-1))
 
 
 def _centres(fingerprint: Fingerprint) -> Centres:

@@ -53,7 +53,7 @@ def make_plan(
     budget = MemoryBudget(
         network=network,
         in_channels=len(fingerprint.channel_names),
-        num_classes=fingerprint.labels.num_classes,
+        num_classes=fingerprint.labels.num_outputs,
         memory_gib=memory_gib,
         chosen=chosen,
     )

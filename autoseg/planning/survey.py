@@ -77,6 +77,8 @@ def survey(fingerprint: Fingerprint) -> Survey:
         axis_order=order,
         median_shape=rules.median_shape(spacings, shapes, spacing.value, order.value),
         normalizers=normalizers(fingerprint),
-        class_weights=class_weights(fingerprint.class_frequencies),
+        class_weights=class_weights(
+            fingerprint.class_frequencies, has_regions=bool(fingerprint.labels.regions)
+        ),
         mirror_axes=mirror_axes(fingerprint),
     )

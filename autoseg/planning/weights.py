@@ -15,7 +15,7 @@ RULE = "class_weights"
 SOURCE = "square root of median-frequency balancing, Eigen & Fergus, ICCV 2015"
 
 
-def class_weights(frequencies: tuple[float, ...]) -> Choice[Weights]:
+def class_weights(frequencies: tuple[float, ...], *, has_regions: bool = False) -> Choice[Weights]:
     """Return the weight of each class in cross-entropy, background first, or none if all equal 1.
 
     A foreground class weighs √(median foreground frequency / its own frequency), kept between
@@ -24,7 +24,11 @@ def class_weights(frequencies: tuple[float, ...]) -> Choice[Weights]:
 
     Args:
         frequencies: Share of each class among all voxels, background first.
+        has_regions: Whether regions are predicted, which overlap; they all weigh the same.
     """
+    if has_regions:
+        because = "regions overlap: each has a binary cross-entropy of its own, and all count alike"
+        return Choice(None, RULE, because, SOURCE)
     foreground = np.asarray(frequencies[1:])
     present = foreground[foreground > 0]
     if present.size < 2:

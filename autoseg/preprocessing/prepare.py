@@ -38,9 +38,9 @@ class PreparedCase:
     Attributes:
         name: Name of the case.
         image: The prepared image.
-        classes: Class index of every voxel of it, uint8 or uint16.
-        foreground: Per class index, a random sample of where its voxels are (int32 positions);
-            empty for the background.
+        classes: Class index of every voxel of it, uint8 or uint16; ignored ones have the last.
+        foreground: Per target, a random sample of where its voxels are (int32 positions), after
+            one of all annotated voxels, which is empty where every voxel is.
     """
 
     name: str
@@ -88,7 +88,7 @@ def prepare_case(case: LabelledCase, plan: Plan, configuration: Configuration) -
         name=case.name,
         image=image,
         classes=classes,
-        foreground=sample_foreground(classes, plan.labels.num_classes, case.name),
+        foreground=sample_foreground(classes, plan.labels, case.name),
     )
 
 

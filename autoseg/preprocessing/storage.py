@@ -51,8 +51,8 @@ class CaseRecord(Frozen):
         name: Name of the case.
         key: `preparation_key` of what it was prepared from and how.
         restoration: How a prediction gets back to the image.
-        class_offsets: Positions of class `k` are the rows from entry `k` to entry `k + 1` of the
-            foreground file.
+        class_offsets: Positions of target `k` (from 1) are the rows from entry `k` to entry
+            `k + 1` of the foreground file; before them are those of all annotated voxels.
     """
 
     schema_version: Literal[1] = 1
@@ -84,7 +84,10 @@ class StoredCase:
 
     @property
     def foreground(self) -> tuple[VoxelList, ...]:
-        """Positions of voxels of each class, memory-mapped anew; the background has none."""
+        """Positions of annotated voxels, if some are ignored, then of those of each target.
+
+        They are memory-mapped anew.
+        """
         path = self.folder / FOREGROUND_FILE
         try:
             positions = np.load(path, mmap_mode="r")
@@ -179,7 +182,7 @@ def preparation_key(
         configuration: One of its configurations.
         source: Name, size and modification time of each file of the case.
     """
-    determined_by = {
+    determined_by: dict[str, object] = {
         "algorithm": ALGORITHM_VERSION,
         "axis_order": plan.axis_order,
         "labels": plan.labels.values,
@@ -188,6 +191,10 @@ def preparation_key(
         "resampling": configuration.resampling.model_dump(mode="json"),
         "source": source,
     }
+    if plan.labels.regions:  # only then, so that cases without keep the keys that they have
+        determined_by["regions"] = plan.labels.target_classes
+    if plan.labels.ignore is not None:
+        determined_by["ignore"] = plan.labels.ignore
     text = json.dumps(determined_by, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float32, Integer
 
 from autoseg.augmentations import AnyAugmentation, PatchContext
-from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
 from autoseg.core.random import derived_seed, generator
 from autoseg.preprocessing.storage import StoredCase
 
@@ -34,6 +34,7 @@ class Sampling:
         masked_channels: Channels whose voxels outside the case's mask stay zero.
         augmentations: Random changes, in order; none for validation.
         seed: Of all draws.
+        ignored_index: Class index of voxels that nobody annotated, if there are any.
     """
 
     patch_shape: tuple[int, ...]
@@ -42,6 +43,7 @@ class Sampling:
     masked_channels: tuple[int, ...]
     augmentations: tuple[AnyAugmentation, ...]
     seed: int
+    ignored_index: int | None = None
 
     @property
     def context(self) -> PatchContext:
@@ -108,23 +110,35 @@ def _draw_patch(
             [context.patch_shape, *(entry.loaded_shape(context) for entry in chosen)], axis=0
         )
     )
-    centre = _patch_centre(case, sampling.patch_shape, random, on_foreground=on_foreground)
-    image, labels = _read_padded(case, centre, loaded)
+    present = _centres(case, sampling, on_foreground=on_foreground)
+    centre = _patch_centre(case, sampling.patch_shape, random, present)
+    image, labels = _read_padded(case, centre, loaded, sampling.ignored_index or 0)
     return _augment(image, labels, sampling, chosen, seed)
+
+
+def _centres(case: StoredCase, sampling: Sampling, *, on_foreground: bool) -> list[VoxelList]:
+    """Return the lists of voxels of which one is the centre; none means anywhere.
+
+    Where voxels are ignored, a patch that is not for the foreground is centred on an annotated
+    voxel, else most patches of sparsely annotated images would have nothing to learn from.
+    """
+    if not on_foreground and sampling.ignored_index is None:
+        return []
+    annotated, *targets = case.foreground
+    wanted = [voxels for voxels in targets if len(voxels)] if on_foreground else []
+    return wanted or ([annotated] if len(annotated) else [])
 
 
 def _patch_centre(
     case: StoredCase,
     patch_shape: tuple[int, ...],
     random: np.random.Generator,
-    *,
-    on_foreground: bool,
+    present: list[VoxelList],
 ) -> tuple[int, ...]:
     """Return where the patch's middle voxel lies; a patch stays in the image where it can."""
     shape = np.array(case.shape)
     patch = np.array((1,) * (len(case.shape) - len(patch_shape)) + patch_shape)
     lowest, highest = patch // 2, shape - (patch - patch // 2)
-    present = [voxels for voxels in case.foreground if len(voxels)] if on_foreground else []
     if present:
         voxels = present[int(random.integers(len(present)))]
         wanted = np.asarray(voxels[int(random.integers(len(voxels)))], dtype=np.int64)
@@ -136,9 +150,14 @@ def _patch_centre(
 
 
 def _read_padded(
-    case: StoredCase, centre: tuple[int, ...], loaded: tuple[int, ...]
+    case: StoredCase, centre: tuple[int, ...], loaded: tuple[int, ...], outside: int
 ) -> tuple[ImageArray, LabelArray]:
-    """Return the box of size `loaded` around `centre`, zero outside the image."""
+    """Return the box of size `loaded` around `centre`, zero outside the image.
+
+    Labels are `outside` there: background as in nnU-Net, but ignored where there are ignored
+    voxels. Nobody annotated the padding, prediction throws away what it says there, and beside a
+    few annotated voxels the many easy ones of the padding would rule the loss.
+    """
     box = (1,) * (len(case.shape) - len(loaded)) + loaded
     start = np.array(centre) - np.array(box) // 2
     stop = start + np.array(box)
@@ -150,7 +169,7 @@ def _read_padded(
     padding = list(zip(inner_start - start, stop - inner_stop, strict=True))
     if any(before or after for before, after in padding):
         image = np.pad(image, [(0, 0), *padding])
-        labels = np.pad(labels, padding)
+        labels = np.pad(labels, padding, constant_values=outside)
     return image.reshape(image.shape[0], *loaded), labels.reshape(loaded)
 
 
@@ -162,7 +181,7 @@ def _augment(
     seed: int,
 ) -> tuple[ImagePatch, LabelPatch]:
     """Return the patch after its augmentations; the second label channel is the case's mask."""
-    layers = [torch.from_numpy(labels.astype(np.int16))]
+    layers = [torch.from_numpy(_outside_first(labels, sampling))]
     masked = list(sampling.masked_channels)
     if masked:
         layers.append(torch.from_numpy(np.any(image[masked] != 0, axis=0).astype(np.int16)))
@@ -176,7 +195,22 @@ def _augment(
     changed = data["image"]
     if masked:
         changed[masked] = changed[masked] * (data["segmentation"][1] > 0)
-    return changed.numpy(), data["segmentation"][0].numpy()
+    return changed.numpy(), _outside_last(data["segmentation"][0].numpy(), sampling)
+
+
+def _outside_first(labels: LabelArray, sampling: Sampling) -> LabelArray:
+    """Return labels of which 0 is what augmentations find outside the patch: ignored, if any is."""
+    signed = labels.astype(np.int16)
+    if sampling.ignored_index is None:
+        return signed
+    return (signed + 1) % np.int16(sampling.ignored_index + 1)
+
+
+def _outside_last(labels: LabelArray, sampling: Sampling) -> LabelArray:
+    """Undo `_outside_first`."""
+    if sampling.ignored_index is None:
+        return labels
+    return (labels - 1) % np.int16(sampling.ignored_index + 1)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.labels import LabelScheme
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.resample import resample_image, resample_labels
@@ -22,6 +23,7 @@ from autoseg.preprocessing.storage import StoredCase, open_case, save_case
 
 VOLUME = (96, 256, 256)
 TARGETS = ((96, 320, 320), (60, 160, 160), (128, 256, 256), (120, 300, 200))
+LABELS = LabelScheme(names=tuple(f"class {index}" for index in range(13)), values=tuple(range(13)))
 ROUNDS = 5
 PATCHES = {(16, 16, 16): 100, (40, 56, 40): 100, (96, 128, 128): 30}
 
@@ -119,7 +121,7 @@ def time_patches(voxels: np.ndarray, classes: np.ndarray, random: np.random.Gene
         name="benchmark",
         image=PreparedImage(voxels=voxels, restoration=restoration),
         classes=classes,
-        foreground=sample_foreground(classes, 13, "benchmark"),
+        foreground=sample_foreground(classes, LABELS, "benchmark"),
     )
     with TemporaryDirectory() as root:
         folder = Path(root) / "case"

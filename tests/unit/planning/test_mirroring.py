@@ -3,7 +3,7 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.architectures import ARCHITECTURES
-from autoseg.core.labels import LabelScheme
+from autoseg.core.labels import LabelScheme, Region
 from autoseg.planning.forecast import Machine
 from autoseg.planning.mirroring import mirror_axes
 from autoseg.planning.planner import make_plan
@@ -96,3 +96,44 @@ def test_only_compact_configurations_take_the_short_recipe() -> None:
     }
     assert starts["3d_fullres"] == starts["2d"] == ("sgd", False)
     assert starts["3d_compact"] == starts["2d_compact"] == ("adamw", True)
+
+
+HEAD_AND_TAIL = ((0.5,) * 3, (0.5, 0.2, 0.5), (0.5, 0.8, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("regions", "axes"),
+    [
+        ((Region(name="whole", values=(1, 2), written_as=1),), (0, 1, 2)),
+        (
+            (
+                Region(name="whole", values=(1, 2), written_as=1),
+                Region(name="tail", values=(2,), written_as=2),
+            ),
+            (0, 2),
+        ),
+        ((Region(name="left side", values=(1, 2), written_as=1),), (0, 1)),
+    ],
+    ids=["the same region", "a region apart", "a region named after a side"],
+)
+def test_classes_count_only_where_regions_tell_them_apart(regions, axes) -> None:
+    made = with_centres(lambda index: HEAD_AND_TAIL)
+    labels = LabelScheme(names=("background", "a", "b"), values=(0, 1, 2), regions=regions)
+    assert mirror_axes(made.model_copy(update={"labels": labels})).value == axes
+
+
+def test_a_plan_for_regions_has_one_output_each_and_no_weights() -> None:
+    regions = (
+        Region(name="whole", values=(1, 2), written_as=1),
+        Region(name="tail", values=(2,), written_as=2),
+    )
+    made = with_centres(lambda index: HEAD_AND_TAIL)
+    labels = LabelScheme(names=("background", "a", "b"), values=(0, 1, 2), regions=regions)
+    plan = make_plan(
+        made.model_copy(update={"labels": labels}),
+        memory_gib=8.0,
+        machine=Machine(cores=2, accelerator_gib=8.0),
+    )
+    for configuration in plan.configurations:
+        assert configuration.architecture.num_classes == 2
+        assert configuration.loss.class_weights is None

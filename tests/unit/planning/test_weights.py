@@ -27,3 +27,9 @@ def test_a_class_that_never_occurs_weighs_one():
 
 def test_a_dataset_without_foreground_needs_no_weights():
     assert class_weights((1.0, 0.0, 0.0)).value is None
+
+
+def test_regions_overlap_and_get_no_weights():
+    choice = class_weights((0.9, 0.09, 0.01), has_regions=True)
+    assert choice.value is None
+    assert "overlap" in choice.because

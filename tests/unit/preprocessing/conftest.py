@@ -25,6 +25,8 @@ def make_plan() -> PlanMaker:
         axis_order=None,
         resampling=None,
         label_values=(0, 1, 2),
+        regions=(),
+        ignore=None,
         patch=8,
     ) -> Plan:
         topology = Topology(
@@ -41,7 +43,7 @@ def make_plan() -> PlanMaker:
             batch_size=2,
             normalizers=tuple(NORMALIZERS.parse(entry) for entry in normalizers),
             architecture=ARCHITECTURES["unet"].for_topology(
-                topology, in_channels=channels, num_classes=classes
+                topology, in_channels=channels, num_classes=len(regions) or classes
             ),
             loss=LOSSES["dice_ce"](),
             resampling=resampling or Resampling(),
@@ -52,7 +54,10 @@ def make_plan() -> PlanMaker:
             num_axes=num_axes,
             channel_names=tuple(f"channel {index}" for index in range(channels)),
             labels=LabelScheme(
-                names=tuple(f"class {value}" for value in label_values), values=label_values
+                names=tuple(f"class {value}" for value in label_values),
+                values=label_values,
+                regions=regions,
+                ignore=ignore,
             ),
             axis_order=axis_order or tuple(range(num_axes)),
             default_configuration="only",

@@ -7,6 +7,7 @@ import pytest
 
 from autoseg.core.case import PreparedImage, Restoration
 from autoseg.core.errors import CaseError, DocumentError
+from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.plan import Resampling
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
@@ -18,6 +19,12 @@ from autoseg.preprocessing.storage import (
 )
 
 SOURCE = (("images/a.nii.gz", 100, 5), ("labels/a.nii.gz", 50, 6))
+WHOLE = Region(name="whole", values=(1, 2), written_as=1)
+TAIL = Region(name="tail", values=(2,), written_as=2)
+
+
+def classes_of(number: int) -> LabelScheme:
+    return LabelScheme(names=tuple(map(str, range(number))), values=tuple(range(number)))
 
 
 def prepared_case(shape: tuple[int, ...] = (20, 40, 30), channels: int = 2) -> PreparedCase:
@@ -37,7 +44,7 @@ def prepared_case(shape: tuple[int, ...] = (20, 40, 30), channels: int = 2) -> P
         name="one",
         image=PreparedImage(voxels=voxels, restoration=restoration),
         classes=classes,
-        foreground=sample_foreground(classes, 4, "one"),
+        foreground=sample_foreground(classes, classes_of(4), "one"),
     )
 
 
@@ -99,7 +106,7 @@ def test_a_case_without_foreground_has_empty_lists(tmp_path) -> None:
         name="one",
         image=case.image,
         classes=np.zeros_like(case.classes),
-        foreground=sample_foreground(np.zeros_like(case.classes), 3, "one"),
+        foreground=sample_foreground(np.zeros_like(case.classes), classes_of(3), "one"),
     )
     save_case(empty, tmp_path / "one", "key", (4, 4, 4))
     stored = open_case(tmp_path / "one")
@@ -169,6 +176,10 @@ def test_the_key_changes_with_all_that_changes_the_result(make_plan) -> None:
         key(axis_order=(1, 0, 2)),
         key(resampling=Resampling(image_order=1)),
         key(label_values=(0, 1, 5)),
+        key(ignore=7),
+        key(ignore=8),
+        key(regions=(WHOLE,)),
+        key(regions=(WHOLE, TAIL)),
         key(source=(*SOURCE[:1], ("labels/a.nii.gz", 50, 7))),
     ]
     assert len(set(changed)) == len(changed)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.augmentations.spatial import Spatial
 from autoseg.core.case import PreparedImage, Restoration
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.preprocessing.prepare import PreparedCase
@@ -124,3 +125,52 @@ def test_outside_the_mask_stays_zero_under_augmentation(tmp_path: Path) -> None:
     for step in range(10):
         batch = draw_batch((case,), sampling, "train", step)
         assert (batch.images[:, 0, [0, 5]] == 0).all()
+
+
+IGNORED = 2
+
+
+def sparse(folder: Path, shape: tuple[int, ...], annotated: tuple[int, ...]) -> StoredCase:
+    """Save a case of which one background voxel alone is annotated."""
+    case = stored(folder, Content(shape, None))
+    classes = np.full(shape, IGNORED, np.uint8)
+    classes[annotated] = 0
+    nothing = np.zeros((0, len(shape)), np.int32)
+    prepared = PreparedCase(
+        name=folder.name,
+        image=PreparedImage(voxels=case.read_image(), restoration=case.record.restoration),
+        classes=classes,
+        foreground=(np.array([annotated], np.int32), nothing),
+    )
+    save_case(prepared, folder, "key", shape)
+    return open_case(folder)
+
+
+def test_every_patch_of_a_sparsely_annotated_case_shows_an_annotated_voxel(tmp_path: Path) -> None:
+    case = sparse(tmp_path / "a", (40, 60, 60), (3, 50, 20))
+    sampling = replace(SAMPLING, ignored_index=IGNORED, augmentations=REFERENCE_AUGMENTATIONS)
+    for step in range(3):
+        batch = draw_batch((case,), replace(sampling, augmentations=()), "train", step)
+        assert [(patch == 0).sum() for patch in batch.labels] == [1] * 4
+    changed = draw_batch((case,), sampling, "train", 0)
+    assert set(np.unique(changed.labels)) <= {0, IGNORED}
+    assert np.mean(changed.labels == IGNORED) > 0.9
+
+
+def test_what_is_outside_the_image_is_ignored_where_voxels_are(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((4, 5, 5), (2, 2, 2)))
+    plain = draw_batch((case,), SAMPLING, "train", 0)
+    assert set(np.unique(plain.labels)) == {0, 1}
+    ignoring = draw_batch((case,), replace(SAMPLING, ignored_index=IGNORED), "train", 0)
+    for image, labels in zip(ignoring.images, ignoring.labels, strict=True):
+        assert np.array_equal(labels == IGNORED, image[0] == 0)
+
+
+def test_augmentations_too_leave_the_outside_ignored(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((4, 5, 5), (2, 2, 2)))
+    spatial = (Spatial(rotation_probability=1.0),)
+    sampling = replace(SAMPLING, ignored_index=IGNORED, augmentations=spatial)
+    for labels in draw_batch((case,), sampling, "train", 1).labels:
+        assert labels[0, 0, 0] == labels[-1, -1, -1] == IGNORED
+        assert set(np.unique(labels)) <= {0, 1, IGNORED}
+        assert (labels == 0).any()
