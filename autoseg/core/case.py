@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from autoseg.core.arrays import ImageArray, LabelArray
-from autoseg.core.geometry import Geometry, Reorientation
+from autoseg.core.geometry import Geometry, Orientation, Reorientation, reorientation
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,24 @@ class Image:
     def shape(self) -> tuple[int, ...]:
         """Size in voxels, without channels, canonical array order."""
         return tuple(self.voxels.shape[1:])
+
+    def turned(self, orientation: Orientation) -> "Image":
+        """Return the image in another orientation than the canonical one; itself if in 2-D.
+
+        What is said of canonical arrays here then holds for that orientation.
+        """
+        if self.geometry.num_axes == 2:
+            return self
+        turn = reorientation(self.stored_geometry, orientation)
+        if turn == self.reorientation:
+            return self
+        stored = self.reorientation.invert(self.voxels)
+        return Image(
+            voxels=np.ascontiguousarray(turn.apply(stored)),
+            geometry=turn.apply_to_geometry(self.stored_geometry, stored.shape[1:]),
+            stored_geometry=self.stored_geometry,
+            reorientation=turn,
+        )
 
 
 @dataclass(frozen=True)

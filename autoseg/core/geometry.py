@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 GEOMETRY_TOLERANCE = 1e-3
 """Spacings may differ by this fraction, directions by this much per entry, and origins by this
 fraction of a voxel times the number of voxels across, before two files count as misaligned."""
+
+
+Orientation: TypeAlias = Literal["SPL", "SAR", "stored"]
+"""How the axes of an image in memory run, in array order: to superior, posterior and left, which is
+canonical here; to superior, anterior and right; or as they do in the file."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,18 @@ def canonical_orientation(geometry: Geometry) -> Reorientation:
     )
     flips = tuple(bool(direction[world, axis] < 0) for world, axis in enumerate(best))
     return Reorientation(axes=best, flips=flips)
+
+
+def reorientation(geometry: Geometry, orientation: Orientation) -> Reorientation:
+    """Return how to turn a stored image into an orientation; 2-D images stay as they are stored."""
+    axes = geometry.num_axes
+    if orientation == "stored" or axes == 2:
+        return Reorientation(axes=tuple(range(axes)), flips=(False,) * axes)
+    canonical = canonical_orientation(geometry)
+    if orientation == "SPL":
+        return canonical
+    superior, posterior, left = canonical.flips
+    return Reorientation(axes=canonical.axes, flips=(superior, not posterior, not left))
 
 
 def axis_directions(geometry: Geometry) -> str:

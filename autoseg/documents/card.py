@@ -118,6 +118,7 @@ class ModelCard(Frozen):
         data: Of the training; None if no fingerprint was found.
         folds: The networks.
         autoseg: Version that wrote the card.
+        origin: What trained the networks; None for autoseg itself.
     """
 
     schema_version: Literal[1] = 1
@@ -134,3 +135,4 @@ class ModelCard(Frozen):
     data: DataSummary | None
     folds: tuple[CardFold, ...]
     autoseg: str
+    origin: str | None = None

@@ -29,8 +29,10 @@ class TrainedModel(Frozen):
         configuration: Which configuration of the plan was trained.
         mirror_axes: Patch axes that training mirrored at random, so that prediction may average
             over their flips.
+        origin: What trained the networks; None for autoseg itself.
     """
 
     schema_version: Literal[1] = 1
     configuration: str
     mirror_axes: tuple[NonNegativeInt, ...]
+    origin: str | None = None

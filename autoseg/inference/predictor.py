@@ -110,7 +110,8 @@ class Predictor:
         Raises:
             CaseError: If the image cannot be read or does not fit the model.
         """
-        whole = image if isinstance(image, Image) else read_image(_paths(image))
+        read = image if isinstance(image, Image) else read_image(_paths(image))
+        whole = read.turned(self.model.plan.orientation)
         values = predict_image(whole, self.model, workers=default_workers())
         return Segmentation(
             image=whole, canonical_values=values, warnings=unlike_training(whole, self.model)

@@ -108,7 +108,7 @@ def _contents(
         fingerprint,
         records,
         parameters=sum(weights.numel() for weights in network.parameters()),
-    ).model_copy(update={"license": license_name})
+    ).model_copy(update={"license": license_name, "origin": trained.origin})
     yield Content(CARD_PAGE_NAME, card_page(card).encode())
     yield Content(CARD_NAME, store.as_text(card).encode())
     if fingerprint is not None:

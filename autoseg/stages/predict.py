@@ -195,7 +195,7 @@ def _prediction_job(
     """
     if job.case.fault:
         raise CaseError(job.case.fault)
-    image = read_image(job.case.images)
+    image = read_image(job.case.images).turned(model.plan.orientation)
     grid = _without_voxels(image)
 
     def write(classes: LabelArray) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from autoseg.core.geometry import Orientation
 from autoseg.documents.card import (
     AxisRange,
     CardChannel,
@@ -23,6 +24,14 @@ CANONICAL_3D = (
     "posterior, left), and label maps are turned back: any stored orientation is fine, if the "
     "header is right"
 )
+TURNED_3D: dict[Orientation, str] = {
+    "SPL": CANONICAL_3D,
+    "SAR": CANONICAL_3D.replace("posterior, left", "anterior, right"),
+    "stored": (
+        "volumes are used as they are stored, whatever their header says of their orientation: "
+        "give images whose axes run as in training"
+    ),
+}
 CANONICAL_2D = "pictures are used as they are stored"
 
 METRIC_TITLES: dict[MetricName, str] = {
@@ -70,7 +79,7 @@ def make_card(
             for name, normalizer in zip(plan.channel_names, configuration.normalizers, strict=True)
         ),
         classes=_classes(plan, fingerprint),
-        orientation=CANONICAL_3D if plan.num_axes == 3 else CANONICAL_2D,
+        orientation=TURNED_3D[plan.orientation] if plan.num_axes == 3 else CANONICAL_2D,
         working_spacing_mm=configuration.spacing,
         data=None if fingerprint is None else summarised(fingerprint),
         folds=tuple(_fold(fold, folds[fold]) for fold in in_order(folds)),
@@ -103,8 +112,12 @@ def _headline(card: ModelCard) -> str:
     networks = f"{len(card.folds)} trained network{'s' if len(card.folds) != 1 else ''}"
     return (
         f"{card.configuration}, {card.architecture} with {card.parameters:,} weights, {networks}. "
-        f"Written by autoseg {card.autoseg}."
+        f"Written by autoseg {card.autoseg}.{_origin(card)}"
     )
+
+
+def _origin(card: ModelCard) -> str:
+    return "" if card.origin is None else f" Imported from {card.origin}."
 
 
 def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ...]:
