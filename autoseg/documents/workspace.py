@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
 from autoseg.documents.splits import FoldName
 
 NAME = re.compile(r"[^./\\][^/\\]*")
@@ -60,9 +61,33 @@ class Workspace:
         """One folder per trained configuration."""
         return self.root / "models"
 
+    @property
+    def selection(self) -> Path:
+        """Which trained configurations to predict with."""
+        return self.root / SELECTION_NAME
+
+    @property
+    def cross_validation(self) -> Path:
+        """How good the choice is on the held-out cases."""
+        return self.root / CROSS_VALIDATION_NAME
+
+    @property
+    def leaderboard(self) -> Path:
+        """Picture of what was chosen from."""
+        return self.root / "leaderboard.png"
+
+    @property
+    def ensembles(self) -> Path:
+        """Label maps of the held-out cases that were made to choose by; may be deleted."""
+        return self.root / "selection"
+
     def preprocessed(self, data_name: str) -> Path:
         """Return the folder of prepared cases that configurations named `data_name` share."""
         return self.root / "preprocessed" / data_name
+
+    def priors(self, stage: str, data_name: str) -> Path:
+        """Return the folder of what a stage predicted for the prepared cases of the next one."""
+        return self.root / "priors" / stage / data_name
 
     def fold(self, configuration: str, fold: FoldName) -> Path:
         """Return the folder of one trained fold."""

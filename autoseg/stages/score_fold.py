@@ -25,6 +25,9 @@ from autoseg.stages.predict import PredictOptions, PredictReport, predict_cases
 VALIDATION_NAME = "validation"
 """Folder of the predicted held-out cases and their scores, in the fold's folder."""
 
+PROBABILITIES_NAME = "probabilities"
+"""Folder of what the network found for them, for `autoseg select`; in the folder above."""
+
 OVERLAY_NAME = "overlay.png"
 """Picture of the worst, the middle and the best of them, in the fold's folder: among the label maps
 it would count as one."""
@@ -49,8 +52,8 @@ def score_fold(
         TrainingError: If the fold was scored on other cases before.
     """
     outputs = folder / VALIDATION_NAME
-    known = _saved_report(folder, fold)
-    if known is not None:
+    known = saved_report(folder, fold)
+    if known is not None and not known.faults:
         return known
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     files = [case for case in spec.cases if case.name in fold.validation]
@@ -63,7 +66,7 @@ def score_fold(
     failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
     failed = {entry.name for entry in failures}
     pairs = [
-        Pair(name=case.name, prediction=_output(outputs, case), reference=case.labels)
+        Pair(name=case.name, prediction=held_out_map(outputs, case), reference=case.labels)
         for case in files
         if case.name not in failed
     ]
@@ -88,8 +91,8 @@ def _seconds_per_case(seconds: float, predicted: PredictReport) -> float | None:
     return seconds / len(predicted.written)
 
 
-def _saved_report(folder: Path, fold: Fold) -> Report | None:
-    """Return the report that was made with a fold's weights, unless it lacks cases.
+def saved_report(folder: Path, fold: Fold) -> Report | None:
+    """Return the report that was made with a fold's weights; some cases may be its faults.
 
     Raises:
         TrainingError: If other cases were held out then: these weights may know the present ones.
@@ -106,7 +109,7 @@ def _saved_report(folder: Path, fold: Fold) -> Report | None:
             "splits.json, or train it anew with --restart."
         )
         raise TrainingError(msg)
-    return None if report.faults else report
+    return report
 
 
 def _some(names: set[str]) -> str:
@@ -123,7 +126,7 @@ def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: Lab
         case = next(entry for entry in files if entry.name == name)
         image = read_image(case.images)
         reference = labels.encode(read_labels(case.labels, like=image).values)
-        prediction = labels.encode(read_labels(_output(outputs, case), like=image).values)
+        prediction = labels.encode(read_labels(held_out_map(outputs, case), like=image).values)
         panels.append(panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
     if panels:
         draw_overlay(tuple(panels), labels.names, outputs.parent / OVERLAY_NAME)
@@ -138,5 +141,11 @@ def _input(case: CaseFiles) -> InputCase:
     return InputCase(name=case.name, images=case.images, ending=ending_of(case.images[0]))
 
 
-def _output(outputs: Path, case: CaseFiles) -> Path:
+def held_out_probabilities(folder: Path, case: CaseFiles) -> Path:
+    """Return where a fold's network's probabilities of a held-out case lie."""
+    return folder / VALIDATION_NAME / PROBABILITIES_NAME / case.name
+
+
+def held_out_map(outputs: Path, case: CaseFiles) -> Path:
+    """Return the file of a held-out case's label map."""
     return outputs / f"{case.name}{label_ending(ending_of(case.images[0]))}"
