@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from autoseg.commands.options import FoldOption, folds_of
+
 
 def export(
     paths: Annotated[
@@ -15,10 +17,7 @@ def export(
             help="Model as for predict --model (may be left out), and the .autoseg file to write.",
         ),
     ],
-    fold: Annotated[
-        list[int] | None,
-        typer.Option(help="Take this fold; repeatable.", show_default="all trained ones"),
-    ] = None,
+    fold: FoldOption = None,
     half: Annotated[
         bool, typer.Option("--half", help="Store weights in half precision: half the size.")
     ] = False,
@@ -35,7 +34,7 @@ def export(
         msg = f"found {len(paths)} paths; expected the model's (or none) and the output's."
         raise typer.BadParameter(msg)
     model = paths[0] if len(paths) == 2 else None
-    options = stage.ExportOptions(folds=tuple(fold) if fold else None, half=half)
+    options = stage.ExportOptions(folds=folds_of(fold), half=half)
     if model_license:
         options = replace(options, license=model_license)
     manifest = stage.export(model, paths[-1], options)

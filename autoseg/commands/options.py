@@ -8,6 +8,7 @@ import typer
 from autoseg.core.parallel import default_workers
 
 if TYPE_CHECKING:
+    from autoseg.documents.splits import FoldName
     from autoseg.documents.workspace import Workspace
 
 WORK_ROOT = Path("autoseg_work")
@@ -25,6 +26,14 @@ Workers = Annotated[
     typer.Option(min=0, help="Background processes.", show_default="fits the machine"),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
+FoldOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fold",
+        help="Take this fold, a number or all; repeatable.",
+        show_default="all numbered ones that are trained",
+    ),
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     typer.Option(help="Type that convolutions compute in."),
@@ -60,6 +69,26 @@ def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
     workspace = workspace_of(dataset, work)
     check_origin(dataset, workspace)
     return workspace
+
+
+def folds_of(texts: list[str] | None) -> "tuple[FoldName, ...] | None":
+    """Return the folds that `--fold` names, None if it is not given."""
+    return tuple(map(fold_of, texts)) if texts else None
+
+
+def fold_of(text: str) -> "FoldName":
+    """Return the fold that an option names.
+
+    Raises:
+        BadParameter: If it names none.
+    """
+    from autoseg.documents.splits import fold_named
+
+    fold = fold_named(text)
+    if fold is None:
+        msg = f"found {text!r}; expected the number of a fold, from 0 on, or all."
+        raise typer.BadParameter(msg, param_hint="'--fold'")
+    return fold
 
 
 def workers_or_default(wanted: int | None) -> int:

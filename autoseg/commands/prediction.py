@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import WORK_ROOT, Device, Precision, Workers, workers_or_default
+from autoseg.commands.options import (
+    WORK_ROOT,
+    Device,
+    FoldOption,
+    Precision,
+    Workers,
+    folds_of,
+    workers_or_default,
+)
 
 
 def predict(
@@ -18,10 +26,7 @@ def predict(
             show_default=f"the one in ./{WORK_ROOT}",
         ),
     ] = None,
-    fold: Annotated[
-        list[int] | None,
-        typer.Option(help="Use this fold; repeatable.", show_default="all trained ones"),
-    ] = None,
+    fold: FoldOption = None,
     mirroring: Annotated[
         bool, typer.Option(help="Average over mirrored images: slower, a little better.")
     ] = True,
@@ -41,7 +46,7 @@ def predict(
         model=model,
         device=device,
         precision=precision,
-        folds=tuple(fold) if fold else None,
+        folds=folds_of(fold),
         use_mirroring=mirroring,
         skip_finished=go_on,
         workers=workers_or_default(workers),

@@ -1,5 +1,6 @@
 """`autoseg train`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,13 +12,16 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
+    fold_of,
     planned_workspace,
 )
 
 
 def train(
     dataset: Dataset,
-    fold: Annotated[int, typer.Option(min=0, help="Which fold to hold out.")] = 0,
+    fold: Annotated[
+        str, typer.Option(help="Which fold to hold out: a number, or all for none.")
+    ] = "0",
     configuration: ConfigurationName = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Length in epochs.", show_default="1000")
@@ -35,6 +39,14 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what this fold was trained to.")
     ] = False,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(
+            help="Start from this model (as predict --model), where it fits; a tenth of the "
+            "learning rate.",
+            show_default="random weights",
+        ),
+    ] = None,
 ) -> None:
     """Train one fold and score it.
 
@@ -48,7 +60,7 @@ def train(
     progress = TerminalProgress()
     workspace = planned_workspace(dataset, work)
     request = stage.TrainRequest(
-        fold=fold,
+        fold=fold_of(fold),
         configuration=configuration,
         length=LengthRequest(epochs=epochs, iterations=iterations, budget=budget),
         seed=seed,
@@ -57,11 +69,16 @@ def train(
         workers=workers,
         checkpoint_seconds=seconds_of(checkpoint_every),
         restart=restart,
+        pretrained=pretrained,
     )
     try:
         trained = stage.train(workspace, request, progress=progress)
     finally:
         progress.close()
+    if trained.report is None:
+        progress.say("No case was held out: how good this model is, no score says.")
+        progress.say(f"The model is {trained.folder}; its curves are of cases that it knows")
+        return
     progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
     progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
     exit_if_any([(fault.name, fault.message) for fault in trained.report.faults])

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
 from autoseg.documents.recipe import Recipe, TrainingOptions
@@ -19,8 +19,8 @@ class EpochRecord(Frozen):
         learning_rate: At its end.
         training_loss: Mean over its steps.
         validation_loss: Mean over the validation batches; None without any.
-        pseudo_dice: Per foreground class, Dice pooled over the validation patches; None for a class
-            that neither occurs nor is predicted there.
+        pseudo_dice: Per foreground class or region, Dice pooled over the validation patches; None
+            for one that neither occurs nor is predicted there.
     """
 
     epoch: PositiveInt
@@ -46,6 +46,38 @@ class Versions(Frozen):
     python: str
 
 
+class TensorGroup(Frozen):
+    """Some tensors of a network.
+
+    Attributes:
+        names: What they are called in it.
+        weights: Number of values in all of them.
+    """
+
+    names: tuple[str, ...]
+    weights: NonNegativeInt
+
+
+class Pretraining(Frozen):
+    """Where a training started from, if not at random.
+
+    Attributes:
+        model: Dataset, configuration and fold of the model whose weights it began with.
+        sha256: Of all weights of that model.
+        taken: Tensors that began as they are in that model.
+        adapted: Tensors of which a part was taken, or that were fitted to other channels.
+        fresh: Tensors that began at random.
+        unused: Tensors of that model that fitted nowhere.
+    """
+
+    model: str
+    sha256: str
+    taken: TensorGroup
+    adapted: TensorGroup
+    fresh: TensorGroup
+    unused: TensorGroup
+
+
 class Run(Frozen):
     """A finished training of one fold.
 
@@ -62,6 +94,7 @@ class Run(Frozen):
         parameters: Number of trained weights.
         versions: Of the software.
         history: The learning curve.
+        pretraining: Where it started from; None for a random start.
     """
 
     schema_version: Literal[1] = 1
@@ -77,3 +110,4 @@ class Run(Frozen):
     parameters: PositiveInt
     versions: Versions
     history: tuple[EpochRecord, ...]
+    pretraining: Pretraining | None = None

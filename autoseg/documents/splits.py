@@ -1,6 +1,7 @@
 """Which cases each fold of the cross-validation holds out, and what folds are called."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
@@ -54,12 +55,14 @@ class Splits(Frozen):
         seed: Of the shuffling.
         because: How the cases were divided, for the reader.
         folds: Fold 0 first.
+        source: The user's file that they are from; None if autoseg dealt the cases out.
     """
 
     schema_version: Literal[1] = 1
     seed: int
     because: str
     folds: tuple[Fold, ...]
+    source: Path | None = None
 
     def fold(self, index: int) -> Fold:
         """Return one fold of the cross-validation.

@@ -12,12 +12,11 @@ import torch
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.atomic import remove_leftovers, replacing
 from autoseg.core.device import Precision, autocast_dtype, choose_device
-from autoseg.core.errors import TrainingError
+from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.interrupt import StopRequest, listening
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.documents import store
-from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -30,21 +29,24 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run, Versions
-from autoseg.documents.splits import Fold, Splits
+from autoseg.documents.splits import ALL, Fold, FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.normalizers.zscore import ZScore
 from autoseg.preprocessing.storage import StoredCase, open_case
+from autoseg.stages.folds import load_fold
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
+from autoseg.stages.pretrained import load_pretrained, told
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.training_progress import TrainingReporter, announce, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.loading import BatchDataset
+from autoseg.training.lock import locked
 from autoseg.training.loop import Job, Watch, fit, measure_step, new_state
+from autoseg.training.pretrained import Pretrained, fine_tuning
 from autoseg.training.sampling import Sampling
 from autoseg.training.schedule import epoch_steps
-from autoseg.training.splits import make_splits
 from autoseg.training.state import TrainingState
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
@@ -56,7 +58,7 @@ class TrainRequest:
     """What the user asked for.
 
     Attributes:
-        fold: Which fold to hold out.
+        fold: Which fold to hold out; "all" holds none out.
         configuration: Which configuration; None takes the plan's default.
         length: How long.
         seed: Of weights, sampling and augmentation.
@@ -65,9 +67,11 @@ class TrainRequest:
         workers: Processes that prepare batches; None fits the machine.
         checkpoint_seconds: How often the state is saved.
         restart: Whether to throw away what was trained of this fold before.
+        pretrained: Model to start from, as `autoseg predict --model` takes it; None starts at
+            random.
     """
 
-    fold: int
+    fold: FoldName
     configuration: str | None = None
     length: LengthRequest = field(default_factory=LengthRequest)
     seed: int = 0
@@ -76,6 +80,7 @@ class TrainRequest:
     workers: int | None = None
     checkpoint_seconds: float = 180.0
     restart: bool = False
+    pretrained: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,12 @@ class TrainedFold:
     Attributes:
         folder: Where it lies.
         run: The record of its training.
-        report: Scores of the held-out cases, predicted whole.
+        report: Scores of the held-out cases, predicted whole; None if none was held out.
     """
 
     folder: Path
     run: Run
-    report: Report
+    report: Report | None
 
 
 def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) -> TrainedFold:
@@ -99,79 +104,52 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
     Raises:
         DocumentError: If there is no plan.
         TrainingError: If the fold, device or length is none, other folds were trained with another
-            plan, or the fold's checkpoint belongs to another training.
+            plan, the fold's checkpoint belongs to another training, or another process trains it.
+        ModelError: If the model to start from is missing or damaged.
         Interrupted: If someone asked to stop; everything is saved.
     """
     plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
     configuration = plan.configuration(request.configuration)
+    fold = load_fold(workspace, request.fold, progress)
+    _check(workspace, plan, configuration, request)
+    with locked(workspace.fold(configuration.name, request.fold)):
+        return _train_fold(workspace, plan, fold, request, progress)
+
+
+def _train_fold(
+    workspace: Workspace, plan: Plan, fold: Fold, request: TrainRequest, progress: Progress
+) -> TrainedFold:
+    """Train and score a fold that nobody else trains now."""
+    configuration = plan.configuration(request.configuration)
     workers = default_workers() if request.workers is None else request.workers
     folder = workspace.fold(configuration.name, request.fold)
-    fold = _fold(workspace, request.fold, progress)
-    _check(workspace, plan, configuration, request)
+    pretrained = None
+    if request.pretrained is not None:
+        pretrained = load_pretrained(request.pretrained, plan, progress)
     if request.restart:
         _forget(folder)
     preprocess(
         workspace, configuration=configuration.name, workers=max(1, workers), progress=progress
     )
     _record_model(workspace, plan, configuration)
-    job = _job(workspace, plan, configuration, fold, request)
+    job = _job(workspace, plan, fold, request, pretrained)
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _finished_run(folder, job, progress)
     else:
         remove_leftovers(folder)
+        state = _resumed_state(job, progress) or _first_state(job, progress)
         with listening() as stop:
-            state = _train_to_end(job, plan, stop, progress)
+            _train_to_end(job, plan, state, stop, progress)
         save_weights(state.result, folder / WEIGHTS_NAME)
         run = _run(configuration, request, job, state)
         store.save(run, folder / RUN_NAME)
     options = PredictOptions(
         device=request.device, precision=request.precision, workers=max(1, workers)
     )
-    report = score_fold(workspace, folder, fold, options, progress)
+    report = None
+    if request.fold != ALL:
+        report = score_fold(workspace, folder, fold, options, progress)
     return TrainedFold(folder=folder, run=run, report=report)
-
-
-def load_splits(workspace: Workspace) -> Splits:
-    """Return the folds of a dataset, made and saved the first time.
-
-    Raises:
-        TrainingError: If the saved folds name cases that are no longer in the fingerprint.
-    """
-    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
-    names = tuple(case.name for case in fingerprint.cases)
-    if not workspace.splits.is_file():
-        spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
-        store.save(
-            make_splits(names, {case.name: case.group for case in spec.cases}), workspace.splits
-        )
-    splits = store.load(Splits, workspace.splits, made_by="autoseg train")
-    used = {name for fold in splits.folds for name in (*fold.train, *fold.validation)}
-    if used - set(names):
-        msg = (
-            f"{workspace.splits} names cases that the fingerprint does not have: "
-            f"{sorted(used - set(names))[:5]}. Correct the file, or delete it for new folds."
-        )
-        raise TrainingError(msg)
-    return splits
-
-
-def _fold(workspace: Workspace, index: int, progress: Progress) -> Fold:
-    """Return one fold, and say which cases of the fingerprint are in none.
-
-    Raises:
-        TrainingError: If there is no such fold.
-    """
-    splits = load_splits(workspace)
-    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
-    used = {name for fold in splits.folds for name in (*fold.train, *fold.validation)}
-    unused = [case.name for case in fingerprint.cases if case.name not in used]
-    if unused:
-        progress.say(
-            f"note: {len(unused)} cases are in no fold of {workspace.splits} and are not used: "
-            f"{', '.join(unused[:5])}{' …' if len(unused) > 5 else ''}. Add them to the file, or "
-            f"delete it for new folds and move {workspace.models} away."
-        )
-    return splits.fold(index)
 
 
 def _check(
@@ -208,17 +186,31 @@ def _is_shared(earlier: Plan, plan: Plan, configuration: Configuration) -> bool:
     return same and configuration in earlier.configurations
 
 
-def _train_to_end(job: Job, plan: Plan, stop: StopRequest, progress: Progress) -> TrainingState:
+def _train_to_end(
+    job: Job, plan: Plan, state: TrainingState, stop: StopRequest, progress: Progress
+) -> None:
     folder = job.checkpoint.parent
-    state = _resumed_state(job, progress)
-    if state is None:
-        announce(job, progress)
-        seconds = measure_step(job)
-        progress.say(forecast(job.length, seconds))
-        state = new_state(job, epoch_steps=epoch_steps(job.recipe, job.length, seconds))
     reporter = TrainingReporter(job, folder, plan.labels.names[1:], progress)
     fit(job, state, Watch(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
     reporter.finish(state)
+
+
+def _first_state(job: Job, progress: Progress) -> TrainingState:
+    """Return the state that a training begins with, after a forecast of its length.
+
+    Raises:
+        Interrupted: If Ctrl-C came; it ends a slow step of the forecast at once.
+    """
+    announce(job, progress)
+    try:
+        seconds = measure_step(job)
+    except KeyboardInterrupt as stop:
+        msg = "stopped before the first step. The same command begins the training."
+        raise Interrupted(msg) from stop
+    progress.say(forecast(job.length, seconds))
+    state = new_state(job, epoch_steps=epoch_steps(job.recipe, job.length, seconds))
+    if state.pretraining is not None:
+        progress.say(told(state.pretraining))
     return state
 
 
@@ -234,11 +226,12 @@ def _resumed_state(job: Job, progress: Progress) -> TrainingState | None:
 def _job(
     workspace: Workspace,
     plan: Plan,
-    configuration: Configuration,
     fold: Fold,
     request: TrainRequest,
+    pretrained: Pretrained | None,
 ) -> Job:
-    recipe = configuration.recipe
+    configuration = plan.configuration(request.configuration)
+    recipe = configuration.recipe if pretrained is None else fine_tuning(configuration.recipe)
     options = TrainingOptions(
         length=request.length.length(recipe), seed=request.seed, precision=request.precision
     )
@@ -258,7 +251,9 @@ def _job(
         workers=_loader_workers(request.workers, device),
         checkpoint=workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
         checkpoint_seconds=request.checkpoint_seconds,
-        identity=_identity(plan, configuration, options, data),
+        identity=_identity(plan, configuration, options, data)
+        + ("" if pretrained is None else pretrained.sha256),
+        pretrained=pretrained,
     )
 
 
@@ -338,10 +333,12 @@ def _forget(folder: Path) -> None:
 
 def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:
     run = store.load(Run, folder / RUN_NAME, made_by="autoseg train --restart")
-    if run.options.length != job.length or run.options.seed != job.seed:
+    started = None if run.pretraining is None else run.pretraining.sha256
+    wanted = None if job.pretrained is None else job.pretrained.sha256
+    if (run.options.length, run.options.seed, started) != (job.length, job.seed, wanted):
         progress.say(
             f"this fold is trained already ({run.steps} steps in {run.seconds / 60:.0f} minutes), "
-            "with another length or seed; --restart trains it anew"
+            "with another length, seed or pretrained model; --restart trains it anew"
         )
     else:
         progress.say(f"this fold is trained already: {folder}")
@@ -367,4 +364,5 @@ def _run(
             autoseg=version("autoseg"), torch=torch.__version__, python=platform.python_version()
         ),
         history=tuple(state.history),
+        pretraining=state.pretraining,
     )

@@ -24,9 +24,11 @@ LONG_HOURS = 48.0
 def announce(job: Job, progress: Progress) -> None:
     """Say what is about to be trained, and where."""
     parameters = sum(weight.numel() for weight in job.architecture.build().parameters())
+    seen = {case.record.name for case in job.data.training_cases}
+    held_out = sum(case.record.name not in seen for case in job.data.validation_cases)
     progress.say(
         f"training {job.architecture.kind} ({parameters / 1e6:.1f} million weights) on "
-        f"{len(job.data.training_cases)} cases, {len(job.data.validation_cases)} held out; "
+        f"{len(job.data.training_cases)} cases, {held_out or 'none'} held out; "
         f"{job.device}, {str(job.dtype).removeprefix('torch.')}, batch "
         f"{job.data.training.batch_size} × {_times(job.data.training.patch_shape)}"
     )

@@ -90,9 +90,10 @@ def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
         raise TrainingError(msg) from error
     if header.identity != identity:
         msg = (
-            f"{path} was made with another plan, length, seed, precision or set of cases. To go "
-            f"on, run the command that it was started with ({header.started_with or 'not known'}), "
-            "with the plan and cases of then; to begin anew, add --restart."
+            f"{path} was made with another plan, length, seed, precision, set of cases or "
+            "pretrained model. To go on, run the command that it was started with "
+            f"({header.started_with or 'not known'}), with the plan and cases of then; to begin "
+            "anew, add --restart."
         )
         raise TrainingError(msg)
     _restore_tensors(state, tensors)

@@ -25,6 +25,7 @@ from autoseg.training.loading import (
     load_batches,
     naming_dead_workers,
 )
+from autoseg.training.pretrained import Pretrained
 from autoseg.training.sampling import Batch
 from autoseg.training.schedule import Position, learning_rate
 from autoseg.training.state import TrainingState, initial_state
@@ -61,6 +62,7 @@ class Job:
         checkpoint: File that the state is saved to.
         checkpoint_seconds: How often.
         identity: Hash of all that must not change between interruption and resumption.
+        pretrained: Weights to start from where they fit; None starts at random.
     """
 
     architecture: Architecture
@@ -76,6 +78,7 @@ class Job:
     checkpoint: Path
     checkpoint_seconds: float
     identity: str
+    pretrained: Pretrained | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,10 @@ def new_state(job: Job, *, epoch_steps: int) -> TrainingState:
     )
     if job.recipe.head_prior:
         set_head_prior(state.network, job.class_frequencies)
+    if job.pretrained is not None:
+        state.pretraining = job.pretrained.give_to(state.network)
+        if state.average is not None:
+            state.average.load_state_dict(state.network.state_dict())
     return state
 
 
@@ -190,6 +197,8 @@ def _save(job: Job, state: TrainingState) -> None:
         else f"--iterations {length.total}"
     )
     started_with = f"{asked} --seed {job.seed}"
+    if job.pretrained is not None:
+        started_with += f" --pretrained, {job.pretrained.model}"
     save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with)
 
 

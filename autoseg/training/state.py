@@ -9,7 +9,7 @@ from autoseg.architectures import Architecture
 from autoseg.core.device import on_device
 from autoseg.core.random import derived_seed
 from autoseg.documents.recipe import AdamW, Recipe
-from autoseg.documents.run import EpochRecord
+from autoseg.documents.run import EpochRecord, Pretraining
 from autoseg.training.schedule import Position
 
 
@@ -26,6 +26,7 @@ class TrainingState:
         position: Steps and seconds so far.
         epoch_losses: Training losses since the last validation.
         history: Finished epochs.
+        pretraining: What the network started from; None for a random start.
     """
 
     network: nn.Module
@@ -36,6 +37,7 @@ class TrainingState:
     position: Position = field(default_factory=lambda: Position(step=0, seconds=0.0))
     epoch_losses: list[float] = field(default_factory=list)
     history: list[EpochRecord] = field(default_factory=list)
+    pretraining: Pretraining | None = None
 
     @property
     def result(self) -> nn.Module:

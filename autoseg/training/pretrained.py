@@ -1,0 +1,202 @@
+"""Start a network from the weights of another one, as far as they fit.
+
+Tensors of the same name and shape are taken. The first convolution is adapted to other channels,
+the heads to other classes; whatever else differs in shape (kernels, features, stages) keeps its
+random start.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.core.errors import TrainingError
+from autoseg.documents.recipe import Recipe
+from autoseg.documents.run import Pretraining, TensorGroup
+
+HEADS = "heads."
+"""How the names of the tensors of a network's heads begin."""
+
+SHARE_OF_LEARNING_RATE = 0.1
+"""Peak learning rate of a fine-tuning, as a share of the recipe's.
+
+Source: nnU-Net's trainer for pretrained weights (development version of 2025), 0.001 for 0.01; see
+Wald et al., "An OpenMind for 3D medical vision self-supervised learning", ICCV 2025."""
+
+WARM_UP = 0.05
+"""Share of a fine-tuning in which the learning rate rises from zero, so that new heads do not spoil
+old features. Source: the same trainer, 50 of 1000 epochs; Ulrich et al., MICCAI 2023."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What the inputs and outputs of a network are called.
+
+    Attributes:
+        channels: Image channels. Inputs beyond these come from an earlier stage of a cascade.
+        outputs: Classes (background first) or regions, one per score.
+    """
+
+    channels: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Trained weights, and what they mean there and here.
+
+    Attributes:
+        model: What to call the model that they come from.
+        tensors: Its weights, by their name in the network.
+        there: Interface of that model.
+        here: Interface of the network that is to start from them.
+    """
+
+    model: str
+    tensors: Mapping[str, Tensor]
+    there: Interface
+    here: Interface
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all weights with their names, however they are stored."""
+        digest = hashlib.sha256()
+        for name in sorted(self.tensors):
+            values = self.tensors[name].contiguous()
+            digest.update(f"{name}:{tuple(values.shape)}:{values.dtype}\n".encode())
+            digest.update(values.cpu().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def give_to(self, network: nn.Module) -> Pretraining:
+        """Put the weights into a network where they fit, and return what became of each tensor.
+
+        Raises:
+            TrainingError: If not one of them fits.
+        """
+        own = network.state_dict()
+        stem = next((name for name, tensor in own.items() if tensor.ndim > 2), "")
+        taken: dict[str, Tensor] = {}
+        adapted: dict[str, Tensor] = {}
+        for name, tensor in own.items():
+            source = self.tensors.get(name)
+            if source is None:
+                continue
+            source = source.to(tensor)
+            fitted = self._fitted(name, tensor, source, is_stem=name == stem)
+            if fitted is None:
+                continue
+            (taken if fitted is source else adapted)[name] = fitted
+        if not taken and not adapted:
+            raise TrainingError(self._nothing_fits())
+        network.load_state_dict({**own, **taken, **adapted})
+        used = taken.keys() | adapted.keys()
+        return Pretraining(
+            model=self.model,
+            sha256=self.sha256,
+            taken=_group(own, taken),
+            adapted=_group(own, adapted),
+            fresh=_group(own, own.keys() - used),
+            unused=_group(self.tensors, self.tensors.keys() - used),
+        )
+
+    def _fitted(self, name: str, own: Tensor, source: Tensor, *, is_stem: bool) -> Tensor | None:
+        """Return the values that a tensor starts from; `source` itself if it is taken as it is."""
+        if is_stem:
+            return adapted_stem(own, source, here=self.here.channels, there=self.there.channels)
+        if name.startswith(HEADS):
+            return adapted_head(own, source, here=self.here.outputs, there=self.there.outputs)
+        return source if source.shape == own.shape else None
+
+    def _nothing_fits(self) -> str:
+        return (
+            f"no weight of {self.model} fits into this network: its features or kernels differ. "
+            "Train without --pretrained, or plan for the same features: copy `architecture` from "
+            "that model's plan.json."
+        )
+
+
+def adapted_stem(
+    own: Tensor, source: Tensor, *, here: tuple[str, ...], there: tuple[str, ...]
+) -> Tensor | None:
+    """Return the first convolution's weights for other channels; None if nothing fits.
+
+    A channel that both networks name has its weights; any other one has the mean over all channels
+    of the source. If no name is shared, equally many channels are taken in their order, else the
+    mean is scaled so that the sum over the channels stays. Inputs from an earlier stage of a
+    cascade are taken if there are equally many.
+
+    Source: Carreira & Zisserman, CVPR 2017, section 2.4 (repeat and divide); names are ours.
+
+    Args:
+        own: `(features, inputs, *kernel)`, with its random start.
+        source: The same of the trained network.
+        here: Names of the own image channels.
+        there: Names of the source's image channels.
+    """
+    if source.shape[0] != own.shape[0] or source.shape[2:] != own.shape[2:]:
+        return None
+    partners = _partners(here, there)
+    if all(place is None for place in partners) and len(here) == len(there):
+        partners = tuple(range(len(here)))
+    extra = own.shape[1] - len(here)
+    has_same_extra = source.shape[1] - len(there) == extra
+    if has_same_extra and partners == tuple(range(len(there))):
+        return source
+    result = own.clone()
+    mean = source[:, : len(there)].mean(dim=1)
+    if all(place is None for place in partners):
+        mean = mean * (len(there) / len(here))
+    for channel, place in enumerate(partners):
+        result[:, channel] = mean if place is None else source[:, place]
+    if extra and has_same_extra:
+        result[:, len(here) :] = source[:, len(there) :]
+    return result
+
+
+def adapted_head(
+    own: Tensor, source: Tensor, *, here: tuple[str, ...], there: tuple[str, ...]
+) -> Tensor | None:
+    """Return a head's weights or biases for other classes; None if no name is shared.
+
+    An output that both networks name has its row; the others keep their start.
+
+    Args:
+        own: `(outputs, …)`, with its start.
+        source: The same of the trained network.
+        here: Names of the own outputs.
+        there: Names of the source's outputs.
+    """
+    partners = _partners(here, there)
+    if source.shape[1:] != own.shape[1:] or all(place is None for place in partners):
+        return None
+    if partners == tuple(range(len(there))):
+        return source
+    result = own.clone()
+    for row, place in enumerate(partners):
+        if place is not None:
+            result[row] = source[place]
+    return result
+
+
+def fine_tuning(recipe: Recipe) -> Recipe:
+    """Return a recipe with the learning rate of a fine-tuning, the rest as it was."""
+    optimizer = recipe.optimizer.model_copy(
+        update={"learning_rate": SHARE_OF_LEARNING_RATE * recipe.optimizer.learning_rate}
+    )
+    return recipe.model_copy(
+        update={"optimizer": optimizer, "warm_up": max(WARM_UP, recipe.warm_up)}
+    )
+
+
+def _partners(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[int | None, ...]:
+    """Return, for each name here, the place of the same name there; capitals do not count."""
+    places = {name.casefold(): place for place, name in reversed(list(enumerate(there)))}
+    return tuple(places.get(name.casefold()) for name in here)
+
+
+def _group(tensors: Mapping[str, Tensor], names: Collection[str]) -> TensorGroup:
+    chosen = [name for name in tensors if name in names]
+    return TensorGroup(names=tuple(chosen), weights=sum(tensors[name].numel() for name in chosen))
