@@ -190,7 +190,8 @@ def _train_to_end(
     job: Job, plan: Plan, state: TrainingState, stop: StopRequest, progress: Progress
 ) -> None:
     folder = job.checkpoint.parent
-    reporter = TrainingReporter(job, folder, plan.labels.names[1:], progress)
+    names = tuple(target.name for target in plan.labels.targets)
+    reporter = TrainingReporter(job, folder, names, progress)
     fit(job, state, Watch(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
     reporter.finish(state)
 
@@ -235,7 +236,7 @@ def _job(
     options = TrainingOptions(
         length=request.length.length(recipe), seed=request.seed, precision=request.precision
     )
-    data = _data(workspace, configuration, fold, options.seed)
+    data = _data(workspace, plan, configuration, fold, options.seed)
     device = choose_device(request.device)
     fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
     return Job(
@@ -245,6 +246,7 @@ def _job(
         length=options.length,
         seed=options.seed,
         data=data,
+        labels=plan.labels,
         class_frequencies=fingerprint.class_frequencies,
         device=device,
         dtype=autocast_dtype(device, options.precision),
@@ -268,7 +270,7 @@ def _loader_workers(wanted: int | None, device: torch.device) -> int:
 
 
 def _data(
-    workspace: Workspace, configuration: Configuration, fold: Fold, seed: int
+    workspace: Workspace, plan: Plan, configuration: Configuration, fold: Fold, seed: int
 ) -> BatchDataset:
     prepared = workspace.preprocessed(configuration.data_name)
     masked = tuple(
@@ -283,6 +285,7 @@ def _data(
         masked_channels=masked,
         augmentations=configuration.recipe.augmentations,
         seed=seed,
+        ignored_index=plan.labels.ignored_index,
     )
     return BatchDataset(
         training_cases=_open(prepared, fold.train),

@@ -13,7 +13,7 @@ def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], 
 
     Args:
         history: At least one epoch.
-        class_names: Of the foreground classes.
+        class_names: Of the foreground classes, or of the regions.
         path: The picture; an older one is replaced.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")

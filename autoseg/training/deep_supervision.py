@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.arrays import LabelBatch, Scalar
-from autoseg.losses import LossFunction
+from autoseg.training.targets import Objective
 
 ShrunkLabels = Integer[Tensor, "batch *shrunk"]
 
@@ -20,7 +20,7 @@ def supervision_weights(num_outputs: int) -> tuple[float, ...]:
     return tuple(weight / sum(weights) for weight in weights)
 
 
-def supervised_loss(loss: LossFunction, output: NetworkOutput, labels: LabelBatch) -> Scalar:
+def supervised_loss(loss: Objective, output: NetworkOutput, labels: LabelBatch) -> Scalar:
     """Return the weighted sum of the loss over all outputs, each at its own resolution."""
     scores = (output.logits, *output.auxiliary)
     total = torch.zeros((), device=labels.device)

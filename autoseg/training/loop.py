@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from math import isfinite, log
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
@@ -14,9 +14,10 @@ from autoseg.architectures import Architecture
 from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.interrupt import StopRequest
+from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import AnyLength, Budget, Recipe
 from autoseg.documents.run import EpochRecord
-from autoseg.losses import Loss, LossFunction
+from autoseg.losses import Loss
 from autoseg.training.checkpoint import save_checkpoint
 from autoseg.training.loading import (
     BatchDataset,
@@ -36,6 +37,7 @@ from autoseg.training.step import (
     update_average,
     validation_scores,
 )
+from autoseg.training.targets import Objective, head_biases, objective
 
 FORECAST_STEPS = 3
 """Steps that are timed before training starts; one more comes before them to warm up."""
@@ -51,6 +53,7 @@ class Job:
     Attributes:
         architecture: The network.
         loss: What is minimised.
+        labels: What the class indices in `data` mean.
         recipe: How.
         length: Until when.
         seed: Of the network's weights; the sampling in `data` has its own.
@@ -67,6 +70,7 @@ class Job:
 
     architecture: Architecture
     loss: Loss
+    labels: LabelScheme
     recipe: Recipe
     length: AnyLength
     seed: int
@@ -107,7 +111,7 @@ def new_state(job: Job, *, epoch_steps: int) -> TrainingState:
         epoch_steps=epoch_steps,
     )
     if job.recipe.head_prior:
-        set_head_prior(state.network, job.class_frequencies)
+        set_head_prior(state.network, head_biases(job.class_frequencies, job.labels))
     if job.pretrained is not None:
         state.pretraining = job.pretrained.give_to(state.network)
         if state.average is not None:
@@ -115,17 +119,16 @@ def new_state(job: Job, *, epoch_steps: int) -> TrainingState:
     return state
 
 
-def set_head_prior(network: nn.Module, frequencies: tuple[float, ...]) -> None:
-    """Start the heads' biases at the logarithm of the class frequencies.
+def set_head_prior(network: nn.Module, biases: tuple[float, ...]) -> None:
+    """Start the heads' biases at given values.
 
-    The untrained network then predicts the frequencies, and the first steps need not learn them.
-
-    Source: Lin et al., ICCV 2017, section 3.3, for the softmax.
+    With those of `head_biases`, the untrained network predicts how frequent each class or region
+    is, and the first steps need not learn it.
     """
     heads = getattr(network, "heads", ())
     with torch.no_grad():
         for head in heads:
-            head.bias.copy_(torch.tensor([log(max(share, 1e-6)) for share in frequencies]))
+            head.bias.copy_(torch.tensor(biases))
 
 
 def measure_step(job: Job) -> float:
@@ -136,7 +139,7 @@ def measure_step(job: Job) -> float:
         CaseError: If a prepared case cannot be read.
     """
     state = new_state(job, epoch_steps=1)
-    function = job.loss.build()
+    function = objective(job.loss.build(), job.labels)
     data = job.data
     started = perf_counter()
     times = []
@@ -160,7 +163,7 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
             killed.
         CaseError: If a prepared case cannot be read.
     """
-    function = job.loss.build()
+    function = objective(job.loss.build(), job.labels)
     order = TicketOrder(
         first_step=state.position.step,
         epoch_steps=state.epoch_steps,
@@ -202,7 +205,7 @@ def _save(job: Job, state: TrainingState) -> None:
     save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with)
 
 
-def _train(job: Job, state: TrainingState, batch: Batch, function: LossFunction) -> float:
+def _train(job: Job, state: TrainingState, batch: Batch, function: Objective) -> float:
     """Return the loss of one step.
 
     Raises:
@@ -240,14 +243,14 @@ def _end_epoch(
     state: TrainingState,
     batches: Iterator[Batch],
     validation_batches: int,
-    function: LossFunction,
+    function: Objective,
 ) -> None:
     """Validate on the batches that come next, and add a record to the history."""
     losses = []
-    counts = torch.zeros(3, job.architecture.num_classes, dtype=torch.int64)
+    counts = torch.zeros(3, len(job.labels.targets), dtype=torch.int64)
     for _ in range(validation_batches):
         batch = to_device(next(batches), job.device)
-        loss, found = validation_scores(state.result, batch, function, job.dtype)
+        loss, found = validation_scores(state.result, batch, function, job.labels, job.dtype)
         losses.append(float(loss))
         counts += found.cpu()
     state.history.append(

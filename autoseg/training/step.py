@@ -1,21 +1,18 @@
 """One optimiser step, and the scores of one validation batch."""
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.arrays import ImageBatch, LabelBatch
 from autoseg.core.device import autocast, memory_layout
-from autoseg.losses import LossFunction
+from autoseg.core.labels import LabelScheme
 from autoseg.training.deep_supervision import supervised_loss
 from autoseg.training.sampling import Batch
 from autoseg.training.state import TrainingState
+from autoseg.training.targets import Objective, TargetCounts, target_counts
 
 TensorBatch = tuple[ImageBatch, LabelBatch]
-
-ClassCounts = Int[Tensor, "3 classes"]
-"""Voxels that are, per class: predicted and true; predicted; true."""
 
 
 def to_device(batch: Batch, device: torch.device) -> TensorBatch:
@@ -32,7 +29,7 @@ def to_device(batch: Batch, device: torch.device) -> TensorBatch:
 def training_step(
     state: TrainingState,
     batch: TensorBatch,
-    loss: LossFunction,
+    loss: Objective,
     *,
     rate: float,
     gradient_clip: float,
@@ -82,30 +79,25 @@ def update_average(state: TrainingState, decay: float) -> None:
 
 @torch.inference_mode()
 def validation_scores(
-    network: nn.Module, batch: TensorBatch, loss: LossFunction, dtype: torch.dtype
-) -> tuple[Tensor, ClassCounts]:
+    network: nn.Module,
+    batch: TensorBatch,
+    loss: Objective,
+    labels: LabelScheme,
+    dtype: torch.dtype,
+) -> tuple[Tensor, TargetCounts]:
     """Return the loss at full resolution and the voxel counts that Dice is made of."""
-    images, labels = batch
+    images, classes = batch
     network.eval()
     with autocast(images.device, dtype):
         logits: Tensor = network(images).logits
     network.train()
     logits = logits.float()
-    num_classes = logits.shape[1]
-    predicted = logits.argmax(dim=1)
-    hits = labels[labels == predicted]
-    counts = torch.stack(
-        [
-            torch.bincount(which.flatten(), minlength=num_classes)
-            for which in (hits, predicted, labels)
-        ]
-    )
-    return loss(logits, labels), counts
+    return loss(logits, classes), target_counts(logits, classes, labels)
 
 
-def pseudo_dice(counts: ClassCounts) -> tuple[float | None, ...]:
-    """Return Dice per foreground class from pooled counts; None where the class is nowhere."""
-    both, predicted, true = counts.cpu()[:, 1:]
+def pseudo_dice(counts: TargetCounts) -> tuple[float | None, ...]:
+    """Return Dice per target from pooled counts; None where the target is nowhere."""
+    both, predicted, true = counts.cpu()
     return tuple(
         None if total == 0 else 2 * hit / total
         for hit, total in zip(both.tolist(), (predicted + true).tolist(), strict=True)

@@ -3,14 +3,17 @@ import torch
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
+from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.training.loop import set_head_prior
 from autoseg.training.schedule import Position
 from autoseg.training.state import TrainingState, build_optimizer
 from autoseg.training.step import pseudo_dice, training_step, update_average, validation_scores
+from autoseg.training.targets import head_biases
 
 LOSS = DiceCrossEntropy().build()
+LABELS = LabelScheme(names=("background", "bright"), values=(0, 1))
 
 
 class OneConvolution(nn.Module):
@@ -80,23 +83,23 @@ def test_pseudo_dice_pools_all_patches() -> None:
         network.heads[0].bias[:] = 0
     images = -torch.ones(1, 1, 4, 4)
     images[0, 0, 0] = 1
-    _, counts = validation_scores(network, (images, labels), LOSS, torch.float32)
+    _, counts = validation_scores(network, (images, labels), LOSS, LABELS, torch.float32)
     assert pseudo_dice(counts) == pytest.approx((2 * 4 / (4 + 8),))
     assert pseudo_dice(counts + counts) == pytest.approx((2 * 4 / (4 + 8),))
 
 
 def test_a_class_that_is_nowhere_has_no_pseudo_dice() -> None:
-    assert pseudo_dice(torch.tensor([[9, 0], [9, 0], [9, 0]])) == (None,)
+    assert pseudo_dice(torch.tensor([[9, 0], [9, 0], [9, 0]])) == (1.0, None)
 
 
 def test_heads_start_at_the_class_frequencies() -> None:
     network = OneConvolution()
-    set_head_prior(network, (0.9, 0.1))
+    set_head_prior(network, head_biases((0.9, 0.1), LABELS))
     scores = network(torch.zeros(1, 1, 2, 2)).logits.softmax(dim=1)
     assert scores[0, :, 0, 0].tolist() == pytest.approx([0.9, 0.1])
 
 
 def test_voxels_are_counted_in_whole_numbers_which_every_device_has() -> None:
     network = state_of(Recipe()).network
-    _, counts = validation_scores(network, batch(), LOSS, torch.float32)
+    _, counts = validation_scores(network, batch(), LOSS, LABELS, torch.float32)
     assert not counts.is_floating_point()
