@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.core.arrays import ImageArray, MaskArray
+from autoseg.core.arrays import ImageArray, LabelArray, MaskArray
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import axis_directions, tilt_degrees
+from autoseg.core.labels import LabelScheme
 from autoseg.core.random import generator
-from autoseg.datasets.class_centres import class_centres
+from autoseg.datasets.class_centres import Centre, class_centres
 from autoseg.datasets.label_counts import label_counts
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
@@ -48,7 +49,7 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         faults += _faults_of_pair(image, labels, files)
     if faults or image is None or labels is None:
         raise CaseError("\n".join(faults))
-    foreground: MaskArray = labels.values != spec.labels.values[0]
+    foreground = _foreground(labels.values, spec.labels)
     return CaseFingerprint(
         name=files.name,
         source=source_of(files, spec),
@@ -56,7 +57,7 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         spacing=tuple(_rounded(value) for value in image.geometry.spacing),
         shape_after_crop=_shape_after_crop(image.voxels),
         class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
-        class_centres=class_centres(spec.labels.encode(labels.values), spec.labels.num_classes),
+        class_centres=_class_centres(labels.values, spec.labels),
         intensities=_intensities(image.voxels, foreground),
         is_integer=all(_is_whole(channel) for channel in image.voxels),
         axis_directions=axis_directions(image.stored_geometry) if spec.num_axes == 3 else "",
@@ -128,14 +129,22 @@ def _faults_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[
 
 
 def _faults_of_labels(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -> list[str]:
-    unexpected = sorted(counts.keys() - set(spec.labels.values))
+    scheme = spec.labels
+    if counts and counts.keys() <= {scheme.ignore}:
+        fault = (
+            f"{files.labels.name}: every voxel has the ignore value {scheme.ignore}, so there is "
+            "nothing to learn from. Annotate some of it, background too, or leave the case out."
+        )
+        return [fault]
+    known = scheme.values if scheme.ignore is None else (*scheme.values, scheme.ignore)
+    unexpected = sorted(counts.keys() - set(known))
     if not unexpected:
         return []
     shown = ", ".join(f"{value} ({counts[value]} voxels)" for value in unexpected[:5])
     more = f" and {len(unexpected) - 5} more" if len(unexpected) > 5 else ""
     fault = (
         f"{files.labels.name}: unexpected label value {shown}{more}; expected only "
-        f"{', '.join(map(str, spec.labels.values))}. Correct the file, or declare the value in "
+        f"{', '.join(map(str, known))}. Correct the file, or declare the value in "
         "dataset.json."
     )
     return [fault]
@@ -163,6 +172,20 @@ def _faults_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[st
 def _shape_after_crop(voxels: ImageArray) -> tuple[int, ...]:
     """Return the size of the nonzero bounding box; filling the mask's holes would not change it."""
     return tuple(stop - start for start, stop in bounding_box(np.any(voxels != 0, axis=0)))
+
+
+def _foreground(values: LabelArray, scheme: LabelScheme) -> MaskArray:
+    """Return the voxels of all classes but the background; of those ignored nobody knows."""
+    foreground: MaskArray = values != scheme.values[0]
+    if scheme.ignore is not None:
+        foreground &= values != scheme.ignore
+    return foreground
+
+
+def _class_centres(values: LabelArray, scheme: LabelScheme) -> tuple[Centre | None, ...]:
+    """Return the centre of each class; ignored voxels, which come last, have none."""
+    counted = scheme.num_classes + (scheme.ignored_index is not None)
+    return class_centres(scheme.encode(values), counted)[: scheme.num_classes]
 
 
 def _intensities(voxels: ImageArray, foreground: MaskArray) -> tuple[CaseIntensities, ...]:

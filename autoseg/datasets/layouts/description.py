@@ -39,6 +39,7 @@ class Description(_Foreign):
         channel_names: `{"0": "T1"}` or a list.
         modality: The Decathlon's word for `channel_names`.
         labels: `{"0": "background"}` or `{"background": 0}`; lists of values are regions.
+        regions_class_order: The value that each region is written as.
         file_ending: Ending of image and label files, e.g. `.nii.gz`.
         training: The Decathlon's pairs of files.
         dataset: nnU-Net's map from case to files.
@@ -48,6 +49,7 @@ class Description(_Foreign):
     channel_names: dict[str, str] | tuple[str, ...] | None = None
     modality: dict[str, str] | tuple[str, ...] | None = None
     labels: dict[str, int | str | list[int]] | None = None
+    regions_class_order: tuple[int, ...] | None = None
     file_ending: str | None = None
     training: tuple[TrainingPair, ...] = ()
     dataset: dict[str, MappedCase] = {}
@@ -94,50 +96,6 @@ def declared_channels(description: Description) -> tuple[str, ...] | None:
         )
         raise DatasetError(msg)
     return tuple(named[str(key)] for key in sorted(named, key=int))
-
-
-def declared_labels(description: Description) -> dict[int, str] | None:
-    """Return the name of every declared label value, or None if there are none.
-
-    Raises:
-        DatasetError: If a label is a region (list of values) or the ignore label, or has no value.
-    """
-    if not description.labels:
-        return None
-    names: dict[int, str] = {}
-    for key, content in description.labels.items():
-        value, name = _value_and_name(key, content)
-        if name.lower() == "ignore":
-            msg = (
-                f"dataset.json declares an ignore label (value {value}); it is not supported yet. "
-                "Remove it, and leave out or finish the cases that use it."
-            )
-            raise DatasetError(msg)
-        if value in names:
-            msg = (
-                f"dataset.json gives the label value {value} twice: {names[value]!r} and {name!r}."
-            )
-            raise DatasetError(msg)
-        names[value] = name
-    return names
-
-
-def _value_and_name(key: str, content: int | str | list[int]) -> tuple[int, str]:
-    """Return one label's value and name, whichever of the two was the key."""
-    if isinstance(content, list):
-        msg = (
-            f"dataset.json declares the label {key!r} as a region (values {content}); regions are "
-            "not supported yet. Give every label one value."
-        )
-        raise DatasetError(msg)
-    if isinstance(content, int):
-        return content, key
-    if key.isdigit():
-        return int(key), content
-    if content.isdigit():
-        return int(content), key
-    msg = f'dataset.json has the label {key!r}: {content!r} without a value. Write {{"{key}": 1}}.'
-    raise DatasetError(msg)
 
 
 def _load_json(path: Path) -> dict[str, object] | None:

@@ -1,25 +1,26 @@
 """Recognise how a folder is laid out and describe the dataset in it."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets.faults import CaseFault, listed
 from autoseg.datasets.layouts import decathlon, folders, nnunet_raw
+from autoseg.datasets.layouts.declared_labels import (
+    BACKGROUND,
+    DeclaredLabels,
+    declared_labels,
+)
 from autoseg.datasets.layouts.description import (
     Description,
     declared_channels,
-    declared_labels,
     load_description,
 )
 from autoseg.datasets.layouts.inference import usual_axes_and_channels, values_in_files
 from autoseg.datasets.layouts.pairing import FoundCases
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
-from autoseg.documents.store import explain
 from autoseg.readers import ENDINGS, ending_of
 
 LAYOUTS = (decathlon, nnunet_raw, folders)
@@ -150,35 +151,18 @@ def _label_scheme(
     Raises:
         DatasetError: If there are fewer than two values.
     """
-    names = (declared_labels(description) if description else None) or {}
-    named = [value for value, name in names.items() if name.lower() == "background"]
-    if named or 0 in names:
-        return _scheme(names, background=named[0] if named else 0), ()
+    declared = declared_labels(description) if description else None
+    if declared is not None and declared.background is not None:
+        return declared.scheme(declared.background), ()
     found = values_in_files([case.labels for case in cases], workers=workers)
     told = f"label values {', '.join(map(str, found))}, as they occur in the label files"
-    if not names:
-        names = {value: f"label_{value}" for value in found} | {found[0]: "background"}
+    if declared is None:
+        names = {value: f"label_{value}" for value in found} | {found[0]: BACKGROUND}
+        declared = DeclaredLabels(names=names)
     elif 0 in found:
-        names = names | {0: "background"}
-    background = min(names)
-    return _scheme(names, background=background), (told, f"background is value {background}")
-
-
-def _scheme(names: dict[int, str], *, background: int) -> LabelScheme:
-    """Return the classes in order: background, then the others by value.
-
-    Raises:
-        DatasetError: If there are fewer than two, or a value is negative.
-    """
-    values = (background, *sorted(value for value in names if value != background))
-    try:
-        return LabelScheme(names=tuple(names[value] for value in values), values=values)
-    except ValidationError as error:
-        msg = (
-            f"the labels cannot be learned from:\n{explain(error)}\n"
-            "Correct the labels in dataset.json, or the label files."
-        )
-        raise DatasetError(msg) from error
+        declared = replace(declared, names=declared.names | {0: BACKGROUND})
+    background = min(declared.names)
+    return declared.scheme(background), (told, f"background is value {background}")
 
 
 def _told_files(layout: str, cases: tuple[CaseFiles, ...], num_axes: int) -> tuple[str, ...]:

@@ -201,3 +201,37 @@ def test_loading_a_case_with_an_unknown_label_names_the_file(tmp_path: Path) -> 
     spec = write_case(tmp_path, labels=LABELS[1:])
     with pytest.raises(CaseError, match="shape 7 × 14 × 12"):
         load_case(spec.cases[0], spec.labels)
+
+
+def ignoring(spec: DatasetSpec) -> DatasetSpec:
+    return spec.model_copy(update={"labels": spec.labels.model_copy(update={"ignore": 9})})
+
+
+def test_ignored_voxels_are_neither_foreground_nor_counted(tmp_path: Path) -> None:
+    hidden = LABELS.copy()
+    hidden[:, 7:] = 9
+    spec = ignoring(write_case(tmp_path, labels=hidden))
+    measured = inspect_case(spec.cases[0], spec)
+    seen = LABELS[:, :7]
+    assert measured.class_voxels == tuple(np.bincount(seen.ravel(), minlength=3).tolist())
+    expected = IMAGE[:, :7][seen > 0].mean()
+    assert measured.intensities[0].mean == pytest.approx(expected, rel=1e-6)
+    assert len(measured.class_centres) == 3
+    for index, centre in enumerate(measured.class_centres):
+        if centre is not None:
+            rows = np.argwhere(hidden == index)[:, 1] + 0.5
+            assert centre[1] == pytest.approx(rows.mean() / 14, abs=1e-4)
+
+
+def test_a_case_that_nobody_annotated_is_a_fault(tmp_path: Path) -> None:
+    spec = ignoring(write_case(tmp_path, labels=np.full_like(LABELS, 9)))
+    with pytest.raises(CaseError, match=r"every voxel has the ignore value 9.*leave the case out"):
+        inspect_case(spec.cases[0], spec)
+
+
+def test_other_values_are_unexpected_beside_the_ignored_one(tmp_path: Path) -> None:
+    labels = LABELS.copy()
+    labels[0, 0, 0] = 8
+    spec = ignoring(write_case(tmp_path, labels=labels))
+    with pytest.raises(CaseError, match=r"value 8 \(1 voxels\); expected only 0, 1, 2, 9"):
+        inspect_case(spec.cases[0], spec)

@@ -263,8 +263,12 @@ def test_without_zero_the_lowest_value_is_background(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ({"background": 0, "whole": [1, 2]}, "'whole' as a region.*not supported yet"),
-        ({"background": 0, "x": 1, "ignore": 2}, "ignore label.*not supported yet"),
+        ({"background": 0, "whole": [1, 2]}, r"no regions_class_order.*_order\": \[1\]"),
+        ({"background": 0, "x": 1, "ignore": [2, 3]}, r"ignore label the values \[2, 3\]"),
+        ({"background": 0, "x": 1, "ignore": 1}, "ignore value 1 is also that of a class"),
+        ({"background": 0, "x": []}, "without a value"),
+        ({"background": 0, "all": [0, 1]}, "of which 0 is the background"),
+        ({"background": 0, "whole": [1, 2], "a": 1, "b": 1}, "value 1 twice"),
         ({"background": 0}, r"at least one class(.|\n)*Correct the labels in dataset.json"),
         ({"background": 0, "a": 1, "b": 1}, "value 1 twice"),
         ({"background": 0, "a": "b"}, "without a value"),
@@ -276,6 +280,53 @@ def test_labels_that_cannot_be_learned_are_refused(
 ) -> None:
     with pytest.raises(DatasetError, match=f"(?s){words}"):
         recognise(raw_dataset(tmp_path, labels=labels))
+
+
+REGIONS = {"background": 0, "whole": [1, 2, 7], "core": [2, 7], "tip": 7, "ignore": 9}
+
+
+def test_regions_and_the_ignore_label_are_read_as_nnunet_writes_them(tmp_path: Path) -> None:
+    labels = recognise(
+        raw_dataset(tmp_path, labels=REGIONS, regions_class_order=[1, 2, 7])
+    ).spec.labels
+    assert labels.values == (0, 1, 2, 7)
+    assert labels.names == ("background", "label 1", "label 2", "tip")
+    assert [(region.name, region.values) for region in labels.regions] == [
+        ("whole", (1, 2, 7)),
+        ("core", (2, 7)),
+        ("tip", (7,)),
+    ]
+    assert [region.written_as for region in labels.regions] == [1, 2, 7]
+    assert labels.ignore == 9
+
+
+def test_without_regions_the_ignore_label_is_no_class(tmp_path: Path) -> None:
+    declared = {"0": "background", "1": "a", "2": "Ignore"}
+    labels = recognise(raw_dataset(tmp_path, labels=declared)).spec.labels
+    assert (labels.values, labels.regions, labels.ignore) == ((0, 1), (), 2)
+
+
+def test_values_of_regions_count_from_zero_as_background(tmp_path: Path) -> None:
+    declared = {"whole": [1, 2], "core": [2]}
+    labels = recognise(
+        raw_dataset(tmp_path, labels=declared, regions_class_order=[1, 2])
+    ).spec.labels
+    assert labels.names == ("background", "label 1", "core")
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (None, r"3 regions, and no regions_class_order.*\[1, 2, 7\]"),
+        ([1, 2], r"3 regions, and regions_class_order \[1, 2\]"),
+        ([1, 2, 8], r"'tip' is written as 8, but it is made of \[7\]"),
+        ([1, 1, 7], r"'core' is written as 1, but it is made of \[2, 7\]"),
+    ],
+)
+def test_regions_need_the_values_that_they_are_written_as(order, words: str, tmp_path) -> None:
+    more = {} if order is None else {"regions_class_order": order}
+    with pytest.raises(DatasetError, match=f"(?s){words}"):
+        recognise(raw_dataset(tmp_path, labels=REGIONS, **more))
 
 
 def test_object_numbers_are_not_taken_for_classes(tmp_path: Path) -> None:
