@@ -1,7 +1,8 @@
 """Turn a stream of logits slabs into the class of every voxel of the original image.
 
 The logits of all classes at full resolution never exist. The output is worked through in small
-blocks; for each block one class after the other is interpolated and compared with the best so far.
+blocks; for each block one class after the other is interpolated and compared with the best so far,
+or one region after the other is written over those before it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,26 +43,29 @@ def class_map(
     *,
     orders: Sequence[int],
     workers: int,
+    is_regional: bool = False,
 ) -> LabelArray:
-    """Return the class index of every voxel of the original image, canonical axis order.
+    """Return the index of what every voxel of the original image is, canonical axis order.
 
-    The class is the one with the highest interpolated logit, of equals the lowest index. Voxels
-    outside the nonzero crop are background. The result is, bit for bit, that of resampling the
-    whole array and taking `np.argmax`.
+    The class is the one with the highest interpolated logit, of equals the lowest index. With
+    regions, the index is one more than the last region whose interpolated logit is above 0 (a
+    probability above 1/2), or 0. Voxels outside the nonzero crop are 0. The result is, bit for bit,
+    that of resampling the whole array first.
 
     Args:
         slabs: The logits on the prepared grid, from the first plane to the last.
         restoration: The way back to the original grid.
         orders: Per prepared axis, 0 to take the nearest voxel or 1 to interpolate linearly.
         workers: Threads.
+        is_regional: Whether each logit is that of a region, which may overlap.
 
     Returns:
-        uint8, or uint16 for more than 256 classes.
+        uint8, or uint16 for more than 256 indices; `LabelScheme.decode` makes label values of them.
 
     Raises:
         ValueError: If the slabs do not cover the prepared image.
     """
-    exporter = _Exporter(way_back(restoration, orders), restoration)
+    exporter = _Exporter(way_back(restoration, orders), restoration, is_regional=is_regional)
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
             list(pool.map(exporter.fill, exporter.take(slab)))
@@ -94,9 +98,12 @@ class _Exporter:
         self,
         samplings: tuple[AxisSampling, AxisSampling, AxisSampling],
         restoration: Restoration,
+        *,
+        is_regional: bool,
     ) -> None:
         self._samplings = samplings
         self._restoration = restoration
+        self._is_regional = is_regional
         self._slabs: list[LogitsSlab] = []
         self._next_plane = 0
         self._whole = np.zeros(restoration.full_shape, dtype=np.uint8)
@@ -104,7 +111,7 @@ class _Exporter:
 
     def take(self, slab: LogitsSlab) -> list[Block]:
         """Keep a slab, let go of those no longer needed, and return the blocks it completes."""
-        if not self._slabs and slab.logits.shape[0] > 256:
+        if not self._slabs and slab.logits.shape[0] + int(self._is_regional) > 256:
             self._whole = self._whole.astype(np.uint16)
             self._cropped = cropped_view(self._whole, self._restoration)
         planes = self._samplings[0]
@@ -132,8 +139,9 @@ class _Exporter:
         rows, first_row, stop_row = self._samplings[1].piece(*block.rows)
         pieces = (planes, rows, self._samplings[2])
         source = self._source((first_plane, stop_plane), (first_row, stop_row))
-        classes = _classes(source, pieces, self._whole.dtype)
-        self._cropped[slice(*block.planes), slice(*block.rows)] = classes
+        indices = _last_regions if self._is_regional else _classes
+        found = indices(source, pieces, self._whole.dtype)
+        self._cropped[slice(*block.planes), slice(*block.rows)] = found
 
     def _source(self, planes: tuple[int, int], rows: tuple[int, int]) -> list[NDArray[np.float32]]:
         """Return the logits that a block is made of, as the parts that the slabs hold."""
@@ -178,6 +186,24 @@ def _classes(
             classes[wins] = index
             lowest = float(best.min())
     return classes
+
+
+def _last_regions(
+    source: list[NDArray[np.float32]],
+    pieces: tuple[AxisSampling, AxisSampling, AxisSampling],
+    dtype: np.dtype[np.generic],
+) -> NDArray[np.generic]:
+    """Return one more than the last region that each voxel of a block is in, 0 for none.
+
+    A region that is nowhere in the block is not interpolated.
+    """
+    shape = tuple(piece.lower.size for piece in pieces)
+    indices = np.zeros(shape, dtype=dtype)
+    for index in range(source[0].shape[0]):
+        coarse = _one_class(source, index)
+        if _upper_bound(coarse) > 0:
+            indices[interpolated(coarse, pieces) > 0] = index + 1
+    return indices
 
 
 def _one_class(source: list[NDArray[np.float32]], index: int) -> NDArray[np.float32]:

@@ -101,7 +101,14 @@ def start_prediction(
     orders = export_orders(restoration, model.configuration.resampling)
 
     def export(slabs: Iterator[LogitsSlab]) -> R:
-        return job.finish(class_map(slabs, restoration, orders=orders, workers=job.workers))
+        found = class_map(
+            slabs,
+            restoration,
+            orders=orders,
+            workers=job.workers,
+            is_regional=bool(model.plan.labels.regions),
+        )
+        return job.finish(found)
 
     slabs = predict_slabs(
         model.ensemble,

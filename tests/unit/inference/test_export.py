@@ -22,14 +22,20 @@ def restoration(axis_order, full_shape, crop, prepared_shape):
     )
 
 
-def whole_array_way(logits, restoration, orders):
-    """Resample everything, take the argmax, put it back."""
+def last_region(logits):
+    """Return one more than the last index above 0, or 0."""
+    numbers = np.arange(1, len(logits) + 1).reshape(-1, *(1,) * (logits.ndim - 1))
+    return np.max(np.where(logits > 0, numbers, 0), axis=0)
+
+
+def whole_array_way(logits, restoration, orders, decide=lambda scores: np.argmax(scores, axis=0)):
+    """Resample everything, take the argmax or what else decides, put it back."""
     for axis in reversed(range(logits.ndim - 1)):
         sampling = axis_sampling(
             logits.shape[axis + 1], restoration.cropped_shape[axis], order=orders[axis]
         )
         logits = sampling.apply(logits, axis + 1)
-    classes = np.argmax(logits, axis=0)
+    classes = decide(logits)
     planned_shape = [restoration.full_shape[axis] for axis in restoration.axis_order]
     planned = np.zeros(planned_shape, dtype=np.uint16)
     planned[tuple(slice(*bounds) for bounds in restoration.crop)] = classes
@@ -82,6 +88,33 @@ def test_streaming_equals_the_whole_array_bit_for_bit(monkeypatch, case, heights
     assert found.shape == full_shape
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, whole_array_way(logits, way_back, orders))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("heights", [(1,), (3, 1, 5)], ids=str)
+def test_streamed_regions_equal_the_whole_array_bit_for_bit(monkeypatch, case, heights):
+    axis_order, full_shape, crop, prepared_shape, orders = case
+    monkeypatch.setattr(export, "BLOCK_VOXELS", 60)
+    way_back = restoration(axis_order, full_shape, crop, prepared_shape)
+    logits = np.random.default_rng(8).standard_normal((4, *prepared_shape)).astype(np.float32)
+    logits[2] -= 9  # a region that is nowhere
+    slabs = slabs_of(logits, heights)
+    found = class_map(slabs, way_back, orders=orders, workers=2, is_regional=True)
+    assert set(np.unique(found)) == {0, 1, 2, 4}
+    np.testing.assert_array_equal(found, whole_array_way(logits, way_back, orders, last_region))
+
+
+def test_a_probability_of_one_half_is_not_in_the_region():
+    way_back = restoration((0, 1, 2), (3, 4, 4), ((0, 3), (0, 4), (0, 4)), (3, 4, 4))
+    slabs = slabs_of(np.zeros((2, 3, 4, 4), np.float32), (2,))
+    assert not class_map(slabs, way_back, orders=(1, 1, 1), workers=1, is_regional=True).any()
+
+
+def test_more_than_255_regions_need_two_bytes():
+    way_back = restoration((0, 1, 2), (1, 2, 2), ((0, 1), (0, 2), (0, 2)), (1, 2, 2))
+    slabs = slabs_of(np.ones((256, 1, 2, 2), np.float32), (1,))
+    found = class_map(slabs, way_back, orders=(1, 1, 1), workers=1, is_regional=True)
+    assert np.all(found == 256)
 
 
 def test_equal_logits_go_to_the_lowest_class():
