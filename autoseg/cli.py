@@ -10,6 +10,7 @@ from autoseg.commands.evaluation import evaluate
 from autoseg.commands.models import describe, export
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
+from autoseg.commands.selection import select
 from autoseg.commands.training import train
 from autoseg.core.errors import AutosegError, Interrupted, fault_of_disk
 
@@ -20,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-COMMANDS = (plan, preprocess, train, predict, export, describe, evaluate, demo)
+COMMANDS = (plan, preprocess, train, select, predict, export, describe, evaluate, demo)
 """In the order in which `autoseg --help` shows them."""
 
 for command in COMMANDS:

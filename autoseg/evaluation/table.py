@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from autoseg.documents.report import METRICS, Mean, MetricName, Report
+from autoseg.documents.selection import Estimate, Selection
 
 TITLES: dict[MetricName, str] = {
     "dice": "Dice",
@@ -58,6 +59,32 @@ def case_rows(report: Report) -> Rows:
         for entry, scores in zip(report.classes, case.classes, strict=True)
     ]
     return Rows(header, tuple(rows))
+
+
+def leaderboard_rows(selection: Selection) -> Rows:
+    """Return a row per candidate, best first; 95 % intervals stand below their means."""
+    header = ("candidate", "Dice", "HD95 mm", "NSD", "s/case", "GiB")
+    rows = [
+        (
+            "\n+ ".join(entry.members) + (" ←" if entry.members == selection.members else ""),
+            _estimate_text(entry.dice, "{:.3f}"),
+            _estimate_text(entry.hd95_mm, "{:.2f}"),
+            _estimate_text(entry.nsd, "{:.3f}"),
+            UNDEFINED if entry.seconds_per_case is None else f"{entry.seconds_per_case:.3g}",
+            UNDEFINED if entry.memory_gib is None else f"{entry.memory_gib:.1f}",
+        )
+        for entry in selection.candidates
+    ]
+    return Rows(header, tuple(rows))
+
+
+def _estimate_text(estimate: Estimate, style: str) -> str:
+    if estimate.value is None:
+        return UNDEFINED
+    text = style.format(estimate.value)
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text}\n{style.format(estimate.low)}–{style.format(estimate.high)}"
 
 
 def _mean_text(mean: Mean, num_cases: int) -> str:

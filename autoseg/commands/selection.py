@@ -1,0 +1,43 @@
+"""`autoseg select`."""
+
+from typing import Annotated
+
+import typer
+
+from autoseg.commands.options import Dataset, Work, Workers, planned_workspace, workers_or_default
+
+
+def select(
+    dataset: Dataset,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial",
+            help="Compare configurations that lack folds, too, on the cases that all have.",
+        ),
+    ] = False,
+    work: Work = None,
+    workers: Workers = None,
+) -> None:
+    """Compare the trained configurations and their pairs, and choose what to predict with."""
+    from autoseg.evaluation.table import leaderboard_rows, report_rows
+    from autoseg.stages import select as stage
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    workspace = planned_workspace(dataset, work)
+    selected = stage.select(
+        workspace, partial=partial, workers=workers_or_default(workers), progress=progress
+    )
+    report = stage.load_cross_validation(workspace)
+    progress.table("Candidates", *leaderboard_rows(selected))
+    progress.say(selected.because)
+    for step in selected.postprocessing:
+        values = ", ".join(map(str, step.values))
+        progress.say(
+            f"Only the largest component of label {values} is kept: Dice {step.dice_before:.4f} "
+            f"before, {step.dice_after:.4f} after"
+        )
+    progress.table(f"The choice, on {len(report.cases)} held-out cases", *report_rows(report))
+    progress.say(f"Saved as {workspace.selection}; picture: {workspace.leaderboard}")
+    progress.say(f"Next: autoseg predict IN OUT --model {workspace.root}")

@@ -1,0 +1,55 @@
+"""Draw what a selection was made from: a dot per candidate and metric, with its interval."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from autoseg.core.atomic import replacing
+from autoseg.documents.selection import Candidate, Estimate, Selection
+
+CHOSEN_COLOUR, OTHER_COLOUR = "#0077bb", "#888888"
+"""Paul Tol's vibrant blue, and grey."""
+
+
+def draw_leaderboard(selection: Selection, path: Path) -> None:
+    """Write a PNG: one row per candidate, one column per metric, 95 % intervals as bars.
+
+    Args:
+        selection: Its candidates are drawn from top to bottom, the chosen one in blue.
+        path: The picture; an older one is replaced.
+    """
+    candidates = selection.candidates
+    figure = Figure(figsize=(11, 1.6 + 0.4 * len(candidates)), layout="constrained")
+    columns = figure.subplots(1, 3, sharey=True)
+    shown = (
+        ("Dice", [candidate.dice for candidate in candidates]),
+        ("HD95 mm (less is better)", [candidate.hd95_mm for candidate in candidates]),
+        ("NSD", [candidate.nsd for candidate in candidates]),
+    )
+    for axes, (title, estimates) in zip(columns, shown, strict=True):
+        axes.set_title(title)
+        axes.grid(axis="x", color="0.9")
+        for row, (candidate, estimate) in enumerate(zip(candidates, estimates, strict=True)):
+            is_chosen = candidate.members == selection.members
+            _draw(axes, row, estimate, CHOSEN_COLOUR if is_chosen else OTHER_COLOUR)
+    columns[0].set_yticks(
+        range(len(candidates)), [_label(candidate) for candidate in candidates], parse_math=False
+    )
+    columns[0].set_ylim(len(candidates) - 0.5, -0.5)
+    figure.supxlabel("mean over classes of the mean over held-out cases, 95 % interval", fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def _draw(axes: Axes, row: int, estimate: Estimate, colour: str) -> None:
+    if estimate.value is None:
+        return
+    if estimate.low is not None and estimate.high is not None:
+        axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, alpha=0.4)
+    axes.plot([estimate.value], [row], "o", color=colour)
+
+
+def _label(candidate: Candidate) -> str:
+    seconds = candidate.seconds_per_case
+    return candidate.name if seconds is None else f"{candidate.name} ({seconds:.2g} s)"

@@ -1,0 +1,121 @@
+"""Find by cross-validation which post-processing helps, and apply it."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from autoseg.core.errors import CaseError
+from autoseg.core.labels import LabelScheme
+from autoseg.core.parallel import Failure, Success, run_each
+from autoseg.core.progress import Progress
+from autoseg.documents.selection import LargestComponent
+from autoseg.evaluation.postprocessing import Trial, decided, rounds, target_dice
+from autoseg.inference.postprocessing import keep_largest, postprocessed
+from autoseg.readers import read_image, write_labels
+from autoseg.stages.evaluate import Pair, read_label_map
+
+Steps = tuple[LargestComponent, ...]
+
+T = TypeVar("T")
+
+
+def find_steps(
+    pairs: Sequence[Pair], labels: LabelScheme, *, workers: int, progress: Progress
+) -> Steps:
+    """Return the steps of post-processing that raise the Dice of held-out label maps, in order.
+
+    Args:
+        pairs: Label maps without post-processing, and what they should be.
+        labels: The classes.
+        workers: Processes.
+        progress: Where the position goes.
+
+    Raises:
+        CaseError: If a label map cannot be read.
+    """
+    steps: Steps = ()
+    for number, trials in enumerate(rounds(labels)):
+        work = partial(_trial_dice, labels=labels, steps=steps, trials=trials)
+        title = "Keeping largest components" + (", each by itself" if number else "")
+        outcomes = run_each(work, pairs, workers=workers)
+        done = list(progress.track(outcomes, description=title, total=len(pairs)))
+        done.sort(key=lambda outcome: outcome.index)
+        tables = np.stack([_value(outcome, pairs) for outcome in done], axis=1)
+        found = [
+            decided(trial, tables[0], after)
+            for trial, after in zip(trials, tables[1:], strict=True)
+        ]
+        steps = (*steps, *(step for step in found if step is not None))
+    return steps
+
+
+def apply_steps(
+    pairs: Sequence[Pair],
+    steps: Steps,
+    folder: Path,
+    background: int,
+    *,
+    workers: int,
+    progress: Progress,
+) -> tuple[Pair, ...]:
+    """Write the label maps that the steps change, and return those.
+
+    Args:
+        pairs: Label maps without post-processing, and what they should be.
+        steps: What to do.
+        folder: For the changed label maps.
+        background: Label value of what is removed.
+        workers: Processes.
+        progress: Where the position goes.
+
+    Raises:
+        CaseError: If a label map cannot be read or written.
+    """
+    work = partial(_apply, steps=steps, folder=folder, background=background)
+    outcomes = run_each(work, pairs, workers=workers)
+    tracked = progress.track(outcomes, description="Post-processing", total=len(pairs))
+    changed = [_value(outcome, pairs) for outcome in tracked]
+    return tuple(sorted((pair for pair in changed if pair), key=lambda pair: pair.name))
+
+
+def _trial_dice(
+    pair: Pair, *, labels: LabelScheme, steps: Steps, trials: Sequence[Trial]
+) -> Float[np.ndarray, "tables targets"]:
+    """Return the Dice of each target: first without a further step, then with each trial."""
+    reference = read_label_map(pair.reference, pair.prediction).values
+    raw = read_label_map(pair.prediction, pair.reference).values
+    background = labels.values[0]
+    start = postprocessed(raw, steps, background)
+    before = target_dice(start, reference, labels)
+    rows = [before]
+    for trial in trials:
+        step = LargestComponent(values=trial.values, dice_before=0.0, dice_after=0.0)
+        changed = keep_largest(start, step, background)
+        rows.append(before if changed is start else target_dice(changed, reference, labels))
+    return np.stack(rows)
+
+
+def _apply(pair: Pair, *, steps: Steps, folder: Path, background: int) -> Pair | None:
+    """Return a label map's post-processed place, written; None if nothing changes."""
+    raw = read_label_map(pair.prediction, pair.reference).values
+    values = postprocessed(raw, steps, background)
+    if np.array_equal(values, raw):
+        return None
+    output = folder / pair.prediction.name
+    write_labels(values, read_image((pair.prediction,)), output)
+    return Pair(name=pair.name, prediction=output, reference=pair.reference)
+
+
+def _value(outcome: Success[T] | Failure, pairs: Sequence[Pair]) -> T:
+    """Return what was computed for a case.
+
+    Raises:
+        CaseError: If it failed.
+    """
+    if isinstance(outcome, Failure):
+        raise CaseError(f"{pairs[outcome.index].name}: {outcome.message}")
+    return outcome.value

@@ -1,0 +1,143 @@
+"""Make the label maps of pairs of configurations on held-out cases, from stored probabilities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autoseg.core.errors import CaseError
+from autoseg.core.labels import LabelScheme
+from autoseg.core.parallel import Failure, run_each
+from autoseg.core.progress import Progress
+from autoseg.documents import store
+from autoseg.documents.dataset import CaseFiles
+from autoseg.documents.report import CaseFault, Report
+from autoseg.inference.averaging import ensemble_class_map
+from autoseg.inference.probabilities import RECORD_FILE, has_probabilities, open_probabilities
+from autoseg.readers import read_image, write_labels
+from autoseg.stages.candidates import Trained
+from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
+from autoseg.stages.score_fold import VALIDATION_NAME, held_out_map, held_out_probabilities
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One case of an ensemble.
+
+    Attributes:
+        case: Its files.
+        sources: Folder of each member's probabilities.
+        output: The label map to write.
+    """
+
+    case: CaseFiles
+    sources: tuple[Path, ...]
+    output: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the label map is there, and younger than what it is made of."""
+        if not self.output.is_file():
+            return False
+        made = self.output.stat().st_mtime
+        records = [source / RECORD_FILE for source in self.sources]
+        return all(record.is_file() and record.stat().st_mtime <= made for record in records)
+
+
+def label_maps(
+    members: Sequence[Trained], cases: Sequence[CaseFiles], folder: Path
+) -> tuple[Pair, ...]:
+    """Return, for every case, where the label map of some configurations lies or will lie.
+
+    Args:
+        members: One, whose label maps are those of its folds, or several.
+        cases: Held out and scored by each of them.
+        folder: For the label maps of ensembles.
+    """
+    return tuple(Pair(case.name, _place(members, case, folder), case.labels) for case in cases)
+
+
+def ensemble_report(
+    members: Sequence[Trained],
+    cases: Sequence[CaseFiles],
+    folder: Path,
+    *,
+    workers: int,
+    progress: Progress,
+) -> Report:
+    """Return the scores of several configurations' averaged probabilities on held-out cases.
+
+    Label maps and scores that are there, and younger than the probabilities, are kept. A case that
+    fails is a fault of the report.
+
+    Args:
+        members: At least two.
+        cases: Held out by a common fold of each of them.
+        folder: For the label maps and `evaluation.json`.
+        workers: Processes.
+        progress: Where the position goes.
+    """
+    name = " + ".join(member.name for member in members)
+    jobs = [_job(members, case, folder) for case in cases]
+    left = [job for job in jobs if not job.is_done]
+    known = _known_report(folder, jobs)
+    if not left and known is not None:
+        return known
+    work = partial(_write, labels=members[0].labels)
+    outcomes = run_each(work, left, workers=workers)
+    done = list(progress.track(outcomes, description=f"Averaging {name}", total=len(left)))
+    failed = {left[entry.index].case.name: entry for entry in done if isinstance(entry, Failure)}
+    faults = tuple(CaseFault(name=case, message=entry.message) for case, entry in failed.items())
+    report = evaluate_pairs(
+        [pair for pair in label_maps(members, cases, folder) if pair.name not in failed],
+        labels=members[0].labels,
+        workers=workers,
+        progress=progress,
+    )
+    report = report.model_copy(update={"faults": (*faults, *report.faults)})
+    store.save(report, folder / REPORT_NAME)
+    return report
+
+
+def _known_report(folder: Path, jobs: Sequence[_Job]) -> Report | None:
+    """Return the report of an earlier call, if it is on these cases and their label maps of now."""
+    path = folder / REPORT_NAME
+    if not path.is_file():
+        return None
+    report = store.load(Report, path, made_by="autoseg select")
+    is_older = any(
+        job.output.is_file() and job.output.stat().st_mtime > path.stat().st_mtime for job in jobs
+    )
+    names = {case.name for case in report.cases}
+    return None if is_older or report.faults or names != {job.case.name for job in jobs} else report
+
+
+def _job(members: Sequence[Trained], case: CaseFiles, folder: Path) -> _Job:
+    sources = tuple(
+        held_out_probabilities(member.fold_of(case.name).folder, case) for member in members
+    )
+    return _Job(case=case, sources=sources, output=_place(members, case, folder))
+
+
+def _place(members: Sequence[Trained], case: CaseFiles, folder: Path) -> Path:
+    if len(members) > 1:
+        return held_out_map(folder, case)
+    return held_out_map(members[0].fold_of(case.name).folder / VALIDATION_NAME, case)
+
+
+def _write(job: _Job, *, labels: LabelScheme) -> None:
+    """Write the label map of one case.
+
+    Raises:
+        CaseError: If probabilities are missing, damaged, or of another image.
+    """
+    for source in job.sources:
+        if not has_probabilities(source):
+            msg = (
+                f"its probabilities are not at {source}. Run `autoseg train` for that fold again: "
+                "it predicts what is missing."
+            )
+            raise CaseError(msg)
+    members = [open_probabilities(source) for source in job.sources]
+    indices = ensemble_class_map(members, workers=1)
+    write_labels(labels.decode(indices), read_image(job.case.images), job.output)

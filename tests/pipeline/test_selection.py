@@ -1,0 +1,202 @@
+"""Selecting as a whole: two trained configurations, their pair, and what is left on disk."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autoseg.core.errors import ModelError
+from autoseg.core.progress import Progress, Silent
+from autoseg.documents import store
+from autoseg.documents.plan import Plan
+from autoseg.documents.report import Report
+from autoseg.documents.selection import Selection
+from autoseg.documents.splits import Fold, Splits
+from autoseg.documents.workspace import Workspace
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.select import load_cross_validation, select
+from autoseg.stages.train import TrainRequest, train
+
+NAMES = [f"ball_{index:02d}" for index in range(6)]
+HALVES = (NAMES[:3], NAMES[3:])
+SPLITS = Splits(
+    seed=0,
+    because="halves",
+    folds=tuple(
+        Fold(train=tuple(HALVES[1 - index]), validation=tuple(HALVES[index])) for index in (0, 1)
+    ),
+)
+
+
+class Listening(Progress):
+    """Keeps what is said and how much was tracked."""
+
+    def __init__(self):
+        self.said, self.tracked = [], {}
+
+    def say(self, message):
+        self.said.append(message)
+
+    def track(self, items, *, description, total):
+        self.tracked[description] = total
+        yield from items
+
+    def status(self, line):
+        return
+
+
+def train_fold(workspace: Workspace, configuration: str, fold: int) -> None:
+    steps = LengthRequest(iterations=4 if configuration.endswith("other") else 8)
+    request = TrainRequest(
+        fold=fold, configuration=configuration, length=steps, device="cpu", workers=0
+    )
+    train(workspace, request, progress=Silent())
+
+
+@pytest.fixture(scope="module")
+def trained(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a work folder with two configurations, both trained on both of two folds."""
+    root = tmp_path_factory.mktemp("trained") / "work"
+    workspace = Workspace(shutil.copytree(planned_volumes.root, root))
+    plan = store.load(Plan, workspace.plan, made_by="")
+    (first,) = plan.configurations
+    other = first.model_copy(update={"name": f"{first.name}_other"})
+    store.save(plan.model_copy(update={"configurations": (first, other)}), workspace.plan)
+    store.save(SPLITS, workspace.splits)
+    for fold in (0, 1):
+        for configuration in (first, other):
+            train_fold(workspace, configuration.name, fold)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def selected(trained: Workspace) -> tuple[Selection, Listening]:
+    progress = Listening()
+    return select(trained, workers=1, progress=progress), progress
+
+
+@pytest.fixture
+def own(trained: Workspace, selected: object, tmp_path: Path) -> Workspace:
+    """Return a selected work folder that a test may change; times are as in the original."""
+    return Workspace(shutil.copytree(trained.root, tmp_path / "work"))
+
+
+def configurations(workspace: Workspace) -> tuple[str, str]:
+    plan = store.load(Plan, workspace.plan, made_by="")
+    return tuple(entry.name for entry in plan.configurations)
+
+
+def test_both_configurations_and_their_pair_are_candidates(trained, selected):
+    selection, progress = selected
+    first, other = configurations(trained)
+    members = {candidate.members for candidate in selection.candidates}
+    assert members == {(first,), (other,), (first, other)}
+    assert selection.members in members
+    assert selection.folds == ((0, 1),) * len(selection.members)
+    assert not [line for line in progress.said if line.startswith(("note", "warning"))]
+
+
+def test_every_held_out_case_counts_once(trained, selected):
+    selection, _ = selected
+    assert "6 held-out cases" in selection.because
+    assert "alone" not in selection.because
+    assert [case.name for case in load_cross_validation(trained).cases] == NAMES
+
+
+def test_the_seconds_of_a_pair_are_those_of_both(trained, selected):
+    seconds = {entry.members: entry.seconds_per_case for entry in selected[0].candidates}
+    first, other = configurations(trained)
+    assert seconds[(first,)] > 0
+    assert seconds[(first, other)] == pytest.approx(seconds[(first,)] + seconds[(other,)])
+
+
+def test_what_was_found_lies_in_the_work_folder(trained, selected):
+    assert store.load(Selection, trained.selection, made_by="") == selected[0]
+    assert trained.leaderboard.read_bytes().startswith(b"\x89PNG")
+    first, other = configurations(trained)
+    maps = sorted(path.name for path in (trained.ensembles / f"{first} + {other}").glob("*.nii.gz"))
+    assert maps == [f"{name}.nii.gz" for name in NAMES]
+
+
+def test_post_processing_never_lowers_the_mean_dice(trained, selected):
+    report = load_cross_validation(trained)
+    chosen = next(entry for entry in selected[0].candidates if entry.members == selected[0].members)
+    assert report.foreground.dice.value >= chosen.dice.value
+    if not selected[0].postprocessing:
+        assert report.foreground.dice.value == pytest.approx(chosen.dice.value)
+
+
+def test_a_second_selection_averages_and_scores_nothing_again(own, selected):
+    progress = Listening()
+    again = select(own, workers=1, progress=progress)
+    assert again == selected[0]
+    assert not [title for title in progress.tracked if title.startswith("Averaging")]
+
+
+def test_a_lost_label_map_of_an_ensemble_is_made_again(own, selected):
+    first, other = configurations(own)
+    (own.ensembles / f"{first} + {other}" / f"{NAMES[0]}.nii.gz").unlink()
+    progress = Listening()
+    assert select(own, workers=1, progress=progress) == selected[0]
+    assert progress.tracked[f"Averaging {first} + {other}"] == 1
+
+
+def test_without_probabilities_the_pair_is_left_out_and_named(own):
+    first, other = configurations(own)
+    shutil.rmtree(own.ensembles)
+    shutil.rmtree(own.fold(other, 1) / "validation" / "probabilities" / NAMES[4])
+    progress = Listening()
+    selection = select(own, workers=1, progress=progress)
+    assert {candidate.members for candidate in selection.candidates} == {(first,), (other,)}
+    (warning,) = [line for line in progress.said if line.startswith("warning")]
+    assert f"without {first} + {other}: {NAMES[4]}: its probabilities are not at" in warning
+
+
+def test_a_configuration_that_lacks_a_fold_is_named_with_the_command_that_trains_it(own):
+    first, other = configurations(own)
+    shutil.rmtree(own.fold(other, 1))
+    progress = Listening()
+    selection = select(own, workers=1, progress=progress)
+    assert [candidate.members for candidate in selection.candidates] == [(first,)]
+    (note,) = progress.said
+    assert "lacks fold 1" in note
+    assert f"--configuration {other} --fold 1" in note
+
+
+def test_partial_compares_on_the_folds_that_all_have_and_judges_the_choice_on_all_of_its(own):
+    first, other = configurations(own)
+    shutil.rmtree(own.fold(other, 1))
+    selection = select(own, partial=True, workers=1, progress=Silent())
+    assert len(selection.candidates) == 3
+    assert "3 held-out cases" in selection.because
+    assert "Compared on fold 0 of 2 alone." in selection.because
+    has_both = selection.members == (first,)
+    assert len(load_cross_validation(own).cases) == (6 if has_both else 3)
+
+
+def test_with_one_fold_of_each_trained_they_are_compared_on_it(own):
+    for name in configurations(own):
+        shutil.rmtree(own.fold(name, 1))
+    selection = select(own, workers=1, progress=Silent())
+    assert len(selection.candidates) == 3
+    assert "Compared on fold 0 of 2 alone." in selection.because
+    assert selection.folds[0] == (0,)
+
+
+def test_a_case_that_one_configuration_could_not_predict_counts_for_none(own):
+    first, _ = configurations(own)
+    path = own.fold(first, 0) / "validation" / "evaluation.json"
+    report = store.load(Report, path, made_by="")
+    fault = {"name": report.cases[0].name, "message": "broken"}
+    changed = report.model_dump() | {"cases": report.cases[1:], "faults": (fault,)}
+    store.save(Report.model_validate(changed), path)
+    selection = select(own, workers=1, progress=Silent())
+    assert "5 held-out cases" in selection.because
+
+
+def test_a_work_folder_without_scored_folds_is_refused_with_what_to_do(own):
+    shutil.rmtree(own.models)
+    with pytest.raises(
+        ModelError, match=r"no fold of .* is trained and scored. Run `autoseg train"
+    ):
+        select(own, workers=1, progress=Silent())
