@@ -35,6 +35,7 @@ class DatasetSpec(Frozen):
         labels: The classes.
         inferred: Sentences on everything that no JSON said and that was taken from the files.
         cases: Sorted by name.
+        test_cases: Cases that are scored at the end and otherwise left alone, sorted by name.
     """
 
     schema_version: Literal[1] = 1
@@ -46,3 +47,4 @@ class DatasetSpec(Frozen):
     labels: LabelScheme
     inferred: tuple[str, ...] = ()
     cases: tuple[CaseFiles, ...]
+    test_cases: tuple[CaseFiles, ...] = ()

@@ -18,8 +18,12 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
     """Return the dataset's cases, or None if it is not of this layout."""
     if description is None or not description.training:
         return None
-    cases = _unique_names([_case_files(root, pair) for pair in description.training], root)
-    return complete_cases(cases, root)
+    return complete_cases(listed_cases(root, description.training), root)
+
+
+def listed_cases(root: Path, pairs: tuple[TrainingPair, ...]) -> list[CaseFiles]:
+    """Return the cases that a dataset.json lists, whether or not their files exist."""
+    return _unique_names([_case_files(root, pair) for pair in pairs], root)
 
 
 def _case_files(root: Path, pair: TrainingPair) -> CaseFiles:

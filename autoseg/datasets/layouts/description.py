@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -42,6 +42,7 @@ class Description(_Foreign):
         regions_class_order: The value that each region is written as.
         file_ending: Ending of image and label files, e.g. `.nii.gz`.
         training: The Decathlon's pairs of files.
+        test: The Decathlon's test images, or pairs of files; anything else that others wrote.
         dataset: nnU-Net's map from case to files.
         groups: Which patient (site, animal …) each case belongs to.
     """
@@ -52,6 +53,7 @@ class Description(_Foreign):
     regions_class_order: tuple[int, ...] | None = None
     file_ending: str | None = None
     training: tuple[TrainingPair, ...] = ()
+    test: Any = None
     dataset: dict[str, MappedCase] = {}
     groups: dict[str, str | int] = {}
 

@@ -20,6 +20,7 @@ from autoseg.datasets.layouts.description import (
 )
 from autoseg.datasets.layouts.inference import usual_axes_and_channels, values_in_files
 from autoseg.datasets.layouts.pairing import FoundCases
+from autoseg.datasets.layouts.test_set import find_test_set
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.readers import ENDINGS, ending_of
 
@@ -61,6 +62,7 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
     description = load_description(root)
     layout, found = _find_cases(root, description)
     cases = _with_groups(found.cases, description)
+    test_set = find_test_set(root, description, cases)
     num_axes, num_channels = usual_axes_and_channels(cases)
     channel_names, told_channels = _channel_names(description, num_channels)
     labels, told_labels = _label_scheme(description, cases, workers)
@@ -73,11 +75,12 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
         labels=labels,
         inferred=(*_told_files(layout, cases, num_axes), *told_channels, *told_labels),
         cases=tuple(sorted(cases, key=lambda case: case.name)),
+        test_cases=_with_groups(test_set.cases, description),
     )
-    names = {case.name for case in found.cases} | {fault.case for fault in found.faults}
-    return Recognition(
-        spec=spec, faults=found.faults, notes=_notes_on_groups(description, names, spec)
-    )
+    names = {case.name for case in (*found.cases, *test_set.cases)}
+    names |= {fault.case for fault in found.faults}
+    notes = (*_notes_on_groups(description, names, spec), *test_set.notes, *_notes_on_leaks(spec))
+    return Recognition(spec=spec, faults=found.faults, notes=notes)
 
 
 def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases]:
@@ -124,6 +127,19 @@ def _notes_on_groups(
     note = (
         f"groups are given for {len(unknown)} names that no case has: {', '.join(unknown[:5])}. "
         f"Cases are called like {spec.cases[0].name}; one without a group is a group of its own."
+    )
+    return (note,)
+
+
+def _notes_on_leaks(spec: DatasetSpec) -> tuple[str, ...]:
+    """Return a sentence if a group is trained on and tested, which makes scores too good."""
+    groups = {case.group for case in spec.cases} - {None}
+    leaking = [case.name for case in spec.test_cases if case.group in groups]
+    if not leaking:
+        return ()
+    note = (
+        f"{len(leaking)} test cases are of groups that are also trained on, so that their scores "
+        f"will be too good: {', '.join(leaking[:5])}."
     )
     return (note,)
 
