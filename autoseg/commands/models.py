@@ -41,7 +41,7 @@ def export(
     size = paths[-1].stat().st_size / 1e6
     progress = TerminalProgress()
     progress.say(
-        f"{paths[-1]}: {manifest.configuration}, {len(manifest.parts)} parts, {size:.1f} MB"
+        f"{paths[-1]}: {' + '.join(manifest.members)}, {len(manifest.parts)} parts, {size:.1f} MB"
     )
     progress.say(f"Next: autoseg predict IN OUT --model {paths[-1]}")
 

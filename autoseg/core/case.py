@@ -103,6 +103,44 @@ class Restoration:
         """Size of the bounding box, voxels."""
         return tuple(stop - start for start, stop in self.crop)
 
+    def onto(self, other: "Restoration") -> "Restoration":
+        """Return the way from this prepared grid to another one of the same image.
+
+        Raises:
+            ValueError: If the two were not cropped alike.
+        """
+        if (self.axis_order, self.crop) != (other.axis_order, other.crop):
+            msg = f"the grids have the crops {self.crop} and {other.crop}; expected the same."
+            raise ValueError(msg)
+        return Restoration(
+            axis_order=tuple(range(len(self.axis_order))),
+            full_shape=other.prepared_shape,
+            crop=tuple((0, size) for size in other.prepared_shape),
+            spacing=other.prepared_spacing,
+            prepared_shape=self.prepared_shape,
+            prepared_spacing=self.prepared_spacing,
+        )
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the previous stage of a cascade predicted, on the grid of the image it belongs to.
+
+    Attributes:
+        classes: Class index of every voxel.
+        num_channels: Number of foreground classes; each is one channel of a network's input.
+    """
+
+    classes: LabelArray
+    num_channels: int
+
+    def one_hot(self) -> ImageArray:
+        """Return a channel per foreground class: 1 where the class was predicted, else 0."""
+        indices = np.arange(1, self.num_channels + 1, dtype=self.classes.dtype)
+        axes = (1,) * self.classes.ndim
+        channels: ImageArray = (self.classes == indices.reshape(-1, *axes)).astype(np.float32)
+        return channels
+
 
 @dataclass(frozen=True)
 class PreparedImage:
@@ -111,7 +149,11 @@ class PreparedImage:
     Attributes:
         voxels: Normalised intensities.
         restoration: The way back.
+        previous: The same image as the previous stage of a cascade sees it; None without one.
+        prior: What that stage predicted; None without one, or before it has.
     """
 
     voxels: ImageArray
     restoration: Restoration
+    previous: "PreparedImage | None" = None
+    prior: Prior | None = None

@@ -13,6 +13,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal digits."""
 
 
+CONFIGURATION = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+"""What configurations in a model file are called: their parts lie in folders of these names."""
+
+ConfigurationName = Annotated[str, Field(pattern=f"^{CONFIGURATION}$")]
+"""The name of a configuration in a model file."""
+
+
 class Part(Frozen):
     """One file inside a model file.
 
@@ -32,13 +39,20 @@ class Manifest(Frozen):
 
     Attributes:
         autoseg: Version of autoseg that wrote it.
-        configuration: Which configuration the networks are, and the folder of their parts.
+        members: Configurations that predict, their probabilities averaged if there are several.
+        stages: Further configurations: previous stages of cascades among the members.
         precision: How the weights are stored; they always compute as float32 weights.
         parts: Every part but the manifest.
     """
 
     schema_version: Literal[1] = 1
     autoseg: str
-    configuration: str
+    members: Annotated[tuple[ConfigurationName, ...], Field(min_length=1)]
+    stages: tuple[ConfigurationName, ...] = ()
     precision: Literal["float32", "float16"]
     parts: tuple[Part, ...]
+
+    @property
+    def configurations(self) -> tuple[str, ...]:
+        """All configurations; each is the folder of its parts."""
+        return (*self.members, *self.stages)

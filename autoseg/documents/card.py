@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from autoseg.core.frozen import Fraction, Frozen
 from autoseg.documents.report import Means
 from autoseg.documents.run import Versions
+from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName
 
 CARD_NAME = "card.json"
@@ -101,22 +102,57 @@ class CardFold(Frozen):
     foreground: Means | None = None
 
 
+class CardConfiguration(Frozen):
+    """The networks of one configuration.
+
+    Attributes:
+        name: Of the configuration.
+        architecture: Kind of the network.
+        parameters: Weights of one network.
+        working_spacing_mm: What images are resampled to, planned axis order.
+        is_member: Whether it predicts; else it is a previous stage of a cascade that does.
+        folds: The networks.
+    """
+
+    name: str
+    architecture: str
+    parameters: PositiveInt
+    working_spacing_mm: tuple[PositiveFloat, ...]
+    is_member: bool
+    folds: tuple[CardFold, ...]
+
+
+class CardChoice(Frozen):
+    """What was chosen to predict, and how good it was on all held-out cases.
+
+    Attributes:
+        because: Why, in one sentence.
+        held_out_cases: How many cases the scores are over.
+        classes: Cross-validated Dice of each class, with its interval.
+        dice: Mean over the classes.
+        postprocessing: Label values of which only the largest component is kept, step by step.
+    """
+
+    because: str
+    held_out_cases: NonNegativeInt
+    classes: tuple[tuple[str, Estimate], ...]
+    dice: Estimate
+    postprocessing: tuple[tuple[NonNegativeInt, ...], ...]
+
+
 class ModelCard(Frozen):
     """What one should know before using a model.
 
     Attributes:
         dataset_name: What it was trained on.
         license: Of the model; for its author to state.
-        configuration: Which of the plan's configurations.
-        architecture: Kind of the network.
-        parameters: Weights of one network.
+        configurations: The networks; those that predict come first.
         num_axes: 2 for pictures, 3 for volumes.
         channels: What images must have, in this order.
         classes: Background first.
         orientation: What is done with an image's orientation.
-        working_spacing_mm: What images are resampled to, planned axis order.
         data: Of the training; None if no fingerprint was found.
-        folds: The networks.
+        choice: What was chosen by cross-validation; None if nothing was.
         autoseg: Version that wrote the card.
         origin: What trained the networks; None for autoseg itself.
     """
@@ -124,15 +160,12 @@ class ModelCard(Frozen):
     schema_version: Literal[1] = 1
     dataset_name: str
     license: str = UNSTATED_LICENSE
-    configuration: str
-    architecture: str
-    parameters: PositiveInt
+    configurations: tuple[CardConfiguration, ...]
     num_axes: Literal[2, 3]
     channels: tuple[CardChannel, ...]
     classes: tuple[CardClass, ...]
     orientation: str
-    working_spacing_mm: tuple[PositiveFloat, ...]
     data: DataSummary | None
-    folds: tuple[CardFold, ...]
+    choice: CardChoice | None = None
     autoseg: str
     origin: str | None = None

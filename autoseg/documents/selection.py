@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from autoseg.core.frozen import Frozen
 
@@ -83,3 +83,13 @@ class Selection(Frozen):
     postprocessing: tuple[LargestComponent, ...]
     because: str
     candidates: tuple[Candidate, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Selection":
+        if len(self.folds) != len(self.members) or not all(self.folds):
+            msg = (
+                f"each member needs its folds; found {len(self.members)} members "
+                f"{list(self.members)} with folds {[list(folds) for folds in self.folds]}."
+            )
+            raise ValueError(msg)
+        return self

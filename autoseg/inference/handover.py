@@ -42,6 +42,10 @@ class ExportThread:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def submit(self, work: Callable[[], R]) -> Future[R]:
+        """Return the future of some work that follows all exports so far."""
+        return self._pool.submit(work)
+
     def feed(
         self, slabs: Iterable[LogitsSlab], export: Callable[[Iterator[LogitsSlab]], R]
     ) -> Future[R]:

@@ -13,7 +13,8 @@ from autoseg.core.errors import ModelError
 from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.documents.splits import FoldName, averaged_folds, in_order
+from autoseg.documents.selection import SELECTION_NAME
+from autoseg.documents.splits import ALL, FoldName, averaged_folds, in_order
 from autoseg.documents.store import load
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
@@ -35,6 +36,21 @@ HEADER_BYTES_PER_TENSOR = 4096
 
 
 @dataclass(frozen=True)
+class LoadOptions:
+    """How to load networks.
+
+    Attributes:
+        device: Name of the device; "auto" takes an accelerator if there is one.
+        precision: What convolutions compute in.
+        use_mirroring: Whether to average over flips, where training mirrored.
+    """
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    use_mirroring: bool = True
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A trained model, in memory and ready.
 
@@ -44,6 +60,7 @@ class LoadedModel:
         configuration: Which of the plan's configurations the networks are.
         ensemble: The networks.
         data: The training data in numbers; None if the model came without.
+        previous: The previous stage of a cascade; None without one.
     """
 
     folder: Path
@@ -51,25 +68,30 @@ class LoadedModel:
     configuration: Configuration
     ensemble: Ensemble
     data: DataSummary | None = None
+    previous: "LoadedModel | None" = None
 
 
-def find_model(path: Path | None, *, work_root: Path = WORK_ROOT) -> Path:
+def find_model(
+    path: Path | None, *, work_root: Path = WORK_ROOT, take_selection: bool = False
+) -> Path:
     """Return the one trained model that is meant.
 
     Args:
         path: A model file (`*.autoseg`), a work folder, a model folder (`models/<configuration>`)
             or one fold of it, or a folder of work folders; None is `work_root`.
         work_root: Folder of the work folders.
+        take_selection: Whether a work folder that has a selection is itself what is meant.
 
     Returns:
         A model file, a model folder, or the fold's folder if `path` is one. Of a work folder with
-        several trained configurations, the one that the plan names as default.
+        several trained configurations, the one that the plan names as default, or else the one
+        that is no previous stage of another.
 
     Raises:
         ModelError: If there is none, or if several are left to choose from.
     """
     if path is None:
-        return _only_model(work_root)
+        return _only_model(work_root, take_selection=take_selection)
     if path.is_file():
         return path
     if not path.is_dir():
@@ -81,9 +103,9 @@ def find_model(path: Path | None, *, work_root: Path = WORK_ROOT) -> Path:
     if (path / WEIGHTS_NAME).is_file() or trained_folds(path):
         return path
     if trained_models(path):
-        return _default_model(path)
+        return _default_model(path, take_selection=take_selection)
     if any(trained_models(folder) for folder in path.iterdir()):
-        return _only_model(path)
+        return _only_model(path, take_selection=take_selection)
     msg = f"{path} holds no model whose training is complete. {_unfinished(path)}"
     raise ModelError(msg)
 
@@ -98,11 +120,13 @@ def trained_models(work: Path) -> tuple[Path, ...]:
 def open_model(path: Path) -> StoredModel:
     """Return where a model lies, ready to be read: a model file, a model folder or that of a fold.
 
+    Of a model file with several members, the first.
+
     Raises:
         ModelError: If it is a file, but not a sound model file.
     """
     if path.is_file():
-        return ModelArchive(path)
+        return ModelArchive(path).model()
     fold = named_fold(path)
     return ModelFolder(path if fold is None else fold.model)
 
@@ -118,7 +142,7 @@ def load_model(
     """Return a trained model, its networks on the device.
 
     Args:
-        path: A model file, a model folder or one fold's folder, as `find_model` returns it.
+        path: A model file (of several members the first is loaded), a model folder or one fold's.
         device: Name of the device; "auto" takes an accelerator if there is one.
         precision: What convolutions compute in.
         folds: Which folds to average; None for all numbered ones that are trained.
@@ -131,26 +155,94 @@ def load_model(
     """
     if folds is None and (fold := named_fold(path)):
         folds = (fold.fold,)
-    stored = open_model(path)
+    options = LoadOptions(device=device, precision=precision, use_mirroring=use_mirroring)
+    return load_stored(open_model(path), options, folds)
+
+
+def load_stored(
+    stored: StoredModel,
+    options: LoadOptions,
+    folds: Sequence[FoldName] | None,
+    *,
+    next_stages: tuple[str, ...] = (),
+) -> LoadedModel:
+    """Return a trained model and its previous stages, their networks on the device.
+
+    Args:
+        stored: Where it lies.
+        options: Device, precision and mirroring.
+        folds: Which folds to average; None for all numbered ones that are trained.
+        next_stages: Configurations that refine what this one predicts; they cannot precede it.
+
+    Raises:
+        ModelError: As `load_model`, or if a previous stage is missing or of another dataset.
+        DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
+    """
     trained, plan = stored.read_trained(), stored.read_plan()
     configuration = plan.configuration(trained.configuration)
-    chosen = choose_device(device)
+    chosen = choose_device(options.device)
     networks = tuple(
         load_network(configuration.architecture, stored, fold, chosen)
         for fold in _wanted_folds(stored, folds)
     )
     ensemble = ensemble_of(
-        networks, configuration, device=chosen, dtype=autocast_dtype(chosen, precision)
+        networks, configuration, device=chosen, dtype=autocast_dtype(chosen, options.precision)
     )
-    if use_mirroring:
+    if options.use_mirroring:
         ensemble = replace(ensemble, mirror_axes=trained.mirror_axes)
+    previous, stages = None, (*next_stages, configuration.name)
+    if configuration.previous_stage is not None:
+        before = _stored_stage(stored, configuration.previous_stage, stages)
+        previous = load_stored(before, options, previous_folds(folds), next_stages=stages)
+        _check_stages(plan, previous)
     return LoadedModel(
         folder=stored.path,
         plan=plan,
         configuration=configuration,
         ensemble=ensemble,
         data=stored.read_summary(),
+        previous=previous,
     )
+
+
+def previous_folds(folds: Sequence[FoldName] | None) -> Sequence[FoldName] | None:
+    """Return which folds of a previous stage go with folds of a cascade; None for all numbered.
+
+    The same, so that a held-out case is new to both. With the fold that trained on every case go
+    all numbered ones.
+    """
+    return None if folds is None or ALL in folds else folds
+
+
+def _stored_stage(stored: StoredModel, stage: str, next_stages: tuple[str, ...]) -> StoredModel:
+    """Return where a previous stage lies.
+
+    Raises:
+        ModelError: If it is not there, or is one of those that it should precede.
+    """
+    if stage in next_stages:
+        msg = (
+            f"{stored.path}: the stages {' and '.join(next_stages)} are said to precede each "
+            f"other. Correct {PLAN_NAME}, or copy the model again."
+        )
+        raise ModelError(msg)
+    return stored.sibling(stage)
+
+
+def _check_stages(plan: Plan, previous: LoadedModel) -> None:
+    """Check that two stages of a cascade mean the same by channels, classes and axes.
+
+    Raises:
+        ModelError: If they do not.
+    """
+    for field in ("channel_names", "labels", "axis_order"):
+        if getattr(plan, field) != getattr(previous.plan, field):
+            msg = (
+                f"{previous.folder} is the previous stage of a cascade, but their {field} differ: "
+                f"{getattr(previous.plan, field)!r} and {getattr(plan, field)!r}. Train both with "
+                "one plan."
+            )
+            raise ModelError(msg)
 
 
 def ensemble_of(
@@ -232,7 +324,7 @@ def _wanted_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequ
     return averaged_folds(trained) if folds is None else tuple(dict.fromkeys(folds))
 
 
-def _only_model(work_root: Path) -> Path:
+def _only_model(work_root: Path, *, take_selection: bool) -> Path:
     """Return the model of the only work folder that has one.
 
     Raises:
@@ -249,22 +341,35 @@ def _only_model(work_root: Path) -> Path:
     if len(works) > 1:
         msg = "several datasets have a trained model. Add one of:\n" + _model_lines(works)
         raise ModelError(msg)
-    return _default_model(works[0])
+    return _default_model(works[0], take_selection=take_selection)
 
 
-def _default_model(work: Path) -> Path:
+def _default_model(work: Path, *, take_selection: bool) -> Path:
     """Return the work folder's only model, or that of the plan's default configuration.
+
+    A stage that another model refines is not what to predict with, unless the plan says so.
 
     Raises:
         ModelError: If the default is not among several.
     """
+    if take_selection:
+        root = work.parent if work.name == "models" else work
+        if (root / SELECTION_NAME).is_file():
+            return root
     models = trained_models(work)
     if len(models) == 1:
         return models[0]
+    refined = set()
     for model in models:
         plan = load(Plan, model / PLAN_NAME, made_by="autoseg train")
         if model.name == plan.default_configuration:
             return model
+        refined |= {
+            entry.previous_stage for entry in plan.configurations if entry.name == model.name
+        }
+    last = [model for model in models if model.name not in refined]
+    if len(last) == 1:
+        return last[0]
     msg = (
         f"{work} has several trained configurations, and none is the plan's default. "
         f"Add one of:\n{_model_lines(models)}"

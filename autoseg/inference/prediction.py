@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.case import Image, PreparedImage, Restoration
+from autoseg.core.case import Image, PreparedImage, Prior, Restoration
 from autoseg.core.errors import CaseError
+from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.documents.plan import Resampling
 from autoseg.inference.export import class_map
 from autoseg.inference.handover import ExportThread
 from autoseg.inference.model import LoadedModel
+from autoseg.inference.probabilities import ProbabilityGrid, saving
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.inference.suitability import deviations
 from autoseg.preprocessing.prepare import prepare_image
@@ -78,11 +81,13 @@ class PredictionJob(Generic[R]):
         prepared: The image.
         finish: What becomes of its class map; called in the export's thread.
         workers: Threads of the export.
+        probabilities: Folder to keep the probabilities in; None to keep none.
     """
 
     prepared: PreparedImage
     finish: Callable[[LabelArray], R]
     workers: int = 1
+    probabilities: Path | None = None
 
 
 def start_prediction(
@@ -101,6 +106,8 @@ def start_prediction(
     orders = export_orders(restoration, model.configuration.resampling)
 
     def export(slabs: Iterator[LogitsSlab]) -> R:
+        if job.probabilities is not None:
+            slabs = saving(slabs, probability_grid(job.prepared, model), job.probabilities)
         found = class_map(
             slabs,
             restoration,
@@ -110,13 +117,35 @@ def start_prediction(
         )
         return job.finish(found)
 
-    slabs = predict_slabs(
+    slabs = logits_of(job.prepared, model, workers=job.workers, progress=progress)
+    return exports.feed(slabs, export)
+
+
+def logits_of(
+    prepared: PreparedImage,
+    model: LoadedModel,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Iterator[LogitsSlab]:
+    """Yield the logits of an image, after the previous stages are through with it."""
+    yield from predict_slabs(
         model.ensemble,
-        job.prepared,
+        with_prior(prepared, model, workers=workers, progress=progress),
         tiles_per_batch=model.configuration.batch_size,
         progress=progress,
     )
-    return exports.feed(slabs, export)
+
+
+def probability_grid(prepared: PreparedImage, model: LoadedModel) -> ProbabilityGrid:
+    """Return where a model's probabilities for an image stand, and what they are."""
+    labels, restoration = model.plan.labels, prepared.restoration
+    return ProbabilityGrid(
+        restoration=restoration,
+        orders=export_orders(restoration, model.configuration.resampling),
+        num_outputs=labels.num_outputs,
+        is_regional=bool(labels.regions),
+    )
 
 
 def prepared_for(image: Image, model: LoadedModel) -> PreparedImage:
@@ -132,7 +161,54 @@ def prepared_for(image: Image, model: LoadedModel) -> PreparedImage:
             "Replace them, e.g. by 0."
         )
         raise CaseError(msg)
-    return prepare_image(image, model.plan, model.configuration)
+    prepared = prepare_image(image, model.plan, model.configuration)
+    if model.previous is None:
+        return prepared
+    return replace(prepared, previous=prepared_for(image, model.previous))
+
+
+def with_prior(
+    prepared: PreparedImage,
+    model: LoadedModel,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> PreparedImage:
+    """Return the image with what the previous stages, which run now, predict on its grid.
+
+    The image itself if the model has no previous stage, or its prediction is there already.
+
+    Args:
+        prepared: As `prepared_for` returns it.
+        model: The model.
+        workers: Threads of the export.
+        progress: Where warnings and the position go.
+
+    Raises:
+        CaseError: If not even one patch fits the device, or if logits are NaN or infinite.
+    """
+    if model.previous is None or prepared.prior is not None:
+        return prepared
+    before = prepared.previous
+    if before is None:
+        msg = f"{model.configuration.name} needs the image as its previous stage sees it."
+        raise ValueError(msg)
+    before = replace(before, restoration=before.restoration.onto(prepared.restoration))
+    outputs = predict_classes(before, model.previous, workers=workers, progress=progress)
+    return replace(prepared, previous=None, prior=prior_of(outputs, model.plan.labels))
+
+
+def prior_of(outputs: LabelArray, labels: LabelScheme) -> Prior:
+    """Return a prediction as the next stage of a cascade gets it.
+
+    Regions are written as the classes that label files would hold.
+
+    Args:
+        outputs: Index of what was predicted, per voxel.
+        labels: What the indices mean.
+    """
+    classes = labels.encode(labels.decode(outputs)) if labels.regions else outputs
+    return Prior(classes=classes, num_channels=labels.num_classes - 1)
 
 
 def export_orders(restoration: Restoration, resampling: Resampling) -> tuple[int, ...]:

@@ -12,8 +12,10 @@ from autoseg.core.device import Precision
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
 from autoseg.documents.splits import FoldName
-from autoseg.inference.model import find_model, load_model
-from autoseg.inference.prediction import predict_image, unlike_training
+from autoseg.inference.choice import load_chosen
+from autoseg.inference.joint_prediction import predict_chosen
+from autoseg.inference.model import LoadOptions
+from autoseg.inference.prediction import unlike_training
 from autoseg.readers import read_image, write_labels
 
 ImageSource = Image | Path | str | Sequence[Path | str]
@@ -75,22 +77,21 @@ class Predictor:
         """Load a model.
 
         Args:
-            model: A model file (`*.autoseg`), a work folder, a model folder or one fold; None for
-                the only one under `./autoseg_work`.
+            model: A model file (`*.autoseg`), a work folder (what was selected in it), a model
+                folder or one fold; None for the only work folder under `./autoseg_work`.
             device: "auto", "cpu", "cuda", "cuda:1" … or "mps".
             precision: What convolutions compute in.
-            folds: Which folds to average; None for all numbered ones that are trained.
+            folds: Which folds to average; None for those selected, or else all numbered ones that
+                are trained.
             use_mirroring: Whether to average over flips.
 
         Raises:
             ModelError: If there is no such model, or several.
         """
-        self.model = load_model(
-            find_model(None if model is None else Path(model)),
-            device=device,
-            precision=precision,
-            folds=folds,
-            use_mirroring=use_mirroring,
+        self.model = load_chosen(
+            None if model is None else Path(model),
+            LoadOptions(device, precision, use_mirroring),
+            folds,
         )
 
     def predict(self, image: ImageSource) -> LabelArray:
@@ -112,10 +113,9 @@ class Predictor:
         """
         read = image if isinstance(image, Image) else read_image(_paths(image))
         whole = read.turned(self.model.plan.orientation)
-        values = predict_image(whole, self.model, workers=default_workers())
-        return Segmentation(
-            image=whole, canonical_values=values, warnings=unlike_training(whole, self.model)
-        )
+        values = predict_chosen(whole, self.model, workers=default_workers())
+        warnings = unlike_training(whole, self.model.members[0])
+        return Segmentation(image=whole, canonical_values=values, warnings=warnings)
 
 
 def _paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:

@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import blosc2
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from pydantic import Field, PositiveInt
 
 from autoseg.core.atomic import replacing_folder
 from autoseg.core.case import Restoration
@@ -51,8 +52,8 @@ class ProbabilityGrid(Frozen):
 
     schema_version: Literal[1] = 1
     restoration: Restoration
-    orders: tuple[Literal[0, 1], ...]
-    num_outputs: int
+    orders: tuple[Annotated[int, Field(ge=0, le=1)], ...]
+    num_outputs: PositiveInt
     is_regional: bool
 
     @property

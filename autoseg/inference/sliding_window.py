@@ -5,16 +5,16 @@ touch are held; as soon as no later tile can reach the leading ones, they leave 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Integer
 
-from autoseg.core.arrays import ImageArray, ImageBatch, LogitsBatch
-from autoseg.core.case import PreparedImage
+from autoseg.core.arrays import ImageArray, ImageBatch, LabelArray, LogitsBatch
+from autoseg.core.case import PreparedImage, Prior
 from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Progress, Silent
@@ -66,7 +66,8 @@ def predict_slabs(
     """Yield the logits of an image as slabs of planes, from the first plane to the last.
 
     An image smaller than the patch is padded with zeros on both sides. A network with a 2-D patch
-    predicts every plane of a 3-D image by itself.
+    predicts every plane of a 3-D image by itself. What a previous stage predicted becomes input
+    channels tile by tile.
 
     Args:
         ensemble: The networks.
@@ -87,7 +88,10 @@ def predict_slabs(
         for size, length in zip(padded.shape[1:], patch, strict=True)
     )
     planes = _HeldPlanes(ensemble, padded.shape[1:], patch, axes)
-    window = _Window(padded, patch, axes, is_flat=len(ensemble.patch_shape) == 2)
+    prior = None
+    if image.prior is not None:
+        prior = replace(image.prior, classes=_padded(image.prior.classes, margins, padded.shape))
+    window = _Window(padded, prior, patch, axes, is_flat=len(ensemble.patch_shape) == 2)
     box = tuple(
         slice(before, before + size) for before, size in zip(margins, volume.shape[1:], strict=True)
     )
@@ -117,18 +121,40 @@ def pad_to_patch(
     return np.pad(volume, [(0, 0), *widths]), before
 
 
+def _padded(
+    classes: LabelArray, before: Sequence[int], shape: Sequence[int]
+) -> Integer[np.ndarray, "planes_ rows_ columns_"]:
+    """Return class indices with background around them, as their image was padded.
+
+    Args:
+        classes: The class indices.
+        before: Voxels put before the first one, per axis.
+        shape: Of the padded image, `channels planes rows columns`.
+    """
+    volume = classes.reshape((1,) * (3 - classes.ndim) + classes.shape)
+    return np.pad(
+        volume,
+        [
+            (front, whole - front - size)
+            for front, whole, size in zip(before, shape[1:], volume.shape, strict=True)
+        ],
+    )
+
+
 class _Window:
-    """Cuts tiles out of a padded volume, in the order of their first plane."""
+    """Cuts tiles out of a padded volume and its prior, in the order of their first plane."""
 
     def __init__(
         self,
         volume: Float32[np.ndarray, "channels planes rows columns"],
+        prior: Prior | None,
         patch: tuple[int, ...],
         axes: tuple[AxisTiles, ...],
         *,
         is_flat: bool,
     ) -> None:
         self._voxels = torch.from_numpy(np.ascontiguousarray(volume))
+        self._prior = prior
         self._patch = patch
         self._axes = axes
         self._is_flat = is_flat
@@ -148,6 +174,9 @@ class _Window:
             for start, length in zip(self.origin(tile), self._patch, strict=True)
         )
         voxels = self._voxels[:, z, y, x]
+        if self._prior is not None:
+            tiled = replace(self._prior, classes=self._prior.classes[z, y, x])
+            voxels = torch.cat([voxels, torch.from_numpy(tiled.one_hot())])
         return voxels[:, 0] if self._is_flat else voxels
 
 

@@ -66,6 +66,14 @@ class StoredModel(ABC):
         """
 
     @abstractmethod
+    def sibling(self, configuration: str) -> "StoredModel":
+        """Return another configuration that is stored beside this one.
+
+        Raises:
+            ModelError: If there is none of that name.
+        """
+
+    @abstractmethod
     def weights_name(self, fold: FoldName) -> str:
         """Return what to call the weights of a fold in a message."""
 
@@ -106,6 +114,18 @@ class ModelFolder(StoredModel):
             return load_file(path)
         except (OSError, SafetensorError) as error:
             raise unusable(str(path), first_line(error)) from error
+
+    @override
+    def sibling(self, configuration: str) -> "ModelFolder":
+        folder = self.path.absolute().parent / configuration
+        if not trained_folds(folder):
+            msg = (
+                f"{self.path} refines the predictions of {configuration}, of which no trained "
+                f"model is at {folder}. Copy it there, or train it with `autoseg train DATASET "
+                f"--configuration {configuration}`."
+            )
+            raise ModelError(msg)
+        return ModelFolder(folder)
 
     @override
     def weights_name(self, fold: FoldName) -> str:

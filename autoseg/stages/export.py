@@ -1,26 +1,36 @@
 """`autoseg export`: a trained model folder -> one model file; `autoseg describe` reads its card."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from autoseg.core.errors import ModelError
 from autoseg.documents import store
 from autoseg.documents.archive import Manifest
-from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, UNSTATED_LICENSE
+from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, UNSTATED_LICENSE, CardChoice
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.model import FINGERPRINT_NAME, MODEL_NAME, PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model import (
+    FINGERPRINT_NAME,
+    MODEL_NAME,
+    PLAN_NAME,
+    WEIGHTS_NAME,
+    TrainedModel,
+)
+from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
 from autoseg.documents.splits import FoldName, averaged_folds, in_order
-from autoseg.inference.archive.card import FoldRecord, card_page, make_card
+from autoseg.evaluation.bootstrap import estimate, score_table
+from autoseg.inference.archive.card import FoldRecord, Networks, card_page, make_card
 from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX, fold_part
-from autoseg.inference.archive.privacy import without_case_names
+from autoseg.inference.archive.privacy import Records, without_case_names
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.archive.writing import Content, weights_content, write_archive
-from autoseg.inference.model import empty_network, find_model, largest_bytes
-from autoseg.inference.stored import ModelFolder, named_fold
+from autoseg.inference.choice import StoredChoice, find_choice
+from autoseg.inference.model import empty_network, largest_bytes, previous_folds
+from autoseg.inference.stored import StoredModel
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.score_fold import VALIDATION_NAME
 
@@ -57,20 +67,17 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
     if output.suffix != SUFFIX:
         msg = f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, say."
         raise ModelError(msg)
-    found = find_model(model)
-    if found.is_file():
-        msg = f"{found} is a model file already. Copy it, or name a work folder to export."
+    choice = find_choice(model, options.folds)
+    if choice.path.is_file():
+        msg = f"{choice.path} is a model file already. Copy it, or name a work folder to export."
         raise ModelError(msg)
-    only = named_fold(found)
-    stored = ModelFolder(found if only is None else only.model)
-    known = averaged_folds(stored.folds()) if only is None else (only.fold,)
-    folds = known if options.folds is None else options.folds
-    _check_folds(stored, folds)
     precision: Literal["float32", "float16"] = "float16" if options.half else "float32"
+    configurations = _configurations(choice)
     return write_archive(
         output,
-        _contents(stored, folds, precision, options.license),
-        configuration=stored.read_trained().configuration,
+        _contents(choice, configurations, precision, options),
+        members=[entry.name for entry in configurations if entry.is_member],
+        stages=[entry.name for entry in configurations if not entry.is_member],
         precision=precision,
     )
 
@@ -89,37 +96,170 @@ def describe(file: Path) -> str:
     return store.printable(ModelArchive(file).read_card_page())
 
 
+@dataclass(frozen=True)
+class _Exported:
+    """A configuration to put into a model file.
+
+    Attributes:
+        stored: Its model folder.
+        folds: Which folds.
+        is_member: Whether it predicts; else it is a previous stage.
+        trained: How to use its networks.
+        plan: How to build them.
+    """
+
+    stored: StoredModel
+    folds: tuple[FoldName, ...]
+    is_member: bool
+    trained: TrainedModel
+    plan: Plan
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.plan.configuration(self.trained.configuration)
+
+    @property
+    def name(self) -> str:
+        return self.configuration.name
+
+
+def _configurations(choice: StoredChoice) -> list[_Exported]:
+    """Return the members, then the stages that they need; each once, with all its folds.
+
+    Raises:
+        ModelError: If a fold is not trained, or a stage is not there.
+    """
+    found: dict[str, _Exported] = {}
+    for stored, folds in zip(choice.members, choice.folds, strict=True):
+        entry = _exported(stored, folds, is_member=True)
+        found[entry.name] = entry
+    waiting = list(found.values())
+    while waiting:
+        entry = waiting.pop()
+        stage = entry.configuration.previous_stage
+        if stage is None:
+            continue
+        before = _exported(
+            entry.stored.sibling(stage), previous_folds(entry.folds), is_member=False
+        )
+        known = found.get(stage)
+        if known is None:
+            waiting.append(before)
+        else:
+            before = replace(known, folds=in_order({*known.folds, *before.folds}))
+        found[stage] = before
+    return sorted(found.values(), key=lambda entry: not entry.is_member)
+
+
+def _exported(
+    stored: StoredModel, folds: Sequence[FoldName] | None, *, is_member: bool
+) -> _Exported:
+    chosen = averaged_folds(stored.folds()) if folds is None else in_order(set(folds))
+    _check_folds(stored, chosen)
+    return _Exported(stored, chosen, is_member, stored.read_trained(), stored.read_plan())
+
+
 def _contents(
-    stored: ModelFolder,
-    folds: Sequence[FoldName],
+    choice: StoredChoice,
+    configurations: Sequence[_Exported],
     precision: Literal["float32", "float16"],
-    license_name: str,
+    options: ExportOptions,
 ) -> Iterator[Content]:
     """Yield the parts of the model file; the card goes first, weights are read one by one."""
-    trained, plan = stored.read_trained(), stored.read_plan()
-    configuration = plan.configuration(trained.configuration)
-    network = empty_network(configuration.architecture)
-    fingerprint, records = without_case_names(
-        _fingerprint(stored), {fold: _record(stored.path / f"fold_{fold}") for fold in folds}
-    )
+    selection = _selection(choice)
+    records = without_case_names(_records(choice, configurations, selection))
     card = make_card(
-        plan,
-        configuration,
-        fingerprint,
-        records,
-        parameters=sum(weights.numel() for weights in network.parameters()),
-    ).model_copy(update={"license": license_name, "origin": trained.origin})
+        [_networks(entry, records) for entry in configurations],
+        records.fingerprint,
+        _card_choice(selection, records.cross_validation),
+    ).model_copy(update={"license": options.license, "origin": configurations[0].trained.origin})
     yield Content(CARD_PAGE_NAME, card_page(card).encode())
     yield Content(CARD_NAME, store.as_text(card).encode())
-    if fingerprint is not None:
-        yield Content(FINGERPRINT_NAME, store.as_text(fingerprint).encode())
-    yield Content(f"{configuration.name}/{MODEL_NAME}", store.as_text(trained).encode())
-    yield Content(f"{configuration.name}/{PLAN_NAME}", store.as_text(plan).encode())
-    for fold in in_order(folds):
-        yield from _record_contents(configuration.name, fold, records[fold])
-        tensors = stored.read_weights(fold, largest_bytes=largest_bytes(network))
-        name = fold_part(configuration.name, fold, WEIGHTS_NAME)
+    shared = (
+        (FINGERPRINT_NAME, records.fingerprint),
+        (SELECTION_NAME, selection),
+        (CROSS_VALIDATION_NAME, records.cross_validation),
+    )
+    for name, document in shared:
+        if document is not None:
+            yield Content(name, store.as_text(document).encode())
+    for entry in configurations:
+        yield from _configuration_contents(entry, records, precision)
+
+
+def _configuration_contents(
+    entry: _Exported, records: Records, precision: Literal["float32", "float16"]
+) -> Iterator[Content]:
+    """Yield the parts of one configuration."""
+    limit = largest_bytes(empty_network(entry.configuration.architecture))
+    yield Content(f"{entry.name}/{MODEL_NAME}", store.as_text(entry.trained).encode())
+    yield Content(f"{entry.name}/{PLAN_NAME}", store.as_text(entry.plan).encode())
+    for fold in entry.folds:
+        yield from _record_contents(entry.name, fold, records.folds[entry.name, fold])
+        tensors = entry.stored.read_weights(fold, largest_bytes=limit)
+        name = fold_part(entry.name, fold, WEIGHTS_NAME)
         yield Content(name, weights_content(tensors, precision))
+
+
+def _selection(choice: StoredChoice) -> Selection | None:
+    """Return the selection as the model file has it: with the folds that are in it."""
+    if choice.selection is None:
+        return None
+    folds = [
+        own if wanted is None else in_order(set(wanted))
+        for own, wanted in zip(choice.selection.folds, choice.folds, strict=True)
+    ]
+    return Selection.model_validate(choice.selection.model_dump() | {"folds": folds})
+
+
+def _records(
+    choice: StoredChoice, configurations: Sequence[_Exported], selection: Selection | None
+) -> Records:
+    """Return what is known of training data and scores.
+
+    The cross-validation is left out if other folds are exported than were selected: it is not about
+    them.
+    """
+    scores = choice.path / CROSS_VALIDATION_NAME
+    is_about_it = selection is not None and selection == choice.selection and scores.is_file()
+    return Records(
+        fingerprint=_fingerprint(configurations[0].stored.path),
+        folds={
+            (entry.name, fold): _record(entry.stored.path / f"fold_{fold}")
+            for entry in configurations
+            for fold in entry.folds
+        },
+        cross_validation=store.load(Report, scores, made_by="autoseg select")
+        if is_about_it
+        else None,
+    )
+
+
+def _networks(entry: _Exported, records: Records) -> Networks:
+    network = empty_network(entry.configuration.architecture)
+    return Networks(
+        plan=entry.plan,
+        configuration=entry.configuration,
+        parameters=sum(weights.numel() for weights in network.parameters()),
+        is_member=entry.is_member,
+        folds={fold: records.folds[entry.name, fold] for fold in entry.folds},
+    )
+
+
+def _card_choice(selection: Selection | None, report: Report | None) -> CardChoice | None:
+    """Return the line of the leaderboard that is about what predicts, class by class."""
+    if selection is None or report is None:
+        return None
+    dice = score_table(report, "dice")
+    return CardChoice(
+        because=selection.because,
+        held_out_cases=len(report.cases),
+        classes=tuple(
+            (entry.name, estimate(dice[:, [index]])) for index, entry in enumerate(report.classes)
+        ),
+        dice=estimate(dice),
+        postprocessing=tuple(step.values for step in selection.postprocessing),
+    )
 
 
 def _record_contents(configuration: str, fold: FoldName, record: FoldRecord) -> Iterator[Content]:
@@ -139,16 +279,15 @@ def _record(folder: Path) -> FoldRecord:
     )
 
 
-def _fingerprint(stored: ModelFolder) -> Fingerprint | None:
-    """Return the fingerprint in the model folder, or else the work folder's, or else None."""
-    own = stored.read_fingerprint()
-    shared = stored.path.parent.parent / FINGERPRINT_NAME
-    if own is not None or not shared.is_file():
-        return own
-    return store.load(Fingerprint, shared, made_by="autoseg plan")
+def _fingerprint(folder: Path) -> Fingerprint | None:
+    """Return the fingerprint in a model folder, or else the work folder's, or else None."""
+    for place in (folder, folder.parent.parent):
+        if (place / FINGERPRINT_NAME).is_file():
+            return store.load(Fingerprint, place / FINGERPRINT_NAME, made_by="autoseg plan")
+    return None
 
 
-def _check_folds(stored: ModelFolder, folds: Sequence[FoldName]) -> None:
+def _check_folds(stored: StoredModel, folds: Sequence[FoldName]) -> None:
     """Check that each fold is trained.
 
     Raises:

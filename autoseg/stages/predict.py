@@ -17,14 +17,12 @@ from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
 from autoseg.documents.splits import FoldName
+from autoseg.inference.choice import ChosenModel, description, find_choice, loaded
 from autoseg.inference.handover import ExportThread
-from autoseg.inference.model import LoadedModel, find_model, load_model
-from autoseg.inference.prediction import (
-    PredictionJob,
-    prepared_for,
-    start_prediction,
-    unlike_training,
-)
+from autoseg.inference.joint_prediction import JointJob, prepared_for_all, start_joint
+from autoseg.inference.model import LoadOptions
+from autoseg.inference.prediction import unlike_training
+from autoseg.inference.probabilities import has_probabilities
 from autoseg.readers import is_image_name, label_ending, read_image, write_labels
 
 CASES_AHEAD = 1
@@ -42,12 +40,15 @@ class PredictOptions:
     """How to predict.
 
     Attributes:
-        model: `--model`; None finds the only one.
+        model: `--model`; None finds the only one. A work folder with a selection means the
+            selected configurations.
         device: Name of the device.
         precision: What convolutions compute in.
-        folds: Which folds to average; None for all numbered ones that are trained.
+        folds: Which folds to average; None for those selected, or else all numbered ones that are
+            trained.
         use_mirroring: Whether to average over flips.
         skip_finished: Whether outputs that exist are left as they are.
+        probabilities: Folder to keep the probabilities of each case in, for a single configuration.
         workers: Threads of the export.
     """
 
@@ -57,6 +58,7 @@ class PredictOptions:
     folds: tuple[FoldName, ...] | None = None
     use_mirroring: bool = True
     skip_finished: bool = False
+    probabilities: Path | None = None
     workers: int = field(default_factory=default_workers)
 
 
@@ -94,6 +96,13 @@ class PredictReport:
 class _Job:
     case: InputCase
     output: Path
+    probabilities: Path | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all that it should give is there."""
+        kept = self.probabilities is None or has_probabilities(self.probabilities)
+        return self.output.is_file() and kept
 
 
 def predict(
@@ -111,18 +120,17 @@ def predict(
         progress: Where warnings and the position go.
 
     Raises:
-        ModelError: If no model, or more than one, is meant.
+        ModelError: If no model, or more than one, is meant, or a selected one is not there.
         DatasetError: If no image is found, `outputs` is a file, or an output would overwrite an
             input.
     """
     _check_folder(outputs)
-    model = load_model(
-        find_model(options.model),
-        device=options.device,
-        precision=options.precision,
-        folds=options.folds,
-        use_mirroring=options.use_mirroring,
-    )
+    choice = find_choice(options.model, options.folds)
+    model = loaded(choice, LoadOptions(options.device, options.precision, options.use_mirroring))
+    if selected := description(choice):
+        progress.say(selected)
+    for sentence in choice.warnings:
+        progress.say(f"warning: {sentence}.")
     cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
     return predict_cases(cases, outputs, model, options, progress)
 
@@ -130,7 +138,7 @@ def predict(
 def predict_cases(
     cases: Sequence[InputCase],
     outputs: Path,
-    model: LoadedModel,
+    model: ChosenModel,
     options: PredictOptions,
     progress: Progress,
 ) -> PredictReport:
@@ -139,22 +147,27 @@ def predict_cases(
     Raises:
         DatasetError: If an output would overwrite an input.
     """
-    jobs = [_Job(case, outputs / f"{case.name}{label_ending(case.ending)}") for case in cases]
+    jobs = [_job(case, outputs, options.probabilities) for case in cases]
     _protect_inputs(jobs)
-    finished = [options.skip_finished and job.output.is_file() for job in jobs]
+    finished = [options.skip_finished and job.is_finished for job in jobs]
     left = [job for job, is_finished in zip(jobs, finished, strict=True) if not is_finished]
     outcomes = _outcomes(left, model, options.workers, progress)
     done = list(progress.track(outcomes, description="Predicting", total=len(left)))
     return PredictReport(
-        model=model.folder,
+        model=model.path,
         written=tuple(outcome for outcome in done if isinstance(outcome, Path)),
         skipped=tuple(job.output for job, is_in in zip(jobs, finished, strict=True) if is_in),
         failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
     )
 
 
+def _job(case: InputCase, outputs: Path, probabilities: Path | None) -> _Job:
+    output = outputs / f"{case.name}{label_ending(case.ending)}"
+    return _Job(case, output, None if probabilities is None else probabilities / case.name)
+
+
 def _outcomes(
-    jobs: Sequence[_Job], model: LoadedModel, workers: int, progress: Progress
+    jobs: Sequence[_Job], model: ChosenModel, workers: int, progress: Progress
 ) -> Iterator[Path | FailedCase]:
     """Yield each job's output or failure, in order.
 
@@ -171,23 +184,23 @@ def _outcomes(
 
 
 def _started(
-    ready: Future[PredictionJob[Path]],
-    model: LoadedModel,
+    ready: Future[JointJob[Path]],
+    model: ChosenModel,
     exports: ExportThread,
     progress: Progress,
 ) -> Future[Path]:
     """Return the output to come; if reading or preparing failed, that error is already in it."""
     error = ready.exception()
     if error is None:
-        return start_prediction(ready.result(), model, exports, progress=progress)
+        return start_joint(ready.result(), model, exports, progress=progress)
     failed: Future[Path] = Future()
     failed.set_exception(error)
     return failed
 
 
 def _prediction_job(
-    job: _Job, model: LoadedModel, workers: int, progress: Progress
-) -> PredictionJob[Path]:
+    job: _Job, model: ChosenModel, workers: int, progress: Progress
+) -> JointJob[Path]:
     """Read and prepare an image, say how it is unlike the training data, and return what to do.
 
     Raises:
@@ -198,14 +211,14 @@ def _prediction_job(
     image = read_image(job.case.images).turned(model.plan.orientation)
     grid = _without_voxels(image)
 
-    def write(classes: LabelArray) -> Path:
-        write_labels(model.plan.labels.decode(classes), grid, job.output)
+    def write(indices: LabelArray) -> Path:
+        write_labels(model.values(indices), grid, job.output)
         return job.output
 
-    prepared = prepared_for(image, model)
-    for sentence in unlike_training(image, model):
+    prepared = prepared_for_all(image, model)
+    for sentence in unlike_training(image, model.members[0]):
         progress.say(f"warning: {job.case.name}: {sentence}.")
-    return PredictionJob(prepared, finish=write, workers=workers)
+    return JointJob(prepared, write, workers, job.probabilities)
 
 
 def _without_voxels(image: Image) -> Image:

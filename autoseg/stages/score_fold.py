@@ -16,7 +16,9 @@ from autoseg.documents.report import CaseFault, CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.overlay import draw_overlay, panel
+from autoseg.inference.choice import only
 from autoseg.inference.model import load_model
+from autoseg.inference.probabilities import has_probabilities
 from autoseg.readers import ending_of, read_image, read_labels
 from autoseg.readers.names import label_ending
 from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
@@ -38,7 +40,8 @@ def score_fold(
 ) -> Report:
     """Return the scores of a trained fold's held-out cases, against the user's own label files.
 
-    Label maps that were predicted before, with the same weights, are kept. A case that could not be
+    Their compact probabilities are kept too, for `autoseg select`. Label maps that were predicted
+    before, with the same weights, are kept. A case that could not be
     predicted or scored is a fault of the report, and is tried again by the next call.
 
     Args:
@@ -53,15 +56,16 @@ def score_fold(
     """
     outputs = folder / VALIDATION_NAME
     known = saved_report(folder, fold)
-    if known is not None and not known.faults:
-        return known
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     files = [case for case in spec.cases if case.name in fold.validation]
+    kept = all(has_probabilities(held_out_probabilities(folder, case)) for case in files)
+    if known is not None and not known.faults and kept:
+        return known
     model = load_model(folder, device=options.device, precision=options.precision)
     inputs = [_input(case) for case in files]
-    options = replace(options, skip_finished=True)
+    options = replace(options, skip_finished=True, probabilities=outputs / PROBABILITIES_NAME)
     start = perf_counter()
-    predicted = predict_cases(inputs, outputs, model, options, progress)
+    predicted = predict_cases(inputs, outputs, only(model), options, progress)
     seconds = perf_counter() - start
     failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
     failed = {entry.name for entry in failures}

@@ -71,7 +71,7 @@ def test_the_card_shows_scores_and_no_names_of_cases(file):
     shown = CliRunner().invoke(app, ["describe", str(file)])
     assert shown.exit_code == 0
     assert "# Model card: " in shown.output
-    assert "| 0 | 2 | bright |" in shown.output  # fold 0 held two cases out
+    assert "| 3d_compact | 0 | 2 | bright |" in shown.output  # fold 0 held two cases out
     assert "ball_" not in shown.output
 
 

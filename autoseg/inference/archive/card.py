@@ -8,7 +8,9 @@ from autoseg.core.geometry import Orientation
 from autoseg.documents.card import (
     AxisRange,
     CardChannel,
+    CardChoice,
     CardClass,
+    CardConfiguration,
     CardFold,
     ModelCard,
 )
@@ -16,6 +18,7 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import METRICS, Mean, MetricName, Report
 from autoseg.documents.run import Run
+from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName, in_order
 from autoseg.inference.summary import summarised
 
@@ -34,6 +37,9 @@ TURNED_3D: dict[Orientation, str] = {
 }
 CANONICAL_2D = "pictures are used as they are stored"
 
+NETWORK_COLUMNS = ("configuration", "fold")
+"""How a table names a network."""
+
 METRIC_TITLES: dict[MetricName, str] = {
     "dice": "Dice",
     "iou": "IoU",
@@ -51,28 +57,39 @@ class FoldRecord:
     report: Report | None
 
 
+@dataclass(frozen=True)
+class Networks:
+    """The networks of one configuration, as a card needs to know them.
+
+    Attributes:
+        plan: How the dataset was understood.
+        configuration: What was trained.
+        parameters: Weights of one network.
+        is_member: Whether it predicts; else it is a previous stage.
+        folds: What is known of each fold.
+    """
+
+    plan: Plan
+    configuration: Configuration
+    parameters: int
+    is_member: bool
+    folds: Mapping[FoldName, FoldRecord]
+
+
 def make_card(
-    plan: Plan,
-    configuration: Configuration,
-    fingerprint: Fingerprint | None,
-    folds: Mapping[FoldName, FoldRecord],
-    *,
-    parameters: int,
+    networks: Sequence[Networks], fingerprint: Fingerprint | None, choice: CardChoice | None
 ) -> ModelCard:
     """Return the card of a trained model.
 
     Args:
-        plan: How the dataset was understood.
-        configuration: What was trained.
+        networks: Of each configuration, those that predict first.
         fingerprint: What was measured of the data, if that is known.
-        folds: By their name.
-        parameters: Weights of one network.
+        choice: Why these predict, and how well, if they were selected.
     """
+    plan, configuration = networks[0].plan, networks[0].configuration
     return ModelCard(
         dataset_name=plan.dataset_name,
-        configuration=configuration.name,
-        architecture=configuration.architecture.kind,
-        parameters=parameters,
+        configurations=tuple(_configuration(entry) for entry in networks),
         num_axes=plan.num_axes,
         channels=tuple(
             CardChannel(name=name, normalizer=normalizer.kind)
@@ -80,9 +97,8 @@ def make_card(
         ),
         classes=_classes(plan, fingerprint),
         orientation=TURNED_3D[plan.orientation] if plan.num_axes == 3 else CANONICAL_2D,
-        working_spacing_mm=configuration.spacing,
         data=None if fingerprint is None else summarised(fingerprint),
-        folds=tuple(_fold(fold, folds[fold]) for fold in in_order(folds)),
+        choice=choice,
         autoseg=version("autoseg"),
     )
 
@@ -101,19 +117,19 @@ def card_page(card: ModelCard) -> str:
         "## Training data",
         *_data_blocks(card),
         "## Scores on held-out cases",
+        *_choice_blocks(card),
         *_score_blocks(card),
         "## Networks",
-        _networks_table(card),
+        *_networks_blocks(card),
     ]
     return "\n\n".join(blocks) + "\n"
 
 
 def _headline(card: ModelCard) -> str:
-    networks = f"{len(card.folds)} trained network{'s' if len(card.folds) != 1 else ''}"
-    return (
-        f"{card.configuration}, {card.architecture} with {card.parameters:,} weights, {networks}. "
-        f"Written by autoseg {card.autoseg}.{_origin(card)}"
-    )
+    members = " + ".join(entry.name for entry in card.configurations if entry.is_member)
+    count = sum(len(entry.folds) for entry in card.configurations)
+    networks = f"{count} trained network{'s' if count != 1 else ''}"
+    return f"{members}, {networks}. Written by autoseg {card.autoseg}.{_origin(card)}"
 
 
 def _origin(card: ModelCard) -> str:
@@ -127,6 +143,18 @@ def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ..
     return tuple(
         CardClass(name=name, value=value, cases=cases)
         for name, value, cases in zip(plan.labels.names, plan.labels.values, counts, strict=True)
+    )
+
+
+def _configuration(networks: Networks) -> CardConfiguration:
+    configuration, folds = networks.configuration, networks.folds
+    return CardConfiguration(
+        name=configuration.name,
+        architecture=configuration.architecture.kind,
+        parameters=networks.parameters,
+        working_spacing_mm=configuration.spacing,
+        is_member=networks.is_member,
+        folds=tuple(_fold(fold, folds[fold]) for fold in in_order(folds)),
     )
 
 
@@ -154,9 +182,12 @@ def _input_blocks(card: ModelCard) -> list[str]:
         for index, (channel, intensities) in enumerate(zip(card.channels, known, strict=True))
     ]
     header = ("channel", "name", "foreground intensities in training", "normalisation")
-    spacing = " × ".join(f"{value:.4g}" for value in card.working_spacing_mm)
+    spacings = " and to ".join(
+        " × ".join(f"{value:.4g}" for value in spacing)
+        for spacing in dict.fromkeys(entry.working_spacing_mm for entry in card.configurations)
+    )
     handling = (
-        f"Orientation: {card.orientation}. Images are resampled to {spacing} mm and label maps "
+        f"Orientation: {card.orientation}. Images are resampled to {spacings} mm and label maps "
         "back; the file needs no preparation."
     )
     channels = f"{len(card.channels)}-channel {kind}, the channels in this order:"
@@ -168,10 +199,19 @@ def _output_blocks(card: ModelCard) -> list[str]:
         (str(entry.value), entry.name, "–" if entry.cases is None else str(entry.cases))
         for entry in card.classes
     ]
+    steps = () if card.choice is None else card.choice.postprocessing
     return [
         "A label map on the grid of the image:",
         _table(("value", "class", "training cases with it"), rows),
+        *(_step(values) for values in steps),
     ]
+
+
+def _step(values: tuple[int, ...]) -> str:
+    named = f"value {values[0]}"
+    if len(values) > 1:
+        named = f"the values {', '.join(map(str, values))} together"
+    return f"Of {named}, only the largest connected component is kept."
 
 
 def _data_blocks(card: ModelCard) -> list[str]:
@@ -189,19 +229,29 @@ def _data_blocks(card: ModelCard) -> list[str]:
     return [f"{card.data.num_cases} cases.", _table(header, rows), *orientations]
 
 
+def _choice_blocks(card: ModelCard) -> list[str]:
+    """Return what was chosen, and how good it is: nothing if nothing was."""
+    choice = card.choice
+    if choice is None:
+        return []
+    rows = [(name, *_interval(estimate)) for name, estimate in choice.classes]
+    rows.append(("mean of classes", *_interval(choice.dice)))
+    members = [entry.name for entry in card.configurations if entry.is_member]
+    together = " together, their probabilities averaged" if len(members) > 1 else ""
+    told = (
+        f"{' + '.join(members)}{together}, as cross-validated on {choice.held_out_cases} held-out "
+        "cases, post-processing included:"
+    )
+    return [choice.because, told, _table(("class", "Dice", "95 % interval"), rows)]
+
+
 def _score_blocks(card: ModelCard) -> list[str]:
-    scored = [fold for fold in card.folds if fold.foreground is not None]
-    if not scored:
+    rows = [
+        row for entry in card.configurations for fold in entry.folds for row in _rows(entry, fold)
+    ]
+    if not rows:
         return ["None came with the model."]
-    rows = []
-    for fold in scored:
-        entries = [*fold.classes]
-        if fold.foreground is not None:
-            entries.append(("mean of classes", fold.foreground))
-        for name, means in entries:
-            cells = (_number(means.metric(metric)) for metric in METRICS)
-            rows.append((str(fold.fold), str(fold.held_out_cases), name, *cells))
-    header = ("fold", "cases", "class", *(METRIC_TITLES[metric] for metric in METRICS))
+    header = (*NETWORK_COLUMNS, "cases", "class", *(METRIC_TITLES[metric] for metric in METRICS))
     reading = (
         "Each network was scored on cases that it was not trained on; all networks together were "
         "not, for want of cases that none has seen."
@@ -209,17 +259,35 @@ def _score_blocks(card: ModelCard) -> list[str]:
     return [reading, _table(header, rows)]
 
 
-def _networks_table(card: ModelCard) -> str:
+def _rows(configuration: CardConfiguration, fold: CardFold) -> list[tuple[str, ...]]:
+    """Return the scores of one network, class by class; none if it was not scored."""
+    if fold.foreground is None:
+        return []
+    lead = (configuration.name, str(fold.fold), str(fold.held_out_cases))
+    return [
+        (*lead, name, *(_number(means.metric(metric)) for metric in METRICS))
+        for name, means in (*fold.classes, ("mean of classes", fold.foreground))
+    ]
+
+
+def _networks_blocks(card: ModelCard) -> list[str]:
+    sizes = [
+        f"{entry.name}: {entry.architecture} with {entry.parameters:,} weights"
+        f"{'' if entry.is_member else ', the previous stage of a cascade'}."
+        for entry in card.configurations
+    ]
     rows = [
         (
+            entry.name,
             str(fold.fold),
             "–" if fold.steps is None else str(fold.steps),
             "–" if fold.seconds is None else f"{fold.seconds / 60:.1f}",
             "–" if fold.versions is None else f"{fold.versions.autoseg} / {fold.versions.torch}",
         )
-        for fold in card.folds
+        for entry in card.configurations
+        for fold in entry.folds
     ]
-    return _table(("fold", "steps", "minutes", "autoseg / torch"), rows)
+    return [*sizes, _table((*NETWORK_COLUMNS, "steps", "minutes", "autoseg / torch"), rows)]
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -241,3 +309,11 @@ def _three(values: AxisRange) -> str:
 
 def _number(mean: Mean) -> str:
     return "–" if mean.value is None else f"{mean.value:.3f}"
+
+
+def _interval(estimate: Estimate) -> tuple[str, str]:
+    """Return a mean and its interval, as far as they are known."""
+    value = "–" if estimate.value is None else f"{estimate.value:.3f}"
+    if estimate.low is None or estimate.high is None:
+        return value, "–"
+    return value, f"{estimate.low:.3f} … {estimate.high:.3f}"

@@ -5,6 +5,8 @@ A model file is a plain zip whose entries are stored, not compressed:
     manifest.json                                 every part with its size and SHA-256
     card.json, model_card.md                      the model card, to compute with and to read
     fingerprint.json                              what was measured of the training data
+    selection.json                                what was chosen, from what, and why
+    cross_validation.json                         scores of the choice on all held-out cases
     <configuration>/model.json, plan.json         how to build and use the networks
     <configuration>/fold_<k>/weights.safetensors  one network
     <configuration>/fold_<k>/run.json             how it was trained
@@ -14,8 +16,10 @@ A model file is a plain zip whose entries are stored, not compressed:
 import re
 from typing import NamedTuple
 
+from autoseg.documents.archive import CONFIGURATION
 from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME
 from autoseg.documents.model import FINGERPRINT_NAME, MODEL_NAME, PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
 from autoseg.documents.splits import FoldName
 
 SUFFIX = ".autoseg"
@@ -26,7 +30,7 @@ RUN_NAME = "run.json"
 EVALUATION_NAME = "evaluation.json"
 
 MOST_PARTS = 256
-"""Entries of a model file; five folds of one configuration are 21."""
+"""Entries of a model file; five folds each of two configurations and a previous stage are 57."""
 
 LARGEST_DIRECTORY_BYTES = 2**20
 """The zip's own list of entries, which is read before anything is known about the file."""
@@ -46,7 +50,6 @@ class Kind(NamedTuple):
     largest_bytes: int
 
 
-CONFIGURATION = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _FOLD = CONFIGURATION + r"/fold_(?:0|[1-9][0-9]{0,3}|all)"
 
 KINDS: tuple[Kind, ...] = (
@@ -54,6 +57,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(re.compile(re.escape(CARD_PAGE_NAME)), MIB),
     Kind(re.compile(re.escape(CARD_NAME)), 4 * MIB),
     Kind(re.compile(re.escape(FINGERPRINT_NAME)), 256 * MIB),
+    Kind(re.compile(re.escape(SELECTION_NAME)), 16 * MIB),
+    Kind(re.compile(re.escape(CROSS_VALIDATION_NAME)), 256 * MIB),
     Kind(re.compile(f"{CONFIGURATION}/{re.escape(MODEL_NAME)}"), MIB),
     Kind(re.compile(f"{CONFIGURATION}/{re.escape(PLAN_NAME)}"), 16 * MIB),
     Kind(re.compile(f"{_FOLD}/{re.escape(RUN_NAME)}"), 16 * MIB),

@@ -23,6 +23,8 @@ from autoseg.documents.model import (
     TrainedModel,
 )
 from autoseg.documents.plan import Plan
+from autoseg.documents.report import Report
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
 from autoseg.documents.splits import FoldName, fold_named, in_order
 from autoseg.documents.store import explain
 from autoseg.inference.archive.checks import opened, refused
@@ -42,8 +44,13 @@ class _Versioned(BaseModel):
     schema_version: int
 
 
-class ModelArchive(StoredModel):
-    """A model file; opening it reads and checks the manifest and nothing else."""
+class ModelArchive:
+    """A model file; opening it reads and checks the manifest and nothing else.
+
+    Attributes:
+        path: The file.
+        manifest: What is in it.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a model file.
@@ -52,84 +59,84 @@ class ModelArchive(StoredModel):
             ModelError: If it is not one, is damaged, was made by a newer autoseg, or holds
                 anything that a model does not.
         """
-        super().__init__(path)
+        self.path = path
         with opened(path) as archive:
             entries = {entry.filename: entry.file_size for entry in archive.infolist()}
             self.manifest = _manifest(archive.read(MANIFEST_NAME), path)
         self._parts = {part.name: part for part in self.manifest.parts}
         self._check_parts(entries)
 
-    @override
-    def folds(self) -> tuple[FoldName, ...]:
-        names = (
-            name.removeprefix(f"{self.manifest.configuration}/fold_").split("/")[0]
-            for name in self._parts
-            if name.endswith(f"/{WEIGHTS_NAME}")
-        )
-        found = (fold_named(name) for name in names)
-        return in_order(fold for fold in found if fold is not None)
+    def model(self, configuration: str | None = None) -> "ArchivedModel":
+        """Return one of the configurations; the first member for None.
 
-    @override
-    def read_trained(self) -> TrainedModel:
-        trained = self._document(TrainedModel, f"{self.manifest.configuration}/{MODEL_NAME}")
-        if trained.configuration != self.manifest.configuration:
+        Raises:
+            ModelError: If it is not in the file.
+        """
+        wanted = configuration or self.manifest.members[0]
+        if wanted not in self.manifest.configurations:
+            known = ", ".join(self.manifest.configurations)
+            raise refused(self.path, f"it needs {wanted!a}, but holds only {known}")
+        return ArchivedModel(self, wanted)
+
+    def folds(self, configuration: str) -> tuple[FoldName, ...]:
+        """Return which folds of a configuration are in the file."""
+        names = (
+            name.removeprefix(f"{configuration}/fold_").split("/")[0]
+            for name in self._parts
+            if _folder(name) == configuration and name.endswith(f"/{WEIGHTS_NAME}")
+        )
+        return in_order(fold for name in names if (fold := fold_named(name)) is not None)
+
+    def read_selection(self) -> Selection | None:
+        """Return why these configurations predict, if that is in the file.
+
+        Raises:
+            ModelError: If it names other members or folds than there are.
+        """
+        if SELECTION_NAME not in self._parts:
+            return None
+        selection = self.read_document(Selection, SELECTION_NAME)
+        if selection.members != self.manifest.members:
             raise refused(
                 self.path,
-                f"its manifest is about {self.manifest.configuration}, its {MODEL_NAME} about "
-                f"{trained.configuration!a}",
+                f"its {SELECTION_NAME} is about {', '.join(selection.members)!a}, its manifest "
+                f"about {', '.join(self.manifest.members)!a}",
             )
-        return trained
+        for name, folds in zip(selection.members, selection.folds, strict=True):
+            if missing := set(folds) - set(self.folds(name)):
+                fold = missing.pop()
+                raise refused(self.path, f"its {SELECTION_NAME} names a fold {fold} of {name}")
+        return selection
 
-    @override
-    def read_plan(self) -> Plan:
-        return self._document(Plan, f"{self.manifest.configuration}/{PLAN_NAME}")
-
-    @override
-    def read_summary(self) -> DataSummary | None:
-        return self.read_card().data
+    def read_cross_validation(self) -> Report | None:
+        """Return the scores of what predicts on all held-out cases, if they are in the file."""
+        if CROSS_VALIDATION_NAME not in self._parts:
+            return None
+        return self.read_document(Report, CROSS_VALIDATION_NAME)
 
     def read_fingerprint(self) -> Fingerprint | None:
         """Return what was measured of the training data, if it is in the file."""
         if FINGERPRINT_NAME not in self._parts:
             return None
-        return self._document(Fingerprint, FINGERPRINT_NAME)
-
-    @override
-    def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
-        name = fold_part(self.manifest.configuration, fold, WEIGHTS_NAME)
-        if self._parts[name].size > largest_bytes:
-            raise refused(
-                self.path,
-                f"{name} has {self._parts[name].size} bytes, but the plan's network holds only "
-                f"{largest_bytes}",
-            )
-        content = self.read(name)
-        try:
-            return load_safetensors(content)
-        except (SafetensorError, KeyError, ValueError, OverflowError) as error:
-            if content.startswith(PICKLE_STARTS):
-                found = f"{name} is a pickle, which could run code; weights must be safetensors"
-            else:
-                found = f"{name} is not in safetensors format ({first_line(error)})"
-            raise refused(self.path, found) from error
-
-    @override
-    def weights_name(self, fold: FoldName) -> str:
-        return f"{fold_part(self.manifest.configuration, fold, WEIGHTS_NAME)} in {self.path}"
+        return self.read_document(Fingerprint, FINGERPRINT_NAME)
 
     def read_card(self) -> ModelCard:
         """Return the model card."""
-        return self._document(ModelCard, CARD_NAME)
+        return self.read_document(ModelCard, CARD_NAME)
 
     def read_card_page(self) -> str:
         """Return the model card as text to read."""
         return self.read(CARD_PAGE_NAME).decode("utf-8", errors="replace")
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a part that the manifest lists."""
+        return self._parts[name].size
+
     def read(self, name: str) -> bytes:
-        """Return the bytes of a part that the manifest lists.
+        """Return the content of a part that the manifest lists.
 
         Raises:
-            ModelError: If they are not those that the manifest was written for.
+            ModelError: If it is not what the manifest was written for.
         """
         part = self._parts[name]
         with opened(self.path) as archive:
@@ -138,7 +145,12 @@ class ModelArchive(StoredModel):
             raise refused(self.path, f"{name} has changed: its SHA-256 is not the manifest's")
         return content
 
-    def _document(self, kind: type[T], name: str) -> T:
+    def read_document(self, kind: type[T], name: str) -> T:
+        """Return a part as a document.
+
+        Raises:
+            ModelError: If it is not one of that kind.
+        """
         return _parsed(kind, self.read(name), name, self.path)
 
     def _check_parts(self, entries: dict[str, int]) -> None:
@@ -150,14 +162,13 @@ class ModelArchive(StoredModel):
         listed = {MANIFEST_NAME, *self._parts}
         if len(listed) != 1 + len(self.manifest.parts):
             raise refused(self.path, "its manifest lists a part twice")
-        configuration = self.manifest.configuration
-        needed = {CARD_NAME, CARD_PAGE_NAME}
-        needed |= {f"{configuration}/{MODEL_NAME}", f"{configuration}/{PLAN_NAME}"}
-        missing = sorted((needed | listed) - set(entries))
+        configurations = self.manifest.configurations
+        needed = {f"{name}/{part}" for name in configurations for part in (MODEL_NAME, PLAN_NAME)}
+        missing = sorted((needed | {CARD_NAME, CARD_PAGE_NAME} | listed) - set(entries))
         if missing:
             raise refused(self.path, f"{missing[0]} is missing")
         foreign = sorted(set(entries) - listed)
-        foreign += [name for name in listed if "/" in name and _folder(name) != configuration]
+        foreign += [name for name in listed if "/" in name and _folder(name) not in configurations]
         if foreign:
             raise refused(self.path, f"{foreign[0]} does not belong to what its manifest lists")
         for part in self.manifest.parts:
@@ -166,8 +177,71 @@ class ModelArchive(StoredModel):
                     self.path,
                     f"{part.name} has {entries[part.name]} bytes, its manifest says {part.size}",
                 )
-        if not self.folds():
-            raise refused(self.path, "it holds no weights")
+        self._check_configurations()
+
+    def _check_configurations(self) -> None:
+        names = self.manifest.configurations
+        if len(set(names)) != len(names):
+            raise refused(self.path, "its manifest lists a configuration twice")
+        for name in names:
+            if not self.folds(name):
+                raise refused(self.path, f"it holds no weights of {name}")
+
+
+class ArchivedModel(StoredModel):
+    """One configuration of a model file."""
+
+    def __init__(self, archive: ModelArchive, configuration: str) -> None:
+        super().__init__(archive.path)
+        self.archive = archive
+        self.configuration = configuration
+
+    @override
+    def folds(self) -> tuple[FoldName, ...]:
+        return self.archive.folds(self.configuration)
+
+    @override
+    def read_trained(self) -> TrainedModel:
+        name = f"{self.configuration}/{MODEL_NAME}"
+        trained = self.archive.read_document(TrainedModel, name)
+        if trained.configuration != self.configuration:
+            raise refused(self.path, f"its {name} is about {trained.configuration!a}")
+        return trained
+
+    @override
+    def read_plan(self) -> Plan:
+        return self.archive.read_document(Plan, f"{self.configuration}/{PLAN_NAME}")
+
+    @override
+    def read_summary(self) -> DataSummary | None:
+        return self.archive.read_card().data
+
+    @override
+    def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
+        name = fold_part(self.configuration, fold, WEIGHTS_NAME)
+        if self.archive.size(name) > largest_bytes:
+            raise refused(
+                self.path,
+                f"{name} has {self.archive.size(name)} bytes, but the plan's network holds only "
+                f"{largest_bytes}",
+            )
+        content = self.archive.read(name)
+        try:
+            return load_safetensors(content)
+        except (SafetensorError, KeyError, ValueError, OverflowError) as error:
+            if content.startswith(PICKLE_STARTS):
+                found = f"{name} is a pickle, which could run code; weights must be safetensors"
+            else:
+                found = f"{name} is not in safetensors format ({first_line(error)})"
+            raise refused(self.path, found) from error
+
+    @override
+    def sibling(self, configuration: str) -> "ArchivedModel":
+        return self.archive.model(configuration)
+
+    @override
+    def weights_name(self, fold: FoldName) -> str:
+        return f"{fold_part(self.configuration, fold, WEIGHTS_NAME)} in {self.path}"
 
 
 def _folder(name: str) -> str:

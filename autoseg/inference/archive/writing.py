@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -40,7 +40,8 @@ def write_archive(
     path: Path,
     contents: Iterable[Content],
     *,
-    configuration: str,
+    members: Sequence[str],
+    stages: Sequence[str] = (),
     precision: Literal["float32", "float16"],
 ) -> Manifest:
     """Write a model file, whole or not at all, and return its manifest.
@@ -48,7 +49,8 @@ def write_archive(
     Args:
         path: Where; an older file is replaced.
         contents: All parts but the manifest; only one is held in memory at a time.
-        configuration: Which one the parts belong to.
+        members: Configurations that predict.
+        stages: Previous stages of cascades among them.
         precision: Of the weights.
 
     Raises:
@@ -61,7 +63,8 @@ def write_archive(
             parts.append(_described(part))
         manifest = Manifest(
             autoseg=version("autoseg"),
-            configuration=configuration,
+            members=tuple(members),
+            stages=tuple(stages),
             precision=precision,
             parts=tuple(parts),
         )

@@ -120,10 +120,11 @@ def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path):
         (1, 1, 1),
         (1, 1, 1),
     ]
-    assert card.folds[0].foreground.dice.value == 0.875
-    assert card.folds[1].foreground is None
+    first, second = card.configurations[0].folds
+    assert first.foreground.dice.value == 0.875
+    assert second.foreground is None
     page = describe(tmp_path / "m.autoseg")
-    for words in ("CC BY 4.0", "| 0 | 1 | dim | 0.875 |", "2 / 2 / 3", "superior, posterior, left"):
+    for words in ("CC BY 4.0", "| 3d_fullres | 0 | 1 | dim | 0.875 |", "2 / 2 / 3", "superior, posterior, left"):
         assert words in page
 
 
@@ -151,14 +152,14 @@ def test_a_model_without_fingerprint_and_scores_says_so(folder, tmp_path):
     (folder / "fingerprint.json").unlink()
     export(folder / "fold_1", tmp_path / "m.autoseg", ExportOptions())
     archive = ModelArchive(tmp_path / "m.autoseg")
-    assert archive.folds() == (1,)
+    assert archive.folds("3d_fullres") == (1,)
     assert archive.read_fingerprint() is None
     assert "No fingerprint came with the model." in archive.read_card_page()
 
 
 def test_chosen_folds_alone_are_exported(folder, tmp_path):
     export(folder, tmp_path / "m.autoseg", ExportOptions(folds=(1,)))
-    assert ModelArchive(tmp_path / "m.autoseg").folds() == (1,)
+    assert ModelArchive(tmp_path / "m.autoseg").folds("3d_fullres") == (1,)
     with pytest.raises(ModelError, match=r"folds \[4\].*finished are \[0, 1\]"):
         export(folder, tmp_path / "n.autoseg", ExportOptions(folds=(4,)))
     assert not (tmp_path / "n.autoseg").exists()

@@ -9,6 +9,7 @@ from synthetic import balls, write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
+from autoseg.inference.choice import only
 from autoseg.stages import predict as stage
 from autoseg.stages.predict import PredictOptions, predict
 
@@ -19,7 +20,7 @@ def options(tmp_path, monkeypatch):
     configuration = tiny_configuration((8, 8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1, 2))
     folder = save_model(tmp_path / "work", plan, configuration, (0,))
-    monkeypatch.setattr(stage, "load_model", lambda path, **settings: threshold_model(plan))
+    monkeypatch.setattr(stage, "loaded", lambda choice, options: only(threshold_model(plan)))
     return PredictOptions(model=folder, device="cpu", workers=2)
 
 
@@ -115,7 +116,7 @@ def test_a_jpeg_becomes_a_png_and_a_picture_keeps_its_format(tmp_path, monkeypat
     configuration = tiny_configuration((8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1))
     folder = save_model(tmp_path / "work", plan, configuration, (0,))
-    monkeypatch.setattr(stage, "load_model", lambda path, **settings: threshold_model(plan))
+    monkeypatch.setattr(stage, "loaded", lambda choice, options: only(threshold_model(plan)))
     voxels, _ = balls(np.random.default_rng(0), (24, 20))
     for name in ("a.jpg", "b.png", "c.bmp"):
         write_picture(voxels.astype(np.uint8), tmp_path / "inputs" / name)
