@@ -243,6 +243,19 @@ class Plan(Frozen):
             msg = f"{configuration.name}: a 3-D patch cannot be cut from 2-D images."
             raise ValueError(msg)
 
+    def agrees_with(self, other: "Plan", configuration: Configuration) -> bool:
+        """Return whether networks of both see the same data and mean the same classes.
+
+        Args:
+            other: The other plan.
+            configuration: What the networks are, which both plans must have.
+        """
+        same = all(
+            getattr(self, field) == getattr(other, field)
+            for field in ("labels", "channel_names", "axis_order", "orientation")
+        )
+        return same and all(configuration in plan.configurations for plan in (self, other))
+
     def num_prior_channels(self, configuration: Configuration) -> int:
         """Return how many channels the previous stage's prediction gives to a network.
 

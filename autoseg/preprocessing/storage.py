@@ -32,6 +32,8 @@ IMAGE_FILE = "image.b2nd"
 LABELS_FILE = "labels.b2nd"
 FOREGROUND_FILE = "foreground.npy"
 RECORD_FILE = "case.json"
+PRIOR_FILE = "prior.b2nd"
+PRIOR_RECORD_FILE = "prior.json"
 
 BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
 """What is decompressed at once, by number of patch axes: 32 and 64 KiB of float32, which stay in
@@ -62,6 +64,32 @@ class CaseRecord(Frozen):
     class_offsets: tuple[int, ...]
 
 
+class PriorRecord(Frozen):
+    """What `prior.json` says about a previous stage's prediction of a prepared case.
+
+    Attributes:
+        name: Name of the case.
+        key: Of the networks that predicted it, and of the case.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class StoredPrior:
+    """What the previous stage of a cascade predicted for a prepared case, on that case's grid.
+
+    Attributes:
+        folder: Where it lies.
+        key: Of the networks that predicted it, and of the case.
+    """
+
+    folder: Path
+    key: str
+
+
 @dataclass(frozen=True)
 class StoredCase:
     """A prepared case on disk, read patch by patch.
@@ -72,10 +100,12 @@ class StoredCase:
     Attributes:
         folder: Where it lies.
         record: Name, key and the way back.
+        prior: What the previous stage of a cascade predicted; None without one.
     """
 
     folder: Path
     record: CaseRecord
+    prior: StoredPrior | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,13 +137,28 @@ class StoredCase:
         Raises:
             ValueError: If the box does not lie within the case.
         """
+        box = self._box(start, stop)
+        image = _open(self.folder / IMAGE_FILE)[(slice(None), *box)]
+        return image, _open(self.folder / LABELS_FILE)[box]
+
+    def read_prior(self, start: tuple[int, ...], stop: tuple[int, ...]) -> LabelArray:
+        """Return the class indices that the previous stage predicted in a box; see `read_patch`.
+
+        Raises:
+            ValueError: If the box does not lie within the case, or there is no previous stage.
+        """
+        if self.prior is None:
+            msg = f"{self.folder} has no prediction of a previous stage."
+            raise ValueError(msg)
+        classes: LabelArray = _open(self.prior.folder / PRIOR_FILE)[self._box(start, stop)]
+        return classes
+
+    def _box(self, start: tuple[int, ...], stop: tuple[int, ...]) -> tuple[slice, ...]:
         for first, last, size in zip(start, stop, self.shape, strict=True):
             if not 0 <= first < last <= size:
                 msg = f"no box from {start} to {stop} in a case of {self.shape} voxels"
                 raise ValueError(msg)
-        box = tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
-        image = _open(self.folder / IMAGE_FILE)[(slice(None), *box)]
-        return image, _open(self.folder / LABELS_FILE)[box]
+        return tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
 
     def read_image(self) -> ImageArray:
         """Return the whole prepared image."""
@@ -168,6 +213,34 @@ def is_prepared(folder: Path, key: str) -> bool:
         return open_case(folder).record.key == key
     except DocumentError:
         return False
+
+
+def save_prior(
+    classes: LabelArray, folder: Path, record: PriorRecord, patch_shape: tuple[int, ...]
+) -> None:
+    """Write what a previous stage predicted for a prepared case, whole or not at all.
+
+    Args:
+        classes: Class index of every voxel, on the grid of the case.
+        folder: Its own folder; an older one is replaced.
+        record: Of which case, by which networks.
+        patch_shape: What is going to be read at a time.
+    """
+    with replacing_folder(folder) as temporary:
+        _write(classes, temporary / PRIOR_FILE, patch_shape)
+        store.save(record, temporary / PRIOR_RECORD_FILE)
+
+
+def open_prior(folder: Path) -> StoredPrior | None:
+    """Return what a previous stage predicted for a case; None if the folder does not hold it."""
+    path = folder / PRIOR_RECORD_FILE
+    if not path.is_file():
+        return None
+    try:
+        record = store.load(PriorRecord, path, made_by="autoseg train")
+    except DocumentError:
+        return None
+    return StoredPrior(folder=folder, key=record.key)
 
 
 def preparation_key(

@@ -32,12 +32,13 @@ from autoseg.documents.run import Run, Versions
 from autoseg.documents.splits import ALL, Fold, FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.normalizers.zscore import ZScore
-from autoseg.preprocessing.storage import StoredCase, open_case
+from autoseg.preprocessing.storage import StoredCase
 from autoseg.stages.folds import load_fold
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.pretrained import load_pretrained, told
+from autoseg.stages.previous_stage import check_previous_stage, make_priors, open_prepared
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.training_progress import TrainingReporter, announce, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
@@ -112,6 +113,7 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
     configuration = plan.configuration(request.configuration)
     fold = load_fold(workspace, request.fold, progress)
     _check(workspace, plan, configuration, request)
+    check_previous_stage(workspace, plan, configuration, (*fold.train, *fold.validation))
     with locked(workspace.fold(configuration.name, request.fold)):
         return _train_fold(workspace, plan, fold, request, progress)
 
@@ -131,6 +133,11 @@ def _train_fold(
     preprocess(
         workspace, configuration=configuration.name, workers=max(1, workers), progress=progress
     )
+    options = PredictOptions(
+        device=request.device, precision=request.precision, workers=max(1, workers)
+    )
+    cases = (*fold.train, *fold.validation)
+    make_priors(workspace, plan, configuration, cases, options, progress)
     _record_model(workspace, plan, configuration)
     job = _job(workspace, plan, fold, request, pretrained)
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
@@ -143,9 +150,6 @@ def _train_fold(
         save_weights(state.result, folder / WEIGHTS_NAME)
         run = _run(configuration, request, job, state)
         store.save(run, folder / RUN_NAME)
-    options = PredictOptions(
-        device=request.device, precision=request.precision, workers=max(1, workers)
-    )
     report = None
     if request.fold != ALL:
         report = score_fold(workspace, folder, fold, options, progress)
@@ -168,22 +172,13 @@ def _check(
         trained -= {workspace.fold(configuration.name, request.fold)}
     if trained and (folder / PLAN_NAME).is_file():
         earlier = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
-        if not _is_shared(earlier, plan, configuration):
+        if not earlier.agrees_with(plan, configuration):
             msg = (
                 f"{folder} holds folds that were trained with another {configuration.name}: the "
                 "plan has changed since. Move that folder away, or go on with their plan: copy "
                 f"{folder / PLAN_NAME} to {workspace.plan}."
             )
             raise TrainingError(msg)
-
-
-def _is_shared(earlier: Plan, plan: Plan, configuration: Configuration) -> bool:
-    """Return whether networks of both plans see the same data and mean the same classes."""
-    same = all(
-        getattr(earlier, field) == getattr(plan, field)
-        for field in ("labels", "channel_names", "axis_order")
-    )
-    return same and configuration in earlier.configurations
 
 
 def _train_to_end(
@@ -272,7 +267,6 @@ def _loader_workers(wanted: int | None, device: torch.device) -> int:
 def _data(
     workspace: Workspace, plan: Plan, configuration: Configuration, fold: Fold, seed: int
 ) -> BatchDataset:
-    prepared = workspace.preprocessed(configuration.data_name)
     masked = tuple(
         channel
         for channel, normalizer in enumerate(configuration.normalizers)
@@ -286,17 +280,20 @@ def _data(
         augmentations=configuration.recipe.augmentations,
         seed=seed,
         ignored_index=plan.labels.ignored_index,
+        num_prior_channels=plan.num_prior_channels(configuration),
     )
     return BatchDataset(
-        training_cases=_open(prepared, fold.train),
-        validation_cases=_open(prepared, fold.validation),
+        training_cases=_open(workspace, configuration, fold.train),
+        validation_cases=_open(workspace, configuration, fold.validation),
         training=training,
         validation=replace(training, augmentations=()),
     )
 
 
-def _open(prepared: Path, names: tuple[str, ...]) -> tuple[StoredCase, ...]:
-    return tuple(open_case(prepared / name) for name in names)
+def _open(
+    workspace: Workspace, configuration: Configuration, names: tuple[str, ...]
+) -> tuple[StoredCase, ...]:
+    return tuple(open_prepared(workspace, configuration, name) for name in names)
 
 
 def _identity(
@@ -309,6 +306,8 @@ def _identity(
     digest.update(plan.labels.model_dump_json().encode())
     for case in (*data.training_cases, *data.validation_cases):
         digest.update(f"{case.record.name}:{case.record.key}\n".encode())
+        if case.prior is not None:
+            digest.update(case.prior.key.encode())
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float32, Integer
 
 from autoseg.augmentations import AnyAugmentation, PatchContext
 from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
+from autoseg.core.case import Prior
 from autoseg.core.random import derived_seed, generator
 from autoseg.preprocessing.storage import StoredCase
 
@@ -35,6 +36,7 @@ class Sampling:
         augmentations: Random changes, in order; none for validation.
         seed: Of all draws.
         ignored_index: Class index of voxels that nobody annotated, if there are any.
+        num_prior_channels: Channels that the previous stage's prediction gives; 0 without one.
     """
 
     patch_shape: tuple[int, ...]
@@ -44,6 +46,7 @@ class Sampling:
     augmentations: tuple[AnyAugmentation, ...]
     seed: int
     ignored_index: int | None = None
+    num_prior_channels: int = 0
 
     @property
     def context(self) -> PatchContext:
@@ -53,8 +56,9 @@ class Sampling:
         return PatchContext(patch_shape=shape, in_plane_only=flat)
 
 
-ImagePatch = Float32[np.ndarray, "channels *patch"]
+InputPatch = Float32[np.ndarray, "input_channels *patch"]
 LabelPatch = Integer[np.ndarray, "*patch"]
+PriorPatch = Float32[torch.Tensor, "channels *patch"]
 ImagePatches = Float32[np.ndarray, "batch channels *space"]
 LabelPatches = Integer[np.ndarray, "batch *space"]
 
@@ -64,7 +68,7 @@ class Batch:
     """Patches for one step.
 
     Attributes:
-        images: Normalised intensities.
+        images: Normalised intensities, and after them what the previous stage predicted.
         labels: Class indices.
     """
 
@@ -112,8 +116,8 @@ def _draw_patch(
     )
     present = _centres(case, sampling, on_foreground=on_foreground)
     centre = _patch_centre(case, sampling.patch_shape, random, present)
-    image, labels = _read_padded(case, centre, loaded, sampling.ignored_index or 0)
-    return _augment(image, labels, sampling, chosen, seed)
+    image, labels, prior = _read_padded(case, centre, loaded, sampling)
+    return _augment(image, labels, prior, sampling, chosen, seed)
 
 
 def _centres(case: StoredCase, sampling: Sampling, *, on_foreground: bool) -> list[VoxelList]:
@@ -150,11 +154,13 @@ def _patch_centre(
 
 
 def _read_padded(
-    case: StoredCase, centre: tuple[int, ...], loaded: tuple[int, ...], outside: int
-) -> tuple[ImageArray, LabelArray]:
+    case: StoredCase, centre: tuple[int, ...], loaded: tuple[int, ...], sampling: Sampling
+) -> tuple[ImageArray, LabelArray, LabelArray | None]:
     """Return the box of size `loaded` around `centre`, zero outside the image.
 
-    Labels are `outside` there: background as in nnU-Net, but ignored where there are ignored
+    The third value is what the previous stage predicted, if there is one.
+
+    Labels outside the image are background as in nnU-Net, but ignored where there are ignored
     voxels. Nobody annotated the padding, prediction throws away what it says there, and beside a
     few annotated voxels the many easy ones of the padding would rule the loss.
     """
@@ -163,39 +169,60 @@ def _read_padded(
     stop = start + np.array(box)
     inner_start = np.clip(start, 0, case.shape)
     inner_stop = np.clip(stop, 0, case.shape)
-    image, labels = case.read_patch(
-        tuple(int(value) for value in inner_start), tuple(int(value) for value in inner_stop)
-    )
+    first, last = tuple(map(int, inner_start)), tuple(map(int, inner_stop))
+    image, labels = case.read_patch(first, last)
+    prior = case.read_prior(first, last) if sampling.num_prior_channels else None
     padding = list(zip(inner_start - start, stop - inner_stop, strict=True))
     if any(before or after for before, after in padding):
         image = np.pad(image, [(0, 0), *padding])
-        labels = np.pad(labels, padding, constant_values=outside)
-    return image.reshape(image.shape[0], *loaded), labels.reshape(loaded)
+        labels = np.pad(labels, padding, constant_values=sampling.ignored_index or 0)
+        prior = None if prior is None else np.pad(prior, padding)
+    flat = None if prior is None else prior.reshape(loaded)
+    return image.reshape(image.shape[0], *loaded), labels.reshape(loaded), flat
 
 
 def _augment(
     image: ImageArray,
     labels: LabelArray,
+    prior: LabelArray | None,
     sampling: Sampling,
     chosen: list[AnyAugmentation],
     seed: int,
-) -> tuple[ImagePatch, LabelPatch]:
-    """Return the patch after its augmentations; the second label channel is the case's mask."""
+) -> tuple[InputPatch, LabelPatch]:
+    """Return the patch after its augmentations, with what the previous stage predicted.
+
+    That moves with the labels, and so does the case's mask.
+    """
     layers = [torch.from_numpy(_outside_first(labels, sampling))]
     masked = list(sampling.masked_channels)
     if masked:
         layers.append(torch.from_numpy(np.any(image[masked] != 0, axis=0).astype(np.int16)))
+    if prior is not None:
+        layers.append(torch.from_numpy(prior.astype(np.int16)))
     data = {
         "image": torch.from_numpy(np.ascontiguousarray(image)),
         "segmentation": torch.stack(layers),
     }
     with seeded_generators(seed):
         for entry in chosen:
-            data = entry.build(sampling.context)(**data)
-    changed = data["image"]
-    if masked:
-        changed[masked] = changed[masked] * (data["segmentation"][1] > 0)
+            if not entry.changes_prior:
+                data = entry.build(sampling.context)(**data)
+        changed = data["image"]
+        if masked:
+            changed[masked] = changed[masked] * (data["segmentation"][1] > 0)
+        if prior is not None:
+            given = Prior(data["segmentation"][-1].numpy(), sampling.num_prior_channels)
+            changed = torch.cat([changed, _prior_channels(given, sampling, chosen)])
     return changed.numpy(), _outside_last(data["segmentation"][0].numpy(), sampling)
+
+
+def _prior_channels(prior: Prior, sampling: Sampling, chosen: list[AnyAugmentation]) -> PriorPatch:
+    """Return the previous stage's prediction as channels, after the augmentations of it."""
+    channels = torch.from_numpy(prior.one_hot())
+    for entry in chosen:
+        if entry.changes_prior:
+            channels = entry.build(sampling.context)(image=channels)["image"]
+    return channels
 
 
 def _outside_first(labels: LabelArray, sampling: Sampling) -> LabelArray:

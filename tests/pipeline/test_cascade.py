@@ -1,0 +1,236 @@
+"""A coarse stage and a cascade that refines it, from the edited plan to the label map."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from autoseg.augmentations.prior_components import PriorComponents
+from autoseg.augmentations.prior_morphology import PriorMorphology
+from autoseg.core.case import PreparedImage
+from autoseg.core.errors import ModelError, TrainingError
+from autoseg.core.progress import Silent
+from autoseg.documents import store
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.report import Report
+from autoseg.documents.splits import Splits
+from autoseg.documents.workspace import Workspace
+from autoseg.inference.model import find_model, load_model
+from autoseg.inference.prediction import predict_classes
+from autoseg.preprocessing.storage import StoredCase, open_prior
+from autoseg.stages.folds import load_splits
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.previous_stage import make_priors, open_prepared
+from autoseg.stages.train import TrainRequest, train
+
+CPU = PredictOptions(device="cpu", workers=1)
+
+
+def staged(plan: Plan) -> Plan:
+    """Return the plan with a coarse stage and a cascade instead of its only configuration."""
+    single = plan.configuration(None)
+    coarse = single.model_copy(
+        update={
+            "name": "coarse",
+            "data_name": "coarse",
+            "spacing": tuple(1.5 * mm for mm in single.spacing),
+        }
+    )
+    cascade = single.model_copy(
+        update={
+            "name": "cascade",
+            "previous_stage": "coarse",
+            "architecture": single.architecture.model_copy(update={"in_channels": 1 + 2}),
+            "recipe": single.recipe.model_copy(
+                update={
+                    "augmentations": (
+                        *single.recipe.augmentations,
+                        PriorMorphology(probability=1.0),
+                        PriorComponents(probability=1.0),
+                    )
+                }
+            ),
+        }
+    )
+    return Plan.model_validate_json(
+        plan.model_copy(
+            update={"configurations": (coarse, cascade), "default_configuration": "cascade"}
+        ).model_dump_json()
+    )
+
+
+def trained(workspace: Workspace, name: str, fold: int, iterations: int = 2):
+    request = TrainRequest(
+        fold=fold,
+        configuration=name,
+        length=LengthRequest(iterations=iterations),
+        device="cpu",
+        workers=0,
+    )
+    return train(workspace, request, progress=Silent())
+
+
+@pytest.fixture(scope="module")
+def staged_work(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a work folder with two folds, both trained for the coarse stage."""
+    root = tmp_path_factory.mktemp("cascade") / "work"
+    workspace = Workspace(shutil.copytree(planned_volumes.root, root))
+    store.save(staged(store.load(Plan, workspace.plan, made_by="")), workspace.plan)
+    names = [case for fold in load_splits(workspace).folds for case in fold.validation]
+    halves = tuple(sorted(names)[:3]), tuple(sorted(names)[3:])
+    folds = [{"train": halves[1 - held_out], "validation": halves[held_out]} for held_out in (0, 1)]
+    store.save(Splits(seed=0, because="two halves", folds=folds), workspace.splits)
+    for fold in (0, 1):
+        trained(workspace, "coarse", fold, iterations=20)
+    return workspace
+
+
+@pytest.fixture
+def work(staged_work: Workspace, tmp_path: Path) -> Workspace:
+    return Workspace(shutil.copytree(staged_work.root, tmp_path / "work"))
+
+
+@pytest.fixture(scope="module")
+def trained_work(staged_work: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a work folder in which a fold of the cascade is trained too; not to be changed."""
+    root = tmp_path_factory.mktemp("trained_cascade") / "work"
+    workspace = Workspace(shutil.copytree(staged_work.root, root))
+    trained(workspace, "cascade", 0)
+    return workspace
+
+
+def configuration(workspace: Workspace, name: str) -> Configuration:
+    return store.load(Plan, workspace.plan, made_by="").configuration(name)
+
+
+def prior_files(workspace: Workspace) -> list[Path]:
+    return sorted(
+        workspace.priors("coarse", configuration(workspace, "cascade").data_name).iterdir()
+    )
+
+
+def test_a_cascade_is_trained_scored_and_predicted_with(
+    trained_work: Workspace, volumes_dataset: Path, tmp_path: Path
+):
+    scored = trained_work.fold("cascade", 0) / "validation" / "evaluation.json"
+    report = store.load(Report, scored, made_by="")
+    assert len(report.cases) == 3
+    assert not report.faults
+    image = sorted((volumes_dataset / "imagesTr").iterdir())[0]
+    options = PredictOptions(trained_work.root, device="cpu", workers=1)
+    done = predict(image, tmp_path / "out", options, Silent())
+    assert done.failures == ()
+    predicted, original = SimpleITK.ReadImage(done.written[0]), SimpleITK.ReadImage(image)
+    assert predicted.GetSize() == original.GetSize()
+    assert predicted.GetSpacing() == original.GetSpacing()
+
+
+def test_what_another_configuration_refines_is_not_predicted_with_unasked(trained_work: Workspace):
+    assert find_model(trained_work.root).name == "cascade"
+
+
+def test_training_says_which_folds_of_the_previous_stage_it_needs(work: Workspace):
+    shutil.rmtree(work.fold("coarse", 1))
+    with pytest.raises(TrainingError) as error:
+        trained(work, "cascade", 0)
+    assert f"--work {work.root} --configuration coarse --fold 1" in str(error.value)
+    assert "--fold 0" not in str(error.value)
+
+
+def test_a_case_that_no_fold_holds_out_is_named(work: Workspace):
+    splits = store.load(Splits, work.splits, made_by="")
+    first = splits.folds[0]
+    fewer = first.model_copy(update={"validation": first.validation[1:]})
+    store.save(splits.model_copy(update={"folds": (fewer, splits.folds[1])}), work.splits)
+    with pytest.raises(TrainingError, match=first.validation[0]):
+        trained(work, "cascade", 1)
+
+
+def test_a_previous_stage_of_another_plan_is_refused(work: Workspace):
+    plan = store.load(Plan, work.plan, made_by="")
+    coarse, cascade = plan.configurations
+    other = coarse.model_copy(update={"batch_size": 3})
+    store.save(plan.model_copy(update={"configurations": (other, cascade)}), work.plan)
+    with pytest.raises(TrainingError, match="trained with another coarse"):
+        trained(work, "cascade", 0)
+
+
+def made(workspace: Workspace) -> None:
+    """Prepare the cascade's cases as `train` does, without training."""
+    plan = store.load(Plan, workspace.plan, made_by="")
+    names = [name for fold in load_splits(workspace).folds for name in fold.validation]
+    make_priors(workspace, plan, plan.configuration("cascade"), names, CPU, Silent())
+
+
+def test_each_case_is_predicted_by_the_fold_that_held_it_out(work: Workspace):
+    made(work)
+    splits = load_splits(work)
+    cascade = configuration(work, "cascade")
+    differing = 0
+    for fold, cases in enumerate(splits.folds):
+        own, other = (
+            load_model(work.fold("coarse", number), device="cpu") for number in (fold, 1 - fold)
+        )
+        for name in cases.validation:
+            case = open_prepared(work, cascade, name)
+            stored = case.read_prior((0,) * 3, case.shape)
+            coarse = open_prepared(work, configuration(work, "coarse"), name)
+            image = onto_next_grid(coarse, case)
+            assert np.array_equal(stored, predict_classes(image, own))
+            differing += not np.array_equal(stored, predict_classes(image, other))
+    assert differing > 0
+
+
+def onto_next_grid(coarse: StoredCase, case: StoredCase) -> PreparedImage:
+    way = coarse.record.restoration.onto(case.record.restoration)
+    return PreparedImage(coarse.read_image(), way)
+
+
+def test_only_what_is_missing_or_from_other_weights_is_predicted_anew(work: Workspace):
+    made(work)
+    written = {folder: (folder / "prior.json").stat().st_mtime_ns for folder in prior_files(work)}
+    shutil.rmtree(prior_files(work)[0])
+    trained_again = work.fold("coarse", 1)
+    shutil.rmtree(trained_again)
+    trained(work, "coarse", 1, iterations=1)
+    made(work)
+    held_out = set(load_splits(work).folds[1].validation)
+    redone = {
+        folder.name
+        for folder in prior_files(work)
+        if (folder / "prior.json").stat().st_mtime_ns != written[folder]
+    }
+    assert redone == held_out | {prior_files(work)[0].name}
+
+
+def test_a_damaged_prior_counts_as_missing(work: Workspace):
+    made(work)
+    (prior_files(work)[0] / "prior.json").write_text("{")
+    assert open_prior(prior_files(work)[0]) is None
+    made(work)
+    assert open_prior(prior_files(work)[0]) is not None
+
+
+def test_a_held_out_case_is_scored_with_the_same_fold_of_the_previous_stage(
+    trained_work: Workspace,
+):
+    work = trained_work
+    model = load_model(work.fold("cascade", 0), device="cpu")
+    assert model.previous is not None
+    assert len(model.previous.ensemble.networks) == 1
+    expected = load_model(work.fold("coarse", 0), device="cpu").ensemble.networks[0]
+    found = model.previous.ensemble.networks[0]
+    for name, tensor in expected.state_dict().items():
+        assert np.array_equal(tensor.numpy(), found.state_dict()[name].numpy())
+    everything = load_model(work.models / "cascade", device="cpu")
+    assert everything.previous is not None
+    assert len(everything.previous.ensemble.networks) == 2
+
+
+def test_a_cascade_without_its_previous_stage_is_refused(trained_work: Workspace, tmp_path: Path):
+    alone = shutil.copytree(trained_work.models / "cascade", tmp_path / "models" / "cascade")
+    with pytest.raises(ModelError, match="coarse"):
+        load_model(alone, device="cpu")
