@@ -85,7 +85,7 @@ class ClassReport(Frozen):
 
     Attributes:
         name: Name of the class.
-        label: Its value in label files.
+        label: Its value in label files; of a region, the value that it is written as.
         means: Over the cases where the metric is defined; `count` says how many.
         missed: Cases whose reference has the class and whose prediction does not; they have no
             distances, so look here before comparing those.
@@ -117,7 +117,7 @@ class Report(Frozen):
     """How good predictions are.
 
     Attributes:
-        classes: Foreground classes, ascending by label value.
+        classes: Foreground classes, ascending by label value, or regions in their order.
         foreground: Mean over the classes' means; `count` is the number of classes.
         cases: Scored cases, sorted by name.
         faults: Cases that could not be scored.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
@@ -19,7 +20,7 @@ class ScoredCase:
     Attributes:
         name: The case.
         tolerance_mm: Distance within which surfaces count as equal in NSD.
-        values: Foreground label values that were scored.
+        values: Foreground label values that were scored; for regions, what they are written as.
         scores: Of each of them.
     """
 
@@ -44,30 +45,57 @@ def score_case(
 ) -> ScoredCase:
     """Return the scores of every foreground label value that either label map has.
 
+    With regions, each of them is scored instead. Voxels that the reference ignores count in
+    neither map; surfaces end where they begin.
+
     Args:
         name: The case.
         prediction: Label values as files have them.
         reference: Label values, same shape.
         spacing: Voxel size along each axis, mm.
-        labels: The classes; None takes any value, 0 being background.
+        labels: The classes, regions and ignore value; None takes any value, 0 being background.
         tolerance_mm: Distance within which surfaces count as equal in NSD; None takes one voxel
             along the coarsest axis.
 
     Raises:
         CaseError: If a label value is not one of `labels`.
     """
+    if labels is not None and labels.ignore is not None:
+        prediction, reference = _annotated(prediction, reference, labels)
     found = np.union1d(np.unique(prediction), np.unique(reference))
-    unexpected = [] if labels is None else sorted(set(found.tolist()) - set(labels.values))
-    if labels is not None and unexpected:
+    if labels is not None:
+        _check_values(found, labels)
+    background = 0 if labels is None else labels.values[0]
+    values = tuple(int(value) for value in found if value != background)
+    unions: tuple[int | tuple[int, ...], ...] = values
+    if labels is not None and labels.regions:
+        values = tuple(region.written_as for region in labels.regions)
+        unions = tuple(region.values for region in labels.regions)
+    tolerance = default_tolerance_mm(spacing) if tolerance_mm is None else tolerance_mm
+    scores = scores_of_values(
+        prediction, reference, unions, spacing=spacing, tolerance_mm=tolerance
+    )
+    return ScoredCase(name=name, tolerance_mm=tolerance, values=values, scores=scores)
+
+
+def _annotated(
+    prediction: LabelArray, reference: LabelArray, labels: LabelScheme
+) -> tuple[LabelArray, LabelArray]:
+    """Return both maps with background where nobody annotated."""
+    ignored, background = reference == labels.ignore, labels.values[0]
+    return np.where(ignored, background, prediction), np.where(ignored, background, reference)
+
+
+def _check_values(found: NDArray[np.integer], labels: LabelScheme) -> None:
+    """Check that all label values are known; that of ignored voxels cannot be predicted.
+
+    Raises:
+        CaseError: If one is not.
+    """
+    unexpected = sorted(set(found.tolist()) - set(labels.values))
+    if unexpected:
         msg = (
             f"found label values {unexpected[:10]}, expected only {list(labels.values)}. Check "
             "that prediction and reference were made for the same dataset."
         )
         raise CaseError(msg)
-    background = 0 if labels is None else labels.values[0]
-    values = tuple(int(value) for value in found if value != background)
-    tolerance = default_tolerance_mm(spacing) if tolerance_mm is None else tolerance_mm
-    scores = scores_of_values(
-        prediction, reference, values, spacing=spacing, tolerance_mm=tolerance
-    )
-    return ScoredCase(name=name, tolerance_mm=tolerance, values=values, scores=scores)

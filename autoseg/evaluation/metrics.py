@@ -18,6 +18,7 @@ empty masks.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -64,32 +65,32 @@ def default_tolerance_mm(spacing: Sequence[float]) -> float:
 def scores_of_values(
     prediction: LabelArray,
     reference: LabelArray,
-    values: Sequence[int],
+    values: Sequence[int | tuple[int, ...]],
     *,
     spacing: Sequence[float],
     tolerance_mm: float,
 ) -> tuple[ClassScores, ...]:
-    """Return the scores of several label values.
+    """Return the scores of several label values, or unions of values.
 
     Args:
         prediction: Label values.
         reference: Label values, same shape.
-        values: Which to score.
+        values: Which to score, each on its own.
         spacing: Voxel size along each axis, mm.
         tolerance_mm: Distance within which surfaces count as equal in NSD.
     """
-    boxes = _boxes(prediction, reference, values)
-    return tuple(
-        ABSENT
-        if box is None
-        else mask_scores(
-            prediction[box] == value,
-            reference[box] == value,
-            spacing=spacing,
-            tolerance_mm=tolerance_mm,
-        )
-        for value, box in zip(values, boxes, strict=True)
-    )
+    unions = [value if isinstance(value, tuple) else (value,) for value in values]
+    single = sorted({value for union in unions for value in union})
+    boxes = dict(zip(single, _boxes(prediction, reference, single), strict=True))
+    scores = []
+    for union in unions:
+        box = reduce(_union, [boxes[value] for value in union])
+        if box is None:
+            scores.append(ABSENT)
+            continue
+        masks = _mask(prediction[box], union), _mask(reference[box], union)
+        scores.append(mask_scores(*masks, spacing=spacing, tolerance_mm=tolerance_mm))
+    return tuple(scores)
 
 
 def mask_scores(
@@ -162,6 +163,11 @@ def surface(mask: MaskArray) -> MaskArray:
 
 def _distance_to(surface: MaskArray, spacing: Sequence[float]) -> Float[np.ndarray, "*space"]:
     return np.asarray(ndimage.distance_transform_edt(~surface, sampling=spacing))
+
+
+def _mask(array: LabelArray, values: tuple[int, ...]) -> MaskArray:
+    """Return the voxels that have one of the values."""
+    return array == values[0] if len(values) == 1 else np.isin(array, values)
 
 
 def _boxes(

@@ -30,18 +30,20 @@ def report_of(
 
     Args:
         cases: Scored cases.
-        labels: The classes; None takes the label values that occur and calls them by their number.
+        labels: The classes or regions; None takes the label values that occur and calls them by
+            their number.
         faults: Cases that could not be scored.
         missing_predictions: References without a prediction.
         missing_references: Predictions without a reference.
     """
     scored = sorted(cases, key=lambda case: case.name)
+    has_regions = labels is not None and bool(labels.regions)  # then all are scored, in order
     names, values = _foreground(scored, labels)
     scores = [
         CaseScores(
             name=case.name,
             tolerance_mm=case.tolerance_mm,
-            classes=tuple(case.of_value(value) for value in values),
+            classes=case.scores if has_regions else tuple(map(case.of_value, values)),
         )
         for case in scored
     ]
@@ -82,12 +84,13 @@ def _with_means(classes: Sequence[tuple[str, int]], cases: Sequence[CaseScores])
 def _foreground(
     cases: Sequence[ScoredCase], labels: LabelScheme | None
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return names and values of the foreground classes, ascending by value."""
+    """Return names and values of the foreground classes, ascending by value, or of the regions."""
     if labels is None:
         values = sorted({value for case in cases for value in case.values})
         return tuple(f"label {value}" for value in values), tuple(values)
-    pairs = sorted(zip(labels.values[1:], labels.names[1:], strict=True))
-    return tuple(name for _, name in pairs), tuple(value for value, _ in pairs)
+    targets = labels.regions or sorted(labels.targets, key=lambda target: target.written_as)
+    names = tuple(target.name for target in targets)
+    return names, tuple(target.written_as for target in targets)
 
 
 def _class_report(name: str, value: int, scores: Sequence[ClassScores]) -> ClassReport:

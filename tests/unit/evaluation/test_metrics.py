@@ -143,3 +143,17 @@ def test_cropping_to_each_value_changes_nothing():
         )
         assert scores == whole
     assert found[2] == ABSENT
+
+
+def test_a_union_of_values_is_one_mask():
+    random = np.random.default_rng(1)
+    prediction = random.choice([0, 2, 5, 9], (14, 15, 16), p=[0.9, 0.04, 0.03, 0.03])
+    reference = np.roll(prediction, 1, axis=0)
+    settings = {"spacing": (2.0, 1.0, 1.0), "tolerance_mm": 1.0}
+    union, single, absent = scores_of_values(
+        prediction, reference, ((9, 2, 7), 5, (7, 8)), **settings
+    )
+    masks = (np.isin(array, (2, 9)) for array in (prediction, reference))
+    assert union == mask_scores(*masks, **settings)
+    assert single == mask_scores(prediction == 5, reference == 5, **settings)
+    assert absent == ABSENT

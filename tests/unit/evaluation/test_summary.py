@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autoseg.core.errors import CaseError
-from autoseg.core.labels import LabelScheme
+from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.report import Report
 from autoseg.documents.store import load, save
 from autoseg.evaluation.cases import score_case
@@ -107,3 +107,41 @@ def test_pooled_reports_have_each_wanted_case_once(cases):
 def test_pooling_folds_is_scoring_all_cases_at_once(cases):
     folds = [report_of([case], labels=LABELS) for case in cases]
     assert pooled(folds, {case.name for case in cases}) == report_of(cases, labels=LABELS)
+
+
+REGIONAL = LABELS.model_copy(
+    update={
+        "regions": (
+            Region(name="whole", values=(9, 4), written_as=4),
+            Region(name="core", values=(9,), written_as=9),
+        )
+    }
+)
+SPARSE = LABELS.model_copy(update={"ignore": 7})
+
+
+def test_regions_are_scored_instead_of_the_values_in_them():
+    case = scored("a", [0, 4, 9, 9], [0, 9, 9, 4], labels=REGIONAL)
+    whole, core = report_of([case], labels=REGIONAL).classes
+    assert (whole.name, whole.label, whole.means.dice.value) == ("whole", 4, 1.0)
+    assert (core.name, core.label) == ("core", 9)
+    assert core.means.dice.value == pytest.approx(2 * 1 / 4)
+
+
+def test_an_absent_region_has_no_scores():
+    case = scored("a", [0, 4, 4, 0], [0, 4, 0, 0], labels=REGIONAL)
+    whole, core = report_of([case], labels=REGIONAL).classes
+    assert whole.means.dice.value == pytest.approx(2 / 3)
+    assert (core.means.dice.value, core.absent) == (None, 1)
+
+
+@pytest.mark.parametrize("hidden", [0, 4, 9], ids=["empty", "wrong", "right"])
+def test_ignored_voxels_count_in_neither_map(hidden):
+    case = scored("a", [9, 9, 4, hidden], [9, 0, 4, 7], labels=SPARSE)
+    alone = scored("a", [9, 9, 4, 0], [9, 0, 4, 0], labels=LABELS)
+    assert case == alone
+
+
+def test_the_ignore_value_cannot_be_predicted_where_somebody_annotated():
+    with pytest.raises(CaseError, match=r"found label values \[7\]"):
+        scored("a", [7, 9], [9, 7], labels=SPARSE)
