@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from autoseg.losses.dice_ce import DiceCrossEntropy, soft_dice
+from autoseg.losses.dice import soft_dice
+from autoseg.losses.dice_ce import DiceCrossEntropy
 
 LABELS = torch.tensor([[[0, 1], [2, 1]], [[0, 0], [0, 2]]])
 
