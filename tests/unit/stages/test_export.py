@@ -124,7 +124,12 @@ def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path):
     assert first.foreground.dice.value == 0.875
     assert second.foreground is None
     page = describe(tmp_path / "m.autoseg")
-    for words in ("CC BY 4.0", "| 3d_fullres | 0 | 1 | dim | 0.875 |", "2 / 2 / 3", "superior, posterior, left"):
+    for words in (
+        "CC BY 4.0",
+        "| 3d_fullres | 0 | 1 | dim | 0.875 |",
+        "2 / 2 / 3",
+        "superior, posterior, left",
+    ):
         assert words in page
 
 
