@@ -152,6 +152,20 @@ class Architecture(Component):
         Arithmetic only; the planner predicts time from it.
         """
 
+    def output_margin(self) -> tuple[int, ...]:
+        """Return how many voxels per axis and side the scores are smaller than the images.
+
+        A network of convolutions that do not pad is given so many voxels around the patch, those
+        of the image or, where it ends, its mirror image. All others have no margin.
+        """
+        return (0,) * self.topology.num_axes
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the network is given, voxels: the patch, with the margin on either side."""
+        sizes = zip(self.topology.patch_shape, self.output_margin(), strict=True)
+        return tuple(size + 2 * margin for size, margin in sizes)
+
     @abstractmethod
     def compact(self) -> "Architecture":
         """Return the same network at the smallest width that still learns well.
@@ -164,7 +178,8 @@ class Architecture(Component):
         """Return a module mapping `batch channels *space` to a `NetworkOutput`.
 
         The weights are initialised from torch's global generator. Any input size that is a
-        multiple of `topology.divisors` works.
+        multiple of `topology.divisors`, plus twice the margin, works. The modules that give the
+        scores their last value are its `heads`; the bias of each has one value per class.
         """
 
 

@@ -159,7 +159,7 @@ class ResidualEncoderUNet(Architecture):
 
     @override
     def build(self) -> nn.Module:
-        topology, features = self.topology, self.features
+        topology, features, decoder = self.topology, self.features, self._decoder
         stem = ConvolutionStack(
             (self.in_channels, features[0]),
             count=1,
@@ -176,7 +176,7 @@ class ResidualEncoderUNet(Architecture):
             for stage, blocks in enumerate(self.encoder_blocks)
         ]
         encoder = nn.ModuleList([nn.Sequential(stem, stages[0]), *stages[1:]])
-        network = UShapedNetwork(encoder, self._decoder)
+        network = UShapedNetwork(encoder, decoder.stages(), decoder.heads())
         network.apply(_silence)
         return network
 

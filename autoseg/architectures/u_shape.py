@@ -112,15 +112,32 @@ class Decoder:
         )
 
     def heads(self) -> nn.ModuleList:
-        """Return the modules that turn maps into scores, from the full resolution down.
-
-        The lowest stage has none: deep supervision would give it weight 0.
-        """
-        count = max(1, len(self.convolutions) - 1) if self.deep_supervision else 1
-        return nn.ModuleList(
-            convolution(self.topology.num_axes)(self.features[stage], self.num_classes, 1)
-            for stage in range(count)
+        """Return the modules that turn maps into scores, from the full resolution down."""
+        return supervised_heads(
+            self.topology,
+            self.features,
+            self.num_classes,
+            deep_supervision=self.deep_supervision,
         )
+
+
+def supervised_heads(
+    topology: Topology, features: tuple[int, ...], num_classes: int, *, deep_supervision: bool
+) -> nn.ModuleList:
+    """Return the modules that turn a decoder's maps into scores, from the full resolution down.
+
+    The lowest stage has none: deep supervision would give it weight 0.
+
+    Args:
+        topology: Its number of axes and stages count.
+        features: Of the maps, per stage.
+        num_classes: Classes, background included.
+        deep_supervision: Whether coarser stages have one too.
+    """
+    count = max(1, len(features) - 2) if deep_supervision else 1
+    return nn.ModuleList(
+        convolution(topology.num_axes)(features[stage], num_classes, 1) for stage in range(count)
+    )
 
 
 class UShapedNetwork(nn.Module):
@@ -128,14 +145,18 @@ class UShapedNetwork(nn.Module):
 
     Args:
         encoder: One module per stage, from the full resolution down.
-        decoder: What to put on top of it.
+        decoder: One module per stage but the lowest, of the maps from below and the skip
+            connection.
+        heads: One module per stage that gives scores.
     """
 
-    def __init__(self, encoder: nn.ModuleList, decoder: Decoder) -> None:
+    def __init__(
+        self, encoder: nn.ModuleList, decoder: nn.ModuleList, heads: nn.ModuleList
+    ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decoder = decoder.stages()
-        self.heads = decoder.heads()
+        self.decoder = decoder
+        self.heads = heads
         self.apply(initialise)
 
     @override

@@ -107,6 +107,7 @@ class UNet(Architecture):
 
     @override
     def build(self) -> nn.Module:
+        decoder = self._decoder
         inputs = (self.in_channels, *self.features)
         encoder = nn.ModuleList(
             ConvolutionStack(
@@ -117,7 +118,7 @@ class UNet(Architecture):
             )
             for stage in range(len(self.features))
         )
-        return UShapedNetwork(encoder, self._decoder)
+        return UShapedNetwork(encoder, decoder.stages(), decoder.heads())
 
     @property
     def _decoder(self) -> Decoder:

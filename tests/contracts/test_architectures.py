@@ -31,45 +31,57 @@ def make(kind, topology, *, in_channels=2, num_classes=3):
     )
 
 
-def images(topology, batch=1, channels=2):
+def images(config, batch=1):
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, channels, *topology.patch_shape, generator=generator)
+    return torch.randn(batch, config.in_channels, *config.input_shape, generator=generator)
+
+
+def patch_of(images, config):
+    """Return what a network scores of its input: all but the margin."""
+    for dim, margin in enumerate(config.output_margin(), start=2):
+        images = images.narrow(dim, margin, images.shape[dim] - 2 * margin)
+    return images
 
 
 @KINDS
 @TOPOLOGIES
 @pytest.mark.parametrize("batch", [1, 2])
 def test_logits_have_the_shape_of_the_image(kind, topology, batch):
-    output = make(kind, topology).build()(images(topology, batch))
+    config = make(kind, topology)
+    output = config.build()(images(config, batch))
     assert output.logits.shape == (batch, 3, *topology.patch_shape)
 
 
 @KINDS
 @TOPOLOGIES
 def test_any_multiple_of_the_divisors_works(kind, topology):
-    shape = tuple(2 * divisor for divisor in topology.divisors)
-    network = make(kind, topology).build().eval()
+    config = make(kind, topology)
+    shape = tuple(2 * divisor for divisor in config.topology.divisors)
+    margins = zip(shape, config.output_margin(), strict=True)
+    network = config.build().eval()
     with torch.inference_mode():
-        output = network(torch.randn(1, 2, *shape))
+        output = network(torch.randn(1, 2, *(size + 2 * margin for size, margin in margins)))
     assert output.logits.shape == (1, 3, *shape)
 
 
 @KINDS
 @TOPOLOGIES
 def test_auxiliary_scores_come_finest_first_and_only_in_training(kind, topology):
-    network = make(kind, topology).build()
-    trained = network(images(topology)).auxiliary
+    config = make(kind, topology)
+    network = config.build()
+    trained = network(images(config)).auxiliary
     sizes = [scores[0, 0].numel() for scores in trained]
     assert sizes == sorted(sizes, reverse=True)
     assert all(scores.shape[1] == 3 for scores in trained)
-    assert network.eval()(images(topology)).auxiliary == ()
+    assert network.eval()(images(config)).auxiliary == ()
 
 
 @KINDS
 @TOPOLOGIES
 def test_gradients_reach_every_parameter(kind, topology):
-    network = make(kind, topology).build()
-    output = network(images(topology))
+    config = make(kind, topology)
+    network = config.build()
+    output = network(images(config))
     sum(scores.square().mean() for scores in (output.logits, *output.auxiliary)).backward()
     unreached = [
         name
@@ -83,13 +95,14 @@ def test_gradients_reach_every_parameter(kind, topology):
 @TOPOLOGIES
 def test_a_bfloat16_step_stays_finite_and_lowers_the_loss(kind, topology):
     torch.manual_seed(0)
-    network = make(kind, topology).build()
+    config = make(kind, topology)
+    network = config.build()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    labels = (images(topology)[:, 0] > 0).long()
+    labels = (patch_of(images(config), config)[:, 0] > 0).long()
     losses = []
     for _ in range(3):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = network(images(topology)).logits
+            logits = network(images(config)).logits
         loss = nn.functional.cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -119,7 +132,7 @@ def test_counts_equal_what_the_convolutions_do(kind, topology):
         if isinstance(module, nn.modules.conv._ConvNd):
             module.register_forward_hook(count)
     with torch.inference_mode():
-        network(images(topology))
+        network(images(config))
     assert config.activation_count() == activations
     assert config.multiplication_count() == multiplications
 
@@ -140,6 +153,19 @@ def test_the_same_seed_gives_the_same_weights(kind, topology):
         torch.manual_seed(7)
         states.append(make(kind, topology).build().state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@KINDS
+@TOPOLOGIES
+def test_the_heads_biases_are_where_scores_start(kind, topology):
+    config = make(kind, topology)
+    network = config.build().eval()
+    with torch.inference_mode():
+        for head in network.heads:
+            head.weight.zero_()
+            head.bias.copy_(torch.tensor([0.5, -1.0, 2.0]))
+        logits = network(images(config)).logits
+    assert (logits == torch.tensor([0.5, -1.0, 2.0]).view(1, 3, *(1,) * topology.num_axes)).all()
 
 
 @KINDS
