@@ -1,0 +1,253 @@
+"""UNet++: every decoder between the shallowest and the deepest, joined by dense skip connections.
+
+Source: Zhou et al., DLMIA 2018, arXiv:1807.10165.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torch import Tensor, nn
+from typing_extensions import override
+
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
+from autoseg.architectures.convolutions import (
+    ConvolutionalArchitecture,
+    ConvolutionRun,
+    Normalization,
+    RectifiedConvolutions,
+    max_pooling,
+    stack_runs,
+)
+from autoseg.architectures.layers import Stride, convolution, initialise, transposed_convolution
+from autoseg.architectures.u_shape import (
+    BASE_FEATURES,
+    COMPACT_BASE_FEATURES,
+    check_stages,
+    doubling_features,
+    stage_voxels,
+)
+
+
+@ARCHITECTURES.register
+class UNetPlusPlus(ConvolutionalArchitecture):
+    """Configuration of the nested U-Net.
+
+    Node (level, column) is at the resolution of stage `level` and joins all nodes left of it with
+    the one below left; column 0 is the encoder. With deep supervision every further node of level 0
+    gives scores at full resolution.
+
+    The planned form differs from the published one in its strides, kernels and number of levels,
+    all the planner's, and in that it normalises each sample by itself.
+
+    Attributes:
+        features: Per level, from the full resolution down.
+        normalization: What follows each convolution; as published, "none".
+        deep_supervision: Whether every column gives scores, else the last one alone.
+        pruned_to: Column whose scores are the prediction, without computing what lies beyond it
+            ("fast" in the paper); none averages the scores of all columns ("accurate").
+    """
+
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
+        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
+        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
+    }
+
+    kind: Literal["unet_plus_plus"] = "unet_plus_plus"
+    features: tuple[PositiveInt, ...]
+    normalization: Normalization = "instance"
+    deep_supervision: bool = True
+    pruned_to: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "UNetPlusPlus":
+        check_stages(self.topology, encoder={"features": self.features}, decoder={})
+        if self.pruned_to is not None and self.pruned_to not in self._supervised:
+            msg = (
+                f"pruned_to is {self.pruned_to}, but only these columns give scores: "
+                f"{list(self._supervised)}. Take one of them, or none for their average."
+            )
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    @override
+    def for_topology(
+        cls, topology: Topology, *, in_channels: int, num_classes: int
+    ) -> "UNetPlusPlus":
+        return cls(
+            topology=topology,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            features=doubling_features(BASE_FEATURES, topology),
+        )
+
+    @classmethod
+    def published(
+        cls, *, in_channels: int = 3, num_classes: int = 1, deep_supervision: bool = False
+    ) -> "UNetPlusPlus":
+        """Return the network of the paper's tables: five levels in 2-D, 32 to 512 features."""
+        topology = Topology(
+            patch_shape=(96, 96), strides=((1, 1), *((2, 2),) * 4), kernels=((3, 3),) * 5
+        )
+        network = cls.for_topology(topology, in_channels=in_channels, num_classes=num_classes)
+        return network.model_copy(
+            update={"normalization": "none", "deep_supervision": deep_supervision}
+        )
+
+    @override
+    def compact(self) -> "UNetPlusPlus":
+        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
+        return self.model_copy(update={"features": narrow})
+
+    @override
+    def convolutions(self) -> Iterator[ConvolutionRun]:
+        voxels, kernels = stage_voxels(self.topology), self.topology.kernels
+        for level, inputs in enumerate((self.in_channels, *self.features[:-1])):
+            width = self.features[level]
+            yield from stack_runs((inputs, width, width), voxels[level], kernels[level])
+        for level, column in self._nodes:
+            width = self.features[level]
+            yield ConvolutionRun(self.features[level + 1], width, voxels[level])
+            joined = ((column + 1) * width, width, width)
+            yield from stack_runs(joined, voxels[level], kernels[level])
+        for _ in self._supervised:
+            yield ConvolutionRun(self.features[0], self.num_classes, voxels[0])
+
+    @override
+    def build(self) -> nn.Module:
+        topology, features = self.topology, self.features
+        encoder = nn.ModuleList(
+            nn.Sequential(
+                *max_pooling(topology.strides[level]),
+                RectifiedConvolutions(
+                    (inputs, features[level], features[level]),
+                    kernel=topology.kernels[level],
+                    normalization=self.normalization,
+                ),
+            )
+            for level, inputs in enumerate((self.in_channels, *features[:-1]))
+        )
+        nodes = nn.ModuleDict(
+            {
+                _name(level, column): NestedNode(
+                    (features[level + 1], features[level]),
+                    column=column,
+                    kernel=topology.kernels[level],
+                    stride=topology.strides[level + 1],
+                    normalization=self.normalization,
+                )
+                for level, column in self._nodes
+            }
+        )
+        head = convolution(topology.num_axes)
+        heads = nn.ModuleList(head(features[0], self.num_classes, 1) for _ in self._supervised)
+        return NestedNetwork(
+            encoder, nodes, heads, columns=self._supervised, pruned_to=self.pruned_to
+        )
+
+    @property
+    def _nodes(self) -> list[tuple[int, int]]:
+        """Level and column of every node that is not of the encoder, by column."""
+        levels = len(self.features)
+        return [(level, column) for column in range(1, levels) for level in range(levels - column)]
+
+    @property
+    def _supervised(self) -> tuple[int, ...]:
+        """The columns that give scores."""
+        last = len(self.features) - 1
+        return tuple(range(min(1, last), last + 1)) if self.deep_supervision else (last,)
+
+
+def _name(level: int, column: int) -> str:
+    return f"level_{level}_column_{column}"
+
+
+class NestedNode(nn.Module):
+    """Join all maps of a level with those from below, and convolve.
+
+    Args:
+        features: Channels of the level below and of this one.
+        column: How many maps of this level there are.
+        kernel: Size of the convolutions, voxels.
+        stride: Between this level and the one below.
+        normalization: What follows each convolution.
+    """
+
+    def __init__(
+        self,
+        features: tuple[int, int],
+        *,
+        column: int,
+        kernel: Stride,
+        stride: Stride,
+        normalization: Normalization,
+    ) -> None:
+        super().__init__()
+        below, width = features
+        self.up = transposed_convolution(len(stride))(below, width, stride, stride=stride)
+        self.convolutions = RectifiedConvolutions(
+            ((column + 1) * width, width, width), kernel=kernel, normalization=normalization
+        )
+
+    @override
+    def forward(self, left: Sequence[Tensor], below: Tensor) -> Tensor:
+        joined: Tensor = self.convolutions(torch.cat((*left, self.up(below)), dim=1))
+        return joined
+
+
+class NestedNetwork(nn.Module):
+    """The encoder, the nodes between it and the scores, and a head per supervised column.
+
+    Args:
+        encoder: One module per level, from the full resolution down.
+        nodes: By level and column.
+        heads: One per entry of `columns`.
+        columns: Which nodes of level 0 give scores.
+        pruned_to: See `UNetPlusPlus`.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.ModuleList,
+        nodes: nn.ModuleDict,
+        heads: nn.ModuleList,
+        *,
+        columns: tuple[int, ...],
+        pruned_to: int | None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.nodes = nodes
+        self.heads = heads
+        self.columns = columns
+        self.pruned_to = pruned_to
+        self.apply(initialise)
+
+    @override
+    def forward(self, images: Tensor) -> NetworkOutput:
+        """Return, in training, the last column's scores and as auxiliary ones those of the others.
+
+        In evaluation mode their mean, or the scores of the column that is pruned to.
+        """
+        if not self.training and self.pruned_to is not None:
+            maps = self._first_level(images, self.pruned_to)
+            return NetworkOutput(self.heads[self.columns.index(self.pruned_to)](maps[-1]))
+        maps = self._first_level(images, len(self.encoder) - 1)
+        scores = [head(maps[at]) for head, at in zip(self.heads, self.columns, strict=True)]
+        if self.training:
+            return NetworkOutput(scores[-1], tuple(reversed(scores[:-1])))
+        return NetworkOutput(torch.stack(scores).mean(dim=0))
+
+    def _first_level(self, images: Tensor, last: int) -> list[Tensor]:
+        """Return the maps of level 0 up to a column, from no level deeper than they need."""
+        maps = images
+        levels: list[list[Tensor]] = []
+        for depth in range(last + 1):
+            maps = self.encoder[depth](maps)
+            levels.append([maps])
+            for level in reversed(range(depth)):
+                node = self.nodes[_name(level, depth - level)]
+                levels[level].append(node(levels[level], levels[level + 1][-1]))
+        return levels[0]
