@@ -1,0 +1,299 @@
+"""Attention U-Net: gates let through of each skip connection what the coarser stage asks for.
+
+Source: Oktay et al., MIDL 2018, arXiv:1804.03999; details that it leaves open are those of its
+authors' implementation.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveInt, model_validator
+from torch import Tensor, nn
+from typing_extensions import override
+
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
+from autoseg.architectures.convolutions import (
+    ConvolutionalArchitecture,
+    ConvolutionRun,
+    Normalization,
+    RectifiedConvolutions,
+    max_pooling,
+    normalisation,
+    stack_runs,
+)
+from autoseg.architectures.layers import Stride, convolution, initialise
+from autoseg.architectures.u_shape import (
+    BASE_FEATURES,
+    COMPACT_BASE_FEATURES,
+    check_stages,
+    doubling_features,
+    stage_voxels,
+)
+
+PUBLISHED_FEATURES = (16, 32, 64, 128, 256)
+
+
+@ARCHITECTURES.register
+class AttentionUNet(ConvolutionalArchitecture):
+    """Configuration of the Attention U-Net.
+
+    Every decoder stage gives scores; they are brought to full resolution, and one more convolution
+    makes a single output of them. There is no gate at full resolution, nor below it a stage whose
+    prediction has a loss of its own.
+
+    The planned form differs from the published one in its strides, kernels, widths and number of
+    stages, all the planner's, and in that it normalises each sample by itself.
+
+    Attributes:
+        features: Per stage, from the full resolution down.
+        normalization: What follows each convolution; as published, "batch".
+        is_gated: Whether there are gates; without, it is the U-Net that the paper compares with.
+    """
+
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
+        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
+        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
+    }
+
+    kind: Literal["attention_unet"] = "attention_unet"
+    features: tuple[PositiveInt, ...]
+    normalization: Normalization = "instance"
+    is_gated: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> "AttentionUNet":
+        check_stages(self.topology, encoder={"features": self.features}, decoder={})
+        return self
+
+    @classmethod
+    @override
+    def for_topology(
+        cls, topology: Topology, *, in_channels: int, num_classes: int
+    ) -> "AttentionUNet":
+        return cls(
+            topology=topology,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            features=doubling_features(BASE_FEATURES, topology),
+        )
+
+    @classmethod
+    def published(
+        cls, *, in_channels: int = 1, num_classes: int = 4, is_gated: bool = True
+    ) -> "AttentionUNet":
+        """Return the network of the paper's tables: five stages in 3-D, 16 to 256 features."""
+        topology = Topology(
+            patch_shape=(96, 160, 160),
+            strides=((1, 1, 1), *((2, 2, 2),) * 4),
+            kernels=((3, 3, 3),) * 5,
+        )
+        return cls(
+            topology=topology,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            features=PUBLISHED_FEATURES,
+            normalization="batch",
+            is_gated=is_gated,
+        )
+
+    @override
+    def compact(self) -> "AttentionUNet":
+        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
+        return self.model_copy(update={"features": narrow})
+
+    @override
+    def convolutions(self) -> Iterator[ConvolutionRun]:
+        voxels, kernels, features = (
+            stage_voxels(self.topology),
+            self.topology.kernels,
+            self.features,
+        )
+        for stage, inputs in enumerate((self.in_channels, *features[:-1])):
+            width = features[stage]
+            yield from stack_runs((inputs, width, width), voxels[stage], kernels[stage])
+        if self.gated_stages:
+            yield ConvolutionRun(features[-1], features[-1], voxels[-1])
+        for stage in self.gated_stages:
+            yield from _gate_runs(features, stage, voxels)
+        for stage, (width, below) in enumerate(pairwise(features)):
+            yield from stack_runs((width + below, width, width), voxels[stage], kernels[stage])
+        maps = max(1, len(features) - 1)
+        for stage in range(maps):
+            yield ConvolutionRun(features[stage], self.num_classes, voxels[stage])
+        yield ConvolutionRun(maps * self.num_classes, self.num_classes, voxels[0])
+
+    @override
+    def build(self) -> nn.Module:
+        topology, features = self.topology, self.features
+        encoder = nn.ModuleList(
+            nn.Sequential(*max_pooling(topology.strides[stage]), self._stack(stage, inputs))
+            for stage, inputs in enumerate((self.in_channels, *features[:-1]))
+        )
+        decoder = nn.ModuleList(
+            self._stack(stage, width + below)
+            for stage, (width, below) in enumerate(pairwise(features))
+        )
+        scores = nn.ModuleList(self._scores(width) for width in features[: len(decoder) or 1])
+        head = convolution(topology.num_axes)(len(scores) * self.num_classes, self.num_classes, 1)
+        network = AttentionNetwork(encoder, decoder, self._gates(), scores, head)
+        network.apply(initialise)
+        return network
+
+    def _stack(self, stage: int, inputs: int) -> RectifiedConvolutions:
+        return RectifiedConvolutions(
+            (inputs, self.features[stage], self.features[stage]),
+            kernel=self.topology.kernels[stage],
+            normalization=self.normalization,
+        )
+
+    def _scores(self, width: int) -> nn.Module:
+        return convolution(self.topology.num_axes)(width, self.num_classes, 1)
+
+    def _gates(self) -> "SkipGates | None":
+        if not self.gated_stages:
+            return None
+        lowest, one = self.features[-1], (1,) * self.topology.num_axes
+        signal = RectifiedConvolutions(
+            (lowest, lowest), kernel=one, normalization=self.normalization
+        )
+        gates = {
+            str(stage): AttentionGate(
+                (self.features[stage], self.features[stage + 1]),
+                stride=self.topology.strides[stage + 1],
+                normalization=self.normalization,
+            )
+            for stage in self.gated_stages
+        }
+        return SkipGates(signal, nn.ModuleDict(gates))
+
+    @property
+    def gated_stages(self) -> tuple[int, ...]:
+        """The stages whose skip connections have a gate."""
+        return tuple(range(1, len(self.features) - 1)) if self.is_gated else ()
+
+
+def _gate_runs(
+    features: tuple[int, ...], stage: int, voxels: list[int]
+) -> Iterator[ConvolutionRun]:
+    """Yield the convolutions of the gate of a stage."""
+    width, below = features[stage], features[stage + 1]
+    stride_voxels = voxels[stage] // voxels[stage + 1]
+    yield ConvolutionRun(width, width, voxels[stage + 1], (stride_voxels,))
+    yield ConvolutionRun(below, width, voxels[stage + 1])
+    yield ConvolutionRun(width, 1, voxels[stage + 1])
+    yield ConvolutionRun(width, width, voxels[stage])
+
+
+class AttentionGate(nn.Module):
+    """Multiply the maps of a skip connection by coefficients between 0 and 1.
+
+    The maps are brought to the resolution of the stage below, added to what that stage says, and
+    rectified; a last convolution and the logistic function make one coefficient per voxel of it.
+
+    Args:
+        features: Channels of the skip connection and of the stage below.
+        stride: Between the two.
+        normalization: What follows the convolution of what is let through.
+
+    Source: Oktay et al., equations 1 and 2, figure 2.
+    """
+
+    def __init__(
+        self, features: tuple[int, int], *, stride: Stride, normalization: Normalization
+    ) -> None:
+        super().__init__()
+        width, below = features
+        make = convolution(len(stride))
+        self.skip = make(width, width, stride, stride=stride, bias=False)
+        self.signal = make(below, width, 1)
+        self.coefficient = make(width, 1, 1)
+        self.output = nn.Sequential(
+            make(width, width, 1), *normalisation(normalization, width, num_axes=len(stride))
+        )
+
+    def coefficients(self, skip: Tensor, signal: Tensor) -> Tensor:
+        """Return how much of each voxel is let through, at the skip connection's resolution."""
+        together = F.relu(self.skip(skip) + self.signal(signal))
+        return resized(torch.sigmoid(self.coefficient(together)), skip)
+
+    @override
+    def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
+        passed: Tensor = self.output(self.coefficients(skip, signal) * skip)
+        return passed
+
+
+class SkipGates(nn.Module):
+    """The gates of all stages that have one.
+
+    Args:
+        signal: What the lowest stage's maps go through before they reach the gate above it; maps
+            of the decoder go to the next gate as they are.
+        gates: By stage.
+    """
+
+    def __init__(self, signal: nn.Module, gates: nn.ModuleDict) -> None:
+        super().__init__()
+        self.signal = signal
+        self.gates = gates
+
+    @override
+    def forward(self, stage: int, skip: Tensor, below: Tensor) -> Tensor:
+        if str(stage) not in self.gates:
+            return skip
+        is_lowest = stage == max(map(int, self.gates))
+        passed: Tensor = self.gates[str(stage)](skip, self.signal(below) if is_lowest else below)
+        return passed
+
+
+class AttentionNetwork(nn.Module):
+    """An encoder, a decoder whose skip connections have gates, and one output of all stages.
+
+    Args:
+        encoder: One module per stage, from the full resolution down.
+        decoder: One module per stage but the lowest.
+        gates: Of the skip connections; none to let everything through.
+        scores: Class maps of each decoder stage.
+        head: Makes the output of all class maps.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.ModuleList,
+        decoder: nn.ModuleList,
+        gates: SkipGates | None,
+        scores: nn.ModuleList,
+        head: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.gates = gates
+        self.scores = scores
+        self.heads = nn.ModuleList([head])
+
+    @override
+    def forward(self, images: Tensor) -> NetworkOutput:
+        maps, skips = images, []
+        for stage in self.encoder:
+            maps = stage(maps)
+            skips.append(maps)
+        decoded = [maps]
+        for at in reversed(range(len(self.decoder))):
+            below = decoded[-1]
+            skip = skips[at] if self.gates is None else self.gates(at, skips[at], below)
+            joined = torch.cat((skip, resized(below, skip)), dim=1)
+            decoded.append(self.decoder[at](joined))
+        pairs = zip(self.scores, reversed(decoded), strict=False)
+        full = [resized(scores(stage), images) for scores, stage in pairs]
+        return NetworkOutput(self.heads[0](torch.cat(full, dim=1)))
+
+
+def resized(maps: Tensor, to: Tensor) -> Tensor:
+    """Return maps interpolated linearly to the spatial size of others."""
+    if maps.shape[2:] == to.shape[2:]:
+        return maps
+    mode = "bilinear" if maps.ndim == 4 else "trilinear"
+    return F.interpolate(maps, size=to.shape[2:], mode=mode, align_corners=False)
