@@ -1,0 +1,225 @@
+"""R2U-Net: a U-Net of recurrent convolutions with residual connections.
+
+Source: Alom et al., arXiv:1802.06955, sections III and IV.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor, nn
+from typing_extensions import override
+
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
+from autoseg.architectures.convolutions import (
+    ConvolutionalArchitecture,
+    ConvolutionRun,
+    max_pooling,
+)
+from autoseg.architectures.layers import (
+    InstanceNorm,
+    Stride,
+    convolution,
+    transposed_convolution,
+)
+from autoseg.architectures.u_shape import (
+    BASE_FEATURES,
+    COMPACT_BASE_FEATURES,
+    UShapedNetwork,
+    check_stages,
+    doubling_features,
+    stage_voxels,
+    supervised_heads,
+)
+
+RECURRENCES = 2
+"""Source: t = 2 is the smaller of the two that the paper reports."""
+
+CONVOLUTIONS_PER_UNIT = 2
+
+
+@ARCHITECTURES.register
+class R2UNet(ConvolutionalArchitecture):
+    """Configuration of the recurrent residual U-Net.
+
+    The planned form differs from the published one in its strides, kernels, widths and number of
+    stages, all the planner's; in that it normalises each sample by itself; and in deep supervision.
+
+    Attributes:
+        features: Per stage, from the full resolution down.
+        recurrences: How often a recurrent convolution sees its own output again, t in the paper;
+            0 makes it an ordinary convolution.
+        deep_supervision: Whether coarser decoder stages give scores too, in training.
+    """
+
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
+        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
+        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
+    }
+
+    kind: Literal["r2_unet"] = "r2_unet"
+    features: tuple[PositiveInt, ...]
+    recurrences: NonNegativeInt = RECURRENCES
+    deep_supervision: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> "R2UNet":
+        check_stages(self.topology, encoder={"features": self.features}, decoder={})
+        return self
+
+    @classmethod
+    @override
+    def for_topology(cls, topology: Topology, *, in_channels: int, num_classes: int) -> "R2UNet":
+        return cls(
+            topology=topology,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            features=doubling_features(BASE_FEATURES, topology),
+        )
+
+    @override
+    def compact(self) -> "R2UNet":
+        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
+        return self.model_copy(update={"features": narrow})
+
+    @override
+    def convolutions(self) -> Iterator[ConvolutionRun]:
+        voxels, kernels = stage_voxels(self.topology), self.topology.kernels
+        for stage, features in enumerate(self._encoder_features):
+            yield from self._unit_runs(features, voxels[stage], kernels[stage])
+        for stage, width in enumerate(self.features[:-1]):
+            yield ConvolutionRun(self.features[stage + 1], width, voxels[stage])
+            yield from self._unit_runs((2 * width, width), voxels[stage], kernels[stage])
+        yield ConvolutionRun(self.features[0], self.num_classes, voxels[0])
+
+    def _unit_runs(
+        self, features: tuple[int, int], voxels: int, kernel: Stride
+    ) -> Iterator[ConvolutionRun]:
+        inputs, width = features
+        if inputs != width:
+            yield ConvolutionRun(inputs, width, voxels)
+        yield ConvolutionRun(inputs, width, voxels, kernel)
+        recurrent = CONVOLUTIONS_PER_UNIT * self.recurrences
+        for _ in range(CONVOLUTIONS_PER_UNIT - 1 + recurrent):
+            yield ConvolutionRun(width, width, voxels, kernel)
+
+    @override
+    def build(self) -> nn.Module:
+        topology = self.topology
+        encoder = nn.ModuleList(
+            nn.Sequential(
+                *max_pooling(topology.strides[stage]),
+                RecurrentResidualUnit(
+                    features, kernel=topology.kernels[stage], recurrences=self.recurrences
+                ),
+            )
+            for stage, features in enumerate(self._encoder_features)
+        )
+        decoder = nn.ModuleList(
+            RecurrentDecoderStage(
+                (below, width),
+                kernel=topology.kernels[stage],
+                stride=topology.strides[stage + 1],
+                recurrences=self.recurrences,
+            )
+            for stage, (width, below) in enumerate(pairwise(self.features))
+        )
+        heads = supervised_heads(
+            topology, self.features, self.num_classes, deep_supervision=self.deep_supervision
+        )
+        return UShapedNetwork(encoder, decoder, heads)
+
+    @property
+    def _encoder_features(self) -> tuple[tuple[int, int], ...]:
+        """Channels in and out of each encoder stage."""
+        return tuple(zip((self.in_channels, *self.features), self.features, strict=False))
+
+
+class RecurrentConvolution(nn.Module):
+    """A convolution that sees, a few times over, its input and its own last output.
+
+    Input and output have kernels of their own, the same each time.
+
+    Args:
+        features: Channels in and out.
+        kernel: Size of both convolutions, voxels.
+        recurrences: How often it sees its output.
+
+    Source: Alom et al., equations 1 and 2; Liang and Hu, CVPR 2015.
+    """
+
+    def __init__(self, features: tuple[int, int], *, kernel: Stride, recurrences: int) -> None:
+        super().__init__()
+        inputs, width = features
+        padding = tuple(size // 2 for size in kernel)
+        make = convolution(len(kernel))
+        self.recurrences = recurrences
+        self.feed_forward = make(inputs, width, kernel, padding=padding)
+        if recurrences:
+            self.recurrent = make(width, width, kernel, padding=padding, bias=False)
+        self.norm = InstanceNorm(width)
+        self.rectifier = nn.ReLU(inplace=True)
+
+    @override
+    def forward(self, maps: Tensor) -> Tensor:
+        drive = self.feed_forward(maps)
+        state: Tensor = self.rectifier(self.norm(drive))
+        for _ in range(self.recurrences):
+            state = self.rectifier(self.norm(drive + self.recurrent(state)))
+        return state
+
+
+class RecurrentResidualUnit(nn.Module):
+    """Two recurrent convolutions, added to what came in.
+
+    Where the width changes, a 1 × 1 convolution adapts what came in for the sum alone: the
+    recurrent convolutions see it as it is.
+
+    Args:
+        features: Channels in and out.
+        kernel: Size of the convolutions, voxels.
+        recurrences: How often each sees its output.
+    """
+
+    def __init__(self, features: tuple[int, int], *, kernel: Stride, recurrences: int) -> None:
+        super().__init__()
+        inputs, width = features
+        pairs = [(inputs, width), *((width, width),) * (CONVOLUTIONS_PER_UNIT - 1)]
+        self.convolutions = nn.Sequential(
+            *(RecurrentConvolution(pair, kernel=kernel, recurrences=recurrences) for pair in pairs)
+        )
+        is_same = inputs == width
+        self.skip = nn.Identity() if is_same else convolution(len(kernel))(inputs, width, 1)
+
+    @override
+    def forward(self, maps: Tensor) -> Tensor:
+        added: Tensor = self.skip(maps) + self.convolutions(maps)
+        return added
+
+
+class RecurrentDecoderStage(nn.Module):
+    """Bring the maps from below up, join the skip connection, and pass both through a unit.
+
+    Args:
+        features: Channels of the stage below and of this one.
+        kernel: Size of the convolutions, voxels.
+        stride: Between this stage and the one below.
+        recurrences: How often each recurrent convolution sees its output.
+    """
+
+    def __init__(
+        self, features: tuple[int, int], *, kernel: Stride, stride: Stride, recurrences: int
+    ) -> None:
+        super().__init__()
+        below, width = features
+        self.up = transposed_convolution(len(stride))(below, width, stride, stride=stride)
+        self.unit = RecurrentResidualUnit(
+            (2 * width, width), kernel=kernel, recurrences=recurrences
+        )
+
+    @override
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        joined: Tensor = self.unit(torch.cat((skip, self.up(below)), dim=1))
+        return joined
