@@ -70,6 +70,8 @@ class Configuration(Frozen):
         predicted_memory_gib: Accelerator memory that one training step is predicted to need.
         previous_stage: Name of the configuration whose prediction the network gets beside the
             image, one channel per foreground class; None for images alone.
+        blending: How the scores of overlapping tiles are averaged: exactly, or as nnU-Net does it
+            in half precision, for models that it trained.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Configuration(Frozen):
     resampling: Resampling = Resampling()
     predicted_memory_gib: PositiveFloat
     previous_stage: str | None = None
+    blending: Literal["exact", "nnunet"] = "exact"
 
     @model_validator(mode="after")
     def _check(self) -> "Configuration":

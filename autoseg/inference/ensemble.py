@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
+from typing import Literal
 
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ class Ensemble:
         patch_shape: Size of their input, voxels; 2 or 3 axes.
         num_classes: Classes, background included.
         mirror_axes: Patch axes whose flips are averaged over; empty for none.
+        blending: How tiles are averaged; see `Configuration`.
     """
 
     networks: tuple[nn.Module, ...]
@@ -30,6 +32,7 @@ class Ensemble:
     patch_shape: tuple[int, ...]
     num_classes: int
     mirror_axes: tuple[int, ...] = ()
+    blending: Literal["exact", "nnunet"] = "exact"
 
     @torch.inference_mode()
     def mean_logits(self, tiles: ImageBatch) -> LogitsBatch:

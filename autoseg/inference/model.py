@@ -262,6 +262,7 @@ def ensemble_of(
         dtype=dtype,
         patch_shape=configuration.topology.patch_shape,
         num_classes=configuration.architecture.num_classes,
+        blending=configuration.blending,
     )
 
 

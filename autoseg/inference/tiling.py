@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float16, Float32
 
 STEP = 0.5
 """Distance between tiles, as a fraction of the patch. Source: nnU-Net (Isensee et al. 2021)."""
 
 GAUSSIAN_SIGMA = 1 / 8
 """Width of the importance curve, as a fraction of the patch. Source: nnU-Net."""
+
+
+NNUNET_PEAK = 10.0
+"""Largest weight in nnU-Net's blending. Source: nnU-Net 2.8.1."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,23 @@ def axis_tiles(size: int, patch: int, *, step: float = STEP) -> AxisTiles:
         total[start : start + patch] += curve
     weights = np.stack([curve / total[start : start + patch] for start in starts])
     return AxisTiles(starts=starts, weights=weights.astype(np.float32))
+
+
+def nnunet_weights(patch: tuple[int, ...]) -> Float16[np.ndarray, "*patch"]:
+    """Return how much each voxel of a tile counts where models of nnU-Net predict.
+
+    Unlike `importance_curve` it peaks half a voxel behind the middle of an even axis, and half
+    precision lifts the corners: what would round to 0 gets the smallest weight above it.
+
+    Source: nnU-Net 2.8.1.
+    """
+    weights = np.full(patch, NNUNET_PEAK)
+    for axis, size in enumerate(patch):
+        offsets = np.arange(size) - size // 2
+        curve = np.exp(-0.5 * (offsets / (size * GAUSSIAN_SIGMA)) ** 2)
+        weights = weights * np.expand_dims(
+            curve, [other for other in range(len(patch)) if other != axis]
+        )
+    halved = weights.astype(np.float16)
+    halved[halved == 0] = halved[halved > 0].min()
+    return np.asarray(halved)

@@ -200,6 +200,7 @@ def _configuration(
         resampling=_resampling(planned),
         predicted_memory_gib=_memory_gib(network, planned.batch_size),
         previous_stage=planned.previous_stage,
+        blending="nnunet",
     )
 
 
