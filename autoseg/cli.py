@@ -10,7 +10,9 @@ from autoseg.commands.evaluation import evaluate
 from autoseg.commands.models import describe, export
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
+from autoseg.commands.running import run
 from autoseg.commands.selection import select
+from autoseg.commands.testing import test
 from autoseg.commands.training import train
 from autoseg.core.errors import AutosegError, Interrupted, fault_of_disk
 
@@ -21,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-COMMANDS = (plan, preprocess, train, select, predict, export, describe, evaluate, demo)
+COMMANDS = (run, plan, preprocess, train, select, predict, test, export, describe, evaluate, demo)
 """In the order in which `autoseg --help` shows them."""
 
 for command in COMMANDS:
@@ -32,7 +34,8 @@ for command in COMMANDS:
 def about() -> None:
     """Self-configuring image segmentation: a folder of images and labels in, a model out.
 
-    The three steps: autoseg plan DATASET; autoseg train DATASET --fold 0; autoseg predict IN OUT.
+    All at once: autoseg run DATASET. Step by step: autoseg plan DATASET; autoseg train DATASET
+    --fold 0; autoseg predict IN OUT.
     """
 
 

@@ -28,7 +28,7 @@ RESERVED_SHARE = 0.05
 FIRST_OVERHEAD = 0.08
 """Share of a training's time that preparing and scoring are expected to take until measured."""
 
-SMALLEST_SECONDS = 10.0
+SMALLEST_SECONDS = 1.0
 """Shortest training: when a budget is all but spent, what is left to train still runs."""
 
 Key = tuple[str, int]

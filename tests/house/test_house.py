@@ -21,7 +21,8 @@ def test_files_and_functions_fit_in_the_head(path: Path) -> None:
     assert source.count("\n") <= LONGEST_FILE
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+            first = node.body[0].lineno  # the options of a command are a list, not a function
+            assert node.end_lineno - first < LONGEST_FUNCTION, node.name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,6 +1,7 @@
 """Planned work folders whose networks are small enough to train in a test."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def planned(dataset: Path, root: Path, patch_shape: tuple[int, ...]) -> Workspac
     store.save(tiny(made, patch_shape), workspace.plan)
     preprocess(workspace, configuration=None, workers=1, progress=Silent())
     return workspace
+
+
+@pytest.fixture(scope="session")
+def shrink() -> Callable[[Plan, tuple[int, ...]], Plan]:
+    """Return `tiny`, for tests that plan by themselves."""
+    return tiny
 
 
 @pytest.fixture(scope="session")

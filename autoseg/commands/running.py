@@ -1,0 +1,88 @@
+"""`autoseg run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoseg.commands.options import (
+    Dataset,
+    Device,
+    NetworkName,
+    Precision,
+    Work,
+    Workers,
+    workspace_of,
+)
+
+
+def run(
+    dataset: Dataset,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time for everything, such as 30m, 8h or 2d.", show_default="as long as it takes"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Model file to write.", show_default="in the work folder"
+        ),
+    ] = None,
+    configuration: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--configuration",
+            "-c",
+            help="Train this one; repeatable.",
+            show_default="those worth it",
+        ),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            help="Accelerator memory to plan for, GiB.",
+            show_default="the accelerator's, or 8 without one",
+        ),
+    ] = None,
+    network: NetworkName = None,
+    loss: Annotated[str | None, typer.Option(help="Loss.", show_default="dice_ce")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, sampling and augmentation.")] = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    work: Work = None,
+    workers: Workers = None,
+) -> None:
+    """Do it all: check, plan, train every fold, select, write the model file.
+
+    Interrupted anywhere, the same command goes on where it stopped.
+    """
+    from autoseg.evaluation.table import leaderboard_rows
+    from autoseg.stages import run as stage
+    from autoseg.stages.length import seconds_of
+    from autoseg.terminal import TerminalProgress
+
+    progress = TerminalProgress()
+    request = stage.RunRequest(
+        budget_seconds=None if budget is None else seconds_of(budget),
+        configurations=tuple(configuration) if configuration else None,
+        network=network,
+        loss=loss,
+        memory_gib=memory,
+        output=output,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
+    try:
+        finished = stage.run(dataset, workspace_of(dataset, work), request, progress=progress)
+    finally:
+        progress.close()
+    progress.table("Cross-validation", *leaderboard_rows(finished.selection))
+    progress.say(finished.selection.because)
+    size = finished.model.stat().st_size / 1e6
+    progress.say(f"The model is {finished.model} ({size:.1f} MB)")
+    progress.say(f"Next: autoseg predict IN OUT --model {finished.model}")

@@ -1,0 +1,280 @@
+"""`autoseg run`: everything from a dataset to a model file, going on where it stopped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from autoseg.core.device import Precision
+from autoseg.core.parallel import default_workers
+from autoseg.core.progress import Progress
+from autoseg.documents import store
+from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.plan import Plan
+from autoseg.documents.report import Report
+from autoseg.documents.schedule import Schedule, ScheduledTraining
+from autoseg.documents.selection import Selection
+from autoseg.documents.workspace import Workspace
+from autoseg.inference.archive.contents import SUFFIX
+from autoseg.planning.race import (
+    Key,
+    TimeLeft,
+    entrants,
+    next_training,
+    reference_seconds,
+    training_seconds,
+    trainings_to_come,
+)
+from autoseg.stages.evaluate import REPORT_NAME
+from autoseg.stages.export import ExportOptions, export
+from autoseg.stages.folds import load_splits
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.plan import load_plan, plan, this_machine
+from autoseg.stages.score_fold import VALIDATION_NAME
+from autoseg.stages.select import select
+from autoseg.stages.train import TrainedFold, TrainRequest, train
+from autoseg.stages.training_progress import duration
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked for.
+
+    Attributes:
+        budget_seconds: Time for everything; None trains every configuration in full.
+        configurations: Which may be trained; None takes those that are worth it.
+        network: Architecture, for planning.
+        loss: Loss, for planning.
+        memory_gib: Accelerator memory to plan for; None is the machine's.
+        output: Model file; None is the dataset's name in the work folder.
+        seed: Of every training.
+        device: Name of the device.
+        precision: Type that convolutions compute in.
+        workers: Background processes; None fits the machine.
+    """
+
+    budget_seconds: float | None = None
+    configurations: tuple[str, ...] | None = None
+    network: str | None = None
+    loss: str | None = None
+    memory_gib: float | None = None
+    output: Path | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "auto"
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What came of a run.
+
+    Attributes:
+        model: The model file.
+        selection: What was chosen, with the leaderboard.
+        schedule: How the time was spent.
+    """
+
+    model: Path
+    selection: Selection
+    schedule: Schedule
+
+
+def run(
+    dataset: Path, workspace: Workspace, request: RunRequest, *, progress: Progress
+) -> FinishedRun:
+    """Check, plan, train, select and export; what is done already is not done again.
+
+    Raises:
+        DatasetError: If the dataset has faults.
+        PlanError: If a configuration is asked for that the plan does not have.
+        TrainingError: If a training is refused or fails.
+        Interrupted: If someone asked to stop; the same command goes on.
+    """
+    clock = _Clock(workspace)
+    with clock.running():
+        planned = _planned(dataset, workspace, request, progress)
+        num_folds = len(load_splits(workspace).folds)
+        schedule = _schedule(workspace, planned, request, num_folds, spent=clock.seconds)
+        progress.say(f"entering: {', '.join(schedule.entrants)} ({schedule.because})")
+        _train_all(_Course(workspace, planned, num_folds, request), clock, progress)
+        workers = default_workers() if request.workers is None else request.workers
+        selection = select(workspace, workers=max(1, workers), progress=progress)
+        output = request.output or workspace.root / f"{planned.dataset_name}{SUFFIX}"
+        export(workspace.root, output, ExportOptions())
+    return FinishedRun(model=output, selection=selection, schedule=_load(workspace))
+
+
+def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress) -> Plan:
+    """Return the plan that is there, which may hold edits, or make one."""
+    if workspace.plan.is_file():
+        progress.say(f"going by the plan that is there: {workspace.plan}")
+        return load_plan(workspace)
+    workers = default_workers() if request.workers is None else request.workers
+    return plan(
+        dataset,
+        workspace,
+        network=request.network,
+        loss=request.loss,
+        memory_gib=request.memory_gib,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def _schedule(
+    workspace: Workspace, planned: Plan, request: RunRequest, num_folds: int, *, spent: float
+) -> Schedule:
+    """Return the schedule to go on with, saved: an earlier one with the budget of now, or anew."""
+    if request.configurations is None:
+        chosen = entrants(planned, num_folds, this_machine(), request.budget_seconds)
+        names, because = chosen.value, chosen.because
+    else:
+        names = tuple(planned.configuration(name).name for name in request.configurations)
+        because = "asked for"
+    known = _load(workspace) if workspace.schedule.is_file() else None
+    schedule = Schedule(
+        budget_seconds=request.budget_seconds,
+        seconds_spent=spent,
+        entrants=names,
+        because=because,
+        trainings=() if known is None else known.trainings,
+    )
+    store.save(schedule, workspace.schedule)
+    return schedule
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What stays the same over all trainings of a run."""
+
+    workspace: Workspace
+    planned: Plan
+    num_folds: int
+    request: RunRequest
+
+
+def _train_all(course: _Course, clock: "_Clock", progress: Progress) -> None:
+    """Train until the rules of the race find nothing more to train."""
+    while True:
+        clock.save()
+        schedule = _load(course.workspace)
+        dice = _finished(course.workspace, schedule.entrants)
+        names = schedule.entrants
+        key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
+        if key is None:
+            return
+        entry = schedule.training(*key) or _begun(course, schedule, key, dice)
+        store.save(schedule.with_training(entry), course.workspace.schedule)
+        progress.say(_announcement(schedule, entry))
+        started = clock.seconds
+        trained = _train(course, entry, progress)
+        overhead = clock.seconds - started - trained.run.seconds
+        if overhead < 0:  # the training had begun before an interruption
+            continue
+        done = entry.model_copy(update={"overhead_seconds": overhead})
+        store.save(_load(course.workspace).with_training(done), course.workspace.schedule)
+
+
+def _begun(
+    course: _Course, schedule: Schedule, key: Key, dice: dict[Key, float]
+) -> ScheduledTraining:
+    """Return the entry of a training that begins now, with its share of the time."""
+    name, fold = key
+    seconds = None
+    left = schedule.seconds_left
+    if left is not None:
+        to_come = trainings_to_come(course.planned, schedule.entrants, course.num_folds, dice)
+        seconds = training_seconds(max(1, to_come), TimeLeft(left, _overhead(schedule)))
+        if to_come == 0:
+            seconds = schedule.trainings[-1].seconds
+        configuration = course.planned.configuration(name)
+        if seconds is not None and seconds >= reference_seconds(configuration, this_machine()):
+            seconds = None
+    return ScheduledTraining(configuration=name, fold=fold, seconds=seconds)
+
+
+def _overhead(schedule: Schedule) -> float | None:
+    """Return what trainings took beside themselves on average, in seconds."""
+    known = [e.overhead_seconds for e in schedule.trainings if e.overhead_seconds is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _affordable(schedule: Schedule) -> int | None:
+    """Return how many trainings like the last one the budget still holds; None for any number."""
+    left = schedule.seconds_left
+    if left is None:
+        return None
+    last = schedule.trainings[-1].seconds if schedule.trainings else None
+    each = (last or left) + (_overhead(schedule) or 0.0)
+    return int(left / each) if each else 0
+
+
+def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> TrainedFold:
+    request = course.request
+    budget = None if entry.seconds is None else f"{entry.seconds:.0f}s"
+    return train(
+        course.workspace,
+        TrainRequest(
+            fold=entry.fold,
+            configuration=entry.configuration,
+            length=LengthRequest(budget=budget),
+            seed=request.seed,
+            device=request.device,
+            precision=request.precision,
+            workers=request.workers,
+        ),
+        progress=progress,
+    )
+
+
+def _finished(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, float]:
+    """Return the mean Dice of every training that is finished and scored."""
+    found: dict[Key, float] = {}
+    for name in names:
+        for weights in (workspace.models / name).glob(f"fold_*/{WEIGHTS_NAME}"):
+            number = weights.parent.name.removeprefix("fold_")
+            scores = weights.parent / VALIDATION_NAME / REPORT_NAME
+            if number.isdigit() and scores.is_file():
+                report = store.load(Report, scores, made_by="autoseg train")
+                found[name, int(number)] = report.foreground.dice.value or 0.0
+    return found
+
+
+def _announcement(schedule: Schedule, entry: ScheduledTraining) -> str:
+    time = "in full" if entry.seconds is None else f"for {duration(entry.seconds)}"
+    left = schedule.seconds_left
+    rest = "" if left is None else f"; {duration(left)} of the budget left"
+    return f"\n{entry.configuration}, fold {entry.fold}: training {time}{rest}"
+
+
+def _load(workspace: Workspace) -> Schedule:
+    return store.load(Schedule, workspace.schedule, made_by="autoseg run")
+
+
+class _Clock:
+    """Seconds that a run has taken, over all interruptions."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        known = _load(workspace).seconds_spent if workspace.schedule.is_file() else 0.0
+        self._start = perf_counter() - known
+
+    @property
+    def seconds(self) -> float:
+        return perf_counter() - self._start
+
+    def save(self) -> None:
+        """Write the time into the schedule, if there is one yet."""
+        if self._workspace.schedule.is_file():
+            schedule = _load(self._workspace).model_copy(update={"seconds_spent": self.seconds})
+            store.save(schedule, self._workspace.schedule)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Save the time at the end, whatever ends it."""
+        try:
+            yield
+        finally:
+            self.save()
