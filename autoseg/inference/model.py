@@ -235,7 +235,7 @@ def _check_stages(plan: Plan, previous: LoadedModel) -> None:
     Raises:
         ModelError: If they do not.
     """
-    for field in ("channel_names", "labels", "axis_order"):
+    for field in ("channel_names", "labels", "axis_order", "orientation"):
         if getattr(plan, field) != getattr(previous.plan, field):
             msg = (
                 f"{previous.folder} is the previous stage of a cascade, but their {field} differ: "

@@ -9,6 +9,7 @@ from stand_ins import save_model, tiny_configuration, tiny_plan
 
 from autoseg.core.errors import DocumentError, ModelError
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.plan import Configuration
 from autoseg.inference.model import find_model, load_model, trained_folds
 
 FLAT = tiny_configuration((8, 8), name="2d")
@@ -155,4 +156,41 @@ def test_a_model_without_its_plan_is_refused(works):
     folder = save_model(works / "spleen", PLAN, FLAT, (0,))
     (folder / PLAN_NAME).unlink()
     with pytest.raises(DocumentError, match=r"plan\.json does not exist"):
+        load_model(folder, device="cpu")
+
+
+def staged(previous: str) -> Configuration:
+    network = SOLID.architecture.model_copy(update={"in_channels": 3})
+    return SOLID.model_copy(
+        update={"name": "cascade", "architecture": network, "previous_stage": previous}
+    )
+
+
+def test_a_cascade_is_loaded_with_the_same_folds_of_its_previous_stage(works):
+    plan = tiny_plan(FLAT, SOLID, staged("3d_fullres"), axis_order=(0, 1, 2))
+    save_model(works / "spleen", plan, SOLID, (0, 1))
+    folder = save_model(works / "spleen", plan, staged("3d_fullres"), (0, 1))
+    for path, folds, count in ((folder, None, 2), (folder, (1,), 1), (folder / "fold_0", None, 1)):
+        model = load_model(path, device="cpu", folds=folds)
+        assert model.previous is not None
+        assert model.previous.configuration == SOLID
+        assert len(model.previous.ensemble.networks) == count
+    assert find_model(works / "spleen") == folder
+
+
+def test_a_fold_that_the_previous_stage_lacks_is_refused(works):
+    plan = tiny_plan(FLAT, SOLID, staged("3d_fullres"), axis_order=(0, 1, 2))
+    save_model(works / "spleen", plan, SOLID, (0,))
+    folder = save_model(works / "spleen", plan, staged("3d_fullres"), (0, 1))
+    with pytest.raises(ModelError, match=r"folds \[1\] of .*3d_fullres"):
+        load_model(folder / "fold_1", device="cpu")
+
+
+def test_stages_with_other_classes_are_refused(works):
+    plan = tiny_plan(FLAT, SOLID, staged("3d_fullres"), axis_order=(0, 1, 2))
+    names = ("background", "bright", "dim")
+    other = plan.model_copy(update={"labels": plan.labels.model_copy(update={"names": names})})
+    save_model(works / "spleen", other, SOLID, (0,))
+    folder = save_model(works / "spleen", plan, staged("3d_fullres"), (0,))
+    with pytest.raises(ModelError, match="their labels differ"):
         load_model(folder, device="cpu")

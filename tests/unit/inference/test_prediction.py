@@ -1,16 +1,22 @@
 """A model whose answer is known segments images of every orientation, crop and spacing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
-from stand_ins import threshold_model, tiny_configuration, tiny_plan
+from stand_ins import LABELS, threshold_model, tiny_configuration, tiny_plan
 from synthetic import balls
+from torch import nn
 
+from autoseg.architectures import NetworkOutput
 from autoseg.core.case import Image, Restoration
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry, Reorientation
+from autoseg.core.labels import Region
 from autoseg.documents.plan import Resampling
-from autoseg.inference.prediction import export_orders, predict_image
+from autoseg.inference.prediction import export_orders, predict_image, prepared_for, prior_of
 
 
 def image_of(voxels, spacing=None):
@@ -100,3 +106,69 @@ def test_only_the_coarse_axis_of_anisotropic_volumes_takes_the_nearest_plane(
         prepared_spacing=prepared_spacing,
     )
     assert export_orders(way_back, Resampling()) == expected
+
+
+class Trusting(nn.Module):
+    """Repeats what the previous stage said, and checks that it is said in two channels."""
+
+    def forward(self, image):
+        assert image.shape[1] == 3
+        return NetworkOutput(logits=torch.cat([0.5 + 0 * image[:, :1], image[:, 1:]], dim=1))
+
+
+def cascade(coarse_spacing, *, patch=(8, 8, 8), spacing=None):
+    """Return a model whose first stage thresholds and whose second repeats."""
+    coarse = tiny_configuration((8, 8, 8), name="coarse", spacing=coarse_spacing)
+    single = tiny_configuration(patch, name="cascade", spacing=spacing)
+    network = single.architecture.model_copy(update={"in_channels": 3})
+    fine = single.model_copy(update={"architecture": network, "previous_stage": "coarse"})
+    plan = tiny_plan(fine, coarse, axis_order=(2, 0, 1))
+    first = threshold_model(plan.model_copy(update={"default_configuration": "coarse"}))
+    second = threshold_model(plan)
+    ensemble = replace(second.ensemble, networks=(Trusting(),))
+    return replace(second, ensemble=ensemble, previous=first)
+
+
+def test_a_cascade_gets_what_its_previous_stage_predicts():
+    voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
+    found = predict_image(image_of(voxels[None]), cascade((1.0, 1.0, 1.0)))
+    np.testing.assert_array_equal(found, thresholded(voxels))
+
+
+def test_an_image_smaller_than_the_patch_is_padded_together_with_the_prior():
+    voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
+    model = cascade((1.0, 1.0, 1.0), patch=(24, 16, 24))
+    found = predict_image(image_of(voxels[None]), model)
+    np.testing.assert_array_equal(found, thresholded(voxels))
+
+
+def test_a_coarser_stage_is_brought_to_the_grid_of_the_next():
+    voxels = np.full((1, 16, 30, 24), 1.0, dtype=np.float32)
+    voxels[0, 4:12, 9:21, 6:18] = 6
+    model = cascade((2.0, 1.5, 1.5), spacing=(1.0, 1.0, 1.0))
+    assert model.previous is not None
+    alone = predict_image(image_of(voxels), model.previous)
+    found = predict_image(image_of(voxels), model)
+    assert set(np.unique(found)) == {0, 3}
+    # at this spacing the grid of the cascade is that of the image
+    np.testing.assert_array_equal(found, alone)
+
+
+def test_an_image_is_prepared_for_every_stage():
+    voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
+    prepared = prepared_for(image_of(voxels[None]), cascade((2.0, 2.0, 2.0)))
+    assert prepared.previous is not None
+    assert prepared.previous.voxels.shape == (1, 7, 5, 9)  # the border of zeros is cut off
+    assert prepared.prior is None
+
+
+def test_the_next_stage_gets_the_classes_of_predicted_regions():
+    whole = Region(name="whole", values=(3, 7), written_as=3)
+    core = Region(name="core", values=(7,), written_as=7)
+    outputs = np.array([[[0, 1, 2]]], dtype=np.uint8)
+    prior = prior_of(outputs, LABELS.model_copy(update={"regions": (whole, core)}))
+    np.testing.assert_array_equal(prior.classes, [[[0, 1, 2]]])
+    swapped = prior_of(outputs, LABELS.model_copy(update={"regions": (core, whole)}))
+    np.testing.assert_array_equal(swapped.classes, [[[0, 2, 1]]])
+    assert swapped.num_channels == 2
+    np.testing.assert_array_equal(swapped.one_hot()[:, 0, 0], [[0, 0, 1], [0, 1, 0]])

@@ -4,11 +4,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.augmentations.mirroring import Mirroring
+from autoseg.augmentations.prior_components import PriorComponents
+from autoseg.augmentations.prior_morphology import PriorMorphology
 from autoseg.augmentations.spatial import Spatial
 from autoseg.core.case import PreparedImage, Restoration
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.preprocessing.prepare import PreparedCase
-from autoseg.preprocessing.storage import StoredCase, open_case, save_case
+from autoseg.preprocessing.storage import (
+    PriorRecord,
+    StoredCase,
+    open_case,
+    open_prior,
+    save_case,
+    save_prior,
+)
 from autoseg.training.sampling import Sampling, draw_batch
 
 SAMPLING = Sampling(
@@ -174,3 +184,75 @@ def test_augmentations_too_leave_the_outside_ignored(tmp_path: Path) -> None:
         assert labels[0, 0, 0] == labels[-1, -1, -1] == IGNORED
         assert set(np.unique(labels)) <= {0, 1, IGNORED}
         assert (labels == 0).any()
+
+
+def with_prior(folder: Path, content: Content) -> StoredCase:
+    """Save a case whose previous stage predicted class 1 in the front and 2 in the back half."""
+    case = stored(folder / "case", content)
+    predicted = np.ones(content.shape, np.uint8)
+    predicted[content.shape[0] // 2 :] = 2
+    record = PriorRecord(name=folder.name, key="key")
+    save_prior(predicted, folder / "prior", record, SAMPLING.patch_shape)
+    return replace(case, prior=open_prior(folder / "prior"))
+
+
+def test_the_previous_stage_adds_a_channel_per_class_at_the_same_place(tmp_path: Path) -> None:
+    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+    sampling = replace(SAMPLING, num_prior_channels=2)
+    seen = set()
+    for step in range(4):
+        batch = draw_batch((case,), sampling, "train", step)
+        assert batch.images.shape == (4, 3, 6, 8, 8)
+        positions = (batch.images[:, 0].astype(np.int64) - 1) // (30 * 30)
+        np.testing.assert_array_equal(batch.images[:, 1], positions < 10)
+        np.testing.assert_array_equal(batch.images[:, 2], positions >= 10)
+        seen |= set(np.unique(batch.images[:, 1]))
+    assert seen == {0, 1}
+
+
+def test_without_the_prior_a_patch_is_what_it_was(tmp_path: Path) -> None:
+    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+    plain = replace(SAMPLING, augmentations=REFERENCE_AUGMENTATIONS)
+    both = replace(plain, num_prior_channels=2)
+    for step in range(3):
+        alone = draw_batch((case,), plain, "train", step)
+        joined = draw_batch((case,), both, "train", step)
+        np.testing.assert_array_equal(alone.images, joined.images[:, :1])
+        np.testing.assert_array_equal(alone.labels, joined.labels)
+
+
+def test_outside_the_image_nothing_was_predicted(tmp_path: Path) -> None:
+    case = with_prior(tmp_path, Content((4, 6, 6), None))
+    sampling = replace(SAMPLING, num_prior_channels=2)
+    images = draw_batch((case,), sampling, "validation", 0).images
+    np.testing.assert_array_equal(images[:, 1:].sum(axis=1), images[:, 0] > 0)
+
+
+def test_the_prior_moves_with_the_image(tmp_path: Path) -> None:
+    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+    sampling = replace(SAMPLING, num_prior_channels=2, augmentations=(Mirroring(axes=(0,)),))
+    upside_down = 0
+    for step in range(4):
+        images = draw_batch((case,), sampling, "train", step).images
+        positions = (images[:, 0].astype(np.int64) - 1) // (30 * 30)
+        np.testing.assert_array_equal(images[:, 2], positions >= 10)
+        upside_down += np.count_nonzero(positions[:, 0, 0, 0] > positions[:, -1, 0, 0])
+    assert upside_down > 0
+
+
+def test_augmentations_of_the_prior_leave_image_and_labels_alone(tmp_path: Path) -> None:
+    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+    plain = replace(SAMPLING, num_prior_channels=2)
+    changing = (PriorMorphology(probability=1.0), PriorComponents(probability=1.0))
+    changed = 0
+    for step in range(4):
+        before = draw_batch((case,), plain, "train", step)
+        after = draw_batch((case,), replace(plain, augmentations=changing), "train", step)
+        changed += np.count_nonzero(before.images[:, 1:] != after.images[:, 1:])
+        assert before.images.shape == after.images.shape
+    assert changed > 0
+    alone = replace(SAMPLING, augmentations=changing)
+    np.testing.assert_array_equal(
+        draw_batch((case,), replace(alone, num_prior_channels=2), "train", 0).images[:, :1],
+        draw_batch((case,), alone, "train", 0).images,
+    )
