@@ -19,20 +19,30 @@ def evaluate(
             show_default="one voxel along each case's coarsest axis",
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Dataset, dataset.json or plan.json that tells regions and ignored values.",
+            show_default="every value but 0 is a class",
+        ),
+    ] = None,
     cases: Annotated[bool, typer.Option("--cases", help="Also list every case.")] = False,
     workers: Workers = None,
 ) -> None:
     """Score label maps: Dice, IoU, HD95, ASSD and NSD."""
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import evaluate as stage
+    from autoseg.stages.known_labels import known_labels
     from autoseg.terminal import TerminalProgress, exit_if_any
 
     progress = TerminalProgress()
+    processes = workers_or_default(workers)
     report = stage.evaluate(
         predictions,
         references,
+        labels=None if labels is None else known_labels(labels, workers=max(1, processes)),
         tolerance_mm=tolerance,
-        workers=workers_or_default(workers),
+        workers=processes,
         progress=progress,
     )
     if cases:

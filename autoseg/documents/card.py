@@ -39,7 +39,7 @@ class CardClass(Frozen):
 
     Attributes:
         name: Its name.
-        value: Its value in label maps.
+        value: Its value in label maps; of a region, the value that it is written as.
         cases: How many training cases hold it; None if not known.
     """
 

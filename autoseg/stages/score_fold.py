@@ -5,6 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
+from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import TrainingError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
@@ -120,6 +123,13 @@ def _some(names: set[str]) -> str:
     return f"{len(names)} cases ({', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''})"
 
 
+def _drawn(reference: LabelArray, labels: LabelScheme) -> LabelArray:
+    """Return class indices with nothing drawn where nobody annotated."""
+    if labels.ignored_index is None:
+        return reference
+    return np.where(reference == labels.ignored_index, 0, reference)
+
+
 def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: LabelScheme) -> None:
     """Draw the worst, the middle and the best case of a fold."""
     scored = sorted((_mean_dice(case), case.name) for case in report.cases)
@@ -129,7 +139,7 @@ def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: Lab
         dice, name = scored[place]
         case = next(entry for entry in files if entry.name == name)
         image = read_image(case.images)
-        reference = labels.encode(read_labels(case.labels, like=image).values)
+        reference = _drawn(labels.encode(read_labels(case.labels, like=image).values), labels)
         prediction = labels.encode(read_labels(held_out_map(outputs, case), like=image).values)
         panels.append(panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
     if panels:

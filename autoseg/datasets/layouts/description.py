@@ -72,10 +72,27 @@ def load_description(root: Path) -> Description | None:
         return None
     content = {} if content is None else content
     merged = content if groups is None else {**content, "groups": groups}
+    return _checked(merged, root / "dataset.json")
+
+
+def read_description(path: Path) -> Description:
+    """Return what one file says, whatever it is called.
+
+    Raises:
+        DatasetError: If it is missing, is not JSON, or its entries are not as expected.
+    """
+    content = _load_json(path)
+    if content is None:
+        msg = f"{path} does not exist. Name a dataset.json, or a folder that holds one."
+        raise DatasetError(msg)
+    return _checked(content, path)
+
+
+def _checked(content: dict[str, object], path: Path) -> Description:
     try:
-        return Description.model_validate(merged)
+        return Description.model_validate(content)
     except ValidationError as error:
-        msg = f"{root / 'dataset.json'} is not as expected; correct it:\n{explain(error)}"
+        msg = f"{path} is not as expected; correct it:\n{explain(error)}"
         raise DatasetError(msg) from error
 
 

@@ -137,13 +137,25 @@ def _origin(card: ModelCard) -> str:
 
 
 def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ...]:
-    counts: tuple[int | None, ...] = (None,) * plan.labels.num_classes
-    if fingerprint is not None:
-        counts = fingerprint.cases_with_class
-    return tuple(
-        CardClass(name=name, value=value, cases=cases)
-        for name, value, cases in zip(plan.labels.names, plan.labels.values, counts, strict=True)
+    """Return background and targets: the other classes, or the regions."""
+    labels = plan.labels
+    background = CardClass(
+        name=labels.names[0], value=labels.values[0], cases=_cases_with((0,), fingerprint)
     )
+    targets = (
+        CardClass(
+            name=target.name, value=target.written_as, cases=_cases_with(members, fingerprint)
+        )
+        for target, members in zip(labels.targets, labels.target_classes, strict=True)
+    )
+    return (background, *targets)
+
+
+def _cases_with(classes: tuple[int, ...], fingerprint: Fingerprint | None) -> int | None:
+    """Return how many training cases hold any of the classes; None if not known."""
+    if fingerprint is None:
+        return None
+    return sum(any(case.class_voxels[index] for index in classes) for case in fingerprint.cases)
 
 
 def _configuration(networks: Networks) -> CardConfiguration:
