@@ -1,9 +1,6 @@
 """Model files give what their folder gives; damaged and hostile ones are refused in a sentence."""
 
-import hashlib
-import io
 import json
-import pickle
 import stat
 import struct
 import zipfile
@@ -14,6 +11,15 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from archives import (
+    TEN_GB,
+    appended,
+    contents_of,
+    pickled,
+    with_manifest,
+    written,
+    zeros_compressed,
+)
 from safetensors.torch import save
 from stand_ins import save_model, tiny_configuration, tiny_plan
 
@@ -29,7 +35,6 @@ from autoseg.stages.export import ExportOptions, export
 SOLID = tiny_configuration((8, 8, 8), name="3d_fullres")
 PLAN = tiny_plan(SOLID, axis_order=(0, 1, 2))
 WEIGHTS = "3d_fullres/fold_0/weights.safetensors"
-TEN_GB = 10 * 2**30
 
 
 @pytest.fixture(scope="module")
@@ -50,42 +55,6 @@ def image() -> Image:
     geometry = Geometry.plain((1.0, 1.0, 1.0))
     unchanged = Reorientation(axes=(0, 1, 2), flips=(False, False, False))
     return Image(voxels, geometry, geometry, unchanged)
-
-
-def contents_of(file: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(file) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def written(parts: dict[str, bytes], path: Path, *, update_manifest: bool = True) -> Path:
-    """Write parts as a zip; the manifest is made to fit unless that is what is tested."""
-    parts = dict(parts)
-    if update_manifest:
-        manifest = json.loads(parts["manifest.json"])
-        manifest["parts"] = [
-            {"name": name, "size": len(part), "sha256": hashlib.sha256(part).hexdigest()}
-            for name, part in parts.items()
-            if name != "manifest.json"
-        ]
-        parts["manifest.json"] = json.dumps(manifest).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, part in parts.items():
-            archive.writestr(name, part)
-    return path
-
-
-def appended(file: Path, path: Path, entry: zipfile.ZipInfo | str, content: bytes = b"x") -> Path:
-    """Write a copy of a model file with one more entry."""
-    path.write_bytes(file.read_bytes())
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(entry, content)
-    return path
-
-
-def with_manifest(file: Path, path: Path, **changes) -> Path:
-    parts = contents_of(file)
-    parts["manifest.json"] = json.dumps(json.loads(parts["manifest.json"]) | changes).encode()
-    return written(parts, path, update_manifest=False)
 
 
 def test_a_model_file_predicts_bit_for_bit_as_its_folder(folder, file, image):
@@ -218,24 +187,6 @@ def test_what_is_no_zip_is_refused(tmp_path):
         load_model(find_model(text), device="cpu")
 
 
-class Bomb:
-    """Unpickling it would write a file."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return (open, (self.path, "w"))
-
-
-def pickled(path, *, with_torch: bool) -> bytes:
-    if not with_torch:
-        return pickle.dumps(Bomb(path))
-    stream = io.BytesIO()
-    torch.save({"weight": Bomb(path)}, stream)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize("with_torch", [False, True])
 def test_a_pickle_in_place_of_weights_is_refused_and_not_run(file, tmp_path, with_torch):
     trace = tmp_path / "it_ran"
@@ -296,14 +247,6 @@ def test_ten_gigabytes_of_compressed_zeros_are_refused_unread(file, tmp_path):
     assert hostile.stat().st_size < 2**24
     with pytest.raises(ModelError, match=rf"compressed .* claim to become {TEN_GB}"):
         ModelArchive(hostile)
-
-
-def zeros_compressed(size: int) -> bytes:
-    """Return a raw deflate stream that becomes `size` zeros; its middle repeats, so it is quick."""
-    coder = zlib.compressobj(9, zlib.DEFLATED, -15)
-    million = bytes(2**20)
-    first = coder.compress(million) + coder.flush(zlib.Z_FULL_FLUSH)
-    return first * (size // 2**20) + coder.flush(zlib.Z_FINISH)
 
 
 def test_the_compressed_zeros_are_what_they_claim():

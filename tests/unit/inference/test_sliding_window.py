@@ -13,7 +13,7 @@ from autoseg.core.errors import CaseError
 from autoseg.core.progress import Silent
 from autoseg.inference import sliding_window
 from autoseg.inference.ensemble import Ensemble
-from autoseg.inference.sliding_window import pad_to_patch, predict_slabs
+from autoseg.inference.sliding_window import predict_slabs
 from autoseg.inference.tiling import importance_curve, tile_starts
 
 
@@ -130,11 +130,38 @@ def test_an_image_smaller_than_the_patch_keeps_its_size(shape):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_padding_is_zero_and_symmetric_with_an_odd_voxel_behind():
-    padded, before = pad_to_patch(np.ones((1, 3, 8, 2), dtype=np.float32), (6, 4, 4))
-    assert padded.shape == (1, 6, 8, 4)
-    assert before == (1, 0, 1)
-    np.testing.assert_array_equal(padded[0, :, 0, 1], [0, 1, 1, 1, 0, 0])
+class Valid(nn.Module):
+    """A fixed random convolution that does not pad, so that it scores less than it sees."""
+
+    def __init__(self, axes):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(2, 3, 5) if axes == 2 else nn.Conv3d(2, 3, (3, 5, 5))
+
+    def forward(self, image):
+        return NetworkOutput(logits=self.layer(image))
+
+
+@pytest.mark.parametrize("shape", [(21, 14, 17), (5, 14, 3), (1, 1, 1)])
+def test_a_network_with_a_margin_sees_the_image_mirrored_beyond_its_border(shape):
+    image, network = prepared(shape), Valid(3)
+    ensemble = ensemble_of(network, (8, 6, 10), margin=(1, 2, 2))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=3))
+    around = np.pad(image.voxels, [(0, 0), (1, 1), (2, 2), (2, 2)], mode="reflect")
+    with torch.inference_mode():
+        expected = network.layer(torch.from_numpy(around)[None])[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_2d_network_with_a_margin_stays_within_its_plane():
+    image, network = prepared((3, 14, 9)), Valid(2)
+    ensemble = ensemble_of(network, (8, 8), margin=(2, 2))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=3))
+    around = np.pad(image.voxels, [(0, 0), (0, 0), (2, 2), (2, 2)], mode="reflect")
+    with torch.inference_mode():
+        planes = torch.from_numpy(around).transpose(0, 1)
+        expected = network.layer(planes).transpose(0, 1).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_no_more_planes_than_one_patch_has_are_ever_held():
