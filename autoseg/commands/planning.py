@@ -1,5 +1,6 @@
 """`autoseg plan` and `autoseg preprocess`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,13 @@ def plan(
     skip_bad_cases: Annotated[
         bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
     ] = False,
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the folds to use.",
+            show_default="splits.json or splits_final.json of the dataset",
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show the reasons of every configuration.")
     ] = False,
@@ -52,6 +60,7 @@ def plan(
         memory_gib=memory,
         workers=workers_or_default(workers),
         skip_bad_cases=skip_bad_cases,
+        splits=splits,
         progress=progress,
     )
     only = None if everything else frozenset({made.default_configuration})

@@ -47,7 +47,8 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
         reason = f"\n{explain(error)}\n" if isinstance(error, ValidationError) else f" ({error}). "
         msg = (
             f"{path} gives no folds{reason}Expected a list with "
-            '{"train": ["case_1", …], "val": ["case_2", …]} for each fold.'
+            '{"train": ["case_1", …], "val": ["case_2", …]} for each fold; if the file is about '
+            "something else, give it another name."
         )
         raise DatasetError(msg) from error
     for index, fold in enumerate(given):

@@ -57,6 +57,11 @@ class Workspace:
         return self.root / "schedule.json"
 
     @property
+    def test(self) -> Path:
+        """Label maps of the test cases, and their scores."""
+        return self.root / "test"
+
+    @property
     def models(self) -> Path:
         """One folder per trained configuration."""
         return self.root / "models"

@@ -8,6 +8,7 @@ from autoseg.architectures import ARCHITECTURES
 from autoseg.core.errors import DocumentError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
+from autoseg.datasets.given_splits import file_with_splits
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
@@ -15,6 +16,7 @@ from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages.fingerprint import fingerprint
+from autoseg.stages.folds import load_splits, use_splits
 
 MADE_BY = "autoseg plan DATASET"
 """The command that makes a plan, for error messages."""
@@ -34,6 +36,7 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
     memory_gib: float | None = None,
     workers: int,
     skip_bad_cases: bool = False,
+    splits: Path | None = None,
     progress: Progress,
 ) -> Plan:
     """Return the plan of a dataset, saved as `plan.json`; another plan there is kept beside it.
@@ -47,10 +50,12 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
         memory_gib: Accelerator memory to plan for; by default the machine's own.
         workers: Processes that read cases.
         skip_bad_cases: Whether to go on without the cases that have faults.
+        splits: File with folds to use; by default that in the dataset's folder, if it has one, or
+            else cases are dealt out before the first training.
         progress: Where to report to.
 
     Raises:
-        DatasetError: If the dataset has faults.
+        DatasetError: If the dataset has faults, or the given folds have.
         PlanError: If no configuration fits into the memory.
         UnknownComponent: If there is no such network or loss.
     """
@@ -60,6 +65,10 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
     _, measured = fingerprint(
         dataset, workspace, workers=workers, skip_bad_cases=skip_bad_cases, progress=progress
     )
+    if splits is not None:
+        use_splits(workspace, splits, progress)
+    elif file_with_splits(dataset) is not None:
+        load_splits(workspace, progress)
     made = make_plan(
         measured,
         network=architecture,

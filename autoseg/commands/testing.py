@@ -1,0 +1,62 @@
+"""`autoseg test`."""
+# ruff: noqa: PT028  (a command and not a test, in spite of its name)
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autoseg.commands.options import (
+    Dataset,
+    Device,
+    FoldOption,
+    Precision,
+    Work,
+    Workers,
+    folds_of,
+    planned_workspace,
+    workers_or_default,
+)
+
+
+def test(
+    dataset: Dataset,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="As for predict --model.",
+            show_default="what was selected, or trained, in the work folder",
+        ),
+    ] = None,
+    fold: FoldOption = None,
+    mirroring: Annotated[
+        bool, typer.Option(help="Average over mirrored images: slower, a little better.")
+    ] = True,
+    cases: Annotated[bool, typer.Option("--cases", help="Also list every case.")] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    work: Work = None,
+    workers: Workers = None,
+) -> None:
+    """Segment and score a dataset's test cases, which are never trained on."""
+    from autoseg.evaluation.table import case_rows, report_rows
+    from autoseg.stages import test as stage
+    from autoseg.stages.predict import PredictOptions
+    from autoseg.terminal import TerminalProgress, exit_if_any
+
+    progress = TerminalProgress()
+    workspace = planned_workspace(dataset, work)
+    options = PredictOptions(
+        model=model,
+        device=device,
+        precision=precision,
+        folds=folds_of(fold),
+        use_mirroring=mirroring,
+        workers=workers_or_default(workers),
+    )
+    report = stage.test(workspace, options, progress)
+    if cases:
+        progress.table("Cases", *case_rows(report))
+    progress.table(f"{len(report.cases)} test cases", *report_rows(report))
+    progress.say(f"Label maps and scores lie in {workspace.test}")
+    exit_if_any([(fault.name, fault.message) for fault in report.faults])

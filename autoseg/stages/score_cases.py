@@ -1,0 +1,48 @@
+"""Predict labelled cases whole, and score them against the user's own label files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoseg.core.progress import Progress
+from autoseg.datasets.inputs import InputCase
+from autoseg.documents.dataset import CaseFiles
+from autoseg.documents.report import CaseFault, Report
+from autoseg.inference.choice import ChosenModel
+from autoseg.readers import ending_of
+from autoseg.readers.names import label_ending
+from autoseg.stages.evaluate import Pair, evaluate_pairs
+from autoseg.stages.predict import PredictOptions, predict_cases
+
+
+def score_cases(
+    cases: Sequence[CaseFiles],
+    outputs: Path,
+    model: ChosenModel,
+    options: PredictOptions,
+    progress: Progress,
+) -> Report:
+    """Return how good a model is on labelled cases, whose label maps go into a folder.
+
+    A case that could not be predicted or scored is a fault of the report.
+    """
+    inputs = [
+        InputCase(name=case.name, images=case.images, ending=ending_of(case.images[0]))
+        for case in cases
+    ]
+    predicted = predict_cases(inputs, outputs, model, options, progress)
+    failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
+    failed = {entry.name for entry in failures}
+    pairs = [
+        Pair(name=case.name, prediction=label_map(outputs, case), reference=case.labels)
+        for case in cases
+        if case.name not in failed
+    ]
+    report = evaluate_pairs(
+        pairs, labels=model.plan.labels, workers=options.workers, progress=progress
+    )
+    return report.model_copy(update={"faults": (*failures, *report.faults)})
+
+
+def label_map(outputs: Path, case: CaseFiles) -> Path:
+    """Return the file of a predicted case's label map."""
+    return outputs / f"{case.name}{label_ending(ending_of(case.images[0]))}"
