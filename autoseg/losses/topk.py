@@ -1,0 +1,62 @@
+"""Cross-entropy of the hardest voxels only.
+
+Source: Wu et al., arXiv 1605.06885, section 3.2 (online bootstrapping); with a share of the voxels
+in place of a threshold, Ma et al., Medical Image Analysis 71 (2021), equation 3, k = 10 %.
+"""
+
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveFloat
+from typing_extensions import override
+
+from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
+from autoseg.losses.cross_entropy import ClassWeights, cross_entropy_terms, term_weights
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+@LOSSES.register
+class TopK(Loss):
+    """Mean cross-entropy of the hardest valid voxels of the batch; of at least one.
+
+    The share is one of the valid voxels: ignored ones are no easy voxels. With class weights, the
+    hardest are those whose weighted cross-entropy is largest, and the mean is that by the weights.
+
+    Attributes:
+        fraction: Share of the valid voxels that counts.
+        class_weights: Weight of each class, background first (or of each region); none means equal.
+    """
+
+    kind: Literal["topk"] = "topk"
+    fraction: Share = 0.1
+    class_weights: tuple[PositiveFloat, ...] | None = None
+
+    @override
+    def build(self) -> LossFunction:
+        return partial(topk_cross_entropy, fraction=self.fraction, class_weights=self.class_weights)
+
+
+def topk_cross_entropy(
+    logits: LogitsBatch,
+    labels: Targets,
+    valid: ValidMask | None = None,
+    *,
+    fraction: float,
+    class_weights: ClassWeights = None,
+) -> Scalar:
+    """Return the mean cross-entropy of the hardest voxels; of regions, of their mean per voxel."""
+    terms = cross_entropy_terms(logits, labels)
+    weights = term_weights(terms, labels, class_weights)
+    if weights is None:
+        weights = torch.ones_like(terms)
+    each, weight = (terms * weights).sum(dim=1), weights.sum(dim=1)
+    if valid is not None:
+        each, weight = each[valid], weight[valid]
+    if each.numel() == 0:
+        return each.sum() + 0 * logits.sum()
+    count = max(1, round(fraction * each.numel()))
+    hardest, places = each.flatten().topk(count, sorted=False)
+    return hardest.sum() / weight.flatten()[places].sum()
