@@ -1,0 +1,50 @@
+"""Each foreground class against all others, or each region against its outside."""
+
+import torch
+import torch.nn.functional as F
+
+from autoseg.core.arrays import LogitsBatch
+from autoseg.losses.base import (
+    ForegroundBatch,
+    Targets,
+    at_least_float32,
+    foreground,
+    is_regional,
+    log_probabilities,
+    membership,
+)
+
+OneAgainstRest = tuple[ForegroundBatch, ForegroundBatch, ForegroundBatch]
+
+
+def one_against_rest(
+    logits: LogitsBatch, labels: Targets, *, with_background: bool = False
+) -> OneAgainstRest:
+    """Return log p, log(1 - p) and membership of every foreground class, or of every region.
+
+    With the background, those of all classes (and of all regions).
+    """
+    scores = log_probabilities(logits, labels)
+    parts = (scores, log_complements(logits, labels), membership(logits, labels))
+    if with_background:
+        return parts
+    inside, outside, truth = (foreground(part, logits, labels) for part in parts)
+    return inside, outside, truth
+
+
+def log_complements(logits: LogitsBatch, labels: Targets) -> LogitsBatch:
+    """Return log(1 - p) of every class or region, also where p rounds to 1."""
+    if is_regional(logits, labels):
+        return F.logsigmoid(-at_least_float32(logits))
+    scores = log_probabilities(logits, labels)
+    top = scores.argmax(dim=1, keepdim=True)
+    others = scores.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True)
+    # only the top class can have p near 1, where 1 - p would cancel; the others' p is at most 1/2
+    is_top = torch.zeros_like(scores, dtype=torch.bool).scatter(1, top, value=True)
+    safe = scores.masked_fill(is_top, -1.0)
+    return torch.where(is_top, others, torch.log1p(-safe.exp()))
+
+
+def outside_of(truth: ForegroundBatch) -> ForegroundBatch:
+    """Return the membership of everything else."""
+    return ~truth if truth.dtype == torch.bool else 1 - truth
