@@ -1,0 +1,52 @@
+"""Soft Dice with squares in the denominator.
+
+Source: Milletari et al., 3DV 2016 (V-Net), section 3.
+"""
+
+from functools import partial
+from typing import Literal
+
+import torch
+from pydantic import PositiveFloat
+from typing_extensions import override
+
+from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
+from autoseg.losses.soft_counts import Pool, pooled_dims, predicted_and_true
+
+
+@LOSSES.register
+class SquaredDice(Loss):
+    """`1 - 2·Σpy / (Σp² + Σy²)`, averaged over the foreground classes or regions, then samples.
+
+    Attributes:
+        pool: Over what the sums go.
+        smooth: Added to both halves of the ratio, in voxels; keeps empty classes finite.
+    """
+
+    kind: Literal["squared_dice"] = "squared_dice"
+    pool: Pool = "sample"
+    smooth: PositiveFloat = 1e-5
+
+    @override
+    def build(self) -> LossFunction:
+        return partial(squared_dice_loss, pool=self.pool, smooth=self.smooth)
+
+
+def squared_dice_loss(
+    logits: LogitsBatch,
+    labels: Targets,
+    valid: ValidMask | None = None,
+    *,
+    pool: Pool,
+    smooth: float,
+) -> Scalar:
+    """Return 1 - Dice with squared sizes; in [0, 1]."""
+    probabilities, truth = predicted_and_true(logits, labels)
+    if valid is not None:
+        probabilities, truth = probabilities * valid[:, None], truth * valid[:, None]
+    summed = pooled_dims(probabilities, pool)
+    overlap = (probabilities * truth).sum(summed)
+    squared_truth = truth if truth.dtype == torch.bool else truth**2
+    mass = (probabilities**2).sum(summed) + squared_truth.sum(summed)
+    return 1 - ((2 * overlap + smooth) / (mass + smooth)).mean()
