@@ -1,0 +1,93 @@
+"""Powers of the logarithms of Dice and of the true class's probability.
+
+Source: Wong et al., MICCAI 2018, equations 1 to 3: weights 0.8 and 0.2, both exponents 0.3.
+"""
+
+from functools import partial
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from typing_extensions import override
+
+from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
+from autoseg.losses.cross_entropy import (
+    Terms,
+    cross_entropy_terms,
+    mean_of_terms,
+    term_weights,
+)
+from autoseg.losses.powers import bounded_power
+from autoseg.losses.soft_counts import Pool, predicted_and_true, soft_counts
+
+SMALLEST_FREQUENCY = 1e-6
+"""Keeps the weight of a class that never occurs finite."""
+
+
+@LOSSES.register
+class ExponentialLogarithmic(Loss):
+    """`0.8·mean over classes of (-ln Dice)^0.3 + 0.2·mean over voxels of w·(-ln p)^0.3`.
+
+    All classes take part in Dice, the background too (or all regions). The weight w of a voxel is
+    √(sum of all class frequencies / frequency of its class). The slope of both powers at a perfect
+    prediction would be infinite; logarithms below 1e-6 have none.
+
+    Attributes:
+        dice_weight: Weight of the Dice term.
+        cross_entropy_weight: Weight of the cross-entropy term.
+        dice_exponent: Exponent of the logarithm of Dice.
+        cross_entropy_exponent: Exponent of the cross-entropy.
+        class_frequencies: Share of each class among all voxels, background first; none means a
+            weight of 1 for all, and so do regions. The planner takes them from the fingerprint.
+        pool: Over what Dice sums its counts.
+        smooth: Added to both halves of the Dice ratio, in voxels.
+    """
+
+    kind: Literal["exponential_logarithmic"] = "exponential_logarithmic"
+    dice_weight: NonNegativeFloat = 0.8
+    cross_entropy_weight: NonNegativeFloat = 0.2
+    dice_exponent: PositiveFloat = 0.3
+    cross_entropy_exponent: PositiveFloat = 0.3
+    class_frequencies: tuple[NonNegativeFloat, ...] | None = None
+    pool: Pool = "sample"
+    smooth: PositiveFloat = 1.0
+
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """Weight of each class, background first, in the cross-entropy term."""
+        if self.class_frequencies is None:
+            return None
+        bounded = [max(share, SMALLEST_FREQUENCY) for share in self.class_frequencies]
+        return tuple((sum(bounded) / share) ** 0.5 for share in bounded)
+
+    @override
+    def build(self) -> LossFunction:
+        return partial(exponential_logarithmic_loss, config=self)
+
+
+def exponential_logarithmic_loss(
+    logits: LogitsBatch,
+    labels: Targets,
+    valid: ValidMask | None = None,
+    *,
+    config: ExponentialLogarithmic,
+) -> Scalar:
+    """Return the weighted sum of both terms; about 0.02 for a perfect prediction."""
+    pair = predicted_and_true(logits, labels, with_background=True)
+    counts = soft_counts(*pair, valid, config.pool)
+    overlap = 2 * counts.true_positives + config.smooth
+    dice = overlap / (overlap + counts.false_positives + counts.false_negatives)
+    dice_term = bounded_power(-torch.log(dice), config.dice_exponent).mean()
+    entropy_term = _entropy_term(cross_entropy_terms(logits, labels), labels, valid, config)
+    return config.dice_weight * dice_term + config.cross_entropy_weight * entropy_term
+
+
+def _entropy_term(
+    terms: Terms, labels: Targets, valid: ValidMask | None, config: ExponentialLogarithmic
+) -> Scalar:
+    """Return the mean over the valid voxels (the weights do not divide it) and regions."""
+    powers = bounded_power(terms, config.cross_entropy_exponent)
+    are_regions = labels.ndim == terms.ndim
+    weights = None if are_regions else term_weights(terms, labels, config.class_weights)
+    return mean_of_terms(powers if weights is None else powers * weights, valid)
