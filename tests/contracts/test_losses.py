@@ -4,8 +4,11 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from autoseg.losses import LOSSES, LossFunction
+from autoseg.architectures import NetworkOutput
+from autoseg.core.errors import UnknownComponent
+from autoseg.losses import LOSSES, LossFunction, build
 from autoseg.losses.base import AnyLoss
+from autoseg.training.deep_supervision import supervised_loss
 
 
 @pytest.fixture(params=list(LOSSES))
@@ -95,3 +98,137 @@ def test_a_sample_that_nobody_annotated_leaves_the_others(
     loss(logits, targets, valid).backward()
     assert torch.isfinite(logits.grad).all()
     assert logits.grad[0].any()
+
+
+def test_a_loss_is_built_by_its_name(kind: str) -> None:
+    logits = scores_for(CLASSES).detach()
+    assert torch.equal(build(kind)(logits, CLASSES), LOSSES[kind]().build()(logits, CLASSES))
+
+
+def test_an_unknown_loss_is_answered_with_all_kinds(kind: str) -> None:
+    with pytest.raises(UnknownComponent, match=rf"\b{kind}\b"):
+        build("hinge")
+
+
+BLOCKS = torch.zeros(2, 8, 8, dtype=torch.int64)
+BLOCKS[0, 1:5, 1:6], BLOCKS[0, 5:7, 2:7], BLOCKS[1, 2:4, 3:8], BLOCKS[1, 5:, :4] = 1, 2, 2, 1
+BLOCK_REGIONS = torch.stack([BLOCKS > 0, BLOCKS == 2], dim=1)
+
+
+@pytest.mark.parametrize("labels", [BLOCKS, BLOCK_REGIONS], ids=["classes", "regions"])
+def test_following_the_gradient_leads_to_the_truth(kind: str, labels: torch.Tensor) -> None:
+    channels = 3 if labels is BLOCKS else 2
+    random = torch.Generator().manual_seed(1)
+    members = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1) if channels == 3 else labels
+    hint = 0.3 * members  # mutual information alone is as glad about the opposite
+    logits = (hint + 0.1 * torch.randn(2, channels, 8, 8, generator=random)).requires_grad_()
+    loss, optimizer = build(kind), torch.optim.Adam([logits], lr=0.2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(logits, labels).backward()
+        optimizer.step()
+    found = logits.argmax(dim=1) if labels is BLOCKS else logits > 0
+    assert (found == labels).double().mean() > 0.97
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["all background", "all of one class"])
+@pytest.mark.parametrize("strength", [60.0, -60.0], ids=["right", "wrong"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_extreme_logits_of_uniform_patches_are_finite(
+    loss: LossFunction, index: int, strength: float, dtype: torch.dtype
+) -> None:
+    labels = torch.full((1, 4, 6), index)
+    truth = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1)
+    for targets, members in ((labels, truth), (truth[:, 1:] > 0, truth[:, 1:])):
+        logits = (strength * (2 * members - 1)).to(dtype).requires_grad_()
+        value = loss(logits, targets)
+        value.backward()
+        assert torch.isfinite(value)
+        assert torch.isfinite(logits.grad).all()
+
+
+def test_extreme_logits_of_mixed_patches_are_finite(
+    loss: LossFunction, targets: torch.Tensor
+) -> None:
+    logits = (60 * scores_for(targets).detach().sign()).bfloat16().requires_grad_()
+    value = loss(logits, targets)
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_autocast_does_not_narrow_a_loss(loss: LossFunction, targets: torch.Tensor) -> None:
+    logits = scores_for(targets).detach().bfloat16()
+    expected = loss(logits.float(), targets, VALID)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = loss(logits, targets, VALID)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, expected, rtol=1e-6)
+
+
+def test_the_gradient_is_that_of_the_value(loss: LossFunction, targets: torch.Tensor) -> None:
+    logits = scores_for(targets).detach().double().requires_grad_()
+    found = torch.autograd.gradcheck(
+        lambda scores: loss(scores, targets, VALID), logits, fast_mode=True
+    )
+    assert found
+
+
+def test_a_flat_volume_is_a_slice(loss: LossFunction, targets: torch.Tensor) -> None:
+    logits = scores_for(targets).detach()
+    flat = loss(logits[:, :, None], targets.unsqueeze(-3), VALID[:, None])
+    assert torch.allclose(flat, loss(logits, targets, VALID), rtol=1e-5)
+
+
+def test_the_order_of_samples_does_not_matter(loss: LossFunction, targets: torch.Tensor) -> None:
+    logits = scores_for(targets).detach()
+    swapped = loss(logits.flip(0), targets.flip(0), VALID.flip(0))
+    assert torch.allclose(swapped, loss(logits, targets, VALID), rtol=1e-5)
+
+
+def test_a_patch_of_one_voxel_is_enough(loss: LossFunction, targets: torch.Tensor) -> None:
+    logits = scores_for(targets).detach()[:1, :, :1, :1].requires_grad_()
+    value = loss(logits, targets[:1, ..., :1, :1])
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("space", [(16, 16), (8, 16, 16)], ids=["2d", "3d"])
+def test_every_resolution_of_the_decoder_is_supervised(
+    loss: LossFunction, space: tuple[int, ...]
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (2, *space), generator=random)
+    sizes = [tuple(max(1, size // shrink) for size in space) for shrink in (1, 2, 4, 16)]
+    scores = [torch.randn(2, 3, *size, generator=random).requires_grad_() for size in sizes]
+    output = NetworkOutput(logits=scores[0], auxiliary=tuple(scores[1:]))
+    supervised_loss(loss, output, labels).backward()
+    assert all(torch.isfinite(logits.grad).all() for logits in scores)
+    assert all(logits.grad.any() for logits in scores[:-1])
+
+
+def kinds_with(field: str) -> list[str]:
+    return [kind for kind in LOSSES if field in LOSSES[kind].model_fields]
+
+
+@pytest.mark.parametrize("kind", kinds_with("pool"))
+def test_pooling_over_a_batch_of_one_is_pooling_over_the_sample(kind: str) -> None:
+    logits = scores_for(CLASSES).detach()
+    alone, first = (logits[:1], CLASSES[:1], VALID[:1]), (logits, CLASSES, VALID)
+    by_sample, by_batch = build(kind, pool="sample"), build(kind, pool="batch")
+    assert torch.allclose(by_batch(*alone), by_sample(*alone))
+    assert not torch.allclose(by_batch(*first), by_sample(*first))
+
+
+@pytest.mark.parametrize("kind", kinds_with("class_weights"))
+def test_equal_class_weights_are_none_and_others_change_the_value(
+    kind: str, targets: torch.Tensor
+) -> None:
+    logits = scores_for(targets).detach()
+    count = logits.shape[1]
+    plain = build(kind)(logits, targets, VALID)
+    equal = build(kind, class_weights=(2.0,) * count)(logits, targets, VALID)
+    other = build(kind, class_weights=(1.0, 3.0, 9.0)[:count])(logits, targets, VALID)
+    assert torch.allclose(equal, plain)
+    assert not torch.allclose(other, plain)
