@@ -83,13 +83,30 @@ def prepare_case(case: LabelledCase, plan: Plan, configuration: Configuration) -
         )
         raise CaseError(msg)
     image = prepare_image(case.image, plan, configuration)
-    classes = prepare_labels(case.classes, image.restoration, configuration.resampling)
+    classes = _prepare_classes(case.classes, image.restoration, plan, configuration)
     return PreparedCase(
         name=case.name,
         image=image,
         classes=classes,
         foreground=sample_foreground(classes, plan.labels, case.name),
     )
+
+
+def _prepare_classes(
+    classes: LabelArray, restoration: Restoration, plan: Plan, configuration: Configuration
+) -> ResizedLabels:
+    """Return class indices on the prepared grid; annotated voxels win ties against ignored ones.
+
+    Ties go to the higher index, so ignored voxels get the lowest for the time of resampling: else a
+    single annotated slice between ignored ones would vanish where its axis is halved.
+    """
+    ignored = plan.labels.ignored_index
+    if ignored is None:
+        return prepare_labels(classes, restoration, configuration.resampling)
+    indices = np.arange(ignored + 1, dtype=classes.dtype)
+    ignored_first, ignored_last = np.roll(indices, -1), np.roll(indices, 1)
+    resized = prepare_labels(ignored_first[classes], restoration, configuration.resampling)
+    return np.asarray(ignored_last[resized])
 
 
 def prepare_labels(

@@ -28,7 +28,7 @@ def tiny(made: Plan, patch_shape: tuple[int, ...]) -> Plan:
     network = UNet(
         topology=topology,
         in_channels=len(made.channel_names),
-        num_classes=made.labels.num_classes,
+        num_classes=made.labels.num_outputs,
         features=(4, 8),
         encoder_convolutions=(1, 1),
         decoder_convolutions=(1,),

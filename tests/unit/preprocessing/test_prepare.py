@@ -121,3 +121,19 @@ def test_labels_of_another_shape_are_refused(make_plan) -> None:
     case = LabelledCase("odd one", image_of(brain(), (1.0,) * 3), np.zeros((3, 3, 3), np.uint8))
     with pytest.raises(CaseError, match="odd one"):
         prepare_case(case, plan, plan.configurations[0])
+
+
+@pytest.mark.parametrize("ignore", [9, None], ids=["among ignored slices", "among background"])
+def test_an_annotated_slice_survives_where_its_axis_is_halved(make_plan, ignore) -> None:
+    voxels = 1 + brain((8, 12, 12))
+    classes = np.full((8, 12, 12), 0 if ignore is None else 3, np.uint8)
+    classes[4] = np.indices((12, 12))[0] // 4  # the background too is annotated there
+    plan = make_plan((2.0, 1.0, 1.0), ignore=ignore)
+    case = LabelledCase("a", image_of(voxels, (1.0, 1.0, 1.0)), classes)
+    prepared = prepare_case(case, plan, plan.configurations[0])
+    assert prepared.classes.dtype == np.uint8
+    assert np.array_equal(prepared.classes[2], classes[4])
+    others = np.delete(prepared.classes, 2, axis=0)
+    assert np.all(others == (0 if ignore is None else 3))
+    annotated = prepared.foreground[0]
+    assert len(annotated) == (0 if ignore is None else 144)
