@@ -6,6 +6,8 @@ Axes, always in this order:
     classes   one score per label, background first; with regions, one score per region
     *space    the 2 or 3 image axes, in array order (z, y, x); sizes in voxels
 
+    *scored   those of a patch without the margin that some networks need around it
+
 The same function serves 2-D and 3-D because `*space` stands for either.
 """
 
@@ -16,6 +18,8 @@ from torch import Tensor
 ImageBatch = Float[Tensor, "batch channels *space"]
 LogitsBatch = Float[Tensor, "batch classes *space"]
 LabelBatch = Integer[Tensor, "batch *space"]
+ScoredLogits = Float[Tensor, "batch classes *scored"]
+ScoredLabels = Integer[Tensor, "batch *scored"]
 RegionBatch = Bool[Tensor, "batch classes *space"] | Float[Tensor, "batch classes *space"]
 ValidMask = Bool[Tensor, "batch *space"]
 Scalar = Float[Tensor, ""]

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from autoseg.core.arrays import ImageBatch, LogitsBatch
+from autoseg.core.arrays import ImageBatch, ScoredLogits
 from autoseg.core.device import autocast
 
 
@@ -20,10 +20,11 @@ class Ensemble:
         networks: One per fold, in evaluation mode, on `device`.
         device: Where they run.
         dtype: What convolutions compute in; float32 means no autocast.
-        patch_shape: Size of their input, voxels; 2 or 3 axes.
+        patch_shape: Size of what they score, voxels; 2 or 3 axes.
         num_classes: Classes, background included.
         mirror_axes: Patch axes whose flips are averaged over; empty for none.
         blending: How tiles are averaged; see `Configuration`.
+        margin: Voxels per axis and side that their input has around the patch; empty for none.
     """
 
     networks: tuple[nn.Module, ...]
@@ -33,9 +34,10 @@ class Ensemble:
     num_classes: int
     mirror_axes: tuple[int, ...] = ()
     blending: Literal["exact", "nnunet"] = "exact"
+    margin: tuple[int, ...] = ()
 
     @torch.inference_mode()
-    def mean_logits(self, tiles: ImageBatch) -> LogitsBatch:
+    def mean_logits(self, tiles: ImageBatch) -> ScoredLogits:
         """Return the mean float32 logits over all networks and all flips of `mirror_axes`.
 
         Source: nnU-Net (Isensee et al. 2021): logits, not probabilities, are averaged.
@@ -54,7 +56,7 @@ class Ensemble:
 
     def _flipped_logits(
         self, network: nn.Module, tiles: ImageBatch, axes: Sequence[int]
-    ) -> LogitsBatch:
+    ) -> ScoredLogits:
         dims = [2 + axis for axis in axes]
         with autocast(self.device, self.dtype):
             logits: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits

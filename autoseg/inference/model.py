@@ -263,6 +263,7 @@ def ensemble_of(
         patch_shape=configuration.topology.patch_shape,
         num_classes=configuration.architecture.num_classes,
         blending=configuration.blending,
+        margin=configuration.architecture.output_margin(),
     )
 
 

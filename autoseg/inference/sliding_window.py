@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Integer
+from jaxtyping import Float32
 from typing_extensions import override
 
-from autoseg.core.arrays import ImageArray, ImageBatch, LabelArray, LogitsBatch
+from autoseg.core.arrays import ImageArray, ImageBatch, ScoredLogits
 from autoseg.core.case import PreparedImage, Prior
 from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Progress, Silent
 from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.framing import Frame
 from autoseg.inference.tiling import STEP, AxisTiles, axis_tiles, nnunet_weights
 
 DEVICE_SHARE = 0.4
@@ -67,8 +68,8 @@ def predict_slabs(
     """Yield the logits of an image as slabs of planes, from the first plane to the last.
 
     An image smaller than the patch is padded with zeros on both sides. A network with a 2-D patch
-    predicts every plane of a 3-D image by itself. What a previous stage predicted becomes input
-    channels tile by tile.
+    predicts every plane of a 3-D image by itself. One with a margin sees the image mirrored beyond
+    its border. What a previous stage predicted becomes input channels tile by tile.
 
     Args:
         ensemble: The networks.
@@ -83,81 +84,44 @@ def predict_slabs(
     """
     patch = _as_volume_shape(ensemble.patch_shape)
     volume = _as_volume(image.voxels)
-    padded, margins = pad_to_patch(volume, patch)
+    frame = Frame.around(tuple(volume.shape[1:]), patch, ensemble.margin)
     axes = tuple(
-        axis_tiles(size, length, step=step)
-        for size, length in zip(padded.shape[1:], patch, strict=True)
+        axis_tiles(size, length, step=step) for size, length in zip(frame.shape, patch, strict=True)
     )
     held = _HalfPrecisionPlanes if ensemble.blending == "nnunet" else _HeldPlanes
-    planes = held(ensemble, padded.shape[1:], patch, axes)
-    prior = None
-    if image.prior is not None:
-        prior = replace(image.prior, classes=_padded(image.prior.classes, margins, padded.shape))
-    window = _Window(padded, prior, patch, axes, is_flat=len(ensemble.patch_shape) == 2)
-    box = tuple(
-        slice(before, before + size) for before, size in zip(margins, volume.shape[1:], strict=True)
+    planes = held(ensemble, frame.shape, patch, axes)
+    window = _Window(
+        frame.applied(volume),
+        frame.applied_to_prior(image.prior),
+        frame.with_margin(patch),
+        axes,
+        is_flat=len(ensemble.patch_shape) == 2,
     )
     for tile, logits in _tile_logits(
         ensemble, window, tiles_per_batch=tiles_per_batch, progress=progress or Silent()
     ):
         for slab in planes.advance(window.origin(tile)[0]):
-            yield from _inside(slab, box)
+            yield from _inside(slab, frame.box)
         planes.add(tile, logits)
-    for slab in planes.advance(padded.shape[1]):
-        yield from _inside(slab, box)
-
-
-def pad_to_patch(
-    volume: Float32[np.ndarray, "channels planes rows columns"], patch: Sequence[int]
-) -> tuple[Float32[np.ndarray, "channels planes_ rows_ columns_"], tuple[int, ...]]:
-    """Return the volume with zeros around it where it is smaller than the patch.
-
-    The second value is how many voxels were put before the first one, per axis. An odd voxel goes
-    behind. A volume that is large enough is returned as it is.
-    """
-    missing = [max(0, length - size) for size, length in zip(volume.shape[1:], patch, strict=True)]
-    before = tuple(count // 2 for count in missing)
-    if not any(missing):
-        return volume, before
-    widths = [(front, count - front) for front, count in zip(before, missing, strict=True)]
-    return np.pad(volume, [(0, 0), *widths]), before
-
-
-def _padded(
-    classes: LabelArray, before: Sequence[int], shape: Sequence[int]
-) -> Integer[np.ndarray, "planes_ rows_ columns_"]:
-    """Return class indices with background around them, as their image was padded.
-
-    Args:
-        classes: The class indices.
-        before: Voxels put before the first one, per axis.
-        shape: Of the padded image, `channels planes rows columns`.
-    """
-    volume = classes.reshape((1,) * (3 - classes.ndim) + classes.shape)
-    return np.pad(
-        volume,
-        [
-            (front, whole - front - size)
-            for front, whole, size in zip(before, shape[1:], volume.shape, strict=True)
-        ],
-    )
+    for slab in planes.advance(frame.shape[0]):
+        yield from _inside(slab, frame.box)
 
 
 class _Window:
-    """Cuts tiles out of a padded volume and its prior, in the order of their first plane."""
+    """Cuts tiles out of a framed volume and its prior, in the order of their first plane."""
 
     def __init__(
         self,
         volume: Float32[np.ndarray, "channels planes rows columns"],
         prior: Prior | None,
-        patch: tuple[int, ...],
+        shape: tuple[int, ...],
         axes: tuple[AxisTiles, ...],
         *,
         is_flat: bool,
     ) -> None:
         self._voxels = torch.from_numpy(np.ascontiguousarray(volume))
         self._prior = prior
-        self._patch = patch
+        self._shape = shape
         self._axes = axes
         self._is_flat = is_flat
         self.tiles = [Tile(*t) for t in product(*(range(len(axis.starts)) for axis in axes))]
@@ -173,7 +137,7 @@ class _Window:
     def _cut_one(self, tile: Tile) -> torch.Tensor:
         z, y, x = (
             slice(start, start + length)
-            for start, length in zip(self.origin(tile), self._patch, strict=True)
+            for start, length in zip(self.origin(tile), self._shape, strict=True)
         )
         voxels = self._voxels[:, z, y, x]
         if self._prior is not None:
@@ -298,7 +262,7 @@ def _tile_logits(
         progress.status(f"tile {done} of {len(window.tiles)}")
 
 
-def _logits_or_none(ensemble: Ensemble, tiles: ImageBatch) -> LogitsBatch | None:
+def _logits_or_none(ensemble: Ensemble, tiles: ImageBatch) -> ScoredLogits | None:
     """Return the logits, or None if the device ran out of memory; other errors pass."""
     try:
         return ensemble.mean_logits(tiles)

@@ -281,6 +281,7 @@ def _data(
         seed=seed,
         ignored_index=plan.labels.ignored_index,
         num_prior_channels=plan.num_prior_channels(configuration),
+        margin=configuration.architecture.output_margin(),
     )
     return BatchDataset(
         training_cases=_open(workspace, configuration, fold.train),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Integer
+from jaxtyping import Float32, Int, Integer
 
 from autoseg.augmentations import AnyAugmentation, PatchContext
 from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
@@ -29,7 +29,7 @@ class Sampling:
     """How patches are drawn.
 
     Attributes:
-        patch_shape: Size of the network's input, voxels; 2-D patches are cut from slices.
+        patch_shape: Size of what the network scores, voxels; 2-D patches are cut from slices.
         batch_size: Patches per batch.
         foreground_fraction: Share of each batch centred on a foreground voxel.
         masked_channels: Channels whose voxels outside the case's mask stay zero.
@@ -37,6 +37,7 @@ class Sampling:
         seed: Of all draws.
         ignored_index: Class index of voxels that nobody annotated, if there are any.
         num_prior_channels: Channels that the previous stage's prediction gives; 0 without one.
+        margin: Voxels per axis and side that images have around the patch; empty for none.
     """
 
     patch_shape: tuple[int, ...]
@@ -47,20 +48,24 @@ class Sampling:
     seed: int
     ignored_index: int | None = None
     num_prior_channels: int = 0
+    margin: tuple[int, ...] = ()
 
     @property
     def context(self) -> PatchContext:
         """What augmentations know about the patches."""
         shape = self.patch_shape
         flat = len(shape) == 3 and max(shape) / shape[0] > IN_PLANE_ANISOTROPY
-        return PatchContext(patch_shape=shape, in_plane_only=flat)
+        around = self.margin or (0,) * len(shape)
+        given = tuple(size + 2 * margin for size, margin in zip(shape, around, strict=True))
+        return PatchContext(patch_shape=given, in_plane_only=flat)
 
 
 InputPatch = Float32[np.ndarray, "input_channels *patch"]
-LabelPatch = Integer[np.ndarray, "*patch"]
+LabelPatch = Integer[np.ndarray, "*scored"]
 PriorPatch = Float32[torch.Tensor, "channels *patch"]
 ImagePatches = Float32[np.ndarray, "batch channels *space"]
-LabelPatches = Integer[np.ndarray, "batch *space"]
+LabelPatches = Integer[np.ndarray, "batch *scored"]
+Positions = Int[np.ndarray, " count"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Batch:
 
     Attributes:
         images: Normalised intensities, and after them what the previous stage predicted.
-        labels: Class indices.
+        labels: Class indices, of the patch without its margin.
     """
 
     images: ImagePatches
@@ -105,7 +110,7 @@ def _draw_patch(
     seed: int,
     *,
     on_foreground: bool,
-) -> tuple[ImageArray, LabelArray]:
+) -> tuple[InputPatch, LabelPatch]:
     context = sampling.context
     chosen = [entry for entry in sampling.augmentations if random.random() < entry.chance()]
     loaded = tuple(
@@ -116,7 +121,8 @@ def _draw_patch(
     )
     present = _centres(case, sampling, on_foreground=on_foreground)
     centre = _patch_centre(case, sampling.patch_shape, random, present)
-    image, labels, prior = _read_padded(case, centre, loaded, sampling)
+    read = _read_mirrored if any(sampling.margin) else _read_padded
+    image, labels, prior = read(case, centre, loaded, sampling)
     return _augment(image, labels, prior, sampling, chosen, seed)
 
 
@@ -181,6 +187,37 @@ def _read_padded(
     return image.reshape(image.shape[0], *loaded), labels.reshape(loaded), flat
 
 
+def _read_mirrored(
+    case: StoredCase, centre: tuple[int, ...], loaded: tuple[int, ...], sampling: Sampling
+) -> tuple[ImageArray, LabelArray, LabelArray | None]:
+    """Return the box of size `loaded` around `centre`, all of it mirrored outside the image.
+
+    Source: Ronneberger et al., MICCAI 2015, figure 2.
+    """
+    box = (1,) * (len(case.shape) - len(loaded)) + loaded
+    positions = [
+        mirrored_positions(middle - size // 2, size, available)
+        for middle, size, available in zip(centre, box, case.shape, strict=True)
+    ]
+    first = tuple(int(axis.min()) for axis in positions)
+    last = tuple(int(axis.max()) + 1 for axis in positions)
+    taken = np.ix_(*(axis - start for axis, start in zip(positions, first, strict=True)))
+    image, labels = case.read_patch(first, last)
+    prior = case.read_prior(first, last)[taken] if sampling.num_prior_channels else None
+    flat = None if prior is None else prior.reshape(loaded)
+    mirrored = np.stack([channel[taken] for channel in image])
+    return mirrored.reshape(image.shape[0], *loaded), labels[taken].reshape(loaded), flat
+
+
+def mirrored_positions(start: int, count: int, size: int) -> Positions:
+    """Return `count` positions within an axis of `size` voxels, from `start` on.
+
+    Beyond either end they run back into the axis; the voxel at the end is not repeated.
+    """
+    before, after = max(0, -start), max(0, start + count - size)
+    return np.pad(np.arange(size), (before, after), mode="reflect")[start + before :][:count]
+
+
 def _augment(
     image: ImageArray,
     labels: LabelArray,
@@ -213,7 +250,8 @@ def _augment(
         if prior is not None:
             given = Prior(data["segmentation"][-1].numpy(), sampling.num_prior_channels)
             changed = torch.cat([changed, _prior_channels(given, sampling, chosen)])
-    return changed.numpy(), _outside_last(data["segmentation"][0].numpy(), sampling)
+    moved = _outside_last(data["segmentation"][0].numpy(), sampling)
+    return changed.numpy(), moved[tuple(slice(edge, -edge or None) for edge in sampling.margin)]
 
 
 def _prior_channels(prior: Prior, sampling: Sampling, chosen: list[AnyAugmentation]) -> PriorPatch:

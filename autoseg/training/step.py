@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architectures import NetworkOutput
-from autoseg.core.arrays import ImageBatch, LabelBatch
+from autoseg.core.arrays import ImageBatch, ScoredLabels
 from autoseg.core.device import autocast, memory_layout
 from autoseg.core.labels import LabelScheme
 from autoseg.training.deep_supervision import supervised_loss
@@ -12,7 +12,7 @@ from autoseg.training.sampling import Batch
 from autoseg.training.state import TrainingState
 from autoseg.training.targets import Objective, TargetCounts, target_counts
 
-TensorBatch = tuple[ImageBatch, LabelBatch]
+TensorBatch = tuple[ImageBatch, ScoredLabels]
 
 
 def to_device(batch: Batch, device: torch.device) -> TensorBatch:

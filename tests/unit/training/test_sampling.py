@@ -256,3 +256,41 @@ def test_augmentations_of_the_prior_leave_image_and_labels_alone(tmp_path: Path)
         draw_batch((case,), replace(alone, num_prior_channels=2), "train", 0).images[:, :1],
         draw_batch((case,), alone, "train", 0).images,
     )
+
+
+@pytest.mark.parametrize("spot", [(0, 29, 0), (10, 15, 15), (19, 0, 29)])
+def test_images_have_a_margin_that_is_mirrored_and_labels_have_not(
+    tmp_path: Path, spot: tuple[int, ...]
+) -> None:
+    case = stored(tmp_path / "a", Content((20, 30, 30), spot))
+    margin = (3, 0, 12)
+    batch = draw_batch((case,), replace(SAMPLING, margin=margin), "train", 0)
+    assert batch.images.shape == (4, 1, 12, 8, 32)
+    assert batch.labels.shape == (4, 6, 8, 8)
+    whole, _ = case.read_patch((0, 0, 0), (20, 30, 30))
+    around = np.pad(whole[0], [(edge, edge) for edge in margin], mode="reflect")
+    for image, labels in zip(batch.images[2:, 0], batch.labels[2:], strict=True):
+        centre = image[3:9, :, 12:20]
+        place = np.argwhere(whole[0] == centre[0, 0, 0])[0]
+        box = tuple(slice(at, at + size) for at, size in zip(place, image.shape, strict=True))
+        np.testing.assert_array_equal(image, around[box])
+        np.testing.assert_array_equal(np.argwhere(labels)[0] + place, spot)
+
+
+def test_a_small_image_with_a_margin_is_mirrored_with_its_labels(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((2, 30, 30), (1, 15, 15)))
+    batch = draw_batch((case,), replace(SAMPLING, margin=(1, 1, 1)), "train", 0)
+    assert (batch.images > 0).all()
+    image = batch.images[0, 0]
+    np.testing.assert_array_equal(image[:-2], image[2:])
+    for labels in batch.labels[2:]:
+        assert labels[:, 4, 4].sum() == 3
+
+
+def test_augmentations_get_the_margin_too(tmp_path: Path) -> None:
+    case = stored(tmp_path / "a", Content((20, 30, 30), (10, 15, 15)))
+    sampling = replace(SAMPLING, margin=(4, 4, 4), augmentations=REFERENCE_AUGMENTATIONS)
+    for step in range(3):
+        batch = draw_batch((case,), sampling, "train", step)
+        assert batch.images.shape == (4, 1, 14, 16, 16)
+        assert batch.labels.shape == (4, 6, 8, 8)
