@@ -1,0 +1,105 @@
+"""The first U-Net: convolutions that do not pad, and no normalisation.
+
+Source: Ronneberger et al., MICCAI 2015, arXiv:1505.04597.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import PositiveInt, model_validator
+from torch import nn
+from typing_extensions import override
+
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
+from autoseg.architectures.convolutions import ConvolutionalArchitecture, ConvolutionRun
+from autoseg.architectures.u_shape import check_stages
+from autoseg.architectures.valid_u_shape import ValidUShape, first_stages, uncapped_features
+from autoseg.core.frozen import Fraction
+
+MOST_STAGES = 5
+"""Stages of the published network."""
+
+FIRST_FEATURES = {2: 64, 3: 32}
+"""Features of the first stage by number of axes: in 2-D as published, in 3-D half of them."""
+
+COMPACT_FIRST_FEATURES = 16
+
+
+@ARCHITECTURES.register
+class UNet2015(ConvolutionalArchitecture):
+    """Configuration of the first U-Net.
+
+    The planned form differs from the published one in its strides, kernels and number of stages,
+    all the planner's, of which at most the first five are used; and in that it gives scores for the
+    patch alone, where the valid convolutions reach up to a few voxels more.
+
+    Attributes:
+        features: Per stage, from the full resolution down.
+        dropout: Share of the lowest stage's values that training sets to 0.
+        is_trimmed: Whether scores are cut to the patch; training and prediction expect it.
+    """
+
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
+        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
+        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
+    }
+
+    kind: Literal["unet_2015"] = "unet_2015"
+    features: tuple[PositiveInt, ...]
+    dropout: Fraction = 0.5
+    is_trimmed: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> "UNet2015":
+        check_stages(self.topology, encoder={"features": self.features}, decoder={})
+        return self
+
+    @classmethod
+    @override
+    def for_topology(cls, topology: Topology, *, in_channels: int, num_classes: int) -> "UNet2015":
+        used = first_stages(topology, MOST_STAGES)
+        return cls(
+            topology=used,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            features=uncapped_features(FIRST_FEATURES[topology.num_axes], used),
+        )
+
+    @classmethod
+    def published(cls, *, in_channels: int = 1, num_classes: int = 2) -> "UNet2015":
+        """Return the network of figure 1: 572 × 572 pixels in, 388 × 388 out."""
+        topology = Topology(
+            patch_shape=(384, 384), strides=((1, 1), *((2, 2),) * 4), kernels=((3, 3),) * 5
+        )
+        network = cls.for_topology(topology, in_channels=in_channels, num_classes=num_classes)
+        return network.model_copy(update={"is_trimmed": False})
+
+    @override
+    def output_margin(self) -> tuple[int, ...]:
+        return self._shape.margin
+
+    @override
+    def compact(self) -> "UNet2015":
+        narrow = uncapped_features(COMPACT_FIRST_FEATURES, self.topology)
+        return self.model_copy(update={"features": narrow})
+
+    @override
+    def convolutions(self) -> Iterator[ConvolutionRun]:
+        return self._shape.convolutions()
+
+    @override
+    def build(self) -> nn.Module:
+        return self._shape.build(trimmed=self.is_trimmed)
+
+    @property
+    def _shape(self) -> ValidUShape:
+        return ValidUShape(
+            topology=self.topology,
+            in_channels=self.in_channels,
+            num_classes=self.num_classes,
+            features=self.features,
+            first_features=self.features,
+            up_features=self.features[:-1],
+            normalization="none",
+            dropout=self.dropout,
+        )

@@ -1,0 +1,113 @@
+"""The 3D U-Net: convolutions that do not pad, and channels that double before each pooling.
+
+Source: Çiçek et al., MICCAI 2016, arXiv:1606.06650.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from torch import nn
+from typing_extensions import override
+
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
+from autoseg.architectures.convolutions import (
+    ConvolutionalArchitecture,
+    ConvolutionRun,
+    Normalization,
+)
+from autoseg.architectures.u_shape import check_stages
+from autoseg.architectures.valid_u_shape import ValidUShape, first_stages, uncapped_features
+
+MOST_STAGES = 4
+"""Stages of the published network."""
+
+FIRST_FEATURES = 64
+"""Features that the first stage ends with; its first convolution gives half as many."""
+
+COMPACT_FIRST_FEATURES = 32
+
+EvenInt = Annotated[int, Field(gt=0, multiple_of=2)]
+
+
+@ARCHITECTURES.register
+class UNet3D2016(ConvolutionalArchitecture):
+    """Configuration of the 3D U-Net; with a 2-D patch, the same in two dimensions.
+
+    The planned form differs from the published one in its strides, kernels and number of stages,
+    all the planner's, of which at most the first four are used; in that it normalises each sample
+    by itself; and in that it gives scores for the patch alone.
+
+    Attributes:
+        features: Per stage, from the full resolution down, of the second convolution.
+        normalization: What follows each convolution; as published, "batch".
+        is_trimmed: Whether scores are cut to the patch; training and prediction expect it.
+    """
+
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
+        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
+        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
+    }
+
+    kind: Literal["unet_3d_2016"] = "unet_3d_2016"
+    features: tuple[EvenInt, ...]
+    normalization: Normalization = "instance"
+    is_trimmed: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> "UNet3D2016":
+        check_stages(self.topology, encoder={"features": self.features}, decoder={})
+        return self
+
+    @classmethod
+    @override
+    def for_topology(
+        cls, topology: Topology, *, in_channels: int, num_classes: int
+    ) -> "UNet3D2016":
+        used = first_stages(topology, MOST_STAGES)
+        return cls(
+            topology=used,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            features=uncapped_features(FIRST_FEATURES, used),
+        )
+
+    @classmethod
+    def published(cls, *, in_channels: int = 3, num_classes: int = 3) -> "UNet3D2016":
+        """Return the network of figure 2: 116 × 132 × 132 voxels in, 28 × 44 × 44 out."""
+        topology = Topology(
+            patch_shape=(24, 40, 40),
+            strides=((1, 1, 1), *((2, 2, 2),) * 3),
+            kernels=((3, 3, 3),) * 4,
+        )
+        network = cls.for_topology(topology, in_channels=in_channels, num_classes=num_classes)
+        return network.model_copy(update={"normalization": "batch", "is_trimmed": False})
+
+    @override
+    def output_margin(self) -> tuple[int, ...]:
+        return self._shape.margin
+
+    @override
+    def compact(self) -> "UNet3D2016":
+        narrow = uncapped_features(COMPACT_FIRST_FEATURES, self.topology)
+        return self.model_copy(update={"features": narrow})
+
+    @override
+    def convolutions(self) -> Iterator[ConvolutionRun]:
+        return self._shape.convolutions()
+
+    @override
+    def build(self) -> nn.Module:
+        return self._shape.build(trimmed=self.is_trimmed)
+
+    @property
+    def _shape(self) -> ValidUShape:
+        return ValidUShape(
+            topology=self.topology,
+            in_channels=self.in_channels,
+            num_classes=self.num_classes,
+            features=self.features,
+            first_features=tuple(width // 2 for width in self.features),
+            up_features=self.features[1:],
+            normalization=self.normalization,
+        )
