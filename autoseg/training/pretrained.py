@@ -113,8 +113,8 @@ class Pretrained:
     def _nothing_fits(self) -> str:
         return (
             f"no weight of {self.model} fits into this network: its features or kernels differ. "
-            "Train without --pretrained, or copy `features` and `kernels` from that model's plan.json "
-            "to this one's."
+            "Train without --pretrained, or copy `features` and `kernels` from that model's "
+            "plan.json to this one's."
         )
 
 
