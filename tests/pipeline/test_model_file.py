@@ -6,11 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from skimage import measure
 from typer.testing import CliRunner
 
 from autoseg.cli import app
 from autoseg.core.progress import Silent
+from autoseg.documents import store
+from autoseg.documents.plan import Plan
+from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.workspace import Workspace
+from autoseg.inference.archive.reading import ModelArchive
+from autoseg.inference.averaging import ensemble_class_map
+from autoseg.inference.probabilities import open_probabilities
+from autoseg.readers import read_image
+from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import TrainRequest, train
@@ -65,6 +74,96 @@ def test_the_file_predicts_as_the_work_folder(trained, file, volumes_dataset, tm
             for folder in (tmp_path / "file", tmp_path / "folder")
         )
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture(scope="module")
+def selected(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a work folder with a second configuration, on another grid, and a selection."""
+    root = tmp_path_factory.mktemp("selected") / "work"
+    workspace = Workspace(shutil.copytree(trained.root, root))
+    plan = store.load(Plan, workspace.plan, made_by="")
+    (first,) = plan.configurations
+    coarse = first.model_copy(
+        update={
+            "name": "coarse",
+            "data_name": "coarse",
+            "spacing": tuple(1.4 * mm for mm in first.spacing),
+        }
+    )
+    store.save(plan.model_copy(update={"configurations": (first, coarse)}), workspace.plan)
+    request = TrainRequest(
+        fold=0,
+        configuration="coarse",
+        length=LengthRequest(iterations=4),
+        device="cpu",
+        workers=0,
+    )
+    train(workspace, request, progress=Silent())
+    selection = Selection(
+        members=(first.name, "coarse"),
+        folds=((0,), (0,)),
+        postprocessing=(LargestComponent(values=(1, 2), dice_before=0.1, dice_after=0.2),),
+        because="Together they are better.",
+        candidates=(),
+    )
+    store.save(selection, workspace.selection)
+    report = workspace.fold(first.name, 0) / "validation" / "evaluation.json"
+    shutil.copy(report, workspace.cross_validation)
+    return workspace
+
+
+def test_what_was_selected_predicts_alike_from_the_work_folder_and_the_file(
+    selected, volumes_dataset, tmp_path
+):
+    file = tmp_path / "selected.autoseg"
+    shown = CliRunner().invoke(app, ["export", str(selected.root), str(file)])
+    assert "3d_compact + coarse" in shown.output
+    images, found = volumes_dataset / "imagesTr", {}
+    for name, model in (("folder", selected.root), ("file", file)):
+        progress = Recorder()
+        options = PredictOptions(model=model, device="cpu", precision="float32")
+        report = predict(images, tmp_path / name, options, progress)
+        assert not report.failures
+        assert progress.messages[0] == (
+            "Predicting with 3d_compact (fold 0) + coarse (fold 0), as selected by "
+            "cross-validation; only the largest component of 1/2 is kept."
+        )
+        found[name] = [
+            SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))) for path in report.written
+        ]
+    for from_folder, from_file in zip(found["folder"], found["file"], strict=True):
+        np.testing.assert_array_equal(from_file, from_folder)
+        assert measure.label(from_file > 0).max() <= 1
+
+
+def test_the_card_of_a_selection_has_its_line_of_the_leaderboard(selected, tmp_path):
+    file = tmp_path / "selected.autoseg"
+    export(selected.root, file, ExportOptions())
+    page = CliRunner().invoke(app, ["describe", str(file)]).output
+    for words in (
+        "Together they are better.",
+        "3d_compact + coarse together, their probabilities averaged",
+        "Of the values 1, 2 together, only the largest connected component is kept.",
+        "| class | Dice | 95 % interval |",
+    ):
+        assert words in page
+    archive = ModelArchive(file)
+    names = [case.name for case in archive.read_cross_validation().cases]
+    assert names
+    assert all(name.startswith("case_") for name in names)
+    export(selected.root, file, ExportOptions(folds=(0,)))
+    assert ModelArchive(file).read_selection().folds == ((0,), (0,))
+
+
+def test_the_held_out_cases_keep_their_probabilities(selected):
+    """Averaged alone, they give the label map that was predicted straight from the logits."""
+    outputs = selected.fold("coarse", 0) / "validation"
+    folders = sorted((outputs / "probabilities").iterdir())
+    assert len(folders) == 2
+    for folder in folders:
+        alone = ensemble_class_map([open_probabilities(folder)], workers=1)
+        image = read_image((outputs / f"{folder.name}.nii.gz",))
+        assert np.mean(alone == image.voxels[0]) > 0.98
 
 
 def test_the_card_shows_scores_and_no_names_of_cases(file):
