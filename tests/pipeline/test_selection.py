@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from autoseg.cli import app
 from autoseg.core.errors import ModelError
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
@@ -46,7 +48,7 @@ class Listening(Progress):
 
 
 def train_fold(workspace: Workspace, configuration: str, fold: int) -> None:
-    steps = LengthRequest(iterations=4 if configuration.endswith("other") else 8)
+    steps = LengthRequest(iterations=20 if configuration.endswith("other") else 40)
     request = TrainRequest(
         fold=fold, configuration=configuration, length=steps, device="cpu", workers=0
     )
@@ -200,3 +202,13 @@ def test_a_work_folder_without_scored_folds_is_refused_with_what_to_do(own):
         ModelError, match=r"no fold of .* is trained and scored. Run `autoseg train"
     ):
         select(own, workers=1, progress=Silent())
+
+
+def test_the_command_prints_the_leaderboard_the_reason_and_the_scores(own, volumes_dataset):
+    arguments = ["select", str(volumes_dataset), "--work", str(own.root), "--workers", "1"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    for expected in ("s/case", "The choice, on 6 held-out cases", "bright", str(own.selection)):
+        assert expected in text
+    assert store.load(Selection, own.selection, made_by="").because in text
