@@ -74,8 +74,8 @@ class NetworkOutput(NamedTuple):
 
     Attributes:
         logits: Raw scores at input resolution, `batch classes *space`.
-        auxiliary: Scores of the coarser decoder stages, finest first, for deep supervision; empty
-            in evaluation mode and for networks without deep supervision.
+        auxiliary: Further scores, as of the coarser decoder stages, finest first, for deep
+            supervision; empty in evaluation mode and for networks without deep supervision.
     """
 
     logits: Tensor

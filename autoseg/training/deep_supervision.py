@@ -3,6 +3,9 @@
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule".
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from jaxtyping import Integer
 from torch import Tensor
@@ -14,9 +17,17 @@ from autoseg.training.targets import Objective
 ShrunkLabels = Integer[Tensor, "batch *shrunk"]
 
 
-def supervision_weights(num_outputs: int) -> tuple[float, ...]:
-    """Return the weight of each output, finest first: halved per stage, summing to 1."""
-    weights = [0.5**stage for stage in range(num_outputs)]
+def supervision_weights(shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
+    """Return the weight of each output, finest first: halved per resolution, summing to 1.
+
+    Several outputs of one resolution count alike, as those of UNet++.
+
+    Args:
+        shapes: Size of each output, voxels.
+    """
+    weights = [1.0]
+    for finer, shape in pairwise(shapes):
+        weights.append(weights[-1] if shape == finer else weights[-1] / 2)
     return tuple(weight / sum(weights) for weight in weights)
 
 
@@ -24,7 +35,8 @@ def supervised_loss(loss: Objective, output: NetworkOutput, labels: LabelBatch) 
     """Return the weighted sum of the loss over all outputs, each at its own resolution."""
     scores = (output.logits, *output.auxiliary)
     total = torch.zeros((), device=labels.device)
-    for logits, weight in zip(scores, supervision_weights(len(scores)), strict=True):
+    weights = supervision_weights([logits.shape[2:] for logits in scores])
+    for logits, weight in zip(scores, weights, strict=True):
         total = total + weight * loss(logits, shrink_labels(labels, tuple(logits.shape[2:])))
     return total
 

@@ -7,8 +7,12 @@ from autoseg.training.deep_supervision import shrink_labels, supervised_loss, su
 
 
 def test_weights_halve_and_sum_to_one() -> None:
-    assert supervision_weights(3) == pytest.approx((4 / 7, 2 / 7, 1 / 7))
-    assert supervision_weights(1) == (1.0,)
+    assert supervision_weights([(8, 8), (4, 4), (4, 2)]) == pytest.approx((4 / 7, 2 / 7, 1 / 7))
+    assert supervision_weights([(8, 8)]) == (1.0,)
+
+
+def test_outputs_of_one_resolution_weigh_the_same() -> None:
+    assert supervision_weights([(8, 8)] * 4) == (0.25,) * 4
 
 
 def test_labels_shrink_to_the_nearest() -> None:
