@@ -7,6 +7,7 @@ import typer
 
 from autoseg.commands.demonstration import demo
 from autoseg.commands.evaluation import evaluate
+from autoseg.commands.importing import importing
 from autoseg.commands.models import describe, export
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
@@ -28,6 +29,7 @@ COMMANDS = (run, plan, preprocess, train, select, predict, test, export, describ
 
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(importing, name="import")
 
 
 @app.callback()

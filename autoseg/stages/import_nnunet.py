@@ -12,7 +12,7 @@ from autoseg.documents import store
 from autoseg.documents.archive import Manifest
 from autoseg.documents.card import UNSTATED_LICENSE
 from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
-from autoseg.documents.plan import Plan
+from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.nnunet.checkpoints import Checkpoint, read_checkpoint
@@ -24,6 +24,7 @@ from autoseg.inference.nnunet.sources import (
     DATASET,
     LARGEST_CHECKPOINT_BYTES,
     PLANS,
+    FolderSource,
     ModelSource,
     opened_source,
 )
@@ -109,25 +110,70 @@ def _configuration_name(source: ModelSource, folder: str) -> str:
 
 
 def _written(source: ModelSource, folder: str, work: Workspace, progress: Progress) -> Path:
-    """Write a model folder with all folds, and return it."""
+    """Write the model's folder, and those of the stages before it; return the first."""
     plans = parsed(NnunetPlans, source.read(folder, PLANS), PLANS)
     dataset = parsed(NnunetDataset, source.read(folder, DATASET), DATASET)
-    names = source.checkpoints(folder)
-    first = _checkpoint(source, next(iter(names.values())))
-    trained = _trained(first, plans)
+    first = _checkpoint(source, next(iter(source.checkpoints(folder).values())))
     plan = imported_plan(NnunetModel(plans, dataset, first.configuration))
-    _check_single_stage(plan)
-    network = plan.configuration(None).architecture
-    for fold, name in progress.track(names.items(), description="Folds", total=len(names)):
+    for configuration in plan.configurations:
+        place = (source, folder)
+        if configuration.name != first.configuration:
+            place = _earlier_stage(source, folder, configuration.name)
+        stored = work.models / configuration.name
+        store.save(plan, stored / PLAN_NAME)
+        store.save(_write_folds(place, plan, configuration, stored, progress), stored / MODEL_NAME)
+    return work.models / first.configuration
+
+
+def _earlier_stage(source: ModelSource, folder: str, configuration: str) -> tuple[ModelSource, str]:
+    """Return where an earlier stage lies: beside the later one, in the same folder or zip.
+
+    Raises:
+        ModelError: If it is not there.
+    """
+    for name in source.models():
+        if name != folder and _configuration_name(source, name) == configuration:
+            return source, name
+    beside = source.path.parent / f"{source.path.name.rpartition('__')[0]}__{configuration}"
+    if folder == "." and FolderSource(beside).models() == (".",):
+        return FolderSource(beside), "."
+    msg = (
+        f"{source.path} is the later stage of a cascade, and {configuration!a} before it is not "
+        "there. Name the dataset's folder of nnUNet_results with --configuration, or a zip that "
+        "has both."
+    )
+    raise ModelError(msg)
+
+
+def _write_folds(
+    place: tuple[ModelSource, str],
+    plan: Plan,
+    configuration: Configuration,
+    stored: Path,
+    progress: Progress,
+) -> TrainedModel:
+    """Write the weights of every fold, and return how they were trained.
+
+    Raises:
+        ModelError: If a checkpoint is damaged, or trained otherwise than the others.
+    """
+    source, folder = place
+    names = source.checkpoints(folder)
+    trained: TrainedModel | None = None
+    for fold, name in progress.track(
+        names.items(), description=configuration.name, total=len(names)
+    ):
         checkpoint = _checkpoint(source, name)
-        _check_same(trained, _trained(checkpoint, plans), name)
-        weights = work.fold(trained.configuration, fold) / WEIGHTS_NAME
+        now = _trained(checkpoint, plan)
+        trained = trained or now
+        _check_same(trained, now, name)
+        weights = stored / f"fold_{fold}" / WEIGHTS_NAME
         weights.parent.mkdir(parents=True)
-        save_file(renamed_tensors(checkpoint.weights, network, name), weights)
-    stored = work.models / trained.configuration
-    store.save(plan, stored / PLAN_NAME)
-    store.save(trained, stored / MODEL_NAME)
-    return stored
+        save_file(renamed_tensors(checkpoint.weights, configuration.architecture, name), weights)
+    if trained is None or trained.configuration != configuration.name:
+        msg = f"{folder} of {source.path} holds no checkpoint of {configuration.name}."
+        raise ModelError(msg)
+    return trained
 
 
 def _checkpoint(source: ModelSource, name: str) -> Checkpoint:
@@ -135,13 +181,13 @@ def _checkpoint(source: ModelSource, name: str) -> Checkpoint:
         return read_checkpoint(file, f"{name} of {source.path}")
 
 
-def _trained(checkpoint: Checkpoint, plans: NnunetPlans) -> TrainedModel:
+def _trained(checkpoint: Checkpoint, plan: Plan) -> TrainedModel:
     return TrainedModel(
         configuration=checkpoint.configuration,
         mirror_axes=checkpoint.mirror_axes,
         origin=(
-            f"nnU-Net v2 ({store.printable(checkpoint.trainer)}, "
-            f"{store.printable(plans.plans_name)}, {store.printable(plans.dataset_name)})"
+            f"nnU-Net v2 ({store.printable(checkpoint.trainer)}, {plan.decisions[0].value}, "
+            f"{store.printable(plan.dataset_name)})"
         ),
     )
 
@@ -156,21 +202,6 @@ def _check_same(first: TrainedModel, other: TrainedModel, name: str) -> None:
         msg = (
             f"{name} was trained otherwise than the first fold: {other} against {first}. Import "
             "folds of one training only: move the others elsewhere."
-        )
-        raise ModelError(msg)
-
-
-def _check_single_stage(plan: Plan) -> None:
-    """Check that the model predicts from images alone.
-
-    Raises:
-        ModelError: If it is a later stage of a cascade.
-    """
-    configuration = plan.configuration(None)
-    if configuration.previous_stage is not None:
-        msg = (
-            f"{configuration.name} is the later stage of a cascade, which cannot be imported yet. "
-            f"Import {configuration.previous_stage}, or 3d_fullres if it was trained."
         )
         raise ModelError(msg)
 

@@ -46,7 +46,11 @@ def test_nothing_unpickles() -> None:
         source = path.read_text(encoding="utf-8")
         for danger in ("torch.load(", "pickle.load", "allow_pickle=True", "eval(", "exec("):
             written = [line for line in source.splitlines() if danger in line]
-            assert not [line for line in written if ".eval(" not in line], (path, danger)
+            harmless = (".eval(", "weights_only=True")
+            assert not [line for line in written if not any(mark in line for mark in harmless)], (
+                path,
+                danger,
+            )
 
 
 @pytest.mark.parametrize(

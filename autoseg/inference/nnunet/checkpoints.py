@@ -9,7 +9,8 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class Checkpoint:
     trainer: str
 
 
-def read_checkpoint(file: BinaryIO, name: str) -> Checkpoint:
+def read_checkpoint(file: BufferedIOBase, name: str) -> Checkpoint:
     """Return what a `checkpoint_*.pth` holds.
 
     Args:
@@ -62,7 +63,7 @@ def read_checkpoint(file: BinaryIO, name: str) -> Checkpoint:
     return _checked(content, name)
 
 
-def _check_container(file: BinaryIO, name: str) -> None:
+def _check_container(file: BufferedIOBase, name: str) -> None:
     """Check that the file is the zip of stored entries that torch writes: nothing can swell.
 
     Raises:

@@ -8,6 +8,7 @@ from autoseg.core.errors import ModelError
 from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.plan import Configuration, Decision, Plan, Resampling
+from autoseg.documents.store import printable
 from autoseg.inference.nnunet.network import architecture
 from autoseg.inference.nnunet.plans import (
     IntensityProperties,
@@ -298,7 +299,7 @@ def _memory_gib(network: Architecture, batch_size: int) -> float:
 def _decision(plans: NnunetPlans) -> Decision:
     return Decision(
         field="configurations",
-        value=plans.plans_name,
+        value=printable(plans.plans_name),
         rule="imported_plan",
         because="the networks were planned and trained by nnU-Net, and its choices were kept.",
         source="nnU-Net (Isensee et al. 2021)",

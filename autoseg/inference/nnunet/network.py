@@ -96,7 +96,8 @@ def renamed_tensors(
     Raises:
         ModelError: If a tensor is missing, left over or of another shape.
     """
-    left = {_unwrapped(name): tensor for name, tensor in weights.items() if not COPIES.search(name)}
+    named = {_unwrapped(name): tensor for name, tensor in weights.items()}
+    left = {name: tensor for name, tensor in named.items() if not COPIES.search(name)}
     names = _Names(network)
     found: Tensors = {}
     for name, expected in empty_network(network).state_dict().items():

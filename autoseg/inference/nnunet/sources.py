@@ -4,12 +4,11 @@ A zip is never extracted: what is needed is read into memory, and only after its
 found to be one that such a part can have.
 """
 
-import io
 import re
 import zipfile
 from abc import ABC, abstractmethod
+from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from typing_extensions import override
 
@@ -51,7 +50,7 @@ class ModelSource(ABC):
         """Return the names of all files, with `/` between folders."""
 
     @abstractmethod
-    def open(self, name: str, *, largest_bytes: int) -> BinaryIO:
+    def open(self, name: str, *, largest_bytes: int) -> BufferedIOBase:
         """Return a file, ready to be read from any place.
 
         Raises:
@@ -108,7 +107,7 @@ class FolderSource(ModelSource):
         return tuple(sorted(path.relative_to(self.path).as_posix() for path in found))
 
     @override
-    def open(self, name: str, *, largest_bytes: int) -> BinaryIO:
+    def open(self, name: str, *, largest_bytes: int) -> BufferedIOBase:
         path = self.path / name
         if path.stat().st_size > largest_bytes:
             raise _too_large(self.path, name, path.stat().st_size, largest_bytes)
@@ -142,7 +141,7 @@ class ZipSource(ModelSource):
         return tuple(sorted(self._entries))
 
     @override
-    def open(self, name: str, *, largest_bytes: int) -> BinaryIO:
+    def open(self, name: str, *, largest_bytes: int) -> BufferedIOBase:
         entry = self._entries[name]
         if entry.file_size > largest_bytes:
             raise _too_large(self.path, name, entry.file_size, largest_bytes)
@@ -154,7 +153,7 @@ class ZipSource(ModelSource):
             )
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(entry) as file:
-                return io.BytesIO(file.read(entry.file_size))
+                return BytesIO(file.read(entry.file_size))
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
             raise _unsound(self.path, f"{name[:80]!a} cannot be read: {error}") from error
 

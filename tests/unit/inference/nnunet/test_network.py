@@ -1,0 +1,100 @@
+import nnunet_folder
+import pytest
+import torch
+
+from autoseg.architectures import Architecture
+from autoseg.core.errors import ModelError
+from autoseg.inference.nnunet.network import architecture, renamed_tensors
+from autoseg.inference.nnunet.plans import NnunetPlans, parsed
+
+
+def described(**changes) -> Architecture:
+    plan = nnunet_folder.plans()
+    settings = plan["configurations"]["3d_fullres"]["architecture"]
+    name = changes.pop("network_class_name", settings["network_class_name"])
+    settings.update(network_class_name=name)
+    settings["arch_kwargs"].update(changes)
+    description = parsed(NnunetPlans, plan, "plans.json").configuration("3d_fullres").architecture
+    return architecture(description, nnunet_folder.PATCH, in_channels=1, num_outputs=3)
+
+
+def test_the_network_gives_the_logits_that_the_tensors_stand_for() -> None:
+    tensors = nnunet_folder.weights()
+    network = described().build()
+    network.load_state_dict(renamed_tensors(tensors, described(), "it"))
+    images = torch.randn(1, 1, *nnunet_folder.PATCH)
+    with torch.inference_mode():
+        found = network.eval()(images).logits
+        expected = nnunet_folder.logits(tensors, images)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_convolutions_without_bias_get_one_of_zero() -> None:
+    tensors = {
+        name: tensor
+        for name, tensor in nnunet_folder.weights().items()
+        if not name.endswith((".conv.bias", ".all_modules.0.bias"))
+        and not (name.startswith("decoder.transpconvs") and name.endswith("bias"))
+    }
+    renamed = renamed_tensors(tensors, described(), "it")
+    assert not renamed["encoder.0.0.bias"].any()
+    assert not renamed["decoder.0.up.bias"].any()
+    assert renamed["encoder.0.1.bias"].any()
+
+
+def test_names_of_wrapped_networks_are_understood() -> None:
+    wrapped = {f"module.{name}": tensor for name, tensor in nnunet_folder.weights().items()}
+    plain = renamed_tensors(nnunet_folder.weights(), described(), "it")
+    renamed = renamed_tensors(wrapped, described(), "it")
+    assert all(torch.equal(renamed[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "found"),
+    [
+        ("encoder.stages.0.0.convs.0.conv.weight", None, "found nothing"),
+        ("encoder.stages.0.0.convs.0.conv.weight", (9, 1, 1, 3, 3), r"found \[9, 1, 1, 3, 3\]"),
+        ("encoder.stages.0.0.convs.0.norm.running_mean", (4,), "has no place in it"),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_name(name, shape, found) -> None:
+    tensors = nnunet_folder.weights()
+    tensors.pop(name, None)
+    if shape is not None:
+        tensors[name] = torch.zeros(shape)
+    with pytest.raises(ModelError, match=found) as refusal:
+        renamed_tensors(tensors, described(), "fold_0")
+    assert name in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network_class_name": "somewhere.Primus"},
+        {"norm_op": "torch.nn.modules.batchnorm.BatchNorm3d"},
+        {"norm_op_kwargs": {"eps": 1e-3, "affine": True}},
+        {"nonlin": "torch.nn.ReLU"},
+        {"nonlin_kwargs": {"negative_slope": 0.2}},
+        {"nonlin_first": True},
+        {"stem_channels": 7},
+        {"kernel_sizes": [[2, 2, 2]] * 3},
+        {"strides": [[2, 2, 2]] * 3},
+        {"features_per_stage": [4, 8]},
+        {"squeeze_excitation": True},
+    ],
+    ids=str,
+)
+def test_networks_that_autoseg_does_not_have_are_refused(changes) -> None:
+    with pytest.raises(ModelError):
+        described(**changes)
+
+
+def test_numbers_for_all_stages_and_axes_are_spread() -> None:
+    network = described(features_per_stage=5, kernel_sizes=3, strides=[1, 2, 2])
+    assert network.features == (5, 5, 5)
+    assert network.topology.kernels == ((3, 3, 3),) * 3
+    assert network.topology.strides == ((1, 1, 1), (2, 2, 2), (2, 2, 2))
+
+
+def test_the_decoder_counts_from_the_full_resolution_down() -> None:
+    assert described().decoder_convolutions == (2, 1)
