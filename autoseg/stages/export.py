@@ -130,21 +130,21 @@ def _configurations(choice: StoredChoice) -> list[_Exported]:
         ModelError: If a fold is not trained, or a stage is not there.
     """
     found: dict[str, _Exported] = {}
+    waiting = []
     for stored, folds in zip(choice.members, choice.folds, strict=True):
         entry = _exported(stored, folds, is_member=True)
         found[entry.name] = entry
-    waiting = list(found.values())
+        waiting.append((entry, folds))
     while waiting:
-        entry = waiting.pop()
+        entry, folds = waiting.pop()
         stage = entry.configuration.previous_stage
         if stage is None:
             continue
-        before = _exported(
-            entry.stored.sibling(stage), previous_folds(entry.folds), is_member=False
-        )
+        needed = previous_folds(folds)  # of what was asked, so that file and folder agree
+        before = _exported(entry.stored.sibling(stage), needed, is_member=False)
         known = found.get(stage)
         if known is None:
-            waiting.append(before)
+            waiting.append((before, needed))
         else:
             before = replace(known, folds=in_order({*known.folds, *before.folds}))
         found[stage] = before

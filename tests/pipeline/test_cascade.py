@@ -20,6 +20,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_classes
 from autoseg.preprocessing.storage import StoredCase, open_prior
+from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
@@ -84,7 +85,7 @@ def staged_work(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFac
     folds = [{"train": halves[1 - held_out], "validation": halves[held_out]} for held_out in (0, 1)]
     store.save(Splits(seed=0, because="two halves", folds=folds), workspace.splits)
     for fold in (0, 1):
-        trained(workspace, "coarse", fold, iterations=20)
+        trained(workspace, "coarse", fold, iterations=8)
     return workspace
 
 
@@ -126,6 +127,24 @@ def test_a_cascade_is_trained_scored_and_predicted_with(
     predicted, original = SimpleITK.ReadImage(done.written[0]), SimpleITK.ReadImage(image)
     assert predicted.GetSize() == original.GetSize()
     assert predicted.GetSpacing() == original.GetSpacing()
+
+
+def test_a_model_file_holds_both_stages_and_predicts_as_the_folder_does(
+    trained_work: Workspace, volumes_dataset: Path, tmp_path: Path
+):
+    file = tmp_path / "cascade.autoseg"
+    manifest = export(trained_work.models / "cascade", file, ExportOptions())
+    assert (manifest.members, manifest.stages) == (("cascade",), ("coarse",))
+    image = sorted((volumes_dataset / "imagesTr").iterdir())[1]
+    found = []
+    for model in (file, trained_work.models / "cascade"):
+        options = PredictOptions(model, device="cpu", workers=1)
+        done = predict(image, tmp_path / f"out_{model.name}", options, Silent())
+        found.append(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(done.written[0])))
+    assert np.array_equal(*found)
+    previous = load_model(file, device="cpu").previous
+    assert previous is not None
+    assert len(previous.ensemble.networks) == 2
 
 
 def test_what_another_configuration_refines_is_not_predicted_with_unasked(trained_work: Workspace):
