@@ -1,0 +1,134 @@
+"""Compare dense annotations with ones that leave 30 % of the voxels out, both with regions.
+
+Run it as `python docs/benchmarks/regions_and_ignore.py DATASET WORK [ITERATIONS] [SEEDS]` on the
+Decathlon's Task04_Hippocampus. It derives two datasets in WORK with the regions whole (1 and 2) and
+posterior (2): "dense" has all labels, "sparse" hides boxes of every case. Both train fold 0 from
+the same seeds, and both are scored on the dense labels of the same held-out cases. What is trained
+already is kept: the same command goes on where it stopped.
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.core.arrays import LabelArray
+from autoseg.core.random import generator
+from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.plan import Plan
+from autoseg.documents.workspace import Workspace
+from autoseg.readers import read_image, read_labels, write_labels
+from autoseg.stages.evaluate import Pair, evaluate_pairs
+from autoseg.stages.known_labels import known_labels
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.plan import plan
+from autoseg.stages.train import TrainRequest, train
+from autoseg.terminal import TerminalProgress
+
+ARMS = ("dense", "sparse")
+HIDDEN_SHARE = 0.3
+IGNORE = 3
+REGIONS = {"background": 0, "whole": [1, 2], "posterior": 2}
+ORDER = [1, 2]
+CHANNELS = {"0": "MRI"}
+
+
+def derive(dataset: Path, root: Path, *, sparse: bool) -> None:
+    """Write a dataset of the same images with regions, and with hidden voxels if asked for."""
+    labels = REGIONS | ({"ignore": IGNORE} if sparse else {})
+    description = {"channel_names": CHANNELS, "labels": labels, "regions_class_order": ORDER}
+    (root / "labels").mkdir(parents=True)
+    (root / "images").mkdir()
+    for path in sorted((dataset / "labelsTr").glob("[!.]*.nii.gz")):
+        (root / "images" / path.name).symlink_to((dataset / "imagesTr" / path.name).resolve())
+        values = read_labels(path).values
+        if sparse:
+            values = with_hidden_boxes(values, path.name)
+        write_labels(values, read_image((path,)), root / "labels" / path.name)
+    (root / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def with_hidden_boxes(values: LabelArray, name: str) -> LabelArray:
+    """Return the label map with the ignore value in random boxes: 30 % of the voxels, exactly.
+
+    The boxes have a sixth to a half of each edge; of the last one, the first planes are taken.
+    """
+    random = generator(0, "hidden", name)
+    hidden = np.zeros(values.shape, dtype=bool)
+    wanted = round(HIDDEN_SHARE * values.size)
+    while (missing := wanted - np.count_nonzero(hidden)) > 0:
+        box = tuple(_part(size, random) for size in values.shape)
+        inside = np.zeros_like(hidden)
+        inside[box] = True
+        new = np.flatnonzero(inside & ~hidden)
+        hidden.flat[new[:missing]] = True
+    return np.where(hidden, IGNORE, values).astype(values.dtype)
+
+
+def _part(size: int, random: np.random.Generator) -> slice:
+    length = max(1, round(size * random.uniform(1 / 6, 1 / 2)))
+    start = int(random.integers(size - length + 1))
+    return slice(start, start + length)
+
+
+def planned(dataset: Path, root: Path, seeds: range, progress: TerminalProgress) -> Workspace:
+    """Return a work folder whose plan has one configuration per seed, all alike."""
+    workspace = Workspace(root)
+    if not workspace.plan.is_file():
+        made = plan(dataset, workspace, memory_gib=8.0, workers=2, progress=progress)
+        base = made.configuration(None)
+        copies = tuple(base.model_copy(update={"name": f"seed_{seed}"}) for seed in seeds)
+        changed = {"configurations": copies, "default_configuration": copies[0].name}
+        store.save(made.model_copy(update=changed), workspace.plan)
+    return workspace
+
+
+def trained_dice(
+    workspace: Workspace, dense: Path, seed: int, steps: int, progress: TerminalProgress
+) -> list[float]:
+    """Return the Dice of each region on the dense labels of the held-out cases, and their mean."""
+    name = f"seed_{seed}"
+    request = TrainRequest(
+        fold=0, configuration=name, length=LengthRequest(iterations=steps), seed=seed, workers=1
+    )
+    folder = train(workspace, request, progress=progress).folder / "validation"
+    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
+    held_out = [case.labels.name for case in spec.cases if (folder / case.labels.name).is_file()]
+    pairs = [Pair(name, folder / name, dense / "labels" / name) for name in held_out]
+    labels = known_labels(dense)
+    report = evaluate_pairs(pairs, labels=labels, workers=1, progress=progress)
+    found = [entry.means.dice.value or 0.0 for entry in report.classes]
+    return [*found, statistics.fmean(found)]
+
+
+def main() -> None:
+    """Derive both datasets, train every arm and seed, and print the table."""
+    dataset, root = Path(sys.argv[1]), Path(sys.argv[2])
+    steps = int(sys.argv[3]) if len(sys.argv) > 3 else 800
+    seeds = range(int(sys.argv[4]) if len(sys.argv) > 4 else 3)
+    progress = TerminalProgress()
+    for arm in ARMS:
+        if not (root / arm / "dataset.json").is_file():
+            derive(dataset, root / arm, sparse=arm == "sparse")
+    works = {arm: planned(root / arm, root / f"{arm}_work", seeds, progress) for arm in ARMS}
+    table: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
+    for seed in seeds:
+        for arm, workspace in works.items():
+            table[arm].append(trained_dice(workspace, root / "dense", seed, steps, progress))
+            print(arm, seed, [round(value, 4) for value in table[arm][-1]], flush=True)
+    progress.close()
+    plans = [store.load(Plan, work.plan, made_by="autoseg plan") for work in works.values()]
+    alike = plans[0].configurations == plans[1].configurations
+    print(f"{steps} steps, {len(seeds)} seeds; both plans are {'equal' if alike else 'different'}")
+    print("| annotations | whole | posterior | mean |\n|---|---|---|---|")
+    for arm in ARMS:
+        columns = list(zip(*table[arm], strict=True))
+        cells = [f"{statistics.fmean(c):.3f} ± {statistics.pstdev(c):.3f}" for c in columns]
+        print(f"| {arm} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
