@@ -109,6 +109,7 @@ def weights(seed: int = 0) -> dict[str, torch.Tensor]:
         named[f"decoder.transpconvs.{step}.bias"] = 0.2 * torch.randn(width)
         stacked(f"decoder.stages.{step}", 2 * width, width, count, KERNELS[stage])
         layer(f"decoder.seg_layers.{step}", 3, width, 1, 1, 1)
+        named[f"decoder.seg_layers.{step}.weight"] *= 5  # so that every class wins somewhere
     return named
 
 

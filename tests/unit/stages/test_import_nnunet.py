@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import nnunet_folder
+import numpy as np
+import pytest
+import SimpleITK
+from synthetic import write_volume
+from typer.testing import CliRunner
+
+from autoseg.cli import app
+from autoseg.core.errors import ModelError
+from autoseg.core.progress import Silent
+from autoseg.inference.archive.reading import ModelArchive
+from autoseg.readers import read_image
+from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
+from autoseg.stages.predict import PredictOptions, predict
+
+FLIPPED = np.diag([-1.0, -1.0, 1.0])
+
+
+@pytest.fixture
+def model(tmp_path):
+    return nnunet_folder.write_model(tmp_path / "results", folds=2)
+
+
+def imported(model, tmp_path, **options):
+    output = tmp_path / "model.autoseg"
+    import_nnunet(model, output, ImportOptions(**options), Silent())
+    return output
+
+
+def test_the_command_writes_a_file_that_predicts(model, tmp_path) -> None:
+    output = tmp_path / "hand.autoseg"
+    shown = CliRunner().invoke(app, ["import", "nnunet", str(model), "-o", str(output)])
+    assert shown.exit_code == 0, shown.output
+    card = ModelArchive(output).read_card()
+    assert card.origin == "nnU-Net v2 (nnUNetTrainer, nnUNetPlans, Dataset007_Hand)"
+    random = np.random.default_rng(0)
+    image = random.normal(40, 20, (7, 12, 13)).astype(np.float32)
+    write_volume(image, tmp_path / "in" / "case.nii.gz", spacing=(2.0, 1.0, 1.0))
+    options = PredictOptions(model=output, device="cpu", precision="float32", workers=1)
+    report = predict(tmp_path / "in", tmp_path / "out", options, Silent())
+    assert not report.failures
+    found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(report.written[0])))
+    assert found.shape == image.shape
+    assert set(np.unique(found)) <= {0, 1, 2}
+    assert len(np.unique(found)) > 1
+
+
+def test_images_are_used_as_they_are_stored(model, tmp_path) -> None:
+    output = imported(model, tmp_path)
+    image = np.random.default_rng(0).normal(40, 20, (7, 12, 13)).astype(np.float32)
+    for name, direction in (("plain", np.eye(3)), ("flipped", FLIPPED)):
+        path = tmp_path / "in" / f"{name}.nii.gz"
+        write_volume(image, path, spacing=(2.0, 1.0, 1.0), direction=direction)
+    options = PredictOptions(model=output, device="cpu", precision="float32", workers=1)
+    report = predict(tmp_path / "in", tmp_path / "out", options, Silent())
+    flipped, plain = (
+        SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))) for path in report.written
+    )
+    np.testing.assert_array_equal(flipped, plain)
+
+
+def test_an_image_turns_to_where_nnunet_puts_it(tmp_path) -> None:
+    path = tmp_path / "case.nii.gz"
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    write_volume(values, path, spacing=(3.0, 2.0, 1.0), direction=FLIPPED)
+    image = read_image((path,))
+    stored = image.turned("stored")
+    np.testing.assert_array_equal(stored.voxels[0], values)
+    reoriented = sitk_reoriented(path, "RAS")
+    np.testing.assert_array_equal(image.turned("SAR").voxels[0], reoriented)
+    assert stored.turned("SPL").voxels.tobytes() == image.voxels.tobytes()
+    assert image.turned("SPL") is image
+
+
+def sitk_reoriented(path, orientation):
+    image = SimpleITK.ReadImage(str(path))
+    return SimpleITK.GetArrayFromImage(SimpleITK.DICOMOrient(image, orientation))
+
+
+def test_an_earlier_stage_is_found_beside_the_later_one(tmp_path) -> None:
+    plans = nnunet_folder.plans()
+    plans["configurations"]["heir"]["previous_stage"] = "3d_fullres"
+    later = nnunet_folder.write_model(tmp_path / "results", plan=plans, name="heir")
+    import torch
+
+    tensors = nnunet_folder.weights()
+    stem = torch.randn(nnunet_folder.FEATURES[0], 3, *nnunet_folder.KERNELS[0])
+    tensors["encoder.stages.0.0.convs.0.conv.weight"] = stem
+    content = nnunet_folder.checkpoint(network_weights=tensors, init_args={"configuration": "heir"})
+    torch.save(content, later / "fold_0" / "checkpoint_final.pth")
+    with pytest.raises(ModelError, match="before it is not there"):
+        imported(later, tmp_path)
+    nnunet_folder.write_model(tmp_path / "results", plan=plans)
+    manifest = import_nnunet(later, tmp_path / "model.autoseg", ImportOptions(), Silent())
+    assert {"heir/plan.json", "3d_fullres/plan.json"} <= {part.name for part in manifest.parts}
+    both = later.parent
+    again = imported(both, tmp_path, configuration="heir")
+    assert again.read_bytes() == (tmp_path / "model.autoseg").read_bytes()
+    with pytest.raises(ModelError, match="several models"):
+        imported(both, tmp_path)
+    with pytest.raises(ModelError, match="no '2d'"):
+        imported(both, tmp_path, configuration="2d")
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path) -> None:
+    with pytest.raises(ModelError, match="holds no trained nnU-Net model"):
+        imported(tmp_path, tmp_path)
+
+
+def test_the_output_needs_its_ending(model, tmp_path) -> None:
+    with pytest.raises(ModelError, match="does not end in"):
+        import_nnunet(model, tmp_path / "model.zip", ImportOptions(), Silent())
+
+
+def test_folds_of_two_trainings_are_not_mixed(model, tmp_path) -> None:
+    import torch
+
+    other = nnunet_folder.checkpoint(1, trainer_name="OtherTrainer")
+    torch.save(other, model / "fold_1" / "checkpoint_final.pth")
+    with pytest.raises(ModelError, match="trained otherwise"):
+        imported(model, tmp_path)
+
+
+def test_damaged_plans_are_explained(model, tmp_path) -> None:
+    plans = json.loads((model / "plans.json").read_text())
+    del plans["configurations"]["3d_fullres"]["spacing"]
+    (model / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(ModelError, match="spacing"):
+        imported(model, tmp_path)
+
+
+def test_what_is_left_out_is_said(model, tmp_path) -> None:
+    (model / "fold_0" / "checkpoint_final.pth").rename(model / "fold_0" / "checkpoint_best.pth")
+    shutil.rmtree(model / "fold_1")
+    shown = CliRunner().invoke(
+        app, ["import", "nnunet", str(model), "-o", str(tmp_path / "best.autoseg")]
+    )
+    assert "checkpoint_best.pth is used" in shown.output
