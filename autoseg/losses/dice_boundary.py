@@ -1,0 +1,64 @@
+"""Soft Dice that hands over to the boundary loss as training goes on.
+
+Source: Kervadec et al., MIDL 2019 (Medical Image Analysis 67, 2021), section 2.3 ("rebalance"):
+the weight of the region loss falls from 1 to 0.01 in equal steps.
+"""
+
+from typing import Literal
+
+from pydantic import PositiveFloat
+from typing_extensions import override
+
+from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.frozen import Fraction
+from autoseg.losses.base import LOSSES, Targets
+from autoseg.losses.boundary import boundary_loss
+from autoseg.losses.dice import dice_loss
+from autoseg.losses.distance_loss import DistanceLoss, Measured
+from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
+from autoseg.losses.soft_counts import Pool
+
+
+@LOSSES.register
+class DiceBoundary(DistanceLoss):
+    """`a·(Dice loss) + (1 - a)·(boundary loss)`, a falling linearly with the training's progress.
+
+    Departs: Dice of the foreground in place of generalised Dice, as in the other compounds, and
+    boundary distances in mm.
+
+    Attributes:
+        first_dice_weight: a at the start of the training.
+        last_dice_weight: a at its end.
+        progress: How much of the training is done; training sets it before every step.
+        pool: Over what Dice sums its counts.
+        smooth: Added to both halves of the Dice ratio, in voxels.
+    """
+
+    kind: Literal["dice_boundary"] = "dice_boundary"
+    first_dice_weight: Fraction = 1.0
+    last_dice_weight: Fraction = 0.01
+    progress: Fraction = 0.0
+    pool: Pool = "sample"
+    smooth: PositiveFloat = 1e-5
+
+    @property
+    def dice_weight(self) -> float:
+        """The weight a, now."""
+        fallen = self.progress * (self.first_dice_weight - self.last_dice_weight)
+        return self.first_dice_weight - fallen
+
+    @override
+    def at(self, progress: Fraction) -> "DiceBoundary":
+        return self.model_copy(update={"progress": progress})
+
+    @override
+    def label_maps(self, masks: LabelMasks) -> DistanceMaps:
+        return signed_distances(masks)
+
+    @override
+    def value(
+        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, measured: Measured
+    ) -> Scalar:
+        dice = dice_loss(logits, labels, valid, pool=self.pool, smooth=self.smooth)
+        boundary = boundary_loss(logits, labels, valid, measured.maps)
+        return self.dice_weight * dice + (1 - self.dice_weight) * boundary
