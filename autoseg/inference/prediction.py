@@ -20,7 +20,7 @@ from autoseg.inference.model import LoadedModel
 from autoseg.inference.probabilities import ProbabilityGrid, saving
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.inference.suitability import deviations
-from autoseg.preprocessing.prepare import prepare_image
+from autoseg.preprocessing.prepare import prepare_image, prepare_labels
 from autoseg.preprocessing.resample import separate_axis
 
 R = TypeVar("R")
@@ -176,7 +176,8 @@ def with_prior(
 ) -> PreparedImage:
     """Return the image with what the previous stages, which run now, predict on its grid.
 
-    The image itself if the model has no previous stage, or its prediction is there already.
+    The image itself if the model has no previous stage, or its prediction is there already. Models
+    of nnU-Net get labels that have been at the image's own resolution, as nnU-Net gives them.
 
     Args:
         prepared: As `prepared_for` returns it.
@@ -193,9 +194,15 @@ def with_prior(
     if before is None:
         msg = f"{model.configuration.name} needs the image as its previous stage sees it."
         raise ValueError(msg)
-    before = replace(before, restoration=before.restoration.onto(prepared.restoration))
+    target, is_nnunet = prepared.restoration, model.configuration.blending == "nnunet"
+    if not is_nnunet:
+        before = replace(before, restoration=before.restoration.onto(target))
     outputs = predict_classes(before, model.previous, workers=workers, progress=progress)
-    return replace(prepared, previous=None, prior=prior_of(outputs, model.plan.labels))
+    prior = prior_of(outputs, model.plan.labels)
+    if is_nnunet:  # whose users hand label files from stage to stage
+        classes = prepare_labels(prior.classes, target, model.configuration.resampling)
+        prior = replace(prior, classes=classes)
+    return replace(prepared, previous=None, prior=prior)
 
 
 def prior_of(outputs: LabelArray, labels: LabelScheme) -> Prior:

@@ -22,6 +22,7 @@ from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.splits import ALL, FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import load_model
 from autoseg.inference.prediction import predict_classes, prior_of
@@ -121,11 +122,7 @@ def make_priors(
     stages = _stages_before(plan, configuration)
     if not stages:
         return
-    tasks = [
-        task
-        for task in _tasks(workspace, configuration, stages, cases)
-        if (prior := open_prior(task.folder)) is None or prior.key != task.key
-    ]
+    tasks = [task for task in _tasks(workspace, configuration, stages, cases) if not _is_made(task)]
     if not tasks:
         return
     for stage in stages:
@@ -134,7 +131,11 @@ def make_priors(
     description = f"Predicting with {stages[0].name}"
     for task, classes in progress.track(done, description=description, total=len(tasks)):
         record = PriorRecord(name=task.case.record.name, key=task.key)
-        save_prior(classes, task.folder, record, configuration.topology.patch_shape)
+        try:
+            save_prior(classes, task.folder, record, configuration.topology.patch_shape)
+        except OSError:  # two folds started together: both may move it in
+            if not _is_made(task):
+                raise
 
 
 def open_prepared(workspace: Workspace, configuration: Configuration, name: str) -> StoredCase:
@@ -156,6 +157,32 @@ def open_prepared(workspace: Workspace, configuration: Configuration, name: str)
         )
         raise TrainingError(msg)
     return replace(case, prior=prior)
+
+
+def note_on_newer_stage(
+    workspace: Workspace, configuration: Configuration, fold: FoldName
+) -> str | None:
+    """Return a sentence if the previous stage was trained again after a finished fold was."""
+    if configuration.previous_stage is None:
+        return None
+    finished = (workspace.fold(configuration.name, fold) / WEIGHTS_NAME).stat().st_mtime
+    stage = workspace.models / configuration.previous_stage
+    newer = [
+        weights.parent.name
+        for weights in sorted(stage.glob(f"fold_*/{WEIGHTS_NAME}"))
+        if weights.stat().st_mtime > finished and weights.parent.name != f"fold_{ALL}"
+    ]
+    if not newer:
+        return None
+    return (
+        f"note: {', '.join(newer)} of {stage.name} came after this fold, which learned from what "
+        "was there before; --restart trains it anew"
+    )
+
+
+def _is_made(task: _Task) -> bool:
+    prior = open_prior(task.folder)
+    return prior is not None and prior.key == task.key
 
 
 def _held_out(

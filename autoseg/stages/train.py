@@ -38,7 +38,12 @@ from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.pretrained import load_pretrained, told
-from autoseg.stages.previous_stage import check_previous_stage, make_priors, open_prepared
+from autoseg.stages.previous_stage import (
+    check_previous_stage,
+    make_priors,
+    note_on_newer_stage,
+    open_prepared,
+)
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.training_progress import TrainingReporter, announce, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
@@ -142,6 +147,8 @@ def _train_fold(
     job = _job(workspace, plan, fold, request, pretrained)
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _finished_run(folder, job, progress)
+        if note := note_on_newer_stage(workspace, configuration, request.fold):
+            progress.say(note)
     else:
         remove_leftovers(folder)
         state = _resumed_state(job, progress) or _first_state(job, progress)

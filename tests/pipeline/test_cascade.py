@@ -1,5 +1,6 @@
 """A coarse stage and a cascade that refines it, from the edited plan to the label map."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.previous_stage import make_priors, open_prepared
+from autoseg.stages.previous_stage import make_priors, note_on_newer_stage, open_prepared
 from autoseg.stages.train import TrainRequest, train
 
 CPU = PredictOptions(device="cpu", workers=1)
@@ -223,6 +224,21 @@ def test_only_what_is_missing_or_from_other_weights_is_predicted_anew(work: Work
         if (folder / "prior.json").stat().st_mtime_ns != written[folder]
     }
     assert redone == held_out | {prior_files(work)[0].name}
+
+
+def test_a_finished_fold_says_that_its_previous_stage_was_trained_again(
+    trained_work: Workspace, tmp_path: Path
+):
+    work = Workspace(shutil.copytree(trained_work.root, tmp_path / "work"))
+    cascade = configuration(work, "cascade")
+    assert note_on_newer_stage(work, cascade, 0) is None
+    finished = work.fold("cascade", 0) / "weights.safetensors"
+    again = work.fold("coarse", 1) / "weights.safetensors"
+    os.utime(again, (finished.stat().st_mtime + 5,) * 2)
+    note = note_on_newer_stage(work, cascade, 0)
+    assert note is not None
+    assert "fold_1 of coarse came after this fold" in note
+    assert note_on_newer_stage(work, configuration(work, "coarse"), 1) is None
 
 
 def test_a_damaged_prior_counts_as_missing(work: Workspace):

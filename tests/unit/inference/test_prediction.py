@@ -16,7 +16,14 @@ from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry, Reorientation
 from autoseg.core.labels import Region
 from autoseg.documents.plan import Resampling
-from autoseg.inference.prediction import export_orders, predict_image, prepared_for, prior_of
+from autoseg.inference.prediction import (
+    export_orders,
+    predict_image,
+    prepared_for,
+    prior_of,
+    with_prior,
+)
+from autoseg.preprocessing.prepare import prepare_labels
 
 
 def image_of(voxels, spacing=None):
@@ -152,6 +159,24 @@ def test_a_coarser_stage_is_brought_to_the_grid_of_the_next():
     assert set(np.unique(found)) == {0, 3}
     # at this spacing the grid of the cascade is that of the image
     np.testing.assert_array_equal(found, alone)
+
+
+def test_a_model_of_nnunet_gets_labels_that_were_at_the_resolution_of_the_image():
+    voxels, _ = balls(np.random.default_rng(0), (16, 24, 20))
+    image = image_of(voxels[None])
+    exact = cascade((2.0, 2.0, 2.0), spacing=(1.5, 1.5, 1.5))
+    imported = exact.configuration.model_copy(update={"blending": "nnunet"})
+    prepared = prepared_for(image, exact)
+    found = with_prior(prepared, replace(exact, configuration=imported)).prior
+    direct = with_prior(prepared, exact).prior
+    assert exact.previous is not None
+    assert found is not None
+    assert direct is not None
+    labels = LABELS.encode(predict_image(image, exact.previous))
+    expected = prepare_labels(labels, prepared.restoration, imported.resampling)
+    np.testing.assert_array_equal(found.classes, expected)
+    differing = np.count_nonzero(found.classes != direct.classes)
+    assert 0 < differing < 0.05 * expected.size
 
 
 def test_an_image_is_prepared_for_every_stage():
