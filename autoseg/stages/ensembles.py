@@ -17,7 +17,8 @@ from autoseg.inference.probabilities import RECORD_FILE, has_probabilities, open
 from autoseg.readers import read_image, write_labels
 from autoseg.stages.candidates import Trained
 from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
-from autoseg.stages.score_fold import VALIDATION_NAME, held_out_map, held_out_probabilities
+from autoseg.stages.score_cases import label_map
+from autoseg.stages.score_fold import VALIDATION_NAME, held_out_probabilities
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ def _job(members: Sequence[Trained], case: CaseFiles, folder: Path) -> _Job:
 
 def _place(members: Sequence[Trained], case: CaseFiles, folder: Path) -> Path:
     if len(members) > 1:
-        return held_out_map(folder, case)
-    return held_out_map(members[0].fold_of(case.name).folder / VALIDATION_NAME, case)
+        return label_map(folder, case)
+    return label_map(members[0].fold_of(case.name).folder / VALIDATION_NAME, case)
 
 
 def _write(job: _Job, *, labels: LabelScheme) -> None:

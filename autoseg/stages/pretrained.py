@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from autoseg.architectures import Architecture
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.documents.plan import Plan
@@ -15,16 +16,20 @@ MOST_NAMES = 4
 """Tensors that a row of the table names."""
 
 
-def load_pretrained(path: Path, plan: Plan, progress: Progress) -> Pretrained:
+def load_pretrained(
+    path: Path, plan: Plan, architecture: Architecture, progress: Progress
+) -> Pretrained:
     """Return the weights of a trained model; of several folds, those of the first.
 
     Args:
         path: As `autoseg predict --model` takes it.
         plan: Of the network that is to start from them.
+        architecture: That network; that something fits is checked before anything is done.
         progress: Told which fold was taken, if there is a choice.
 
     Raises:
         ModelError: If there is no such model, or it is damaged.
+        TrainingError: If none of its weights fits.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     found = find_model(path)
@@ -36,12 +41,14 @@ def load_pretrained(path: Path, plan: Plan, progress: Progress) -> Pretrained:
     if len(folds) > 1:
         progress.say(f"{found} has {len(folds)} folds; starting from the first: {model}")
     limit = largest_bytes(empty_network(source.architecture))
-    return Pretrained(
+    pretrained = Pretrained(
         model=model,
         tensors=stored.read_weights(folds[0], largest_bytes=limit),
         there=interface(source_plan),
         here=interface(plan),
     )
+    pretrained.give_to(architecture.build())
+    return pretrained
 
 
 def interface(plan: Plan) -> Interface:

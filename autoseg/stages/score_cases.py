@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase
@@ -11,7 +12,7 @@ from autoseg.inference.choice import ChosenModel
 from autoseg.readers import ending_of
 from autoseg.readers.names import label_ending
 from autoseg.stages.evaluate import Pair, evaluate_pairs
-from autoseg.stages.predict import PredictOptions, predict_cases
+from autoseg.stages.predict import PredictOptions, PredictReport, predict_cases
 
 
 def score_cases(
@@ -29,7 +30,9 @@ def score_cases(
         InputCase(name=case.name, images=case.images, ending=ending_of(case.images[0]))
         for case in cases
     ]
+    start = perf_counter()
     predicted = predict_cases(inputs, outputs, model, options, progress)
+    seconds = perf_counter() - start
     failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
     failed = {entry.name for entry in failures}
     pairs = [
@@ -40,7 +43,19 @@ def score_cases(
     report = evaluate_pairs(
         pairs, labels=model.plan.labels, workers=options.workers, progress=progress
     )
-    return report.model_copy(update={"faults": (*failures, *report.faults)})
+    return report.model_copy(
+        update={
+            "faults": (*failures, *report.faults),
+            "seconds_per_case": _seconds_per_case(seconds, predicted),
+        }
+    )
+
+
+def _seconds_per_case(seconds: float, predicted: PredictReport) -> float | None:
+    """Return the mean time of the cases predicted now; None if there are none, or some failed."""
+    if predicted.failures or not predicted.written:
+        return None
+    return seconds / len(predicted.written)
 
 
 def label_map(outputs: Path, case: CaseFiles) -> Path:

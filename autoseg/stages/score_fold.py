@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
@@ -11,21 +10,20 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import TrainingError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
-from autoseg.datasets.inputs import InputCase
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
-from autoseg.documents.report import CaseFault, CaseScores, Report
+from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.overlay import draw_overlay, panel
 from autoseg.inference.choice import only
 from autoseg.inference.model import load_model
 from autoseg.inference.probabilities import has_probabilities
-from autoseg.readers import ending_of, read_image, read_labels
-from autoseg.readers.names import label_ending
-from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
-from autoseg.stages.predict import PredictOptions, PredictReport, predict_cases
+from autoseg.readers import read_image, read_labels
+from autoseg.stages.evaluate import REPORT_NAME
+from autoseg.stages.predict import PredictOptions
+from autoseg.stages.score_cases import label_map, score_cases
 
 VALIDATION_NAME = "validation"
 """Folder of the predicted held-out cases and their scores, in the fold's folder."""
@@ -65,37 +63,11 @@ def score_fold(
     if known is not None and not known.faults and kept:
         return known
     model = load_model(folder, device=options.device, precision=options.precision)
-    inputs = [_input(case) for case in files]
     options = replace(options, skip_finished=True, probabilities=outputs / PROBABILITIES_NAME)
-    start = perf_counter()
-    predicted = predict_cases(inputs, outputs, only(model), options, progress)
-    seconds = perf_counter() - start
-    failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
-    failed = {entry.name for entry in failures}
-    pairs = [
-        Pair(name=case.name, prediction=held_out_map(outputs, case), reference=case.labels)
-        for case in files
-        if case.name not in failed
-    ]
-    report = evaluate_pairs(
-        pairs, labels=model.plan.labels, workers=options.workers, progress=progress
-    )
-    report = report.model_copy(
-        update={
-            "faults": (*failures, *report.faults),
-            "seconds_per_case": _seconds_per_case(seconds, predicted),
-        }
-    )
+    report = score_cases(files, outputs, only(model), options, progress)
     store.save(report, outputs / REPORT_NAME)
     _draw(report, files, outputs, model.plan.labels)
     return report
-
-
-def _seconds_per_case(seconds: float, predicted: PredictReport) -> float | None:
-    """Return the mean time of the cases predicted now; None if there are none, or some failed."""
-    if predicted.failures or not predicted.written:
-        return None
-    return seconds / len(predicted.written)
 
 
 def saved_report(folder: Path, fold: Fold) -> Report | None:
@@ -140,7 +112,7 @@ def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: Lab
         case = next(entry for entry in files if entry.name == name)
         image = read_image(case.images)
         reference = _drawn(labels.encode(read_labels(case.labels, like=image).values), labels)
-        prediction = labels.encode(read_labels(held_out_map(outputs, case), like=image).values)
+        prediction = labels.encode(read_labels(label_map(outputs, case), like=image).values)
         panels.append(panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
     if panels:
         draw_overlay(tuple(panels), labels.names, outputs.parent / OVERLAY_NAME)
@@ -151,15 +123,6 @@ def _mean_dice(case: CaseScores) -> float:
     return sum(known) / len(known) if known else 1.0
 
 
-def _input(case: CaseFiles) -> InputCase:
-    return InputCase(name=case.name, images=case.images, ending=ending_of(case.images[0]))
-
-
 def held_out_probabilities(folder: Path, case: CaseFiles) -> Path:
     """Return where a fold's network's probabilities of a held-out case lie."""
     return folder / VALIDATION_NAME / PROBABILITIES_NAME / case.name
-
-
-def held_out_map(outputs: Path, case: CaseFiles) -> Path:
-    """Return the file of a held-out case's label map."""
-    return outputs / f"{case.name}{label_ending(ending_of(case.images[0]))}"

@@ -47,6 +47,7 @@ from autoseg.stages.previous_stage import (
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.training_progress import TrainingReporter, announce, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
+from autoseg.training.distance_maps import measure_for
 from autoseg.training.loading import BatchDataset
 from autoseg.training.lock import locked
 from autoseg.training.loop import Job, Watch, fit, measure_step, new_state
@@ -132,7 +133,7 @@ def _train_fold(
     folder = workspace.fold(configuration.name, request.fold)
     pretrained = None
     if request.pretrained is not None:
-        pretrained = load_pretrained(request.pretrained, plan, progress)
+        pretrained = load_pretrained(request.pretrained, plan, configuration.architecture, progress)
     if request.restart:
         _forget(folder)
     preprocess(
@@ -289,6 +290,7 @@ def _data(
         ignored_index=plan.labels.ignored_index,
         num_prior_channels=plan.num_prior_channels(configuration),
         margin=configuration.architecture.output_margin(),
+        measure=measure_for(configuration.loss, plan.labels, configuration.spacing),
     )
     return BatchDataset(
         training_cases=_open(workspace, configuration, fold.train),
