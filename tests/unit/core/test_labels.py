@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.labels import LabelScheme
+from autoseg.core.labels import LabelScheme, Region
 
 
 @pytest.mark.parametrize("values", [(0, 1, 2), (0, 255, 7), (5, 0, 2**16), (0, 2**21, 9)])
@@ -24,3 +24,44 @@ def test_a_value_without_a_name_is_listed() -> None:
     scheme = LabelScheme(names=("background", "one"), values=(0, 4))
     with pytest.raises(DatasetError, match=r"\[2, 3\]"):
         scheme.encode(np.array([[0, 2], [3, 4]], dtype=np.uint8))
+
+
+WHOLE = Region(name="whole", values=(7, 1, 4), written_as=1)
+CORE = Region(name="core", values=(7,), written_as=7)
+OVERLAPPING = LabelScheme(
+    names=("background", "one", "two", "three"),
+    values=(0, 4, 1, 7),
+    regions=(WHOLE, CORE),
+    ignore=9,
+)
+
+
+def test_regions_are_made_of_class_indices() -> None:
+    assert OVERLAPPING.target_classes == ((1, 2, 3), (3,))
+    plain = OVERLAPPING.model_copy(update={"regions": ()})
+    assert plain.target_classes == ((1,), (2,), (3,))
+
+
+def test_ignored_voxels_get_the_index_after_all_classes() -> None:
+    found = OVERLAPPING.encode(np.array([[0, 9, 7, 4]], dtype=np.uint8))
+    assert found.tolist() == [[0, 4, 3, 1]]
+    assert OVERLAPPING.ignored_index == 4
+
+
+def test_predicted_regions_are_written_as_their_values() -> None:
+    assert OVERLAPPING.num_outputs == 2
+    assert OVERLAPPING.decode(np.array([[0, 1, 2]])).tolist() == [[0, 1, 7]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ignore": 4}, "ignore value 4 is also that of a class"),
+        ({"regions": (WHOLE, WHOLE)}, "distinct names"),
+        ({"regions": (Region(name="x", values=(0, 1), written_as=1),)}, r"values \[0, 1\]"),
+        ({"regions": (Region(name="x", values=(1,), written_as=5),)}, "written as 5"),
+    ],
+)
+def test_regions_and_ignored_values_fit_the_classes(changes: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        LabelScheme.model_validate(OVERLAPPING.model_dump() | changes)

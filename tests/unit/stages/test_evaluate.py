@@ -1,10 +1,14 @@
 """`autoseg evaluate` on folders: pairing, faults, the saved report."""
 
+import json
+
 import numpy as np
 import pytest
 import SimpleITK
 from synthetic import balls, write_picture, write_volume
+from typer.testing import CliRunner
 
+from autoseg.cli import app
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Silent
@@ -124,3 +128,22 @@ def test_two_files_of_one_name_are_refused(folders):
     write_picture(labels, folders[0] / "case_0.png")
     with pytest.raises(DatasetError, match=r"case_0\.nii\.gz and case_0\.png"):
         scores(*folders)
+
+
+def test_the_command_scores_regions_where_somebody_annotated(folders, tmp_path):
+    predictions, references = folders
+    for path in sorted(references.iterdir()):
+        values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+        values[:, :5] = 3
+        write_volume(values, path, spacing=(2, 1, 1))
+    declared = {"background": 0, "balls": [1, 2], "dim": 2, "ignore": 3}
+    described = {"labels": declared, "regions_class_order": [1, 2]}
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    arguments = ["evaluate", str(predictions), str(references), "--labels", str(tmp_path)]
+    done = CliRunner().invoke(app, [*arguments, "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    report = load(Report, predictions / REPORT_NAME, made_by="autoseg evaluate")
+    assert [entry.name for entry in report.classes] == ["balls", "dim"]
+    seen = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(references / "case_0.nii.gz")))
+    balls_and_dim = [scores.reference_voxels for scores in report.cases[0].classes]
+    assert balls_and_dim == [np.isin(seen, (1, 2)).sum(), (seen == 2).sum()]

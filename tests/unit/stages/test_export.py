@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from stand_ins import LABELS, save_model, tiny_configuration, tiny_plan
 
 from autoseg.core.errors import ModelError
+from autoseg.core.labels import Region
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.report import (
     CaseFault,
@@ -21,6 +22,7 @@ from autoseg.documents.report import (
     Report,
 )
 from autoseg.documents.store import save
+from autoseg.inference.archive.card import _classes
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.export import ExportOptions, describe, export
@@ -190,3 +192,24 @@ def test_weights_beyond_half_precision_are_not_spoilt(folder, tmp_path):
         export(folder, tmp_path / "m.autoseg", ExportOptions(half=True))
     assert list(tmp_path.glob("*.autoseg*")) == []
     export(folder, tmp_path / "m.autoseg", ExportOptions())
+
+
+def test_the_card_lists_regions_with_the_cases_that_hold_any_of_their_values(tmp_path):
+    first, second = LABELS.values[1:]
+    regions = (
+        Region(name="both", values=(first, second), written_as=first),
+        Region(name="one", values=(second,), written_as=second),
+    )
+    made = named_fingerprint()
+    cases = tuple(
+        case.model_copy(update={"class_voxels": counts})
+        for case, counts in zip(made.cases, ((9, 5, 0), (9, 0, 5), (9, 0, 0)), strict=True)
+    )
+    regional = PLAN.model_copy(update={"labels": LABELS.model_copy(update={"regions": regions})})
+    found = _classes(regional, made.model_copy(update={"cases": cases}))
+    assert [(entry.name, entry.value, entry.cases) for entry in found] == [
+        (LABELS.names[0], LABELS.values[0], 3),
+        ("both", first, 2),
+        ("one", second, 1),
+    ]
+    assert [entry.cases for entry in _classes(PLAN, None)] == [None] * 3
