@@ -22,6 +22,7 @@ from autoseg.architectures.convolutions import (
     RectifiedConvolutions,
     max_pooling,
     normalisation,
+    references_beside_unet,
     stack_runs,
 )
 from autoseg.architectures.layers import Stride, convolution, initialise
@@ -53,10 +54,9 @@ class AttentionUNet(ConvolutionalArchitecture):
         is_gated: Whether there are gates; without, it is the U-Net that the paper compares with.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
-        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
-        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
-    }
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+        two_axes=2.7, three_axes=2.73
+    )
 
     kind: Literal["attention_unet"] = "attention_unet"
     features: tuple[PositiveInt, ...]

@@ -13,11 +13,39 @@ from typing import Literal, NamedTuple
 from torch import nn
 from typing_extensions import override
 
-from autoseg.architectures.base import Architecture
+from autoseg.architectures.base import Architecture, MemoryReference
 from autoseg.architectures.layers import InstanceNorm, Stride, convolution
+from autoseg.architectures.unet import UNet
 
 Normalization = Literal["none", "instance", "batch"]
 """What follows a convolution: nothing, or zero mean and unit variance per sample or per batch."""
+
+
+UNET_KEPT_VALUES = 1.98
+"""What `references_beside_unet` takes, of the plain U-Net."""
+
+
+def references_beside_unet(
+    *, two_axes: float, three_axes: float
+) -> dict[int, tuple[MemoryReference, ...]]:
+    """Return the plain U-Net's memory references, scaled to a network that keeps more or less.
+
+    The numbers say how many values per activation a training step keeps for the backward pass:
+    counted as the tensors that autograd saves, once each, of default networks from 256² to 512² and
+    from 48³ to 128³ voxels. A contract test checks them.
+
+    Args:
+        two_axes: In 2-D.
+        three_axes: In 3-D.
+    """
+    kept = {2: two_axes, 3: three_axes}
+    return {
+        num_axes: tuple(
+            entry._replace(activations=entry.activations * UNET_KEPT_VALUES / kept[num_axes])
+            for entry in references
+        )
+        for num_axes, references in UNet.memory_references.items()
+    }
 
 
 class ConvolutionRun(NamedTuple):

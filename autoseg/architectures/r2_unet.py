@@ -17,6 +17,7 @@ from autoseg.architectures.convolutions import (
     ConvolutionalArchitecture,
     ConvolutionRun,
     max_pooling,
+    references_beside_unet,
 )
 from autoseg.architectures.layers import (
     InstanceNorm,
@@ -54,10 +55,9 @@ class R2UNet(ConvolutionalArchitecture):
         deep_supervision: Whether coarser decoder stages give scores too, in training.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
-        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
-        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
-    }
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+        two_axes=1.91, three_axes=1.88
+    )
 
     kind: Literal["r2_unet"] = "r2_unet"
     features: tuple[PositiveInt, ...]

@@ -55,7 +55,7 @@ def check_stages(
 
 def _listed(counts: dict[str, int]) -> str:
     *firsts, last = [f"{count} {name}" for name, count in counts.items()]
-    return f"{', '.join(firsts)} and {last}"
+    return f"{', '.join(firsts)} and {last}" if firsts else last
 
 
 @dataclass(frozen=True)

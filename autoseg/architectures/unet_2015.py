@@ -11,7 +11,11 @@ from torch import nn
 from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import ConvolutionalArchitecture, ConvolutionRun
+from autoseg.architectures.convolutions import (
+    ConvolutionalArchitecture,
+    ConvolutionRun,
+    references_beside_unet,
+)
 from autoseg.architectures.u_shape import check_stages
 from autoseg.architectures.valid_u_shape import ValidUShape, first_stages, uncapped_features
 from autoseg.core.frozen import Fraction
@@ -39,10 +43,9 @@ class UNet2015(ConvolutionalArchitecture):
         is_trimmed: Whether scores are cut to the patch; training and prediction expect it.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
-        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
-        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
-    }
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+        two_axes=1.36, three_axes=1.21
+    )
 
     kind: Literal["unet_2015"] = "unet_2015"
     features: tuple[PositiveInt, ...]

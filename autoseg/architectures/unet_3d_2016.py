@@ -15,6 +15,7 @@ from autoseg.architectures.convolutions import (
     ConvolutionalArchitecture,
     ConvolutionRun,
     Normalization,
+    references_beside_unet,
 )
 from autoseg.architectures.u_shape import check_stages
 from autoseg.architectures.valid_u_shape import ValidUShape, first_stages, uncapped_features
@@ -44,10 +45,9 @@ class UNet3D2016(ConvolutionalArchitecture):
         is_trimmed: Whether scores are cut to the patch; training and prediction expect it.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
-        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
-        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
-    }
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+        two_axes=2.0, three_axes=2.07
+    )
 
     kind: Literal["unet_3d_2016"] = "unet_3d_2016"
     features: tuple[EvenInt, ...]

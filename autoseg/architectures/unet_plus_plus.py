@@ -18,6 +18,7 @@ from autoseg.architectures.convolutions import (
     Normalization,
     RectifiedConvolutions,
     max_pooling,
+    references_beside_unet,
     stack_runs,
 )
 from autoseg.architectures.layers import Stride, convolution, initialise, transposed_convolution
@@ -49,10 +50,9 @@ class UNetPlusPlus(ConvolutionalArchitecture):
             ("fast" in the paper); none averages the scores of all columns ("accurate").
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
-        2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
-        3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
-    }
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+        two_axes=2.55, three_axes=2.45
+    )
 
     kind: Literal["unet_plus_plus"] = "unet_plus_plus"
     features: tuple[PositiveInt, ...]

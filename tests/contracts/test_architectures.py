@@ -180,3 +180,47 @@ def test_the_compact_variant_is_cheaper_and_keeps_the_topology(kind, topology):
 @KINDS
 def test_memory_is_known_for_two_and_three_axes(kind):
     assert set(ARCHITECTURES[kind].memory_references) == {2, 3}
+
+
+def kept_values(config):
+    """Return how many values a training step keeps per activation, for one patch.
+
+    Each tensor that autograd saves counts once. Nothing is computed.
+    """
+    sizes = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        sizes[storage._cdata] = (storage, storage.nbytes() // tensor.element_size())
+        return tensor
+
+    with torch.device("meta"):
+        network = config.build()
+        image = torch.zeros(1, config.in_channels, *config.input_shape)
+        for parameter in network.parameters():
+            note(parameter)
+        weights = set(sizes)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            network(image)
+    kept = sum(size for key, (_, size) in sizes.items() if key not in weights)
+    return kept / config.activation_count()
+
+
+@pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - {"unet", "residual_encoder_unet"}))
+@pytest.mark.parametrize("patch", [(256, 256), (64, 64, 64)], ids=["two_axes", "three_axes"])
+def test_memory_is_predicted_as_that_of_the_plain_u_net_by_what_training_keeps(kind, patch):
+    """The two exceptions have references that others measured on graphics cards."""
+    axes, stages = len(patch), 5
+    topology = Topology(
+        patch_shape=patch,
+        strides=((1,) * axes, *((2,) * axes,) * (stages - 1)),
+        kernels=((3,) * axes,) * stages,
+    )
+    config, plain = (
+        ARCHITECTURES[name].for_topology(topology, in_channels=1, num_classes=3)
+        for name in (kind, "unet")
+    )
+    (reference,), (known,) = (entry.memory_references[axes] for entry in (config, plain))
+    assert (reference.memory_gib, reference.batch_size) == (known.memory_gib, known.batch_size)
+    expected = known.activations * kept_values(plain) / kept_values(config)
+    assert reference.activations == pytest.approx(expected, rel=0.1)
