@@ -49,7 +49,8 @@ class _ComponentRemoval(ImageOnlyTransform):  # type: ignore[misc]
     @override
     def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
         for channel in img:
-            if torch.rand(1).item() < self._class_probability:
+            is_chosen = torch.rand(1).item() < self._class_probability
+            if is_chosen and channel.any():
                 channel[torch.from_numpy(self._component(channel.numpy() != 0))] = 0
         return img
 

@@ -6,6 +6,7 @@ so their predictions are made worse, lest the network trusts them.
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4; values of nnU-Net 2.8.1.
 """
 
+from itertools import compress
 from typing import Any, ClassVar, Literal
 
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
@@ -45,10 +46,12 @@ class PriorMorphology(Augmentation):
 
 
 class _OfAllChannels(ApplyRandomBinaryOperatorTransform):  # type: ignore[misc]
-    """Works on every channel that there is."""
+    """Works on every channel that holds something; nothing changes where nothing is."""
 
     @override
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
-        self.channel_idx = list(range(data_dict["image"].shape[0]))
-        parameters: dict[str, Any] = super().get_parameters(**data_dict)
-        return parameters
+        channels = data_dict["image"]
+        self.channel_idx = list(range(len(channels)))
+        drawn: dict[str, list[Any]] = super().get_parameters(**data_dict)
+        filled = [bool(channels[index].any()) for index in drawn["apply_to_channels"]]
+        return {field: list(compress(values, filled)) for field, values in drawn.items()}

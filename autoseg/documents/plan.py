@@ -71,7 +71,8 @@ class Configuration(Frozen):
         previous_stage: Name of the configuration whose prediction the network gets beside the
             image, one channel per foreground class; None for images alone.
         blending: How the scores of overlapping tiles are averaged: exactly, or as nnU-Net does it
-            in half precision, for models that it trained.
+            in half precision, for models that it trained; these also get labels, brought to their
+            grid, and not resampled scores from a previous stage.
     """
 
     name: str

@@ -31,6 +31,17 @@ def test_channels_stay_binary_and_never_overlap():
     assert len(sizes) > 2
 
 
+def test_many_absent_classes_cost_nothing():
+    channels = torch.zeros(200, 20, 24, 24)
+    channels[7] = two_cubes()[0]
+    with seeded_generators(1):
+        transform = PriorMorphology(class_probability=1.0).build(CONTEXT)
+        assert transform.get_parameters(image=channels)["apply_to_channels"] == [7]
+        found = transform(image=channels)["image"]
+    assert not found[:7].any()
+    assert not found[8:].any()
+
+
 def test_no_class_is_changed_at_probability_zero():
     assert torch.equal(changed(0, class_probability=0.0), two_cubes())
 
