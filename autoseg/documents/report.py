@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from autoseg.core.frozen import Frozen
+from autoseg.documents.quality import CaseAgreement
 
 MetricName = Literal["dice", "iou", "hd95_mm", "assd_mm", "nsd"]
 
@@ -125,6 +126,8 @@ class Report(Frozen):
         missing_references: Predictions without a reference.
         seconds_per_case: Time from image file to label map, mean over the cases that were predicted
             for this report; None if all predictions were there before, or some failed.
+        agreements: How far the networks agreed with themselves on the cases that were predicted for
+            this report.
     """
 
     schema_version: Literal[1] = 1
@@ -135,3 +138,4 @@ class Report(Frozen):
     missing_predictions: tuple[str, ...] = ()
     missing_references: tuple[str, ...] = ()
     seconds_per_case: NonNegativeFloat | None = None
+    agreements: tuple[CaseAgreement, ...] = ()

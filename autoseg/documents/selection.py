@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from autoseg.core.frozen import Frozen
+from autoseg.documents.quality import QualityCurve
 
 SELECTION_NAME = "selection.json"
 """Name of this document in a work folder and in a model file."""
@@ -75,6 +76,7 @@ class Selection(Frozen):
         postprocessing: Steps after prediction, in order; empty where none helped.
         because: Why, in one sentence.
         candidates: The leaderboard, best first.
+        quality: Per target, what Dice to expect of a new case; empty without enough held-out cases.
     """
 
     schema_version: Literal[1] = 1
@@ -83,6 +85,7 @@ class Selection(Frozen):
     postprocessing: tuple[LargestComponent, ...]
     because: str
     candidates: tuple[Candidate, ...]
+    quality: tuple[QualityCurve, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> "Selection":

@@ -1,16 +1,18 @@
 """What predicts: one trained configuration, or those that `autoseg select` chose, as one model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import ModelError
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
+from autoseg.documents.quality import mean_agreement
 from autoseg.documents.selection import SELECTION_NAME, LargestComponent, Selection
 from autoseg.documents.splits import FoldName, averaged_folds
 from autoseg.documents.store import load
+from autoseg.inference.agreement import Agreement
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.model import (
     WORK_ROOT,
@@ -65,10 +67,25 @@ class ChosenModel:
         """What all members agree on: channels, labels and axes."""
         return self.members[0].plan
 
+    def watched(self) -> "ChosenModel":
+        """Return the same model, measuring how far its networks agree on the image to come."""
+        return replace(self, members=tuple(_watched(member) for member in self.members))
+
+    def agreement(self) -> tuple[float | None, ...]:
+        """Return how far the networks of a watched model agreed, per target, mean over members."""
+        measured = (member.ensemble.agreement for member in self.members)
+        return mean_agreement([entry.dice() for entry in measured if entry])
+
     def values(self, indices: LabelArray) -> LabelArray:
         """Return the label values of a predicted index map, after post-processing."""
         labels = self.plan.labels
         return postprocessed(labels.decode(indices), self.postprocessing, labels.values[0])
+
+
+def _watched(member: LoadedModel) -> LoadedModel:
+    labels = member.plan.labels
+    agreement = Agreement(labels.num_outputs, is_regional=bool(labels.regions))
+    return replace(member, ensemble=replace(member.ensemble, agreement=agreement))
 
 
 def load_chosen(

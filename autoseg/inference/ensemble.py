@@ -10,6 +10,7 @@ from torch import nn
 
 from autoseg.core.arrays import ImageBatch, ScoredLogits
 from autoseg.core.device import autocast
+from autoseg.inference.agreement import Agreement
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Ensemble:
         mirror_axes: Patch axes whose flips are averaged over; empty for none.
         blending: How tiles are averaged; see `Configuration`.
         margin: Voxels per axis and side that their input has around the patch; empty for none.
+        agreement: Where it is added up how far the networks agree with themselves over the flips of
+            one image; None measures nothing.
     """
 
     networks: tuple[nn.Module, ...]
@@ -35,6 +38,7 @@ class Ensemble:
     mirror_axes: tuple[int, ...] = ()
     blending: Literal["exact", "nnunet"] = "exact"
     margin: tuple[int, ...] = ()
+    agreement: Agreement | None = None
 
     @torch.inference_mode()
     def mean_logits(self, tiles: ImageBatch) -> ScoredLogits:
@@ -46,9 +50,14 @@ class Ensemble:
         flips = _all_flips(self.mirror_axes)
         total: torch.Tensor | None = None
         for network in self.networks:
+            watch = _Watch(self.agreement) if self.agreement and len(flips) > 1 else None
             for axes in flips:
                 logits = self._flipped_logits(network, tiles, axes)
+                if watch is not None:
+                    watch.see(logits)
                 total = logits if total is None else total.add_(logits)
+            if watch is not None:
+                watch.finish()
         if total is None:
             msg = "an ensemble needs at least one network."
             raise ValueError(msg)
@@ -62,6 +71,25 @@ class Ensemble:
             logits: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits
         logits = logits.float()
         return logits.flip(dims) if dims else logits  # flip copies, even along no axis
+
+
+class _Watch:
+    """Keeps what one network answers to each flip of some tiles, until its mean is known."""
+
+    def __init__(self, agreement: Agreement) -> None:
+        self._agreement = agreement
+        self._answers: list[torch.Tensor] = []
+        self._total: torch.Tensor | None = None
+
+    def see(self, logits: ScoredLogits) -> None:
+        """Take the logits of one flip, which stay as they are."""
+        self._answers.append(self._agreement.answer(logits))
+        self._total = logits.clone() if self._total is None else self._total.add_(logits)
+
+    def finish(self) -> None:
+        """Add the agreement of the flips with their mean."""
+        if self._total is not None:
+            self._agreement.add(self._answers, self._agreement.answer(self._total))
 
 
 def _all_flips(axes: Sequence[int]) -> tuple[tuple[int, ...], ...]:

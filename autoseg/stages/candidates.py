@@ -75,6 +75,11 @@ class Trained:
         """Names of all held-out cases that are scored."""
         return frozenset(case.name for fold in self.folds for case in fold.report.cases)
 
+    def agreement(self, case: str) -> tuple[float | None, ...] | None:
+        """Return how far the network that never saw a case agreed with itself on it, per target."""
+        entries = self.fold_of(case).report.agreements
+        return next((entry.targets for entry in entries if entry.name == case), None)
+
     @property
     def seconds_per_case(self) -> float | None:
         """Measured time to predict a case with one fold's network; None if not known."""

@@ -16,6 +16,7 @@ from autoseg.core.errors import AutosegError, CaseError, DatasetError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
+from autoseg.documents.quality import CaseAgreement
 from autoseg.documents.splits import FoldName
 from autoseg.inference.choice import ChosenModel, description, find_choice, loaded
 from autoseg.inference.handover import ExportThread
@@ -24,6 +25,7 @@ from autoseg.inference.model import LoadOptions
 from autoseg.inference.prediction import unlike_training
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.readers import is_image_name, label_ending, read_image, write_labels
+from autoseg.stages.expected_quality import say_expected_dice
 
 CASES_AHEAD = 1
 """Images that are read and prepared while the networks work on another."""
@@ -84,12 +86,22 @@ class PredictReport:
         written: Outputs made now.
         skipped: Outputs that were there already.
         failures: Cases that have no output.
+        agreements: How far the networks agreed with themselves on the cases written now.
     """
 
     model: Path
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     failures: tuple[FailedCase, ...]
+    agreements: tuple[CaseAgreement, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Written:
+    """An output made now, and how far the networks agreed."""
+
+    output: Path
+    agreement: CaseAgreement
 
 
 @dataclass(frozen=True)
@@ -132,7 +144,10 @@ def predict(
     for sentence in choice.warnings:
         progress.say(f"warning: {sentence}.")
     cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
-    return predict_cases(cases, outputs, model, options, progress)
+    report = predict_cases(cases, outputs, model, options, progress)
+    if choice.selection is not None:
+        say_expected_dice(report.agreements, choice.selection.quality, model.plan.labels, progress)
+    return report
 
 
 def predict_cases(
@@ -155,9 +170,10 @@ def predict_cases(
     done = list(progress.track(outcomes, description="Predicting", total=len(left)))
     return PredictReport(
         model=model.path,
-        written=tuple(outcome for outcome in done if isinstance(outcome, Path)),
+        written=tuple(outcome.output for outcome in done if isinstance(outcome, _Written)),
         skipped=tuple(job.output for job, is_in in zip(jobs, finished, strict=True) if is_in),
         failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
+        agreements=tuple(entry.agreement for entry in done if isinstance(entry, _Written)),
     )
 
 
@@ -168,15 +184,16 @@ def _job(case: InputCase, outputs: Path, probabilities: Path | None) -> _Job:
 
 def _outcomes(
     jobs: Sequence[_Job], model: ChosenModel, workers: int, progress: Progress
-) -> Iterator[Path | FailedCase]:
+) -> Iterator[_Written | FailedCase]:
     """Yield each job's output or failure, in order.
 
     At any time one image is being read, one is with the networks, and one or two are exported.
     """
-    behind: deque[tuple[_Job, Future[Path]]] = deque()
+    behind: deque[tuple[_Job, Future[Path], ChosenModel]] = deque()
     with ExportThread() as exports:
         for job, ready in _ahead(lambda job: _prediction_job(job, model, workers, progress), jobs):
-            behind.append((job, _started(ready, model, exports, progress)))
+            watched = model.watched()
+            behind.append((job, _started(ready, watched, exports, progress), watched))
             if len(behind) > CASES_BEHIND:
                 yield _outcome(*behind.popleft())
         while behind:
@@ -238,10 +255,12 @@ def _ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, 
             yield waiting.popleft()
 
 
-def _outcome(job: _Job, future: Future[Path]) -> Path | FailedCase:
+def _outcome(job: _Job, future: Future[Path], watched: ChosenModel) -> _Written | FailedCase:
     """Return a job's output, or why it has none."""
     try:
-        return future.result()
+        return _Written(
+            future.result(), CaseAgreement(name=job.case.name, targets=watched.agreement())
+        )
     except AutosegError as error:
         return FailedCase(job.case.name, str(error))
     except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)

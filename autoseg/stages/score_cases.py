@@ -47,6 +47,7 @@ def score_cases(
         update={
             "faults": (*failures, *report.faults),
             "seconds_per_case": _seconds_per_case(seconds, predicted),
+            "agreements": predicted.agreements,
         }
     )
 

@@ -10,11 +10,13 @@ from autoseg.core.errors import CaseError, ModelError
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.quality import QualityCurve, mean_agreement
 from autoseg.documents.report import Report
 from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.leaderboard import draw_leaderboard
+from autoseg.evaluation.quality import quality_curve
 from autoseg.evaluation.selection import Contender, choose, leaderboard
 from autoseg.evaluation.summary import pooled
 from autoseg.stages.candidates import Field, Trained, compared, find_trained
@@ -62,6 +64,7 @@ def select(
         postprocessing=steps,
         because=choice.because + _restriction(field),
         candidates=leaderboard(contenders),
+        quality=_quality(members, report),
     )
     store.save(report, workspace.cross_validation)
     draw_leaderboard(selection, workspace.leaderboard)
@@ -195,6 +198,24 @@ def _finished(members: Members, work: _Work) -> tuple[tuple[LargestComponent, ..
     )
     again = evaluate_pairs(changed, labels=labels, workers=work.workers, progress=work.progress)
     return steps, pooled([again, report], names)
+
+
+def _quality(members: Members, report: Report) -> tuple[QualityCurve, ...]:
+    """Return what Dice to expect of the choice, per target that has enough held-out cases."""
+    agreements = [_mean_agreement(members, case.name) for case in report.cases]
+    positions = {entry.name: position for position, entry in enumerate(report.classes)}
+    curves = []
+    for index, target in enumerate(members[0].labels.targets):
+        dice = [case.classes[positions[target.name]].dice for case in report.cases]
+        column = [None if entry is None else entry[index] for entry in agreements]
+        curves.append(quality_curve(target.name, column, dice))
+    return tuple(curve for curve in curves if curve is not None)
+
+
+def _mean_agreement(members: Members, case: str) -> tuple[float | None, ...] | None:
+    """Return the members' mean agreement on a case, per target; None if one's is not known."""
+    known = [entry for member in members if (entry := member.agreement(case)) is not None]
+    return mean_agreement(known) if len(known) == len(members) else None
 
 
 def _say_what_is_missing(field: Field, work: _Work) -> None:

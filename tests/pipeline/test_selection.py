@@ -112,6 +112,15 @@ def test_the_seconds_of_a_pair_are_those_of_both(trained, selected):
     assert seconds[(first, other)] == pytest.approx(seconds[(first,)] + seconds[(other,)])
 
 
+def test_agreement_of_every_held_out_case_is_kept_and_calibrated(trained, selected):
+    first, _ = configurations(trained)
+    path = trained.fold(first, 0) / "validation" / "evaluation.json"
+    report = store.load(Report, path, made_by="")
+    assert sorted(case.name for case in report.agreements) == NAMES[:3]
+    assert all(len(case.targets) == 2 for case in report.agreements)
+    assert {curve.cases for curve in selected[0].quality} <= {5, 6}
+
+
 def test_what_was_found_lies_in_the_work_folder(trained, selected):
     assert store.load(Selection, trained.selection, made_by="") == selected[0]
     assert trained.leaderboard.read_bytes().startswith(b"\x89PNG")
