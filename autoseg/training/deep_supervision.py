@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Integer
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from autoseg.architectures import NetworkOutput
@@ -15,6 +15,8 @@ from autoseg.core.arrays import LabelBatch, Scalar
 from autoseg.training.targets import Objective
 
 ShrunkLabels = Integer[Tensor, "batch *shrunk"]
+Values = Integer[Tensor, "batch *space"] | Float[Tensor, "batch *space"]
+ShrunkValues = Integer[Tensor, "batch *shrunk"] | Float[Tensor, "batch *shrunk"]
 
 
 def supervision_weights(shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
@@ -43,9 +45,14 @@ def supervised_loss(loss: Objective, output: NetworkOutput, labels: LabelBatch) 
 
 def shrink_labels(labels: LabelBatch, shape: tuple[int, ...]) -> ShrunkLabels:
     """Return the labels at another resolution, by nearest neighbour."""
+    return shrunk(labels, shape)
+
+
+def shrunk(values: Values, shape: tuple[int, ...]) -> ShrunkValues:
+    """Return values at another resolution, by nearest neighbour."""
     for dim, size in enumerate(shape, start=1):
-        old = labels.shape[dim]
+        old = values.shape[dim]
         if old != size:
-            centres = (2 * torch.arange(size, device=labels.device) + 1) * old // (2 * size)
-            labels = labels.index_select(dim, centres)
-    return labels
+            centres = (2 * torch.arange(size, device=values.device) + 1) * old // (2 * size)
+            values = values.index_select(dim, centres)
+    return values

@@ -18,6 +18,7 @@ from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import AnyLength, Budget, Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses import Loss
+from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.training.checkpoint import save_checkpoint
 from autoseg.training.loading import (
     BatchDataset,
@@ -139,14 +140,13 @@ def measure_step(job: Job) -> float:
         CaseError: If a prepared case cannot be read.
     """
     state = new_state(job, epoch_steps=1)
-    function = objective(job.loss.build(), job.labels)
     data = job.data
     started = perf_counter()
     times = []
     for step in range(FORECAST_STEPS + 1):
         batch = data.draw(Ticket("train", step))
         before = perf_counter()
-        _train(job, state, batch, function)
+        _train(job, state, batch)
         times.append(perf_counter() - before)
         if step > 0 and perf_counter() - started > FORECAST_SECONDS:
             break
@@ -163,7 +163,6 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
             killed.
         CaseError: If a prepared case cannot be read.
     """
-    function = objective(job.loss.build(), job.labels)
     order = TicketOrder(
         first_step=state.position.step,
         epoch_steps=state.epoch_steps,
@@ -174,13 +173,13 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
     loaded = load_batches(job.data, order, workers=job.workers)
     with naming_dead_workers(), closing(loaded) as batches:
         while not _is_finished(state.position, job.length):
-            loss = _train(job, state, next(batches), function)
+            loss = _train(job, state, next(batches))
             _check(loss, state.position.step)
             state.epoch_losses.append(loss)
             state.position = Position(step=state.position.step + 1, seconds=clock.seconds())
             update_average(state, job.recipe.average_decay)
             if state.position.step % state.epoch_steps == 0:
-                _end_epoch(job, state, batches, order.validation_batches, function)
+                _end_epoch(job, state, batches, order.validation_batches)
                 state.position = Position(step=state.position.step, seconds=clock.seconds())
                 watch.on_epoch(state)
             watch.on_step(state)
@@ -205,7 +204,7 @@ def _save(job: Job, state: TrainingState) -> None:
     save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with)
 
 
-def _train(job: Job, state: TrainingState, batch: Batch, function: Objective) -> float:
+def _train(job: Job, state: TrainingState, batch: Batch) -> float:
     """Return the loss of one step.
 
     Raises:
@@ -216,7 +215,7 @@ def _train(job: Job, state: TrainingState, batch: Batch, function: Objective) ->
         loss = training_step(
             state,
             to_device(batch, job.device),
-            function,
+            _objective(job, state, batch),
             rate=learning_rate(job.recipe, progress),
             gradient_clip=job.recipe.gradient_clip,
             dtype=job.dtype,
@@ -226,6 +225,14 @@ def _train(job: Job, state: TrainingState, batch: Batch, function: Objective) ->
         if not is_out_of_memory(error):
             raise
         raise TrainingError(_too_large(job)) from error
+
+
+def _objective(job: Job, state: TrainingState, batch: Batch) -> Objective:
+    """Return what is minimised now, as a function of a batch's logits and class indices."""
+    loss, measure = job.loss.at(state.position.progress(job.length)), job.data.training.measure
+    if isinstance(loss, DistanceLoss) and measure is not None and batch.maps is not None:
+        return measure.objective(loss, batch.maps, job.device)
+    return objective(loss.build(), job.labels)
 
 
 def _too_large(job: Job) -> str:
@@ -243,13 +250,13 @@ def _end_epoch(
     state: TrainingState,
     batches: Iterator[Batch],
     validation_batches: int,
-    function: Objective,
 ) -> None:
     """Validate on the batches that come next, and add a record to the history."""
     losses = []
     counts = torch.zeros(3, len(job.labels.targets), dtype=torch.int64)
     for _ in range(validation_batches):
-        batch = to_device(next(batches), job.device)
+        drawn = next(batches)
+        batch, function = to_device(drawn, job.device), _objective(job, state, drawn)
         loss, found = validation_scores(state.result, batch, function, job.labels, job.dtype)
         losses.append(float(loss))
         counts += found.cpu()

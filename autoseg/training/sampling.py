@@ -19,6 +19,7 @@ from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
 from autoseg.core.case import Prior
 from autoseg.core.random import derived_seed, generator
 from autoseg.preprocessing.storage import StoredCase
+from autoseg.training.distance_maps import MapArrays, Measure
 
 IN_PLANE_ANISOTROPY = 3.0
 """Longest over first edge of a patch beyond which it is only rotated within planes."""
@@ -38,6 +39,7 @@ class Sampling:
         ignored_index: Class index of voxels that nobody annotated, if there are any.
         num_prior_channels: Channels that the previous stage's prediction gives; 0 without one.
         margin: Voxels per axis and side that images have around the patch; empty for none.
+        measure: What measures distances in label patches; None if the loss needs none.
     """
 
     patch_shape: tuple[int, ...]
@@ -49,6 +51,7 @@ class Sampling:
     ignored_index: int | None = None
     num_prior_channels: int = 0
     margin: tuple[int, ...] = ()
+    measure: Measure | None = None
 
     @property
     def context(self) -> PatchContext:
@@ -75,10 +78,12 @@ class Batch:
     Attributes:
         images: Normalised intensities, and after them what the previous stage predicted.
         labels: Class indices, of the patch without its margin.
+        maps: What the loss wants to know about distances in them; None for most losses.
     """
 
     images: ImagePatches
     labels: LabelPatches
+    maps: MapArrays | None = None
 
 
 def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, step: int) -> Batch:
@@ -100,7 +105,9 @@ def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, s
         image, label = _draw_patch(case, sampling, random, seed, on_foreground=sample >= plain)
         images.append(image)
         labels.append(label)
-    return Batch(images=np.stack(images), labels=np.stack(labels))
+    measure = sampling.measure
+    maps = None if measure is None else np.stack([measure.maps(label) for label in labels])
+    return Batch(images=np.stack(images), labels=np.stack(labels), maps=maps)
 
 
 def _draw_patch(
