@@ -42,7 +42,7 @@ def train(
     pretrained: Annotated[
         Path | None,
         typer.Option(
-            help="Start from this model (as predict --model), where it fits; a tenth of the "
+            help="Start from this model (as predict --model), where it fits, with a lower "
             "learning rate.",
             show_default="random weights",
         ),

@@ -20,11 +20,12 @@ from autoseg.documents.run import Pretraining, TensorGroup
 HEADS = "heads."
 """How the names of the tensors of a network's heads begin."""
 
-SHARE_OF_LEARNING_RATE = 0.1
-"""Peak learning rate of a fine-tuning, as a share of the recipe's.
+SHARES_OF_LEARNING_RATE = {"sgd": 0.1, "adamw": 1 / 3}
+"""Peak learning rate of a fine-tuning, as a share of the recipe's, by kind of optimiser.
 
-Source: nnU-Net's trainer for pretrained weights (development version of 2025), 0.001 for 0.01; see
-Wald et al., "An OpenMind for 3D medical vision self-supervised learning", ICCV 2025."""
+Source: nnU-Net's trainers for pretrained weights (development version of 2025): 0.001 for SGD's
+0.01, and 0.0001 for AdamW's 0.0003; see Wald et al., "An OpenMind for 3D medical vision
+self-supervised learning", ICCV 2025."""
 
 WARM_UP = 0.05
 """Share of a fine-tuning in which the learning rate rises from zero, so that new heads do not spoil
@@ -183,9 +184,9 @@ def adapted_head(
 
 def fine_tuning(recipe: Recipe) -> Recipe:
     """Return a recipe with the learning rate of a fine-tuning, the rest as it was."""
-    optimizer = recipe.optimizer.model_copy(
-        update={"learning_rate": SHARE_OF_LEARNING_RATE * recipe.optimizer.learning_rate}
-    )
+    optimizer = recipe.optimizer
+    rate = SHARES_OF_LEARNING_RATE[optimizer.kind] * optimizer.learning_rate
+    optimizer = optimizer.model_copy(update={"learning_rate": rate})
     return recipe.model_copy(
         update={"optimizer": optimizer, "warm_up": max(WARM_UP, recipe.warm_up)}
     )

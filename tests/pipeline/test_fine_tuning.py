@@ -126,8 +126,7 @@ def test_what_became_of_each_tensor_is_said_and_recorded(source: Workspace, targ
     assert run.pretraining.model.endswith(", fold 0")
     assert run.pretraining.adapted.names == ("heads.0.weight", "heads.0.bias")
     assert run.pretraining.fresh.names == run.pretraining.unused.names == ()
-    rate = 0.1 * target_rate(target)
-    assert run.recipe.optimizer.learning_rate == pytest.approx(rate)
+    assert run.recipe.optimizer.learning_rate == pytest.approx(target_rate(target) / 3)
     (table,) = [message for message in listener.said if message.startswith("starting from")]
     lines = table.splitlines()
     assert "taken" in lines[1]

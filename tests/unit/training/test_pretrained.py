@@ -164,10 +164,10 @@ def test_the_hash_is_that_of_the_weights():
     assert other.sha256 != given(THERE).sha256
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), SHORT_RECIPE])
-def test_fine_tuning_takes_a_tenth_of_the_learning_rate_and_warms_up(recipe):
+@pytest.mark.parametrize(("recipe", "share"), [(Recipe(), 0.1), (SHORT_RECIPE, 1 / 3)])
+def test_fine_tuning_lowers_the_learning_rate_and_warms_up(recipe, share):
     tuned = fine_tuning(recipe)
 
-    assert tuned.optimizer.learning_rate == pytest.approx(recipe.optimizer.learning_rate / 10)
+    assert tuned.optimizer.learning_rate == pytest.approx(recipe.optimizer.learning_rate * share)
     assert tuned.warm_up == 0.05
     assert tuned.augmentations == recipe.augmentations
