@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from autoseg.architectures import Architecture
 from autoseg.core.errors import ModelError
 from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.plan import Configuration, Decision, Plan, Resampling
-from autoseg.documents.store import printable
+from autoseg.documents.store import explain, printable
 from autoseg.inference.nnunet.network import architecture
 from autoseg.inference.nnunet.plans import (
     IntensityProperties,
@@ -64,6 +66,17 @@ def imported_plan(model: NnunetModel) -> Plan:
     Raises:
         ModelError: If nnU-Net did something that autoseg cannot do alike.
     """
+    try:
+        return _plan(model)
+    except ValidationError as error:
+        msg = (
+            "plans.json and dataset.json describe what autoseg cannot do as nnU-Net does:\n"
+            f"{explain(error)}\nPredict with nnU-Net, or train anew with `autoseg train`."
+        )
+        raise ModelError(msg) from error
+
+
+def _plan(model: NnunetModel) -> Plan:
     plans, labels = model.plans, label_scheme(model.dataset)
     _check(plans.label_manager == LABEL_MANAGER, "label_manager", plans.label_manager)
     reader = plans.image_reader_writer

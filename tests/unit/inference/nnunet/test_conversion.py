@@ -185,6 +185,16 @@ def test_plans_that_name_something_unknown_are_refused(changes) -> None:
         converted({**nnunet_folder.plans(), **changes})
 
 
+def test_a_region_written_as_a_value_of_another_is_refused() -> None:
+    dataset = {
+        **nnunet_folder.dataset(),
+        "labels": {"background": 0, "whole": [1, 2], "core": 2},
+        "regions_class_order": [1, 3],
+    }
+    with pytest.raises(ModelError, match="core"):
+        converted(dataset=dataset)
+
+
 def test_older_names_of_channels_are_read_in_their_order() -> None:
     dataset = NnunetDataset(modality={"10": "b", "2": "a"}, labels={"background": 0})
     assert dataset.channels == ("a", "b")
