@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -55,7 +55,8 @@ def read_checkpoint(file: BufferedIOBase, name: str) -> Checkpoint:
     _check_container(file, name)
     try:
         with torch.serialization.safe_globals(_allowed()):
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            stream = cast("IO[bytes]", file)
+            content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused(name, error) from error
     except (RuntimeError, ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
