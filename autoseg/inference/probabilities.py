@@ -1,8 +1,8 @@
 """Keep what networks found for an image in little space: a byte per class and voxel, compressed.
 
 Several configurations work on grids of their own, one after the other. What each of them found
-waits here until all have, or lies on disk for `autoseg select`. Most classes are absent nearly
-everywhere, so an array mostly takes a few hundredths of its bytes.
+waits here until all have, or lies on disk for `autoseg select`. Where a network is sure of a class,
+or of its absence, next to no space is taken; where it is not, up to a byte.
 """
 
 import os
