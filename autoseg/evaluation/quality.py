@@ -25,7 +25,7 @@ def quality_curve(
     """Return the Dice to expect of one target at any agreement; None with too few cases.
 
     Dice never falls as agreement rises. The error is that of cases which the curve was fitted
-    without (leave one out).
+    without (leave one out). Where the mean Dice errs no more than that, it is the curve.
 
     Args:
         name: Of the target.
@@ -44,12 +44,16 @@ def quality_curve(
     fitted = partial(_fitted, is_straight=len(x) < FEWEST_FOR_STEPS)
     curves = (fitted(np.delete(x, left), np.delete(y, left)) for left in range(len(x)))
     expected = [np.interp(at, *curve) for at, curve in zip(x, curves, strict=True)]
+    error = float(np.abs(np.array(expected) - y).mean())
+    error_of_mean = float(np.abs((y.sum() - y) / (len(y) - 1) - y).mean())
     points, values = fitted(x, y)
+    if error_of_mean <= error:
+        points, values, error = x[:1], np.array([y.mean()]), error_of_mean
     return QualityCurve(
         name=name,
         agreements=tuple(points.tolist()),
         dice=tuple(values.tolist()),
-        error=float(np.abs(np.array(expected) - y).mean()),
+        error=error,
         cases=len(x),
     )
 

@@ -61,3 +61,9 @@ def test_cases_without_agreement_or_dice_are_left_out_and_too_few_give_no_curve(
     dice = [*FEW.tolist(), 0.1, None]
     assert quality_curve("organ", agreements, dice).cases == FEWEST_CASES
     assert quality_curve("organ", agreements[1:], dice[1:]) is None
+
+
+def test_the_mean_is_expected_where_the_curve_errs_more_than_it():
+    random = np.random.default_rng(1)
+    found = quality_curve("organ", random.random(40).tolist(), random.random(40).tolist())
+    assert len(found.dice) == 1
