@@ -54,7 +54,7 @@ class ExponentialLogarithmic(Loss):
     smooth: PositiveFloat = 1.0
 
     @property
-    def class_weights(self) -> tuple[float, ...] | None:
+    def weights(self) -> tuple[float, ...] | None:
         """Weight of each class, background first, in the cross-entropy term."""
         if self.class_frequencies is None:
             return None
@@ -89,5 +89,5 @@ def _entropy_term(
     """Return the mean over the valid voxels (the weights do not divide it) and regions."""
     powers = bounded_power(terms, config.cross_entropy_exponent)
     are_regions = labels.ndim == terms.ndim
-    weights = None if are_regions else term_weights(terms, labels, config.class_weights)
+    weights = None if are_regions else term_weights(terms, labels, config.weights)
     return mean_of_terms(powers if weights is None else powers * weights, valid)
