@@ -129,7 +129,9 @@ class R2UNet(ConvolutionalArchitecture):
         heads = supervised_heads(
             topology, self.features, self.num_classes, deep_supervision=self.deep_supervision
         )
-        return UShapedNetwork(encoder, decoder, heads)
+        network = UShapedNetwork(encoder, decoder, heads)
+        network.apply(_keep_variance)
+        return network
 
     @property
     def _encoder_features(self) -> tuple[tuple[int, int], ...]:
@@ -223,3 +225,15 @@ class RecurrentDecoderStage(nn.Module):
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         joined: Tensor = self.unit(torch.cat((skip, self.up(below)), dim=1))
         return joined
+
+
+def _keep_variance(module: nn.Module) -> None:
+    """Draw the weights around a unit for what no rectifier follows.
+
+    Nothing normalises the sums of units; by He's rule, made for rectifiers, they would grow from
+    unit to unit.
+
+    Source: He et al., ICCV 2015, equation 10, without the factor 2.
+    """
+    if isinstance(module, RecurrentResidualUnit) and isinstance(module.skip, nn.Conv2d | nn.Conv3d):
+        nn.init.kaiming_normal_(module.skip.weight, nonlinearity="linear")

@@ -90,3 +90,20 @@ def test_coarser_stages_give_scores_in_training():
 def test_recurring_a_negative_number_of_times_is_refused():
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         r2(recurrences=-1)
+
+
+def test_what_passes_around_the_units_does_not_grow():
+    torch.manual_seed(0)
+    topology = Topology(
+        patch_shape=(64, 64), strides=((1, 1), *((2, 2),) * 5), kernels=((3, 3),) * 6
+    )
+    config = R2UNet.for_topology(topology, in_channels=1, num_classes=2).compact()
+    network = config.build().eval()
+    sizes = []
+    for module in network.modules():
+        if isinstance(module, RecurrentResidualUnit):
+            module.register_forward_hook(lambda *entries: sizes.append(float(entries[2].std())))
+    with torch.inference_mode():
+        network(torch.randn(1, 1, 64, 64))
+    assert len(sizes) == 11
+    assert max(sizes) < 3 * min(sizes)
