@@ -123,7 +123,12 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             batch_size=batch.value,
             normalizers=tuple(choice.value for choice in survey.normalizers),
             architecture=architecture,
-            loss=_planned_loss(loss, pool=pool.value, class_weights=survey.class_weights.value),
+            loss=_planned_loss(
+                loss,
+                pool=pool.value,
+                class_weights=survey.class_weights.value,
+                class_frequencies=survey.class_frequencies.value,
+            ),
             recipe=_recipe(survey, grid),
             resampling=resampling.value,
             predicted_memory_gib=predicted_memory_gib(architecture, batch.value),
@@ -139,6 +144,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "loss": Choice(None, "make_plan", "asked for, or the default: Dice plus cross-entropy"),
             "loss.pool": pool,
             "loss.class_weights": survey.class_weights,
+            "loss.class_frequencies": survey.class_frequencies,
             "recipe": Choice(None, "make_plan", "the reference training"),
             "mirroring": survey.mirror_axes,
             "predicted_memory": _predicted_memory(architecture, batch.value),
@@ -216,7 +222,10 @@ def compact(parent: Draft) -> Draft:
     coverage = voxels / prod(parent.grid.median_shape)
     pool = rules.dice_pool(is_2d=topology.num_axes == 2, has_lowres=coverage < SMALLEST_COVERAGE)
     planned = _planned_loss(
-        type(full.loss), pool=pool.value, class_weights=getattr(full.loss, "class_weights", None)
+        type(full.loss),
+        pool=pool.value,
+        class_weights=getattr(full.loss, "class_weights", None),
+        class_frequencies=getattr(full.loss, "class_frequencies", None),
     )
     name = f"{topology.num_axes}d_compact"
     configuration = full.model_copy(
@@ -270,9 +279,15 @@ def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str
     return Choice(duration(hours), "training_hours", because, OWN)
 
 
-def _planned_loss(loss: type[Loss], *, pool: str, class_weights: object) -> Loss:
+def _planned_loss(
+    loss: type[Loss], *, pool: str, class_weights: object, class_frequencies: object
+) -> Loss:
     """Return the loss, with the planned settings that it has."""
-    planned = {"pool": pool, "class_weights": class_weights}
+    planned = {
+        "pool": pool,
+        "class_weights": class_weights,
+        "class_frequencies": class_frequencies,
+    }
     return loss.model_validate(
         {field: planned[field] for field in PLANNED_LOSS_FIELDS if field in loss.model_fields}
     )

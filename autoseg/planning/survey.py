@@ -26,6 +26,7 @@ class Survey:
         median_shape: Median case size at that spacing, voxels, planned axis order.
         normalizers: One per channel.
         class_weights: Of the loss.
+        class_frequencies: Of the loss, where it wants them; none for regions, which overlap.
         mirror_axes: Canonical axes along which images may be mirrored.
     """
 
@@ -35,6 +36,7 @@ class Survey:
     median_shape: Choice[tuple[float, ...]]
     normalizers: tuple[Choice[Normalizer], ...]
     class_weights: Choice[Weights]
+    class_frequencies: Choice[tuple[float, ...] | None]
     mirror_axes: Choice[tuple[int, ...]]
 
     @cached_property
@@ -70,6 +72,7 @@ def survey(fingerprint: Fingerprint) -> Survey:
     spacings = np.array([case.spacing for case in fingerprint.cases])
     shapes = np.array([case.shape_after_crop for case in fingerprint.cases])
     spacing = rules.target_spacing(spacings, shapes)
+    has_regions = bool(fingerprint.labels.regions)
     order = rules.axis_order(spacing.value)
     return Survey(
         fingerprint=fingerprint,
@@ -77,8 +80,12 @@ def survey(fingerprint: Fingerprint) -> Survey:
         axis_order=order,
         median_shape=rules.median_shape(spacings, shapes, spacing.value, order.value),
         normalizers=normalizers(fingerprint),
-        class_weights=class_weights(
-            fingerprint.class_frequencies, has_regions=bool(fingerprint.labels.regions)
+        class_weights=class_weights(fingerprint.class_frequencies, has_regions=has_regions),
+        class_frequencies=Choice(
+            None if has_regions else fingerprint.class_frequencies,
+            "survey",
+            "the classes' shares of all annotated voxels; none for regions, which overlap",
+            "Wong et al., MICCAI 2018, equation 3",
         ),
         mirror_axes=mirror_axes(fingerprint),
     )

@@ -9,7 +9,7 @@ from autoseg.documents.recipe import Recipe
 from autoseg.planning.memory import predicted_memory_gib
 from autoseg.planning.wording import number, numbers, per_stage
 
-PLANNED_LOSS_FIELDS = ("pool", "class_weights")
+PLANNED_LOSS_FIELDS = ("pool", "class_weights", "class_frequencies")
 """Fields that the planner sets on every loss that has them."""
 
 

@@ -9,9 +9,10 @@ from fingerprints import make_fingerprint, small_volumes
 import autoseg.planning
 from autoseg.architectures import ARCHITECTURES
 from autoseg.documents.plan import Plan
+from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine, training_hours
 from autoseg.planning.planner import make_plan
-from autoseg.planning.values import plan_values
+from autoseg.planning.values import PLANNED_LOSS_FIELDS, plan_values
 
 CPU = Machine(accelerator_gib=None, cores=2)
 CARD = Machine(accelerator_gib=8.0, cores=8)
@@ -193,6 +194,35 @@ def test_a_plan_survives_json():
 def test_class_weights_reach_the_loss():
     plan = planned(small_volumes(class_shares=(0.9, 0.08, 0.02)))
     assert plan.configuration(None).loss.class_weights == (1.0, 0.791, 1.581)
+
+
+@pytest.mark.parametrize("kind", list(LOSSES))
+def test_every_loss_can_be_planned_for(kind):
+    fingerprint = small_volumes(class_shares=(0.9, 0.08, 0.02))
+    plan = make_plan(
+        fingerprint,
+        network=ARCHITECTURES["unet"],
+        loss=LOSSES[kind],
+        memory_gib=8.0,
+        machine=CPU,
+    )
+    for configuration in plan.configurations:
+        loss = configuration.loss
+        assert loss.kind == kind
+        assert getattr(loss, "class_weights", None) in (None, (1.0, 0.791, 1.581))
+    decided = {decision.field for decision in plan.decisions}
+    for field in PLANNED_LOSS_FIELDS:
+        assert (f"2d.loss.{field}" in decided) == (field in type(loss).model_fields)
+
+
+def test_class_frequencies_reach_the_loss_that_wants_them():
+    fingerprint = small_volumes(class_shares=(0.9, 0.08, 0.02))
+    loss = LOSSES["exponential_logarithmic"]
+    plan = make_plan(
+        fingerprint, network=ARCHITECTURES["unet"], loss=loss, memory_gib=8.0, machine=CPU
+    )
+    for configuration in plan.configurations:
+        assert configuration.loss.class_frequencies == fingerprint.class_frequencies
 
 
 def test_planning_twelve_hundred_cases_takes_well_under_a_second():
