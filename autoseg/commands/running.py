@@ -54,12 +54,15 @@ def run(
     precision: Precision = "auto",
     work: Work = None,
     workers: Workers = None,
+    skip_bad_cases: Annotated[
+        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
+    ] = False,
 ) -> None:
-    """Do it all: check, plan, train every fold, select, write the model file.
+    """Do it all: check, plan, train every fold, select, write the model file, test it.
 
     Interrupted anywhere, the same command goes on where it stopped.
     """
-    from autoseg.evaluation.table import leaderboard_rows
+    from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.length import seconds_of
     from autoseg.terminal import TerminalProgress
@@ -76,6 +79,7 @@ def run(
         device=device,
         precision=precision,
         workers=workers,
+        skip_bad_cases=skip_bad_cases,
     )
     try:
         finished = stage.run(dataset, workspace_of(dataset, work), request, progress=progress)
@@ -83,6 +87,8 @@ def run(
         progress.close()
     progress.table("Cross-validation", *leaderboard_rows(finished.selection))
     progress.say(finished.selection.because)
+    if finished.test is not None:
+        progress.table(f"{len(finished.test.cases)} test cases", *report_rows(finished.test))
     size = finished.model.stat().st_size / 1e6
     progress.say(f"The model is {finished.model} ({size:.1f} MB)")
     progress.say(f"Next: autoseg predict IN OUT --model {finished.model}")

@@ -1,6 +1,7 @@
 """How far networks agree with themselves on an image, and what Dice that lets expect."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt
@@ -41,6 +42,43 @@ class QualityCurve(Frozen):
     def expected_dice(self, agreement: float) -> float:
         """Return the Dice to expect at an agreement."""
         return float(np.interp(agreement, self.agreements, self.dice))
+
+
+class ExpectedDice(Frozen):
+    """What Dice to expect of one target of one case.
+
+    Attributes:
+        name: The target.
+        dice: Expected Dice.
+        error: Mean absolute error of such expectations on held-out cases.
+    """
+
+    name: str
+    dice: Fraction
+    error: NonNegativeFloat
+
+
+class CaseQuality(Frozen):
+    """What Dice to expect of one case, which has no reference.
+
+    Attributes:
+        name: The case.
+        targets: Those that have an expectation.
+    """
+
+    name: str
+    targets: tuple[ExpectedDice, ...]
+
+
+class Quality(Frozen):
+    """What Dice to expect of the cases of a folder.
+
+    Attributes:
+        cases: Sorted by name.
+    """
+
+    schema_version: Literal[1] = 1
+    cases: tuple[CaseQuality, ...]
 
 
 def mean_agreement(members: Sequence[tuple[float | None, ...]]) -> tuple[float | None, ...]:

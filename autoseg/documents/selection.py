@@ -38,6 +38,7 @@ class Candidate(Frozen):
         nsd: The same of the normalised surface Dice.
         seconds_per_case: Time to predict a held-out case, all members.
         memory_gib: Predicted memory of the largest member's training step.
+        num_cases: Held-out cases that it was scored on.
     """
 
     members: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -46,6 +47,7 @@ class Candidate(Frozen):
     nsd: Estimate
     seconds_per_case: NonNegativeFloat | None = None
     memory_gib: NonNegativeFloat | None = None
+    num_cases: NonNegativeInt | None = None
 
     @property
     def name(self) -> str:
@@ -76,6 +78,8 @@ class Selection(Frozen):
         postprocessing: Steps after prediction, in order; empty where none helped.
         because: Why, in one sentence.
         candidates: The leaderboard, best first.
+        left_out: Configurations that lack folds, each on the cases that it has; nothing was chosen
+            by these scores.
         quality: Per target, what Dice to expect of a new case; empty without enough held-out cases.
     """
 
@@ -85,6 +89,7 @@ class Selection(Frozen):
     postprocessing: tuple[LargestComponent, ...]
     because: str
     candidates: tuple[Candidate, ...]
+    left_out: tuple[Candidate, ...] = ()
     quality: tuple[QualityCurve, ...] = ()
 
     @model_validator(mode="after")

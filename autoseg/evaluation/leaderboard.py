@@ -15,11 +15,13 @@ CHOSEN_COLOUR, OTHER_COLOUR = "#0077bb", "#888888"
 def draw_leaderboard(selection: Selection, path: Path) -> None:
     """Write a PNG: one row per candidate, one column per metric, 95 % intervals as bars.
 
+    Configurations that lack folds stand at the bottom, with hollow dots: they have other cases.
+
     Args:
         selection: Its candidates are drawn from top to bottom, the chosen one in blue.
         path: The picture; an older one is replaced.
     """
-    candidates = selection.candidates
+    candidates = (*selection.candidates, *selection.left_out)
     figure = Figure(figsize=(11, 1.6 + 0.4 * len(candidates)), layout="constrained")
     columns = figure.subplots(1, 3, sharey=True)
     shown = (
@@ -32,9 +34,10 @@ def draw_leaderboard(selection: Selection, path: Path) -> None:
         axes.grid(axis="x", color="0.9")
         for row, (candidate, estimate) in enumerate(zip(candidates, estimates, strict=True)):
             is_chosen = candidate.members == selection.members
-            _draw(axes, row, estimate, CHOSEN_COLOUR if is_chosen else OTHER_COLOUR)
+            colour = CHOSEN_COLOUR if is_chosen else OTHER_COLOUR
+            _draw(axes, row, estimate, colour, is_hollow=candidate in selection.left_out)
     columns[0].set_yticks(
-        range(len(candidates)), [_label(candidate) for candidate in candidates], parse_math=False
+        range(len(candidates)), [_label(entry, selection) for entry in candidates], parse_math=False
     )
     columns[0].set_ylim(len(candidates) - 0.5, -0.5)
     figure.supxlabel("mean over classes of the mean over held-out cases, 95 % interval", fontsize=9)
@@ -42,14 +45,19 @@ def draw_leaderboard(selection: Selection, path: Path) -> None:
         figure.savefig(temporary, dpi=100)
 
 
-def _draw(axes: Axes, row: int, estimate: Estimate, colour: str) -> None:
+def _draw(axes: Axes, row: int, estimate: Estimate, colour: str, *, is_hollow: bool) -> None:
     if estimate.value is None:
         return
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=3, alpha=0.4)
-    axes.plot([estimate.value], [row], "o", color=colour)
+    face = "white" if is_hollow else colour
+    axes.plot([estimate.value], [row], "o", color=colour, markerfacecolor=face)
 
 
-def _label(candidate: Candidate) -> str:
-    seconds = candidate.seconds_per_case
-    return candidate.name if seconds is None else f"{candidate.name} ({seconds:.2g} s)"
+def _label(candidate: Candidate, selection: Selection) -> str:
+    remarks = []
+    if candidate.seconds_per_case is not None:
+        remarks.append(f"{candidate.seconds_per_case:.2g} s")
+    if candidate in selection.left_out:
+        remarks.append(f"{candidate.num_cases} cases only")
+    return f"{candidate.name} ({', '.join(remarks)})" if remarks else candidate.name

@@ -66,6 +66,7 @@ def leaderboard(contenders: Sequence[Contender]) -> tuple[Candidate, ...]:
             nsd=estimate(score_table(contender.report, "nsd")),
             seconds_per_case=contender.seconds_per_case,
             memory_gib=contender.memory_gib,
+            num_cases=_num_cases(contender),
         )
         for contender in sorted(contenders, key=_rank)
     )

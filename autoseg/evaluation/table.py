@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from autoseg.documents.report import METRICS, Mean, MetricName, Report
-from autoseg.documents.selection import Estimate, Selection
+from autoseg.documents.selection import Candidate, Estimate, Selection
 
 TITLES: dict[MetricName, str] = {
     "dice": "Dice",
@@ -62,20 +62,30 @@ def case_rows(report: Report) -> Rows:
 
 
 def leaderboard_rows(selection: Selection) -> Rows:
-    """Return a row per candidate, best first; 95 % intervals stand below their means."""
+    """Return a row per candidate, best first; 95 % intervals stand below their means.
+
+    Configurations that lack folds come last, with the number of cases that they were scored on.
+    """
     header = ("candidate", "Dice", "HD95 mm", "NSD", "s/case", "GiB")
     rows = [
         (
-            "\n+ ".join(entry.members) + (" ←" if entry.members == selection.members else ""),
+            _candidate_text(entry, selection),
             _estimate_text(entry.dice, "{:.3f}"),
             _estimate_text(entry.hd95_mm, "{:.2f}"),
             _estimate_text(entry.nsd, "{:.3f}"),
             UNDEFINED if entry.seconds_per_case is None else f"{entry.seconds_per_case:.3g}",
             UNDEFINED if entry.memory_gib is None else f"{entry.memory_gib:.1f}",
         )
-        for entry in selection.candidates
+        for entry in (*selection.candidates, *selection.left_out)
     ]
     return Rows(header, tuple(rows))
+
+
+def _candidate_text(entry: Candidate, selection: Selection) -> str:
+    text = "\n+ ".join(entry.members)
+    if entry.members == selection.members:
+        return f"{text} ←"
+    return f"{text}\n({entry.num_cases} cases only)" if entry in selection.left_out else text
 
 
 def _estimate_text(estimate: Estimate, style: str) -> str:

@@ -25,7 +25,7 @@ from autoseg.inference.model import LoadOptions
 from autoseg.inference.prediction import unlike_training
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.readers import is_image_name, label_ending, read_image, write_labels
-from autoseg.stages.expected_quality import say_expected_dice
+from autoseg.stages.expected_quality import report_quality
 
 CASES_AHEAD = 1
 """Images that are read and prepared while the networks work on another."""
@@ -146,7 +146,8 @@ def predict(
     cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
     report = predict_cases(cases, outputs, model, options, progress)
     if choice.selection is not None:
-        say_expected_dice(report.agreements, choice.selection.quality, model.plan.labels, progress)
+        curves, labels = choice.selection.quality, model.plan.labels
+        report_quality(report.agreements, curves, labels, outputs, progress)
     return report
 
 

@@ -10,6 +10,7 @@ from autoseg.core.device import Precision
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
@@ -31,8 +32,10 @@ from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import load_plan, plan, this_machine
+from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_fold import VALIDATION_NAME
 from autoseg.stages.select import select
+from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train import TrainedFold, TrainRequest, train
 from autoseg.stages.training_progress import duration
 
@@ -52,6 +55,7 @@ class RunRequest:
         device: Name of the device.
         precision: Type that convolutions compute in.
         workers: Background processes; None fits the machine.
+        skip_bad_cases: Whether to go on without the cases that have faults.
     """
 
     budget_seconds: float | None = None
@@ -64,6 +68,7 @@ class RunRequest:
     device: str = "auto"
     precision: Precision = "auto"
     workers: int | None = None
+    skip_bad_cases: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,13 @@ class FinishedRun:
         model: The model file.
         selection: What was chosen, with the leaderboard.
         schedule: How the time was spent.
+        test: Scores of the dataset's test cases; None if it has none.
     """
 
     model: Path
     selection: Selection
     schedule: Schedule
+    test: Report | None
 
 
 def run(
@@ -103,7 +110,8 @@ def run(
         selection = select(workspace, workers=max(1, workers), progress=progress)
         output = request.output or workspace.root / f"{planned.dataset_name}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
-    return FinishedRun(model=output, selection=selection, schedule=_load(workspace))
+        tested = _tested(workspace, request, progress)
+    return FinishedRun(output, selection, schedule=_load(workspace), test=tested)
 
 
 def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress) -> Plan:
@@ -119,8 +127,20 @@ def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress:
         loss=request.loss,
         memory_gib=request.memory_gib,
         workers=workers,
+        skip_bad_cases=request.skip_bad_cases,
         progress=progress,
     )
+
+
+def _tested(workspace: Workspace, request: RunRequest, progress: Progress) -> Report | None:
+    """Return the scores of the test cases, if the dataset has any."""
+    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
+    if not spec.test_cases:
+        return None
+    options = PredictOptions(
+        model=workspace.root, device=request.device, precision=request.precision
+    )
+    return score_test_cases(workspace, options, progress)
 
 
 def _schedule(

@@ -64,6 +64,9 @@ def select(
         postprocessing=steps,
         because=choice.because + _restriction(field),
         candidates=leaderboard(contenders),
+        left_out=leaderboard(
+            [_contender((entry,), entry.report(entry.cases)) for entry in field.left_out]
+        ),
         quality=_quality(members, report),
     )
     store.save(report, workspace.cross_validation)

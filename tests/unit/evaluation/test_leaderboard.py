@@ -50,6 +50,13 @@ def test_rows_hold_means_and_intervals_and_mark_the_choice(selection):
     )
 
 
+def test_a_configuration_that_lacks_folds_comes_last_with_its_number_of_cases(selection):
+    partial = candidate(("2d",), 0.95, num_cases=8)
+    with_partial = selection.model_copy(update={"left_out": (partial,)})
+    rows = leaderboard_rows(with_partial).rows
+    assert [row[0] for row in rows[1:]] == ["3d_fullres ←", "2d\n(8 cases only)"]
+
+
 def test_the_table_fits_on_a_terminal_of_80_columns(selection):
     header, rows = leaderboard_rows(selection)
     widths = [

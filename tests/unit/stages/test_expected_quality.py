@@ -1,9 +1,14 @@
 """What a prediction says of its own quality."""
 
+from pathlib import Path
+
+import pytest
+
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Silent
-from autoseg.documents.quality import CaseAgreement, QualityCurve
-from autoseg.stages.expected_quality import say_expected_dice
+from autoseg.documents import store
+from autoseg.documents.quality import CaseAgreement, Quality, QualityCurve
+from autoseg.stages.expected_quality import QUALITY_NAME, report_quality
 
 LABELS = LabelScheme(names=("ground", "organ", "lesion"), values=(0, 1, 2))
 ORGAN = QualityCurve(name="organ", agreements=(0.5, 1.0), dice=(0.4, 0.9), error=0.05, cases=9)
@@ -17,29 +22,49 @@ class Listening(Silent):
         self.said.append(message)
 
 
-def said(*targets, curves=(ORGAN,)):
-    progress = Listening()
-    say_expected_dice([CaseAgreement(name="a", targets=targets)], curves, LABELS, progress)
-    return progress.said
+@pytest.fixture
+def said(tmp_path: Path):
+    def report(*targets, curves=(ORGAN,), name="a"):
+        progress = Listening()
+        agreements = [CaseAgreement(name=name, targets=targets)]
+        report_quality(agreements, curves, LABELS, tmp_path, progress)
+        return progress.said
+
+    return report
 
 
-def test_each_class_with_a_curve_and_an_agreement_is_named():
+def test_each_class_with_a_curve_and_an_agreement_is_named(said):
     assert said(0.75, 0.9) == ["a: expected Dice: organ 0.65 ± 0.05"]
 
 
-def test_beyond_what_was_seen_the_curve_is_level():
+def test_beyond_what_was_seen_the_curve_is_level(said):
     assert said(0.1, None) == ["a: expected Dice: organ 0.40 ± 0.05"]
 
 
-def test_a_class_that_was_not_found_has_no_expectation():
+def test_a_class_that_was_not_found_has_no_expectation(said):
     assert said(None, 0.9) == []
 
 
-def test_without_mirroring_there_is_no_estimate_and_that_is_said():
+def test_without_mirroring_there_is_no_estimate_and_that_is_said(said):
     assert said(None, None) == [
         "no quality estimate: the networks were not asked about mirrored images"
     ]
 
 
-def test_without_curves_nothing_is_said():
+def test_without_curves_nothing_is_said(said):
     assert said(0.75, 0.9, curves=()) == []
+
+
+def test_expectations_are_written_beside_the_label_maps_and_added_to(said, tmp_path):
+    said(0.75, None, name="b")
+    said(1.0, None, name="a")
+    written = store.load(Quality, tmp_path / QUALITY_NAME, made_by="autoseg predict")
+    assert [(case.name, case.targets[0].dice) for case in written.cases] == [
+        ("a", 0.9),
+        ("b", 0.65),
+    ]
+
+
+def test_without_expectations_nothing_is_written(said, tmp_path):
+    said(None, None)
+    assert not list(tmp_path.iterdir())
