@@ -1,0 +1,67 @@
+"""Time a step of every loss, and the distance maps of those that need some, on one core.
+
+Run it with `python docs/benchmarks/losses.py`. A step is forward and backward on a batch of two
+smooth label maps of three classes; the table shows the shortest of several.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from autoseg.losses import LOSSES
+from autoseg.losses.distance_loss import DistanceLoss
+from autoseg.losses.distances import LabelMasks
+
+SHAPE = (40, 56, 40)
+ROUNDS = 5
+
+
+def label_maps() -> np.ndarray:
+    """Return two patches with blobs of classes 1 and 2."""
+    noise = np.random.default_rng(0).normal(size=(2, *SHAPE))
+    smooth = ndimage.gaussian_filter(noise, (0, 4, 4, 4))
+    return np.digitize(smooth, np.quantile(smooth, (0.85, 0.93)))
+
+
+def shortest(work: Callable[[], object], rounds: int) -> float:
+    """Return the milliseconds of the fastest of several rounds."""
+    times = []
+    for _ in range(rounds):
+        before = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - before)
+    return 1000 * min(times)
+
+
+def main() -> None:
+    """Print one row per loss."""
+    torch.set_num_threads(1)
+    classes = label_maps()
+    labels = torch.from_numpy(classes)
+    scores = torch.randn(2, 3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    scores += 3 * torch.nn.functional.one_hot(labels, 3).movedim(-1, 1)
+    masks = [
+        LabelMasks(np.stack([patch == 1, patch == 2]), None, (1.0, 1.0, 1.0), are_regions=False)
+        for patch in classes
+    ]
+    print("| Loss | Step, ms | Maps, ms |\n|---|---|---|")
+    for kind in LOSSES:
+        config, given = LOSSES[kind](), {}
+        function, measuring = config.build(), 0.0
+        if isinstance(config, DistanceLoss):
+            maps = np.stack([config.label_maps(mask) for mask in masks])
+            given = {"maps": torch.from_numpy(maps)}
+            measuring = shortest(lambda: [config.label_maps(mask) for mask in masks], 1)  # noqa: B023
+
+        def step() -> None:
+            logits = scores.clone().requires_grad_()
+            function(logits, labels, **given).backward()  # noqa: B023
+
+        print(f"| `{kind}` | {shortest(step, ROUNDS):.1f} | {measuring:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
