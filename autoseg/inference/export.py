@@ -5,10 +5,10 @@ blocks; for each block one class after the other is interpolated and compared wi
 or one region after the other is written over those before it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,12 @@ ROUNDING_MARGIN = 1e-5
 """Linear interpolation in float32 can exceed the largest value by this fraction of the largest
 absolute value; it rounds ten times, by at most 6e-8 each."""
 
+Pieces: TypeAlias = tuple[AxisSampling, AxisSampling, AxisSampling]
+"""How planes, rows and columns of a block are made."""
+
+Interpolate: TypeAlias = Callable[[NDArray[np.float32], Pieces], NDArray[np.float32]]
+"""Resamples the planes, rows and columns of one class."""
+
 
 class Block(NamedTuple):
     """A box of output planes and rows, all columns: first and one past the last."""
@@ -44,6 +50,7 @@ def class_map(
     orders: Sequence[int],
     workers: int,
     is_regional: bool = False,
+    in_half_precision: bool = False,
 ) -> LabelArray:
     """Return the index of what every voxel of the original image is, canonical axis order.
 
@@ -58,6 +65,8 @@ def class_map(
         orders: Per prepared axis, 0 to take the nearest voxel or 1 to interpolate linearly.
         workers: Threads.
         is_regional: Whether each logit is that of a region, which may overlap.
+        in_half_precision: Whether interpolated logits are rounded to half precision before they
+            are compared, as nnU-Net does: classes that are equal then are not rare.
 
     Returns:
         uint8, or uint16 for more than 256 indices; `LabelScheme.decode` makes label values of them.
@@ -65,7 +74,12 @@ def class_map(
     Raises:
         ValueError: If the slabs do not cover the prepared image.
     """
-    exporter = _Exporter(way_back(restoration, orders), restoration, is_regional=is_regional)
+    exporter = _Exporter(
+        way_back(restoration, orders),
+        restoration,
+        is_regional=is_regional,
+        in_half_precision=in_half_precision,
+    )
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
             list(pool.map(exporter.fill, exporter.take(slab)))
@@ -100,10 +114,12 @@ class _Exporter:
         restoration: Restoration,
         *,
         is_regional: bool,
+        in_half_precision: bool,
     ) -> None:
         self._samplings = samplings
         self._restoration = restoration
         self._is_regional = is_regional
+        self._interpolate = _interpolated_as_nnunet if in_half_precision else interpolated
         self._slabs: list[LogitsSlab] = []
         self._next_plane = 0
         self._whole = np.zeros(restoration.full_shape, dtype=np.uint8)
@@ -140,7 +156,7 @@ class _Exporter:
         pieces = (planes, rows, self._samplings[2])
         source = self._source((first_plane, stop_plane), (first_row, stop_row))
         indices = _last_regions if self._is_regional else _classes
-        found = indices(source, pieces, self._whole.dtype)
+        found = indices(source, pieces, self._interpolate, self._whole.dtype)
         self._cropped[slice(*block.planes), slice(*block.rows)] = found
 
     def _source(self, planes: tuple[int, int], rows: tuple[int, int]) -> list[NDArray[np.float32]]:
@@ -164,7 +180,8 @@ class _Exporter:
 
 def _classes(
     source: list[NDArray[np.float32]],
-    pieces: tuple[AxisSampling, AxisSampling, AxisSampling],
+    pieces: Pieces,
+    interpolate: Interpolate,
     dtype: np.dtype[np.generic],
 ) -> NDArray[np.generic]:
     """Return the classes of one block, class by class, in ascending order.
@@ -172,14 +189,14 @@ def _classes(
     A class whose highest logit in the block is below the lowest of the winners so far cannot win
     anywhere and is not interpolated; most classes of a whole-body model are far from most blocks.
     """
-    best = interpolated(_one_class(source, 0), pieces).copy()
+    best = interpolate(_one_class(source, 0), pieces).copy()
     classes = np.zeros(best.shape, dtype=dtype)
     lowest = float(best.min())
     for index in range(1, source[0].shape[0]):
         coarse = _one_class(source, index)
         if _upper_bound(coarse) < lowest:
             continue
-        values = interpolated(coarse, pieces)
+        values = interpolate(coarse, pieces)
         wins = values > best
         if wins.any():
             np.copyto(best, values, where=wins)
@@ -190,7 +207,8 @@ def _classes(
 
 def _last_regions(
     source: list[NDArray[np.float32]],
-    pieces: tuple[AxisSampling, AxisSampling, AxisSampling],
+    pieces: Pieces,
+    interpolate: Interpolate,
     dtype: np.dtype[np.generic],
 ) -> NDArray[np.generic]:
     """Return one more than the last region that each voxel of a block is in, 0 for none.
@@ -202,7 +220,7 @@ def _last_regions(
     for index in range(source[0].shape[0]):
         coarse = _one_class(source, index)
         if _upper_bound(coarse) > 0:
-            indices[interpolated(coarse, pieces) > 0] = index + 1
+            indices[interpolate(coarse, pieces) > 0] = index + 1
     return indices
 
 
@@ -210,13 +228,16 @@ def _one_class(source: list[NDArray[np.float32]], index: int) -> NDArray[np.floa
     return source[0][index] if len(source) == 1 else np.concatenate([s[index] for s in source])
 
 
-def interpolated(
-    values: NDArray[np.float32], pieces: tuple[AxisSampling, AxisSampling, AxisSampling]
-) -> NDArray[np.float32]:
+def interpolated(values: NDArray[np.float32], pieces: Pieces) -> NDArray[np.float32]:
     """Return `planes rows columns` resampled: columns first, where there is least to gather."""
     for axis in (2, 1, 0):
         values = pieces[axis].apply(values, axis)
     return values
+
+
+def _interpolated_as_nnunet(values: NDArray[np.float32], pieces: Pieces) -> NDArray[np.float32]:
+    """Return what `interpolated` does, with the precision of half-precision numbers."""
+    return interpolated(values, pieces).astype(np.float16).astype(np.float32)
 
 
 def _upper_bound(values: NDArray[np.float32]) -> float:

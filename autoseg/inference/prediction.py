@@ -114,6 +114,7 @@ def start_prediction(
             orders=orders,
             workers=job.workers,
             is_regional=bool(model.plan.labels.regions),
+            in_half_precision=model.configuration.blending == "nnunet",
         )
         return job.finish(found)
 

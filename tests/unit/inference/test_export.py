@@ -125,6 +125,21 @@ def test_equal_logits_go_to_the_lowest_class():
     np.testing.assert_array_equal(found, whole_array_way(logits, way_back, (1, 1, 1)))
 
 
+def test_logits_are_rounded_to_half_precision_after_interpolation_where_asked():
+    logits = 200 + np.random.default_rng(4).standard_normal((5, 9, 9, 9)).astype(np.float32)
+    way_back = restoration((0, 1, 2), (17, 9, 30), ((0, 17), (0, 9), (0, 30)), (9, 9, 9))
+    orders = (1, 1, 1)
+    exact = class_map(slabs_of(logits, (4,)), way_back, orders=orders, workers=1)
+    found = class_map(
+        slabs_of(logits, (4,)), way_back, orders=orders, workers=1, in_half_precision=True
+    )
+    expected = whole_array_way(
+        logits, way_back, orders, lambda scores: np.argmax(scores.astype(np.float16), axis=0)
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert 0.02 < np.mean(found != exact) < 0.5
+
+
 def test_skipping_hopeless_classes_changes_nothing():
     """Smooth, far-apart classes are skipped in most blocks; the result stays that of the whole."""
     centres = np.random.default_rng(1).uniform(0, 24, (12, 3))
