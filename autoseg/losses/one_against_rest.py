@@ -17,17 +17,10 @@ from autoseg.losses.base import (
 OneAgainstRest = tuple[ForegroundBatch, ForegroundBatch, ForegroundBatch]
 
 
-def one_against_rest(
-    logits: LogitsBatch, labels: Targets, *, with_background: bool = False
-) -> OneAgainstRest:
-    """Return log p, log(1 - p) and membership of every foreground class, or of every region.
-
-    With the background, those of all classes (and of all regions).
-    """
+def one_against_rest(logits: LogitsBatch, labels: Targets) -> OneAgainstRest:
+    """Return log p, log(1 - p) and membership of every foreground class, or of every region."""
     scores = log_probabilities(logits, labels)
     parts = (scores, log_complements(logits, labels), membership(logits, labels))
-    if with_background:
-        return parts
     inside, outside, truth = (foreground(part, logits, labels) for part in parts)
     return inside, outside, truth
 

@@ -31,8 +31,9 @@ class RegionMutualInformation(Loss):
     Per class (the background included, as in the source) or region and sample: half the
     log-determinant of the covariance of the reference's neighbourhoods given the prediction's,
     divided by the voxels of a neighbourhood; summed over classes, averaged over samples. It can be
-    negative, and is computed in float64. Neighbourhoods are cubes in 3-D, of 27 voxels. Patches
-    (and the lower resolutions of deep supervision) that are small shrink by less.
+    negative, and is computed in float64, which Apple's devices lack. Neighbourhoods are cubes in
+    3-D, of 27 voxels. Patches (and the lower resolutions of deep supervision) that are small shrink
+    by less. It is as glad about the opposite of the reference: cross-entropy breaks the tie.
 
     Departs: of exclusive classes the probabilities are those of the softmax, as everywhere here,
     and not a sigmoid per class; both sides shrink by averaging.

@@ -15,8 +15,17 @@ from typing_extensions import override
 
 from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
 from autoseg.core.frozen import Fraction
-from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets, is_regional, mean_by_sample
-from autoseg.losses.one_against_rest import one_against_rest, outside_of
+from autoseg.losses.base import (
+    LOSSES,
+    Loss,
+    LossFunction,
+    Targets,
+    is_regional,
+    log_probabilities,
+    mean_by_sample,
+    membership,
+)
+from autoseg.losses.one_against_rest import log_complements, outside_of
 from autoseg.losses.powers import bounded_power
 from autoseg.losses.soft_counts import Counts, Pool, soft_counts
 from autoseg.losses.tversky import tversky_index
@@ -70,9 +79,9 @@ def unified_focal_loss(
 
 def _sides(logits: LogitsBatch, labels: Targets) -> tuple[Side, Side]:
     """Return the foreground and the background: class 0, or what is outside of each region."""
-    log_p, log_rest, truth = one_against_rest(logits, labels, with_background=True)
+    log_p, truth = log_probabilities(logits, labels), membership(logits, labels)
     if is_regional(logits, labels):
-        return (log_p, truth), (log_rest, outside_of(truth))
+        return (log_p, truth), (log_complements(logits, labels), outside_of(truth))
     return (log_p[:, 1:], truth[:, 1:]), (log_p[:, :1], truth[:, :1])
 
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -39,3 +42,9 @@ def test_the_mean_leaves_voxels_out_and_weighs_the_others() -> None:
     assert float(masked_mean(VALUES, VALID, VALUES)) == pytest.approx((1 + 16) / 5)
     assert float(masked_mean(VALUES, None, VALUES)) == pytest.approx(30 / 10)
     assert float(masked_mean(VALUES, torch.zeros_like(VALID))) == 0.0
+
+
+def test_the_package_is_reached_without_an_import_of_its_own() -> None:
+    program = "import autoseg; print(autoseg.losses.build('cross_entropy'))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "cross_entropy" in done.stdout, done.stderr
