@@ -1,5 +1,6 @@
 import numpy as np
 
+from autoseg.core.case import Prior
 from autoseg.inference.framing import Frame
 
 
@@ -30,3 +31,12 @@ def test_with_a_margin_all_is_mirrored():
 def test_a_margin_of_the_plane_leaves_the_axis_in_front_alone():
     frame = Frame.around((3, 5), (1, 5), (1,))
     assert frame.applied(np.zeros((3, 5))).shape == (3, 7)
+
+
+def test_what_a_previous_stage_predicted_is_framed_like_the_image():
+    classes = np.array([[0, 1, 2, 3]])
+    frame = Frame.around((1, 1, 4), (1, 1, 6), (0, 0, 2))
+    framed = frame.applied_to_prior(Prior(classes=classes, num_channels=3))
+    np.testing.assert_array_equal(framed.classes, frame.applied(classes.reshape(1, 1, 4)))
+    assert framed.num_channels == 3
+    assert frame.applied_to_prior(None) is None

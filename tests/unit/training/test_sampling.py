@@ -294,3 +294,14 @@ def test_augmentations_get_the_margin_too(tmp_path: Path) -> None:
         batch = draw_batch((case,), sampling, "train", step)
         assert batch.images.shape == (4, 1, 14, 16, 16)
         assert batch.labels.shape == (4, 6, 8, 8)
+
+
+def test_the_prior_has_the_margin_of_the_image(tmp_path: Path) -> None:
+    case = with_prior(tmp_path, Content((20, 30, 30), (0, 15, 29)))
+    sampling = replace(SAMPLING, num_prior_channels=2, margin=(3, 0, 12))
+    batch = draw_batch((case,), sampling, "train", 0)
+    assert batch.images.shape == (4, 3, 12, 8, 32)
+    voxels = batch.images[:, 0].astype(np.int64) - 1
+    predicted = case.read_prior((0, 0, 0), (20, 30, 30)).reshape(-1)[voxels]
+    for index in (1, 2):
+        np.testing.assert_array_equal(batch.images[:, index], predicted == index)
