@@ -21,7 +21,7 @@ from autoseg.architectures.convolutions import (
     Normalization,
     RectifiedConvolutions,
     max_pooling,
-    normalisation,
+    normalizing_layers,
     references_beside_unet,
     stack_runs,
 )
@@ -42,8 +42,8 @@ class AttentionUNet(ConvolutionalArchitecture):
     """Configuration of the Attention U-Net.
 
     Every decoder stage gives scores; they are brought to full resolution, and one more convolution
-    makes a single output of them. There is no gate at full resolution, nor below it a stage whose
-    prediction has a loss of its own.
+    makes a single output of them, which has the only loss. All skip connections have a gate but the
+    one at full resolution.
 
     The planned form differs from the published one in its strides, kernels, widths and number of
     stages, all the planner's, and in that it normalises each sample by itself.
@@ -211,7 +211,7 @@ class AttentionGate(nn.Module):
         self.signal = make(below, width, 1)
         self.coefficient = make(width, 1, 1)
         self.output = nn.Sequential(
-            make(width, width, 1), *normalisation(normalization, width, num_axes=len(stride))
+            make(width, width, 1), *normalizing_layers(normalization, width, num_axes=len(stride))
         )
 
     def coefficients(self, skip: Tensor, signal: Tensor) -> Tensor:

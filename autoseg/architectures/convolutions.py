@@ -122,12 +122,12 @@ class RectifiedConvolutions(nn.Sequential):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(features):
             layers.append(make(inputs, outputs, kernel, padding=padding))
-            layers += normalisation(normalization, outputs, num_axes=len(kernel))
+            layers += normalizing_layers(normalization, outputs, num_axes=len(kernel))
             layers.append(nn.ReLU(inplace=True))
         super().__init__(*layers)
 
 
-def normalisation(kind: Normalization, features: int, *, num_axes: int) -> list[nn.Module]:
+def normalizing_layers(kind: Normalization, features: int, *, num_axes: int) -> list[nn.Module]:
     """Return the normalising layer as a list, which is empty for "none"."""
     if kind == "none":
         return []
