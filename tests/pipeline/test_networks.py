@@ -16,6 +16,7 @@ from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
+from autoseg.losses import LOSSES
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import TrainRequest, train
@@ -88,3 +89,16 @@ def test_dropout_is_the_same_after_an_interruption(
     train(stopped, training(8), progress=Silent())
     one, other = weights_of(whole), weights_of(stopped)
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_the_first_u_net_trains_with_its_border_weighted_loss(
+    planned_pictures: Workspace, tmp_path: Path
+) -> None:
+    """Distances are measured in the labels of the patch, which have no margin."""
+    workspace = with_network(planned_pictures, tmp_path, "unet_2015")
+    made = store.load(Plan, workspace.plan, made_by="")
+    (configuration,) = made.configurations
+    changed = configuration.model_copy(update={"loss": LOSSES["border_weighted_ce"]()})
+    store.save(made.model_copy(update={"configurations": (changed,)}), workspace.plan)
+    train(workspace, training(1), progress=Silent())
+    assert weights_of(workspace)
