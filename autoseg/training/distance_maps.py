@@ -19,7 +19,7 @@ from autoseg.training.deep_supervision import shrunk
 from autoseg.training.targets import Objective, targets_of
 
 PatchClasses = Integer[np.ndarray, "*space"]
-MapArrays = Float32[np.ndarray, "batch maps *space"]
+MapArrays = Float32[np.ndarray, "batch maps *scored"]
 
 
 @dataclass(frozen=True)
