@@ -33,7 +33,8 @@ class RegionMutualInformation(Loss):
     divided by the voxels of a neighbourhood; summed over classes, averaged over samples. It can be
     negative, and is computed in float64, which Apple's devices lack. Neighbourhoods are cubes in
     3-D, of 27 voxels. Patches (and the lower resolutions of deep supervision) that are small shrink
-    by less. It is as glad about the opposite of the reference: cross-entropy breaks the tie.
+    by less. It is as glad about the opposite of the reference, in which trainings were caught: so
+    the information's weight grows from 0 during the warm-up, while cross-entropy shows the side.
 
     Departs: of exclusive classes the probabilities are those of the softmax, as everywhere here,
     and not a sigmoid per class; both sides shrink by averaging.
@@ -43,6 +44,8 @@ class RegionMutualInformation(Loss):
         radius: Edge of a neighbourhood, voxels after shrinking.
         stride: By how much the patch shrinks before.
         ridge: Added to the diagonals of covariances.
+        warm_up: Share of the training in which the information's weight grows; 0 as published.
+        progress: How much of the training is done; training sets it before every step.
     """
 
     kind: Literal["region_mutual_information"] = "region_mutual_information"
@@ -50,6 +53,18 @@ class RegionMutualInformation(Loss):
     radius: PositiveInt = 3
     stride: PositiveInt = 3
     ridge: PositiveFloat = 5e-4
+    warm_up: Fraction = 0.2
+    progress: Fraction = 1.0
+
+    @property
+    def information_weight(self) -> float:
+        """The weight of the information, now."""
+        warmth = min(1.0, self.progress / self.warm_up) if self.warm_up else 1.0
+        return warmth * (1 - self.cross_entropy_weight)
+
+    @override
+    def at(self, progress: Fraction) -> "RegionMutualInformation":
+        return self.model_copy(update={"progress": progress})
 
     @override
     def build(self) -> LossFunction:
@@ -72,8 +87,8 @@ def region_mutual_information_loss(
         deviance = conditional_deviance(
             neighbourhoods(true, config), neighbourhoods(predicted, config), config.ridge
         )
-    weight = config.cross_entropy_weight
-    return weight * entropy + (1 - weight) * deviance.to(entropy.dtype)
+    information = config.information_weight * deviance.to(entropy.dtype)
+    return config.cross_entropy_weight * entropy + information
 
 
 def neighbourhoods(values: RegionBatch, config: RegionMutualInformation) -> Neighbourhoods:

@@ -232,3 +232,12 @@ def test_class_weights_of_one_are_none_and_others_change_the_value(
     other = build(kind, class_weights=(1.0, 3.0, 9.0)[:count])(logits, targets, VALID)
     assert torch.allclose(equal, plain)
     assert not torch.allclose(other, plain)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
+def test_a_loss_stays_a_loss_while_training_goes_on(kind: str, progress: float) -> None:
+    config = LOSSES[kind]()
+    now = config.at(progress)
+    assert now.kind == kind
+    assert (now == config) or "progress" in LOSSES[kind].model_fields
+    assert torch.isfinite(now.build()(scores_for(CLASSES), CLASSES))

@@ -44,3 +44,14 @@ def test_a_prediction_that_tells_the_neighbourhoods_costs_less() -> None:
     loss = build("region_mutual_information", cross_entropy_weight=0.0)
     told = case.logits + 2 * torch.from_numpy(case.one_hot).float()
     assert loss(told, case.labels) < loss(case.logits, case.labels)
+
+
+def test_information_joins_cross_entropy_during_the_warm_up() -> None:
+    loss = RegionMutualInformation(warm_up=0.4)
+    weights = [loss.at(progress).information_weight for progress in (0.0, 0.1, 0.4, 1.0)]
+    assert weights == pytest.approx([0.0, 0.125, 0.5, 0.5])
+    assert RegionMutualInformation(warm_up=0.0).at(0.0).information_weight == 0.5
+    case = voxel_case(20, 24)
+    started = loss.at(0.0).build()(case.logits, case.labels)
+    entropy = build("cross_entropy")(case.logits, case.labels)
+    assert float(started) == pytest.approx(0.5 * float(entropy))
