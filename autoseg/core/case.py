@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.core.geometry import Geometry, Orientation, Reorientation, reorientation
+
+WholeMask = Bool[np.ndarray, "*whole"]
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,13 @@ class PreparedImage:
         restoration: The way back.
         previous: The same image as the previous stage of a cascade sees it; None without one.
         prior: What that stage predicted; None without one, or before it has.
+        outside: The voxels of the whole canonical image that are 0 in all channels and not
+            enclosed by others; known only to later stages of imported models, and None if no voxel
+            is.
     """
 
     voxels: ImageArray
     restoration: Restoration
     previous: "PreparedImage | None" = None
     prior: Prior | None = None
+    outside: WholeMask | None = None

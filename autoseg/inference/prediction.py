@@ -17,10 +17,12 @@ from autoseg.documents.plan import Resampling
 from autoseg.inference.export import class_map
 from autoseg.inference.handover import ExportThread
 from autoseg.inference.model import LoadedModel
+from autoseg.inference.nnunet.prior import prior_as_nnunet
 from autoseg.inference.probabilities import ProbabilityGrid, saving
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.inference.suitability import deviations
-from autoseg.preprocessing.prepare import prepare_image, prepare_labels
+from autoseg.preprocessing.crop import nonzero_mask
+from autoseg.preprocessing.prepare import prepare_image
 from autoseg.preprocessing.resample import separate_axis
 
 R = TypeVar("R")
@@ -165,7 +167,13 @@ def prepared_for(image: Image, model: LoadedModel) -> PreparedImage:
     prepared = prepare_image(image, model.plan, model.configuration)
     if model.previous is None:
         return prepared
-    return replace(prepared, previous=prepared_for(image, model.previous))
+    outside = None
+    if (
+        model.configuration.blending == "nnunet"
+        and not (inside := nonzero_mask(image.voxels)).all()
+    ):
+        outside = ~inside
+    return replace(prepared, previous=prepared_for(image, model.previous), outside=outside)
 
 
 def with_prior(
@@ -201,9 +209,10 @@ def with_prior(
     outputs = predict_classes(before, model.previous, workers=workers, progress=progress)
     prior = prior_of(outputs, model.plan.labels)
     if is_nnunet:  # whose users hand label files from stage to stage
-        classes = prepare_labels(prior.classes, target, model.configuration.resampling)
+        resampling = model.configuration.resampling
+        classes = prior_as_nnunet(prior.classes, prepared.outside, target, resampling)
         prior = replace(prior, classes=classes)
-    return replace(prepared, previous=None, prior=prior)
+    return replace(prepared, previous=None, prior=prior, outside=None)
 
 
 def prior_of(outputs: LabelArray, labels: LabelScheme) -> Prior:

@@ -6,10 +6,12 @@ does not grow with the number of classes, and no mask of a single class is ever 
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Resampling" (linear, per label), with
 one deviation: there a class needs a weight of at least 0.5, and a voxel where three classes meet
-below that becomes background; here the largest wins.
+below that becomes background; here the largest wins. So it does in nnU-Net with batchgenerators
+0.25.5, which also settles ties otherwise, see `Ties`.
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Integer
@@ -21,8 +23,12 @@ ResizedLabels = Integer[np.ndarray, "*resized"]
 ChosenLabels = Integer[np.ndarray, "voxels"]
 
 TIE = 1e-6
-"""Weights closer than this are equal, and the higher class index wins, so that halving an axis
-does not thin out structures."""
+"""Weights closer than this are equal."""
+
+Ties: TypeAlias = Literal["highest", "nearest"]
+"""Which of several equal classes wins: the one with the highest index, so that halving an axis does
+not thin out structures, or that of the nearest old voxel (of two, the later), and if this is not
+among them, the one with the lowest index, as nnU-Net has it. Source: batchgenerators 0.25.5."""
 
 SLAB_VOXELS = 2**20
 """Output voxels worked on at a time; bounds the memory that the neighbours need."""
@@ -54,8 +60,14 @@ class AxisNeighbours:
             fraction=(centres - lower).astype(np.float32),
         )
 
+    def piece(self, voxels: slice) -> "AxisNeighbours":
+        """Return the neighbours of some new voxels."""
+        return AxisNeighbours(self.lower[voxels], self.upper[voxels], self.fraction[voxels])
 
-def resize_labels(classes: LabelArray, shape: tuple[int, ...]) -> ResizedLabels:
+
+def resize_labels(
+    classes: LabelArray, shape: tuple[int, ...], ties: Ties = "highest"
+) -> ResizedLabels:
     """Return the label map at another shape, in the same integer type."""
     if classes.shape == shape:
         return classes
@@ -66,8 +78,9 @@ def resize_labels(classes: LabelArray, shape: tuple[int, ...]) -> ResizedLabels:
     result = np.empty(shape, dtype=classes.dtype)
     planes = max(1, SLAB_VOXELS // int(np.prod(shape[1:])))
     for start in range(0, shape[0], planes):
-        stop = min(start + planes, shape[0])
-        _resize_slab(classes, disputed, neighbours, result[start:stop], start)
+        slab = slice(start, start + planes)
+        axes = (neighbours[0].piece(slab), *neighbours[1:])
+        _resize_slab(classes, disputed, axes, result[slab], ties)
     return result
 
 
@@ -86,19 +99,15 @@ def _cells_with_several_classes(classes: LabelArray, shape: tuple[int, ...]) -> 
 def _resize_slab(
     classes: LabelArray,
     disputed: MaskArray,
-    neighbours: tuple[AxisNeighbours, ...],
+    axes: tuple[AxisNeighbours, ...],
     result: ResizedLabels,
-    start: int,
+    ties: Ties,
 ) -> None:
-    """Fill `result`, the output planes from `start` on."""
-    first, *others = neighbours
-    planes = slice(start, start + len(result))
-    slab = AxisNeighbours(first.lower[planes], first.upper[planes], first.fraction[planes])
-    axes = (slab, *others)
+    """Fill `result`, output planes whose neighbours are given."""
     result[...] = _gather(classes, axes)
     voxels = np.nonzero(_gather(disputed, axes))
     if voxels[0].size:
-        result[voxels] = _heaviest_class(classes, axes, voxels)
+        result[voxels] = _heaviest_class(classes, axes, voxels, ties)
 
 
 def _gather(array: NDArray[np.generic], axes: tuple[AxisNeighbours, ...]) -> NDArray[np.generic]:
@@ -112,20 +121,45 @@ def _heaviest_class(
     classes: LabelArray,
     axes: tuple[AxisNeighbours, ...],
     voxels: tuple[NDArray[np.intp], ...],
+    ties: Ties,
 ) -> ChosenLabels:
     """Return for each listed new voxel the class with the largest summed weight of neighbours."""
     corners = _corners(classes, axes, voxels)
+    nearest = _nearest_class(classes, axes, voxels) if ties == "nearest" else None
     best, best_weight = corners[0][0], np.full(voxels[0].size, -1, dtype=np.float32)
     for candidate, _ in corners:
         weight = np.zeros_like(best_weight)
         for other, share in corners:
             weight += share * (other == candidate)
         ahead = weight > best_weight + TIE
-        tied = (weight > best_weight - TIE) & (candidate > best)
-        wins = ahead | tied
+        tied = ~ahead & (weight > best_weight - TIE)
+        wins = ahead | (tied & _is_preferred(candidate, best, nearest))
         best = np.where(wins, candidate, best)
         best_weight = np.where(wins, weight, best_weight)
     return best
+
+
+def _is_preferred(
+    candidate: ChosenLabels, best: ChosenLabels, nearest: ChosenLabels | None
+) -> MaskArray:
+    """Return where the candidate wins against the equally heavy best so far."""
+    if nearest is None:
+        return np.asarray(candidate > best)
+    is_nearest = candidate == nearest
+    return np.asarray(is_nearest | ((best != nearest) & (candidate < best)))
+
+
+def _nearest_class(
+    classes: LabelArray,
+    axes: tuple[AxisNeighbours, ...],
+    voxels: tuple[NDArray[np.intp], ...],
+) -> ChosenLabels:
+    """Return for each listed new voxel the class of the nearest old voxel."""
+    places = (
+        np.where(axis.fraction < 0.5, axis.lower, axis.upper)[position]
+        for axis, position in zip(axes, voxels, strict=True)
+    )
+    return np.asarray(classes[tuple(places)])
 
 
 def _corners(

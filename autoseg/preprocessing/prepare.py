@@ -18,7 +18,7 @@ from autoseg.documents.plan import Configuration, Plan, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.interpolation import ResizedVolume, Volume
-from autoseg.preprocessing.label_interpolation import ResizedLabels
+from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
 from autoseg.preprocessing.resample import (
     ResizedImage,
     resample_channel,
@@ -110,7 +110,10 @@ def _prepare_classes(
 
 
 def prepare_labels(
-    classes: LabelArray, restoration: Restoration, resampling: Resampling
+    classes: LabelArray,
+    restoration: Restoration,
+    resampling: Resampling,
+    ties: Ties = "highest",
 ) -> ResizedLabels:
     """Return class indices on the grid that a prepared image has.
 
@@ -118,6 +121,7 @@ def prepare_labels(
         classes: Class index per voxel of the whole canonical image.
         restoration: Of the prepared image.
         resampling: Spline orders.
+        ties: Which of several classes wins that weigh alike.
     """
     cropped = crop(classes.transpose(restoration.axis_order), restoration.crop)
     return resample_labels(
@@ -126,6 +130,7 @@ def prepare_labels(
         order=resampling.label_order,
         separate_axis=_separate_axis(restoration, resampling),
         separate_axis_order=resampling.separate_axis_order,
+        ties=ties,
     )
 
 

@@ -16,7 +16,7 @@ from autoseg.preprocessing.interpolation import (
     nearest_positions,
     resize_axis,
 )
-from autoseg.preprocessing.label_interpolation import ResizedLabels, resize_labels
+from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties, resize_labels
 
 ResizedImage = Float32[np.ndarray, "channels *resized"]
 
@@ -128,6 +128,7 @@ def resample_labels(
     order: SplineOrder,
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
+    ties: Ties = "highest",
 ) -> ResizedLabels:
     """Return the label map at another shape: per voxel the class that weighs most.
 
@@ -137,12 +138,13 @@ def resample_labels(
         order: 0 for the nearest voxel, otherwise linear.
         separate_axis: The axis that is done on its own, if any.
         separate_axis_order: 0 or otherwise linear, along that axis.
+        ties: Which of several classes wins that weigh alike.
     """
     if separate_axis is None:
-        return _resize_classes(classes, shape, order)
+        return _resize_classes(classes, shape, order, ties)
     across = _with_size(shape, separate_axis, classes.shape[separate_axis])
-    planes = _resize_classes(classes, across, order)
-    return _resize_classes(planes, shape, separate_axis_order)
+    planes = _resize_classes(classes, across, order, ties)
+    return _resize_classes(planes, shape, separate_axis_order, ties)
 
 
 def _resize(
@@ -164,10 +166,10 @@ def _resize(
 
 
 def _resize_classes(
-    classes: LabelArray, shape: tuple[int, ...], order: SplineOrder
+    classes: LabelArray, shape: tuple[int, ...], order: SplineOrder, ties: Ties
 ) -> ResizedLabels:
     if order != 0:
-        return resize_labels(classes, shape)
+        return resize_labels(classes, shape, ties)
     for axis, (old, new) in enumerate(zip(classes.shape, shape, strict=True)):
         if old != new:
             classes = classes.take(nearest_positions(old, new), axis=axis)

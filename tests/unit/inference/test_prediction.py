@@ -16,6 +16,7 @@ from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry, Reorientation
 from autoseg.core.labels import Region
 from autoseg.documents.plan import Resampling
+from autoseg.inference.nnunet.prior import prior_as_nnunet
 from autoseg.inference.prediction import (
     export_orders,
     predict_image,
@@ -23,7 +24,7 @@ from autoseg.inference.prediction import (
     prior_of,
     with_prior,
 )
-from autoseg.preprocessing.prepare import prepare_labels
+from autoseg.preprocessing.crop import nonzero_mask
 
 
 def image_of(voxels, spacing=None):
@@ -167,13 +168,15 @@ def test_a_model_of_nnunet_gets_labels_that_were_at_the_resolution_of_the_image(
     exact = cascade((2.0, 2.0, 2.0), spacing=(1.5, 1.5, 1.5))
     imported = exact.configuration.model_copy(update={"blending": "nnunet"})
     prepared = prepared_for(image, exact)
-    found = with_prior(prepared, replace(exact, configuration=imported)).prior
+    nnunet = replace(exact, configuration=imported)
+    found = with_prior(prepared_for(image, nnunet), nnunet).prior
     direct = with_prior(prepared, exact).prior
     assert exact.previous is not None
     assert found is not None
     assert direct is not None
     labels = LABELS.encode(predict_image(image, exact.previous))
-    expected = prepare_labels(labels, prepared.restoration, imported.resampling)
+    outside = ~nonzero_mask(image.voxels)
+    expected = prior_as_nnunet(labels, outside, prepared.restoration, imported.resampling)
     np.testing.assert_array_equal(found.classes, expected)
     differing = np.count_nonzero(found.classes != direct.classes)
     assert 0 < differing < 0.05 * expected.size

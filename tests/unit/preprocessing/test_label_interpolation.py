@@ -33,6 +33,23 @@ def test_the_largest_linear_weight_wins_and_ties_go_to_the_higher_class(old, new
     assert np.array_equal(result, expected)
 
 
+@pytest.mark.parametrize(("old", "new"), SHAPES)
+def test_ties_go_to_the_class_of_the_nearest_voxel_where_asked(old, new) -> None:
+    classes = np.random.default_rng(0).integers(0, 4, old).astype(np.uint8)
+    weights = weights_of_classes(classes, new)
+    leading = weights > weights.max(axis=0) - 1e-6
+    nearest = resize(classes, new, order=0, mode="edge", preserve_range=True).astype(np.uint8)
+    is_leading = np.take_along_axis(leading, nearest[None], axis=0)[0]
+    expected = np.where(is_leading, nearest, np.argmax(leading, axis=0))
+    assert np.array_equal(resize_labels(classes, new, "nearest"), expected)
+
+
+def test_a_nearest_class_that_lost_leaves_ties_to_the_lowest() -> None:
+    classes = np.array([[[3, 1], [1, 1]], [[2, 2], [2, 3]]], dtype=np.uint8)
+    assert resize_labels(classes, (1, 1, 1), "nearest").item() == 1
+    assert resize_labels(classes, (1, 1, 1), "highest").item() == 2
+
+
 def test_slabs_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = np.random.default_rng(0).integers(0, 4, (9, 8, 7)).astype(np.uint8)
     at_once = resize_labels(classes, (20, 13, 7))
