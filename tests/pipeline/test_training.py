@@ -103,7 +103,8 @@ def test_a_finished_fold_has_weights_record_log_picture_and_scores(uninterrupted
     assert not report["faults"]
     files = {path.name for path in (folder / "validation").iterdir()}
     names = {case["name"] for case in report["cases"]}
-    assert files == {"evaluation.json", *(f"{name}.nii.gz" for name in names)}
+    kept = {"evaluation.json", "probabilities"}
+    assert files == {*kept, *(f"{name}.nii.gz" for name in names)}
 
 
 def test_prediction_mirrors_where_training_did(uninterrupted) -> None:
@@ -117,7 +118,7 @@ def test_prediction_mirrors_where_training_did(uninterrupted) -> None:
 
 def test_no_file_of_a_model_is_a_pickle(uninterrupted) -> None:
     kinds = {path.suffix for path in uninterrupted.models.rglob("*") if path.is_file()}
-    assert kinds == {".json", ".jsonl", ".safetensors", ".png", ".gz"}
+    assert kinds == {".json", ".jsonl", ".safetensors", ".png", ".gz", ".b2nd"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
