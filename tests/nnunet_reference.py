@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from synthetic import balls, write_picture, write_volume
 
 NAME = "Dataset901_Balls"
 TRAINING_CASES = 5
+FILES = ("plans", "dataset")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,35 @@ def write_dataset(kind: Kind, root: Path) -> Path:
     return unseen
 
 
+def copy_decathlon(source: Path, root: Path, num_unseen: int) -> Path:
+    """Copy a few cases of a Decathlon task as a raw dataset; return the folder of unseen images.
+
+    Args:
+        source: Folder of the task; one channel, label values without gaps.
+        root: As `train` has it.
+        num_unseen: Images beside those to train on, of which there are twice as many as of balls.
+    """
+    raw, unseen = root / "raw" / NAME, root / "unseen"
+    for folder in (raw / "imagesTr", raw / "labelsTr", unseen):
+        folder.mkdir(parents=True)
+    num_training = 2 * TRAINING_CASES
+    names = sorted(path.name for path in (source / "imagesTr").glob("[!.]*.nii.gz"))
+    for index, name in enumerate(names[: num_training + num_unseen]):
+        images = raw / "imagesTr" if index < num_training else unseen
+        copy(source / "imagesTr" / name, images / name.replace(".nii.gz", "_0000.nii.gz"))
+        if index < num_training:
+            copy(source / "labelsTr" / name, raw / "labelsTr" / name)
+    given = json.loads((source / "dataset.json").read_text())
+    description = {
+        "channel_names": {"0": "MRI"},
+        "labels": {name: int(value) for value, name in given["labels"].items()},
+        "numTraining": num_training,
+        "file_ending": ".nii.gz",
+    }
+    (raw / "dataset.json").write_text(json.dumps(description))
+    return unseen
+
+
 def train(kind: Kind, root: Path, set_variable: SetVariable) -> Path:
     """Return the model folder that nnU-Net made of the dataset in `root`."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -111,6 +143,7 @@ def train(kind: Kind, root: Path, set_variable: SetVariable) -> Path:
         )
         trainer.num_epochs, trainer.num_val_iterations_per_epoch = 1, 1
         trainer.num_iterations_per_epoch = max(1, kind.steps)
+        trainer.configure_optimizers = lambda trainer=trainer: _quick(trainer.network)
         trainer.initialize()
         if kind.steps:
             trainer.run_training()
@@ -135,6 +168,38 @@ def predict(model: Path, images: Path, outputs: Path, previous: Path | None = No
         str(outputs),
         folder_with_segs_from_prev_stage=None if previous is None else str(previous),
     )
+
+
+def write_priors(first: Path, later: str, root: Path) -> None:
+    """Write what the first stage of a cascade predicts for its training images, for the later one.
+
+    nnU-Net does so for the cases that a fold holds out; here one network has seen most of them.
+
+    Args:
+        first: Folder of the first stage's model.
+        later: Name of the later stage.
+        root: As `train` has it.
+    """
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    images, found = root / "raw" / NAME / "imagesTr", root / "predicted"
+    predict(first, images, found)
+    plans, dataset = (json.loads((first / f"{name}.json").read_text()) for name in FILES)
+    manager = PlansManager(plans)
+    target = first / "predicted_next_stage" / later
+    target.mkdir(parents=True)
+    for labels in sorted(found.glob("*.nii.gz")):
+        name = labels.name.removesuffix(".nii.gz")
+        _, classes, _ = DefaultPreprocessor(verbose=False).run_case(
+            [str(images / f"{name}_0000.nii.gz")],
+            str(labels),
+            manager,
+            manager.get_configuration(later),
+            dataset,
+        )
+        nnUNetDatasetBlosc2.save_seg(np.maximum(classes[0], 0).astype(np.uint8), str(target / name))
 
 
 def _plans(kind: Kind) -> dict:
@@ -202,6 +267,15 @@ def _preprocess(kind: Kind, root: Path, plans: dict, dataset: dict) -> None:
         DefaultPreprocessor(verbose=False).run_case_save(
             str(folder / name), case["images"], case["label"], manager, configuration, dataset
         )
+
+
+def _quick(network: torch.nn.Module) -> tuple[torch.optim.Optimizer, Any]:
+    """Return an optimiser that finds foreground in few steps, and a schedule that keeps its rate.
+
+    nnU-Net's own has so much momentum that a few dozen steps leave everything background.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
 
 
 def _shake(network: torch.nn.Module) -> None:
