@@ -40,7 +40,7 @@ class TimeLeft:
     """What a budget still allows.
 
     Attributes:
-        seconds: Left of it.
+        seconds: Left of it for training, without what is kept for selecting.
         overhead_seconds: What a training took beside itself so far, on average; None if unknown.
     """
 
@@ -117,7 +117,7 @@ def next_training(
 
 def training_seconds(remaining: int, left: TimeLeft) -> float:
     """Return how long the next training may take when so many are still to come, it included."""
-    share = (1 - RESERVED_SHARE) * left.seconds / max(1, remaining)
+    share = left.seconds / max(1, remaining)
     overhead = FIRST_OVERHEAD * share if left.overhead_seconds is None else left.overhead_seconds
     return max(SMALLEST_SECONDS, share - overhead)
 

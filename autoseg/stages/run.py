@@ -19,6 +19,7 @@ from autoseg.documents.selection import Selection
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.planning.race import (
+    RESERVED_SHARE,
     Key,
     TimeLeft,
     entrants,
@@ -206,7 +207,8 @@ def _begun(
     left = schedule.seconds_left
     if left is not None:
         to_come = trainings_to_come(course.planned, schedule.entrants, course.num_folds, dice)
-        seconds = training_seconds(max(1, to_come), TimeLeft(left, _overhead(schedule)))
+        usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
+        seconds = training_seconds(max(1, to_come), TimeLeft(usable, _overhead(schedule)))
         if to_come == 0:
             seconds = schedule.trainings[-1].seconds
         configuration = course.planned.configuration(name)
