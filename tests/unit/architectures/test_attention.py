@@ -1,0 +1,86 @@
+from itertools import product
+
+import pytest
+import torch
+
+from autoseg.architectures.attention import (
+    DotProductAttention,
+    MultiHeadAttention,
+    as_maps,
+    as_tokens,
+    sinusoidal_codes,
+)
+
+
+def attention(queries=6, values=10, heads=2):
+    torch.manual_seed(0)
+    return MultiHeadAttention((queries, values), heads=heads, head_features=8)
+
+
+def test_weights_are_shares_of_the_keys():
+    rows = attention().weights(5 * torch.randn(3, 4, 6), 5 * torch.randn(3, 7, 6))
+    assert rows.shape == (3, 2, 4, 7)
+    assert (rows >= 0).all()
+    torch.testing.assert_close(rows.sum(dim=-1), torch.ones(3, 2, 4))
+    assert not torch.allclose(rows.sum(dim=-2), torch.ones(3, 2, 7))
+
+
+def test_what_is_found_is_the_mean_of_the_values_that_the_weights_say():
+    module = attention()
+    queries, keys, values = torch.randn(3, 4, 6), torch.randn(3, 7, 6), torch.randn(3, 7, 10)
+    rows = module.weights(queries, keys)
+    split = module.values(values).unflatten(2, (2, 8)).transpose(1, 2)
+    expected = module.output((rows @ split).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(module(queries, keys, values), expected)
+
+
+def test_heads_look_at_different_places():
+    rows = attention().weights(torch.randn(1, 4, 6), torch.randn(1, 7, 6))
+    assert not torch.allclose(rows[:, 0], rows[:, 1])
+
+
+def test_the_order_of_keys_does_not_matter_without_codes():
+    module = attention()
+    queries, keys, values = torch.randn(1, 4, 6), torch.randn(1, 7, 6), torch.randn(1, 7, 10)
+    order = torch.randperm(7)
+    torch.testing.assert_close(
+        module(queries, keys[:, order], values[:, order]), module(queries, keys, values)
+    )
+
+
+def test_no_matrix_of_all_pairs_is_kept():
+    sizes = []
+    queries = torch.randn(1, 2, 512, 8, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: sizes.append(tensor.numel()) or tensor, lambda tensor: tensor
+    ):
+        DotProductAttention()(queries, queries, queries)
+    assert max(sizes) == queries.numel()
+
+
+@pytest.mark.parametrize("grid", [(5, 7), (3, 4, 5)])
+def test_every_place_has_a_code_of_its_own(grid):
+    codes = sinusoidal_codes(grid, 32)
+    assert codes.abs().max() <= 1
+    distances = torch.cdist(codes, codes) + torch.eye(len(codes)) * 10
+    assert distances.min() > 0.1
+
+
+def test_a_code_is_sines_and_cosines_of_each_axis():
+    codes = sinusoidal_codes((2, 3), 10).view(2, 3, 10)
+    for row, column in product(range(2), range(3)):
+        angles = torch.tensor([row, row / 100, column, column / 100])
+        expected = torch.cat((angles.sin(), angles.cos(), torch.zeros(2)))
+        torch.testing.assert_close(codes[row, column], expected)
+
+
+def test_few_features_have_no_codes():
+    assert not sinusoidal_codes((2, 2, 2), 5).any()
+
+
+def test_tokens_become_the_maps_that_they_were():
+    maps = torch.randn(2, 3, 4, 5, 6)
+    tokens = as_tokens(maps)
+    assert tokens.shape == (2, 120, 3)
+    assert torch.equal(tokens[1, 7], maps[1, :, 0, 1, 1])
+    assert torch.equal(as_maps(tokens, (4, 5, 6)), maps)
