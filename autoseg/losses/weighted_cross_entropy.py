@@ -4,7 +4,7 @@ Source: Ronneberger et al., MICCAI 2015, equation 1, without its border term.
 """
 
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat
 from typing_extensions import override
@@ -21,6 +21,8 @@ class WeightedCrossEntropy(Loss):
         class_weights: Weight of each class, background first (or of each region); none means
             equal. The planner derives them from how frequent the classes are.
     """
+
+    needs_class_weights: ClassVar[bool] = True
 
     kind: Literal["weighted_cross_entropy"] = "weighted_cross_entropy"
     class_weights: tuple[PositiveFloat, ...] | None = None

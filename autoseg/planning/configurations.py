@@ -30,6 +30,7 @@ from autoseg.planning.memory import (
 from autoseg.planning.resolution import Resolution, full_resolution, plane_resolution
 from autoseg.planning.survey import Survey
 from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
+from autoseg.planning.weights import equal_weights
 from autoseg.planning.wording import duration, number, numbers
 
 COMPACT_VOXELS = 2**17
@@ -114,6 +115,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
     architecture, budget, grid = sized.architecture, sized.budget, sized.resolution.grid
     batch = batch_size(architecture, budget, sized.resolution.dataset_voxels)
     resampling = rules.resampling()
+    weights = survey.class_weights if loss.needs_class_weights else equal_weights()
     return Draft(
         configuration=Configuration(
             name=sized.name,
@@ -126,7 +128,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             loss=_planned_loss(
                 loss,
                 pool=pool.value,
-                class_weights=survey.class_weights.value,
+                class_weights=weights.value,
                 class_frequencies=survey.class_frequencies.value,
             ),
             recipe=_recipe(survey, grid),
@@ -143,7 +145,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "batch_size": batch,
             "loss": Choice(None, "make_plan", "asked for, or the default: Dice plus cross-entropy"),
             "loss.pool": pool,
-            "loss.class_weights": survey.class_weights,
+            "loss.class_weights": weights,
             "loss.class_frequencies": survey.class_frequencies,
             "recipe": Choice(None, "make_plan", "the reference training"),
             "mirroring": survey.mirror_axes,

@@ -1,8 +1,8 @@
-"""Class weights of the loss, from how often each class occurs."""
+"""Class weights of the loss: equal, except for a loss that is made of weights."""
 
 import numpy as np
 
-from autoseg.planning.choice import Choice
+from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.wording import number
 
 SMALLEST_WEIGHT = 0.5
@@ -13,6 +13,15 @@ Weights = tuple[float, ...] | None
 
 RULE = "class_weights"
 SOURCE = "square root of median-frequency balancing, Eigen & Fergus, ICCV 2015"
+
+
+def equal_weights() -> Choice[Weights]:
+    """Return that all classes count alike in cross-entropy.
+
+    Beside a Dice term, weights by frequency were tried and lost: docs/pages/experiments.md.
+    """
+    because = "weights by frequency did not raise Dice beside the Dice term (see the experiments)"
+    return Choice(None, "equal_weights", because, OWN)
 
 
 def class_weights(frequencies: tuple[float, ...], *, has_regions: bool = False) -> Choice[Weights]:

@@ -191,9 +191,18 @@ def test_a_plan_survives_json():
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 
-def test_class_weights_reach_the_loss():
-    plan = planned(small_volumes(class_shares=(0.9, 0.08, 0.02)))
-    assert plan.configuration(None).loss.class_weights == (1.0, 0.791, 1.581)
+def test_weights_by_frequency_reach_a_loss_that_is_made_of_them():
+    fingerprint = small_volumes(class_shares=(0.9, 0.08, 0.02))
+    assert planned(fingerprint).configuration(None).loss.class_weights is None
+    weighted = make_plan(
+        fingerprint,
+        network=ARCHITECTURES["unet"],
+        loss=LOSSES["weighted_cross_entropy"],
+        memory_gib=8.0,
+        machine=CPU,
+    )
+    for configuration in weighted.configurations:
+        assert configuration.loss.class_weights == (1.0, 0.791, 1.581)
 
 
 @pytest.mark.parametrize("kind", list(LOSSES))
