@@ -33,7 +33,9 @@ def as_maps(tokens: Tensor, grid: tuple[int, ...]) -> Tensor:
     return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
 
 
-def sinusoidal_codes(grid: tuple[int, ...], features: int) -> Float[Tensor, "tokens features"]:
+def sinusoidal_codes(
+    grid: tuple[int, ...], features: int, *, device: torch.device | None = None
+) -> Float[Tensor, "tokens features"]:
     """Return one code per voxel of a grid: sines and cosines of its index along each axis.
 
     Each axis has an equal share of the features; what is left over is 0. Values lie in [-1, 1].
@@ -41,15 +43,22 @@ def sinusoidal_codes(grid: tuple[int, ...], features: int) -> Float[Tensor, "tok
     Args:
         grid: Size, voxels.
         features: Length of a code.
+        device: Where to put them.
 
     Source: Vaswani et al., NeurIPS 2017, section 3.5; axis by axis as in Petit et al., 2021.
     """
     waves = features // (2 * len(grid))
-    rates = LONGEST_WAVE ** (-torch.arange(waves) / max(waves, 1))
-    indices = torch.cartesian_prod(*(torch.arange(size) for size in grid)).view(-1, len(grid))
+    rates = LONGEST_WAVE ** (-torch.arange(waves, device=device) / max(waves, 1))
+    indices = torch.cartesian_prod(*(torch.arange(size, device=device) for size in grid)).view(
+        -1, len(grid)
+    )
     angles = (indices[:, :, None] * rates).flatten(1)
     codes = torch.cat((angles.sin(), angles.cos()), dim=1)
     return F.pad(codes, (0, features - codes.shape[1]))
+
+
+NORM_EPSILON = 1e-6
+"""Added to the variance in a transformer layer. Source: the code of Dosovitskiy et al."""
 
 
 class DotProductAttention(nn.Module):
@@ -113,6 +122,41 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, tokens: Tokens) -> Heads:
         return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention, then two linear layers per token, each added to what came in.
+
+    Args:
+        width: Features of the tokens.
+        heads: Attentions side by side; must divide the width.
+        hidden: Features between the two linear layers.
+        dropout: Share of these two layers' values that training sets to 0.
+
+    Source: Dosovitskiy et al., ICLR 2021, arXiv:2010.11929, equations 2 and 3.
+    """
+
+    def __init__(self, width: int, *, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.attention = MultiHeadAttention(
+            (width, width), heads=heads, head_features=width // heads
+        )
+        self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.perceptron = nn.Sequential(
+            nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, width),
+            nn.Dropout(dropout),
+        )
+
+    @override
+    def forward(self, tokens: Tokens) -> Tensor:
+        normal = self.attention_norm(tokens)
+        tokens = tokens + self.attention(normal, normal, normal)
+        looked: Tensor = tokens + self.perceptron(self.norm(tokens))
+        return looked
 
 
 def attention_runs(

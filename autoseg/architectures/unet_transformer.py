@@ -281,5 +281,5 @@ class AttentiveDecoderStage(nn.Module):
 
 def with_positions(tokens: Tensor, maps: Tensor) -> Tensor:
     """Return tokens with the codes of their places in the maps that they come from."""
-    codes = sinusoidal_codes(tuple(maps.shape[2:]), tokens.shape[-1])
+    codes = sinusoidal_codes(tuple(maps.shape[2:]), tokens.shape[-1], device=maps.device)
     return tokens + codes.to(tokens)

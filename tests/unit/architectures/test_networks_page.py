@@ -9,6 +9,7 @@ from torch import nn
 
 from autoseg.architectures import ARCHITECTURES, Topology
 from autoseg.architectures.attention_unet import AttentionUNet
+from autoseg.architectures.trans_unet import TransUNet
 from autoseg.architectures.unet_3d_2016 import UNet3D2016
 from autoseg.architectures.unet_2015 import UNet2015
 from autoseg.architectures.unet_plus_plus import UNetPlusPlus
@@ -30,8 +31,16 @@ def test_every_network_has_a_line():
         UNetPlusPlus.published(),
         AttentionUNet.published(),
         AttentionUNet.published(is_gated=False),
+        TransUNet.published(),
     ],
-    ids=["unet_2015", "unet_3d_2016", "unet_plus_plus", "attention_unet", "without_gates"],
+    ids=[
+        "unet_2015",
+        "unet_3d_2016",
+        "unet_plus_plus",
+        "attention_unet",
+        "without_gates",
+        "trans_unet",
+    ],
 )
 def test_the_stated_numbers_of_parameters_are_those_of_the_networks(config):
     with torch.device("meta"):

@@ -1,0 +1,357 @@
+"""TransUNet: a residual network, a vision transformer on its lowest maps, and a way up again.
+
+Source: Chen et al., arXiv:2102.04306; details that it leaves open are those of its authors'
+implementation. The residual network is that of Kolesnikov et al., ECCV 2020, arXiv:1912.11370.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torch import Tensor, nn
+from typing_extensions import override
+
+from autoseg.architectures.attention import (
+    NORM_EPSILON,
+    TransformerLayer,
+    as_maps,
+    as_tokens,
+    attention_runs,
+    initialise_attention,
+)
+from autoseg.architectures.attention_unet import resized
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
+from autoseg.architectures.convolutions import (
+    ConvolutionalArchitecture,
+    ConvolutionRun,
+    Normalization,
+    normalizing_layers,
+    references_beside_unet,
+    stack_runs,
+)
+from autoseg.architectures.layers import convolution, initialise
+from autoseg.architectures.standardized_residual import (
+    overlapping_pooling,
+    residual_runs,
+    residual_stage,
+    stem,
+    stem_kernel,
+)
+from autoseg.architectures.u_shape import stage_voxels
+from autoseg.architectures.valid_u_shape import first_stages
+from autoseg.core.frozen import Fraction, Frozen
+
+MOST_STAGES = 5
+"""Stages of the published network: tokens are 16 × 16 pixels."""
+
+ENCODER_FEATURES = (64, 256, 512, 1024)
+"""Of the first convolution and of the residual stages. Source: R50-ViT-B/16."""
+
+BLOCKS = (3, 4, 9)
+"""Residual blocks per stage. Source: the same."""
+
+DECODER_FEATURES = (16, 64, 128, 256)
+"""Per stage but the lowest, from the full resolution down."""
+
+COMPACT_SHARE = 4
+"""How many times narrower than the published one a compact network is."""
+
+POSITION_DEVIATION = 0.02
+"""Standard deviation of learnt position codes before training. Source: Dosovitskiy et al., code."""
+
+
+class VisionTransformer(Frozen):
+    """Size of a vision transformer; by default ViT-B.
+
+    Attributes:
+        width: Features of a token.
+        layers: Number of layers.
+        heads: Attentions side by side; must divide the width.
+        hidden: Features within a layer.
+        dropout: Share of values that training sets to 0.
+    """
+
+    width: PositiveInt = 768
+    layers: PositiveInt = 12
+    heads: PositiveInt = 12
+    hidden: PositiveInt = 3072
+    dropout: Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _check(self) -> "VisionTransformer":
+        if self.width % self.heads:
+            msg = f"heads must divide width; found {self.heads} heads and a width of {self.width}."
+            raise ValueError(msg)
+        return self
+
+
+@ARCHITECTURES.register
+class TransUNet(ConvolutionalArchitecture):
+    """Configuration of TransUNet.
+
+    The planned form differs from the published one in its strides and kernels, and has fewer stages
+    where the plan has fewer than five; it normalises each sample of the decoder by itself. In 3-D
+    all kernels have a third axis.
+
+    Attributes:
+        encoder_features: Of the first convolution, then per residual stage; there is nothing at the
+            full resolution.
+        blocks: Per residual stage.
+        transformer: Size of the transformer.
+        joined_features: That the transformer's tokens are turned into.
+        decoder_features: Per stage but the lowest, from the full resolution down.
+        normalization: In the decoder, what follows each convolution; as published, "batch".
+    """
+
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+        two_axes=2.32, three_axes=2.85
+    )
+
+    kind: Literal["trans_unet"] = "trans_unet"
+    encoder_features: tuple[PositiveInt, ...]
+    blocks: tuple[PositiveInt, ...]
+    transformer: VisionTransformer = VisionTransformer()
+    joined_features: PositiveInt = 512
+    decoder_features: tuple[PositiveInt, ...]
+    normalization: Normalization = "instance"
+
+    @model_validator(mode="after")
+    def _check(self) -> "TransUNet":
+        levels = len(self.topology.strides) - 1
+        needed = {"encoder_features": max(1, levels), "blocks": max(0, levels - 1)}
+        needed["decoder_features"] = levels
+        found = {name: len(getattr(self, name)) for name in needed}
+        if found != needed:
+            msg = f"a topology of {levels + 1} stages needs {needed} entries; found {found}."
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    @override
+    def for_topology(cls, topology: Topology, *, in_channels: int, num_classes: int) -> "TransUNet":
+        used = first_stages(topology, MOST_STAGES)
+        levels = len(used.strides) - 1
+        return cls(
+            topology=used,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            encoder_features=ENCODER_FEATURES[: max(1, levels)],
+            blocks=BLOCKS[: max(0, levels - 1)],
+            decoder_features=DECODER_FEATURES[:levels],
+        )
+
+    @classmethod
+    def published(cls, *, in_channels: int = 3, num_classes: int = 9) -> "TransUNet":
+        """Return the network of the paper's tables, R50-ViT-B/16 for 224 × 224 pixels."""
+        topology = Topology(
+            patch_shape=(224, 224), strides=((1, 1), *((2, 2),) * 4), kernels=((3, 3),) * 5
+        )
+        network = cls.for_topology(topology, in_channels=in_channels, num_classes=num_classes)
+        return network.model_copy(update={"normalization": "batch"})
+
+    @override
+    def compact(self) -> "TransUNet":
+        size = self.transformer
+        small = size.model_copy(
+            update={
+                "width": size.width // COMPACT_SHARE,
+                "heads": size.heads // COMPACT_SHARE,
+                "hidden": size.hidden // COMPACT_SHARE,
+            }
+        )
+        decoder = tuple(max(16, width // COMPACT_SHARE) for width in self.decoder_features)
+        return self.model_copy(
+            update={
+                "encoder_features": tuple(
+                    width // COMPACT_SHARE for width in self.encoder_features
+                ),
+                "transformer": small,
+                "joined_features": self.joined_features // COMPACT_SHARE,
+                "decoder_features": decoder,
+            }
+        )
+
+    @override
+    def convolutions(self) -> Iterator[ConvolutionRun]:
+        voxels, size = stage_voxels(self.topology), self.transformer
+        yield from self._encoder_runs()
+        tokens = voxels[-1]
+        yield ConvolutionRun(self.encoder_features[-1], size.width, tokens)
+        for _ in range(size.layers):
+            yield from attention_runs((size.width,) * 2, size.width, queries=tokens, keys=tokens)
+            yield ConvolutionRun(size.width, size.hidden, tokens)
+            yield ConvolutionRun(size.hidden, size.width, tokens)
+        yield ConvolutionRun(size.width, self.joined_features, tokens, self.topology.kernels[-1])
+        for stage, inputs in enumerate(self._decoder_inputs):
+            width = self.decoder_features[stage]
+            kernel = self.topology.kernels[stage]
+            yield from stack_runs((inputs, width, width), voxels[stage], kernel)
+        last = self._head_features
+        yield ConvolutionRun(last, self.num_classes, voxels[0], self.topology.kernels[0])
+
+    def _encoder_runs(self) -> Iterator[ConvolutionRun]:
+        voxels, kernels, at = stage_voxels(self.topology), self.topology.kernels, self._stem_stage
+        wide = stem_kernel(kernels[at], self.topology.strides[at])
+        yield ConvolutionRun(self.in_channels, self.encoder_features[0], voxels[at], wide)
+        for stage, features in enumerate(pairwise(self.encoder_features), start=2):
+            # Max-pooling comes before the first residual stage.
+            entering = voxels[stage] if stage == 2 else voxels[stage - 1]
+            yield from residual_runs(
+                features,
+                count=self.blocks[stage - 2],
+                kernel=kernels[stage],
+                voxels=(entering, voxels[stage]),
+            )
+
+    @property
+    def _stem_stage(self) -> int:
+        """Stage that the first convolution leads to: the second, if there is one."""
+        return min(1, len(self.topology.strides) - 1)
+
+    @property
+    def _decoder_inputs(self) -> tuple[int, ...]:
+        """Channels that the first convolution of each decoder stage receives."""
+        below = (*self.decoder_features[1:], self.joined_features)
+        skips = (0, *self.encoder_features[:-1])
+        return tuple(below[stage] + skips[stage] for stage in range(len(self.decoder_features)))
+
+    @property
+    def _head_features(self) -> int:
+        return (*self.decoder_features, self.joined_features)[0]
+
+    @override
+    def build(self) -> nn.Module:
+        topology = self.topology
+        kernels, axes = topology.kernels, topology.num_axes
+        grid = tuple(
+            size // factor
+            for size, factor in zip(topology.patch_shape, topology.divisors, strict=True)
+        )
+        tokens = TokenEncoder(self.encoder_features[-1], self.transformer, grid)
+        decoder = nn.ModuleList(
+            self._rectified((inputs, self.decoder_features[stage]), stage, count=2)
+            for stage, inputs in enumerate(self._decoder_inputs)
+        )
+        joined = self._rectified((self.transformer.width, self.joined_features), -1, count=1)
+        head = convolution(axes)(
+            self._head_features,
+            self.num_classes,
+            kernels[0],
+            padding=tuple(size // 2 for size in kernels[0]),
+        )
+        network = TransformerNetwork(self._encoder(), nn.Sequential(tokens, joined), decoder, head)
+        network.apply(initialise)
+        network.apply(initialise_attention)
+        return network
+
+    def _encoder(self) -> nn.ModuleList:
+        """Return the first convolution, and the residual stages."""
+        topology, at = self.topology, self._stem_stage
+        channels = (self.in_channels, self.encoder_features[0])
+        stages = [stem(channels, kernel=topology.kernels[at], stride=topology.strides[at])]
+        for stage, features in enumerate(pairwise(self.encoder_features), start=2):
+            stride = topology.strides[stage]
+            is_pooled = stage == 2
+            blocks = residual_stage(
+                features,
+                count=self.blocks[stage - 2],
+                kernel=topology.kernels[stage],
+                stride=(1,) * len(stride) if is_pooled else stride,
+            )
+            stages.append(
+                nn.Sequential(overlapping_pooling(stride), blocks) if is_pooled else blocks
+            )
+        return nn.ModuleList(stages)
+
+    def _rectified(self, features: tuple[int, int], stage: int, *, count: int) -> nn.Sequential:
+        """Return convolutions of the decoder, each with normalisation and rectifier."""
+        kernel = self.topology.kernels[stage]
+        padding = tuple(size // 2 for size in kernel)
+        inputs, width = features
+        has_bias = self.normalization == "none"
+        layers: list[nn.Module] = []
+        for channels in (inputs, *(width,) * (count - 1)):
+            layers.append(
+                convolution(len(kernel))(channels, width, kernel, padding=padding, bias=has_bias)
+            )
+            layers += normalizing_layers(self.normalization, width, num_axes=len(kernel))
+            layers.append(nn.ReLU(inplace=True))
+        return nn.Sequential(*layers)
+
+
+class TokenEncoder(nn.Module):
+    """Turn each voxel of the lowest maps into a token, and pass all through a transformer.
+
+    The codes of their places are learnt for the grid of the planned patch; for others they are
+    interpolated linearly.
+
+    Args:
+        features: Of the maps.
+        size: Of the transformer.
+        grid: Size of the maps at the planned patch, voxels.
+    """
+
+    def __init__(self, features: int, size: VisionTransformer, grid: tuple[int, ...]) -> None:
+        super().__init__()
+        self.embedding = convolution(len(grid))(features, size.width, 1)
+        self.positions = nn.Parameter(POSITION_DEVIATION * torch.randn(1, size.width, *grid))
+        self.dropout = nn.Dropout(size.dropout)
+        self.layers = nn.Sequential(
+            *(
+                TransformerLayer(
+                    size.width, heads=size.heads, hidden=size.hidden, dropout=size.dropout
+                )
+                for _ in range(size.layers)
+            )
+        )
+        self.norm = nn.LayerNorm(size.width, eps=NORM_EPSILON)
+
+    @override
+    def forward(self, maps: Tensor) -> Tensor:
+        embedded = self.embedding(maps)
+        placed = self.dropout(embedded + resized(self.positions, embedded))
+        tokens = self.norm(self.layers(as_tokens(placed)))
+        return as_maps(tokens, tuple(maps.shape[2:]))
+
+
+class TransformerNetwork(nn.Module):
+    """A residual encoder, a transformer, and a decoder that interpolates its way up.
+
+    Args:
+        encoder: One module per stage, from the second down.
+        transformer: What becomes of the lowest maps.
+        decoder: One module per stage but the lowest, from the full resolution down, of the maps
+            from below and, except at the full resolution, the skip connection.
+        head: Makes the scores.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.ModuleList,
+        transformer: nn.Module,
+        decoder: nn.ModuleList,
+        head: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.transformer = transformer
+        self.decoder = decoder
+        self.heads = nn.ModuleList([head])
+
+    @override
+    def forward(self, images: Tensor) -> NetworkOutput:
+        maps, skips = images, []
+        for stage in self.encoder:
+            maps = stage(maps)
+            skips.append(maps)
+        skips.pop()
+        maps = self.transformer(maps)
+        for stage in reversed(self.decoder):
+            if skips:
+                skip = skips.pop()
+                maps = stage(torch.cat((resized(maps, skip), skip), dim=1))
+            else:
+                maps = stage(resized(maps, images))
+        return NetworkOutput(self.heads[0](maps))
