@@ -40,6 +40,7 @@ def nnunet(
 ) -> None:
     """Write a model that nnU-Net v2 trained as a model file; nothing in it is run."""
     from autoseg.stages import import_nnunet as stage
+    from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
@@ -49,4 +50,4 @@ def nnunet(
     manifest = stage.import_nnunet(model, output, options, progress)
     size = output.stat().st_size / 1e6
     progress.say(f"{output}: {len(manifest.parts)} parts, {size:.1f} MB")
-    progress.say(f"Next: autoseg predict IN OUT --model {output}")
+    progress.say(f"Next: {predict_command(output)}")

@@ -28,6 +28,7 @@ def export(
 ) -> None:
     """Write a trained model as one file."""
     from autoseg.stages import export as stage
+    from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
     if len(paths) > 2:
@@ -43,7 +44,7 @@ def export(
     progress.say(
         f"{paths[-1]}: {' + '.join(manifest.members)}, {len(manifest.parts)} parts, {size:.1f} MB"
     )
-    progress.say(f"Next: autoseg predict IN OUT --model {paths[-1]}")
+    progress.say(f"Next: {predict_command(paths[-1])}")
 
 
 def describe(

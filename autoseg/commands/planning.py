@@ -48,6 +48,7 @@ def plan(
     """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
     from autoseg.planning.table import plan_tables, summary_rows
     from autoseg.stages import plan as stage
+    from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
@@ -71,7 +72,7 @@ def plan(
     if not everything:
         progress.say("--all shows the reasons of every configuration.")
     progress.say(f"The plan is {workspace.plan}; edit it if you know better.")
-    progress.say(f"Next: autoseg train {dataset} --fold 0")
+    progress.say(f"Next: {train_command(dataset, workspace.root, 0)}")
 
 
 def preprocess(

@@ -65,6 +65,7 @@ def run(
     from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.length import seconds_of
+    from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
@@ -91,4 +92,4 @@ def run(
         progress.table(f"{len(finished.test.cases)} test cases", *report_rows(finished.test))
     size = finished.model.stat().st_size / 1e6
     progress.say(f"The model is {finished.model} ({size:.1f} MB)")
-    progress.say(f"Next: autoseg predict IN OUT --model {finished.model}")
+    progress.say(f"Next: {predict_command(finished.model)}")

@@ -22,6 +22,7 @@ def select(
     """Compare the trained configurations and their pairs, and choose what to predict with."""
     from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import select as stage
+    from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
@@ -40,4 +41,4 @@ def select(
         )
     progress.table(f"The choice, on {len(report.cases)} held-out cases", *report_rows(report))
     progress.say(f"Saved as {workspace.selection}; picture: {workspace.leaderboard}")
-    progress.say(f"Next: autoseg predict IN OUT --model {workspace.root}")
+    progress.say(f"Next: {predict_command(workspace.root)}")

@@ -55,6 +55,7 @@ def train(
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import train as stage
     from autoseg.stages.length import LengthRequest, seconds_of
+    from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress, exit_if_any
 
     progress = TerminalProgress()
@@ -78,7 +79,9 @@ def train(
     if trained.report is None:
         progress.say("No case was held out: how good this model is, no score says.")
         progress.say(f"The model is {trained.folder}; its curves are of cases that it knows")
+        progress.say(f"Next: {predict_command(trained.folder)}")
         return
     progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
     progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
+    progress.say(f"Next: another --fold, or {predict_command(trained.folder.parent)}")
     exit_if_any([(fault.name, fault.message) for fault in trained.report.faults])

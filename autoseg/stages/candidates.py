@@ -16,6 +16,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.summary import pooled
 from autoseg.inference.model import trained_models
 from autoseg.inference.stored import trained_folds
+from autoseg.stages.next_command import train_command
 from autoseg.stages.score_fold import saved_report
 
 
@@ -128,7 +129,7 @@ def find_trained(workspace: Workspace) -> tuple[Trained, ...]:
         dataset = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan").root
         msg = (
             f"no fold of {workspace.models} is trained and scored. Run "
-            f"`autoseg train {dataset} --fold 0` first."
+            f"`{train_command(dataset, workspace.root, 0)}` first."
         )
         raise ModelError(msg)
     for entry in scored:

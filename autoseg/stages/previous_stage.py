@@ -8,7 +8,6 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "3D U-Net cascade".
 
 import hashlib
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -34,6 +33,7 @@ from autoseg.preprocessing.storage import (
     save_prior,
 )
 from autoseg.stages.folds import load_splits
+from autoseg.stages.next_command import train_command
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
 
@@ -213,9 +213,8 @@ def _untrained(workspace: Workspace, configuration: Configuration, missing: list
     """Return the message that names the commands to run first."""
     stage = configuration.previous_stage
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
-    dataset, work = (shlex.quote(str(path)) for path in (spec.root, workspace.root))
     commands = "\n".join(
-        f"  autoseg train {dataset} --work {work} --configuration {stage} --fold {fold}"
+        f"  {train_command(spec.root, workspace.root, fold, configuration=stage)}"
         for fold in missing
     )
     return (

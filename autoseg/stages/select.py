@@ -23,6 +23,7 @@ from autoseg.stages.candidates import Field, Trained, compared, find_trained
 from autoseg.stages.components import apply_steps, find_steps
 from autoseg.stages.ensembles import ensemble_report, label_maps
 from autoseg.stages.evaluate import evaluate_pairs
+from autoseg.stages.next_command import train_command
 
 POSTPROCESSED_NAME = "postprocessed"
 """Folder of the chosen candidate's label maps that post-processing changes."""
@@ -223,18 +224,22 @@ def _mean_agreement(members: Members, case: str) -> tuple[float | None, ...] | N
 
 def _say_what_is_missing(field: Field, work: _Work) -> None:
     """Name the folds that could still be trained, with the commands that do."""
-    command = f"autoseg train {work.spec.root} --configuration"
     for entry in field.left_out:
         work.progress.say(
             f"note: {entry.name} is not compared, because it lacks {_folds(entry.missing)}: "
-            f"`{command} {entry.name} --fold {entry.missing[0]}`"
+            f"`{_command(entry, work)}`"
         )
     for entry in field.trained:
         if entry.missing:
             work.progress.say(
-                f"note: {entry.name} lacks {_folds(entry.missing)}: "
-                f"`{command} {entry.name} --fold {entry.missing[0]}`"
+                f"note: {entry.name} lacks {_folds(entry.missing)}: `{_command(entry, work)}`"
             )
+
+
+def _command(entry: Trained, work: _Work) -> str:
+    """Return the command that trains the first fold which is missing."""
+    root = work.workspace.root
+    return train_command(work.spec.root, root, entry.missing[0], configuration=entry.name)
 
 
 def _restriction(field: Field) -> str:
