@@ -69,7 +69,7 @@ def entrants(
         for configuration in plan.configurations
         if _without_augmentations(configuration.recipe) == recipe
     ]
-    ordered = (default.name, *(name for name in peers if name != default.name))
+    ordered = with_stages(plan, (default.name, *peers))
     if budget_seconds is None or len(ordered) == 1:
         because = f"all that the plan trains by the recipe of {default.name}"
         return Choice(ordered, "entrants", because, OWN)
@@ -79,8 +79,28 @@ def entrants(
     text = f"{len(starters)} configurations would train {number(round(steps))} steps or more each"
     if steps < FEWEST_STEPS:
         because = f"{text}, fewer than {FEWEST_STEPS}: the budget goes to the default alone"
-        return Choice((default.name,), "entrants", because, OWN)
+        return Choice(with_stages(plan, (default.name,)), "entrants", because, OWN)
     return Choice(ordered, "entrants", text, OWN)
+
+
+def with_stages(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
+    """Return configurations, each once, followed by the previous stages that they need.
+
+    Args:
+        plan: The plan.
+        names: Names of configurations.
+
+    Raises:
+        PlanError: If the plan has none of that name.
+    """
+    found = {name: plan.configuration(name) for name in names}
+    waiting = list(found.values())
+    while waiting:
+        stage = waiting.pop(0).previous_stage
+        if stage is not None and stage not in found:
+            found[stage] = plan.configuration(stage)
+            waiting.append(found[stage])
+    return tuple(found)
 
 
 def next_training(
@@ -98,7 +118,8 @@ def next_training(
         num_folds: Folds of the cross-validation.
         dice: Mean Dice of the held-out cases of every finished training.
         affordable: How many more trainings the budget allows; None for any number. The best
-            configuration is completed whatever it says.
+            configuration is completed whatever it says; so is a cascade if nothing but its previous
+            stage enters beside it.
     """
     starters = [name for name in names if plan.configuration(name).previous_stage is None]
     for name in starters:
@@ -125,13 +146,20 @@ def training_seconds(remaining: int, left: TimeLeft) -> float:
 def trainings_to_come(
     plan: Plan, names: Sequence[str], num_folds: int, dice: Mapping[Key, float]
 ) -> int:
-    """Return how many trainings a budget must still hold: every fold 0, and the best's others."""
+    """Return how many trainings a budget must still hold: every fold 0, and the best's others.
+
+    Where only a cascade and its previous stage enter, all folds of the cascade come too.
+    """
     starters = [name for name in names if plan.configuration(name).previous_stage is None]
+    cascades = [name for name in names if name not in starters]
+    later = 0
+    if _are_only_stages(plan, names, starters):
+        later = sum((name, fold) not in dice for name in cascades for fold in range(num_folds))
     first = [name for name in starters if (name, 0) not in dice]
     if first:
-        return len(first) + num_folds - 1
+        return len(first) + num_folds - 1 + later
     best = _survivors(starters, dice)[0][0]
-    return sum((best, fold) not in dice for fold in range(1, num_folds))
+    return later + sum((best, fold) not in dice for fold in range(1, num_folds))
 
 
 def reference_seconds(configuration: Configuration, machine: Machine) -> float:
@@ -165,14 +193,24 @@ def _next_stage(
 ) -> Key | None:
     """Return a training of a configuration that gets the predictions of a complete one."""
     best = max(chain([0.0], (value for key, value in dice.items() if key[1] == 0)))
+    starters = [name for name in names if plan.configuration(name).previous_stage is None]
+    must = _are_only_stages(plan, names, starters)
     for name in names:
         if plan.configuration(name).previous_stage != previous:
             continue
         missing = [fold for fold in range(num_folds) if (name, fold) not in dice]
+        if not missing and (after := _next_stage(plan, names, name, num_folds, dice, affordable)):
+            return after
         close = (name, 0) not in dice or dice[name, 0] >= best - DICE_MARGIN
-        if missing and close and _allows(affordable, len(missing)):
+        if missing and (must or (close and _allows(affordable, len(missing)))):
             return (name, missing[0])
     return None
+
+
+def _are_only_stages(plan: Plan, names: Sequence[str], starters: Sequence[str]) -> bool:
+    """Return whether all that enters first is trained for a cascade's sake."""
+    refined = {plan.configuration(name).previous_stage for name in names}
+    return refined >= set(starters)
 
 
 def _allows(affordable: int | None, wanted: int) -> bool:

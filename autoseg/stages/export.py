@@ -64,9 +64,7 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
         ModelError: If there is no such model, or `output` has another ending.
         DocumentError: If a document of the model is missing or damaged.
     """
-    if output.suffix != SUFFIX:
-        msg = f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, say."
-        raise ModelError(msg)
+    check_output(output)
     choice = find_choice(model, options.folds)
     if choice.path.is_file():
         msg = f"{choice.path} is a model file already. Copy it, or name a work folder to export."
@@ -80,6 +78,20 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
         stages=[entry.name for entry in configurations if not entry.is_member],
         precision=precision,
     )
+
+
+def check_output(output: Path) -> None:
+    """Check that a path can be that of a model file.
+
+    Raises:
+        ModelError: If it has another ending, or is a folder.
+    """
+    if output.suffix != SUFFIX:
+        msg = f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, say."
+        raise ModelError(msg)
+    if output.is_dir():
+        msg = f"{output} is a folder; expected the name of a file to write. Name another."
+        raise ModelError(msg)
 
 
 def describe(file: Path) -> str:

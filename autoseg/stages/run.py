@@ -27,9 +27,17 @@ from autoseg.planning.race import (
     reference_seconds,
     training_seconds,
     trainings_to_come,
+    with_stages,
+)
+from autoseg.stages.continuation import (
+    Asked,
+    check_plan_is_asked,
+    check_trained_with,
+    note_on_changed_cases,
 )
 from autoseg.stages.evaluate import REPORT_NAME
-from autoseg.stages.export import ExportOptions, export
+from autoseg.stages.export import ExportOptions, check_output, export
+from autoseg.stages.fingerprint import check_origin
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import load_plan, plan, this_machine
@@ -37,7 +45,7 @@ from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_fold import VALIDATION_NAME
 from autoseg.stages.select import select
 from autoseg.stages.test import test as score_test_cases
-from autoseg.stages.train import TrainedFold, TrainRequest, train
+from autoseg.stages.train import CHECKPOINT_NAME, TrainedFold, TrainRequest, train
 from autoseg.stages.training_progress import duration
 
 
@@ -97,15 +105,20 @@ def run(
     Raises:
         DatasetError: If the dataset has faults.
         PlanError: If a configuration is asked for that the plan does not have.
-        TrainingError: If a training is refused or fails.
+        TrainingError: If a training is refused or fails, or one that is done is of another plan.
+        ModelError: If the output is no name for a model file.
         Interrupted: If someone asked to stop; the same command goes on.
     """
+    if request.output is not None:
+        check_output(request.output)
     clock = _Clock(workspace)
     with clock.running():
         planned = _planned(dataset, workspace, request, progress)
-        num_folds = len(load_splits(workspace).folds)
+        num_folds = len(load_splits(workspace, progress).folds)
         schedule = _schedule(workspace, planned, request, num_folds, spent=clock.seconds)
         progress.say(f"entering: {', '.join(schedule.entrants)} ({schedule.because})")
+        for name in schedule.entrants:
+            check_trained_with(workspace, planned, planned.configuration(name))
         _train_all(_Course(workspace, planned, num_folds, request), clock, progress)
         workers = default_workers() if request.workers is None else request.workers
         selection = select(workspace, workers=max(1, workers), progress=progress)
@@ -119,7 +132,13 @@ def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress:
     """Return the plan that is there, which may hold edits, or make one."""
     if workspace.plan.is_file():
         progress.say(f"going by the plan that is there: {workspace.plan}")
-        return load_plan(workspace)
+        check_origin(dataset, workspace)
+        planned = load_plan(workspace)
+        asked = Asked(request.network, request.loss, request.memory_gib)
+        check_plan_is_asked(workspace, planned, asked, progress)
+        if note := note_on_changed_cases(dataset, workspace):
+            progress.say(note)
+        return planned
     workers = default_workers() if request.workers is None else request.workers
     return plan(
         dataset,
@@ -152,8 +171,9 @@ def _schedule(
         chosen = entrants(planned, num_folds, this_machine(), request.budget_seconds)
         names, because = chosen.value, chosen.because
     else:
-        names = tuple(planned.configuration(name).name for name in request.configurations)
-        because = "asked for"
+        names = with_stages(planned, request.configurations)
+        stages = names[len(set(request.configurations)) :]
+        because = f"asked for, with {', '.join(stages)} to refine" if stages else "asked for"
     known = _load(workspace) if workspace.schedule.is_file() else None
     schedule = Schedule(
         budget_seconds=request.budget_seconds,
@@ -186,9 +206,11 @@ def _train_all(course: _Course, clock: "_Clock", progress: Progress) -> None:
         key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
         if key is None:
             return
-        entry = schedule.training(*key) or _begun(course, schedule, key, dice)
+        entry = _entry(course, schedule, key, dice)
         store.save(schedule.with_training(entry), course.workspace.schedule)
         progress.say(_announcement(schedule, entry))
+        if note := _note_on_length(course, schedule, entry):
+            progress.say(note)
         started = clock.seconds
         trained = _train(course, entry, progress)
         overhead = clock.seconds - started - trained.run.seconds
@@ -196,6 +218,31 @@ def _train_all(course: _Course, clock: "_Clock", progress: Progress) -> None:
             continue
         done = entry.model_copy(update={"overhead_seconds": overhead})
         store.save(_load(course.workspace).with_training(done), course.workspace.schedule)
+
+
+def _entry(
+    course: _Course, schedule: Schedule, key: Key, dice: dict[Key, float]
+) -> ScheduledTraining:
+    """Return the entry of a training: as it was begun, if anything of it is left, or anew."""
+    known = schedule.training(*key)
+    folder = course.workspace.fold(*key)
+    is_begun = any((folder / name).is_file() for name in (CHECKPOINT_NAME, WEIGHTS_NAME))
+    return known if known is not None and is_begun else _begun(course, schedule, key, dice)
+
+
+def _note_on_length(course: _Course, schedule: Schedule, entry: ScheduledTraining) -> str | None:
+    """Return a sentence if a training goes on that was begun without a budget, and there is one."""
+    configuration = course.planned.configuration(entry.configuration)
+    left = schedule.seconds_left
+    if left is None or entry.seconds is not None:
+        return None
+    if reference_seconds(configuration, this_machine()) <= left:
+        return None
+    return (
+        "note: this training was begun without a budget, keeps its length, and may take longer "
+        "than the budget. To begin it anew with its share of the budget, stop and delete "
+        f"{course.workspace.fold(entry.configuration, entry.fold)}"
+    )
 
 
 def _begun(
@@ -209,7 +256,7 @@ def _begun(
         to_come = trainings_to_come(course.planned, schedule.entrants, course.num_folds, dice)
         usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
         seconds = training_seconds(max(1, to_come), TimeLeft(usable, _overhead(schedule)))
-        if to_come == 0:
+        if to_come == 0 and schedule.trainings:
             seconds = schedule.trainings[-1].seconds
         configuration = course.planned.configuration(name)
         if seconds is not None and seconds >= reference_seconds(configuration, this_machine()):

@@ -12,7 +12,7 @@ import torch
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.atomic import remove_leftovers, replacing
 from autoseg.core.device import Precision, autocast_dtype, choose_device
-from autoseg.core.errors import Interrupted, TrainingError
+from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest, listening
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
@@ -33,6 +33,7 @@ from autoseg.documents.splits import ALL, Fold, FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.normalizers.zscore import ZScore
 from autoseg.preprocessing.storage import StoredCase
+from autoseg.stages.continuation import check_trained_with
 from autoseg.stages.folds import load_fold
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions
@@ -155,9 +156,8 @@ def _train_fold(
         state = _resumed_state(job, progress) or _first_state(job, progress)
         with listening() as stop:
             _train_to_end(job, plan, state, stop, progress)
-        save_weights(state.result, folder / WEIGHTS_NAME)
         run = _run(configuration, request, job, state)
-        store.save(run, folder / RUN_NAME)
+        _save(state, run, folder)
     report = None
     if request.fold != ALL:
         report = score_fold(workspace, folder, fold, options, progress)
@@ -174,19 +174,8 @@ def _check(
     """
     choose_device(request.device)
     request.length.length(configuration.recipe)
-    folder = workspace.models / configuration.name
-    trained = {weights.parent for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}")}
-    if request.restart:
-        trained -= {workspace.fold(configuration.name, request.fold)}
-    if trained and (folder / PLAN_NAME).is_file():
-        earlier = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
-        if not earlier.agrees_with(plan, configuration):
-            msg = (
-                f"{folder} holds folds that were trained with another {configuration.name}: the "
-                "plan has changed since. Move that folder away, or go on with their plan: copy "
-                f"{folder / PLAN_NAME} to {workspace.plan}."
-            )
-            raise TrainingError(msg)
+    replaced = request.fold if request.restart else None
+    check_trained_with(workspace, plan, configuration, replaced=replaced)
 
 
 def _train_to_end(
@@ -338,9 +327,16 @@ def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration
 
 
 def _forget(folder: Path) -> None:
+    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
     for name in (RUN_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
         (folder / name).unlink(missing_ok=True)
+
+
+def _save(state: TrainingState, run: Run, folder: Path) -> None:
+    """Write a finished training; what other weights predicted there goes first."""
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
+    save_weights(state.result, folder / WEIGHTS_NAME)
+    store.save(run, folder / RUN_NAME)
 
 
 def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.core.errors import Interrupted, PlanError
+from autoseg.core.errors import DatasetError, Interrupted, ModelError, PlanError, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
+from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.schedule import Schedule
 from autoseg.documents.workspace import Workspace
@@ -16,6 +17,7 @@ from autoseg.inference.predictor import Predictor
 from autoseg.stages import run as stage
 from autoseg.stages.plan import plan
 from autoseg.stages.run import RunRequest, run
+from autoseg.stages.train import CHECKPOINT_NAME
 
 
 @pytest.fixture
@@ -85,8 +87,123 @@ def test_a_stopped_run_goes_on_and_trains_nothing_twice(
     run(dataset, work, asked, progress=Silent())
     assert calls == [0, 1, 1, 2]
     after = schedule(work)
-    assert after.trainings[1].seconds == before.trainings[1].seconds
     assert after.seconds_spent > before.seconds_spent
+
+
+def test_a_begun_training_keeps_its_length_whatever_the_budget_is_now(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    name = store.load(Plan, work.plan, made_by="").default_configuration
+    train, asked_seconds = stage.train, []
+
+    def stopping(workspace, wanted, *, progress):
+        asked_seconds.append(wanted.length.budget)
+        if len(asked_seconds) < 3:
+            fold = workspace.fold(name, 0)
+            if len(asked_seconds) == 1:
+                fold.mkdir(parents=True)
+                (fold / CHECKPOINT_NAME).write_bytes(b"")
+            else:
+                shutil.rmtree(fold)
+            raise Interrupted("stopped")
+        return train(workspace, wanted, progress=progress)
+
+    monkeypatch.setattr(stage, "train", stopping)
+    asked = request(configurations=(name,), budget_seconds=900.0)
+    with pytest.raises(Interrupted):
+        run(dataset, work, asked, progress=Silent())
+    asked = request(configurations=(name,), budget_seconds=5.0)
+    with pytest.raises(Interrupted):
+        run(dataset, work, asked, progress=Silent())
+    assert asked_seconds[0] == asked_seconds[1]
+    run(dataset, work, asked, progress=Silent())
+    assert float(asked_seconds[2].removesuffix("s")) < 5  # nothing was left of it
+
+
+def test_a_training_begun_without_a_budget_is_said_to_take_longer(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    name = store.load(Plan, work.plan, made_by="").default_configuration
+    said = Told()
+
+    def stopping(workspace, wanted, *, progress):
+        fold = workspace.fold(name, 0)
+        fold.mkdir(parents=True, exist_ok=True)
+        (fold / CHECKPOINT_NAME).write_bytes(b"")
+        raise Interrupted("stopped")
+
+    monkeypatch.setattr(stage, "train", stopping)
+    for budget in (None, 5.0):
+        with pytest.raises(Interrupted):
+            run(
+                dataset, work, request(budget_seconds=budget, configurations=(name,)), progress=said
+            )
+        assert any("begun without a budget" in line for line in said.lines) == (budget == 5.0)
+
+
+def test_a_run_with_trainings_of_an_earlier_plan_is_refused(dataset: Path, work: Workspace):
+    planned = store.load(Plan, work.plan, made_by="")
+    name = planned.default_configuration
+    fold = work.fold(name, 0)
+    store.save(planned, fold.parent / "plan.json")
+    fold.mkdir()
+    (fold / WEIGHTS_NAME).write_bytes(b"")
+    first, other = planned.configurations
+    edited = first.model_copy(update={"batch_size": first.batch_size + 1})
+    store.save(planned.model_copy(update={"configurations": (edited, other)}), work.plan)
+    with pytest.raises(TrainingError, match="the plan has changed since"):
+        run(dataset, work, request(), progress=Silent())
+
+
+def test_a_work_folder_of_another_dataset_is_refused(
+    dataset: Path, work: Workspace, tmp_path: Path
+):
+    other = shutil.copytree(dataset, tmp_path / "elsewhere" / dataset.name)
+    with pytest.raises(DatasetError, match="was made from"):
+        run(other, work, request(), progress=Silent())
+
+
+def test_a_plan_that_contradicts_the_command_is_refused(dataset: Path, work: Workspace):
+    with pytest.raises(PlanError, match=r"--network unet_2015.*Leave --network out"):
+        run(dataset, work, request(network="unet_2015"), progress=Silent())
+    with pytest.raises(PlanError, match="--loss topk"):
+        run(dataset, work, request(loss="topk"), progress=Silent())
+
+
+def test_a_run_tells_of_cases_that_came_after_the_plan(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    said = Told()
+    monkeypatch.setattr(stage, "train", lambda *_, **__: stop())
+    for folder in ("imagesTr", "labelsTr"):
+        paths = sorted((dataset / folder).iterdir())
+        shutil.copy(paths[0], dataset / folder / paths[0].name.replace("00", "77"))
+        assert len(list((dataset / folder).iterdir())) == len(paths) + 1
+    with pytest.raises(Interrupted):
+        run(dataset, work, request(), progress=said)
+    assert any("1 case not in the plan" in line and "ball_77" in line for line in said.lines)
+
+
+def test_the_name_of_the_model_file_is_checked_before_anything_is_trained(
+    dataset: Path, work: Workspace, tmp_path: Path
+):
+    with pytest.raises(ModelError, match=r"does not end in \.autoseg"):
+        run(dataset, work, request(output=tmp_path / "model.zip"), progress=Silent())
+    assert not work.models.exists()
+
+
+class Told(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def stop() -> None:
+    raise Interrupted("stopped")
 
 
 def test_a_run_of_an_unknown_configuration_names_the_known_ones(dataset: Path, work: Workspace):

@@ -120,6 +120,16 @@ def test_weights_that_were_lost_come_back_from_the_checkpoint(work: Workspace) -
     assert weights.read_bytes() == before
 
 
+def test_new_weights_are_not_scored_by_what_earlier_ones_predicted(work: Workspace) -> None:
+    folder = fold_folder(work)
+    for name in (WEIGHTS_NAME, "run.json", "checkpoint.safetensors"):  # as a kill may leave it
+        (folder / name).unlink()
+    earlier = {path: path.stat().st_mtime_ns for path in (folder / "validation").glob("*.nii.gz")}
+    train(work, request(seed=1), progress=Silent())
+    assert earlier
+    assert all(path.stat().st_mtime_ns > time for path, time in earlier.items())
+
+
 def test_a_held_out_case_that_failed_is_a_fault_and_is_tried_again(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

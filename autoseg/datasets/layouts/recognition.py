@@ -83,6 +83,17 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
     return Recognition(spec=spec, faults=found.faults, notes=notes)
 
 
+def case_names(root: Path) -> tuple[str, ...]:
+    """Return the names of all cases of a dataset, also of those that lack files; no file is opened.
+
+    Raises:
+        DatasetError: If the folder is missing, of no known layout, or has no complete case.
+    """
+    _, found = _find_cases(root.resolve(), load_description(root.resolve()))
+    faulty = (fault.case for fault in found.faults)
+    return tuple(sorted({*(case.name for case in found.cases), *faulty}))
+
+
 def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases]:
     """Return the name of the layout that fits, and the cases in it.
 

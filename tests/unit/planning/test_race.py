@@ -12,6 +12,7 @@ from autoseg.planning.race import (
     reference_seconds,
     training_seconds,
     trainings_to_come,
+    with_stages,
 )
 
 CPU = Machine(accelerator_gib=None, cores=2)
@@ -123,3 +124,27 @@ def test_a_full_training_has_as_many_steps_as_the_reference_method(on_cpu):
     default = on_cpu.configuration(None)
     second = step_seconds(default.architecture, default.batch_size, CPU)
     assert reference_seconds(default, CPU) == pytest.approx(250_000 * second)
+
+
+def test_stages_enter_with_the_cascade_that_needs_them(large):
+    assert with_stages(large, ("3d_cascade_fullres",)) == ("3d_cascade_fullres", "3d_lowres")
+    assert with_stages(large, ("2d", "2d")) == ("2d",)
+    cascade = large.model_copy(update={"default_configuration": "3d_cascade_fullres"})
+    assert entrants(cascade, 5, CARD, budget_seconds=1.0).value == (
+        "3d_cascade_fullres",
+        "3d_lowres",
+    )
+
+
+def test_a_cascade_that_alone_is_asked_for_is_trained_and_its_time_kept_for_it(large):
+    names = with_stages(large, ("3d_cascade_fullres",))
+    dice = {"3d_lowres": 0.81, "3d_cascade_fullres": 0.5}
+    assert order(large, names, dice, num_folds=2, affordable=0) == [
+        ("3d_lowres", 0),
+        ("3d_lowres", 1),
+        ("3d_cascade_fullres", 0),
+        ("3d_cascade_fullres", 1),
+    ]
+    assert trainings_to_come(large, names, 2, {}) == 4
+    done = {("3d_lowres", 0): 0.8, ("3d_lowres", 1): 0.8, ("3d_cascade_fullres", 0): 0.5}
+    assert trainings_to_come(large, names, 2, done) == 1
