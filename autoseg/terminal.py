@@ -85,11 +85,13 @@ class TerminalProgress(Progress):
             self._status = None
 
     def table(self, title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-        """Print a table; the last column wraps, numbers are the caller's text."""
+        """Print a table. Cells wrap between words; words only break if nothing else would fit."""
+        texts = [tuple(row) for row in rows]
         drawn = Table(title=Text(title, style="bold"), title_justify="left", expand=False)
-        for position, name in enumerate(header):
-            drawn.add_column(Text(name), no_wrap=position == 0, overflow="fold")
-        for row in rows:
+        widths = _widths(header, texts, self._console.width)
+        for position, (name, width) in enumerate(zip(header, widths, strict=True)):
+            drawn.add_column(Text(name), no_wrap=position == 0, overflow="fold", width=width)
+        for row in texts:
             drawn.add_row(*row)
         self._console.print(drawn, markup=False, highlight=False, soft_wrap=False)
 
@@ -102,6 +104,27 @@ class TerminalProgress(Progress):
                 self.say(f"{description}: {done} of {total}")
                 next_line = perf_counter() + PLAIN_STATUS_SECONDS
         self.say(f"{description}: {done} of {total} done")
+
+
+def _widths(
+    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], room: int
+) -> tuple[int | None, ...]:
+    """Return the width of each column: none if all fits in one line, or if not even words do.
+
+    Between these, each column gets its longest word, and what is left goes to the narrowest ones
+    that would use it. The first column does not wrap. A column has a border and two blanks besides.
+    """
+    columns = list(zip(header, *rows, strict=True))
+    lines = [[line for cell in column for line in cell.split("\n")] for column in columns]
+    words = [lines[0], *(" ".join(column).split() for column in columns[1:])]
+    whole, widths = ([max(map(len, found), default=0) for found in each] for each in (lines, words))
+    spare = room - 1 - sum(width + 3 for width in widths)
+    if spare < 0 or spare >= sum(whole) - sum(widths):
+        return (None,) * len(columns)
+    for _ in range(spare):
+        narrow = [at for at, width in enumerate(widths) if width < whole[at]]
+        widths[min(narrow, key=widths.__getitem__)] += 1
+    return tuple(widths)
 
 
 def exit_if_any(faults: Sequence[tuple[str, str]]) -> None:

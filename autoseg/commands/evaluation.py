@@ -30,6 +30,7 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Score label maps: Dice, IoU, HD95, ASSD and NSD."""
+    from autoseg.core.counting import counted
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import evaluate as stage
     from autoseg.stages.known_labels import known_labels
@@ -47,7 +48,7 @@ def evaluate(
     )
     if cases:
         progress.table("Cases", *case_rows(report))
-    progress.table(f"{len(report.cases)} cases", *report_rows(report))
+    progress.table(counted(len(report.cases), "case"), *report_rows(report))
     for name in report.missing_predictions:
         progress.say(f"no prediction: {name}")
     for name in report.missing_references:

@@ -82,6 +82,7 @@ def preprocess(
     workers: Workers = None,
 ) -> None:
     """Prepare the cases of a planned dataset, as `train` would."""
+    from autoseg.core.counting import counted
     from autoseg.stages import preprocess as stage
     from autoseg.terminal import TerminalProgress
 
@@ -93,6 +94,6 @@ def preprocess(
         progress=progress,
     )
     progress.say(
-        f"{len(report.prepared)} cases prepared in {report.seconds:.1f} s, "
-        f"{len(report.reused)} were there already"
+        f"{counted(len(report.prepared), 'case')} prepared in {report.seconds:.1f} s, "
+        f"{len(report.reused)} there already"
     )

@@ -38,6 +38,7 @@ def predict(
     workers: Workers = None,
 ) -> None:
     """Segment images. Each output has its input's geometry and the training's label values."""
+    from autoseg.core.counting import counted
     from autoseg.stages import predict as stage
     from autoseg.terminal import TerminalProgress, exit_if_any
 
@@ -52,7 +53,8 @@ def predict(
         workers=workers_or_default(workers),
     )
     report = stage.predict(inputs, outputs, options, progress)
-    progress.say(f"{len(report.written)} label maps written to {outputs} with {report.model}")
+    written = counted(len(report.written), "label map")
+    progress.say(f"{written} written to {outputs} with {report.model}")
     if report.skipped:
         progress.say(f"{len(report.skipped)} were there already")
     exit_if_any([(failure.name, failure.message) for failure in report.failures])

@@ -62,6 +62,7 @@ def run(
 
     Interrupted anywhere, the same command goes on where it stopped.
     """
+    from autoseg.core.counting import counted
     from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.length import seconds_of
@@ -89,7 +90,7 @@ def run(
     progress.table("Cross-validation", *leaderboard_rows(finished.selection))
     progress.say(finished.selection.because)
     if finished.test is not None:
-        progress.table(f"{len(finished.test.cases)} test cases", *report_rows(finished.test))
+        progress.table(counted(len(finished.test.cases), "test case"), *report_rows(finished.test))
     size = finished.model.stat().st_size / 1e6
     progress.say(f"The model is {finished.model} ({size:.1f} MB)")
     progress.say(f"Next: {predict_command(finished.model)}")

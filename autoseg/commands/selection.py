@@ -20,6 +20,7 @@ def select(
     workers: Workers = None,
 ) -> None:
     """Compare the trained configurations and their pairs, and choose what to predict with."""
+    from autoseg.core.counting import counted
     from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import select as stage
     from autoseg.stages.next_command import predict_command
@@ -39,6 +40,7 @@ def select(
             f"Only the largest component of label {values} is kept: Dice {step.dice_before:.4f} "
             f"before, {step.dice_after:.4f} after"
         )
-    progress.table(f"The choice, on {len(report.cases)} held-out cases", *report_rows(report))
+    cases = counted(len(report.cases), "held-out case")
+    progress.table(f"The choice, on {cases}", *report_rows(report))
     progress.say(f"Saved as {workspace.selection}; picture: {workspace.leaderboard}")
     progress.say(f"Next: {predict_command(workspace.root)}")

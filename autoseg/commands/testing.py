@@ -39,6 +39,7 @@ def test(
     workers: Workers = None,
 ) -> None:
     """Segment and score a dataset's test cases, which are never trained on."""
+    from autoseg.core.counting import counted
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import test as stage
     from autoseg.stages.predict import PredictOptions
@@ -57,6 +58,6 @@ def test(
     report = stage.test(workspace, options, progress)
     if cases:
         progress.table("Cases", *case_rows(report))
-    progress.table(f"{len(report.cases)} test cases", *report_rows(report))
+    progress.table(counted(len(report.cases), "test case"), *report_rows(report))
     progress.say(f"Label maps and scores lie in {workspace.test}")
     exit_if_any([(fault.name, fault.message) for fault in report.faults])

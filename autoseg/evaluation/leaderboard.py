@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoseg.core.atomic import replacing
+from autoseg.core.counting import counted
 from autoseg.documents.selection import Candidate, Estimate, Selection
 
 CHOSEN_COLOUR, OTHER_COLOUR = "#0077bb", "#888888"
@@ -57,7 +58,7 @@ def _draw(axes: Axes, row: int, estimate: Estimate, colour: str, *, is_hollow: b
 def _label(candidate: Candidate, selection: Selection) -> str:
     remarks = []
     if candidate.seconds_per_case is not None:
-        remarks.append(f"{candidate.seconds_per_case:.2g} s")
+        remarks.append(f"{candidate.seconds_per_case:.2g} s per case")
     if candidate in selection.left_out:
-        remarks.append(f"{candidate.num_cases} cases only")
+        remarks.append(f"{counted(candidate.num_cases, 'case')} only")
     return f"{candidate.name} ({', '.join(remarks)})" if remarks else candidate.name

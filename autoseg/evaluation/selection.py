@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autoseg.core.counting import counted
 from autoseg.documents.report import Report
 from autoseg.documents.selection import Candidate, Estimate
 from autoseg.evaluation.bootstrap import difference, estimate, score_table
@@ -116,9 +117,9 @@ def _simplest(singles: Sequence[Contender]) -> Contender:
 
 def _reason_for_single(singles: Sequence[Contender]) -> str:
     best, chosen = singles[0], _simplest(singles)
-    cases = f"{_num_cases(best)} held-out cases"
+    cases = counted(_num_cases(best), "held-out case")
     if len(singles) == 1:
-        return f"{best.name} is the only trained configuration: Dice {_dice(best)} over {cases}"
+        return f"{best.name} is the only configuration to compare: Dice {_dice(best)} over {cases}"
     if chosen is best:
         others = ", ".join(f"{entry.name} {_dice(entry)}" for entry in singles[1:])
         return (
@@ -148,7 +149,7 @@ def _reason_against_pairs(gains: Sequence[tuple[Contender, Estimate]], best: Con
 
 def _pair_choice(pair: Contender, gained: Estimate, best: Contender) -> Choice:
     because = (
-        f"{pair.name} has Dice {_dice(pair)} over {_num_cases(best)} held-out cases, "
+        f"{pair.name} has Dice {_dice(pair)} over {counted(_num_cases(best), 'held-out case')}, "
         f"{_interval(gained)} against {best.name}, the best single configuration: beyond noise."
     )
     return Choice(pair, because)

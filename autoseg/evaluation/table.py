@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from autoseg.core.counting import counted
 from autoseg.documents.report import METRICS, Mean, MetricName, Report
 from autoseg.documents.selection import Candidate, Estimate, Selection
 
@@ -39,13 +40,13 @@ def report_rows(report: Report) -> Rows:
     rows = [
         (
             entry.name,
-            *(_mean_text(entry.means.metric(name), len(report.cases)) for name in METRICS),
+            *(_mean_text(name, entry.means.metric(name), len(report.cases)) for name in METRICS),
             str(entry.missed),
             str(entry.invented),
         )
         for entry in report.classes
     ]
-    means = (_number_text(report.foreground.metric(name).value) for name in METRICS)
+    means = (_number_text(name, report.foreground.metric(name).value) for name in METRICS)
     header = ("class", *(TITLES[name] for name in METRICS), "missed", "invented")
     return Rows(header, (*rows, ("all classes", *means, "", "")))
 
@@ -54,7 +55,7 @@ def case_rows(report: Report) -> Rows:
     """Return a row per case and class."""
     header = ("case", "class", *(TITLES[name] for name in METRICS))
     rows = [
-        (case.name, entry.name, *(_number_text(scores.metric(name)) for name in METRICS))
+        (case.name, entry.name, *(_number_text(name, scores.metric(name)) for name in METRICS))
         for case in report.cases
         for entry, scores in zip(report.classes, case.classes, strict=True)
     ]
@@ -85,7 +86,9 @@ def _candidate_text(entry: Candidate, selection: Selection) -> str:
     text = "\n+ ".join(entry.members)
     if entry.members == selection.members:
         return f"{text} ←"
-    return f"{text}\n({entry.num_cases} cases only)" if entry in selection.left_out else text
+    if entry in selection.left_out:
+        return f"{text}\n({counted(entry.num_cases, 'case')} only)"
+    return text
 
 
 def _estimate_text(estimate: Estimate, style: str) -> str:
@@ -97,10 +100,13 @@ def _estimate_text(estimate: Estimate, style: str) -> str:
     return f"{text}\n{style.format(estimate.low)}–{style.format(estimate.high)}"
 
 
-def _mean_text(mean: Mean, num_cases: int) -> str:
-    text = _number_text(mean.value)
+def _mean_text(name: MetricName, mean: Mean, num_cases: int) -> str:
+    text = _number_text(name, mean.value)
     return text if mean.value is None or mean.count == num_cases else f"{text} ({mean.count})"
 
 
-def _number_text(value: float | None) -> str:
-    return UNDEFINED if value is None else f"{value:.3f}"
+def _number_text(name: MetricName, value: float | None) -> str:
+    """Return a score with three decimals, a distance in mm with two."""
+    if value is None:
+        return UNDEFINED
+    return f"{value:.2f}" if name.endswith("_mm") else f"{value:.3f}"

@@ -4,6 +4,7 @@ from pathlib import Path
 from time import perf_counter
 
 from autoseg.core.atomic import replacing
+from autoseg.core.counting import counted
 from autoseg.core.progress import Progress
 from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
@@ -26,9 +27,10 @@ def announce(job: Job, progress: Progress) -> None:
     parameters = sum(weight.numel() for weight in job.architecture.build().parameters())
     seen = {case.record.name for case in job.data.training_cases}
     held_out = sum(case.record.name not in seen for case in job.data.validation_cases)
+    size = f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters:,}"
     progress.say(
-        f"training {job.architecture.kind} ({parameters / 1e6:.1f} million weights) on "
-        f"{len(job.data.training_cases)} cases, {held_out or 'none'} held out; "
+        f"training {job.architecture.kind} ({size} weights) on "
+        f"{counted(len(job.data.training_cases), 'case')}, {held_out or 'none'} held out; "
         f"{job.device}, {str(job.dtype).removeprefix('torch.')}, batch "
         f"{job.data.training.batch_size} × {_times(job.data.training.patch_shape)}"
     )

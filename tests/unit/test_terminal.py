@@ -53,3 +53,25 @@ def test_brackets_are_shown_as_they_are() -> None:
     missing = [place for place in places if f"{place} [/left]" not in written.getvalue()]
     assert "status [left]" in written.getvalue()
     assert not missing
+
+
+def widest_table(*, width: int) -> list[str]:
+    written = io.StringIO()
+    progress = TerminalProgress(Console(file=written, width=width))
+    header = ("class", "Dice", "IoU", "HD95 mm", "ASSD mm", "NSD", "missed", "invented")
+    row = ("left hippocampus", *["0.345 (17)"] * 5, "3", "0")
+    progress.table("17 cases", header, [row])
+    return written.getvalue().splitlines()
+
+
+def test_a_table_of_scores_fits_80_columns_without_breaking_a_word() -> None:
+    lines = widest_table(width=80)
+    assert max(map(len, lines)) <= 80
+    for word in ("missed", "invented", "left hippocampus", "0.345", "(17)"):
+        assert any(word in line for line in lines), word
+
+
+def test_words_break_where_a_table_has_no_room_for_them() -> None:
+    lines = widest_table(width=60)
+    assert max(map(len, lines)) <= 60
+    assert not any("invented" in line for line in lines)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from autoseg.core.counting import counted
 from autoseg.core.geometry import Orientation
 from autoseg.documents.card import (
     AxisRange,
@@ -238,7 +239,7 @@ def _data_blocks(card: ModelCard) -> list[str]:
     header = ("array axis", "voxel size in mm (least / median / greatest)", "voxels")
     stored = ", ".join(card.data.axis_directions)
     orientations = [f"Stored orientations, array order: {stored}."] if stored else []
-    return [f"{card.data.num_cases} cases.", _table(header, rows), *orientations]
+    return [f"{counted(card.data.num_cases, 'case')}.", _table(header, rows), *orientations]
 
 
 def _choice_blocks(card: ModelCard) -> list[str]:

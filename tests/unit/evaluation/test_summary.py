@@ -89,7 +89,7 @@ def test_a_background_that_is_not_zero_is_no_class():
 def test_tables_show_means_with_counts_below_all_and_undefined_as_a_dash(cases):
     header, rows = report_rows(report_of(cases, labels=LABELS))
     assert header == ("class", "Dice", "IoU", "HD95 mm", "ASSD mm", "NSD", "missed", "invented")
-    assert rows[1][:4] == ("nucleus", "0.333", "0.333", "0.000 (1)")
+    assert rows[1][:4] == ("nucleus", "0.333", "0.333", "0.00 (1)")
     assert rows[-1][:2] == ("all classes", "0.667")
     header, rows = case_rows(report_of(cases, labels=LABELS))
     assert rows[0][:3] == ("invents", "rim", "–")

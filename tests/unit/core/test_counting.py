@@ -1,0 +1,8 @@
+import pytest
+
+from autoseg.core.counting import counted
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 cases"), (1, "1 case"), (2, "2 cases")])
+def test_only_one_thing_is_singular(number: int, text: str) -> None:
+    assert counted(number, "case") == text
