@@ -16,6 +16,7 @@ from autoseg.core.errors import AutosegError, CaseError, DatasetError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
+from autoseg.documents import store
 from autoseg.documents.quality import CaseAgreement
 from autoseg.documents.splits import FoldName
 from autoseg.inference.choice import ChosenModel, description, find_choice, loaded
@@ -32,6 +33,10 @@ CASES_AHEAD = 1
 
 CASES_BEHIND = 2
 """Images whose export may still be going on."""
+
+AGREEMENT_NAME = "agreement.json"
+"""How far the networks agreed on a case, among its probabilities: a prediction that was interrupted
+would else not know it of the cases before."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -86,7 +91,8 @@ class PredictReport:
         written: Outputs made now.
         skipped: Outputs that were there already.
         failures: Cases that have no output.
-        agreements: How far the networks agreed with themselves on the cases written now.
+        agreements: How far the networks agreed with themselves on the cases written now, and on
+            those whose probabilities were kept.
     """
 
     model: Path
@@ -113,8 +119,21 @@ class _Job:
     @property
     def is_finished(self) -> bool:
         """Whether all that it should give is there."""
-        kept = self.probabilities is None or has_probabilities(self.probabilities)
-        return self.output.is_file() and kept
+        if self.probabilities is None:
+            return self.output.is_file()
+        kept = has_probabilities(self.probabilities)
+        return kept and self.output.is_file() and (self.probabilities / AGREEMENT_NAME).is_file()
+
+    def saved_agreement(self) -> tuple[CaseAgreement, ...]:
+        """Return how far the networks agreed, if a finished job kept it.
+
+        Raises:
+            DocumentError: If it is damaged.
+        """
+        if self.probabilities is None:
+            return ()
+        path = self.probabilities / AGREEMENT_NAME
+        return (store.load(CaseAgreement, path, made_by="autoseg train"),)
 
 
 def predict(
@@ -174,7 +193,15 @@ def predict_cases(
         written=tuple(outcome.output for outcome in done if isinstance(outcome, _Written)),
         skipped=tuple(job.output for job, is_in in zip(jobs, finished, strict=True) if is_in),
         failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
-        agreements=tuple(entry.agreement for entry in done if isinstance(entry, _Written)),
+        agreements=(
+            *(
+                entry
+                for job, is_in in zip(jobs, finished, strict=True)
+                if is_in
+                for entry in job.saved_agreement()
+            ),
+            *(entry.agreement for entry in done if isinstance(entry, _Written)),
+        ),
     )
 
 
@@ -259,9 +286,11 @@ def _ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, 
 def _outcome(job: _Job, future: Future[Path], watched: ChosenModel) -> _Written | FailedCase:
     """Return a job's output, or why it has none."""
     try:
-        return _Written(
-            future.result(), CaseAgreement(name=job.case.name, targets=watched.agreement())
-        )
+        output = future.result()
+        agreement = CaseAgreement(name=job.case.name, targets=watched.agreement())
+        if job.probabilities is not None:
+            store.save(agreement, job.probabilities / AGREEMENT_NAME)
+        return _Written(output, agreement)
     except AutosegError as error:
         return FailedCase(job.case.name, str(error))
     except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)

@@ -147,6 +147,21 @@ def test_a_held_out_case_that_failed_is_a_fault_and_is_tried_again(
     assert len(mended.cases) == 2
 
 
+def test_scoring_that_was_killed_knows_the_agreement_of_every_case_in_the_end(
+    work: Workspace,
+) -> None:
+    outputs = fold_folder(work) / scoring.VALIDATION_NAME
+    whole = train(work, request(), progress=Silent()).report
+    (outputs / "evaluation.json").unlink()
+    last = sorted(outputs.glob("*.nii.gz"))[-1]
+    last.unlink()
+    again = train(work, request(), progress=Silent()).report
+    assert {entry.name: entry.targets for entry in again.agreements} == {
+        entry.name: entry.targets for entry in whole.agreements
+    }
+    assert len(again.agreements) == len(again.cases) == 2
+
+
 def _unreadable(paths: tuple[Path, ...]) -> None:
     msg = "the disk is gone"
     raise OSError(msg)
