@@ -38,9 +38,9 @@ def export(
     options = stage.ExportOptions(folds=folds_of(fold), half=half)
     if model_license:
         options = replace(options, license=model_license)
-    manifest = stage.export(model, paths[-1], options)
-    size = paths[-1].stat().st_size / 1e6
     progress = TerminalProgress()
+    manifest = stage.export(model, paths[-1], options, progress)
+    size = paths[-1].stat().st_size / 1e6
     progress.say(
         f"{paths[-1]}: {' + '.join(manifest.members)}, {len(manifest.parts)} parts, {size:.1f} MB"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import ModelError
-from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.quality import mean_agreement
 from autoseg.documents.selection import SELECTION_NAME, LargestComponent, Selection
@@ -28,6 +28,9 @@ from autoseg.inference.stored import ModelFolder, StoredModel, named_fold, train
 SHARED = ("channel_names", "labels", "axis_order", "orientation")
 """What the plans of configurations must agree on, so that they can predict the same image."""
 
+AGAIN = "run `autoseg select` again"
+"""What to do about a selection that is behind the trained models."""
+
 
 @dataclass(frozen=True)
 class StoredChoice:
@@ -39,6 +42,8 @@ class StoredChoice:
         folds: Which folds of each; None for all numbered ones that are trained.
         selection: Why these; None for a configuration that was not selected.
         warnings: In what the selection no longer fits the trained models, a sentence each.
+        has_changed: Whether networks changed after they were selected, so that its scores are those
+            of others.
     """
 
     path: Path
@@ -46,6 +51,7 @@ class StoredChoice:
     folds: tuple[Sequence[FoldName] | None, ...]
     selection: Selection | None = None
     warnings: tuple[str, ...] = ()
+    has_changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,37 +204,59 @@ def _selected(work: Path, folds: Sequence[FoldName] | None) -> StoredChoice:
                 "configuration with --model models/<configuration>."
             )
             raise ModelError(msg)
+    chosen = tuple(zip(folders, selection.folds, strict=True))
+    changed = _changed(chosen, (work / SELECTION_NAME).stat().st_mtime)
+    further = tuple(warning for folder, own in chosen for warning in _further(folder, own))
     return StoredChoice(
         path=work,
         members=tuple(ModelFolder(folder) for folder in folders),
         folds=selection.folds if folds is None else (folds,) * len(folders),
         selection=selection,
-        warnings=tuple(
-            warning
-            for folder, wanted in zip(folders, selection.folds, strict=True)
-            for warning in _stale(folder, wanted, (work / SELECTION_NAME).stat().st_mtime)
-        ),
+        warnings=(*changed, *further),
+        has_changed=bool(changed),
     )
 
 
-def _stale(folder: Path, selected: Sequence[FoldName], selected_at: float) -> tuple[str, ...]:
-    """Return in what a selection is behind the trained model of a member.
+def _changed(
+    selected: Sequence[tuple[Path, Sequence[FoldName]]], selected_at: float
+) -> tuple[str, ...]:
+    """Return which networks, of members or of stages before them, changed after the selection.
 
-    Neither keeps it from predicting: the networks are whole, only its scores are of others.
+    It does not keep them from predicting: they are whole, only the scores are of others.
     """
-    again = "run `autoseg select` again"
-    weights = ((fold, folder / f"fold_{fold}" / WEIGHTS_NAME) for fold in selected)
-    newer = [fold for fold, path in weights if path.stat().st_mtime > selected_at]
-    further = sorted(set(averaged_folds(trained_folds(folder))) - set(selected), key=str)
-    found = []
-    if newer:
-        found.append(f"{_fold_words(newer)} of {folder.name} changed after the selection; {again}")
-    if further:
-        found.append(
-            f"{_fold_words(further)} of {folder.name} came after the selection and takes no part "
-            f"in it; {again}"
-        )
+    waiting, seen, found = list(selected), set[Path](), []
+    while waiting:
+        folder, folds = waiting.pop(0)
+        if folder in seen:
+            continue
+        seen.add(folder)
+        weights = ((fold, folder / f"fold_{fold}" / WEIGHTS_NAME) for fold in folds)
+        newer = [
+            fold for fold, path in weights if path.is_file() and path.stat().st_mtime > selected_at
+        ]
+        if newer:
+            found.append(
+                f"{_fold_words(newer)} of {folder.name} changed after the selection; {AGAIN}"
+            )
+        stage = _stage_of(folder)
+        waiting += [] if stage is None else [(folder.parent / stage, folds)]
     return tuple(found)
+
+
+def _stage_of(folder: Path) -> str | None:
+    """Return the previous stage of a model folder's configuration; None without one."""
+    plan = load(Plan, folder / PLAN_NAME, made_by="autoseg train")
+    named = (entry for entry in plan.configurations if entry.name == folder.name)
+    return next((entry.previous_stage for entry in named), None)
+
+
+def _further(folder: Path, selected: Sequence[FoldName]) -> tuple[str, ...]:
+    """Return which trained folds of a member the selection does not have."""
+    further = sorted(set(averaged_folds(trained_folds(folder))) - set(selected), key=str)
+    if not further:
+        return ()
+    came = f"{_fold_words(further)} of {folder.name} came after the selection"
+    return (f"{came} and takes no part in it; {AGAIN}",)
 
 
 def _check_same_task(first: LoadedModel, other: LoadedModel) -> None:

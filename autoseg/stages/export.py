@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.core.errors import ModelError
+from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
 from autoseg.documents.archive import Manifest
 from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, UNSTATED_LICENSE, CardChoice
@@ -50,7 +51,9 @@ class ExportOptions:
     license: str = UNSTATED_LICENSE
 
 
-def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest:
+def export(
+    model: Path | None, output: Path, options: ExportOptions, progress: Progress | None = None
+) -> Manifest:
     """Write a trained model as one file, and return what is in it.
 
     The names of the cases do not go into the file: they may say who the patients were.
@@ -59,6 +62,7 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
         model: As `autoseg predict --model` takes it; None finds the only one.
         output: The file, ending in `.autoseg`; an older one is replaced.
         options: What to put in.
+        progress: Told if a selection is behind the trained models.
 
     Raises:
         ModelError: If there is no such model, or `output` has another ending.
@@ -69,6 +73,8 @@ def export(model: Path | None, output: Path, options: ExportOptions) -> Manifest
     if choice.path.is_file():
         msg = f"{choice.path} is a model file already. Copy it, or name a work folder to export."
         raise ModelError(msg)
+    for sentence in choice.warnings:
+        (progress or Silent()).say(f"warning: {sentence}.")
     precision: Literal["float32", "float16"] = "float16" if options.half else "float32"
     configurations = _configurations(choice)
     return write_archive(
@@ -229,11 +235,12 @@ def _records(
 ) -> Records:
     """Return what is known of training data and scores.
 
-    The cross-validation is left out if other folds are exported than were selected: it is not about
-    them.
+    The cross-validation is left out if other folds are exported than were selected, or if they have
+    changed since: it is not about them.
     """
     scores = choice.path / CROSS_VALIDATION_NAME
     is_about_it = selection is not None and selection == choice.selection and scores.is_file()
+    is_about_it = is_about_it and not choice.has_changed
     return Records(
         fingerprint=_fingerprint(configurations[0].stored.path),
         folds={

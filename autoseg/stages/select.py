@@ -24,6 +24,7 @@ from autoseg.stages.components import apply_steps, find_steps
 from autoseg.stages.ensembles import ensemble_report, label_maps
 from autoseg.stages.evaluate import evaluate_pairs
 from autoseg.stages.next_command import train_command
+from autoseg.stages.previous_stage import note_on_newer_stage
 
 POSTPROCESSED_NAME = "postprocessed"
 """Folder of the chosen candidate's label maps that post-processing changes."""
@@ -70,8 +71,8 @@ def select(
         ),
         quality=_quality(members, report),
     )
-    store.save(report, workspace.cross_validation)
     draw_leaderboard(selection, workspace.leaderboard)
+    store.save(report, workspace.cross_validation)  # the two that belong together go last
     store.save(selection, workspace.selection)
     return selection
 
@@ -223,7 +224,12 @@ def _mean_agreement(members: Members, case: str) -> tuple[float | None, ...] | N
 
 
 def _say_what_is_missing(field: Field, work: _Work) -> None:
-    """Name the folds that could still be trained, with the commands that do."""
+    """Name the folds that could still be trained, or should be again, with the commands that do."""
+    for entry in (*field.trained, *field.left_out):
+        for fold in entry.folds:
+            note = note_on_newer_stage(work.workspace, entry.configuration, fold.number)
+            if note:
+                work.progress.say(f"{entry.name}, fold {fold.number}: {note}")
     for entry in field.left_out:
         work.progress.say(
             f"note: {entry.name} is not compared, because it lacks {_folds(entry.missing)}: "

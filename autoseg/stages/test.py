@@ -44,6 +44,8 @@ def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> R
     choice = find_choice(options.model or workspace.root, options.folds)
     model = loaded(choice, LoadOptions(options.device, options.precision, options.use_mirroring))
     progress.say(description(choice) or f"Predicting with {model.path}.")
+    for sentence in choice.warnings:
+        progress.say(f"warning: {sentence}.")
     shutil.rmtree(workspace.test, ignore_errors=True)
     options = replace(options, skip_finished=False)
     report = score_cases(spec.test_cases, workspace.test, model, options, progress)

@@ -11,7 +11,9 @@ from stand_ins import LABELS, save_model, threshold_model, tiny_configuration, t
 from autoseg.core.case import Image
 from autoseg.core.errors import CaseError, DocumentError, ModelError
 from autoseg.core.geometry import Geometry, Reorientation
+from autoseg.core.progress import Silent
 from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.report import Mean, Means, Report
 from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.store import save
 from autoseg.inference.averaging import ensemble_class_map
@@ -139,6 +141,44 @@ def test_what_was_trained_since_is_warned_of(work):
     save(selection_of("2d"), work / "selection.json")
     (warning,) = find_choice(work).warnings
     assert warning.startswith("fold 1 of 2d came after the selection")
+
+
+def test_a_stage_that_was_trained_since_is_warned_of(work):
+    save(selection_of("3d_cascade_fullres"), work / "selection.json")
+    selected_at = (work / "selection.json").stat().st_mtime
+    for weights in (work / "models").glob(f"*/fold_0/{WEIGHTS_NAME}"):
+        os.utime(weights, (selected_at - 9, selected_at - 9))
+    assert not find_choice(work).has_changed
+    weights = work / "models" / "3d_lowres" / "fold_0" / WEIGHTS_NAME
+    os.utime(weights, (selected_at + 9, selected_at + 9))
+    assert find_choice(work).has_changed
+    assert find_choice(work).warnings[0].startswith("fold 0 of 3d_lowres changed after")
+
+
+def test_scores_of_networks_that_changed_stay_out_of_the_model_file(work, tmp_path):
+    save(selection_of("2d", folds=(0, 1)), work / "selection.json")
+    scores = Means(**{metric: Mean(value=0.9, count=1) for metric in Means.model_fields})
+    save(Report(classes=(), foreground=scores, cases=()), work / "cross_validation.json")
+    selected_at = (work / "selection.json").stat().st_mtime
+    weights = work / "models" / "2d" / "fold_1" / WEIGHTS_NAME
+    for seconds, has_scores in ((-9, True), (9, False)):
+        for path in weights.parent.parent.glob(f"*/{WEIGHTS_NAME}"):
+            os.utime(path, (selected_at - 9, selected_at - 9))
+        os.utime(weights, (selected_at + seconds, selected_at + seconds))
+        manifest = export(work, tmp_path / "m.autoseg", ExportOptions(), told := Told())
+        names = {part.name for part in manifest.parts}
+        assert ("cross_validation.json" in names) == has_scores
+        assert bool(told.lines) == (not has_scores)
+
+
+class Told(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
 
 
 def test_members_of_different_plans_do_not_predict_together(work):
