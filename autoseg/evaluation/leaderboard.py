@@ -59,6 +59,6 @@ def _label(candidate: Candidate, selection: Selection) -> str:
     remarks = []
     if candidate.seconds_per_case is not None:
         remarks.append(f"{candidate.seconds_per_case:.2g} s per case")
-    if candidate in selection.left_out:
+    if candidate in selection.left_out and candidate.num_cases is not None:
         remarks.append(f"{counted(candidate.num_cases, 'case')} only")
     return f"{candidate.name} ({', '.join(remarks)})" if remarks else candidate.name

@@ -86,7 +86,7 @@ def _candidate_text(entry: Candidate, selection: Selection) -> str:
     text = "\n+ ".join(entry.members)
     if entry.members == selection.members:
         return f"{text} ←"
-    if entry in selection.left_out:
+    if entry in selection.left_out and entry.num_cases is not None:
         return f"{text}\n({counted(entry.num_cases, 'case')} only)"
     return text
 

@@ -37,6 +37,9 @@ COMPACT_VOXELS = 2**17
 """Voxels of a compact patch, at most, and of a compact batch of more than two patches: two such
 patches take about 0.3 seconds per step on 2 cores (see `forecast`)."""
 
+DEFAULT_LOSS = "dice_ce"
+"""What to minimise if nothing else is asked for."""
+
 Choices = dict[str, Choice[object]]
 """The reason of every value, by field of the configuration."""
 
@@ -143,7 +146,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "resampling": resampling,
             **_network_choices(grid, budget),
             "batch_size": batch,
-            "loss": Choice(None, "make_plan", "asked for, or the default: Dice plus cross-entropy"),
+            "loss": _loss_choice(loss),
             "loss.pool": pool,
             "loss.class_weights": weights,
             "loss.class_frequencies": survey.class_frequencies,
@@ -152,6 +155,12 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "predicted_memory": _predicted_memory(architecture, batch.value),
         },
     )
+
+
+def _loss_choice(loss: type[Loss]) -> Choice[object]:
+    is_default = loss.model_fields["kind"].default == DEFAULT_LOSS
+    because = "the default: Dice plus cross-entropy" if is_default else "asked for"
+    return Choice(None, "make_plan", because)
 
 
 def _cascade(survey: Survey, fullres: Draft, lowres: Draft) -> Draft:
@@ -303,7 +312,7 @@ def _network_choices(grid: Grid, budget: MemoryBudget) -> Choices:
         f"{number(budget.memory_gib)} GiB; rounded up to what the strides divide"
     )
     stages = "axes of 8 or more voxels are halved, the finest first, down to 4 at the least"
-    kernels = "an axis over 2 times coarser than the finest gets 1, the others 3"
+    kernels = "an axis 2 or more times coarser than the finest gets 1, the others 3"
     return {
         "patch_shape": Choice(None, "largest_network", patch),
         "depth": Choice(None, "topology_for", stages),

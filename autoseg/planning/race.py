@@ -71,12 +71,14 @@ def entrants(
     ]
     ordered = with_stages(plan, (default.name, *peers))
     if budget_seconds is None or len(ordered) == 1:
-        because = f"all that the plan trains by the recipe of {default.name}"
+        because = f"all that the plan has with the recipe of {default.name}"
         return Choice(ordered, "entrants", because, OWN)
     starters = [name for name in ordered if plan.configuration(name).previous_stage is None]
     share = (1 - RESERVED_SHARE - FIRST_OVERHEAD) * budget_seconds / (num_folds + len(starters) - 1)
     steps = min(share / _cost(plan.configuration(name), machine) for name in starters)
-    text = f"{len(starters)} configurations would train {number(round(steps))} steps or more each"
+    text = (
+        f"time for {number(round(steps))} steps or more of each of {len(starters)} configurations"
+    )
     if steps < FEWEST_STEPS:
         because = f"{text}, fewer than {FEWEST_STEPS}: the budget goes to the default alone"
         return Choice(with_stages(plan, (default.name,)), "entrants", because, OWN)

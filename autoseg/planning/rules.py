@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 from jaxtyping import Float, Int
 
+from autoseg.core.counting import counted
 from autoseg.documents.plan import Resampling
 from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.topology import MINIMUM_EDGE
@@ -48,7 +49,7 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> Choice[tuple[float, ..
     percentile instead, so that thin slices are not blurred to thick ones.
     """
     target = np.median(spacings, axis=0)
-    because = f"median of {len(spacings)} cases"
+    because = f"median of {counted(len(spacings), 'case')}"
     if target.size == 3:
         size = np.median(shapes, axis=0)
         coarse = int(np.argmax(target))
@@ -94,10 +95,12 @@ def median_shape(
     """
     resampled = np.rint(spacings / np.asarray(spacing) * shapes)
     median = np.median(resampled, axis=0)[list(order)]
-    because = (
-        f"median of {len(shapes)} cases after resampling; they reach from "
-        f"{numbers(resampled.min(axis=0)[list(order)])} to "
-        f"{numbers(resampled.max(axis=0)[list(order)])} voxels"
+    smallest, largest = (numbers(edge(resampled, axis=0)[list(order)]) for edge in (np.min, np.max))
+    because = f"median of {counted(len(shapes), 'case')} after resampling; "
+    because += (
+        "all are of this size"
+        if smallest == largest
+        else f"they reach from {smallest} to {largest} voxels"
     )
     return Choice(tuple(median.tolist()), "median_shape", because)
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.planning.values import configuration_values, plan_values
+from autoseg.planning.wording import numbers
 
 PREDICTIONS = ("predicted_memory",)
 """Fields that follow from the others."""
@@ -89,15 +90,15 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ..
         rows.append(
             (
                 configuration.name,
-                values["patch_shape"],
+                numbers(configuration.topology.patch_shape),
                 values["batch_size"],
-                values["depth"],
-                values["predicted_memory"],
+                str(len(configuration.topology.strides)),
+                f"{configuration.predicted_memory_gib:.2f} GiB",
                 times.get(f"{configuration.name}.predicted_time", ""),
                 "yes" if is_default else "",
             )
         )
-    header = ("", "patch", "batch", "depth", "memory", "full training", "default")
+    header = ("", "patch", "batch", "stages", "memory", "full training", "default")
     return header, tuple(rows)
 
 

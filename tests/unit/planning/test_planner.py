@@ -249,3 +249,17 @@ def test_more_cores_are_predicted_to_be_faster_and_a_card_much_faster():
     two, four = (training_hours(*arguments, Machine(None, cores)) for cores in (2, 4))
     assert two == pytest.approx(2 * four)
     assert training_hours(*arguments, CARD) < four / 10
+
+
+def test_the_reason_for_a_loss_tells_the_default_from_one_that_was_asked_for():
+    volumes = small_volumes()
+    asked = make_plan(volumes, network=None, memory_gib=8.0, machine=CPU, loss=LOSSES["tversky"])
+    assert reason(planned(volumes), "2d.loss").because.startswith("the default")
+    assert reason(asked, "2d.loss").because == "asked for"
+
+
+def test_cases_of_one_size_are_said_to_be_alike():
+    alike = make_fingerprint([(32, 48, 48)] * 3, [(1.0, 1.0, 1.0)] * 3)
+    unlike = make_fingerprint([(32, 48, 48), (40, 48, 48)], [(1.0, 1.0, 1.0)] * 2)
+    assert reason(planned(alike), "2d.median_shape").because.endswith("all are of this size")
+    assert "from 32 × 48 × 48 to 40 × 48 × 48" in reason(planned(unlike), "2d.median_shape").because

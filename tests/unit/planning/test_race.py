@@ -46,7 +46,7 @@ def order(plan, names, dice_of, num_folds=3, affordable=None):
 def test_networks_for_graphics_cards_do_not_enter_without_one(on_cpu):
     chosen = entrants(on_cpu, 5, CPU, budget_seconds=None)
     assert chosen.value == ("3d_compact", "2d_compact")
-    assert chosen.because == "all that the plan trains by the recipe of 3d_compact"
+    assert chosen.because == "all that the plan has with the recipe of 3d_compact"
 
 
 def test_with_an_accelerator_all_reference_configurations_enter_the_default_first(large):
