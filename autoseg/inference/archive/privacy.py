@@ -61,6 +61,7 @@ def _numbered(fingerprint: Fingerprint | None, reports: Iterable[Report]) -> dic
     for report in reports:
         names |= {case.name for case in report.cases} | {fault.name for fault in report.faults}
         names |= {*report.missing_predictions, *report.missing_references}
+        names |= {entry.name for entry in report.agreements}
     return {name: f"case_{number:04d}" for number, name in enumerate(sorted(names))}
 
 
@@ -77,6 +78,10 @@ def _report(report: Report | None, numbered: Mapping[str, str]) -> Report | None
                 case.model_copy(update={"name": numbered[case.name]}) for case in report.cases
             ),
             "faults": faults,
+            "agreements": tuple(
+                entry.model_copy(update={"name": numbered[entry.name]})
+                for entry in report.agreements
+            ),
             "missing_predictions": tuple(numbered[name] for name in report.missing_predictions),
             "missing_references": tuple(numbered[name] for name in report.missing_references),
         }

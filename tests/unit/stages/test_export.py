@@ -12,6 +12,7 @@ from stand_ins import LABELS, save_model, tiny_configuration, tiny_plan
 from autoseg.core.errors import ModelError
 from autoseg.core.labels import Region
 from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.quality import CaseAgreement
 from autoseg.documents.report import (
     CaseFault,
     CaseScores,
@@ -64,6 +65,7 @@ def report() -> Report:
         cases=(CaseScores(name="john_doe", tolerance_mm=1, classes=(scores, scores)),),
         faults=(CaseFault(name="jane_roe", message="/data/jane_roe.nii.gz is damaged"),),
         missing_predictions=("mary_smith",),
+        agreements=(CaseAgreement(name="john_doe", targets=(0.9, None)),),
     )
 
 
@@ -110,6 +112,7 @@ def test_names_of_cases_stay_out_of_the_file(folder, tmp_path):
     shapes = {case.name: case.shape for case in archive.read_fingerprint().cases}
     assert shapes[scored.cases[0].name] == (22, 30, 40)  # John's
     assert scored.foreground == report().foreground
+    assert [entry.name for entry in scored.agreements] == [scored.cases[0].name]
 
 
 def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path):
