@@ -182,6 +182,12 @@ class Architecture(Component):
         scores their last value are its `heads`; the bias of each has one value per class.
         """
 
+    def load_start(self, network: nn.Module) -> None:
+        """Give a built network what its training starts from, if that is not random.
+
+        Only a training calls this: whoever loads trained weights needs no others before.
+        """
+
 
 ARCHITECTURES: Family[Architecture] = Family("architecture")
 AnyArchitecture = Annotated[SerializeAsAny[Architecture], BeforeValidator(ARCHITECTURES.parse)]

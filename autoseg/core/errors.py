@@ -8,6 +8,7 @@ AutosegError
 ├── TrainingError     training cannot start, go on or be resumed
 ├── Interrupted       someone asked to stop; what was done is saved
 ├── ModelError        a trained model is missing, ambiguous or damaged
+├── MissingPackage    an optional part needs a package that is not installed
 └── UnknownComponent  a name that no registered component has
 
 A message states what was found, what was expected, and the next thing to try.
@@ -51,6 +52,10 @@ class Interrupted(AutosegError):  # noqa: N818  (not a fault)
 
 class ModelError(AutosegError):
     """A trained model is missing, ambiguous or damaged."""
+
+
+class MissingPackage(AutosegError):  # noqa: N818  (reads better than MissingPackageError)
+    """An optional part needs a package that is not installed."""
 
 
 class UnknownComponent(AutosegError):  # noqa: N818  (reads better than UnknownComponentError)

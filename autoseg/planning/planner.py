@@ -67,7 +67,7 @@ def make_plan(
 
 def _references(surveyed: Survey, budget: MemoryBudget, loss: type[Loss]) -> dict[str, Draft]:
     drafts = [reference_2d(surveyed, budget, loss)]
-    if surveyed.has_volumes:
+    if surveyed.has_volumes and 3 in budget.network.memory_references:
         drafts += references_3d(surveyed, budget, loss)
     return {draft.configuration.name: draft for draft in drafts}
 
@@ -75,6 +75,9 @@ def _references(surveyed: Survey, budget: MemoryBudget, loss: type[Loss]) -> dic
 def _default(surveyed: Survey, drafts: dict[str, Draft]) -> Choice[str]:
     """Return the default among drafts, by the names that the reference method gives them."""
     patch = None
+    if surveyed.has_volumes and "3d_fullres" not in drafts:
+        network = drafts["2d"].configuration.architecture.kind
+        return Choice("2d", "default_configuration", f"{network} works on single planes", OWN)
     if "3d_fullres" in drafts:
         patch = drafts["3d_fullres"].configuration.topology.patch_shape
     return rules.default_configuration(surveyed.grid.spacing, patch)

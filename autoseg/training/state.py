@@ -57,6 +57,7 @@ def initial_state(
     """Return an untrained state; seeds torch's global generators, which belong to the network."""
     torch.manual_seed(derived_seed(seed, "network"))
     network = on_device(architecture.build(), device)
+    architecture.load_start(network)
     average = None
     if recipe.average_decay:
         average = on_device(architecture.build(), device)

@@ -1,13 +1,14 @@
 """Every registered architecture can be planned for, at the memory that there is."""
 
 import pytest
+from extras import NEED_TIMM, network_kinds
 from fingerprints import make_fingerprint
 
 from autoseg.architectures import ARCHITECTURES
 from autoseg.planning.forecast import Machine, step_seconds
 from autoseg.planning.planner import make_plan
 
-KINDS = pytest.mark.parametrize("kind", list(ARCHITECTURES))
+KINDS = pytest.mark.parametrize("kind", network_kinds())
 CPU = Machine(accelerator_gib=None, cores=4)
 DATASETS = {
     "volumes": make_fingerprint([(120, 320, 300)] * 30, [(2.0, 1.0, 1.0)] * 30),
@@ -30,10 +31,22 @@ def test_a_plan_fits_the_memory(kind, data, memory_gib):
     for configuration in plan.configurations:
         assert configuration.architecture.kind == kind
         assert configuration.topology == configuration.architecture.topology
+        assert configuration.topology.num_axes in ARCHITECTURES[kind].memory_references
         # the batch is rounded to the nearest number of patches, as nnU-Net does it
         patches = configuration.batch_size
         least = patches - 0.5 if patches > 2 else patches
         assert configuration.predicted_memory_gib / patches * least <= memory_gib
+
+
+@NEED_TIMM
+@pytest.mark.parametrize("data", ["volumes", "thick_slices"])
+@pytest.mark.parametrize("accelerator_gib", [8.0, None])
+def test_volumes_are_segmented_slice_by_slice_by_a_network_for_planes(data, accelerator_gib):
+    plan = plan_for("encoder_unet", data, 8.0, Machine(accelerator_gib=accelerator_gib, cores=4))
+    expected = {"2d"} if accelerator_gib else {"2d", "2d_compact"}
+    assert {entry.name for entry in plan.configurations} == expected
+    (default,) = [entry for entry in plan.decisions if entry.field == "default_configuration"]
+    assert "encoder_unet works on single planes" in default.because
 
 
 @KINDS

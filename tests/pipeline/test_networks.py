@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from extras import network_kinds
 from safetensors.torch import load_file
 
 from autoseg.architectures import ARCHITECTURES
@@ -21,7 +22,7 @@ from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import TrainRequest, train
 
-OTHERS = sorted(set(ARCHITECTURES) - {"unet", "residual_encoder_unet"})
+OTHERS = network_kinds("unet", "residual_encoder_unet")
 """The two planned by default are tested elsewhere."""
 
 WITH_MARGIN = ("unet_2015", "unet_3d_2016")
@@ -53,7 +54,10 @@ def weights_of(workspace: Workspace) -> dict:
 
 @pytest.mark.parametrize(
     ("kind", "data"),
-    [*((kind, "pictures") for kind in OTHERS), *((kind, "volumes") for kind in WITH_MARGIN)],
+    [
+        *(pytest.param(*kind.values, "pictures", marks=kind.marks) for kind in OTHERS),
+        *((kind, "volumes") for kind in WITH_MARGIN),
+    ],
 )
 def test_a_network_trains_and_predicts(
     kind: str, data: str, tmp_path: Path, request: pytest.FixtureRequest
