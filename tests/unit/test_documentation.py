@@ -20,7 +20,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 OPTIONS_OF_OTHERS = {
-    *("--c", "--continue_prediction", "--disable_tta", "--npz", "--val"),  # nnU-Net
+    *("--c", "--continue_prediction", "--disable_tta", "--npz", "--save_probabilities"),  # nnU-Net
+    "--val",  # nnU-Net
     *("--verify_dataset_integrity", "--shm-size", "--index-url"),  # nnU-Net, Docker, pip
 }
 
