@@ -8,6 +8,7 @@ import typer
 from autoseg.commands.options import (
     Dataset,
     Device,
+    LossName,
     NetworkName,
     Precision,
     Work,
@@ -48,7 +49,7 @@ def run(
         ),
     ] = None,
     network: NetworkName = None,
-    loss: Annotated[str | None, typer.Option(help="Loss.", show_default="dice_ce")] = None,
+    loss: LossName = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, sampling and augmentation.")] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -58,16 +59,17 @@ def run(
         bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
     ] = False,
 ) -> None:
-    """Do it all: check, plan, train every fold, select, write the model file, test it.
+    """Do it all, from the dataset to a scored model file.
 
-    Interrupted anywhere, the same command goes on where it stopped.
+    It checks, plans, trains every fold, selects, writes the model file, and scores it on the test
+    cases if there are some. Interrupted anywhere, the same command goes on where it stopped.
     """
     from autoseg.core.counting import counted
     from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.length import seconds_of
     from autoseg.stages.next_command import predict_command
-    from autoseg.terminal import TerminalProgress
+    from autoseg.terminal import TerminalProgress, exit_if_any
 
     progress = TerminalProgress()
     request = stage.RunRequest(
@@ -94,3 +96,5 @@ def run(
     size = finished.model.stat().st_size / 1e6
     progress.say(f"The model is {finished.model} ({size:.1f} MB)")
     progress.say(f"Next: {predict_command(finished.model)}")
+    if finished.test is not None:
+        exit_if_any([(fault.name, fault.message) for fault in finished.test.faults])

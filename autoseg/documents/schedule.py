@@ -14,12 +14,14 @@ class ScheduledTraining(Frozen):
         configuration: Which configuration of the plan.
         fold: Which fold.
         seconds: Training time; None trains as long as the plan's recipe.
+        started_seconds: What the run had taken when it began; None if that was not kept.
         overhead_seconds: What preparing and scoring took beside it; None until it is done.
     """
 
     configuration: str
     fold: NonNegativeInt
     seconds: PositiveFloat | None
+    started_seconds: NonNegativeFloat | None = None
     overhead_seconds: NonNegativeFloat | None = None
 
 

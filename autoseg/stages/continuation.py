@@ -1,5 +1,6 @@
 """Whether a command can go on with what an earlier one has left in the work folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.splits import FoldName
 from autoseg.documents.workspace import Workspace
+from autoseg.stages.folds import load_splits
+
+NEVER_HELD_OUT = (
+    "some cases are held out by no fold, so that nothing predicts them that has not seen them"
+)
+"""Why a cascade cannot be trained."""
 
 NAMES_SHOWN = 5
 """Cases that a note names."""
@@ -90,6 +97,23 @@ def check_trained_with(
             f"{folder / PLAN_NAME} to {workspace.plan}."
         )
         raise TrainingError(msg)
+
+
+def cascades_without_folds(
+    workspace: Workspace, plan: Plan, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Return which configurations can learn from no stage before, as it has seen some cases.
+
+    Args:
+        workspace: Work folder.
+        plan: The plan.
+        names: Names of configurations.
+    """
+    folds = load_splits(workspace).folds
+    used = {name for fold in folds for name in (*fold.train, *fold.validation)}
+    if used <= {name for fold in folds for name in fold.validation}:
+        return ()
+    return tuple(name for name in names if plan.configuration(name).previous_stage is not None)
 
 
 def note_on_changed_cases(dataset: Path, workspace: Workspace) -> str | None:

@@ -1,12 +1,13 @@
 """`autoseg run`: everything from a dataset to a model file, going on where it stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from autoseg.core.device import Precision
+from autoseg.core.errors import TrainingError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.documents import store
@@ -30,7 +31,9 @@ from autoseg.planning.race import (
     with_stages,
 )
 from autoseg.stages.continuation import (
+    NEVER_HELD_OUT,
     Asked,
+    cascades_without_folds,
     check_plan_is_asked,
     check_trained_with,
     note_on_changed_cases,
@@ -174,6 +177,12 @@ def _schedule(
         names = with_stages(planned, request.configurations)
         stages = names[len(set(request.configurations)) :]
         because = f"asked for, with {', '.join(stages)} to refine" if stages else "asked for"
+    impossible = cascades_without_folds(workspace, planned, names)
+    if impossible:
+        if request.configurations is not None:
+            raise TrainingError(f"{', '.join(impossible)} cannot be trained: {NEVER_HELD_OUT}")
+        names = tuple(name for name in names if name not in impossible)
+        because += f"; without {', '.join(impossible)}, because {NEVER_HELD_OUT}"
     known = _load(workspace) if workspace.schedule.is_file() else None
     schedule = Schedule(
         budget_seconds=request.budget_seconds,
@@ -205,16 +214,21 @@ def _train_all(course: _Course, clock: "_Clock", progress: Progress) -> None:
         names = schedule.entrants
         key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
         if key is None:
+            if untrained := [name for name in names if (name, 0) not in dice]:
+                progress.say(_left_out(untrained))
             return
         entry = _entry(course, schedule, key, dice)
         store.save(schedule.with_training(entry), course.workspace.schedule)
         progress.say(_announcement(schedule, entry))
         if note := _note_on_length(course, schedule, entry):
             progress.say(note)
-        started = clock.seconds
+        before = clock.seconds
         trained = _train(course, entry, progress)
-        overhead = clock.seconds - started - trained.run.seconds
-        if overhead < 0:  # the training had begun before an interruption
+        if entry.started_seconds is not None and schedule.training(*key) == entry:
+            before = entry.started_seconds
+            clock.catch_up(before + trained.run.seconds)
+        overhead = clock.seconds - before - trained.run.seconds
+        if overhead < 0:  # it had begun before this run
             continue
         done = entry.model_copy(update={"overhead_seconds": overhead})
         store.save(_load(course.workspace).with_training(done), course.workspace.schedule)
@@ -261,7 +275,9 @@ def _begun(
         configuration = course.planned.configuration(name)
         if seconds is not None and seconds >= reference_seconds(configuration, this_machine()):
             seconds = None
-    return ScheduledTraining(configuration=name, fold=fold, seconds=seconds)
+    return ScheduledTraining(
+        configuration=name, fold=fold, seconds=seconds, started_seconds=schedule.seconds_spent
+    )
 
 
 def _overhead(schedule: Schedule) -> float | None:
@@ -311,6 +327,13 @@ def _finished(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, float]:
     return found
 
 
+def _left_out(names: Sequence[str]) -> str:
+    return (
+        f"note: not trained: {', '.join(names)}; for the configuration to refine was too far from "
+        "the best, or the budget does not hold it"
+    )
+
+
 def _announcement(schedule: Schedule, entry: ScheduledTraining) -> str:
     time = "in full" if entry.seconds is None else f"for {duration(entry.seconds)}"
     left = schedule.seconds_left
@@ -333,6 +356,10 @@ class _Clock:
     @property
     def seconds(self) -> float:
         return perf_counter() - self._start
+
+    def catch_up(self, seconds: float) -> None:
+        """Go on from a later time if it is behind: a kill leaves no chance to save it."""
+        self._start -= max(0.0, seconds - self.seconds)
 
     def save(self) -> None:
         """Write the time into the schedule, if there is one yet."""

@@ -12,9 +12,11 @@ from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.schedule import Schedule
+from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
 from autoseg.stages import run as stage
+from autoseg.stages.folds import load_splits
 from autoseg.stages.plan import plan
 from autoseg.stages.run import RunRequest, run
 from autoseg.stages.train import CHECKPOINT_NAME
@@ -120,6 +122,36 @@ def test_a_begun_training_keeps_its_length_whatever_the_budget_is_now(
     assert float(asked_seconds[2].removesuffix("s")) < 5  # nothing was left of it
 
 
+def test_time_that_a_killed_training_took_is_counted_in_the_end(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    name = store.load(Plan, work.plan, made_by="").default_configuration
+    asked = request(configurations=(name,), budget_seconds=9.0)
+    train, seconds = stage.train, []
+
+    def stopping(workspace, wanted, *, progress):
+        if wanted.fold == 0:
+            trained = train(workspace, wanted, progress=progress)
+            seconds.append(trained.run.seconds)
+        if wanted.fold == 1 or len(seconds) == 1:
+            stop()
+        return trained
+
+    monkeypatch.setattr(stage, "train", stopping)
+    with pytest.raises(Interrupted):
+        run(dataset, work, asked, progress=Silent())
+    left = schedule(work)
+    as_a_kill_leaves_it = left.model_copy(update={"seconds_spent": 0.0})
+    store.save(as_a_kill_leaves_it, work.schedule)
+    shutil.rmtree(work.fold(name, 0) / "validation")
+    with pytest.raises(Interrupted):
+        run(dataset, work, asked, progress=Silent())
+    assert len(seconds) == 2
+    began = left.trainings[0].started_seconds
+    assert schedule(work).seconds_spent >= began + seconds[0]
+    assert schedule(work).trainings[0].overhead_seconds is not None
+
+
 def test_a_training_begun_without_a_budget_is_said_to_take_longer(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
@@ -182,6 +214,33 @@ def test_a_run_tells_of_cases_that_came_after_the_plan(
     with pytest.raises(Interrupted):
         run(dataset, work, request(), progress=said)
     assert any("1 case not in the plan" in line and "ball_77" in line for line in said.lines)
+
+
+def test_cascades_are_left_out_or_refused_before_anything_is_trained_if_no_fold_holds_a_case_out(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    made = store.load(Plan, work.plan, made_by="")
+    first, other = made.configurations
+    cascade = first.model_copy(
+        update={
+            "name": "cascade",
+            "previous_stage": first.name,
+            "architecture": first.architecture.model_copy(
+                update={"in_channels": 1 + made.labels.num_classes - 1}
+            ),
+        }
+    )
+    three = (first, other, cascade)
+    store.save(made.model_copy(update={"configurations": three}), work.plan)
+    folds = load_splits(work).folds
+    store.save(Splits(seed=0, because="one", folds=folds[:1]), work.splits)
+    monkeypatch.setattr(stage, "train", lambda *_, **__: stop())
+    with pytest.raises(TrainingError, match="cascade cannot be trained: some cases are held out"):
+        run(dataset, work, request(configurations=("cascade",)), progress=Silent())
+    with pytest.raises(Interrupted):
+        run(dataset, work, request(budget_seconds=None), progress=Silent())
+    assert schedule(work).entrants == (first.name, other.name)
+    assert "without cascade" in schedule(work).because
 
 
 def test_the_name_of_the_model_file_is_checked_before_anything_is_trained(
