@@ -40,14 +40,20 @@ Precision = Annotated[
 ]
 ConfigurationName = Annotated[
     str | None,
-    typer.Option("--configuration", "-c", help="Which one.", show_default="the plan's choice"),
+    typer.Option(
+        "--configuration", "-c", help="One of the plan.", show_default="the plan's choice"
+    ),
 ]
 NetworkName = Annotated[
     str | None,
     typer.Option(
-        help="Architecture.",
+        help="Kind of network; a wrong one lists all.",
         show_default="residual_encoder_unet on an accelerator of 20 GiB or more, else unet",
     ),
+]
+LossName = Annotated[
+    str | None,
+    typer.Option(help="Kind of loss; a wrong one lists all.", show_default="dice_ce"),
 ]
 
 

@@ -8,6 +8,7 @@ import typer
 from autoseg.commands.options import (
     ConfigurationName,
     Dataset,
+    LossName,
     NetworkName,
     Work,
     Workers,
@@ -29,7 +30,7 @@ def plan(
         ),
     ] = None,
     network: NetworkName = None,
-    loss: Annotated[str | None, typer.Option(help="Loss.", show_default="dice_ce")] = None,
+    loss: LossName = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[
         bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")

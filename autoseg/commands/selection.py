@@ -19,7 +19,11 @@ def select(
     work: Work = None,
     workers: Workers = None,
 ) -> None:
-    """Compare the trained configurations and their pairs, and choose what to predict with."""
+    """Compare what is trained by cross-validation, and choose.
+
+    Candidates are the trained configurations and their pairs; `predict` and `export` then go by
+    the choice.
+    """
     from autoseg.core.counting import counted
     from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import select as stage

@@ -38,7 +38,10 @@ def test(
     work: Work = None,
     workers: Workers = None,
 ) -> None:
-    """Segment and score a dataset's test cases, which are never trained on."""
+    """Segment and score a dataset's test cases.
+
+    They are never trained on, so these are the scores to report.
+    """
     from autoseg.core.counting import counted
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import test as stage

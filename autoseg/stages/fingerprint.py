@@ -44,14 +44,14 @@ def fingerprint(
     earlier = _other_origin(dataset, workspace)
     if earlier is not None:
         progress.say(
-            f"Note: {workspace.root} was made from {earlier}; from now on {dataset} counts."
+            f"note: {workspace.root} was made from {earlier}; from now on {dataset} counts."
         )
     recognition = recognise(dataset, workers=workers)
     spec = recognition.spec
     for sentence in spec.inferred:
         progress.say(f"Inferred: {sentence}")
     for sentence in recognition.notes:
-        progress.say(f"Note: {sentence}")
+        progress.say(f"note: {sentence}")
     cases = _unchanged_cases(spec, workspace)
     with _keeping(cases, spec, workspace):
         faults = [*recognition.faults, *_inspect(cases, spec, workers, progress)]
