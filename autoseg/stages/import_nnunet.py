@@ -160,9 +160,8 @@ def _write_folds(
     source, folder = place
     names = source.checkpoints(folder)
     trained: TrainedModel | None = None
-    for fold, name in progress.track(
-        names.items(), description=configuration.name, total=len(names)
-    ):
+    told = f"Reading folds of {configuration.name}"
+    for fold, name in progress.track(names.items(), description=told, total=len(names)):
         checkpoint = _checkpoint(source, name)
         now = _trained(checkpoint, plan)
         trained = trained or now

@@ -43,7 +43,8 @@ def forecast(length: AnyLength, seconds_per_step: float) -> str:
         steps = int(length.seconds / seconds_per_step)
         return f"forecast: {pace}; about {steps} steps in {duration(length.seconds)}"
     seconds = length.total * seconds_per_step
-    text = f"forecast: {pace}; {length.total} steps take {duration(seconds)}"
+    takes = "takes" if length.total == 1 else "take"
+    text = f"forecast: {pace}; {counted(length.total, 'step')} {takes} {duration(seconds)}"
     if seconds > LONG_HOURS * 3600:
         text += (
             ". For a useful model sooner, stop (Ctrl-C) and begin anew with a time, for example "

@@ -18,6 +18,8 @@ def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], 
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     losses, scores = figure.subplots(1, 2)
+    for axes in (losses, scores):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     steps = [record.step for record in history]
     losses.plot(steps, [record.training_loss for record in history], label="training")
     validation = [

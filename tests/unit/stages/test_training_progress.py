@@ -21,3 +21,8 @@ def test_a_training_of_days_comes_with_advice_that_works_after_an_interruption()
 def test_a_short_training_is_forecast_without_advice() -> None:
     assert "--budget" not in forecast(Iterations(total=250_000), 0.1)
     assert "about 600 steps in 20 min" in forecast(Budget(seconds=1200), 2.0)
+
+
+def test_one_step_takes_and_two_take() -> None:
+    assert "1 step takes 2 s" in forecast(Iterations(total=1), 2.0)
+    assert "2 steps take 4 s" in forecast(Iterations(total=2), 2.0)
