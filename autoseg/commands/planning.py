@@ -85,11 +85,13 @@ def preprocess(
     """Prepare the cases of a planned dataset, as `train` would."""
     from autoseg.core.counting import counted
     from autoseg.stages import preprocess as stage
+    from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
+    workspace = planned_workspace(dataset, work)
     report = stage.preprocess(
-        planned_workspace(dataset, work),
+        workspace,
         configuration=configuration,
         workers=workers_or_default(workers),
         progress=progress,
@@ -98,3 +100,5 @@ def preprocess(
         f"{counted(len(report.prepared), 'case')} prepared in {report.seconds:.1f} s, "
         f"{len(report.reused)} there already"
     )
+    command = train_command(dataset, workspace.root, 0, configuration=configuration)
+    progress.say(f"Next: {command}")
