@@ -7,10 +7,13 @@ Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 1
     intervals, from at least 1000 resamples.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Integer
 
-from autoseg.documents.report import MetricName, Report
+from autoseg.documents.report import CaseScores, MetricName, Report
 from autoseg.documents.selection import Estimate
 
 RESAMPLES = 2000
@@ -28,9 +31,25 @@ ScoreTable = Float[np.ndarray, "cases classes"]
 
 def score_table(report: Report, metric: MetricName) -> ScoreTable:
     """Return one metric of every case and class; NaN where it is not defined."""
-    rows = [[scores.metric(metric) for scores in case.classes] for case in report.cases]
-    shape = len(report.cases), len(report.classes)
-    return np.array(rows, dtype=np.float64).reshape(shape)
+    return metric_table(report.cases, len(report.classes), metric)
+
+
+def metric_table(cases: Sequence[CaseScores], num_classes: int, metric: MetricName) -> ScoreTable:
+    """Return one metric of scored cases; NaN where it is not defined."""
+    rows = [[scores.metric(metric) for scores in case.classes] for case in cases]
+    return np.array(rows, dtype=np.float64).reshape(len(cases), num_classes)
+
+
+class Estimates(NamedTuple):
+    """Means over cases.
+
+    Attributes:
+        classes: Of every class.
+        overall: The mean over classes of these.
+    """
+
+    classes: tuple[Estimate, ...]
+    overall: Estimate
 
 
 def estimate(scores: ScoreTable) -> Estimate:
@@ -38,8 +57,22 @@ def estimate(scores: ScoreTable) -> Estimate:
 
     Without at least two cases, or where nothing is defined, there is no interval.
     """
-    every = np.ones((1, len(scores)), dtype=np.int64)
-    return _estimate(_means(scores, every), _means(scores, _draws(len(scores))), len(scores))
+    return estimates(scores).overall
+
+
+def estimates(scores: ScoreTable) -> Estimates:
+    """Return the mean over cases of every class and the mean of these, with their intervals.
+
+    A class that fewer than two cases define has no interval.
+    """
+    every, draws = np.ones((1, len(scores)), dtype=np.int64), _draws(len(scores))
+    means, resampled = _class_means(scores, every), _class_means(scores, draws)
+    counts = np.count_nonzero(~np.isnan(scores), axis=0).tolist()
+    classes = tuple(
+        _estimate(means[:, place], resampled[:, place], count) for place, count in enumerate(counts)
+    )
+    overall = _estimate(_over_classes(means), _over_classes(resampled), len(scores))
+    return Estimates(classes, overall)
 
 
 def difference(first: ScoreTable, second: ScoreTable) -> Estimate:
@@ -82,10 +115,21 @@ def _means(
     scores: ScoreTable, draws: Integer[np.ndarray, "draws cases"]
 ) -> Float[np.ndarray, " draws"]:
     """Return the mean over classes of the mean over drawn cases; NaN where nothing is defined."""
+    return _over_classes(_class_means(scores, draws))
+
+
+def _class_means(
+    scores: ScoreTable, draws: Integer[np.ndarray, "draws cases"]
+) -> Float[np.ndarray, "draws classes"]:
+    """Return the mean over drawn cases of each class; NaN where nothing is defined."""
     defined = ~np.isnan(scores)
     totals = draws @ np.where(defined, scores, 0.0)
     counts = draws @ defined.astype(np.float64)
-    classes = totals / np.maximum(counts, 1)
-    has_class = counts > 0
-    sums, numbers = np.where(has_class, classes, 0.0).sum(axis=1), has_class.sum(axis=1)
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+
+
+def _over_classes(means: Float[np.ndarray, "draws classes"]) -> Float[np.ndarray, " draws"]:
+    """Return the mean of those classes that have one; NaN where none has."""
+    has_class = ~np.isnan(means)
+    sums, numbers = np.where(has_class, means, 0.0).sum(axis=1), has_class.sum(axis=1)
     return np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)

@@ -8,9 +8,34 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
-from autoseg.core.labels import LabelScheme
-from autoseg.documents.report import ClassScores
+from autoseg.core.labels import LabelScheme, Region
+from autoseg.documents.report import (
+    DEFAULT_METRICS,
+    FROM_PROBABILITIES,
+    ClassScores,
+    MetricName,
+)
 from autoseg.evaluation.metrics import ABSENT, default_tolerance_mm, scores_of_values
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What to measure of a case.
+
+    Attributes:
+        metrics: Which; what is measured from probabilities needs those too.
+        tolerance_mm: Distance within which surfaces count as equal in NSD; None takes one voxel
+            along the coarsest axis of each case.
+        class_tolerances_mm: The same for single classes or regions, by name.
+    """
+
+    metrics: tuple[MetricName, ...] = DEFAULT_METRICS
+    tolerance_mm: float | None = None
+    class_tolerances_mm: tuple[tuple[str, float], ...] = ()
+
+
+USUAL = Measurement()
+"""What is measured if nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -19,15 +44,18 @@ class ScoredCase:
 
     Attributes:
         name: The case.
-        tolerance_mm: Distance within which surfaces count as equal in NSD.
+        tolerance_mm: Distance within which surfaces count as equal in NSD, for classes without one
+            of their own.
         values: Foreground label values that were scored; for regions, what they are written as.
         scores: Of each of them.
+        metrics: What was measured.
     """
 
     name: str
     tolerance_mm: float
     values: tuple[int, ...]
     scores: tuple[ClassScores, ...]
+    metrics: tuple[MetricName, ...] = DEFAULT_METRICS
 
     def of_value(self, value: int) -> ClassScores:
         """Return the scores of a label value; those of an absent class if it was not scored."""
@@ -41,7 +69,7 @@ def score_case(
     *,
     spacing: Sequence[float],
     labels: LabelScheme | None = None,
-    tolerance_mm: float | None = None,
+    measurement: Measurement = USUAL,
 ) -> ScoredCase:
     """Return the scores of every foreground label value that either label map has.
 
@@ -54,8 +82,7 @@ def score_case(
         reference: Label values, same shape.
         spacing: Voxel size along each axis, mm.
         labels: The classes, regions and ignore value; None takes any value, 0 being background.
-        tolerance_mm: Distance within which surfaces count as equal in NSD; None takes one voxel
-            along the coarsest axis.
+        measurement: What to measure.
 
     Raises:
         CaseError: If a label value is not one of `labels`.
@@ -65,17 +92,47 @@ def score_case(
     found = np.union1d(np.unique(prediction), np.unique(reference))
     if labels is not None:
         _check_values(found, labels)
-    background = 0 if labels is None else labels.values[0]
-    values = tuple(int(value) for value in found if value != background)
-    unions: tuple[int | tuple[int, ...], ...] = values
-    if labels is not None and labels.regions:
-        values = tuple(region.written_as for region in labels.regions)
-        unions = tuple(region.values for region in labels.regions)
-    tolerance = default_tolerance_mm(spacing) if tolerance_mm is None else tolerance_mm
+    targets = _targets(found, labels)
+    usual = measurement.tolerance_mm
+    usual = default_tolerance_mm(spacing) if usual is None else usual
+    own = dict(measurement.class_tolerances_mm)
+    metrics = tuple(entry for entry in measurement.metrics if entry not in FROM_PROBABILITIES)
     scores = scores_of_values(
-        prediction, reference, unions, spacing=spacing, tolerance_mm=tolerance
+        prediction,
+        reference,
+        [target.values for target in targets],
+        spacing=spacing,
+        tolerances_mm=[own.get(target.name, usual) for target in targets],
+        metrics=metrics,
     )
-    return ScoredCase(name=name, tolerance_mm=tolerance, values=values, scores=scores)
+    return ScoredCase(
+        name=name,
+        tolerance_mm=usual,
+        values=tuple(target.written_as for target in targets),
+        scores=tuple(
+            entry.model_copy(update={"tolerance_mm": own.get(target.name)})
+            for target, entry in zip(targets, scores, strict=True)
+        ),
+        metrics=metrics,
+    )
+
+
+def _targets(found: NDArray[np.integer], labels: LabelScheme | None) -> tuple[Region, ...]:
+    """Return what is scored: the regions, or each foreground value that occurs."""
+    if labels is None:
+        values = [int(value) for value in found if value != 0]
+        return tuple(
+            Region(name=unnamed(value), values=(value,), written_as=value) for value in values
+        )
+    if labels.regions:
+        return labels.regions
+    present = [target for target in labels.targets if target.written_as in found]
+    return tuple(sorted(present, key=lambda target: target.written_as))
+
+
+def unnamed(value: int) -> str:
+    """Return what a label value is called that has no name."""
+    return f"label {value}"
 
 
 def _annotated(

@@ -1,13 +1,15 @@
-"""Compare a predicted mask with a reference mask.
+"""Compare predicted masks with reference masks.
 
-What happens when a mask is empty:
+What happens when a mask is empty; "none" stands for not defined:
 
-| reference | prediction | Dice, IoU, NSD | HD95, ASSD  |
-|-----------|------------|----------------|-------------|
-| some      | some       | as defined     | as defined  |
-| some      | empty      | 0              | not defined |
-| empty     | some       | 0              | not defined |
-| empty     | empty      | not defined    | not defined |
+| reference | prediction | overlap¹ | distances² | sensitivity | precision | relative³ | mL⁴ |
+|-----------|------------|----------|------------|-------------|-----------|-----------|-----|
+| some      | empty      | 0        | none       | 0           | none      | -1        | all |
+| empty     | some       | 0        | none       | none        | 0         | none      | all |
+| empty     | empty      | none     | none       | none        | none      | none      | none|
+
+¹ Dice, IoU, NSD, lesion F1, clDice; ² HD, HD95, ASSD; ³ relative volume error; ⁴ absolute volume
+error: the volume of the mask that is not empty.
 
 "Not defined" is None, is left out of means, and the report counts such cases. An infinite distance
 would make every mean infinite, and any finite stand-in would be invented.
@@ -17,44 +19,26 @@ to report such cases apart. MONAI gives NaN for the same distances, nnU-Net for 
 empty masks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import NamedTuple
+from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Float
 from scipy import ndimage
 
 from autoseg.core.arrays import LabelArray, MaskArray
-from autoseg.documents.report import ClassScores
+from autoseg.documents.report import DEFAULT_METRICS, ClassScores, MetricName
+from autoseg.evaluation.centre_lines import centre_line_dice
+from autoseg.evaluation.comparison import Comparison
+from autoseg.evaluation.lesions import lesion_f1
 
-ABSENT = ClassScores(
-    dice=None,
-    iou=None,
-    hd95_mm=None,
-    assd_mm=None,
-    nsd=None,
-    reference_voxels=0,
-    predicted_voxels=0,
-)
+ABSENT = ClassScores(reference_voxels=0, predicted_voxels=0)
 """Scores of a class that neither mask has."""
 
 HAUSDORFF_PERCENTILE = 95
 
 ROUNDING_SLACK = 1e-9
 """Three voxels of 0.7 mm count as within 2.1 mm, although 3 × 0.7 rounds to more."""
-
-
-class SurfaceDistances(NamedTuple):
-    """How far each surface voxel is from the other mask's surface, mm.
-
-    Attributes:
-        from_prediction: One distance per surface voxel of the prediction.
-        from_reference: One distance per surface voxel of the reference.
-    """
-
-    from_prediction: Float[np.ndarray, " predicted"]
-    from_reference: Float[np.ndarray, " reference"]
 
 
 def default_tolerance_mm(spacing: Sequence[float]) -> float:
@@ -68,7 +52,8 @@ def scores_of_values(
     values: Sequence[int | tuple[int, ...]],
     *,
     spacing: Sequence[float],
-    tolerance_mm: float,
+    tolerances_mm: Sequence[float],
+    metrics: Sequence[MetricName] = DEFAULT_METRICS,
 ) -> tuple[ClassScores, ...]:
     """Return the scores of several label values, or unions of values.
 
@@ -77,19 +62,21 @@ def scores_of_values(
         reference: Label values, same shape.
         values: Which to score, each on its own.
         spacing: Voxel size along each axis, mm.
-        tolerance_mm: Distance within which surfaces count as equal in NSD.
+        tolerances_mm: Of each value: distance within which surfaces count as equal in NSD.
+        metrics: Which to measure.
     """
     unions = [value if isinstance(value, tuple) else (value,) for value in values]
     single = sorted({value for union in unions for value in union})
     boxes = dict(zip(single, _boxes(prediction, reference, single), strict=True))
     scores = []
-    for union in unions:
+    for union, tolerance_mm in zip(unions, tolerances_mm, strict=True):
         box = reduce(_union, [boxes[value] for value in union])
         if box is None:
             scores.append(ABSENT)
             continue
         masks = _mask(prediction[box], union), _mask(reference[box], union)
-        scores.append(mask_scores(*masks, spacing=spacing, tolerance_mm=tolerance_mm))
+        measured = mask_scores(*masks, spacing=spacing, tolerance_mm=tolerance_mm, metrics=metrics)
+        scores.append(measured)
     return tuple(scores)
 
 
@@ -99,70 +86,110 @@ def mask_scores(
     *,
     spacing: Sequence[float],
     tolerance_mm: float,
+    metrics: Sequence[MetricName] = DEFAULT_METRICS,
 ) -> ClassScores:
-    """Return all metrics of one mask; the module says what empty masks give.
+    """Return the metrics of one mask; the module says what empty masks give.
 
     Args:
         prediction: Predicted voxels.
         reference: True voxels, same shape.
         spacing: Voxel size along each axis, mm.
         tolerance_mm: Distance within which surfaces count as equal in NSD.
-
-    Source: Dice and IoU: Taha & Hanbury, BMC Medical Imaging 15 (2015). HD95: the larger of the
-        two directed 95th percentiles (ibid.; MONAI). ASSD: the mean over both surfaces' voxels
-        together. NSD: Nikolov et al., arXiv 1809.04430, counted in surface voxels as MONAI does.
+        metrics: Which to measure; what label maps do not tell is left out.
     """
-    predicted, expected = int(prediction.sum()), int(reference.sum())
-    if not predicted and not expected:
+    pair = Comparison(prediction, reference, tuple(spacing), tolerance_mm)
+    if not pair.predicted and not pair.expected:
         return ABSENT
-    common = int(np.count_nonzero(prediction & reference))
-    has_both = bool(predicted and expected)
-    distances = surface_distances(prediction, reference, spacing) if has_both else None
-    return ClassScores(
-        dice=2 * common / (predicted + expected),
-        iou=common / (predicted + expected - common),
-        hd95_mm=None if distances is None else hausdorff_95_mm(distances),
-        assd_mm=None if distances is None else average_surface_distance_mm(distances),
-        nsd=0.0 if distances is None else surface_dice(distances, tolerance_mm),
-        reference_voxels=expected,
-        predicted_voxels=predicted,
-    )
+    measured = {name: MEASURES[name](pair) for name in metrics if name in MEASURES}
+    sizes = {"reference_voxels": pair.expected, "predicted_voxels": pair.predicted}
+    return ClassScores.model_validate({**measured, **sizes})
 
 
-def hausdorff_95_mm(distances: SurfaceDistances) -> float:
-    """Return the larger of the two directed 95th percentiles (linearly interpolated)."""
-    return max(float(np.percentile(directed, HAUSDORFF_PERCENTILE)) for directed in distances)
+def dice(pair: Comparison) -> float:
+    """Return the Dice coefficient. Source: Taha & Hanbury, BMC Medical Imaging 15 (2015)."""
+    return 2 * pair.common / (pair.predicted + pair.expected)
 
 
-def average_surface_distance_mm(distances: SurfaceDistances) -> float:
-    """Return the mean distance over the surface voxels of both masks."""
-    return float(np.concatenate(distances).mean())
+def iou(pair: Comparison) -> float:
+    """Return the intersection over union (Jaccard index). Source: as `dice`."""
+    return pair.common / (pair.predicted + pair.expected - pair.common)
 
 
-def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
-    """Return the fraction of both surfaces' voxels that lie within the tolerance of the other."""
-    limit = tolerance_mm * (1 + ROUNDING_SLACK)
-    return float((np.concatenate(distances) <= limit).mean())
+def sensitivity(pair: Comparison) -> float | None:
+    """Return the share of the true voxels that were predicted (recall). Source: as `dice`."""
+    return pair.common / pair.expected if pair.expected else None
 
 
-def surface_distances(
-    prediction: MaskArray, reference: MaskArray, spacing: Sequence[float]
-) -> SurfaceDistances:
-    """Return the distances between the surfaces of two masks, neither of them empty."""
-    predicted, expected = surface(prediction), surface(reference)
-    return SurfaceDistances(
-        from_prediction=_distance_to(expected, spacing)[predicted],
-        from_reference=_distance_to(predicted, spacing)[expected],
-    )
+def precision(pair: Comparison) -> float | None:
+    """Return the share of the predicted voxels that are true. Source: as `dice`."""
+    return pair.common / pair.predicted if pair.predicted else None
 
 
-def surface(mask: MaskArray) -> MaskArray:
-    """Return the voxels of a mask that share a face with a voxel outside it or with the border."""
-    return np.asarray(mask & ~ndimage.binary_erosion(mask))
+def relative_volume_error(pair: Comparison) -> float | None:
+    """Return (predicted - true) / true volume. Source: Heimann et al., IEEE TMI 28 (2009)."""
+    return (pair.predicted - pair.expected) / pair.expected if pair.expected else None
 
 
-def _distance_to(surface: MaskArray, spacing: Sequence[float]) -> Float[np.ndarray, "*space"]:
-    return np.asarray(ndimage.distance_transform_edt(~surface, sampling=spacing))
+def absolute_volume_error_ml(pair: Comparison) -> float | None:
+    """Return |predicted - true| volume, mL; None in two dimensions, which have none."""
+    if len(pair.spacing) != 3:
+        return None
+    return abs(pair.predicted - pair.expected) * pair.voxel_ml
+
+
+def hausdorff_mm(pair: Comparison) -> float | None:
+    """Return the largest distance of a surface voxel to the other surface. Source: as `dice`."""
+    if pair.distances is None:
+        return None
+    return max(float(directed.max()) for directed in pair.distances)
+
+
+def hausdorff_95_mm(pair: Comparison) -> float | None:
+    """Return the larger of the two directed 95th percentiles, linearly interpolated.
+
+    Source: as `dice`; MONAI.
+    """
+    if pair.distances is None:
+        return None
+    return max(float(np.percentile(each, HAUSDORFF_PERCENTILE)) for each in pair.distances)
+
+
+def average_surface_distance_mm(pair: Comparison) -> float | None:
+    """Return the mean distance over the surface voxels of both masks (ASSD).
+
+    Source: Heimann et al., IEEE TMI 28 (2009).
+    """
+    return None if pair.distances is None else float(np.concatenate(pair.distances).mean())
+
+
+def surface_dice(pair: Comparison) -> float:
+    """Return the fraction of both surfaces' voxels that lie within the tolerance of the other.
+
+    Source: Nikolov et al., arXiv 1809.04430, counted in surface voxels as MONAI does.
+    """
+    if pair.distances is None:
+        return 0.0
+    limit = pair.tolerance_mm * (1 + ROUNDING_SLACK)
+    return float((np.concatenate(pair.distances) <= limit).mean())
+
+
+MEASURES: Mapping[MetricName, Callable[[Comparison], float | None]] = MappingProxyType(
+    {
+        "dice": dice,
+        "iou": iou,
+        "hd95_mm": hausdorff_95_mm,
+        "assd_mm": average_surface_distance_mm,
+        "nsd": surface_dice,
+        "sensitivity": sensitivity,
+        "precision": precision,
+        "relative_volume_error": relative_volume_error,
+        "absolute_volume_error_ml": absolute_volume_error_ml,
+        "hd_mm": hausdorff_mm,
+        "lesion_f1": lambda pair: lesion_f1(pair.prediction, pair.reference),
+        "cldice": lambda pair: centre_line_dice(pair.prediction, pair.reference),
+    }
+)
+"""How each metric that label maps tell is computed; at least one mask is not empty."""
 
 
 def _mask(array: LabelArray, values: tuple[int, ...]) -> MaskArray:

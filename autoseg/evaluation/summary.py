@@ -6,6 +6,7 @@ import numpy as np
 
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.report import (
+    DEFAULT_METRICS,
     METRICS,
     CaseFault,
     CaseScores,
@@ -13,9 +14,12 @@ from autoseg.documents.report import (
     ClassScores,
     Mean,
     Means,
+    MetricName,
     Report,
 )
-from autoseg.evaluation.cases import ScoredCase
+from autoseg.documents.selection import Estimate
+from autoseg.evaluation.bootstrap import ScoreTable, estimates, metric_table
+from autoseg.evaluation.cases import ScoredCase, unnamed
 
 
 def report_of(
@@ -47,7 +51,9 @@ def report_of(
         )
         for case in scored
     ]
-    return _with_means(tuple(zip(names, values, strict=True)), scores).model_copy(
+    measured = {metric for case in scored for metric in case.metrics} or DEFAULT_METRICS
+    metrics = tuple(metric for metric in METRICS if metric in measured)
+    return _with_means(tuple(zip(names, values, strict=True)), scores, metrics).model_copy(
         update={
             "faults": tuple(faults),
             "missing_predictions": tuple(missing_predictions),
@@ -65,19 +71,35 @@ def pooled(reports: Sequence[Report], names: Collection[str]) -> Report:
     """
     found = {case.name: case for report in reversed(reports) for case in report.cases}
     classes = tuple((entry.name, entry.label) for entry in reports[0].classes)
-    return _with_means(classes, [found[name] for name in sorted(found.keys() & set(names))])
+    cases = [found[name] for name in sorted(found.keys() & set(names))]
+    everywhere = tuple(
+        metric
+        for metric in METRICS
+        if all(metric in report.metrics for report in reports if report.cases)
+    )
+    return _with_means(classes, cases, everywhere)
 
 
-def _with_means(classes: Sequence[tuple[str, int]], cases: Sequence[CaseScores]) -> Report:
+def _with_means(
+    classes: Sequence[tuple[str, int]], cases: Sequence[CaseScores], metrics: Sequence[MetricName]
+) -> Report:
     """Return the report on scored cases; each has the scores of all classes, in their order."""
+    tables = {metric: metric_table(cases, len(classes), metric) for metric in metrics}
+    means = {metric: _means(table) for metric, table in tables.items()}
     reports = tuple(
-        _class_report(name, label, [case.classes[position] for case in cases])
+        _class_report(
+            name,
+            label,
+            [case.classes[position] for case in cases],
+            Means.model_validate({metric: entry[position] for metric, (entry, _) in means.items()}),
+        )
         for position, (name, label) in enumerate(classes)
     )
     return Report(
         classes=reports,
-        foreground=_means_of_means([entry.means for entry in reports]),
+        foreground=Means.model_validate({metric: over for metric, (_, over) in means.items()}),
         cases=tuple(cases),
+        metrics=tuple(metrics),
     )
 
 
@@ -87,31 +109,33 @@ def _foreground(
     """Return names and values of the foreground classes, ascending by value, or of the regions."""
     if labels is None:
         values = sorted({value for case in cases for value in case.values})
-        return tuple(f"label {value}" for value in values), tuple(values)
+        return tuple(map(unnamed, values)), tuple(values)
     targets = labels.regions or sorted(labels.targets, key=lambda target: target.written_as)
     names = tuple(target.name for target in targets)
     return names, tuple(target.written_as for target in targets)
 
 
-def _class_report(name: str, value: int, scores: Sequence[ClassScores]) -> ClassReport:
+def _class_report(
+    name: str, value: int, scores: Sequence[ClassScores], means: Means
+) -> ClassReport:
     has = [(entry.reference_voxels > 0, entry.predicted_voxels > 0) for entry in scores]
     return ClassReport(
         name=name,
         label=value,
-        means=Means(**{metric: _mean([s.metric(metric) for s in scores]) for metric in METRICS}),
+        means=means,
         missed=has.count((True, False)),
         invented=has.count((False, True)),
         absent=has.count((False, False)),
     )
 
 
-def _means_of_means(means: Sequence[Means]) -> Means:
-    return Means(
-        **{metric: _mean([entry.metric(metric).value for entry in means]) for metric in METRICS}
-    )
+def _means(table: ScoreTable) -> tuple[tuple[Mean, ...], Mean]:
+    """Return the mean of every class over the cases that define it, and the mean of these."""
+    found = estimates(table)
+    counts = np.count_nonzero(~np.isnan(table), axis=0).tolist()
+    classes = tuple(map(_mean, found.classes, counts))
+    return classes, _mean(found.overall, sum(count > 0 for count in counts))
 
 
-def _mean(values: Sequence[float | None]) -> Mean:
-    """Return the mean of the values that are defined."""
-    defined = [value for value in values if value is not None]
-    return Mean(value=float(np.mean(defined)) if defined else None, count=len(defined))
+def _mean(entry: Estimate, count: int) -> Mean:
+    return Mean(value=entry.value, count=count, low=entry.low, high=entry.high)

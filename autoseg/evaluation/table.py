@@ -1,9 +1,10 @@
 """Lay a report out as tables of text."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from autoseg.core.counting import counted
-from autoseg.documents.report import METRICS, Mean, MetricName, Report
+from autoseg.documents.report import Means, MetricName, Report
 from autoseg.documents.selection import Candidate, Estimate, Selection
 
 TITLES: dict[MetricName, str] = {
@@ -12,8 +13,24 @@ TITLES: dict[MetricName, str] = {
     "hd95_mm": "HD95 mm",
     "assd_mm": "ASSD mm",
     "nsd": "NSD",
+    "sensitivity": "sensitivity",
+    "precision": "precision",
+    "relative_volume_error": "volume error",
+    "absolute_volume_error_ml": "|error| mL",
+    "hd_mm": "HD mm",
+    "lesion_f1": "lesion F1",
+    "cldice": "clDice",
+    "ece": "ECE",
 }
 """How tables call each metric."""
+
+SHOWN: tuple[MetricName, ...] = ("dice", "hd95_mm", "nsd")
+"""Shown if nothing else is asked for: overlap, distance, and how much of a surface is right."""
+
+MOST_COLUMNS = 3
+"""Metrics that fit into 80 columns with their intervals."""
+
+SIGNED: tuple[MetricName, ...] = ("relative_volume_error",)
 
 UNDEFINED = "–"
 
@@ -30,8 +47,14 @@ class Rows(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def report_rows(report: Report) -> Rows:
-    """Return a row per class, and the mean over classes below.
+def report_tables(report: Report, metrics: Sequence[MetricName]) -> tuple[Rows, ...]:
+    """Return what `report_rows` does, as several tables if one would be too wide."""
+    starts = range(0, len(metrics), MOST_COLUMNS)
+    return tuple(report_rows(report, metrics[start : start + MOST_COLUMNS]) for start in starts)
+
+
+def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
+    """Return a row per class, and the mean over classes below; 95 % intervals below their means.
 
     "0.912 (7)" is a mean over the 7 cases that define the metric, without a number over all; "–"
     means that no case defines it. "missed" counts cases whose prediction lacks the class,
@@ -40,22 +63,22 @@ def report_rows(report: Report) -> Rows:
     rows = [
         (
             entry.name,
-            *(_mean_text(name, entry.means.metric(name), len(report.cases)) for name in METRICS),
+            *(_mean_text(entry.means, name, len(report.cases)) for name in metrics),
             str(entry.missed),
             str(entry.invented),
         )
         for entry in report.classes
     ]
-    means = (_number_text(name, report.foreground.metric(name).value) for name in METRICS)
-    header = ("class", *(TITLES[name] for name in METRICS), "missed", "invented")
+    means = (_mean_text(report.foreground, name, None) for name in metrics)
+    header = ("class", *(TITLES[name] for name in metrics), "missed", "invented")
     return Rows(header, (*rows, ("all classes", *means, "", "")))
 
 
-def case_rows(report: Report) -> Rows:
+def case_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
     """Return a row per case and class."""
-    header = ("case", "class", *(TITLES[name] for name in METRICS))
+    header = ("case", "class", *(TITLES[name] for name in metrics))
     rows = [
-        (case.name, entry.name, *(_number_text(name, scores.metric(name)) for name in METRICS))
+        (case.name, entry.name, *(_number_text(scores.metric(name), name) for name in metrics))
         for case in report.cases
         for entry, scores in zip(report.classes, case.classes, strict=True)
     ]
@@ -100,13 +123,22 @@ def _estimate_text(estimate: Estimate, style: str) -> str:
     return f"{text}\n{style.format(estimate.low)}–{style.format(estimate.high)}"
 
 
-def _mean_text(name: MetricName, mean: Mean, num_cases: int) -> str:
-    text = _number_text(name, mean.value)
-    return text if mean.value is None or mean.count == num_cases else f"{text} ({mean.count})"
+def _mean_text(means: Means, metric: MetricName, num_cases: int | None) -> str:
+    """Return a mean, over how many cases if not over all, and its interval on a second line."""
+    mean = means.metric(metric)
+    text = _number_text(mean.value, metric)
+    if num_cases is not None and mean.value is not None and mean.count != num_cases:
+        text = f"{text} ({mean.count})"
+    if mean.low is None or mean.high is None:
+        return text
+    dash = " … " if metric in SIGNED else "–"
+    return f"{text}\n{_number_text(mean.low, metric)}{dash}{_number_text(mean.high, metric)}"
 
 
-def _number_text(name: MetricName, value: float | None) -> str:
-    """Return a score with three decimals, a distance in mm with two."""
+def _number_text(value: float | None, metric: MetricName) -> str:
+    """Return a share with three decimals, a distance in mm or a volume in mL with two."""
     if value is None:
         return UNDEFINED
-    return f"{value:.2f}" if name.endswith("_mm") else f"{value:.3f}"
+    if metric.endswith(("_mm", "_ml")):
+        return f"{value:.2f}"
+    return f"{value:+.3f}" if metric in SIGNED else f"{value:.3f}"

@@ -8,12 +8,13 @@ Source: nnU-Net (Isensee et al. 2021) averages the probabilities of configuratio
     full resolution, after interpolating logits; here probabilities are interpolated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
@@ -35,6 +36,44 @@ class Part(NamedTuple):
 
     coarse: ProbabilityArray
     pieces: tuple[AxisSampling, AxisSampling, AxisSampling]
+
+
+class Piece(NamedTuple):
+    """The mean probabilities of one output in a block of the original image's nonzero crop.
+
+    Attributes:
+        output: Index of the class or region.
+        planes: First plane, and the one behind the last; as `cropped_view` has them.
+        rows: The same of the rows; all columns belong to the block.
+        probabilities: 0 … 1; None if all are 0.
+    """
+
+    output: int
+    planes: tuple[int, int]
+    rows: tuple[int, int]
+    probabilities: Float32[np.ndarray, "planes rows columns"] | None
+
+
+def mean_probabilities(members: Sequence[Probabilities], outputs: Sequence[int]) -> Iterator[Piece]:
+    """Yield the mean probabilities of some outputs, block by block, on the original grid.
+
+    Args:
+        members: What each configuration found for the same image; at least one.
+        outputs: Which classes or regions.
+
+    Raises:
+        CaseError: If they do not belong to the same image and label scheme.
+    """
+    _check(members)
+    ways = [way_back(member.grid.restoration, member.grid.orders) for member in members]
+    shape = tuple(sampling.lower.size for sampling in ways[0])
+    for start in range(0, shape[0], BLOCK_PLANES):
+        planes = start, min(start + BLOCK_PLANES, shape[0])
+        parts = [_band(*pair, *planes) for pair in zip(members, ways, strict=True)]
+        for rows in _rows((planes[1] - start, *shape[1:])):
+            block = [_of_rows(part, rows) for part in parts]
+            for output in outputs:
+                yield Piece(output, planes, rows, _mean(block, output))
 
 
 def ensemble_class_map(members: Sequence[Probabilities], *, workers: int) -> LabelArray:
@@ -66,7 +105,7 @@ def ensemble_class_map(members: Sequence[Probabilities], *, workers: int) -> Lab
             parts = [_band(*pair, start, stop) for pair in zip(members, ways, strict=True)]
             band = cropped[start:stop]
             fill = partial(_fill, band, parts, is_regional=grid.is_regional)
-            list(pool.map(fill, _rows(band)))
+            list(pool.map(fill, _rows(band.shape)))
     return whole
 
 
@@ -107,9 +146,9 @@ def _band(
     return Part(coarse=member.planes(first, last), pieces=(planes, way[1], way[2]))
 
 
-def _rows(band: NDArray[np.generic]) -> list[tuple[int, int]]:
-    """Return the ranges of rows that a band is worked through in."""
-    planes, rows, columns = band.shape
+def _rows(band: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return the ranges of rows that a band of `planes, rows, columns` is worked through in."""
+    planes, rows, columns = band
     height = max(1, BLOCK_VOXELS // (planes * columns))
     return [(start, min(start + height, rows)) for start in range(0, rows, height)]
 
@@ -163,6 +202,13 @@ def _sum(block: Sequence[Part], index: int) -> NDArray[np.float32]:
     for part in block[1:]:
         total += interpolated(part.coarse[index].astype(np.float32), part.pieces)
     return total
+
+
+def _mean(block: Sequence[Part], index: int) -> NDArray[np.float32] | None:
+    """Return the mean probability of one output on the original grid, 0 … 1; None if it is 0."""
+    if not any(part.coarse[index].any() for part in block):
+        return None
+    return _sum(block, index) / np.float32(FULL * len(block))
 
 
 def _upper_bound(block: Sequence[Part], index: int) -> float:

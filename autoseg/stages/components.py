@@ -1,6 +1,7 @@
 """Find by cross-validation which post-processing helps, and apply it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -107,7 +108,7 @@ def _apply(pair: Pair, *, steps: Steps, folder: Path, background: int) -> Pair |
         return None
     output = folder / pair.prediction.name
     write_labels(values, read_image((pair.prediction,)), output)
-    return Pair(name=pair.name, prediction=output, reference=pair.reference)
+    return replace(pair, prediction=output)
 
 
 def _value(outcome: Success[T] | Failure, pairs: Sequence[Pair]) -> T:

@@ -55,7 +55,10 @@ def label_maps(
         cases: Held out and scored by each of them.
         folder: For the label maps of ensembles.
     """
-    return tuple(Pair(case.name, _place(members, case, folder), case.labels) for case in cases)
+    return tuple(
+        Pair(case.name, _place(members, case, folder), case.labels, _sources(members, case))
+        for case in cases
+    )
 
 
 def ensemble_report(
@@ -114,10 +117,15 @@ def _known_report(folder: Path, jobs: Sequence[_Job]) -> Report | None:
 
 
 def _job(members: Sequence[Trained], case: CaseFiles, folder: Path) -> _Job:
-    sources = tuple(
+    sources = _sources(members, case)
+    return _Job(case=case, sources=sources, output=_place(members, case, folder))
+
+
+def _sources(members: Sequence[Trained], case: CaseFiles) -> tuple[Path, ...]:
+    """Return where each member's probabilities of a held-out case lie."""
+    return tuple(
         held_out_probabilities(member.fold_of(case.name).folder, case) for member in members
     )
-    return _Job(case=case, sources=sources, output=_place(members, case, folder))
 
 
 def _place(members: Sequence[Trained], case: CaseFiles, folder: Path) -> Path:

@@ -13,9 +13,10 @@ from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
 from autoseg.documents.report import CaseFault, Report
 from autoseg.documents.store import save
-from autoseg.evaluation.cases import ScoredCase, score_case
+from autoseg.evaluation.cases import USUAL, Measurement, ScoredCase, score_case
 from autoseg.evaluation.summary import report_of
 from autoseg.readers import is_image_name, knows_geometry, read_image, read_labels, stem_of
+from autoseg.stages.calibration import with_calibration
 
 REPORT_NAME = "evaluation.json"
 """Written into the folder of the predictions."""
@@ -29,11 +30,14 @@ class Pair:
         name: The case.
         prediction: File of the prediction.
         reference: File of the reference.
+        probabilities: Folder of what each network found that the prediction was made by; empty if
+            that is not kept.
     """
 
     name: str
     prediction: Path
     reference: Path
+    probabilities: tuple[Path, ...] = ()
 
 
 def evaluate(
@@ -41,7 +45,7 @@ def evaluate(
     references: Path,
     *,
     labels: LabelScheme | None = None,
-    tolerance_mm: float | None = None,
+    measurement: Measurement = USUAL,
     workers: int,
     progress: Progress,
 ) -> Report:
@@ -54,14 +58,16 @@ def evaluate(
         predictions: Folder of label maps.
         references: Folder of label maps.
         labels: The classes; None takes the values in the files, 0 being background.
-        tolerance_mm: Distance within which surfaces count as equal in NSD; None takes one voxel
-            along the coarsest axis of each case.
+        measurement: What to measure.
         workers: Processes.
         progress: Where the position goes.
 
     Raises:
-        DatasetError: If no file of one folder has a partner in the other.
+        DatasetError: If no file of one folder has a partner in the other, or there is no class with
+            a name that a tolerance is given for.
     """
+    if labels is not None:
+        _check_classes(measurement, [target.name for target in labels.targets])
     predicted, expected = _files_by_name(predictions), _files_by_name(references)
     names = sorted(predicted.keys() & expected.keys())
     if not names:
@@ -73,13 +79,14 @@ def evaluate(
         raise DatasetError(msg)
     pairs = [Pair(name, predicted[name], expected[name]) for name in names]
     report = evaluate_pairs(
-        pairs, labels=labels, tolerance_mm=tolerance_mm, workers=workers, progress=progress
+        pairs, labels=labels, measurement=measurement, workers=workers, progress=progress
     ).model_copy(
         update={
             "missing_predictions": tuple(sorted(expected.keys() - predicted.keys())),
             "missing_references": tuple(sorted(predicted.keys() - expected.keys())),
         }
     )
+    _check_classes(measurement, [entry.name for entry in report.classes])
     save(report, predictions / REPORT_NAME)
     return report
 
@@ -88,12 +95,12 @@ def evaluate_pairs(
     pairs: Sequence[Pair],
     *,
     labels: LabelScheme | None = None,
-    tolerance_mm: float | None = None,
+    measurement: Measurement = USUAL,
     workers: int,
     progress: Progress,
 ) -> Report:
     """Return how good given predictions are; see `evaluate` for the arguments."""
-    score = partial(_score, labels=labels, tolerance_mm=tolerance_mm)
+    score = partial(_score, labels=labels, measurement=measurement)
     outcomes = run_each(score, pairs, workers=workers)
     done = list(progress.track(outcomes, description="Evaluating", total=len(pairs)))
     return report_of(
@@ -105,6 +112,21 @@ def evaluate_pairs(
             if isinstance(outcome, Failure)
         ],
     )
+
+
+def _check_classes(measurement: Measurement, names: Sequence[str]) -> None:
+    """Check that there is a class for each tolerance.
+
+    Raises:
+        DatasetError: If there is none.
+    """
+    unknown = [name for name, _ in measurement.class_tolerances_mm if name not in names]
+    if unknown:
+        msg = (
+            f"found a tolerance for {unknown[0]!r}, expected one of {sorted(names)}. Correct the "
+            "name, or give the names of the classes with --labels."
+        )
+        raise DatasetError(msg)
 
 
 def _files_by_name(folder: Path) -> dict[str, Path]:
@@ -128,7 +150,7 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
     return {name: paths[0] for name, paths in found.items()}
 
 
-def _score(pair: Pair, *, labels: LabelScheme | None, tolerance_mm: float | None) -> ScoredCase:
+def _score(pair: Pair, *, labels: LabelScheme | None, measurement: Measurement) -> ScoredCase:
     """Return the scores of one case.
 
     Raises:
@@ -138,14 +160,17 @@ def _score(pair: Pair, *, labels: LabelScheme | None, tolerance_mm: float | None
     prediction = read_label_map(pair.prediction, pair.reference)
     _check_grids(pair, prediction, reference)
     spacing = (reference if knows_geometry(pair.reference) else prediction).geometry.spacing
-    return score_case(
+    scored = score_case(
         pair.name,
         prediction.values,
         reference.values,
         spacing=spacing,
         labels=labels,
-        tolerance_mm=tolerance_mm,
+        measurement=measurement,
     )
+    if labels is None or not pair.probabilities:
+        return scored
+    return with_calibration(scored, reference.values, pair.probabilities, labels)
 
 
 def read_label_map(path: Path, partner: Path) -> LabelMap:

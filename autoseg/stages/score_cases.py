@@ -35,8 +35,14 @@ def score_cases(
     seconds = perf_counter() - start
     failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
     failed = {entry.name for entry in failures}
+    kept = options.probabilities
     pairs = [
-        Pair(name=case.name, prediction=label_map(outputs, case), reference=case.labels)
+        Pair(
+            name=case.name,
+            prediction=label_map(outputs, case),
+            reference=case.labels,
+            probabilities=() if kept is None else (kept / case.name,),
+        )
         for case in cases
         if case.name not in failed
     ]

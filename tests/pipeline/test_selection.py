@@ -15,6 +15,7 @@ from autoseg.documents.report import Report
 from autoseg.documents.selection import Selection
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
+from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.select import load_cross_validation, select
 from autoseg.stages.train import TrainRequest, train
@@ -119,6 +120,15 @@ def test_agreement_of_every_held_out_case_is_kept_and_calibrated(trained, select
     assert sorted(case.name for case in report.agreements) == NAMES[:3]
     assert all(len(case.targets) == 2 for case in report.agreements)
     assert {curve.cases for curve in selected[0].quality} <= {5, 6}
+
+
+def test_held_out_probabilities_have_a_calibration_error_single_and_averaged(trained, selected):
+    pair = next(trained.ensembles.glob("*+*")) / REPORT_NAME
+    for path in (*trained.models.glob("*/fold_*/validation/evaluation.json"), pair):
+        report = store.load(Report, path, made_by="autoseg train")
+        assert report.metrics[-1] == "ece"
+        assert 0 < report.foreground.ece.value < 1
+    assert "ece" in load_cross_validation(trained).metrics
 
 
 def test_what_was_found_lies_in_the_work_folder(trained, selected):

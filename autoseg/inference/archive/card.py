@@ -17,7 +17,7 @@ from autoseg.documents.card import (
 )
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.documents.report import METRICS, Mean, MetricName, Report
+from autoseg.documents.report import Mean, MetricName, Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName, in_order
@@ -48,6 +48,7 @@ METRIC_TITLES: dict[MetricName, str] = {
     "assd_mm": "ASSD (mm)",
     "nsd": "NSD",
 }
+"""Of those metrics that a card shows."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,7 @@ def _score_blocks(card: ModelCard) -> list[str]:
     ]
     if not rows:
         return ["None came with the model."]
-    header = (*NETWORK_COLUMNS, "cases", "class", *(METRIC_TITLES[metric] for metric in METRICS))
+    header = (*NETWORK_COLUMNS, "cases", "class", *METRIC_TITLES.values())
     reading = (
         "Each network was scored on cases that it was not trained on; all networks together were "
         "not, for want of cases that none has seen."
@@ -278,7 +279,7 @@ def _rows(configuration: CardConfiguration, fold: CardFold) -> list[tuple[str, .
         return []
     lead = (configuration.name, str(fold.fold), str(fold.held_out_cases))
     return [
-        (*lead, name, *(_number(means.metric(metric)) for metric in METRICS))
+        (*lead, name, *(_number(means.metric(metric)) for metric in METRIC_TITLES))
         for name, means in (*fold.classes, ("mean of classes", fold.foreground))
     ]
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from autoseg.documents.selection import Estimate
-from autoseg.evaluation.bootstrap import difference, estimate
+from autoseg.evaluation.bootstrap import difference, estimate, estimates
 
 
 def test_an_interval_is_that_of_scipy():
@@ -67,3 +67,19 @@ def test_a_difference_is_drawn_in_pairs():
 
 def test_a_difference_is_positive_where_the_second_is_larger():
     assert difference(np.array([[0.1], [0.2]]), np.array([[0.4], [0.5]])).value > 0
+
+
+def test_each_class_has_the_interval_that_it_would_have_alone():
+    scores = np.random.default_rng(6).random((12, 3))
+    found = estimates(scores)
+    for place, entry in enumerate(found.classes):
+        alone = estimate(scores[:, [place]])
+        assert entry.model_dump() == pytest.approx(alone.model_dump())
+    assert found.overall == estimate(scores)
+
+
+def test_a_class_of_a_single_case_has_no_interval():
+    scores = np.array([[0.1, 0.5], [0.3, np.nan], [0.5, np.nan]])
+    first, second = estimates(scores).classes
+    assert second == Estimate(value=0.5)
+    assert first.low < first.value < first.high

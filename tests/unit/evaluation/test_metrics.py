@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from autoseg.documents.report import METRICS
 from autoseg.evaluation.metrics import (
     ABSENT,
     default_tolerance_mm,
     mask_scores,
     scores_of_values,
-    surface,
 )
+from autoseg.evaluation.surfaces import surface
 
 
 def bar(length, start, stop):
@@ -69,6 +70,29 @@ def test_a_perfect_prediction():
     assert (scores.hd95_mm, scores.assd_mm) == (0, 0)
 
 
+def test_volumes_sensitivity_and_precision_by_hand():
+    """4 predicted, 6 true, 3 in common; voxels of 2 × 5 × 10 mm."""
+    masks = bar(12, 5, 9)[None], bar(12, 2, 8)[None]
+    scores = mask_scores(*masks, spacing=(2.0, 5.0, 10.0), tolerance_mm=1.0)
+    assert scores.sensitivity == pytest.approx(3 / 6)
+    assert scores.precision == pytest.approx(3 / 4)
+    assert scores.relative_volume_error == pytest.approx(-2 / 6)
+    assert scores.absolute_volume_error_ml == pytest.approx(2 * 0.1)
+
+
+def test_a_picture_has_no_volume_in_millilitres():
+    scores = mask_scores(bar(9, 1, 3), bar(9, 1, 5), spacing=(1.0, 1.0), tolerance_mm=1.0)
+    assert scores.absolute_volume_error_ml is None
+    assert scores.relative_volume_error == -0.5
+
+
+def test_only_what_is_asked_for_is_measured():
+    masks = bar(12, 5, 9), bar(12, 2, 8)
+    scores = mask_scores(*masks, spacing=(1.0, 1.0), tolerance_mm=1.0, metrics=("iou", "ece"))
+    measured = {name for name in METRICS if scores.metric(name) is not None}
+    assert measured == {"iou"}
+
+
 def test_neither_mask_has_the_class():
     empty = np.zeros((4, 4), dtype=bool)
     assert mask_scores(empty, empty, spacing=(1.0, 1.0), tolerance_mm=1.0) == ABSENT
@@ -79,9 +103,19 @@ def test_neither_mask_has_the_class():
 def test_one_empty_mask_scores_zero_without_distances(is_missed):
     some, empty = bar(6, 2, 4), bar(6, 0, 0)
     prediction, reference = (empty, some) if is_missed else (some, empty)
-    scores = mask_scores(prediction, reference, spacing=(1.0, 1.0), tolerance_mm=1.0)
+    scores = mask_scores(
+        prediction[None],
+        reference[None],
+        spacing=(1.0, 1.0, 1.0),
+        tolerance_mm=1.0,
+        metrics=METRICS,
+    )
     assert (scores.dice, scores.iou, scores.nsd) == (0, 0, 0)
-    assert (scores.hd95_mm, scores.assd_mm) == (None, None)
+    assert (scores.lesion_f1, scores.cldice) == (0, 0)
+    assert (scores.hd95_mm, scores.assd_mm, scores.hd_mm) == (None, None, None)
+    assert (scores.sensitivity, scores.precision) == ((0, None) if is_missed else (None, 0))
+    assert scores.relative_volume_error == (-1 if is_missed else None)
+    assert scores.absolute_volume_error_ml == 0.002
     assert scores.reference_voxels == (2 if is_missed else 0)
 
 
@@ -113,6 +147,7 @@ def brute_force(prediction, reference, spacing, tolerance):
         max(np.percentile(forth, 95), np.percentile(back, 95)),
         both.mean(),
         np.mean(both <= tolerance + 1e-9),
+        both.max(),
     )
 
 
@@ -125,7 +160,8 @@ def test_distances_equal_brute_force_on_random_masks(seed, shape, spacing):
     prediction, reference = (random.random(shape) < share for share in (0.3, 0.1))
     scores = mask_scores(prediction, reference, spacing=spacing, tolerance_mm=1.3)
     expected = brute_force(prediction, reference, spacing, 1.3)
-    assert (scores.hd95_mm, scores.assd_mm, scores.nsd) == pytest.approx(expected)
+    found = scores.hd95_mm, scores.assd_mm, scores.nsd, scores.hd_mm
+    assert found == pytest.approx(expected)
 
 
 def test_cropping_to_each_value_changes_nothing():
@@ -135,11 +171,20 @@ def test_cropping_to_each_value_changes_nothing():
     reference[:3] = 0
     values = (40_000, 3, 5)
     found = scores_of_values(
-        prediction, reference, values, spacing=(2.0, 1.0, 1.0), tolerance_mm=1.0
+        prediction,
+        reference,
+        values,
+        spacing=(2.0, 1.0, 1.0),
+        tolerances_mm=(1.0,) * 3,
+        metrics=METRICS,
     )
     for value, scores in zip(values, found, strict=True):
         whole = mask_scores(
-            prediction == value, reference == value, spacing=(2.0, 1.0, 1.0), tolerance_mm=1.0
+            prediction == value,
+            reference == value,
+            spacing=(2.0, 1.0, 1.0),
+            tolerance_mm=1.0,
+            metrics=METRICS,
         )
         assert scores == whole
     assert found[2] == ABSENT
@@ -151,9 +196,22 @@ def test_a_union_of_values_is_one_mask():
     reference = np.roll(prediction, 1, axis=0)
     settings = {"spacing": (2.0, 1.0, 1.0), "tolerance_mm": 1.0}
     union, single, absent = scores_of_values(
-        prediction, reference, ((9, 2, 7), 5, (7, 8)), **settings
+        prediction,
+        reference,
+        ((9, 2, 7), 5, (7, 8)),
+        spacing=settings["spacing"],
+        tolerances_mm=(1.0, 1.0, 1.0),
     )
     masks = (np.isin(array, (2, 9)) for array in (prediction, reference))
     assert union == mask_scores(*masks, **settings)
     assert single == mask_scores(prediction == 5, reference == 5, **settings)
     assert absent == ABSENT
+
+
+def test_each_value_has_a_tolerance_of_its_own():
+    prediction, reference = bar(9, 3, 4) * 1, bar(9, 0, 1) * 1
+    both = np.stack([prediction, prediction * 2]), np.stack([reference, reference * 2])
+    first, second = scores_of_values(
+        *both, (1, 2), spacing=(1.0, 1.0, 1.0), tolerances_mm=(3.0, 2.9)
+    )
+    assert (first.nsd, second.nsd) == (1, 0)

@@ -5,11 +5,11 @@ import pytest
 
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
-from autoseg.documents.report import Report
+from autoseg.documents.report import METRICS, ClassScores, Means, Report
 from autoseg.documents.store import load, save
-from autoseg.evaluation.cases import score_case
+from autoseg.evaluation.cases import Measurement, score_case
 from autoseg.evaluation.summary import pooled, report_of
-from autoseg.evaluation.table import case_rows, report_rows
+from autoseg.evaluation.table import TITLES, case_rows, report_rows, report_tables
 
 LABELS = LabelScheme(names=("ground", "nucleus", "rim"), values=(0, 9, 4))
 
@@ -88,12 +88,61 @@ def test_a_background_that_is_not_zero_is_no_class():
 
 def test_tables_show_means_with_counts_below_all_and_undefined_as_a_dash(cases):
     header, rows = report_rows(report_of(cases, labels=LABELS))
-    assert header == ("class", "Dice", "IoU", "HD95 mm", "ASSD mm", "NSD", "missed", "invented")
-    assert rows[1][:4] == ("nucleus", "0.333", "0.333", "0.00 (1)")
-    assert rows[-1][:2] == ("all classes", "0.667")
+    assert header == ("class", "Dice", "HD95 mm", "NSD", "missed", "invented")
+    assert rows[1] == (
+        "nucleus",
+        "0.333\n0.000–1.000",
+        "0.00 (1)",
+        "0.333\n0.000–1.000",
+        "1",
+        "1",
+    )
+    assert rows[-1][1].startswith("0.667\n")
     header, rows = case_rows(report_of(cases, labels=LABELS))
     assert rows[0][:3] == ("invents", "rim", "–")
     assert len({len(row) for row in rows} | {len(header)}) == 1
+
+
+def test_more_metrics_than_fit_make_several_tables(cases):
+    report = report_of(cases, labels=LABELS)
+    tables = report_tables(report, report.metrics)
+    headers = [header[1:-2] for header, _ in tables]
+    assert [len(titles) for titles in headers] == [3, 3, 3, 1]
+    assert [title for titles in headers for title in titles] == [TITLES[m] for m in report.metrics]
+    assert tables[2].rows[1][2] == "-0.500 (2)\n-1.000 … +0.000"
+
+
+def test_every_metric_has_a_title_and_a_mean():
+    assert tuple(TITLES) == METRICS
+    assert tuple(Means.model_fields) == METRICS
+    assert set(METRICS) < set(ClassScores.model_fields)
+
+
+def test_a_mean_over_cases_has_an_interval(cases):
+    rim, nucleus = report_of(cases, labels=LABELS).classes
+    assert (nucleus.means.dice.low, nucleus.means.dice.high) == (0, 1)
+    assert (rim.means.dice.low, rim.means.dice.high) == (1, 1)
+    alone = report_of(cases[:1], labels=LABELS)
+    assert (alone.foreground.dice.low, alone.foreground.dice.high) == (None, None)
+
+
+def test_a_class_may_have_a_tolerance_of_its_own():
+    measurement = Measurement(tolerance_mm=1.0, class_tolerances_mm=(("nucleus", 2.0),))
+    case = scored(
+        "a", [9, 0, 0, 4, 0, 0], [0, 0, 9, 0, 0, 4], labels=LABELS, measurement=measurement
+    )
+    report = report_of([case], labels=LABELS)
+    assert [entry.means.nsd.value for entry in report.classes] == [0, 1]
+    assert report.cases[0].tolerance_mm == 1
+    assert [entry.tolerance_mm for entry in report.cases[0].classes] == [None, 2]
+
+
+def test_pooled_reports_keep_what_all_of_them_measured(cases):
+    few = scored("few", [0, 9], [0, 9], measurement=Measurement(("dice", "cldice")), labels=LABELS)
+    first, second = report_of(cases, labels=LABELS), report_of([few], labels=LABELS)
+    assert second.metrics == ("dice", "cldice")
+    assert pooled([first, second], {"perfect", "few"}).metrics == ("dice",)
+    assert pooled([report_of([], labels=LABELS), second], {"few"}) == second
 
 
 def test_pooled_reports_have_each_wanted_case_once(cases):

@@ -12,8 +12,9 @@ from autoseg.cli import app
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Silent
-from autoseg.documents.report import Report
+from autoseg.documents.report import METRICS, Report
 from autoseg.documents.store import load
+from autoseg.evaluation.cases import Measurement
 from autoseg.stages.evaluate import REPORT_NAME, evaluate
 
 
@@ -44,7 +45,7 @@ def test_all_pairs_are_scored_and_the_report_is_saved(folders):
 
 
 def test_distances_are_in_millimetres(folders):
-    assert scores(*folders, tolerance_mm=0.5).foreground.nsd.value < 1
+    assert scores(*folders, measurement=Measurement(tolerance_mm=0.5)).foreground.nsd.value < 1
 
 
 def test_several_processes_give_the_same_report(folders):
@@ -147,3 +148,62 @@ def test_the_command_scores_regions_where_somebody_annotated(folders, tmp_path):
     seen = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(references / "case_0.nii.gz")))
     balls_and_dim = [scores.reference_voxels for scores in report.cases[0].classes]
     assert balls_and_dim == [np.isin(seen, (1, 2)).sum(), (seen == 2).sum()]
+
+
+def invoke(folders, *options):
+    return CliRunner().invoke(app, ["evaluate", *map(str, folders), "--workers", "1", *options])
+
+
+def test_the_command_measures_and_shows_what_is_asked_for(folders):
+    done = invoke(folders, "--metrics", "cldice, lesion_f1,iou")
+    assert done.exit_code == 0, done.output
+    report = load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate")
+    assert report.metrics == ("iou", "lesion_f1", "cldice")
+    assert report.foreground.lesion_f1.value == 1
+    assert 0 < report.foreground.cldice.low <= report.foreground.cldice.high <= 1
+    assert report.foreground.dice.value is None
+    assert ("clDice" in done.output, "HD95" in done.output) == (True, False)
+    assert max(map(len, done.output.splitlines()[:-1])) <= 80
+
+
+def test_all_metrics_of_label_maps_can_be_asked_for(folders):
+    done = invoke(folders, "--metrics", "all")
+    report = load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate")
+    assert report.metrics == tuple(name for name in METRICS if name != "ece")
+    assert all(report.foreground.metric(name).value is not None for name in report.metrics)
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--metrics", "dise"), "found 'dise'"),
+        (("--metrics", "ece"), "label maps have none"),
+        (("--tolerance", "wide"), "found 'wide'"),
+        (("--tolerance", "-1"), "found '-1'"),
+        (("--tolerance", "nowhere.json"), "nowhere.json"),
+    ],
+)
+def test_options_that_are_not_understood_are_named(folders, options, message):
+    done = invoke(folders, *options)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.replace("│", "").split())
+
+
+def test_classes_have_tolerances_of_their_own(folders, tmp_path):
+    (tmp_path / "mm.json").write_text('{"label 1": 0.5}')
+    options = ("--tolerance", "3", "--tolerance", str(tmp_path / "mm.json"))
+    assert invoke(folders, *options).exit_code == 0
+    first = load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate")
+    assert invoke(folders, "--tolerance", "3", "--tolerance", "label 1=0.5").exit_code == 0
+    assert load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate") == first
+    one, two = first.classes
+    assert one.means.nsd.value < two.means.nsd.value == 1
+
+
+@pytest.mark.parametrize("labels", [None, LabelScheme(names=("a", "b", "c"), values=(0, 1, 2))])
+def test_a_tolerance_of_no_class_is_an_error(folders, labels):
+    measurement = Measurement(class_tolerances_mm=(("lever", 1.0),))
+    with pytest.raises(DatasetError, match="tolerance for 'lever'"):
+        scores(*folders, labels=labels, measurement=measurement)
+    assert not (folders[0] / REPORT_NAME).exists()

@@ -1,0 +1,54 @@
+"""What the metrics of one mask are made of, each part computed once and only if it is asked for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from autoseg.core.arrays import MaskArray
+from autoseg.evaluation.surfaces import SurfaceDistances, surface_distances
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A predicted mask beside the true one; at least one of them is not empty.
+
+    Attributes:
+        prediction: Predicted voxels.
+        reference: True voxels, same shape.
+        spacing: Voxel size along each axis, mm.
+        tolerance_mm: Distance within which surfaces count as equal in NSD.
+    """
+
+    prediction: MaskArray
+    reference: MaskArray
+    spacing: tuple[float, ...]
+    tolerance_mm: float
+
+    @cached_property
+    def predicted(self) -> int:
+        """Voxels of the prediction."""
+        return int(np.count_nonzero(self.prediction))
+
+    @cached_property
+    def expected(self) -> int:
+        """Voxels of the reference."""
+        return int(np.count_nonzero(self.reference))
+
+    @cached_property
+    def common(self) -> int:
+        """Voxels that both have."""
+        return int(np.count_nonzero(self.prediction & self.reference))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel, mL."""
+        return prod(self.spacing) / 1000
+
+    @cached_property
+    def distances(self) -> SurfaceDistances | None:
+        """Distances between the surfaces; None if one of the masks is empty."""
+        if not self.predicted or not self.expected:
+            return None
+        return surface_distances(self.prediction, self.reference, self.spacing)

@@ -1,0 +1,123 @@
+"""Measure how well stored probabilities are calibrated, beside the scores of their label map."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from autoseg.core.arrays import LabelArray, MaskArray
+from autoseg.core.errors import CaseError
+from autoseg.core.labels import LabelScheme, Region
+from autoseg.documents.report import ClassScores
+from autoseg.evaluation.calibration import CalibrationError
+from autoseg.evaluation.cases import ScoredCase
+from autoseg.inference.averaging import mean_probabilities
+from autoseg.inference.export import cropped_view
+from autoseg.inference.probabilities import ProbabilityGrid, has_probabilities, open_probabilities
+
+
+def with_calibration(
+    scored: ScoredCase, reference: LabelArray, folders: Sequence[Path], labels: LabelScheme
+) -> ScoredCase:
+    """Return a case's scores with the expected calibration error of every class or region.
+
+    All annotated voxels of the image count; those that were cropped away have a probability of 0.
+    A class that neither label map has gets none. If probabilities are missing, nothing changes.
+
+    Args:
+        scored: Its other scores.
+        reference: Label values, canonical axis order.
+        folders: The probabilities of each network, which are averaged.
+        labels: The classes, regions and ignore value.
+
+    Raises:
+        CaseError: If probabilities are damaged, or of another image.
+    """
+    if not all(map(has_probabilities, folders)):
+        return scored
+    errors = _errors(reference, folders, labels)
+    if not labels.regions:  # which all are scored, in their order; of classes, those that occur
+        written = [target.written_as for target in labels.targets]
+        errors = [errors[written.index(value)] for value in scored.values]
+    return replace(
+        scored,
+        scores=tuple(
+            entry.model_copy(update={"ece": error if _is_present(entry) else None})
+            for entry, error in zip(scored.scores, errors, strict=True)
+        ),
+        metrics=(*scored.metrics, "ece"),
+    )
+
+
+def _errors(
+    reference: LabelArray, folders: Sequence[Path], labels: LabelScheme
+) -> list[float | None]:
+    """Return the expected calibration error of every target, in their order.
+
+    Raises:
+        CaseError: If the probabilities are damaged, or of another image.
+    """
+    members = [open_probabilities(folder) for folder in folders]
+    grid = members[0].grid
+    _check(grid, reference, labels, folders[0])
+    cropped = cropped_view(reference, grid.restoration)
+    first = grid.num_outputs - len(labels.targets)  # the background has no error of its own
+    errors = [CalibrationError() for _ in labels.targets]
+    for piece in mean_probabilities(members, range(first, grid.num_outputs)):
+        place = piece.output - first
+        block = cropped[slice(*piece.planes), slice(*piece.rows)]
+        _add(errors[place], piece.probabilities, block, labels, labels.targets[place])
+    for error, target in zip(errors, labels.targets, strict=True):
+        inside, everywhere = (_counts(part, labels, target) for part in (cropped, reference))
+        error.add_certain(everywhere[0] - inside[0], everywhere[1] - inside[1])
+    return [error.value() for error in errors]
+
+
+def _add(
+    error: CalibrationError,
+    probabilities: Float32[np.ndarray, "planes rows columns"] | None,
+    block: LabelArray,
+    labels: LabelScheme,
+    target: Region,
+) -> None:
+    """Take one block of one target."""
+    if probabilities is None:
+        error.add_certain(*_counts(block, labels, target))
+        return
+    known = block != labels.ignore if labels.ignore is not None else np.ones(block.shape, bool)
+    error.add(probabilities[known], _mask(block, target)[known])
+
+
+def _counts(array: LabelArray, labels: LabelScheme, target: Region) -> tuple[int, int]:
+    """Return how many voxels are annotated, and how many have a target."""
+    ignored = 0 if labels.ignore is None else np.count_nonzero(array == labels.ignore)
+    return array.size - int(ignored), int(np.count_nonzero(_mask(array, target)))
+
+
+def _mask(array: LabelArray, target: Region) -> MaskArray:
+    if len(target.values) == 1:
+        return np.asarray(array == target.values[0])
+    return np.isin(array, target.values)
+
+
+def _is_present(scores: ClassScores) -> bool:
+    return scores.reference_voxels > 0 or scores.predicted_voxels > 0
+
+
+def _check(grid: ProbabilityGrid, reference: LabelArray, labels: LabelScheme, folder: Path) -> None:
+    """Check that probabilities are of a reference's image and classes.
+
+    Raises:
+        CaseError: If they are not.
+    """
+    found = grid.restoration.full_shape, grid.num_outputs, grid.is_regional
+    expected = reference.shape, labels.num_outputs, bool(labels.regions)
+    if found != expected:
+        msg = (
+            f"{folder} holds {found[1]} probabilities per voxel of an image of {found[0]} voxels, "
+            f"expected {expected[1]} for {expected[0]}. Delete it, and run `autoseg train` for "
+            "that fold again."
+        )
+        raise CaseError(msg)
