@@ -1,5 +1,6 @@
 """How to train: optimiser, schedule, sampling, augmentation. A variant is a value, no subclass."""
 
+from math import inf
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -68,10 +69,20 @@ class Budget(Frozen):
 
     The clock counts training steps, online validation and checkpoints, over all interruptions. It
     does not count preprocessing before and the prediction of the held-out cases afterwards.
+
+    Attributes:
+        seconds: The time.
+        most_steps: Where a training ends that is through with so many steps before; None for no
+            such limit.
     """
 
     kind: Literal["budget"] = "budget"
     seconds: PositiveFloat
+    most_steps: PositiveInt | None = None
+
+    def steps(self, seconds_per_step: float) -> float:
+        """Return how many steps will be done at a pace."""
+        return min(self.seconds / seconds_per_step, float(self.most_steps or inf))
 
 
 AnyLength = Annotated[Iterations | Budget, Field(discriminator="kind")]

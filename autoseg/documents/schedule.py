@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
 
@@ -14,6 +14,7 @@ class ScheduledTraining(Frozen):
         configuration: Which configuration of the plan.
         fold: Which fold.
         seconds: Training time; None trains as long as the plan's recipe.
+        most_steps: Where it ends if that comes before; None where the time is sure to come before.
         started_seconds: What the run had taken when it began; None if that was not kept.
         overhead_seconds: What preparing and scoring took beside it; None until it is done.
     """
@@ -21,6 +22,7 @@ class ScheduledTraining(Frozen):
     configuration: str
     fold: NonNegativeInt
     seconds: PositiveFloat | None
+    most_steps: PositiveInt | None = None
     started_seconds: NonNegativeFloat | None = None
     overhead_seconds: NonNegativeFloat | None = None
 

@@ -20,11 +20,13 @@ class LengthRequest:
         epochs: Number of epochs.
         iterations: Number of optimiser steps.
         budget: A time span, see `seconds_of`.
+        most_steps: Where a training with a budget ends if it is through with them before.
     """
 
     epochs: int | None = None
     iterations: int | None = None
     budget: str | None = None
+    most_steps: int | None = None
 
     def length(self, recipe: Recipe) -> AnyLength:
         """Return the length that is meant; the reference where nothing is given.
@@ -38,7 +40,7 @@ class LengthRequest:
             msg = f"found {' and '.join(named)}; a training has one length. Give one of them."
             raise TrainingError(msg)
         if self.budget is not None:
-            return Budget(seconds=seconds_of(self.budget))
+            return Budget(seconds=seconds_of(self.budget), most_steps=self.most_steps)
         if self.iterations is not None:
             return Iterations(total=self.iterations)
         epochs = self.epochs or REFERENCE_EPOCHS

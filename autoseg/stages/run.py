@@ -19,6 +19,7 @@ from autoseg.documents.schedule import Schedule, ScheduledTraining
 from autoseg.documents.selection import Selection
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX
+from autoseg.planning.forecast import REFERENCE_STEPS
 from autoseg.planning.race import (
     RESERVED_SHARE,
     Key,
@@ -50,6 +51,9 @@ from autoseg.stages.select import select
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train import CHECKPOINT_NAME, TrainedFold, TrainRequest, train
 from autoseg.stages.training_progress import duration
+
+SURE_SHARE = 0.25
+"""Share of the time predicted for the reference's steps that surely is too short for them."""
 
 
 @dataclass(frozen=True)
@@ -262,21 +266,29 @@ def _note_on_length(course: _Course, schedule: Schedule, entry: ScheduledTrainin
 def _begun(
     course: _Course, schedule: Schedule, key: Key, dice: dict[Key, float]
 ) -> ScheduledTraining:
-    """Return the entry of a training that begins now, with its share of the time."""
+    """Return the entry of a training that begins now, with its share of the time.
+
+    How long the reference's number of steps would take is only predicted, and may err on a machine
+    that was not measured; so the time counts too where the steps are expected to be through before.
+    """
     name, fold = key
-    seconds = None
+    seconds = most_steps = None
     left = schedule.seconds_left
     if left is not None:
         to_come = trainings_to_come(course.planned, schedule.entrants, course.num_folds, dice)
         usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
         seconds = training_seconds(max(1, to_come), TimeLeft(usable, _overhead(schedule)))
         if to_come == 0 and schedule.trainings:
-            seconds = schedule.trainings[-1].seconds
-        configuration = course.planned.configuration(name)
-        if seconds is not None and seconds >= reference_seconds(configuration, this_machine()):
-            seconds = None
+            seconds = schedule.trainings[-1].seconds or seconds
+        predicted = reference_seconds(course.planned.configuration(name), this_machine())
+        if seconds > SURE_SHARE * predicted:
+            most_steps = REFERENCE_STEPS
     return ScheduledTraining(
-        configuration=name, fold=fold, seconds=seconds, started_seconds=schedule.seconds_spent
+        configuration=name,
+        fold=fold,
+        seconds=seconds,
+        most_steps=most_steps,
+        started_seconds=schedule.seconds_spent,
     )
 
 
@@ -304,7 +316,7 @@ def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> Tra
         TrainRequest(
             fold=entry.fold,
             configuration=entry.configuration,
-            length=LengthRequest(budget=budget),
+            length=LengthRequest(budget=budget, most_steps=entry.most_steps),
             seed=request.seed,
             device=request.device,
             precision=request.precision,

@@ -60,6 +60,9 @@ from autoseg.training.state import TrainingState
 CHECKPOINT_NAME = "checkpoint.safetensors"
 RUN_NAME = "run.json"
 
+UNSCORED = "stopped; the training is complete. The same command scores it and goes on from there."
+"""What to tell whoever stops between training and scoring."""
+
 
 @dataclass(frozen=True)
 class TrainRequest:
@@ -157,7 +160,7 @@ def _train_fold(
         with listening() as stop:
             _train_to_end(job, plan, state, stop, progress)
         run = _run(configuration, request, job, state)
-        _save(state, run, folder)
+        _save(state, run, folder, stop)
     report = None
     if request.fold != ALL:
         report = score_fold(workspace, folder, fold, options, progress)
@@ -301,7 +304,7 @@ def _identity(
     """Return a hash of all that an interrupted training and its continuation must share."""
     digest = hashlib.sha256()
     digest.update(configuration.model_dump_json().encode())
-    digest.update(options.model_dump_json().encode())
+    digest.update(options.model_dump_json(exclude_none=True).encode())
     digest.update(plan.labels.model_dump_json().encode())
     for case in (*data.training_cases, *data.validation_cases):
         digest.update(f"{case.record.name}:{case.record.key}\n".encode())
@@ -332,11 +335,17 @@ def _forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _save(state: TrainingState, run: Run, folder: Path) -> None:
-    """Write a finished training; what other weights predicted there goes first."""
+def _save(state: TrainingState, run: Run, folder: Path, stop: StopRequest) -> None:
+    """Write a finished training; what other weights predicted there goes first.
+
+    Raises:
+        Interrupted: If someone asked to stop after the last step.
+    """
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
     save_weights(state.result, folder / WEIGHTS_NAME)
     store.save(run, folder / RUN_NAME)
+    if stop.is_made:
+        raise Interrupted(UNSCORED)
 
 
 def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:

@@ -40,8 +40,8 @@ def forecast(length: AnyLength, seconds_per_step: float) -> str:
     """Return how long the training will take, or how far the budget will reach, as a sentence."""
     pace = f"{seconds_per_step:.2f} s per step"
     if isinstance(length, Budget):
-        steps = int(length.seconds / seconds_per_step)
-        return f"forecast: {pace}; about {steps} steps in {duration(length.seconds)}"
+        steps = int(length.steps(seconds_per_step))
+        return f"forecast: {pace}; about {steps} steps in {duration(steps * seconds_per_step)}"
     seconds = length.total * seconds_per_step
     takes = "takes" if length.total == 1 else "take"
     text = f"forecast: {pace}; {counted(length.total, 'step')} {takes} {duration(seconds)}"

@@ -284,7 +284,8 @@ def _is_finished(position: Position, length: AnyLength) -> bool:
     """Return whether no further step fits."""
     if isinstance(length, Budget):
         per_step = position.seconds / position.step if position.step else 0.0
-        return position.seconds + per_step > length.seconds
+        is_through = length.most_steps is not None and position.step >= length.most_steps
+        return is_through or position.seconds + per_step > length.seconds
     return position.step >= length.total
 
 

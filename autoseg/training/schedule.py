@@ -23,13 +23,17 @@ class Position:
     def progress(self, length: AnyLength) -> float:
         """Return the share of the training that is done, in [0, 1]."""
         if isinstance(length, Budget):
-            return min(1.0, self.seconds / length.seconds)
+            steps = self.step / length.most_steps if length.most_steps else 0.0
+            return min(1.0, max(self.seconds / length.seconds, steps))
         return min(1.0, self.step / length.total)
 
     def seconds_left(self, length: AnyLength) -> float | None:
         """Return the time until the end at the present pace; None before the first step."""
         if isinstance(length, Budget):
-            return max(0.0, length.seconds - self.seconds)
+            if self.step == 0:
+                return max(0.0, length.seconds - self.seconds)
+            pace = self.seconds / self.step
+            return max(0.0, pace * length.steps(pace) - self.seconds) if pace else length.seconds
         if self.step == 0:
             return None
         return self.seconds / self.step * (length.total - self.step)
@@ -57,5 +61,5 @@ def epoch_steps(recipe: Recipe, length: AnyLength, seconds_per_step: float) -> i
         length: For the number of steps.
         seconds_per_step: Measured; turns a time budget into steps.
     """
-    steps = length.seconds / seconds_per_step if isinstance(length, Budget) else length.total
+    steps = length.steps(seconds_per_step) if isinstance(length, Budget) else length.total
     return max(1, min(recipe.iterations_per_epoch, int(steps / MINIMUM_EPOCHS)))

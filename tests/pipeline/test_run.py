@@ -17,6 +17,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
 from autoseg.stages import run as stage
 from autoseg.stages.folds import load_splits
+from autoseg.stages.length import seconds_of
 from autoseg.stages.plan import plan
 from autoseg.stages.run import RunRequest, run
 from autoseg.stages.train import CHECKPOINT_NAME
@@ -150,6 +151,23 @@ def test_time_that_a_killed_training_took_is_counted_in_the_end(
     began = left.trainings[0].started_seconds
     assert schedule(work).seconds_spent >= began + seconds[0]
     assert schedule(work).trainings[0].overhead_seconds is not None
+
+
+def test_a_wrong_forecast_does_not_break_the_budget(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    lengths = []
+
+    def stopping(workspace, wanted, *, progress):
+        lengths.append(wanted.length)
+        stop()
+
+    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "reference_seconds", lambda *_: 1.0)
+    with pytest.raises(Interrupted):
+        run(dataset, work, request(budget_seconds=600.0), progress=Silent())
+    assert 0 < seconds_of(lengths[0].budget) < 600
+    assert lengths[0].most_steps == 250_000
 
 
 def test_a_training_begun_without_a_budget_is_said_to_take_longer(

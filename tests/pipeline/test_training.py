@@ -214,6 +214,11 @@ def test_a_budget_ends_a_training_that_would_have_gone_on(volumes_work: Workspac
     assert trained.run.seconds < 60
 
 
+def test_a_budget_that_is_not_needed_ends_after_the_most_steps(volumes_work: Workspace) -> None:
+    budget = request(length=LengthRequest(budget="2h", most_steps=3))
+    assert train(volumes_work, budget, progress=Silent()).run.steps == 3
+
+
 def test_pictures_train_and_predict_in_two_dimensions(pictures_work: Workspace) -> None:
     trained = train(pictures_work, request(), progress=Silent())
     assert [entry.label for entry in trained.report.classes] == [255]

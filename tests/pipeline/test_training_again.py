@@ -1,12 +1,14 @@
 """A second `autoseg train` on the same work folder: what it refuses, keeps and mends."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
-from autoseg.core.errors import TrainingError
+from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
@@ -17,6 +19,7 @@ from autoseg.inference.model import load_model
 from autoseg.stages import score_fold as scoring
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.train import TrainRequest, _loader_workers, train
+from autoseg.stages.training_progress import TrainingReporter
 
 
 class Spoken(Silent):
@@ -145,6 +148,16 @@ def test_a_held_out_case_that_failed_is_a_fault_and_is_tried_again(
     mended = train(work, request(), progress=Silent()).report
     assert not mended.faults
     assert len(mended.cases) == 2
+
+
+def test_a_stop_after_the_last_step_is_heard(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingReporter, "finish", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(Interrupted, match="the training is complete"):
+            train(work, request(restart=True), progress=Silent())
+    assert train(work, request(), progress=Silent()).report is not None
 
 
 def test_scoring_that_was_killed_knows_the_agreement_of_every_case_in_the_end(

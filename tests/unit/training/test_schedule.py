@@ -46,3 +46,14 @@ def test_time_left_follows_the_pace() -> None:
 )
 def test_short_trainings_have_short_epochs(length, seconds_per_step, expected) -> None:
     assert epoch_steps(Recipe(), length, seconds_per_step) == expected
+
+
+def test_a_budget_with_a_limit_ends_by_what_comes_first():
+    length = Budget(seconds=100.0, most_steps=50)
+    assert Position(step=10, seconds=10.0).progress(length) == pytest.approx(0.2)
+    assert Position(step=10, seconds=60.0).progress(length) == pytest.approx(0.6)
+    assert Position(step=10, seconds=10.0).seconds_left(length) == pytest.approx(40.0)
+    assert Position(step=10, seconds=60.0).seconds_left(length) == pytest.approx(40.0)
+    assert Position(step=0, seconds=0.0).seconds_left(length) == pytest.approx(100.0)
+    assert length.steps(1.0) == pytest.approx(50.0)
+    assert length.steps(10.0) == pytest.approx(10.0)
