@@ -25,7 +25,7 @@ def select(
     the choice.
     """
     from autoseg.core.counting import counted
-    from autoseg.evaluation.table import leaderboard_rows, report_rows
+    from autoseg.evaluation.table import calibration_lines, leaderboard_rows, report_rows
     from autoseg.stages import select as stage
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
@@ -46,5 +46,7 @@ def select(
         )
     cases = counted(len(report.cases), "held-out case")
     progress.table(f"The choice, on {cases}", *report_rows(report))
+    for line in calibration_lines(report):
+        progress.say(line)
     progress.say(f"Saved as {workspace.selection}; picture: {workspace.leaderboard}")
     progress.say(f"Next: {predict_command(workspace.root)}")

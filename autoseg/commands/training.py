@@ -52,7 +52,7 @@ def train(
 
     The same command goes on where it stopped. At the end held-out cases are predicted and scored.
     """
-    from autoseg.evaluation.table import report_rows
+    from autoseg.evaluation.table import calibration_lines, report_rows
     from autoseg.stages import train as stage
     from autoseg.stages.length import LengthRequest, seconds_of
     from autoseg.stages.next_command import predict_command
@@ -82,6 +82,8 @@ def train(
         progress.say(f"Next: {predict_command(trained.folder)}")
         return
     progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
+    for line in calibration_lines(trained.report):
+        progress.say(line)
     progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
     progress.say(f"Next: another --fold, or {predict_command(trained.folder.parent)}")
     exit_if_any([(fault.name, fault.message) for fault in trained.report.faults])

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import skeletonize
 
 from autoseg.core.arrays import MaskArray
 
@@ -26,6 +25,8 @@ def centre_line_dice(prediction: MaskArray, reference: MaskArray) -> float:
 
 def _centre_line(mask: MaskArray) -> MaskArray:
     """Return the centre line; of a part that thinning leaves nothing of (a cube of 2³), all."""
+    from skimage.morphology import skeletonize  # half a second that other metrics do not need
+
     line = np.asarray(skeletonize(mask, method="lee"), dtype=bool)
     parts, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
     lost = np.setdiff1d(np.arange(1, count + 1), parts[line])

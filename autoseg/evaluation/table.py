@@ -74,6 +74,15 @@ def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
     return Rows(header, (*rows, ("all classes", *means, "", "")))
 
 
+def calibration_lines(report: Report) -> tuple[str, ...]:
+    """Return one line on how well the probabilities are calibrated; none if nobody measured it."""
+    mean = report.foreground.ece
+    if mean.value is None:
+        return ()
+    interval = "" if mean.low is None else f" (95 % interval {mean.low:.4f}–{mean.high:.4f})"
+    return (f"Expected calibration error, mean of classes: {mean.value:.4f}{interval}",)
+
+
 def case_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
     """Return a row per case and class."""
     header = ("case", "class", *(TITLES[name] for name in metrics))

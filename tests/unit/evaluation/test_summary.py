@@ -5,11 +5,17 @@ import pytest
 
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
-from autoseg.documents.report import METRICS, ClassScores, Means, Report
+from autoseg.documents.report import METRICS, ClassScores, Mean, Means, Report
 from autoseg.documents.store import load, save
 from autoseg.evaluation.cases import Measurement, score_case
 from autoseg.evaluation.summary import pooled, report_of
-from autoseg.evaluation.table import TITLES, case_rows, report_rows, report_tables
+from autoseg.evaluation.table import (
+    TITLES,
+    calibration_lines,
+    case_rows,
+    report_rows,
+    report_tables,
+)
 
 LABELS = LabelScheme(names=("ground", "nucleus", "rim"), values=(0, 9, 4))
 
@@ -110,6 +116,18 @@ def test_more_metrics_than_fit_make_several_tables(cases):
     assert [len(titles) for titles in headers] == [3, 3, 3, 1]
     assert [title for titles in headers for title in titles] == [TITLES[m] for m in report.metrics]
     assert tables[2].rows[1][2] == "-0.500 (2)\n-1.000 … +0.000"
+
+
+def test_the_calibration_error_has_a_line_where_it_was_measured(cases):
+    report = report_of(cases[:1], labels=LABELS)
+    assert calibration_lines(report) == ()
+    means = report.foreground.model_copy(update={"ece": Mean(value=0.0123, count=1)})
+    (line,) = calibration_lines(report.model_copy(update={"foreground": means}))
+    assert line.endswith("mean of classes: 0.0123")
+    known = Mean(value=0.0123, count=2, low=0.01, high=0.02)
+    means = report.foreground.model_copy(update={"ece": known})
+    (line,) = calibration_lines(report.model_copy(update={"foreground": means}))
+    assert line.endswith("0.0123 (95 % interval 0.0100–0.0200)")
 
 
 def test_every_metric_has_a_title_and_a_mean():
