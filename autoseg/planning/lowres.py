@@ -7,7 +7,7 @@ from autoseg.architectures import Architecture
 from autoseg.planning.choice import Choice
 from autoseg.planning.memory import Grid, MemoryBudget, largest_network
 from autoseg.planning.resolution import Resolution
-from autoseg.planning.wording import number, numbers
+from autoseg.planning.wording import number, numbers, percent
 
 SMALLEST_COVERAGE = 0.25
 """Share of the median case that a patch should cover. Source: nnU-Net 2.8.1."""
@@ -77,9 +77,9 @@ def _spacing_choice(
 ) -> Choice[tuple[float, ...]]:
     because = (
         f"a patch of 3d_fullres covers {number(100 * covered)} % of the median case; so its "
-        f"spacing of {numbers(full.spacing)} mm grows by {COARSENING - 1:.0%} at a time, first on "
-        f"axes over {SIMILAR_SPACING:g} times finer than the coarsest, until a patch covers "
-        f"{SMALLEST_COVERAGE:.0%}"
+        f"spacing of {numbers(full.spacing)} mm grows by {percent(COARSENING - 1)} at a time, "
+        f"first on axes over {SIMILAR_SPACING:g} times finer than the coarsest, until a patch "
+        f"covers {percent(SMALLEST_COVERAGE)}"
     )
     return Choice(spacing, RULE, because)
 

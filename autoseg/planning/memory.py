@@ -10,7 +10,7 @@ from autoseg.core.errors import PlanError
 from autoseg.planning.choice import Choice
 from autoseg.planning.rules import initial_patch
 from autoseg.planning.topology import topology_for
-from autoseg.planning.wording import number
+from autoseg.planning.wording import number, percent
 
 SMALLEST_BATCH = 2
 """Patches per step, at least. Source: nnU-Net 2.8.1."""
@@ -126,7 +126,8 @@ def batch_size(
     sharing = round(dataset_voxels * reference.largest_share / voxels)
     because = (
         f"{fitting} patches fit {number(budget.memory_gib)} GiB and {sharing} are "
-        f"{reference.largest_share:.0%} of all voxels: the smaller, but at least {SMALLEST_BATCH}"
+        f"{percent(reference.largest_share)} of all voxels: the smaller, but at least "
+        f"{SMALLEST_BATCH}"
     )
     return Choice(max(min(fitting, sharing), SMALLEST_BATCH), "batch_size", because)
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.wording import percent
 
 LEAST_CASES = 6
 """Fewer cases show nothing: 6 of 6 on the same side have a chance of 3 % by coin tosses."""
@@ -75,8 +76,8 @@ def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
             if distance >= LEAST_DISTANCE and axis not in found:
                 found[axis] = (
                     f"{names[first]} and {names[first + 1 + later]} lie in the same order in "
-                    f"{share[later, axis]:.0%} of {cases[later]} cases, {distance:.0%} of the "
-                    "image apart"
+                    f"{percent(share[later, axis])} of {cases[later]} cases, {percent(distance)} "
+                    "of the image apart"
                 )
     return found
 

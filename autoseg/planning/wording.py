@@ -15,6 +15,11 @@ def numbers(values: Iterable[float | int]) -> str:
     return " × ".join(number(value) for value in values)
 
 
+def percent(share: float) -> str:
+    """Return a share in whole percent, e.g. `5 %`."""
+    return f"{round(100 * share)} %"
+
+
 def per_stage(entries: Iterable[tuple[int, ...]]) -> str:
     """Return one group of digits per stage, e.g. `111 122 222`."""
     return " ".join("".join(str(size) for size in entry) for entry in entries)

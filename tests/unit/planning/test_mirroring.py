@@ -33,7 +33,7 @@ def test_two_classes_in_a_fixed_order_keep_their_axis() -> None:
 
     choice = mirror_axes(with_centres(centres, names=("background", "head", "tail")))
     assert choice.value == (0, 2)
-    assert "posterior axis: head and tail lie in the same order in 100%" in choice.because
+    assert "posterior axis: head and tail lie in the same order in 100 %" in choice.because
 
 
 def test_a_fixed_order_that_is_too_close_to_matter_is_ignored() -> None:

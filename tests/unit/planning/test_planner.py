@@ -148,7 +148,7 @@ def test_the_reason_for_a_residual_encoder_names_its_preset():
         reason(plan, "2d.architecture").because
     )
     assert "shrinks until 12 patches fit" in reason(plan, "2d.patch_shape").because
-    assert "100% of all voxels" in reason(plan, "2d.batch_size").because
+    assert "100 % of all voxels" in reason(plan, "2d.batch_size").because
 
 
 def test_pictures_have_a_2d_configuration_only():
