@@ -26,3 +26,4 @@ def demo(
     for result in results:
         progress.table(f"{result.name}: unseen cases", *report_rows(result.report))
         progress.say(f"Look at {result.overlay}")
+    progress.say("Next, with your own images: autoseg run DATASET --budget 1h")

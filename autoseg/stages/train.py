@@ -46,7 +46,7 @@ from autoseg.stages.previous_stage import (
     open_prepared,
 )
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
-from autoseg.stages.training_progress import TrainingReporter, announce, forecast
+from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.distance_maps import measure_for
 from autoseg.training.loading import BatchDataset
@@ -354,7 +354,7 @@ def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:
     wanted = None if job.pretrained is None else job.pretrained.sha256
     if (run.options.length, run.options.seed, started) != (job.length, job.seed, wanted):
         progress.say(
-            f"this fold is trained already ({run.steps} steps in {run.seconds / 60:.0f} minutes), "
+            f"this fold is trained already ({run.steps} steps in {duration(run.seconds)}), "
             "with another length, seed or pretrained model; --restart trains it anew"
         )
     else:

@@ -87,9 +87,8 @@ class TrainingReporter:
         left = state.position.seconds_left(self._job.length)
         ending = f" · {duration(left)} left" if left is not None else ""
         total = "" if isinstance(self._job.length, Budget) else f" of {self._job.length.total}"
-        self._progress.status(
-            f"epoch {len(state.history) + 1} · step {state.position.step}{total}{loss}{ending}"
-        )
+        epoch = len(state.history) + bool(recent)
+        self._progress.status(f"epoch {epoch} · step {state.position.step}{total}{loss}{ending}")
 
     def on_epoch(self, state: TrainingState) -> None:
         """Show the finished epoch, log it, and draw the curves now and then."""
