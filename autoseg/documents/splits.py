@@ -61,7 +61,7 @@ class Splits(Frozen):
     schema_version: Literal[1] = 1
     seed: int
     because: str
-    folds: tuple[Fold, ...]
+    folds: Annotated[tuple[Fold, ...], Field(min_length=1)]
     source: Path | None = None
 
     def fold(self, index: int) -> Fold:
