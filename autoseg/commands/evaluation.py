@@ -45,7 +45,7 @@ def evaluate(
     cases: Annotated[bool, typer.Option("--cases", help="Also list every case.")] = False,
     workers: Workers = None,
 ) -> None:
-    """Score label maps: overlap, surface distances, volumes, and more on request."""
+    """Score label maps: overlap, surface distances, volumes."""
     from autoseg.core.counting import counted
     from autoseg.evaluation.table import SHOWN, case_rows, report_tables
     from autoseg.stages import evaluate as stage

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from autoseg import cli
 from autoseg.core.errors import CaseError, Interrupted
@@ -49,3 +50,11 @@ def test_failed_cases_are_printed_and_end_with_status_1(capsys) -> None:
     assert exit_.value.exit_code == 1
     assert "error: case_3: it is odd" in capsys.readouterr().err
     exit_if_any([])
+
+
+def test_every_summary_fits_its_line_of_80_columns(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(cli.app, ["--help"]).output
+    listed = shown[shown.index("Commands:") :]
+    assert "evaluate" in listed
+    assert "..." not in listed
