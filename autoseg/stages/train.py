@@ -11,7 +11,7 @@ import torch
 
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.atomic import remove_leftovers, replacing
-from autoseg.core.device import Precision, autocast_dtype, choose_device
+from autoseg.core.device import Precision, choose_device
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest, listening
 from autoseg.core.parallel import default_workers
@@ -52,6 +52,7 @@ from autoseg.training.distance_maps import measure_for
 from autoseg.training.loading import BatchDataset
 from autoseg.training.lock import locked
 from autoseg.training.loop import Job, Watch, fit, measure_step, new_state
+from autoseg.training.precision import training_dtype
 from autoseg.training.pretrained import Pretrained, fine_tuning
 from autoseg.training.sampling import Sampling
 from autoseg.training.schedule import epoch_steps
@@ -244,7 +245,7 @@ def _job(
         labels=plan.labels,
         class_frequencies=fingerprint.class_frequencies,
         device=device,
-        dtype=autocast_dtype(device, options.precision),
+        dtype=training_dtype(device, options.precision, configuration.topology),
         workers=_loader_workers(request.workers, device),
         checkpoint=workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
         checkpoint_seconds=request.checkpoint_seconds,
