@@ -56,11 +56,12 @@ def train(
     from autoseg.stages import train as stage
     from autoseg.stages.length import LengthRequest, seconds_of
     from autoseg.stages.next_command import predict_command
+    from autoseg.stages.training_job import TrainRequest
     from autoseg.terminal import TerminalProgress, exit_if_any
 
     progress = TerminalProgress()
     workspace = planned_workspace(dataset, work)
-    request = stage.TrainRequest(
+    request = TrainRequest(
         fold=fold_of(fold),
         configuration=configuration,
         length=LengthRequest(epochs=epochs, iterations=iterations, budget=budget),

@@ -18,7 +18,8 @@ from autoseg.stages.evaluate import evaluate
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 DEMO_SEED = 7
 

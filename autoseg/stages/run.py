@@ -49,7 +49,8 @@ from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_fold import VALIDATION_NAME
 from autoseg.stages.select import select
 from autoseg.stages.test import test as score_test_cases
-from autoseg.stages.train import CHECKPOINT_NAME, TrainedFold, TrainRequest, train
+from autoseg.stages.train import TrainedFold, train
+from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
 from autoseg.stages.training_progress import duration
 
 SURE_SHARE = 0.25

@@ -1,9 +1,8 @@
 """`autoseg train`: prepared cases -> models/<configuration>/fold_<k>/."""
 
-import hashlib
 import platform
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import torch
 
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.atomic import remove_leftovers, replacing
-from autoseg.core.device import Precision, choose_device
+from autoseg.core.device import choose_device
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest, listening
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.documents import store
-from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
     MODEL_NAME,
@@ -29,13 +27,10 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run, Versions
-from autoseg.documents.splits import ALL, Fold, FoldName
+from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.workspace import Workspace
-from autoseg.normalizers.zscore import ZScore
-from autoseg.preprocessing.storage import StoredCase
 from autoseg.stages.continuation import check_trained_with
 from autoseg.stages.folds import load_fold
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.pretrained import load_pretrained, told
@@ -43,56 +38,20 @@ from autoseg.stages.previous_stage import (
     check_previous_stage,
     make_priors,
     note_on_newer_stage,
-    open_prepared,
 )
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
+from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest, training_job
 from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
-from autoseg.training.distance_maps import measure_for
-from autoseg.training.loading import BatchDataset
 from autoseg.training.lock import locked
 from autoseg.training.loop import Job, Watch, fit, measure_step, new_state
-from autoseg.training.precision import training_dtype
-from autoseg.training.pretrained import Pretrained, fine_tuning
-from autoseg.training.sampling import Sampling
 from autoseg.training.schedule import epoch_steps
 from autoseg.training.state import TrainingState
 
-CHECKPOINT_NAME = "checkpoint.safetensors"
 RUN_NAME = "run.json"
 
 UNSCORED = "stopped; the training is complete. The same command scores it and goes on from there."
 """What to tell whoever stops between training and scoring."""
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What the user asked for.
-
-    Attributes:
-        fold: Which fold to hold out; "all" holds none out.
-        configuration: Which configuration; None takes the plan's default.
-        length: How long.
-        seed: Of weights, sampling and augmentation.
-        precision: Type that convolutions compute in.
-        device: Name of the device; "auto" takes an accelerator if there is one.
-        workers: Processes that prepare batches; None fits the machine.
-        checkpoint_seconds: How often the state is saved.
-        restart: Whether to throw away what was trained of this fold before.
-        pretrained: Model to start from, as `autoseg predict --model` takes it; None starts at
-            random.
-    """
-
-    fold: FoldName
-    configuration: str | None = None
-    length: LengthRequest = field(default_factory=LengthRequest)
-    seed: int = 0
-    precision: Precision = "auto"
-    device: str = "auto"
-    workers: int | None = None
-    checkpoint_seconds: float = 180.0
-    restart: bool = False
-    pretrained: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +109,7 @@ def _train_fold(
     cases = (*fold.train, *fold.validation)
     make_priors(workspace, plan, configuration, cases, options, progress)
     _record_model(workspace, plan, configuration)
-    job = _job(workspace, plan, fold, request, pretrained)
+    job = training_job(workspace, plan, fold, request, pretrained)
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _finished_run(folder, job, progress)
         if note := note_on_newer_stage(workspace, configuration, request.fold):
@@ -218,100 +177,6 @@ def _resumed_state(job: Job, progress: Progress) -> TrainingState | None:
     load_checkpoint(state, job.checkpoint, identity=job.identity)
     progress.say(f"going on from step {state.position.step} of {job.checkpoint}")
     return state
-
-
-def _job(
-    workspace: Workspace,
-    plan: Plan,
-    fold: Fold,
-    request: TrainRequest,
-    pretrained: Pretrained | None,
-) -> Job:
-    configuration = plan.configuration(request.configuration)
-    recipe = configuration.recipe if pretrained is None else fine_tuning(configuration.recipe)
-    options = TrainingOptions(
-        length=request.length.length(recipe), seed=request.seed, precision=request.precision
-    )
-    data = _data(workspace, plan, configuration, fold, options.seed)
-    device = choose_device(request.device)
-    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
-    return Job(
-        architecture=configuration.architecture,
-        loss=configuration.loss,
-        recipe=recipe,
-        length=options.length,
-        seed=options.seed,
-        data=data,
-        labels=plan.labels,
-        class_frequencies=fingerprint.class_frequencies,
-        device=device,
-        dtype=training_dtype(device, options.precision, configuration.topology),
-        workers=_loader_workers(request.workers, device),
-        checkpoint=workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
-        checkpoint_seconds=request.checkpoint_seconds,
-        identity=_identity(plan, configuration, options, data)
-        + ("" if pretrained is None else pretrained.sha256),
-        pretrained=pretrained,
-    )
-
-
-def _loader_workers(wanted: int | None, device: torch.device) -> int:
-    """Return the processes that prepare batches: one beside a CPU that trains, else up to 12.
-
-    Source: nnU-Net takes 12 beside a graphics card; a CPU is busy with the network itself.
-    """
-    if wanted is not None:
-        return wanted
-    return min(1, default_workers() - 1) if device.type == "cpu" else min(12, default_workers())
-
-
-def _data(
-    workspace: Workspace, plan: Plan, configuration: Configuration, fold: Fold, seed: int
-) -> BatchDataset:
-    masked = tuple(
-        channel
-        for channel, normalizer in enumerate(configuration.normalizers)
-        if isinstance(normalizer, ZScore) and normalizer.masked
-    )
-    training = Sampling(
-        patch_shape=configuration.topology.patch_shape,
-        batch_size=configuration.batch_size,
-        foreground_fraction=configuration.recipe.foreground_fraction,
-        masked_channels=masked,
-        augmentations=configuration.recipe.augmentations,
-        seed=seed,
-        ignored_index=plan.labels.ignored_index,
-        num_prior_channels=plan.num_prior_channels(configuration),
-        margin=configuration.architecture.output_margin(),
-        measure=measure_for(configuration.loss, plan.labels, configuration.spacing),
-    )
-    return BatchDataset(
-        training_cases=_open(workspace, configuration, fold.train),
-        validation_cases=_open(workspace, configuration, fold.validation),
-        training=training,
-        validation=replace(training, augmentations=()),
-    )
-
-
-def _open(
-    workspace: Workspace, configuration: Configuration, names: tuple[str, ...]
-) -> tuple[StoredCase, ...]:
-    return tuple(open_prepared(workspace, configuration, name) for name in names)
-
-
-def _identity(
-    plan: Plan, configuration: Configuration, options: TrainingOptions, data: BatchDataset
-) -> str:
-    """Return a hash of all that an interrupted training and its continuation must share."""
-    digest = hashlib.sha256()
-    digest.update(configuration.model_dump_json().encode())
-    digest.update(options.model_dump_json(exclude_none=True).encode())
-    digest.update(plan.labels.model_dump_json().encode())
-    for case in (*data.training_cases, *data.validation_cases):
-        digest.update(f"{case.record.name}:{case.record.key}\n".encode())
-        if case.prior is not None:
-            digest.update(case.prior.key.encode())
-    return digest.hexdigest()
 
 
 def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration) -> None:

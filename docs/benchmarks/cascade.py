@@ -30,7 +30,8 @@ from autoseg.readers.names import reader_for
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 MEMORY_GIB = 0.2

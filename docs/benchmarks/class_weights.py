@@ -16,7 +16,8 @@ from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 Weights = tuple[float, ...] | None

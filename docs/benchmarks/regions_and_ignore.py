@@ -25,7 +25,8 @@ from autoseg.stages.evaluate import Pair, evaluate_pairs
 from autoseg.stages.known_labels import known_labels
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 ARMS = ("dense", "sparse")

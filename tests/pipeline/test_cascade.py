@@ -26,7 +26,8 @@ from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.previous_stage import make_priors, note_on_newer_stage, open_prepared
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 CPU = PredictOptions(device="cpu", workers=1)
 

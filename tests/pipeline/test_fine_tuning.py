@@ -22,7 +22,8 @@ from autoseg.documents.workspace import Workspace
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 SOURCE_STEPS = 80
 STEPS = 20

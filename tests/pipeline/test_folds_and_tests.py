@@ -27,7 +27,8 @@ from autoseg.stages.folds import load_fold, load_splits, use_splits
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 from autoseg.training.lock import LOCK_NAME, locked
 
 

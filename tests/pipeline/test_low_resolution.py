@@ -10,7 +10,8 @@ from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.preprocess import preprocess
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 NAME = "3d_lowres"
 

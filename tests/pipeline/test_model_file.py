@@ -22,7 +22,8 @@ from autoseg.readers import read_image
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 
 class Recorder(Silent):

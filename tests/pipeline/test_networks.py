@@ -20,7 +20,8 @@ from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 OTHERS = network_kinds("unet", "residual_encoder_unet")
 """The two planned by default are tested elsewhere."""

@@ -21,7 +21,8 @@ from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.preprocess import preprocess
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 RIM, CORE, IGNORE = 100, 200, 255
 DECLARED = {

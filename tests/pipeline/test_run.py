@@ -20,7 +20,7 @@ from autoseg.stages.folds import load_splits
 from autoseg.stages.length import seconds_of
 from autoseg.stages.plan import plan
 from autoseg.stages.run import RunRequest, run
-from autoseg.stages.train import CHECKPOINT_NAME
+from autoseg.stages.training_job import CHECKPOINT_NAME
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from autoseg.documents.workspace import Workspace
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.select import load_cross_validation, select
-from autoseg.stages.train import TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
 
 NAMES = [f"ball_{index:02d}" for index in range(6)]
 HALVES = (NAMES[:3], NAMES[3:])

@@ -21,7 +21,8 @@ from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
 from autoseg.stages import train as stage
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.train import CHECKPOINT_NAME, TrainRequest, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
 
 STEPS = 16
 
@@ -163,7 +164,8 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(
         "from autoseg.core.progress import Silent; "
         "from autoseg.documents.workspace import Workspace; "
         "from autoseg.stages.length import LengthRequest; "
-        "from autoseg.stages.train import TrainRequest, train; "
+        "from autoseg.stages.train import train; "
+        "from autoseg.stages.training_job import TrainRequest; "
         f"train(Workspace(Path(sys.argv[1])), TrainRequest(fold=0, length=LengthRequest("
         f"iterations={STEPS}), device='cpu', workers=1, checkpoint_seconds=0.0), progress=Silent())"
     )

@@ -18,7 +18,8 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import load_model
 from autoseg.stages import score_fold as scoring
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.train import TrainRequest, _loader_workers, train
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest, loader_workers
 from autoseg.stages.training_progress import TrainingReporter
 
 
@@ -211,5 +212,5 @@ def test_a_training_on_any_accelerator_gets_several_workers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("autoseg.stages.train.default_workers", lambda: 8)
-    found = [_loader_workers(None, torch.device(name)) for name in ("cpu", "mps", "cuda")]
+    found = [loader_workers(None, torch.device(name)) for name in ("cpu", "mps", "cuda")]
     assert found == [1, 8, 8]
