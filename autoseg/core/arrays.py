@@ -1,4 +1,4 @@
-"""Array types and the alphabet of axis names.
+"""Array types and the alphabet of axis names; `core.tensors` has those of torch.
 
 Axes, always in this order:
     batch     cases or patches processed together
@@ -12,17 +12,7 @@ The same function serves 2-D and 3-D because `*space` stands for either.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Integer
-from torch import Tensor
-
-ImageBatch = Float[Tensor, "batch channels *space"]
-LogitsBatch = Float[Tensor, "batch classes *space"]
-LabelBatch = Integer[Tensor, "batch *space"]
-ScoredLogits = Float[Tensor, "batch classes *scored"]
-ScoredLabels = Integer[Tensor, "batch *scored"]
-RegionBatch = Bool[Tensor, "batch classes *space"] | Float[Tensor, "batch classes *space"]
-ValidMask = Bool[Tensor, "batch *space"]
-Scalar = Float[Tensor, ""]
+from jaxtyping import Bool, Float32, Int, Integer
 
 ImageArray = Float32[np.ndarray, "channels *space"]
 LabelArray = Integer[np.ndarray, "*space"]

@@ -12,7 +12,7 @@ Source: Wang et al., "Aleatoric uncertainty estimation with test-time augmentati
 
 import torch
 
-from autoseg.core.arrays import ScoredLogits
+from autoseg.core.tensors import ScoredLogits
 
 
 class Agreement:

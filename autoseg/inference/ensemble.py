@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from autoseg.core.arrays import ImageBatch, ScoredLogits
 from autoseg.core.device import autocast
+from autoseg.core.tensors import ImageBatch, ScoredLogits
 from autoseg.inference.agreement import Agreement
 
 

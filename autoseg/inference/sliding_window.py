@@ -14,11 +14,12 @@ import torch
 from jaxtyping import Float32
 from typing_extensions import override
 
-from autoseg.core.arrays import ImageArray, ImageBatch, ScoredLogits
+from autoseg.core.arrays import ImageArray
 from autoseg.core.case import PreparedImage, Prior
 from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Progress, Silent
+from autoseg.core.tensors import ImageBatch, ScoredLogits
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.framing import Frame
 from autoseg.inference.tiling import STEP, AxisTiles, axis_tiles, nnunet_weights

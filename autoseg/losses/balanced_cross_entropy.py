@@ -7,7 +7,7 @@ from typing import Literal
 
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import (
     LOSSES,
     Loss,

@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from scipy import ndimage
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Targets
 from autoseg.losses.cross_entropy import cross_entropy_terms, mean_of_terms, term_weights
 from autoseg.losses.distance_loss import DistanceLoss, Measured

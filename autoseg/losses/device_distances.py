@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from autoseg.core.arrays import ValidMask
+from autoseg.core.tensors import ValidMask
 
 BatchMasks = Bool[Tensor, "batch channels *space"]
 BatchDistances = Float[Tensor, "batch channels *space"]

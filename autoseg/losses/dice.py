@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, RegionBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, RegionBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
 from autoseg.losses.soft_counts import Pool, pooled_dims, predicted_and_true
 

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
 from autoseg.losses.dice import dice_loss
 from autoseg.losses.soft_counts import Pool

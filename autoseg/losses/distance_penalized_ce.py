@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, MaskArray, Scalar, ValidMask
+from autoseg.core.arrays import MaskArray
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Targets
 from autoseg.losses.cross_entropy import cross_entropy_terms, mean_of_terms, term_weights
 from autoseg.losses.distance_loss import DistanceLoss, Measured

@@ -11,8 +11,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
 from autoseg.core.frozen import Fraction
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets, is_regional
 from autoseg.losses.cross_entropy import (
     ClassWeights,

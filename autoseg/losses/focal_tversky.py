@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
 from autoseg.losses.powers import bounded_power
 from autoseg.losses.soft_counts import Pool, foreground_counts

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Targets, mean_by_sample
 from autoseg.losses.device_distances import boundary_distances
 from autoseg.losses.distance_loss import DistanceLoss, Measured

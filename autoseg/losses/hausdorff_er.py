@@ -11,7 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import (
     LOSSES,
     ForegroundBatch,

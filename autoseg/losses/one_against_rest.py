@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from autoseg.core.arrays import LogitsBatch
+from autoseg.core.tensors import LogitsBatch
 from autoseg.losses.base import (
     ForegroundBatch,
     Targets,

@@ -14,8 +14,8 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, RegionBatch, Scalar, ValidMask
 from autoseg.core.frozen import Fraction
+from autoseg.core.tensors import LogitsBatch, RegionBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
 from autoseg.losses.cross_entropy import mean_cross_entropy
 from autoseg.losses.soft_counts import predicted_and_true

@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
 from autoseg.core.frozen import Fraction
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
 from autoseg.losses.one_against_rest import outside_of
 from autoseg.losses.soft_counts import Pool, pooled_dims, predicted_and_true

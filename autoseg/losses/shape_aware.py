@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Targets, is_regional
 from autoseg.losses.cross_entropy import Terms, cross_entropy_terms, mean_of_terms
 from autoseg.losses.distance_loss import DistanceLoss, Measured

@@ -6,7 +6,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from autoseg.core.arrays import LogitsBatch, ValidMask
+from autoseg.core.tensors import LogitsBatch, ValidMask
 from autoseg.losses.base import (
     ForegroundBatch,
     Targets,

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
 from autoseg.losses.cross_entropy import ClassWeights, cross_entropy_terms, term_weights
 

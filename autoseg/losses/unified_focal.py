@@ -13,8 +13,8 @@ from pydantic import PositiveFloat
 from torch import Tensor
 from typing_extensions import override
 
-from autoseg.core.arrays import LogitsBatch, Scalar, ValidMask
 from autoseg.core.frozen import Fraction
+from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import (
     LOSSES,
     Loss,

@@ -11,7 +11,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from autoseg.architectures import NetworkOutput
-from autoseg.core.arrays import LabelBatch, Scalar
+from autoseg.core.tensors import LabelBatch, Scalar
 from autoseg.training.targets import Objective
 
 ShrunkLabels = Integer[Tensor, "batch *shrunk"]

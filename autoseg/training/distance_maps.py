@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float32, Integer
 from torch import Tensor
 
-from autoseg.core.arrays import LabelBatch, LogitsBatch, Scalar
 from autoseg.core.labels import LabelScheme
+from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar
 from autoseg.losses import Loss
 from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architectures import NetworkOutput
-from autoseg.core.arrays import ImageBatch, ScoredLabels
 from autoseg.core.device import autocast, memory_layout
 from autoseg.core.labels import LabelScheme
+from autoseg.core.tensors import ImageBatch, ScoredLabels
 from autoseg.training.deep_supervision import supervised_loss
 from autoseg.training.sampling import Batch
 from autoseg.training.state import TrainingState

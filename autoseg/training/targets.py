@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from autoseg.core.arrays import LabelBatch, LogitsBatch, Scalar, ValidMask
 from autoseg.core.labels import LabelScheme
+from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar, ValidMask
 from autoseg.losses import LossFunction
 from autoseg.losses.base import Targets
 
