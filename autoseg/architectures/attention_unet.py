@@ -10,13 +10,11 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
 from autoseg.architectures.convolutions import (
-    ConvolutionalArchitecture,
     ConvolutionRun,
     Normalization,
     RectifiedConvolutions,
@@ -26,19 +24,14 @@ from autoseg.architectures.convolutions import (
     stack_runs,
 )
 from autoseg.architectures.layers import Stride, convolution, initialise
-from autoseg.architectures.u_shape import (
-    BASE_FEATURES,
-    COMPACT_BASE_FEATURES,
-    check_stages,
-    doubling_features,
-    stage_voxels,
-)
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.u_shape import stage_voxels
 
 PUBLISHED_FEATURES = (16, 32, 64, 128, 256)
 
 
 @ARCHITECTURES.register
-class AttentionUNet(ConvolutionalArchitecture):
+class AttentionUNet(StagedArchitecture):
     """Configuration of the Attention U-Net.
 
     Every decoder stage gives scores; they are brought to full resolution, and one more convolution
@@ -49,7 +42,6 @@ class AttentionUNet(ConvolutionalArchitecture):
     stages, all the planner's, and in that it normalises each sample by itself.
 
     Attributes:
-        features: Per stage, from the full resolution down.
         normalization: What follows each convolution; as published, "batch".
         is_gated: Whether there are gates; without, it is the U-Net that the paper compares with.
     """
@@ -59,26 +51,8 @@ class AttentionUNet(ConvolutionalArchitecture):
     )
 
     kind: Literal["attention_unet"] = "attention_unet"
-    features: tuple[PositiveInt, ...]
     normalization: Normalization = "instance"
     is_gated: bool = True
-
-    @model_validator(mode="after")
-    def _check(self) -> "AttentionUNet":
-        check_stages(self.topology, encoder={"features": self.features}, decoder={})
-        return self
-
-    @classmethod
-    @override
-    def for_topology(
-        cls, topology: Topology, *, in_channels: int, num_classes: int
-    ) -> "AttentionUNet":
-        return cls(
-            topology=topology,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            features=doubling_features(BASE_FEATURES, topology),
-        )
 
     @classmethod
     def published(
@@ -98,11 +72,6 @@ class AttentionUNet(ConvolutionalArchitecture):
             normalization="batch",
             is_gated=is_gated,
         )
-
-    @override
-    def compact(self) -> "AttentionUNet":
-        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
-        return self.model_copy(update={"features": narrow})
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:

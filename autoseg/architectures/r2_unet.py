@@ -8,32 +8,15 @@ from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 from typing_extensions import override
 
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import (
-    ConvolutionalArchitecture,
-    ConvolutionRun,
-    max_pooling,
-    references_beside_unet,
-)
-from autoseg.architectures.layers import (
-    InstanceNorm,
-    Stride,
-    convolution,
-    transposed_convolution,
-)
-from autoseg.architectures.u_shape import (
-    BASE_FEATURES,
-    COMPACT_BASE_FEATURES,
-    UShapedNetwork,
-    check_stages,
-    doubling_features,
-    stage_voxels,
-    supervised_heads,
-)
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference
+from autoseg.architectures.convolutions import ConvolutionRun, max_pooling, references_beside_unet
+from autoseg.architectures.layers import InstanceNorm, Stride, convolution, transposed_convolution
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels, supervised_heads
 
 RECURRENCES = 2
 """Source: t = 2 is the smaller of the two that the paper reports."""
@@ -42,14 +25,13 @@ CONVOLUTIONS_PER_UNIT = 2
 
 
 @ARCHITECTURES.register
-class R2UNet(ConvolutionalArchitecture):
+class R2UNet(StagedArchitecture):
     """Configuration of the recurrent residual U-Net.
 
     The planned form differs from the published one in its strides, kernels, widths and number of
     stages, all the planner's; in that it normalises each sample by itself; and in deep supervision.
 
     Attributes:
-        features: Per stage, from the full resolution down.
         recurrences: How often a recurrent convolution sees its own output again, t in the paper;
             0 makes it an ordinary convolution.
         deep_supervision: Whether coarser decoder stages give scores too, in training.
@@ -60,29 +42,8 @@ class R2UNet(ConvolutionalArchitecture):
     )
 
     kind: Literal["r2_unet"] = "r2_unet"
-    features: tuple[PositiveInt, ...]
     recurrences: NonNegativeInt = RECURRENCES
     deep_supervision: bool = True
-
-    @model_validator(mode="after")
-    def _check(self) -> "R2UNet":
-        check_stages(self.topology, encoder={"features": self.features}, decoder={})
-        return self
-
-    @classmethod
-    @override
-    def for_topology(cls, topology: Topology, *, in_channels: int, num_classes: int) -> "R2UNet":
-        return cls(
-            topology=topology,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            features=doubling_features(BASE_FEATURES, topology),
-        )
-
-    @override
-    def compact(self) -> "R2UNet":
-        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
-        return self.model_copy(update={"features": narrow})
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:

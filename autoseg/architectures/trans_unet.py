@@ -39,8 +39,7 @@ from autoseg.architectures.standardized_residual import (
     stem,
     stem_kernel,
 )
-from autoseg.architectures.u_shape import stage_voxels
-from autoseg.architectures.valid_u_shape import first_stages
+from autoseg.architectures.u_shape import first_stages, stage_voxels
 from autoseg.core.frozen import Fraction, Frozen
 
 MOST_STAGES = 5

@@ -20,10 +20,22 @@ MOST_FEATURES = {2: 512, 3: 320}
 """Features that no stage exceeds, by number of axes. Source: nnU-Net 2.8.1."""
 
 
+def first_stages(topology: Topology, count: int) -> Topology:
+    """Return the topology without the stages below the first `count`."""
+    return topology.model_copy(
+        update={"strides": topology.strides[:count], "kernels": topology.kernels[:count]}
+    )
+
+
 def doubling_features(base_features: int, topology: Topology) -> tuple[int, ...]:
     """Return the features of each stage: doubled from `base_features` up to the cap."""
     cap = MOST_FEATURES[topology.num_axes]
-    return tuple(min(base_features * 2**stage, cap) for stage in range(len(topology.strides)))
+    return tuple(min(width, cap) for width in uncapped_features(base_features, topology))
+
+
+def uncapped_features(base_features: int, topology: Topology) -> tuple[int, ...]:
+    """Return the features of each stage: doubled from `base_features`, as far down as it goes."""
+    return tuple(base_features * 2**stage for stage in range(len(topology.strides)))
 
 
 def stage_voxels(topology: Topology) -> list[int]:

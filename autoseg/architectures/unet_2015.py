@@ -6,31 +6,18 @@ Source: Ronneberger et al., MICCAI 2015, arXiv:1505.04597.
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, model_validator
 from torch import nn
 from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import (
-    ConvolutionalArchitecture,
-    ConvolutionRun,
-    references_beside_unet,
-)
-from autoseg.architectures.u_shape import check_stages
-from autoseg.architectures.valid_u_shape import ValidUShape, first_stages, uncapped_features
+from autoseg.architectures.convolutions import ConvolutionRun, references_beside_unet
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.valid_u_shape import ValidUShape
 from autoseg.core.frozen import Fraction
-
-MOST_STAGES = 5
-"""Stages of the published network."""
-
-FIRST_FEATURES = {2: 64, 3: 32}
-"""Features of the first stage by number of axes: in 2-D as published, in 3-D half of them."""
-
-COMPACT_FIRST_FEATURES = 16
 
 
 @ARCHITECTURES.register
-class UNet2015(ConvolutionalArchitecture):
+class UNet2015(StagedArchitecture):
     """Configuration of the first U-Net.
 
     The planned form differs from the published one in its strides, kernels and number of stages,
@@ -38,7 +25,6 @@ class UNet2015(ConvolutionalArchitecture):
     patch alone, where the valid convolutions reach up to a few voxels more.
 
     Attributes:
-        features: Per stage, from the full resolution down.
         dropout: Share of the lowest stage's values that training sets to 0.
         is_trimmed: Whether scores are cut to the patch; training and prediction expect it.
     """
@@ -47,26 +33,15 @@ class UNet2015(ConvolutionalArchitecture):
         two_axes=1.36, three_axes=1.21
     )
 
+    first_features: ClassVar[dict[int, int]] = {2: 64, 3: 32}
+    """In 2-D as published, in 3-D half of them."""
+    is_capped: ClassVar[bool] = False
+    most_stages: ClassVar[int | None] = 5
+    """As published; every further stage would double the margin."""
+
     kind: Literal["unet_2015"] = "unet_2015"
-    features: tuple[PositiveInt, ...]
     dropout: Fraction = 0.5
     is_trimmed: bool = True
-
-    @model_validator(mode="after")
-    def _check(self) -> "UNet2015":
-        check_stages(self.topology, encoder={"features": self.features}, decoder={})
-        return self
-
-    @classmethod
-    @override
-    def for_topology(cls, topology: Topology, *, in_channels: int, num_classes: int) -> "UNet2015":
-        used = first_stages(topology, MOST_STAGES)
-        return cls(
-            topology=used,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            features=uncapped_features(FIRST_FEATURES[topology.num_axes], used),
-        )
 
     @classmethod
     def published(cls, *, in_channels: int = 1, num_classes: int = 2) -> "UNet2015":
@@ -80,11 +55,6 @@ class UNet2015(ConvolutionalArchitecture):
     @override
     def output_margin(self) -> tuple[int, ...]:
         return self._shape.margin
-
-    @override
-    def compact(self) -> "UNet2015":
-        narrow = uncapped_features(COMPACT_FIRST_FEATURES, self.topology)
-        return self.model_copy(update={"features": narrow})
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:

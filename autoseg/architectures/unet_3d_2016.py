@@ -6,33 +6,20 @@ Source: Çiçek et al., MICCAI 2016, arXiv:1606.06650.
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import nn
 from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import (
-    ConvolutionalArchitecture,
-    ConvolutionRun,
-    Normalization,
-    references_beside_unet,
-)
-from autoseg.architectures.u_shape import check_stages
-from autoseg.architectures.valid_u_shape import ValidUShape, first_stages, uncapped_features
-
-MOST_STAGES = 4
-"""Stages of the published network."""
-
-FIRST_FEATURES = 64
-"""Features that the first stage ends with; its first convolution gives half as many."""
-
-COMPACT_FIRST_FEATURES = 32
+from autoseg.architectures.convolutions import ConvolutionRun, Normalization, references_beside_unet
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.valid_u_shape import ValidUShape
 
 EvenInt = Annotated[int, Field(gt=0, multiple_of=2)]
 
 
 @ARCHITECTURES.register
-class UNet3D2016(ConvolutionalArchitecture):
+class UNet3D2016(StagedArchitecture):
     """Configuration of the 3D U-Net; with a 2-D patch, the same in two dimensions.
 
     The planned form differs from the published one in its strides, kernels and number of stages,
@@ -49,28 +36,17 @@ class UNet3D2016(ConvolutionalArchitecture):
         two_axes=2.0, three_axes=2.07
     )
 
+    first_features: ClassVar[dict[int, int]] = {2: 64, 3: 64}
+    """That the first stage ends with; its first convolution gives half as many."""
+    compact_first_features: ClassVar[int] = 32
+    is_capped: ClassVar[bool] = False
+    most_stages: ClassVar[int | None] = 4
+    """As published; every further stage would double the margin."""
+
     kind: Literal["unet_3d_2016"] = "unet_3d_2016"
     features: tuple[EvenInt, ...]
     normalization: Normalization = "instance"
     is_trimmed: bool = True
-
-    @model_validator(mode="after")
-    def _check(self) -> "UNet3D2016":
-        check_stages(self.topology, encoder={"features": self.features}, decoder={})
-        return self
-
-    @classmethod
-    @override
-    def for_topology(
-        cls, topology: Topology, *, in_channels: int, num_classes: int
-    ) -> "UNet3D2016":
-        used = first_stages(topology, MOST_STAGES)
-        return cls(
-            topology=used,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            features=uncapped_features(FIRST_FEATURES, used),
-        )
 
     @classmethod
     def published(cls, *, in_channels: int = 3, num_classes: int = 3) -> "UNet3D2016":
@@ -86,11 +62,6 @@ class UNet3D2016(ConvolutionalArchitecture):
     @override
     def output_margin(self) -> tuple[int, ...]:
         return self._shape.margin
-
-    @override
-    def compact(self) -> "UNet3D2016":
-        narrow = uncapped_features(COMPACT_FIRST_FEATURES, self.topology)
-        return self.model_copy(update={"features": narrow})
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:

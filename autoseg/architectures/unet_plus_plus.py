@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
 from autoseg.architectures.convolutions import (
-    ConvolutionalArchitecture,
     ConvolutionRun,
     Normalization,
     RectifiedConvolutions,
@@ -22,17 +21,12 @@ from autoseg.architectures.convolutions import (
     stack_runs,
 )
 from autoseg.architectures.layers import Stride, convolution, initialise, transposed_convolution
-from autoseg.architectures.u_shape import (
-    BASE_FEATURES,
-    COMPACT_BASE_FEATURES,
-    check_stages,
-    doubling_features,
-    stage_voxels,
-)
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.u_shape import stage_voxels
 
 
 @ARCHITECTURES.register
-class UNetPlusPlus(ConvolutionalArchitecture):
+class UNetPlusPlus(StagedArchitecture):
     """Configuration of the nested U-Net.
 
     Node (level, column) is at the resolution of stage `level` and joins all nodes left of it with
@@ -43,7 +37,6 @@ class UNetPlusPlus(ConvolutionalArchitecture):
     all the planner's, and in that it normalises each sample by itself.
 
     Attributes:
-        features: Per level, from the full resolution down.
         normalization: What follows each convolution; as published, "none".
         deep_supervision: Whether every column gives scores, else the last one alone.
         pruned_to: Column whose scores are the prediction, without computing what lies beyond it
@@ -55,14 +48,12 @@ class UNetPlusPlus(ConvolutionalArchitecture):
     )
 
     kind: Literal["unet_plus_plus"] = "unet_plus_plus"
-    features: tuple[PositiveInt, ...]
     normalization: Normalization = "instance"
     deep_supervision: bool = True
     pruned_to: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "UNetPlusPlus":
-        check_stages(self.topology, encoder={"features": self.features}, decoder={})
         if self.pruned_to is not None and self.pruned_to not in self._supervised:
             msg = (
                 f"pruned_to is {self.pruned_to}, but only these columns give scores: "
@@ -70,18 +61,6 @@ class UNetPlusPlus(ConvolutionalArchitecture):
             )
             raise ValueError(msg)
         return self
-
-    @classmethod
-    @override
-    def for_topology(
-        cls, topology: Topology, *, in_channels: int, num_classes: int
-    ) -> "UNetPlusPlus":
-        return cls(
-            topology=topology,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            features=doubling_features(BASE_FEATURES, topology),
-        )
 
     @classmethod
     def published(
@@ -95,11 +74,6 @@ class UNetPlusPlus(ConvolutionalArchitecture):
         return network.model_copy(
             update={"normalization": "none", "deep_supervision": deep_supervision}
         )
-
-    @override
-    def compact(self) -> "UNetPlusPlus":
-        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
-        return self.model_copy(update={"features": narrow})
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:

@@ -9,7 +9,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -22,13 +22,8 @@ from autoseg.architectures.attention import (
     sinusoidal_codes,
 )
 from autoseg.architectures.attention_unet import resized
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import (
-    ConvolutionalArchitecture,
-    ConvolutionRun,
-    references_beside_unet,
-    stack_runs,
-)
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference
+from autoseg.architectures.convolutions import ConvolutionRun, references_beside_unet, stack_runs
 from autoseg.architectures.layers import (
     ConvolutionStack,
     DecoderStage,
@@ -37,15 +32,8 @@ from autoseg.architectures.layers import (
     average_pooling,
     convolution,
 )
-from autoseg.architectures.u_shape import (
-    BASE_FEATURES,
-    COMPACT_BASE_FEATURES,
-    UShapedNetwork,
-    check_stages,
-    doubling_features,
-    stage_voxels,
-    supervised_heads,
-)
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels, supervised_heads
 
 HEAD_FEATURES = 32
 """Features per attention head; the paper does not state them."""
@@ -58,7 +46,7 @@ CONVOLUTIONS_PER_STAGE = 2
 
 
 @ARCHITECTURES.register
-class UNetTransformer(ConvolutionalArchitecture):
+class UNetTransformer(StagedArchitecture):
     """Configuration of the U-Net Transformer.
 
     Its convolutions are those of the plain U-Net, so that the two differ by attention alone.
@@ -69,7 +57,6 @@ class UNetTransformer(ConvolutionalArchitecture):
     `most_tokens` voxels, where the paper always takes the next.
 
     Attributes:
-        features: Per stage, from the full resolution down.
         head_features: Features of an attention head; wider stages have more heads.
         most_tokens: Voxels of the stage on which a skip connection's attention works, at most,
             unless even the lowest has more.
@@ -81,32 +68,9 @@ class UNetTransformer(ConvolutionalArchitecture):
     )
 
     kind: Literal["unet_transformer"] = "unet_transformer"
-    features: tuple[PositiveInt, ...]
     head_features: PositiveInt = HEAD_FEATURES
     most_tokens: PositiveInt = MOST_TOKENS
     deep_supervision: bool = True
-
-    @model_validator(mode="after")
-    def _check(self) -> "UNetTransformer":
-        check_stages(self.topology, encoder={"features": self.features}, decoder={})
-        return self
-
-    @classmethod
-    @override
-    def for_topology(
-        cls, topology: Topology, *, in_channels: int, num_classes: int
-    ) -> "UNetTransformer":
-        return cls(
-            topology=topology,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            features=doubling_features(BASE_FEATURES, topology),
-        )
-
-    @override
-    def compact(self) -> "UNetTransformer":
-        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
-        return self.model_copy(update={"features": narrow})
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:

@@ -29,21 +29,6 @@ CONVOLUTIONS_PER_STAGE = 2
 Shape = tuple[int, ...]
 
 
-def first_stages(topology: Topology, count: int) -> Topology:
-    """Return the topology without the stages below the first `count`.
-
-    Every further stage doubles the margin, and with it an input of which the patch is a small part.
-    """
-    return topology.model_copy(
-        update={"strides": topology.strides[:count], "kernels": topology.kernels[:count]}
-    )
-
-
-def uncapped_features(first: int, topology: Topology) -> Shape:
-    """Return the features of each stage: doubled from `first`, as far down as it goes."""
-    return tuple(first * 2**stage for stage in range(len(topology.strides)))
-
-
 @dataclass(frozen=True)
 class ValidUShape:
     """A U-Net of two valid convolutions per stage.
