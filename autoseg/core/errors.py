@@ -9,6 +9,7 @@ AutosegError
 ├── Interrupted       someone asked to stop; what was done is saved
 ├── ModelError        a trained model is missing, ambiguous or damaged
 ├── MissingPackage    an optional part needs a package that is not installed
+├── ExtensionError    an installed package brings a component that cannot be imported
 └── UnknownComponent  a name that no registered component has
 
 A message states what was found, what was expected, and the next thing to try.
@@ -56,6 +57,10 @@ class ModelError(AutosegError):
 
 class MissingPackage(AutosegError):  # noqa: N818  (reads better than MissingPackageError)
     """An optional part needs a package that is not installed."""
+
+
+class ExtensionError(AutosegError):
+    """An installed package brings a component that cannot be imported."""
 
 
 class UnknownComponent(AutosegError):  # noqa: N818  (reads better than UnknownComponentError)
