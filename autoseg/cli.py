@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from autoseg.commands.benchmarking import bench
 from autoseg.commands.demonstration import demo
 from autoseg.commands.evaluation import evaluate
 from autoseg.commands.importing import importing
@@ -24,7 +25,20 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-COMMANDS = (run, plan, preprocess, train, select, predict, test, export, describe, evaluate, demo)
+COMMANDS = (
+    run,
+    plan,
+    preprocess,
+    train,
+    select,
+    predict,
+    test,
+    export,
+    describe,
+    evaluate,
+    demo,
+    bench,
+)
 """In the order in which `autoseg --help` shows them."""
 
 for command in COMMANDS:

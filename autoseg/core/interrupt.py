@@ -41,3 +41,20 @@ def listening() -> Iterator[StopRequest]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Make SIGTERM raise what Ctrl-C raises, so that work with nothing to save cleans up behind it.
+
+    Only a program's main thread can listen; elsewhere SIGTERM means what it did.
+    """
+    try:
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

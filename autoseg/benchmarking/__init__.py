@@ -1,0 +1,1 @@
+"""`autoseg bench`: time each stage beside its floor, and forecast what a dataset takes."""

@@ -1,0 +1,122 @@
+"""Time preprocessing, and resampling alone."""
+
+from collections.abc import Sequence
+from itertools import count
+from math import prod
+
+import numpy as np
+
+from autoseg.benchmarking.reading import READING_FLOOR, unpacked_bytes
+from autoseg.benchmarking.sample import Sample
+from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
+from autoseg.core.arrays import ImageArray
+from autoseg.core.case import Restoration
+from autoseg.documents.bench import Throughput
+from autoseg.documents.plan import Configuration
+from autoseg.preprocessing.crop import crop
+from autoseg.preprocessing.resample import resample_image, separate_axis
+from autoseg.preprocessing.storage import StoredCase, open_case
+from autoseg.readers import read_image
+from autoseg.stages.preprocess import PreparationTask, prepare
+
+BYTES_PER_INTENSITY = 4
+
+STRETCH = 1.25
+"""Where no case changes its size, resampling is timed with so many times the voxels per axis."""
+
+
+def preparing(sample: Sample, configuration: Configuration, patience: Patience) -> Throughput:
+    """Return how fast cases are prepared, by one process; afterwards they are."""
+    subject = Subject(
+        stage="preprocess",
+        unit="cases",
+        measured_is="reading, preparing and storing, by one process",
+        floor_is=f"{READING_FLOOR}, and writing arrays of the same size",
+        configuration=configuration.name,
+    )
+    keys = map(str, count())  # a new one each time, so that nothing is found to be prepared
+
+    def prepare_cases() -> None:
+        key = next(keys)
+        for files in sample.spec.cases:
+            folder = sample.workspace.preprocessed(configuration.data_name) / files.name
+            prepare(PreparationTask(files, folder, key, sample.plan, configuration))
+
+    def read_and_write() -> None:
+        unpacked_bytes(sample.spec.cases)
+        for case in prepared_cases(sample, configuration):
+            path = sample.workspace.root / "floor.bin"
+            np.ones(_stored_bytes(case, len(sample.plan.channel_names)), np.uint8).tofile(path)
+
+    pairs = in_turns(prepare_cases, read_and_write, patience)
+    return throughput(pairs, len(sample.spec.cases), subject)
+
+
+def prepared_cases(sample: Sample, configuration: Configuration) -> tuple[StoredCase, ...]:
+    """Return the cases that were prepared, opened."""
+    folder = sample.workspace.preprocessed(configuration.data_name)
+    return tuple(open_case(folder / name) for name in sample.names)
+
+
+def _stored_bytes(case: StoredCase, num_channels: int) -> int:
+    """Return the bytes of a prepared case's image and labels, before they are packed."""
+    return prod(case.shape) * (BYTES_PER_INTENSITY * num_channels + 1)
+
+
+def resampling(sample: Sample, configuration: Configuration, patience: Patience) -> Throughput:
+    """Return how fast an image is brought to another voxel size; its cases must be prepared."""
+    place, shape = resampled_most(prepared_cases(sample, configuration), configuration)
+    case = prepared_cases(sample, configuration)[place]
+    image = _cropped_channel(sample, place, case.record.restoration)
+    rules = configuration.resampling
+    coarse = _separate_axis(case.record.restoration, configuration)
+    sizes = (" × ".join(map(str, size)) for size in (image.shape[1:], shape))
+    subject = Subject(
+        stage="resampling",
+        unit="Mvoxel",
+        measured_is=f"one channel from {' to '.join(sizes)}, order {rules.image_order}",
+        floor_is="a copy of the resampled array",
+        configuration=configuration.name,
+    )
+    resampled = np.ones((1, *shape), np.float32)
+
+    def resample() -> None:
+        resample_image(
+            image,
+            shape,
+            order=rules.image_order,
+            separate_axis=coarse,
+            separate_axis_order=rules.separate_axis_order,
+        )
+
+    pairs = in_turns(resample, resampled.copy, patience)
+    return throughput(pairs, prod(shape) / 1e6, subject)
+
+
+def resampled_most(
+    cases: Sequence[StoredCase], configuration: Configuration
+) -> tuple[int, tuple[int, ...]]:
+    """Return which case gets the most new voxels, and its size after resampling.
+
+    If none changes its size, the largest, made larger along the axes of the patch.
+    """
+    ways = [case.record.restoration for case in cases]
+    changing = [place for place, way in enumerate(ways) if way.cropped_shape != way.prepared_shape]
+    place = max(changing or range(len(ways)), key=lambda place: prod(ways[place].prepared_shape))
+    shape = ways[place].prepared_shape
+    if changing:
+        return place, shape
+    kept = len(shape) - configuration.topology.num_axes
+    return place, (*shape[:kept], *(round(STRETCH * size) for size in shape[kept:]))
+
+
+def _cropped_channel(sample: Sample, place: int, restoration: Restoration) -> ImageArray:
+    """Return the first channel of a case as it is before resampling."""
+    voxels = read_image(sample.spec.cases[place].images).voxels[:1]
+    planned = voxels.transpose(0, *(axis + 1 for axis in restoration.axis_order))
+    return np.ascontiguousarray(crop(planned, restoration.crop))
+
+
+def _separate_axis(restoration: Restoration, configuration: Configuration) -> int | None:
+    threshold = configuration.resampling.anisotropy_threshold
+    return separate_axis(restoration.spacing, restoration.prepared_spacing, threshold)

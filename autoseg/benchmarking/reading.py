@@ -1,0 +1,96 @@
+"""Time the start of the program, and what reads the user's files."""
+
+import gzip
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
+from autoseg.core.labels import LabelScheme
+from autoseg.datasets.inspection import inspect_case
+from autoseg.datasets.loading import load_case
+from autoseg.documents.bench import SECONDS, Throughput
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.readers import companion_files
+
+BYTES_PER_MB = 1e6
+
+READING_FLOOR = "reading the files' bytes, unpacking those of .gz"
+
+
+def import_time(patience: Patience) -> Throughput:
+    """Return how long `import autoseg` takes."""
+    return _start("import", "import autoseg", (), patience)
+
+
+def help_time(patience: Patience) -> Throughput:
+    """Return how long `autoseg --help` takes."""
+    return _start("start", "from autoseg.cli import main; main()", ("--help",), patience)
+
+
+def _start(stage: str, program: str, arguments: Sequence[str], patience: Patience) -> Throughput:
+    subject = Subject(
+        stage=stage,
+        unit=SECONDS,
+        measured_is=" ".join((f'python -c "{program}"', *arguments)),
+        floor_is='python -c "pass"',
+    )
+    work, floor = partial(_run, program, arguments), partial(_run, "pass", ())
+    return throughput(in_turns(work, floor, patience), 1, subject)
+
+
+def _run(program: str, arguments: Sequence[str]) -> None:
+    command = [sys.executable, "-c", program, *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def reading(cases: Sequence[CaseFiles], labels: LabelScheme, patience: Patience) -> Throughput:
+    """Return how fast images and labels become arrays, by one process."""
+    subject = Subject(
+        stage="reading",
+        unit="MB",
+        measured_is="reading image and labels as canonical arrays; MB of the unpacked files",
+        floor_is=READING_FLOOR,
+    )
+
+    def read_cases() -> None:
+        for files in cases:
+            load_case(files, labels)
+
+    pairs = in_turns(read_cases, partial(unpacked_bytes, cases), patience)
+    return throughput(pairs, unpacked_bytes(cases) / BYTES_PER_MB, subject)
+
+
+def fingerprinting(spec: DatasetSpec, patience: Patience) -> Throughput:
+    """Return how fast cases are checked and measured, by one process."""
+    subject = Subject(
+        stage="fingerprint",
+        unit="cases",
+        measured_is="reading, checking and measuring, by one process",
+        floor_is=READING_FLOOR,
+    )
+    alone = spec.model_copy(update={"cases": ()})
+
+    def inspect_cases() -> None:
+        for files in spec.cases:
+            inspect_case(files, alone)
+
+    pairs = in_turns(inspect_cases, partial(unpacked_bytes, spec.cases), patience)
+    return throughput(pairs, len(spec.cases), subject)
+
+
+def unpacked_bytes(cases: Sequence[CaseFiles]) -> int:
+    """Read all files of the cases, and return how many bytes they hold; .gz is unpacked."""
+    return sum(_num_bytes(path) for case in cases for path in _files(case))
+
+
+def _files(case: CaseFiles) -> list[Path]:
+    paths = [*case.images, case.labels]
+    return [*paths, *(companion for path in paths for companion in companion_files(path))]
+
+
+def _num_bytes(path: Path) -> int:
+    content = path.read_bytes()
+    return len(gzip.decompress(content) if path.suffix.lower() == ".gz" else content)

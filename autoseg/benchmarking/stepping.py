@@ -1,0 +1,151 @@
+"""Time training steps: as `autoseg train` does them, and of the bare network."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from math import inf
+from time import perf_counter
+
+import torch
+
+from autoseg.benchmarking.timing import Pair, Patience, Subject, throughput
+from autoseg.core.errors import Interrupted
+from autoseg.core.interrupt import StopRequest
+from autoseg.documents.bench import Throughput
+from autoseg.documents.recipe import Iterations
+from autoseg.losses.distance_loss import DistanceLoss
+from autoseg.training.loading import PREFETCHED_BATCHES, Ticket
+from autoseg.training.loop import Job, Watch, fit, new_state
+from autoseg.training.sampling import Batch
+from autoseg.training.schedule import learning_rate
+from autoseg.training.state import TrainingState
+from autoseg.training.step import to_device, training_step
+from autoseg.training.targets import Objective, objective
+
+FEWEST_STEPS = 2
+MOST_STEPS = 200
+
+WARM_UP_STEPS = 2
+"""Steps of the bare network that are not timed."""
+
+PATIENCE_FACTOR = 4.0
+"""Steps so many times slower than the bare network's end before all of them are done."""
+
+PAIRS_FACTOR = 5.0
+"""This row may take so many times as long as others: its ratio matters most."""
+
+NO_VALIDATION = 10**9
+"""Steps of an epoch that never ends."""
+
+
+def training_steps(job: Job, configuration: str, patience: Patience) -> Throughput:
+    """Return the pace of training steps through the loader, beside those of the bare network.
+
+    Both do the same number of steps in turns. A step's time is the mean over these, so that waiting
+    for the loader now and then counts; what the loader had prepared before is used up first.
+    """
+    subject = Subject(
+        stage="training step",
+        unit="steps",
+        measured_is=f"steps as train does them, {job.workers} loader processes",
+        floor_is="the bare network on one batch that stays on the device",
+        configuration=configuration,
+    )
+    bare, real = _bare_steps(job), new_state(job, epoch_steps=NO_VALIDATION)
+    bare(WARM_UP_STEPS)
+    seconds_per_step = bare(FEWEST_STEPS)
+    steps = num_steps(seconds_per_step, patience)
+    pairs: list[Pair] = []
+    begun = perf_counter()
+    limit = PAIRS_FACTOR * patience.seconds
+    while not pairs or (len(pairs) < patience.repeats and perf_counter() - begun < limit):
+        floor_seconds = bare(steps)
+        longest = PATIENCE_FACTOR * seconds_per_step
+        pairs.append(Pair(_real_steps(job, real, steps, longest), floor_seconds))
+    return throughput(pairs, 1, subject)
+
+
+def num_steps(seconds_per_step: float, patience: Patience) -> int:
+    """Return how many steps are timed together."""
+    wanted = int(patience.seconds / 2 / seconds_per_step)
+    return min(MOST_STEPS, max(FEWEST_STEPS, wanted))
+
+
+def _bare_steps(job: Job) -> Callable[[int], float]:
+    """Return what does some steps, on one batch that is on the device, and tells their mean time.
+
+    It is a real batch, since a network that is trained on noise leaves the range of numbers that
+    processors are fast with.
+    """
+    state = new_state(job, epoch_steps=NO_VALIDATION)
+    drawn = job.data.draw(Ticket("train", 0))
+    batch, function = to_device(drawn, job.device), _objective(job, drawn)
+    rate = learning_rate(job.recipe, 0.5)
+
+    def run(steps: int) -> float:
+        synchronize(job.device)
+        begun = perf_counter()
+        for _ in range(steps):
+            training_step(
+                state,
+                batch,
+                function,
+                rate=rate,
+                gradient_clip=job.recipe.gradient_clip,
+                dtype=job.dtype,
+            )
+        synchronize(job.device)
+        return (perf_counter() - begun) / steps
+
+    return run
+
+
+def _objective(job: Job, batch: Batch) -> Objective:
+    loss, measure = job.loss.at(0.5), job.data.training.measure
+    if isinstance(loss, DistanceLoss) and measure is not None and batch.maps is not None:
+        return measure.objective(loss, batch.maps, job.device)
+    return objective(loss.build(), job.labels)
+
+
+def _real_steps(job: Job, state: TrainingState, steps: int, limit: float) -> float:
+    """Return the mean time of training steps; the state goes on from where it is.
+
+    Args:
+        job: What is trained.
+        state: Changed.
+        steps: How many are timed.
+        limit: Mean time of a step beyond which no more of them are waited for, seconds.
+    """
+    unused = PREFETCHED_BATCHES * job.workers + 1
+    stop, times = StopRequest(), [perf_counter()]
+
+    def on_step(_: TrainingState) -> None:
+        if len(times) in (unused, unused + steps):
+            synchronize(job.device)
+        times.append(perf_counter())
+        is_slow = times[-1] - times[0] > limit * (unused + steps)
+        if is_slow and len(times) > FEWEST_STEPS:
+            stop.make()
+
+    length = Iterations(total=state.position.step + unused + steps)
+    timed = replace(job, length=length, checkpoint_seconds=inf)
+    with suppress(Interrupted):
+        fit(timed, state, Watch(on_step=on_step, on_epoch=lambda _: None, stop=stop))
+    return mean_step(times, unused)
+
+
+def mean_step(times: list[float], unused: int) -> float:
+    """Return the mean time between clock readings, without the first `unused`, if others are left.
+
+    The first reading is the start of the loader and never counts.
+    """
+    first = min(max(unused, 1), len(times) - 2)
+    return (times[-1] - times[first]) / (len(times) - 1 - first)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until an accelerator has done what it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

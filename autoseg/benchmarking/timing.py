@@ -1,0 +1,123 @@
+"""Time work and its floor in turns, and make a row of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import median
+from time import perf_counter
+
+from autoseg.documents.bench import SECONDS, Throughput
+
+SHORTEST_SECONDS = 0.01
+"""Work that is faster is done several times in a row, because clocks and schedulers are coarse."""
+
+MOST_CALLS = 1000
+"""Times that fast work is done in a row, at most."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much time a row may take.
+
+    Attributes:
+        repeats: Most pairs of work and floor.
+        seconds: No further pair begins after so long; there is always one.
+    """
+
+    repeats: int = 5
+    seconds: float = 2.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Times that were taken one after the other.
+
+    Attributes:
+        seconds: Of the work.
+        floor_seconds: Of the least that could have been done.
+    """
+
+    seconds: float
+    floor_seconds: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a row is about.
+
+    Attributes:
+        stage: Its name.
+        unit: What is counted per second, e.g. `cases`; `SECONDS` shows the time itself.
+        measured_is: What autoseg does, in words.
+        floor_is: What the floor is, in words.
+        configuration: Of which configuration; None for what all share.
+    """
+
+    stage: str
+    unit: str
+    measured_is: str
+    floor_is: str
+    configuration: str | None = None
+
+
+def in_turns(
+    work: Callable[[], object], floor: Callable[[], object], patience: Patience
+) -> tuple[Pair, ...]:
+    """Return the times of work and floor, done in turns, after one of each that does not count.
+
+    The first of each loads packages and files. If it took longer than the patience lasts, it counts
+    after all, and is the only one.
+    """
+    begun = perf_counter()
+    first = Pair(_mean_seconds(work, 1), _mean_seconds(floor, 1))
+    if perf_counter() - begun > patience.seconds:
+        return (first,)
+    calls, floor_calls = _calls(first.seconds), _calls(first.floor_seconds)
+    pairs: list[Pair] = []
+    begun = perf_counter()
+    while not pairs or (
+        len(pairs) < patience.repeats and perf_counter() - begun < patience.seconds
+    ):
+        pairs.append(Pair(_mean_seconds(work, calls), _mean_seconds(floor, floor_calls)))
+    return tuple(pairs)
+
+
+def throughput(pairs: Sequence[Pair], amount: float, subject: Subject) -> Throughput:
+    """Return the row of some pairs.
+
+    Args:
+        pairs: At least one.
+        amount: How many of the unit each of them did; 1 for times.
+        subject: What the row is about.
+    """
+    seconds = median(pair.seconds for pair in pairs)
+    floor_seconds = median(pair.floor_seconds for pair in pairs)
+    ratios = [pair.seconds / pair.floor_seconds for pair in pairs]
+    is_time = subject.unit == SECONDS
+    return Throughput(
+        stage=subject.stage,
+        configuration=subject.configuration,
+        unit=SECONDS if is_time else f"{subject.unit}/s",
+        value=seconds / amount if is_time else amount / seconds,
+        floor=floor_seconds / amount if is_time else amount / floor_seconds,
+        ratio=median(ratios),
+        lowest_ratio=min(ratios),
+        highest_ratio=max(ratios),
+        repeats=len(pairs),
+        seconds=seconds,
+        floor_seconds=floor_seconds,
+        measured_is=subject.measured_is,
+        floor_is=subject.floor_is,
+    )
+
+
+def _mean_seconds(work: Callable[[], object], calls: int) -> float:
+    begun = perf_counter()
+    for _ in range(calls):
+        work()
+    return max((perf_counter() - begun) / calls, 1e-9)
+
+
+def _calls(seconds: float) -> int:
+    """Return how often work is done in a row so that it lasts long enough to be timed."""
+    return min(MOST_CALLS, max(1, ceil(SHORTEST_SECONDS / seconds)))
