@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,8 +43,14 @@ the processor's cache. Measured with docs/benchmarks: larger ones read more than
 LARGEST_CHUNK = {2: 1024, 3: 128}
 """Longest edge of a chunk in voxels, by number of patch axes: chunks stay at or below 8 MiB."""
 
+FULL_CHUNK_BYTES = 2**20
+"""Planes that are read one by one share a chunk up to here: each chunk costs about 0.1 ms to write,
+and what is read is blocks, never whole chunks."""
+
 COMPRESSION_LEVEL = 5
-"""Of LZ4HC. Source: nnU-Net v2; decompression runs at several GB/s at any level."""
+"""Of LZ4, each byte of a number in a stream of its own. Measured on a CT of 23 million voxels: 0.1 s
+and 43 % of the size, where LZ4HC, which nnU-Net v2 takes, needs 0.7 s for 41 %; both are read
+equally fast, Zstandard half as fast."""
 
 
 class CaseRecord(Frozen):
@@ -276,21 +283,33 @@ def _write(array: NDArray[Any], path: Path, patch_shape: tuple[int, ...]) -> Non
     """Write an array whose trailing axes are spatial, in chunks and blocks that suit the patch."""
     axes = len(patch_shape)
     lead = (1,) * (array.ndim - axes)
-    edges = map(max, patch_shape, BLOCK_SHAPES[axes])
-    wanted = (*lead, *(min(edge, LARGEST_CHUNK[axes]) for edge in edges))
-    chunk = _within(wanted, array.shape)
+    chunk = _chunk_shape(array, patch_shape)
     blosc2.asarray(
         np.ascontiguousarray(array),
         urlpath=str(path),
         chunks=chunk,
         blocks=_within((*lead, *BLOCK_SHAPES[axes]), chunk),
         cparams={
-            "codec": blosc2.Codec.LZ4HC,
+            "codec": blosc2.Codec.LZ4,
             "clevel": COMPRESSION_LEVEL,
             "filters": [blosc2.Filter.SHUFFLE],
+            "splitmode": blosc2.SplitMode.ALWAYS_SPLIT,
             "nthreads": 1,
         },
     )
+
+
+def _chunk_shape(array: NDArray[Any], patch_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what is compressed into one piece of the file: about a patch, or as many planes."""
+    axes = len(patch_shape)
+    edges = map(max, patch_shape, BLOCK_SHAPES[axes])
+    wanted = (min(edge, LARGEST_CHUNK[axes]) for edge in edges)
+    inner = _within(tuple(wanted), array.shape[-axes:])
+    lead = [1] * (array.ndim - axes)
+    if lead and axes == 2:
+        fitting = FULL_CHUNK_BYTES // (prod(inner) * array.itemsize)
+        lead[-1] = max(1, min(fitting, array.shape[-3]))
+    return (*lead, *inner)
 
 
 def _within(wanted: tuple[int, ...], bounds: tuple[int, ...]) -> tuple[int, ...]:

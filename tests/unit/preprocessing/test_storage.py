@@ -93,11 +93,17 @@ def test_a_box_that_sticks_out_or_is_empty_is_refused(tmp_path, start, stop) -> 
         open_case(tmp_path / "one").read_patch(start, stop)
 
 
-def test_slices_for_a_two_dimensional_patch_are_stored_one_by_one(tmp_path) -> None:
+def test_slices_for_a_two_dimensional_patch_are_decompressed_one_by_one(tmp_path) -> None:
     save_case(prepared_case((9, 100, 80)), tmp_path / "one", "key", (64, 64))
     image = blosc2.open(str(tmp_path / "one" / "image.b2nd"))
-    assert image.chunks[:2] == (1, 1)
     assert image.blocks[:2] == (1, 1)
+    assert image.chunks[:2] == (1, 9)
+
+
+def test_large_slices_lie_in_chunks_of_their_own(tmp_path) -> None:
+    save_case(prepared_case((2, 520, 520), channels=1), tmp_path / "one", "key", (512, 512))
+    image = blosc2.open(str(tmp_path / "one" / "image.b2nd"))
+    assert image.chunks == (1, 1, 512, 512)
 
 
 def test_a_case_without_foreground_has_empty_lists(tmp_path) -> None:
