@@ -135,6 +135,19 @@ class Configuration(Frozen):
         return self.architecture.topology
 
 
+class TrainingBudget(Frozen):
+    """How long a plan's trainings were meant to take.
+
+    Attributes:
+        seconds: Of one training.
+        configurations: Names of those that were sized to it; they train so long unless another
+            length is asked for.
+    """
+
+    seconds: PositiveFloat
+    configurations: tuple[str, ...]
+
+
 class Plan(Frozen):
     """A complete, editable description of how a dataset is prepared, trained on and predicted.
 
@@ -149,6 +162,7 @@ class Plan(Frozen):
         default_configuration: What `train` and `predict` take when none is named.
         configurations: All that can be trained.
         decisions: Why each of the above has its value.
+        budget: The time that it was sized to; None for the reference's length.
     """
 
     schema_version: Literal[1] = 1
@@ -161,6 +175,7 @@ class Plan(Frozen):
     default_configuration: str
     configurations: tuple[Configuration, ...]
     decisions: tuple[Decision, ...]
+    budget: TrainingBudget | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Plan":
@@ -259,6 +274,12 @@ class Plan(Frozen):
             for field in ("labels", "channel_names", "axis_order", "orientation")
         )
         return same and all(configuration in plan.configurations for plan in (self, other))
+
+    def training_seconds(self, configuration: Configuration) -> float | None:
+        """Return how long a training was planned to take; None for the reference's length."""
+        if self.budget is None or configuration.name not in self.budget.configurations:
+            return None
+        return self.budget.seconds
 
     def num_prior_channels(self, configuration: Configuration) -> int:
         """Return how many channels the previous stage's prediction gives to a network.

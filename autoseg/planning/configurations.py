@@ -1,7 +1,7 @@
 """Size one configuration: its patch, network, batch and loss, each with its reason."""
 
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import isfinite
 
 from autoseg.architectures import Architecture
 from autoseg.augmentations.mirroring import Mirroring
@@ -9,33 +9,26 @@ from autoseg.documents.plan import Configuration, Decision
 from autoseg.documents.recipe import (
     PRIOR_AUGMENTATIONS,
     REFERENCE_AUGMENTATIONS,
-    SHORT_RECIPE,
     Recipe,
 )
 from autoseg.losses import Loss
 from autoseg.planning import rules
 from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine, training_hours
-from autoseg.planning.lowres import SMALLEST_COVERAGE, low_resolution
+from autoseg.planning.lowres import low_resolution
 from autoseg.planning.memory import (
-    SMALLEST_BATCH,
     Grid,
     MemoryBudget,
     batch_size,
     largest_network,
     nearest_reference,
     predicted_memory_gib,
-    shrunk,
 )
 from autoseg.planning.resolution import Resolution, full_resolution, plane_resolution
 from autoseg.planning.survey import Survey
 from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
 from autoseg.planning.weights import equal_weights
 from autoseg.planning.wording import duration, number, numbers
-
-COMPACT_VOXELS = 2**17
-"""Voxels of a compact patch, at most, and of a compact batch of more than two patches: two such
-patches take about 0.3 seconds per step on 2 cores (see `forecast`)."""
 
 DEFAULT_LOSS = "dice_ce"
 """What to minimise if nothing else is asked for."""
@@ -52,11 +45,13 @@ class Draft:
         configuration: The values.
         grid: The voxels its patches are cut from.
         choices: The reasons.
+        steps: How many steps it is predicted to get, as text; none without a time budget.
     """
 
     configuration: Configuration
     grid: Grid
     choices: Choices
+    steps: Choice[str] | None = None
 
     def decisions(self, machine: Machine) -> list[Decision]:
         """Return one entry per value, and one for the predicted time on this machine."""
@@ -66,7 +61,10 @@ class Draft:
             self.choices[field].decision(f"{name}.{field}", text) for field, text in values.items()
         ]
         time = predicted_time(self.configuration, machine)
-        return [*found, time.decision(f"{name}.predicted_time", time.value)]
+        found.append(time.decision(f"{name}.predicted_time", time.value))
+        if self.steps is not None:
+            found.append(self.steps.decision(f"{name}.predicted_steps", self.steps.value))
+        return found
 
 
 def reference_2d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> Draft:
@@ -128,7 +126,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             batch_size=batch.value,
             normalizers=tuple(choice.value for choice in survey.normalizers),
             architecture=architecture,
-            loss=_planned_loss(
+            loss=planned_loss(
                 loss,
                 pool=pool.value,
                 class_weights=weights.value,
@@ -152,7 +150,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "loss.class_frequencies": survey.class_frequencies,
             "recipe": Choice(None, "make_plan", "the reference training"),
             "mirroring": survey.mirror_axes,
-            "predicted_memory": _predicted_memory(architecture, batch.value),
+            "predicted_memory": predicted_memory(architecture, batch.value),
         },
     )
 
@@ -191,7 +189,7 @@ def _cascade(survey: Survey, fullres: Draft, lowres: Draft) -> Draft:
     choices = {
         **fullres.choices,
         "previous_stage": Choice(low.name, "references_3d", because),
-        "predicted_memory": _predicted_memory(architecture, full.batch_size),
+        "predicted_memory": predicted_memory(architecture, full.batch_size),
     }
     return Draft(configuration=configuration, grid=fullres.grid, choices=choices)
 
@@ -207,74 +205,6 @@ def _recipe(survey: Survey, grid: Grid) -> Recipe:
     )
 
 
-def compact(parent: Draft) -> Draft:
-    """Return the variant of a configuration that makes progress without an accelerator.
-
-    It shares the parent's prepared data; network, patch and batch are smaller.
-    """
-    full = parent.configuration
-    topology = shrunk(
-        full.topology,
-        parent.grid,
-        fits=lambda smaller: prod(smaller.patch_shape) <= COMPACT_VOXELS,
-    )
-    assert topology is not None, "a patch of one voxel is small enough"  # noqa: S101
-    architecture = (
-        type(full.architecture)
-        .for_topology(
-            topology,
-            in_channels=full.architecture.in_channels,
-            num_classes=full.architecture.num_classes,
-        )
-        .compact()
-    )
-    voxels = prod(topology.patch_shape)
-    batch = min(max(COMPACT_VOXELS // voxels, SMALLEST_BATCH), full.batch_size)
-    coverage = voxels / prod(parent.grid.median_shape)
-    pool = rules.dice_pool(is_2d=topology.num_axes == 2, has_lowres=coverage < SMALLEST_COVERAGE)
-    planned = _planned_loss(
-        type(full.loss),
-        pool=pool.value,
-        class_weights=getattr(full.loss, "class_weights", None),
-        class_frequencies=getattr(full.loss, "class_frequencies", None),
-    )
-    name = f"{topology.num_axes}d_compact"
-    configuration = full.model_copy(
-        update={
-            "name": name,
-            "architecture": architecture,
-            "batch_size": batch,
-            "loss": planned,
-            "recipe": SHORT_RECIPE.model_copy(update={"augmentations": full.recipe.augmentations}),
-            "predicted_memory_gib": predicted_memory_gib(architecture, batch),
-        }
-    )
-    choices = {
-        **parent.choices,
-        **_compact_choices(full.name),
-        "loss.pool": pool,
-        "predicted_memory": _predicted_memory(architecture, batch),
-    }
-    return Draft(configuration=configuration, grid=parent.grid, choices=choices)
-
-
-def _compact_choices(parent: str) -> Choices:
-    """Return why a compact configuration differs from its parent."""
-    short = "without an accelerator a step must stay short"
-    reasons = {
-        "patch_shape": f"{short}: the patch of {parent}, shrunk to {COMPACT_VOXELS} voxels or less",
-        "architecture": f"{short}: a narrower network than that of {parent}",
-        "batch_size": (
-            f"{short}: {COMPACT_VOXELS} voxels or less, but at least {SMALLEST_BATCH} patches"
-        ),
-    }
-    reasons["recipe"] = (
-        "short trainings need AdamW, a warm-up and heads that start at the class frequencies: "
-        "the reference recipe predicts background alone for its first few hundred steps"
-    )
-    return {field: Choice(None, "compact", because, OWN) for field, because in reasons.items()}
-
-
 def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str]:
     """Return the predicted time of a full training, as text."""
     hours = training_hours(configuration.architecture, configuration.batch_size, machine)
@@ -285,12 +215,12 @@ def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str
     )
     because = (
         f"{REFERENCE_STEPS} steps of {3600 * hours / REFERENCE_STEPS:.2g} seconds on {where}; "
-        "training measures it anew"
+        f"{'as measured here' if machine.measured else 'training measures it anew'}"
     )
     return Choice(duration(hours), "training_hours", because, OWN)
 
 
-def _planned_loss(
+def planned_loss(
     loss: type[Loss], *, pool: str, class_weights: object, class_frequencies: object
 ) -> Loss:
     """Return the loss, with the planned settings that it has."""
@@ -334,7 +264,8 @@ def _architecture_choice(budget: MemoryBudget, num_axes: int) -> Choice[object]:
     return Choice(None, chosen.rule, f"{chosen.because}; {sizing}", chosen.source)
 
 
-def _predicted_memory(architecture: Architecture, patches: int) -> Choice[float]:
+def predicted_memory(architecture: Architecture, patches: int) -> Choice[float]:
+    """Return the memory that a training step is predicted to need, GiB, and why."""
     reference = nearest_reference(architecture, patches)
     because = (
         f"{patches} × {architecture.activation_count() / 1e6:.0f} million activations, at "

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from autoseg.architectures import Architecture
+from autoseg.documents.machine import MeasuredMachine
+from autoseg.documents.plan import Configuration
 
 REFERENCE_STEPS = 250_000
 """Optimiser steps of a full training: 1000 epochs of 250. Source: nnU-Net 2.8.1."""
@@ -23,6 +25,10 @@ ACTIVATIONS_PER_ACCELERATOR_SECOND = 8.6e9
 The 12, 35 and 66 hours that it gives for the residual encoder's presets M, L and XL are predicted
 as 11, 34 and 58."""
 
+FORWARD_SHARE = 1 / 3
+"""Share of a training step that its forward pass takes: the backward pass finds two gradients, of
+what came in and of the weights, for each product of the forward pass."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -31,18 +37,23 @@ class Machine:
     Attributes:
         accelerator_gib: Memory of the graphics card, or none without one.
         cores: CPU cores.
+        measured: Its speed; none goes by the constants above.
     """
 
     accelerator_gib: float | None
     cores: int
+    measured: MeasuredMachine | None = None
 
 
 def step_seconds(architecture: Architecture, batch_size: int, machine: Machine) -> float:
     """Return the predicted time of one optimiser step."""
     activations = architecture.activation_count() * batch_size
+    multiplications = architecture.multiplication_count() * batch_size
+    if machine.measured is not None:
+        costs = machine.measured.costs(architecture.topology.num_axes)
+        return costs.seconds(multiplications=multiplications, activations=activations)
     if machine.accelerator_gib is not None:
         return activations / ACTIVATIONS_PER_ACCELERATOR_SECOND
-    multiplications = architecture.multiplication_count() * batch_size
     one_core = (
         multiplications / MULTIPLICATIONS_PER_CORE_SECOND
         + activations / ACTIVATIONS_PER_CORE_SECOND
@@ -53,3 +64,12 @@ def step_seconds(architecture: Architecture, batch_size: int, machine: Machine) 
 def training_hours(architecture: Architecture, batch_size: int, machine: Machine) -> float:
     """Return the predicted time of a full training of `REFERENCE_STEPS`."""
     return step_seconds(architecture, batch_size, machine) * REFERENCE_STEPS / 3600
+
+
+def training_steps(configuration: Configuration, seconds: float, machine: Machine) -> float:
+    """Return how many steps a training of so many seconds is predicted to do.
+
+    Online validation takes its part, a forward pass per batch.
+    """
+    step = step_seconds(configuration.architecture, configuration.batch_size, machine)
+    return seconds / (step * (1 + FORWARD_SHARE * configuration.recipe.validation_share))

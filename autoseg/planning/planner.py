@@ -2,13 +2,14 @@
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.plan import Decision, Plan
+from autoseg.documents.plan import Decision, Plan, TrainingBudget
 from autoseg.losses import LOSSES, Loss
 from autoseg.planning import rules
+from autoseg.planning.budget import Clock, sized_to
 from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.compact import compact
 from autoseg.planning.configurations import (
     Draft,
-    compact,
     predicted_time,
     reference_2d,
     references_3d,
@@ -17,6 +18,7 @@ from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.survey import Survey, survey
 from autoseg.planning.values import plan_values
+from autoseg.planning.wording import number
 
 COMPACTED = ("2d", "3d_fullres")
 """Configurations that have a compact variant; a compact `3d_lowres` would be another resolution to
@@ -30,6 +32,7 @@ def make_plan(
     memory_gib: float,
     machine: Machine,
     loss: type[Loss] | None = None,
+    training_seconds: float | None = None,
 ) -> Plan:
     """Return the plan for a dataset; arithmetic only, no network is built.
 
@@ -41,9 +44,11 @@ def make_plan(
         machine: What training will run on; without an accelerator, compact configurations are
             added and one of them becomes the default.
         loss: What to minimise; by default Dice plus cross-entropy.
+        training_seconds: How long one training may take; configurations are added that make enough
+            progress in it, and one of them becomes the default. None for as long as it takes.
 
     Raises:
-        PlanError: If not even the smallest patch fits.
+        PlanError: If not even the smallest patch fits, or the time is too short for anything.
     """
     surveyed = survey(fingerprint)
     chosen = None
@@ -58,6 +63,8 @@ def make_plan(
         chosen=chosen,
     )
     drafts = _references(surveyed, budget, loss or LOSSES["dice_ce"])
+    if training_seconds is not None:
+        return _timed(surveyed, drafts, Clock(training_seconds, machine))
     if machine.accelerator_gib is not None:
         return _assembled(surveyed, list(drafts.values()), _default(surveyed, drafts), machine)
     small = {name: compact(drafts[name]) for name in COMPACTED if name in drafts}
@@ -94,6 +101,36 @@ def _compact_default(
         f"{predicted_time(chosen, machine).value}"
     )
     return Choice(chosen.name, default.rule, because, OWN)
+
+
+def _timed(surveyed: Survey, drafts: dict[str, Draft], clock: Clock) -> Plan:
+    """Return the plan whose default makes enough progress in the time; the references stay."""
+    sized = sized_to(clock, {name: drafts[name] for name in COMPACTED if name in drafts})
+    parent = _default(surveyed, drafts)
+    chosen = sized[parent.value]
+    default = Choice(
+        chosen.configuration.name,
+        parent.rule,
+        f"{parent.because}. {_compared(drafts[parent.value], chosen, clock)}",
+        OWN,
+    )
+    names = {draft.configuration.name: draft for draft in (*drafts.values(), *sized.values())}
+    plan = _assembled(surveyed, list(names.values()), default, clock.machine)
+    timed = tuple(draft.configuration.name for draft in sized.values())
+    return plan.model_copy(
+        update={"budget": TrainingBudget(seconds=clock.seconds, configurations=timed)}
+    )
+
+
+def _compared(parent: Draft, chosen: Draft, clock: Clock) -> str:
+    """Return what the reference and what was chosen instead would get of the time."""
+    text = f"In {clock.text} {parent.configuration.name} gets {number(round(clock.steps(parent)))}"
+    if chosen.configuration == parent.configuration:
+        return f"{text} steps, enough for its own recipe"
+    return (
+        f"{text} steps, {chosen.configuration.name} {number(round(clock.steps(chosen)))} of a "
+        "smaller size or by a recipe for short trainings"
+    )
 
 
 def _assembled(

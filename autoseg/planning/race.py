@@ -74,7 +74,7 @@ def entrants(
         because = f"all that the plan has with the recipe of {default.name}"
         return Choice(ordered, "entrants", because, OWN)
     starters = [name for name in ordered if plan.configuration(name).previous_stage is None]
-    share = (1 - RESERVED_SHARE - FIRST_OVERHEAD) * budget_seconds / (num_folds + len(starters) - 1)
+    share = first_share(budget_seconds, num_folds, len(starters))
     steps = min(share / _cost(plan.configuration(name), machine) for name in starters)
     text = (
         f"time for {number(round(steps))} steps or more of each of {len(starters)} configurations"
@@ -83,6 +83,18 @@ def entrants(
         because = f"{text}, fewer than {FEWEST_STEPS}: the budget goes to the default alone"
         return Choice(with_stages(plan, (default.name,)), "entrants", because, OWN)
     return Choice(ordered, "entrants", text, OWN)
+
+
+def first_share(budget_seconds: float, num_folds: int, num_starters: int) -> float:
+    """Return the training time of each of the trainings that a run's budget must hold.
+
+    Args:
+        budget_seconds: Time for everything.
+        num_folds: Folds of the cross-validation.
+        num_starters: Configurations whose fold 0 is trained; the best one trains all folds.
+    """
+    trainings = num_folds + num_starters - 1
+    return (1 - RESERVED_SHARE - FIRST_OVERHEAD) * budget_seconds / trainings
 
 
 def with_stages(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:

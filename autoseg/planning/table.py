@@ -9,6 +9,9 @@ from autoseg.planning.wording import numbers
 PREDICTIONS = ("predicted_memory",)
 """Fields that follow from the others."""
 
+FORECASTS = ("predicted_time", "predicted_steps")
+"""Decisions about the machine, which the configuration itself does not hold."""
+
 EDITED = "edited by hand"
 """Begins the reason of a value that is not what its rule had chosen."""
 
@@ -72,21 +75,24 @@ def _configuration_rows(
 ) -> tuple[Row, ...]:
     prefix = f"{configuration.name}."
     rows = _rows(configuration_values(configuration), reasons, prefix=prefix)
-    time = reasons.get(f"{prefix}predicted_time")
-    if time is None:
-        return rows
-    is_edited = any(row.because.startswith(EDITED) for row in rows)
-    because = f"{time.because}{' (before editing)' if is_edited else ''}"
-    return (*rows, Row("predicted_time", time.value, because))
+    note = " (before editing)" if any(row.because.startswith(EDITED) for row in rows) else ""
+    found = [(field, reasons.get(f"{prefix}{field}")) for field in FORECASTS]
+    forecasts = [
+        Row(field, decision.value, f"{decision.because}{note}")
+        for field, decision in found
+        if decision is not None
+    ]
+    return (*rows, *forecasts)
 
 
 def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Return a header and one row per configuration, for comparing them at a glance."""
-    times = {decision.field: decision.value for decision in plan.decisions}
+    forecasts = {decision.field: decision.value for decision in plan.decisions}
     rows = []
     for configuration in plan.configurations:
         values = configuration_values(configuration)
         is_default = configuration.name == plan.default_configuration
+        planned = forecasts.get(f"{configuration.name}.predicted_steps", "")
         rows.append(
             (
                 configuration.name,
@@ -94,11 +100,13 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ..
                 values["batch_size"],
                 str(len(configuration.topology.strides)),
                 f"{configuration.predicted_memory_gib:.2f} GiB",
-                times.get(f"{configuration.name}.predicted_time", ""),
+                forecasts.get(f"{configuration.name}.predicted_time", ""),
+                *((planned,) if plan.budget else ()),
                 "yes" if is_default else "",
             )
         )
-    header = ("", "patch", "batch", "stages", "memory", "full training", "default")
+    steps = ("in the budget",) if plan.budget else ()
+    header = ("", "patch", "batch", "stages", "memory", "full training", *steps, "default")
     return header, tuple(rows)
 
 

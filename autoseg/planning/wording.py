@@ -27,6 +27,8 @@ def per_stage(entries: Iterable[tuple[int, ...]]) -> str:
 
 def duration(hours: float) -> str:
     """Return a duration in the unit that suits it."""
+    if hours * 60 < 1.5:
+        return f"{hours * 3600:.0f} seconds"
     if hours < 1:
         return f"{hours * 60:.0f} minutes"
     if hours < 48:

@@ -1,0 +1,153 @@
+"""Size a configuration so that its training makes enough progress in the time that there is.
+
+The sizes and how many steps each must get are those of `ladder`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from autoseg.core.errors import PlanError
+from autoseg.documents.recipe import SHORT_RECIPE
+from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.compact import SHORT_REASON, resized
+from autoseg.planning.configurations import Choices, Draft
+from autoseg.planning.forecast import Machine, training_steps
+from autoseg.planning.ladder import LADDER, LEAST_STEPS, REFERENCE_RECIPE_STEPS, Rung
+from autoseg.planning.memory import SMALLEST_BATCH
+from autoseg.planning.wording import duration, number
+
+RULE = "largest_that_learns"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How long one training may take, and on what.
+
+    Attributes:
+        seconds: Of one training.
+        machine: What it runs on.
+    """
+
+    seconds: float
+    machine: Machine
+
+    def steps(self, draft: Draft) -> float:
+        """Return how many steps a configuration is predicted to get."""
+        return training_steps(draft.configuration, self.seconds, self.machine)
+
+    @property
+    def text(self) -> str:
+        """The time, as a person says it."""
+        return duration(self.seconds / 3600)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A size that was chosen.
+
+    Attributes:
+        at: Its place on the ladder.
+        steps: How many steps each rung would get, from the lowest up.
+    """
+
+    at: int
+    steps: tuple[float, ...]
+
+    @property
+    def rung(self) -> Rung:
+        """The size."""
+        return LADDER[self.at]
+
+
+def sized_to(clock: Clock, parents: Mapping[str, Draft]) -> dict[str, Draft]:
+    """Return the largest variant of each configuration that gets enough steps, by parent's name.
+
+    A parent itself is returned where it gets enough for its own recipe. All have one recipe, so
+    that they can be compared by what they reach in equal time.
+
+    Raises:
+        PlanError: If not even the smallest gets enough to learn anything.
+    """
+    fits = {name: largest_that_learns(clock, parent) for name, parent in parents.items()}
+    fewest = min(fit.steps[fit.at] for fit in fits.values())
+    return {name: _sized(clock, parents[name], fit, fewest) for name, fit in fits.items()}
+
+
+def largest_that_learns(clock: Clock, parent: Draft) -> Fit:
+    """Return the highest rung whose training gets the steps that the rung asks for.
+
+    More time, or a faster machine, so never gives a lower rung: each rung's steps only grow.
+
+    Raises:
+        PlanError: If the lowest rung does not get its steps.
+    """
+    variants = [resized(parent, rung, SHORT_RECIPE, {}) for rung in LADDER]
+    steps = tuple(clock.steps(variant) for variant in variants)
+    enough = [at for at, rung in enumerate(LADDER) if steps[at] >= rung.fewest_steps]
+    if not enough:
+        needed = clock.seconds * LEAST_STEPS / steps[0]
+        msg = (
+            f"found {clock.text} per training, in which the smallest network gets about "
+            f"{int(steps[0])} steps on this machine; expected time for {LEAST_STEPS} at least. "
+            f"Give {duration(needed / 3600)} per training or more: --budget is that of one "
+            "training with `autoseg plan`, of all folds together with `autoseg run`."
+        )
+        raise PlanError(msg)
+    return Fit(max(enough), steps)
+
+
+def _sized(clock: Clock, parent: Draft, fit: Fit, fewest: float) -> Draft:
+    """Return the variant of a configuration at its rung, with the reasons for its size."""
+    is_long = fewest >= REFERENCE_RECIPE_STEPS
+    recipe = parent.configuration.recipe if is_long else SHORT_RECIPE
+    reasons = _reasons(clock, parent.configuration.name, fit, fewest)
+    draft = resized(parent, fit.rung, recipe, reasons)
+    name = parent.configuration.name
+    if draft.configuration.model_copy(update={"name": name}) == parent.configuration:
+        draft = parent
+    steps = clock.steps(draft)
+    because = f"{clock.text} at {number(clock.seconds / steps)} seconds each, validation included"
+    text = f"{number(round(steps))} steps in {clock.text}"
+    return replace(draft, steps=Choice(text, "training_steps", because, OWN))
+
+
+def _reasons(clock: Clock, parent: str, fit: Fit, fewest: float) -> Choices:
+    """Return why a variant has its size and recipe."""
+    size, voxels = _size(clock, fit), fit.rung.voxels
+    patch, batch = f"that of {parent}", f"that of {parent}"
+    if voxels is not None:
+        patch = f"the patch of {parent}, shrunk to {voxels} voxels or less, to suit the clock"
+        batch = (
+            f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches, and no more than in "
+            f"{parent}"
+        )
+    recipe = (
+        f"{number(round(fewest))} steps or more; from {REFERENCE_RECIPE_STEPS} on the reference's"
+        if fewest >= REFERENCE_RECIPE_STEPS
+        else f"{number(round(fewest))} steps are under {REFERENCE_RECIPE_STEPS}: {SHORT_REASON}"
+    )
+    reasons = {
+        "architecture": size,
+        "patch_shape": patch,
+        "batch_size": batch,
+        "recipe": recipe,
+    }
+    return {field: Choice(None, RULE, because, OWN) for field, because in reasons.items()}
+
+
+def _size(clock: Clock, fit: Fit) -> str:
+    """Return why this rung and not the next."""
+    chosen = fit.rung
+    text = (
+        f"{chosen.features} features: in {clock.text} a step of this size is done "
+        f"{number(round(fit.steps[fit.at]))} times, at least {chosen.fewest_steps} are needed"
+    )
+    if fit.at + 1 == len(LADDER):
+        return f"{text}; there is no larger one than the reference's"
+    above, steps = LADDER[fit.at + 1], number(round(fit.steps[fit.at + 1]))
+    return f"{text}; the next larger ({_named(above)}) would get {steps} of {above.fewest_steps}"
+
+
+def _named(rung: Rung) -> str:
+    patch = "the reference's patch" if rung.voxels is None else f"{rung.voxels} voxels"
+    return f"{rung.features} features, {patch}"

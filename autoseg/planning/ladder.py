@@ -1,0 +1,87 @@
+"""The sizes that a plan can take where time is short, and how many steps each must get.
+
+All that the rule of a time budget consists of stands here; `docs/benchmarks/budget_sweep.py` trains
+these sizes, to fit it anew.
+"""
+
+from dataclasses import dataclass
+
+from autoseg.architectures import Architecture
+from autoseg.architectures.u_shape import (
+    BASE_FEATURES,
+    COMPACT_BASE_FEATURES,
+    doubling_features,
+)
+
+FEWEST_STEPS = 1000
+"""Steps without which a network of up to 16 features is not grown to. Source:
+docs/pages/experiments.md; the hippocampus, at 16 features, had a Dice of 0.875 after 1000 steps and
+of 0.880 after 1205."""
+
+FEWEST_STEPS_TO_WIDEN = 2000
+"""Steps without which a network of more than 16 features is not grown to: a step of theirs costs up
+to three times as much, and from 1205 to 3858 steps the narrower one still gained 0.007 (as above).
+A choice between these; wider networks were not compared over a whole budget yet."""
+
+FEWEST_STEPS_TO_ENLARGE = (3000, 4000, 8000)
+"""The same for patches and batches of 2^19 and 2^20 voxels and for those of the reference: as time
+grows, so do both the steps and their number. A choice, not measured."""
+
+LEAST_STEPS = 100
+"""Steps without which nothing is planned: the learning rate has hardly risen before."""
+
+REFERENCE_RECIPE_STEPS = 25_000
+"""Steps from which the reference recipe trains, a tenth of its own length. Source: a choice. After
+200 steps it had predicted background alone, where the short recipe had a Dice of 0.75
+(docs/pages/experiments.md); from 4000 to 250 000 steps the two were not compared."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A size of network, patch and batch.
+
+    Attributes:
+        features: Of the first stage, for networks that start at 32; others know only their compact
+            variant, below 32, and their own width.
+        voxels: Of a patch at most, and of a batch of more than two; None for the reference's patch
+            and batch.
+        fewest_steps: A training that gets fewer stays on a lower rung.
+    """
+
+    features: int
+    voxels: int | None
+    fewest_steps: int
+
+
+COMPACT = Rung(COMPACT_BASE_FEATURES, 2**17, FEWEST_STEPS)
+"""What machines without accelerator get without a budget: two such patches take about 0.3 seconds
+per step on 2 cores (see `forecast`)."""
+
+LADDER = (
+    Rung(8, 2**15, LEAST_STEPS),
+    Rung(8, 2**16, FEWEST_STEPS),
+    Rung(COMPACT_BASE_FEATURES, 2**16, FEWEST_STEPS),
+    COMPACT,
+    Rung(24, 2**17, FEWEST_STEPS_TO_WIDEN),
+    Rung(BASE_FEATURES, 2**17, FEWEST_STEPS_TO_WIDEN),
+    Rung(BASE_FEATURES, 2**18, FEWEST_STEPS_TO_WIDEN),
+    Rung(BASE_FEATURES, 2**19, FEWEST_STEPS_TO_ENLARGE[0]),
+    Rung(BASE_FEATURES, 2**20, FEWEST_STEPS_TO_ENLARGE[1]),
+    Rung(BASE_FEATURES, None, FEWEST_STEPS_TO_ENLARGE[2]),
+)
+"""From the smallest up; no size on a rung is below that of the rung before."""
+
+
+def narrowed(full: Architecture, features: int) -> Architecture:
+    """Return a network at the width that a rung says.
+
+    Args:
+        full: The network at its own width.
+        features: Of the first stage.
+    """
+    if features >= BASE_FEATURES:
+        return full
+    doubles = getattr(full, "features", None) == doubling_features(BASE_FEATURES, full.topology)
+    if features == COMPACT_BASE_FEATURES or not doubles:
+        return full.compact()
+    return full.model_copy(update={"features": doubling_features(features, full.topology)})
