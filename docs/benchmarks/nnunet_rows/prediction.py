@@ -1,0 +1,84 @@
+"""The sliding window of both tools with the same weights: tiles, mirroring, no files, no export."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from nnunet_rows.data import write
+from nnunet_rows.reported import report, stopwatch
+
+CONFIGURATION = "3d_fullres"
+SHAPE = (60, 84, 60)
+"""Two tiles along each axis of the hippocampus's patch."""
+
+CLASSES = "classes.npy"
+
+
+def make_model(preprocessed: str, folder: str) -> None:
+    """Write a model of nnU-Net's with random weights, imported too, and an image to predict."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    from autoseg.core.progress import Silent
+    from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
+
+    plans, dataset = (
+        json.loads((Path(preprocessed) / name).read_text())
+        for name in ("nnUNetPlans.json", "dataset.json")
+    )
+    torch.manual_seed(0)
+    trainer = nnUNetTrainer(
+        {**plans, "continue_training": False}, CONFIGURATION, 1, dataset, torch.device("cpu")
+    )
+    trainer.initialize()
+    trainer.inference_allowed_mirroring_axes = (0, 1, 2)
+    trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
+    model, target = Path(trainer.output_folder_base), Path(folder)
+    (model / "plans.json").write_text(json.dumps(plans))
+    (model / "dataset.json").write_text(json.dumps(dataset))
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "nnunet").symlink_to(model)
+    voxels = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
+    write(voxels, (1.0, 1.0, 1.0), target / "image.nii.gz")
+    import_nnunet(model, target / "model.autoseg", ImportOptions(), Silent())
+
+
+def nnunet(folder: str) -> None:
+    """Let nnU-Net predict the image's logits."""
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+
+    place = Path(folder)
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str((place / "nnunet").resolve()), (1,))
+    data, _, _ = DefaultPreprocessor(verbose=False).run_case(
+        [str(place / "image.nii.gz")],
+        None,
+        predictor.plans_manager,
+        predictor.configuration_manager,
+        predictor.dataset_json,
+    )
+    with stopwatch() as watch:
+        logits = predictor.predict_logits_from_preprocessed_data(torch.from_numpy(data))
+    report(watch, "float32")
+    np.save(place / CLASSES, logits.argmax(0).numpy().astype(np.uint8))
+
+
+def autoseg(folder: str) -> None:
+    """Let autoseg do it, and compare the classes."""
+    from autoseg.inference.model import load_model
+    from autoseg.inference.prediction import logits_of, prepared_for
+    from autoseg.readers import read_image
+
+    place = Path(folder)
+    model = load_model(place / "model.autoseg", device="cpu")
+    image = read_image((place / "image.nii.gz",)).turned(model.plan.orientation)
+    prepared = prepared_for(image, model)
+    with stopwatch() as watch:
+        slabs = list(logits_of(prepared, model))
+    classes = np.concatenate([slab.logits.argmax(0) for slab in slabs])
+    precision = str(model.ensemble.dtype).removeprefix("torch.")
+    equal = np.mean(classes == np.load(place / CLASSES))
+    report(watch, f"{precision}, {equal:.2%} of the voxels in nnU-Net's class")

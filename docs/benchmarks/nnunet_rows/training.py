@@ -1,0 +1,84 @@
+"""Training steps of the same plan, by nnU-Net's own trainer and by autoseg's own loop."""
+
+import json
+from pathlib import Path
+from time import perf_counter, process_time
+
+from nnunet_rows.reported import Stopwatch, report, stopwatch
+
+CONFIGURATION = "3d_fullres"
+BATCH = 2
+"""Of either tool. The planned ones would take a CPU ten seconds a step, and differ."""
+
+WARM_UP, STEPS = 3, 8
+
+
+def nnunet(preprocessed: str, device: str) -> None:
+    """Let nnU-Net's trainer do steps with its loader, and on one batch that stays.
+
+    On a CPU it computes in float32 whatever the hardware has: autocast is switched off there.
+    """
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    plans, dataset = (
+        json.loads((Path(preprocessed) / name).read_text())
+        for name in ("nnUNetPlans.json", "dataset.json")
+    )
+    plans["configurations"][CONFIGURATION]["batch_size"] = BATCH
+    plans["continue_training"] = False
+    trainer = nnUNetTrainer(plans, CONFIGURATION, 0, dataset, torch.device(device))
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+
+    def steps(count: int, batch: dict | None = None) -> Stopwatch:
+        with stopwatch() as watch:
+            for _ in range(count):
+                trainer.train_step(batch or next(trainer.dataloader_train))
+        return Stopwatch(watch.seconds / count, watch.cpu_seconds / count)
+
+    steps(WARM_UP)
+    real = steps(STEPS)
+    batch = next(trainer.dataloader_train)
+    for loader in (trainer.dataloader_train, trainer.dataloader_val):
+        loader._finish()  # noqa: SLF001  (as the trainer itself ends them)
+    dummy = steps(STEPS, batch).seconds
+    _report(real, dummy, "float32" if device == "cpu" else "float16")
+
+
+def autoseg(work: str, device: str) -> None:
+    """Let autoseg train with its loader, and time steps on batches that are there already."""
+    from autoseg.core.interrupt import StopRequest
+    from autoseg.core.progress import Silent
+    from autoseg.documents import store
+    from autoseg.documents.plan import Plan
+    from autoseg.documents.workspace import Workspace
+    from autoseg.stages.folds import load_fold
+    from autoseg.stages.length import LengthRequest
+    from autoseg.stages.training_job import TrainRequest, training_job
+    from autoseg.training.loop import Watch, fit, measure_step, new_state
+
+    workspace = Workspace(Path(work))
+    plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
+    chosen = plan.configuration(CONFIGURATION).model_copy(update={"batch_size": BATCH})
+    plan = plan.model_copy(
+        update={"configurations": (chosen,), "default_configuration": CONFIGURATION}
+    )
+    length = LengthRequest(iterations=WARM_UP + STEPS)
+    request = TrainRequest(fold=0, length=length, device=device, checkpoint_seconds=1e6)
+    job = training_job(workspace, plan, load_fold(workspace, 0, Silent()), request)
+    job.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    before = measure_step(job)
+    ends: list[tuple[float, float]] = []
+    watch = Watch(
+        lambda _: ends.append((perf_counter(), process_time())), lambda _: None, StopRequest()
+    )
+    fit(job, new_state(job, epoch_steps=10**6), watch)
+    first, last = ends[WARM_UP - 1], ends[-1]
+    real = Stopwatch((last[0] - first[0]) / STEPS, (last[1] - first[1]) / STEPS)
+    _report(real, (before + measure_step(job)) / 2, str(job.dtype).removeprefix("torch."))
+
+
+def _report(real: Stopwatch, dummy: float, precision: str) -> None:
+    ratio = real.seconds / dummy
+    report(real, f"{precision}, dummy step {dummy:.3f} s, real / dummy {ratio:.2f}")
