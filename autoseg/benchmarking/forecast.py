@@ -61,7 +61,9 @@ def scale_of(plan: Plan, fingerprint: Fingerprint, num_cases: int, machine: Mach
     return Scale(
         plan=plan,
         num_cases=num_cases,
-        median_shape=tuple(median(case.shape_after_crop[axis] for case in cases) for axis in axes),
+        median_shape=tuple(
+            float(median(case.shape_after_crop[axis] for case in cases)) for axis in axes
+        ),
         median_spacing=tuple(median(case.spacing[axis] for case in cases) for axis in axes),
         machine=machine,
     )

@@ -29,7 +29,7 @@ def patches(data: BatchDataset, configuration: str, patience: Patience) -> Throu
             batch.images.copy()
             batch.labels.copy()
 
-    return throughput(in_turns(_drawing(plain), copy_arrays, patience), BATCHES, subject)
+    return throughput(in_turns(_drawing(plain), copy_arrays, patience), float(BATCHES), subject)
 
 
 def augmentation(data: BatchDataset, configuration: str, patience: Patience) -> Throughput:
@@ -42,7 +42,7 @@ def augmentation(data: BatchDataset, configuration: str, patience: Patience) -> 
         configuration=configuration,
     )
     pairs = in_turns(_drawing(data), _drawing(without_augmentation(data)), patience)
-    return throughput(pairs, BATCHES, subject)
+    return throughput(pairs, float(BATCHES), subject)
 
 
 def without_augmentation(data: BatchDataset) -> BatchDataset:

@@ -89,7 +89,8 @@ def prediction(
     def apply_network() -> None:
         _bare(window, window.num_tiles)
 
-    return throughput(in_turns(slide, apply_network, patience), window.num_tiles, subject)
+    pairs = in_turns(slide, apply_network, patience)
+    return throughput(pairs, float(window.num_tiles), subject)
 
 
 def export(sample: Sample, configuration: Configuration, patience: Patience) -> Throughput:

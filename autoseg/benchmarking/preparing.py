@@ -49,7 +49,7 @@ def preparing(sample: Sample, configuration: Configuration, patience: Patience) 
             np.ones(_stored_bytes(case, len(sample.plan.channel_names)), np.uint8).tofile(path)
 
     pairs = in_turns(prepare_cases, read_and_write, patience)
-    return throughput(pairs, len(sample.spec.cases), subject)
+    return throughput(pairs, float(len(sample.spec.cases)), subject)
 
 
 def prepared_cases(sample: Sample, configuration: Configuration) -> tuple[StoredCase, ...]:

@@ -38,7 +38,7 @@ def _start(stage: str, program: str, arguments: Sequence[str], patience: Patienc
         floor_is='python -c "pass"',
     )
     work, floor = partial(_run, program, arguments), partial(_run, "pass", ())
-    return throughput(in_turns(work, floor, patience), 1, subject)
+    return throughput(in_turns(work, floor, patience), 1.0, subject)
 
 
 def _run(program: str, arguments: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ def fingerprinting(spec: DatasetSpec, patience: Patience) -> Throughput:
             inspect_case(files, alone)
 
     pairs = in_turns(inspect_cases, partial(unpacked_bytes, spec.cases), patience)
-    return throughput(pairs, len(spec.cases), subject)
+    return throughput(pairs, float(len(spec.cases)), subject)
 
 
 def unpacked_bytes(cases: Sequence[CaseFiles]) -> int:

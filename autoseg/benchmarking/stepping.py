@@ -62,7 +62,7 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
         floor_seconds = bare(steps)
         longest = PATIENCE_FACTOR * seconds_per_step
         pairs.append(Pair(_real_steps(job, real, steps, longest), floor_seconds))
-    return throughput(pairs, 1, subject)
+    return throughput(pairs, 1.0, subject)
 
 
 def num_steps(seconds_per_step: float, patience: Patience) -> int:

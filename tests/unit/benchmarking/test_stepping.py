@@ -1,0 +1,29 @@
+import pytest
+
+from autoseg.benchmarking.stepping import FEWEST_STEPS, MOST_STEPS, mean_step, num_steps
+from autoseg.benchmarking.timing import Patience
+
+
+def test_the_first_steps_do_not_count():
+    times = [0.0, 50.0, 60.0, 61.0, 62.0, 63.0]  # the start of the loader, a warm-up, and then
+    assert mean_step(times, 2) == pytest.approx(1.0)
+
+
+def test_the_start_of_the_loader_never_counts():
+    assert mean_step([0.0, 50.0, 51.0, 52.0], 0) == pytest.approx(1.0)
+
+
+def test_a_training_that_was_cut_short_still_has_a_pace():
+    assert mean_step([0.0, 50.0, 53.0], 5) == pytest.approx(3.0)
+
+
+def test_waiting_now_and_then_counts_in_full():
+    times = [0.0, 1.0, 2.0, 3.0, 9.0]  # a median would say 1
+    assert mean_step(times, 1) == pytest.approx(8 / 3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"), [(1e-6, MOST_STEPS), (0.1, 10), (0.5, 2), (100.0, FEWEST_STEPS)]
+)
+def test_as_many_steps_are_timed_as_fit_into_half_the_patience(seconds, steps):
+    assert num_steps(seconds, Patience(seconds=2.0)) == steps
