@@ -5,6 +5,7 @@ what it does to single ones along each axis. scikit-image resizes those ones; th
 to the machine's matrix multiplication.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
@@ -27,9 +28,9 @@ distance it is below double precision and the ones do not disturb each other."""
 NEGLIGIBLE_WEIGHT = 1e-9
 """Weights below this are left out; single precision does not see them."""
 
-BLOCK_ROWS = 64
+BLOCK_ROWS = 32
 """Output positions per matrix block: long enough for fast products, short enough that a block
-stays a fraction of a long axis."""
+stays a fraction of a long axis, and that a slab of so many planes takes little memory."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,47 @@ class MatrixBlock:
     outputs: slice
     inputs: slice
     weights: NDArray[np.float32]
+
+
+def resize_in_slabs(
+    volume: Volume, shape: tuple[int, ...], order: SplineOrder
+) -> Iterator[tuple[slice, ResizedVolume]]:
+    """Yield the volume at another shape: runs of planes along the first axis, and their voxels.
+
+    Of the whole at once only those axes are resized that shrink while the first one grows; all else
+    is done to a few planes at a time, which stay in the processor's cache, and no second volume is
+    made. A slab may be part of the volume itself.
+    """
+    if shape[0] > volume.shape[0]:
+        for axis in range(1, volume.ndim):
+            if shape[axis] < volume.shape[axis]:
+                volume = resize_axis(volume, axis, shape[axis], order)
+    inner = sorted(range(1, volume.ndim), key=lambda axis: shape[axis] / volume.shape[axis])
+    for outputs, slab in _slabs_of_first_axis(volume, shape[0], order):
+        resized = slab
+        for axis in inner:
+            resized = resize_axis(resized, axis, shape[axis], order)
+        yield outputs, resized
+
+
+def _slabs_of_first_axis(
+    volume: Volume, size: int, order: SplineOrder
+) -> Iterator[tuple[slice, ResizedVolume]]:
+    """Yield slabs of a volume with only the first axis resized."""
+    if volume.shape[0] == size:
+        for start in range(0, size, BLOCK_ROWS):
+            outputs = slice(start, min(start + BLOCK_ROWS, size))
+            yield outputs, volume[outputs]
+    elif order == 0:
+        positions = nearest_positions(volume.shape[0], size)
+        for start in range(0, size, BLOCK_ROWS):
+            outputs = slice(start, min(start + BLOCK_ROWS, size))
+            yield outputs, volume[positions[outputs]]
+    else:
+        rows = volume.reshape(len(volume), -1)
+        for block in matrix_blocks(len(volume), size, order):
+            slab = block.weights @ rows[block.inputs]
+            yield block.outputs, slab.reshape(-1, *volume.shape[1:])
 
 
 def resize_axis(volume: Volume, axis: int, size: int, order: SplineOrder) -> ResizedVolume:

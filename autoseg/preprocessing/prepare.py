@@ -17,11 +17,10 @@ from autoseg.core.errors import CaseError
 from autoseg.documents.plan import Configuration, Plan, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask
 from autoseg.preprocessing.foreground import sample_foreground
-from autoseg.preprocessing.interpolation import ResizedVolume, Volume
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
 from autoseg.preprocessing.resample import (
     ResizedImage,
-    resample_channel,
+    resample_into,
     resample_labels,
     resampled_shape,
     separate_axis,
@@ -186,20 +185,17 @@ def _prepare_channels(
     configuration: Configuration,
 ) -> ResizedImage:
     """Return the channels of a cropped image, normalised and resampled one after the other."""
+    resampling = configuration.resampling
     prepared = np.empty((len(voxels), *restoration.prepared_shape), dtype=np.float32)
     for channel, normalizer, result in zip(
         voxels, configuration.normalizers, prepared, strict=True
     ):
         normalized = normalizer.apply(np.ascontiguousarray(channel), inside)
-        result[...] = _resample(normalized, restoration, configuration.resampling)
+        resample_into(
+            result,
+            normalized,
+            order=resampling.image_order,
+            separate_axis=_separate_axis(restoration, resampling),
+            separate_axis_order=resampling.separate_axis_order,
+        )
     return prepared
-
-
-def _resample(channel: Volume, restoration: Restoration, resampling: Resampling) -> ResizedVolume:
-    return resample_channel(
-        channel,
-        restoration.prepared_shape,
-        order=resampling.image_order,
-        separate_axis=_separate_axis(restoration, resampling),
-        separate_axis_order=resampling.separate_axis_order,
-    )

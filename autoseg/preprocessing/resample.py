@@ -3,9 +3,11 @@
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Resampling".
 """
 
+from functools import cache
+
 import numpy as np
 from jaxtyping import Float32
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.documents.plan import Configuration
@@ -14,7 +16,7 @@ from autoseg.preprocessing.interpolation import (
     SplineOrder,
     Volume,
     nearest_positions,
-    resize_axis,
+    resize_in_slabs,
 )
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties, resize_labels
 
@@ -89,9 +91,9 @@ def resample_image(
         return voxels
     result = np.empty((len(voxels), *shape), dtype=np.float32)
     for channel, resized in zip(voxels, result, strict=True):
-        resized[...] = resample_channel(
+        resample_into(
+            resized,
             channel,
-            shape,
             order=order,
             separate_axis=separate_axis,
             separate_axis_order=separate_axis_order,
@@ -99,26 +101,37 @@ def resample_image(
     return result
 
 
-def resample_channel(
+def resample_into(
+    result: ResizedVolume,
     channel: Volume,
-    shape: tuple[int, ...],
     *,
     order: SplineOrder,
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
-) -> ResizedVolume:
-    """Return one channel of an image at another shape, as `resample_image` does it.
+) -> None:
+    """Fill `result` with one channel of an image at that shape, as `resample_image` does it.
 
     The products are many and small: several BLAS threads would mostly wait for each other
     (measured: 0.2 s with one thread, 5 s with two on a busy machine), and cases run side by side
     anyway.
     """
-    with threadpool_limits(limits=1, user_api="blas"):
+    if result.shape == channel.shape:
+        result[...] = channel
+        return
+    with _linear_algebra().limit(limits=1, user_api="blas"):
         if separate_axis is None:
-            return _resize(channel, shape, order=order, planes_of=None)
-        across = _with_size(shape, separate_axis, channel.shape[separate_axis])
-        planes = _resize(channel, across, order=order, planes_of=separate_axis)
-        return _resize(planes, shape, order=separate_axis_order, planes_of=None)
+            _resize(result, channel, order=order, planes_of=None)
+            return
+        across = _with_size(result.shape, separate_axis, channel.shape[separate_axis])
+        planes = np.empty(across, dtype=np.float32)
+        _resize(planes, channel, order=order, planes_of=separate_axis)
+        _resize(result, planes, order=separate_axis_order, planes_of=None)
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """Return the handle on BLAS; to look for its libraries takes 2 ms."""
+    return ThreadpoolController()
 
 
 def resample_labels(
@@ -148,21 +161,22 @@ def resample_labels(
 
 
 def _resize(
-    volume: Volume, shape: tuple[int, ...], *, order: SplineOrder, planes_of: int | None
-) -> ResizedVolume:
-    """Return the resized volume, clipped to its range, or each plane to that plane's range.
+    result: ResizedVolume, volume: Volume, *, order: SplineOrder, planes_of: int | None
+) -> None:
+    """Fill `result` with the resized volume, clipped to its range, or each plane to that plane's.
 
-    Axes that shrink go first, so that the others have less to do.
+    Args:
+        result: Where to.
+        volume: What to resize.
+        order: Of the splines.
+        planes_of: The axis, which keeps its size, of which each plane has a range of its own.
     """
-    others = None if planes_of is None else _other_axes(volume.ndim, planes_of)
-    resized = volume
-    for axis in sorted(range(volume.ndim), key=lambda axis: shape[axis] / volume.shape[axis]):
-        resized = resize_axis(resized, axis, shape[axis], order)
-    if resized is volume or order == 0:
-        return resized
+    others = tuple(axis for axis in range(volume.ndim) if axis != planes_of)
     lowest = volume.min(axis=others, keepdims=True)
     highest = volume.max(axis=others, keepdims=True)
-    return np.clip(resized, lowest, highest, out=resized)
+    for planes, slab in resize_in_slabs(volume, result.shape, order):
+        own = planes if planes_of == 0 else slice(None)
+        np.clip(slab, lowest[own], highest[own], out=result[planes])
 
 
 def _resize_classes(
@@ -178,7 +192,3 @@ def _resize_classes(
 
 def _with_size(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
     return (*shape[:axis], size, *shape[axis + 1 :])
-
-
-def _other_axes(num_axes: int, axis: int) -> tuple[int, ...]:
-    return tuple(other for other in range(num_axes) if other != axis)
