@@ -56,6 +56,25 @@ LossName = Annotated[
     typer.Option(help="Kind of loss; a wrong one lists all.", show_default="dice_ce"),
 ]
 
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="XDG_CACHE_HOME",
+        help="Folder for caches; how fast the machine trains is kept in autoseg/ there.",
+        show_default="~/.cache",
+    ),
+]
+
+
+def cache_folder(root: Path | None) -> Path | None:
+    """Return autoseg's own folder of a cache; none where the user has no home folder either."""
+    if root is not None:
+        return root / "autoseg"
+    try:
+        return Path.home() / ".cache" / "autoseg"
+    except RuntimeError:
+        return None
+
 
 def workspace_of(dataset: Path, work: Path | None) -> "Workspace":
     """Return the work folder that is meant for a dataset."""

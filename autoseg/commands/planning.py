@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from autoseg.commands.options import (
+    Cache,
     ConfigurationName,
     Dataset,
     LossName,
     NetworkName,
     Work,
     Workers,
+    cache_folder,
     planned_workspace,
     workers_or_default,
     workspace_of,
@@ -21,6 +23,13 @@ from autoseg.commands.options import (
 def plan(
     dataset: Dataset,
     work: Work = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of one training, such as 20m or 8h, to size network, patch and batch to.",
+            show_default="as long as it takes",
+        ),
+    ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -42,6 +51,10 @@ def plan(
             show_default="splits.json or splits_final.json of the dataset",
         ),
     ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure anew how fast this machine trains.")
+    ] = False,
+    cache: Cache = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show the reasons of every configuration.")
     ] = False,
@@ -49,11 +62,17 @@ def plan(
     """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
     from autoseg.planning.table import plan_tables, summary_rows
     from autoseg.stages import plan as stage
+    from autoseg.stages.length import seconds_of
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
     workspace = workspace_of(dataset, work)
+    timing = stage.Timing(
+        cache=cache_folder(cache),
+        budget_seconds=None if budget is None else seconds_of(budget),
+        measure=measure,
+    )
     made = stage.plan(
         dataset,
         workspace,
@@ -63,6 +82,7 @@ def plan(
         workers=workers_or_default(workers),
         skip_bad_cases=skip_bad_cases,
         splits=splits,
+        timing=timing,
         progress=progress,
     )
     only = None if everything else frozenset({made.default_configuration})

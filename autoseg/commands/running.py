@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autoseg.commands.options import (
+    Cache,
     Dataset,
     Device,
     LossName,
@@ -13,6 +14,7 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
+    cache_folder,
     workspace_of,
 )
 
@@ -58,6 +60,7 @@ def run(
     skip_bad_cases: Annotated[
         bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
     ] = False,
+    cache: Cache = None,
 ) -> None:
     """Do it all, from the dataset to a scored model file.
 
@@ -84,6 +87,7 @@ def run(
         precision=precision,
         workers=workers,
         skip_bad_cases=skip_bad_cases,
+        cache=cache_folder(cache),
     )
     try:
         finished = stage.run(dataset, workspace_of(dataset, work), request, progress=progress)

@@ -116,10 +116,11 @@ def _timed(surveyed: Survey, drafts: dict[str, Draft], clock: Clock) -> Plan:
     )
     names = {draft.configuration.name: draft for draft in (*drafts.values(), *sized.values())}
     plan = _assembled(surveyed, list(names.values()), default, clock.machine)
-    timed = tuple(draft.configuration.name for draft in sized.values())
-    return plan.model_copy(
-        update={"budget": TrainingBudget(seconds=clock.seconds, configurations=timed)}
-    )
+    timed = [draft.configuration.name for draft in sized.values()]
+    if set(timed) <= set(drafts):  # enough for the references: for all of them
+        timed = list(drafts)
+    budget = TrainingBudget(seconds=clock.seconds, configurations=tuple(timed))
+    return plan.model_copy(update={"budget": budget})
 
 
 def _compared(parent: Draft, chosen: Draft, clock: Clock) -> str:

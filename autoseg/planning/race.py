@@ -54,7 +54,8 @@ def entrants(
     """Return the configurations that may be trained, the plan's default first.
 
     They are those that share the default's recipe: without an accelerator a plan also holds
-    configurations for machines that have one, and these are not tried.
+    configurations for machines that have one, and these are not tried; nor is, of a plan that was
+    sized to a time, what was not.
 
     Args:
         plan: The plan.
@@ -64,10 +65,12 @@ def entrants(
     """
     default = plan.configuration(None)
     recipe = _without_augmentations(default.recipe)
+    names = [configuration.name for configuration in plan.configurations]
+    sized = names if plan.budget is None else plan.budget.configurations
     peers = [
         configuration.name
         for configuration in plan.configurations
-        if _without_augmentations(configuration.recipe) == recipe
+        if _without_augmentations(configuration.recipe) == recipe and configuration.name in sized
     ]
     ordered = with_stages(plan, (default.name, *peers))
     if budget_seconds is None or len(ordered) == 1:

@@ -116,6 +116,16 @@ def cascades_without_folds(
     return tuple(name for name in names if plan.configuration(name).previous_stage is not None)
 
 
+def note_on_budget(plan: Plan, budget_seconds: float | None) -> str | None:
+    """Return a sentence if there is a budget now and the plan was not sized to any."""
+    if budget_seconds is None or plan.budget is not None:
+        return None
+    return (
+        "note: the plan that is there was not sized to a budget, and stays as it is; to have it "
+        "sized, move it away first"
+    )
+
+
 def note_on_changed_cases(dataset: Path, workspace: Workspace) -> str | None:
     """Return a sentence if a dataset has cases that its plan does not know, or lacks some.
 

@@ -28,8 +28,12 @@ class LengthRequest:
     budget: str | None = None
     most_steps: int | None = None
 
-    def length(self, recipe: Recipe) -> AnyLength:
-        """Return the length that is meant; the reference where nothing is given.
+    def length(self, recipe: Recipe, planned_seconds: float | None = None) -> AnyLength:
+        """Return the length that is meant; that of the plan or the reference if nothing is given.
+
+        Args:
+            recipe: For the steps of an epoch.
+            planned_seconds: Time that the plan was sized to; None for the reference's length.
 
         Raises:
             TrainingError: If more than one is given, or the time span is none.
@@ -43,6 +47,8 @@ class LengthRequest:
             return Budget(seconds=seconds_of(self.budget), most_steps=self.most_steps)
         if self.iterations is not None:
             return Iterations(total=self.iterations)
+        if self.epochs is None and planned_seconds is not None:
+            return Budget(seconds=planned_seconds)
         epochs = self.epochs or REFERENCE_EPOCHS
         return Iterations(total=epochs * recipe.iterations_per_epoch)
 

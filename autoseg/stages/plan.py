@@ -1,22 +1,27 @@
 """`autoseg plan`: measure a dataset and decide how to segment it."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from autoseg.architectures import ARCHITECTURES
+from autoseg.core.device import choose_device
 from autoseg.core.errors import DocumentError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.given_splits import file_with_splits
 from autoseg.documents import store
+from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
+from autoseg.planning.race import first_share
 from autoseg.stages.fingerprint import fingerprint
 from autoseg.stages.folds import load_splits, use_splits
+from autoseg.stages.machine_speed import known_speed, machine_speed
 
 MADE_BY = "autoseg plan DATASET"
 """The command that makes a plan, for error messages."""
@@ -25,6 +30,29 @@ MEMORY_WITHOUT_ACCELERATOR_GIB = 8.0
 """What the reference method plans for. Source: nnU-Net 2.8.1."""
 
 BYTES_PER_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What is asked of a plan in matters of time.
+
+    Attributes:
+        cache: Folder that the measured speed of machines is kept in; None measures nothing.
+        budget_seconds: Time that the plan is sized to; None for as long as it takes.
+        is_shared: Whether the budget is for all folds together and not for one training.
+        measure: Whether to measure the machine anew.
+        device: Name of the device that will train.
+    """
+
+    cache: Path | None = None
+    budget_seconds: float | None = None
+    is_shared: bool = False
+    measure: bool = False
+    device: str = "auto"
+
+
+NO_TIMING = Timing()
+"""Plans for as long as it takes, on a machine whose speed is not measured."""
 
 
 def plan(  # noqa: PLR0913  (one argument per option of the command)
@@ -37,6 +65,7 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
     workers: int,
     skip_bad_cases: bool = False,
     splits: Path | None = None,
+    timing: Timing = NO_TIMING,
     progress: Progress,
 ) -> Plan:
     """Return the plan of a dataset, saved as `plan.json`; another plan there is kept beside it.
@@ -52,16 +81,18 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
         skip_bad_cases: Whether to go on without the cases that have faults.
         splits: File with folds to use; by default that in the dataset's folder, if it has one, or
             else cases are dealt out before the first training.
+        timing: The time to size it to, and whether the machine's speed is measured.
         progress: Where to report to.
 
     Raises:
         DatasetError: If the dataset has faults, or the given folds have.
-        PlanError: If no configuration fits into the memory.
+        PlanError: If no configuration fits into the memory, or into the time.
+        TrainingError: If there is no such device.
         UnknownComponent: If there is no such network or loss.
     """
     architecture = None if network is None else ARCHITECTURES[network]
     loss_class = None if loss is None else LOSSES[loss]
-    machine = this_machine()
+    machine = this_machine(timing.device)
     _, measured = fingerprint(
         dataset, workspace, workers=workers, skip_bad_cases=skip_bad_cases, progress=progress
     )
@@ -69,12 +100,14 @@ def plan(  # noqa: PLR0913  (one argument per option of the command)
         use_splits(workspace, splits, progress)
     elif file_with_splits(dataset) is not None:
         load_splits(workspace, progress)
+    machine = _with_speed(machine, timing, progress)
     made = make_plan(
         measured,
         network=architecture,
         memory_gib=memory_gib or machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB,
         machine=machine,
         loss=loss_class,
+        training_seconds=_training_seconds(workspace, measured, timing, progress),
     )
     save_plan(made, workspace, progress=progress)
     return made
@@ -107,14 +140,45 @@ def save_plan(made: Plan, workspace: Workspace, *, progress: Progress) -> None:
     store.save(made, path)
 
 
-def this_machine() -> Machine:
-    """Return the graphics memory and the CPU cores that this process may use."""
+def this_machine(device_name: str = "auto", cache: Path | None = None) -> Machine:
+    """Return the graphics memory and the CPU cores that this process may use.
+
+    Args:
+        device_name: What will train; on the CPU, a graphics card does not count.
+        cache: Folder of measured speeds; None goes without, and so does what is not measured yet.
+
+    Raises:
+        TrainingError: If the device is none.
+    """
+    device = choose_device(device_name)
     accelerator = None
-    if torch.cuda.is_available():
-        accelerator = torch.cuda.get_device_properties(0).total_memory / BYTES_PER_GIB
-    elif torch.backends.mps.is_available():
+    if device.type == "cuda":
+        accelerator = torch.cuda.get_device_properties(device).total_memory / BYTES_PER_GIB
+    elif device.type == "mps":
         accelerator = torch.mps.recommended_max_memory() / BYTES_PER_GIB
-    return Machine(accelerator_gib=accelerator, cores=default_workers())
+    measured = None if cache is None else known_speed(cache, device_name)
+    return Machine(accelerator_gib=accelerator, cores=default_workers(), measured=measured)
+
+
+def _with_speed(machine: Machine, timing: Timing, progress: Progress) -> Machine:
+    """Return the machine with its speed, measured now where the plan depends on it."""
+    if timing.cache is None:
+        return machine
+    if timing.budget_seconds is None and not timing.measure:
+        return replace(machine, measured=known_speed(timing.cache, timing.device))
+    speed = machine_speed(timing.cache, timing.device, anew=timing.measure, progress=progress)
+    return replace(machine, measured=speed)
+
+
+def _training_seconds(
+    workspace: Workspace, measured: Fingerprint, timing: Timing, progress: Progress
+) -> float | None:
+    """Return the time of one training; of a run's budget, its share."""
+    if timing.budget_seconds is None or not timing.is_shared:
+        return timing.budget_seconds
+    num_folds = len(load_splits(workspace, progress).folds)
+    num_entrants = 2 if measured.num_axes == 3 else 1  # volumes, and their planes
+    return first_share(timing.budget_seconds, num_folds, num_entrants)
 
 
 def _is_same(made: Plan, workspace: Workspace) -> bool:

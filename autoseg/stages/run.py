@@ -1,10 +1,8 @@
 """`autoseg run`: everything from a dataset to a model file, going on where it stopped."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 from autoseg.core.device import Precision
 from autoseg.core.errors import TrainingError
@@ -19,7 +17,7 @@ from autoseg.documents.schedule import Schedule, ScheduledTraining
 from autoseg.documents.selection import Selection
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX
-from autoseg.planning.forecast import REFERENCE_STEPS
+from autoseg.planning.forecast import REFERENCE_STEPS, Machine
 from autoseg.planning.race import (
     RESERVED_SHARE,
     Key,
@@ -37,6 +35,7 @@ from autoseg.stages.continuation import (
     cascades_without_folds,
     check_plan_is_asked,
     check_trained_with,
+    note_on_budget,
     note_on_changed_cases,
 )
 from autoseg.stages.evaluate import REPORT_NAME
@@ -44,8 +43,9 @@ from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.fingerprint import check_origin
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import load_plan, plan, this_machine
+from autoseg.stages.plan import Timing, load_plan, plan, this_machine
 from autoseg.stages.predict import PredictOptions
+from autoseg.stages.run_clock import RunClock, load_schedule
 from autoseg.stages.score_fold import VALIDATION_NAME
 from autoseg.stages.select import select
 from autoseg.stages.test import test as score_test_cases
@@ -73,6 +73,7 @@ class RunRequest:
         precision: Type that convolutions compute in.
         workers: Background processes; None fits the machine.
         skip_bad_cases: Whether to go on without the cases that have faults.
+        cache: Folder that the measured speed of machines is kept in; None measures nothing.
     """
 
     budget_seconds: float | None = None
@@ -86,6 +87,7 @@ class RunRequest:
     precision: Precision = "auto"
     workers: int | None = None
     skip_bad_cases: bool = False
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def run(
     """
     if request.output is not None:
         check_output(request.output)
-    clock = _Clock(workspace)
+    clock = RunClock(workspace)
     with clock.running():
         planned = _planned(dataset, workspace, request, progress)
         num_folds = len(load_splits(workspace, progress).folds)
@@ -133,7 +135,7 @@ def run(
         output = request.output or workspace.root / f"{planned.dataset_name}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
         tested = _tested(workspace, request, progress)
-    return FinishedRun(output, selection, schedule=_load(workspace), test=tested)
+    return FinishedRun(output, selection, schedule=load_schedule(workspace), test=tested)
 
 
 def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress) -> Plan:
@@ -144,6 +146,8 @@ def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress:
         planned = load_plan(workspace)
         asked = Asked(request.network, request.loss, request.memory_gib)
         check_plan_is_asked(workspace, planned, asked, progress)
+        if note := note_on_budget(planned, request.budget_seconds):
+            progress.say(note)
         if note := note_on_changed_cases(dataset, workspace):
             progress.say(note)
         return planned
@@ -156,6 +160,12 @@ def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress:
         memory_gib=request.memory_gib,
         workers=workers,
         skip_bad_cases=request.skip_bad_cases,
+        timing=Timing(
+            cache=request.cache,
+            budget_seconds=request.budget_seconds,
+            is_shared=True,
+            device=request.device,
+        ),
         progress=progress,
     )
 
@@ -176,7 +186,8 @@ def _schedule(
 ) -> Schedule:
     """Return the schedule to go on with, saved: an earlier one with the budget of now, or anew."""
     if request.configurations is None:
-        chosen = entrants(planned, num_folds, this_machine(), request.budget_seconds)
+        machine = this_machine(request.device, request.cache)
+        chosen = entrants(planned, num_folds, machine, request.budget_seconds)
         names, because = chosen.value, chosen.because
     else:
         names = with_stages(planned, request.configurations)
@@ -188,7 +199,7 @@ def _schedule(
             raise TrainingError(f"{', '.join(impossible)} cannot be trained: {NEVER_HELD_OUT}")
         names = tuple(name for name in names if name not in impossible)
         because += f"; without {', '.join(impossible)}, because {NEVER_HELD_OUT}"
-    known = _load(workspace) if workspace.schedule.is_file() else None
+    known = load_schedule(workspace) if workspace.schedule.is_file() else None
     schedule = Schedule(
         budget_seconds=request.budget_seconds,
         seconds_spent=spent,
@@ -209,12 +220,17 @@ class _Course:
     num_folds: int
     request: RunRequest
 
+    @property
+    def machine(self) -> Machine:
+        """What trains."""
+        return this_machine(self.request.device, self.request.cache)
 
-def _train_all(course: _Course, clock: "_Clock", progress: Progress) -> None:
+
+def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
     """Train until the rules of the race find nothing more to train."""
     while True:
         clock.save()
-        schedule = _load(course.workspace)
+        schedule = load_schedule(course.workspace)
         dice = _finished(course.workspace, schedule.entrants)
         names = schedule.entrants
         key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
@@ -236,7 +252,7 @@ def _train_all(course: _Course, clock: "_Clock", progress: Progress) -> None:
         if overhead < 0:  # it had begun before this run
             continue
         done = entry.model_copy(update={"overhead_seconds": overhead})
-        store.save(_load(course.workspace).with_training(done), course.workspace.schedule)
+        store.save(load_schedule(course.workspace).with_training(done), course.workspace.schedule)
 
 
 def _entry(
@@ -255,7 +271,7 @@ def _note_on_length(course: _Course, schedule: Schedule, entry: ScheduledTrainin
     left = schedule.seconds_left
     if left is None or entry.seconds is not None:
         return None
-    if reference_seconds(configuration, this_machine()) <= left:
+    if reference_seconds(configuration, course.machine) <= left:
         return None
     return (
         "note: this training was begun without a budget, keeps its length, and may take longer "
@@ -281,7 +297,7 @@ def _begun(
         seconds = training_seconds(max(1, to_come), TimeLeft(usable, _overhead(schedule)))
         if to_come == 0 and schedule.trainings:
             seconds = schedule.trainings[-1].seconds or seconds
-        predicted = reference_seconds(course.planned.configuration(name), this_machine())
+        predicted = reference_seconds(course.planned.configuration(name), course.machine)
         if seconds > SURE_SHARE * predicted:
             most_steps = REFERENCE_STEPS
     return ScheduledTraining(
@@ -352,38 +368,3 @@ def _announcement(schedule: Schedule, entry: ScheduledTraining) -> str:
     left = schedule.seconds_left
     rest = "" if left is None else f"; {duration(left)} of the budget left"
     return f"\n{entry.configuration}, fold {entry.fold}: training {time}{rest}"
-
-
-def _load(workspace: Workspace) -> Schedule:
-    return store.load(Schedule, workspace.schedule, made_by="autoseg run")
-
-
-class _Clock:
-    """Seconds that a run has taken, over all interruptions."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        known = _load(workspace).seconds_spent if workspace.schedule.is_file() else 0.0
-        self._start = perf_counter() - known
-
-    @property
-    def seconds(self) -> float:
-        return perf_counter() - self._start
-
-    def catch_up(self, seconds: float) -> None:
-        """Go on from a later time if it is behind: a kill leaves no chance to save it."""
-        self._start -= max(0.0, seconds - self.seconds)
-
-    def save(self) -> None:
-        """Write the time into the schedule, if there is one yet."""
-        if self._workspace.schedule.is_file():
-            schedule = _load(self._workspace).model_copy(update={"seconds_spent": self.seconds})
-            store.save(schedule, self._workspace.schedule)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Save the time at the end, whatever ends it."""
-        try:
-            yield
-        finally:
-            self.save()

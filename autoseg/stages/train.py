@@ -136,7 +136,7 @@ def _check(
         TrainingError: If the device or length is none, or the plan is not that of other folds.
     """
     choose_device(request.device)
-    request.length.length(configuration.recipe)
+    request.length.length(configuration.recipe, plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
     check_trained_with(workspace, plan, configuration, replaced=replaced)
 

@@ -80,7 +80,9 @@ def training_job(
     configuration = plan.configuration(request.configuration)
     recipe = configuration.recipe if pretrained is None else fine_tuning(configuration.recipe)
     options = TrainingOptions(
-        length=request.length.length(recipe), seed=request.seed, precision=request.precision
+        length=request.length.length(recipe, plan.training_seconds(configuration)),
+        seed=request.seed,
+        precision=request.precision,
     )
     data = _data(workspace, plan, configuration, fold, options.seed)
     device = choose_device(request.device)
