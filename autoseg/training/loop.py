@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from autoseg.architectures import Architecture
+from autoseg.core.allocator import keeping_freed_memory
 from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.interrupt import StopRequest
@@ -143,13 +144,14 @@ def measure_step(job: Job) -> float:
     data = job.data
     started = perf_counter()
     times = []
-    for step in range(FORECAST_STEPS + 1):
-        batch = data.draw(Ticket("train", step))
-        before = perf_counter()
-        _train(job, state, batch)
-        times.append(perf_counter() - before)
-        if step > 0 and perf_counter() - started > FORECAST_SECONDS:
-            break
+    with keeping_freed_memory():
+        for step in range(FORECAST_STEPS + 1):
+            batch = data.draw(Ticket("train", step))
+            before = perf_counter()
+            _train(job, state, batch)
+            times.append(perf_counter() - before)
+            if step > 0 and perf_counter() - started > FORECAST_SECONDS:
+                break
     timed = sorted(times[1:])
     return timed[len(timed) // 2]
 
@@ -171,7 +173,7 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
     clock = _Clock(state.position.seconds)
     saved = perf_counter()
     loaded = load_batches(job.data, order, workers=job.workers)
-    with naming_dead_workers(), closing(loaded) as batches:
+    with naming_dead_workers(), keeping_freed_memory(), closing(loaded) as batches:
         while not _is_finished(state.position, job.length):
             loss = _train(job, state, next(batches))
             _check(loss, state.position.step)
