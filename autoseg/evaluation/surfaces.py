@@ -4,14 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.spatial import KDTree
 
 from autoseg.core.arrays import MaskArray
-
-Distances = Float[np.ndarray, " voxels"]
-Points = Float[np.ndarray, "voxels axes"]
-OtherPoints = Float[np.ndarray, "others axes"]
+from autoseg.evaluation.nearest import Distances, nearest_distances
 
 
 class SurfaceDistances(NamedTuple):
@@ -40,27 +35,16 @@ def surface(mask: MaskArray) -> MaskArray:
 def surface_distances(
     prediction: MaskArray, reference: MaskArray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """Return the distances between the surfaces of two masks, neither of them empty.
-
-    Surfaces have few voxels for their volume: a search tree of them finds the nearest one sooner
-    than a distance transform, which visits the whole volume. What both surfaces have in common is
-    at a distance of 0 and not searched for.
-    """
-    masks = surface(prediction), surface(reference)
-    predicted, expected = (np.argwhere(mask) * np.asarray(spacing, float) for mask in masks)
-    common = masks[0] & masks[1]
+    """Return the distances between the surfaces of two masks, neither of them empty."""
+    surfaces = surface(prediction), surface(reference)
+    if prediction.ndim == 2:  # a volume of one plane
+        predicted, expected = (mask[None] for mask in surfaces)
+        depth, height, width = 1.0, float(spacing[0]), float(spacing[1])
+    else:
+        order = sorted(range(3), key=lambda axis: axis != np.argmin(spacing))  # the finest first
+        predicted, expected = (np.ascontiguousarray(mask.transpose(order)) for mask in surfaces)
+        depth, height, width = (float(spacing[axis]) for axis in order)
     return SurfaceDistances(
-        from_prediction=_nearest(predicted, expected, is_common=common[masks[0]]),
-        from_reference=_nearest(expected, predicted, is_common=common[masks[1]]),
+        from_prediction=nearest_distances(predicted, expected, (depth, height, width)),
+        from_reference=nearest_distances(expected, predicted, (depth, height, width)),
     )
-
-
-def _nearest(
-    points: Points, others: OtherPoints, *, is_common: Bool[np.ndarray, " voxels"]
-) -> Distances:
-    """Return how far each point is from the nearest of the others, which some of them are."""
-    distances = np.zeros(len(points))
-    if not is_common.all():
-        tree = KDTree(others, balanced_tree=False, compact_nodes=False)  # built in half the time
-        distances[~is_common] = tree.query(points[~is_common])[0]
-    return distances
