@@ -10,12 +10,8 @@ from autoseg.core.parallel import default_workers
 from autoseg.documents.bench import ConfigurationForecast, Throughput
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.planning.forecast import Machine, step_seconds
+from autoseg.planning.forecast import FORWARD_SHARE, Machine, step_seconds
 from autoseg.stages.length import REFERENCE_EPOCHS
-
-VALIDATION_COST = 1 / 3
-"""Of an online validation batch, in training steps: the forward pass, without the two passes
-backward. Source: each of the three takes about as many multiplications."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +106,8 @@ def forecasts(scale: Scale, paces: Mapping[str, Pace]) -> tuple[ConfigurationFor
 def _forecast(
     configuration: Configuration, scale: Scale, pace: Pace, *, is_measured: bool, before: float
 ) -> ConfigurationForecast:
-    recipe = configuration.recipe
-    steps = recipe_steps(configuration)
-    hours = steps * pace.step_seconds * (1 + VALIDATION_COST * recipe.validation_share) / 3600
+    per_step = pace.step_seconds * (1 + FORWARD_SHARE * configuration.recipe.validation_share)
+    steps = planned_steps(configuration, scale.plan, per_step)
     preparing = pace.preparation_seconds * scale.num_cases / default_workers()
     return ConfigurationForecast(
         configuration=configuration.name,
@@ -120,13 +115,22 @@ def _forecast(
         preparation_seconds=preparing,
         seconds_per_step=pace.step_seconds,
         steps=steps,
-        hours_per_fold=hours,
+        hours_per_fold=steps * per_step / 3600,
         prediction_seconds=before + prediction_seconds(configuration, scale, pace),
     )
 
 
-def recipe_steps(configuration: Configuration) -> int:
-    """Return the optimiser steps of a full training."""
+def planned_steps(configuration: Configuration, plan: Plan, per_step: float) -> int:
+    """Return the optimiser steps of a training of the planned length, at least 1.
+
+    Args:
+        configuration: Which one.
+        plan: What it is of; the time that it was sized to sets the length, else the reference does.
+        per_step: Time of a step with its part of the online validation, seconds.
+    """
+    seconds = plan.training_seconds(configuration)
+    if seconds is not None:
+        return max(1, int(seconds / per_step))
     return REFERENCE_EPOCHS * configuration.recipe.iterations_per_epoch
 
 

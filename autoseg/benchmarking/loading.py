@@ -18,7 +18,7 @@ def patches(data: BatchDataset, configuration: str, patience: Patience) -> Throu
         stage="patches",
         unit="batches",
         measured_is="drawing batches without augmentation, by one process",
-        floor_is="a copy of the batch's arrays",
+        floor_is="a copy of the batch",
         configuration=configuration,
     )
     plain = without_augmentation(data)
@@ -38,7 +38,7 @@ def augmentation(data: BatchDataset, configuration: str, patience: Patience) -> 
         stage="loader",
         unit="batches",
         measured_is="drawing and augmenting batches, by one process",
-        floor_is="drawing them without augmentation",
+        floor_is="the same without augmentation",
         configuration=configuration,
     )
     pairs = in_turns(_drawing(data), _drawing(without_augmentation(data)), patience)

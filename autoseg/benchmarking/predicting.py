@@ -76,7 +76,7 @@ def prediction(
         unit="tiles",
         measured_is=f"sliding window over {window.num_tiles} tiles, {window.num_flips} {views} of "
         "each",
-        floor_is="the bare network on as many tiles and views",
+        floor_is="bare network, as many tiles",
         configuration=configuration.name,
     )
 

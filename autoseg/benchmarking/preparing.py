@@ -31,7 +31,7 @@ def preparing(sample: Sample, configuration: Configuration, patience: Patience) 
         stage="preprocess",
         unit="cases",
         measured_is="reading, preparing and storing, by one process",
-        floor_is=f"{READING_FLOOR}, and writing arrays of the same size",
+        floor_is=f"{READING_FLOOR}; writing arrays of that size",
         configuration=configuration.name,
     )
     keys = map(str, count())  # a new one each time, so that nothing is found to be prepared
@@ -75,7 +75,7 @@ def resampling(sample: Sample, configuration: Configuration, patience: Patience)
         stage="resampling",
         unit="Mvoxel",
         measured_is=f"one channel from {' to '.join(sizes)}, order {rules.image_order}",
-        floor_is="a copy of the resampled array",
+        floor_is="a copy of the result",
         configuration=configuration.name,
     )
     resampled = np.ones((1, *shape), np.float32)

@@ -17,7 +17,7 @@ from autoseg.readers import companion_files
 
 BYTES_PER_MB = 1e6
 
-READING_FLOOR = "reading the files' bytes, unpacking those of .gz"
+READING_FLOOR = "the files' bytes, .gz unpacked"
 
 
 def import_time(patience: Patience) -> Throughput:

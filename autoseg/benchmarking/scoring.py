@@ -28,7 +28,7 @@ def evaluation(sample: Sample, patience: Patience) -> Throughput:
         unit="Mvoxel",
         measured_is=f"Dice, distances and volumes of {' × '.join(map(str, reference.shape))} "
         "voxels, moved by one",
-        floor_is="comparing the two arrays once",
+        floor_is="comparing the arrays once",
     )
 
     def score() -> None:

@@ -48,7 +48,7 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
         stage="training step",
         unit="steps",
         measured_is=f"steps as train does them, {job.workers} loader processes",
-        floor_is="the bare network on one batch that stays on the device",
+        floor_is="bare network, a batch on the device",
         configuration=configuration,
     )
     bare, real = _bare_steps(job), new_state(job, epoch_steps=NO_VALIDATION)

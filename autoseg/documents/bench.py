@@ -56,8 +56,8 @@ class ConfigurationForecast(Frozen):
             by the size of the network and patch.
         preparation_seconds: Preparing all cases, by all processes that fit the machine.
         seconds_per_step: One training step.
-        steps: Steps of a full training.
-        hours_per_fold: A full training, with its online validation, without scoring.
+        steps: Steps of a training of the planned length.
+        hours_per_fold: Such a training, with its online validation, without scoring.
         prediction_seconds: One image of median size, by one network.
     """
 

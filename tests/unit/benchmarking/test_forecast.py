@@ -4,20 +4,20 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.benchmarking.forecast import (
-    VALIDATION_COST,
     Pace,
     forecasts,
     pace_of,
+    planned_steps,
     prediction_seconds,
     prepared_shape,
-    recipe_steps,
     scale_of,
     scaled_pace,
 )
 from autoseg.benchmarking.predicting import mirror_axes, num_tiles
 from autoseg.benchmarking.timing import Pair, Subject, throughput
 from autoseg.core.parallel import default_workers
-from autoseg.planning.forecast import Machine
+from autoseg.documents.plan import TrainingBudget
+from autoseg.planning.forecast import FORWARD_SHARE, Machine
 from autoseg.planning.planner import make_plan
 
 MACHINE = Machine(accelerator_gib=None, cores=2)
@@ -53,11 +53,19 @@ def test_a_fold_takes_its_steps_and_its_online_validation(scale):
     name = scale.plan.default_configuration
     entry = next(e for e in forecasts(scale, {name: PACE}) if e.configuration == name)
     recipe = scale.plan.configuration(name).recipe
-    with_validation = 2.0 * (1 + VALIDATION_COST * recipe.validation_share)
+    with_validation = 2.0 * (1 + FORWARD_SHARE * recipe.validation_share)
     assert entry.is_measured
-    assert entry.steps == recipe_steps(scale.plan.configuration(name)) == 250_000
+    assert entry.steps == 250_000
     assert entry.hours_per_fold == pytest.approx(250_000 * with_validation / 3600)
     assert entry.preparation_seconds == pytest.approx(50 * 3.0 / default_workers())
+
+
+def test_a_plan_that_was_sized_to_a_time_takes_that_time(scale):
+    budget = TrainingBudget(seconds=600.0, configurations=("3d_fullres",))
+    sized = scale.plan.model_copy(update={"budget": budget})
+    assert planned_steps(sized.configuration("3d_fullres"), sized, 2.0) == 300
+    assert planned_steps(sized.configuration("2d"), sized, 2.0) == 250_000
+    assert planned_steps(sized.configuration("3d_fullres"), sized, 1e6) == 1
 
 
 def test_a_case_is_prepared_predicted_tile_by_tile_and_brought_back(scale):
