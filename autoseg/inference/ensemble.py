@@ -6,11 +6,16 @@ from itertools import chain, combinations
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import nn
 
 from autoseg.core.device import autocast
 from autoseg.core.tensors import ImageBatch, ScoredLogits
 from autoseg.inference.agreement import Agreement
+from autoseg.inference.heads import DividedNetwork
+
+Answers = Float[torch.Tensor, "batch answers *scored"]
+"""Logits, or the features that they are made of."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Ensemble:
         margin: Voxels per axis and side that their input has around the patch; empty for none.
         agreement: Where it is added up how far the networks agree with themselves over the flips of
             one image; None measures nothing.
+        parts: The same networks, each divided before its last layer, where they have fewer features
+            there than classes; else empty.
     """
 
     networks: tuple[nn.Module, ...]
@@ -39,6 +46,12 @@ class Ensemble:
     blending: Literal["exact", "nnunet"] = "exact"
     margin: tuple[int, ...] = ()
     agreement: Agreement | None = None
+    parts: tuple[DividedNetwork, ...] = ()
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of what `mean_answers` returns: features of all networks, or classes."""
+        return sum(part.num_features for part in self.parts) or self.num_classes
 
     @torch.inference_mode()
     def mean_logits(self, tiles: ImageBatch) -> ScoredLogits:
@@ -46,50 +59,94 @@ class Ensemble:
 
         Source: nnU-Net (Isensee et al. 2021): logits, not probabilities, are averaged.
         """
+        return self.scores(self.mean_answers(tiles))
+
+    @torch.inference_mode()
+    def mean_answers(self, tiles: ImageBatch) -> Answers:
+        """Return what may be averaged over tiles: of divided networks the features, else logits.
+
+        Float32 means over all flips; logits also over all networks, while the features of several
+        networks stand one behind the other.
+        """
         tiles = tiles.to(self.device)
-        flips = _all_flips(self.mirror_axes)
-        total: torch.Tensor | None = None
-        for network in self.networks:
-            watch = _Watch(self.agreement) if self.agreement and len(flips) > 1 else None
-            for axes in flips:
-                logits = self._flipped_logits(network, tiles, axes)
-                if watch is not None:
-                    watch.see(logits)
-                total = logits if total is None else total.add_(logits)
-            if watch is not None:
-                watch.finish()
-        if total is None:
+        if self.parts:
+            return torch.cat([self._own_mean(part.trunk, part, tiles) for part in self.parts], 1)
+        if not self.networks:
             msg = "an ensemble needs at least one network."
             raise ValueError(msg)
-        return total.div_(len(self.networks) * len(flips))
+        total = self._own_mean(self.networks[0], None, tiles)
+        for network in self.networks[1:]:
+            total.add_(self._own_mean(network, None, tiles))
+        return total.div_(len(self.networks)) if len(self.networks) > 1 else total
 
-    def _flipped_logits(
+    @torch.inference_mode()
+    def scores(self, answers: Answers) -> ScoredLogits:
+        """Return the logits that averages of `mean_answers` stand for, on their device."""
+        if not self.parts:
+            return answers
+        sizes = [part.num_features for part in self.parts]
+        features = torch.split(answers, sizes, dim=1)
+        total = self.parts[0].scores(features[0])
+        for part, own in zip(self.parts[1:], features[1:], strict=True):
+            total.add_(part.scores(own))
+        return total.div_(len(self.parts)) if len(self.parts) > 1 else total
+
+    def _own_mean(
+        self, network: nn.Module, part: DividedNetwork | None, tiles: ImageBatch
+    ) -> Answers:
+        """Return the mean over all flips of what one network, or its trunk, says.
+
+        Args:
+            network: The network or the trunk.
+            part: Where the trunk comes from; None for a whole network.
+            tiles: On the device.
+        """
+        unflipped, *others = _all_flips(self.mirror_axes)
+        watch = _Watch(self.agreement, part) if self.agreement and others else None
+        mean = self._flipped_answers(network, tiles, unflipped)
+        if watch is not None:
+            watch.see(mean)
+        for axes in others:
+            answers = self._flipped_answers(network, tiles, axes)
+            if watch is not None:
+                watch.see(answers)
+            mean.add_(answers)
+        if others:
+            mean.div_(1 + len(others))
+        if watch is not None:
+            watch.finish(mean)
+        return mean
+
+    def _flipped_answers(
         self, network: nn.Module, tiles: ImageBatch, axes: Sequence[int]
-    ) -> ScoredLogits:
+    ) -> Answers:
         dims = [2 + axis for axis in axes]
         with autocast(self.device, self.dtype):
-            logits: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits
-        logits = logits.float()
-        return logits.flip(dims) if dims else logits  # flip copies, even along no axis
+            answers: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits
+        return (answers.flip(dims) if dims else answers).float()  # flip copies, even along no axis
 
 
 class _Watch:
     """Keeps what one network answers to each flip of some tiles, until its mean is known."""
 
-    def __init__(self, agreement: Agreement) -> None:
+    def __init__(self, agreement: Agreement, part: DividedNetwork | None) -> None:
         self._agreement = agreement
+        self._part = part
         self._answers: list[torch.Tensor] = []
-        self._total: torch.Tensor | None = None
 
-    def see(self, logits: ScoredLogits) -> None:
-        """Take the logits of one flip, which stay as they are."""
-        self._answers.append(self._agreement.answer(logits))
-        self._total = logits.clone() if self._total is None else self._total.add_(logits)
+    def see(self, answers: Answers) -> None:
+        """Take what the network says to one flip, which stays as it is."""
+        self._answers.append(self._decided(answers))
 
-    def finish(self) -> None:
+    def finish(self, mean: Answers) -> None:
         """Add the agreement of the flips with their mean."""
-        if self._total is not None:
-            self._agreement.add(self._answers, self._agreement.answer(self._total))
+        self._agreement.add(self._answers, self._decided(mean))
+
+    def _decided(self, answers: Answers) -> torch.Tensor:
+        if self._part is None:
+            return self._agreement.answer(answers)
+        parts = self._part.scores_in_parts(answers)
+        return torch.cat([self._agreement.answer(scores) for scores in parts], dim=-1)
 
 
 def _all_flips(axes: Sequence[int]) -> tuple[tuple[int, ...], ...]:

@@ -19,6 +19,7 @@ from autoseg.documents.store import load
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.heads import divided
 from autoseg.inference.stored import (
     ModelFolder,
     StoredModel,
@@ -254,16 +255,20 @@ def ensemble_of(
 ) -> Ensemble:
     """Return networks that are on the device as an ensemble without mirroring.
 
-    They are put into evaluation mode.
+    They are put into evaluation mode. Models of nnU-Net stay whole: they are to round their scores
+    as nnU-Net does.
     """
+    is_whole = configuration.blending == "nnunet"
+    ready = tuple(network.eval() for network in networks)
     return Ensemble(
-        networks=tuple(network.eval() for network in networks),
+        networks=ready,
         device=device,
         dtype=dtype,
         patch_shape=configuration.topology.patch_shape,
         num_classes=configuration.architecture.num_classes,
         blending=configuration.blending,
         margin=configuration.architecture.output_margin(),
+        parts=() if is_whole else divided(ready, configuration.architecture),
     )
 
 

@@ -11,7 +11,8 @@ from autoseg.architectures import NetworkOutput
 from autoseg.core.case import PreparedImage, Restoration
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Silent
-from autoseg.inference import sliding_window
+from autoseg.inference import blending
+from autoseg.inference.blending import HeldPlanes
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.sliding_window import predict_slabs
 from autoseg.inference.tiling import importance_curve, tile_starts
@@ -180,8 +181,22 @@ def test_no_more_planes_than_one_patch_has_are_ever_held():
     assert max(looked_at) == 63
 
 
+def test_tiles_far_apart_leave_the_planes_between_them_as_they_are():
+    """Patches that overlap by less than half: more planes go than stay, and the other way round."""
+    image, ensemble = prepared((27, 8, 8)), ensemble_of(Edges(3), (8, 8, 8))
+    for step in (0.9, 0.5, 0.2):
+        found = stitched(predict_slabs(ensemble, image, tiles_per_batch=2, step=step))
+        pieces = [image.voxels[:, :8], image.voxels[:, -8:]]
+        first, last = (
+            ensemble.mean_logits(torch.from_numpy(np.ascontiguousarray(piece))[None])[0].numpy()
+            for piece in pieces
+        )
+        np.testing.assert_allclose(found[:, 0], first[:, 0], atol=1e-5)
+        np.testing.assert_allclose(found[:, -1], last[:, -1], atol=1e-5)
+
+
 def test_large_slabs_are_handed_over_in_pieces(monkeypatch):
-    monkeypatch.setattr(sliding_window, "SLAB_BYTES", 2 * 4 * 3 * 6 * 6)
+    monkeypatch.setattr(blending, "SLAB_BYTES", 2 * 4 * 3 * 6 * 6)
     slabs = list(
         predict_slabs(ensemble_of(Pointwise(), (8, 6, 6)), prepared((20, 6, 6)), tiles_per_batch=2)
     )
@@ -241,6 +256,114 @@ def test_too_little_memory_for_one_tile_is_an_error_with_a_way_out():
     ensemble = ensemble_of(Crowded(0), (8, 8, 8))
     with pytest.raises(CaseError, match=r"single patch of 8 × 8 × 8.*--device cpu"):
         list(predict_slabs(ensemble, prepared((8, 8, 8)), tiles_per_batch=2))
+
+
+class Tight(Pointwise):
+    """Has room for one tile, and only once the held planes have left the device."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+    def forward(self, image):
+        if self.held["on device"]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(image)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Make held planes believe that they are on an accelerator until they leave it."""
+    state = {"on device": True}
+    monkeypatch.setattr(HeldPlanes, "is_on_device", property(lambda _: state["on device"]))
+    leave = HeldPlanes._move_to_host
+
+    def moved(planes):
+        leave(planes)
+        state["on device"] = False
+
+    monkeypatch.setattr(HeldPlanes, "_move_to_host", moved)
+    return state
+
+
+@pytest.mark.parametrize("blending", ["exact", "nnunet"])
+def test_when_one_tile_is_too_much_the_held_planes_leave_the_device(held, blending):
+    said = Said()
+    image = prepared((16, 16, 16))
+    ensemble = ensemble_of(Tight(held), (8, 8, 8), blending=blending)
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
+    ends = ["going on with 2", "going on with 1", "which is slower"]
+    for message, end in zip(said.messages, ends, strict=True):
+        assert message.endswith(f"{end}.")
+    assert all(message.startswith("warning: cpu ran out of memory") for message in said.messages)
+    roomy = ensemble_of(Pointwise(), (8, 8, 8), blending=blending)
+    np.testing.assert_array_equal(found, stitched(predict_slabs(roomy, image, tiles_per_batch=4)))
+
+
+def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, monkeypatch):
+    said = Said()
+    adding, calls = HeldPlanes._add, []
+
+    def tight(planes, tile, answers):
+        calls.append(tile)
+        if held["on device"] and len(calls) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        adding(planes, tile, answers)
+
+    monkeypatch.setattr(HeldPlanes, "_add", tight)
+    image = prepared((16, 16, 16))
+    ensemble = ensemble_of(Edges(3), (8, 8, 8))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
+    assert len(said.messages) == 1
+    expected = plain_sliding_window(ensemble, image.voxels)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypatch):
+    said = Said()
+    means = HeldPlanes._means
+
+    def tight(planes, first, stop):
+        if held["on device"]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return means(planes, first, stop)
+
+    monkeypatch.setattr(HeldPlanes, "_means", tight)
+    image = prepared((16, 16, 16))
+    ensemble = ensemble_of(Edges(3), (8, 8, 8))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
+    assert len(said.messages) == 1
+    np.testing.assert_allclose(found, plain_sliding_window(ensemble, image.voxels), atol=1e-5)
+
+
+def test_main_memory_that_runs_out_is_not_taken_for_that_of_a_device(monkeypatch):
+    def full(planes, tile, answers):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(HeldPlanes, "_add", full)
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        list(
+            predict_slabs(
+                ensemble_of(Pointwise(), (8, 8, 8)), prepared((8, 8, 8)), tiles_per_batch=1
+            )
+        )
+
+
+def test_planes_for_which_the_device_has_no_room_begin_in_main_memory(monkeypatch):
+    zeros, devices = torch.zeros, []
+
+    def crowded(size, *, dtype, device=None):
+        devices.append(device)
+        if device is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return zeros(size, dtype=dtype)
+
+    monkeypatch.setattr(torch, "zeros", crowded)
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(blending, "_release", devices.append)
+    found = blending._zeros((1, 2), torch.float32, cuda)
+    assert found.shape == (1, 2)
+    assert devices == [cuda, cuda, None]
 
 
 def test_other_errors_of_the_network_are_not_swallowed():
