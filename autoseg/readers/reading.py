@@ -67,13 +67,13 @@ def read_image(paths: tuple[Path, ...]) -> Image:
     """
     parts = [_attempt(reader_for(path).read, path) for path in paths]
     geometry = _shared_geometry(paths, parts)
-    voxels = _as_float32(np.concatenate([part.voxels for part in parts]))
+    voxels = _stacked([part.voxels for part in parts])
     in_plane = geometry
     if _is_slice(voxels.shape[1:]):
         voxels, in_plane = voxels[:, 0], _in_plane(geometry)
     turn = canonical_orientation(in_plane)
     return Image(
-        voxels=np.ascontiguousarray(turn.apply(voxels)),
+        voxels=_as_float32(turn.apply(voxels)),
         geometry=turn.apply_to_geometry(in_plane, voxels.shape[1:]),
         stored_geometry=geometry,
         reorientation=turn,
@@ -167,13 +167,25 @@ def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geome
     return geometry
 
 
-def _as_float32(voxels: StoredArray) -> ImageArray:
-    """Return the intensities as float32; what does not fit becomes infinite, and so is found."""
-    if np.iscomplexobj(voxels):
+def _stacked(channels: list[StoredArray]) -> StoredArray:
+    """Return all channels, those of a single file as they are.
+
+    Raises:
+        CaseError: If they are complex numbers.
+    """
+    if any(np.iscomplexobj(voxels) for voxels in channels):
         msg = "the image holds complex numbers. Export magnitude, phase … as real channels."
         raise CaseError(msg)
+    return channels[0] if len(channels) == 1 else np.concatenate(channels)
+
+
+def _as_float32(voxels: StoredArray) -> ImageArray:
+    """Return the intensities as float32 in array order, by one copy at most.
+
+    What does not fit becomes infinite, and so is found.
+    """
     with np.errstate(over="ignore"):
-        return voxels.astype(np.float32, copy=False)
+        return np.ascontiguousarray(voxels, dtype=np.float32)
 
 
 def _single_channel(voxels: StoredArray, path: Path) -> NDArray[np.generic]:
