@@ -167,7 +167,7 @@ def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geome
     return geometry
 
 
-def _stacked(channels: list[StoredArray]) -> StoredArray:
+def _stacked(channels: list[NDArray[np.generic]]) -> StoredArray:
     """Return all channels, those of a single file as they are.
 
     Raises:
