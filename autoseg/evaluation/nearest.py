@@ -32,7 +32,7 @@ Places = Int[np.ndarray, "2 voxels"]
 FIRST_REACH = 2
 """How far the first plane looks, and every other at least: voxels of the coarser axis."""
 
-TYPICAL_PERCENTILE = 80
+TYPICAL_QUANTILE = 0.8
 REACH_FACTOR = 1.5
 """How far a plane looks: this much further than most points of the plane before had to."""
 
@@ -64,9 +64,14 @@ def nearest_distances(
         places = np.argwhere(here).T - [[rows.start], [columns.start]]
         if places.size:
             found.append(_nearest(places, squares[steps_here], spacing[1:], reach))
-            typical = np.percentile(found[-1], TYPICAL_PERCENTILE, method="lower")
-            reach = max(least, REACH_FACTOR * float(np.sqrt(typical)))
+            reach = max(least, REACH_FACTOR * _typical(found[-1]) ** 0.5)
     return np.sqrt(np.concatenate(found))
+
+
+def _typical(values: Distances) -> float:
+    """Return a value that most do not exceed."""
+    place = int(TYPICAL_QUANTILE * len(values))
+    return float(np.partition(values, place)[place])
 
 
 def _extent(hits: MaskArray) -> slice:

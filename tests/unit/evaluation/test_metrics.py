@@ -164,12 +164,13 @@ def test_distances_equal_brute_force_on_random_masks(seed, shape, spacing):
     assert found == pytest.approx(expected)
 
 
-def test_cropping_to_each_value_changes_nothing():
+@pytest.mark.parametrize("values", [(40_000, 3, 5), (4_000_000, 3, 5), (3, 0, 5)])
+def test_cropping_to_each_value_changes_nothing(values):
+    """Values that are counted, too large ones, and 0 where that is no background."""
     random = np.random.default_rng(0)
-    prediction = random.choice([0, 3, 40_000], (14, 15, 16), p=[0.9, 0.05, 0.05])
+    prediction = random.choice([7, *values[:2]], (14, 15, 16), p=[0.9, 0.05, 0.05])
     reference = np.roll(prediction, 1, axis=1)
-    reference[:3] = 0
-    values = (40_000, 3, 5)
+    reference[:3] = 7
     found = scores_of_values(
         prediction,
         reference,
@@ -188,6 +189,11 @@ def test_cropping_to_each_value_changes_nothing():
         )
         assert scores == whole
     assert found[2] == ABSENT
+
+
+def test_maps_without_any_class_have_no_scores():
+    empty = np.zeros((3, 4, 5), dtype=np.uint8)
+    assert scores_of_values(empty, empty, (), spacing=(1.0,) * 3, tolerances_mm=()) == ()
 
 
 def test_a_union_of_values_is_one_mask():
