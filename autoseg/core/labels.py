@@ -112,10 +112,14 @@ class LabelScheme(Frozen):
     def encode(self, values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Return the class index of every voxel; `ignored_index` where nobody annotated.
 
+        The array itself comes back if its values are their indices.
+
         Raises:
             DatasetError: If a value occurs that the scheme does not name.
         """
         known = self.values if self.ignore is None else (*self.values, self.ignore)
+        if self._are_indices(values, known):
+            return np.asarray(values)
         unexpected = sorted(set(np.unique(values).tolist()) - set(known))
         if unexpected:
             msg = (
@@ -130,6 +134,15 @@ class LabelScheme(Frozen):
         table = np.zeros(max(known) + 1, dtype=index_type)
         table[list(known)] = np.arange(len(known))
         return np.asarray(table[values])
+
+    @staticmethod
+    def _are_indices(values: NDArray[np.integer], known: tuple[int, ...]) -> bool:
+        """Return whether values are indices already, and all known: one look at the largest."""
+        return (
+            known == tuple(range(len(known)))
+            and values.dtype == _index_type(len(known))
+            and int(values.max(initial=0)) < len(known)
+        )
 
     def decode(self, indices: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Return the file value of every predicted index, in the smallest unsigned type that fits.

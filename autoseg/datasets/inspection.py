@@ -13,7 +13,7 @@ from autoseg.datasets.class_centres import Centre, class_centres
 from autoseg.datasets.label_counts import label_counts
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
-from autoseg.preprocessing.crop import bounding_box
+from autoseg.preprocessing.crop import bounding_box, nonzero_voxels
 from autoseg.preprocessing.memory import reading_bytes
 from autoseg.readers import (
     companion_files,
@@ -171,7 +171,7 @@ def _faults_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[st
 
 def _shape_after_crop(voxels: ImageArray) -> tuple[int, ...]:
     """Return the size of the nonzero bounding box; filling the mask's holes would not change it."""
-    return tuple(stop - start for start, stop in bounding_box(np.any(voxels != 0, axis=0)))
+    return tuple(stop - start for start, stop in bounding_box(nonzero_voxels(voxels)))
 
 
 def _foreground(values: LabelArray, scheme: LabelScheme) -> MaskArray:

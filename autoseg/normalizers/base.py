@@ -25,13 +25,18 @@ class Normalizer(Component):
     channel_name_marks: ClassVar[tuple[str, ...]] = ()
     keeps_scale: ClassVar[bool] = True
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether `apply` looks at the nonzero mask; without need its holes are not filled."""
+        return True
+
     @abstractmethod
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         """Return the normalised channel as a new float32 array.
 
         Args:
             channel: Intensities of one channel of one case, cropped to nonzero.
-            nonzero: Voxels inside the nonzero mask of the case (holes filled).
+            nonzero: Voxels inside the nonzero mask of the case; holes are filled if `needs_mask`.
         """
 
 

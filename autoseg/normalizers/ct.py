@@ -45,6 +45,11 @@ class ComputedTomography(Normalizer):
             raise ValueError(msg)
         return self
 
+    @property
+    @override
+    def needs_mask(self) -> bool:
+        return False
+
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         bounds = np.float32(self.percentile_00_5), np.float32(self.percentile_99_5)

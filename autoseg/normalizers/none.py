@@ -16,6 +16,11 @@ class NoNormalization(Normalizer):
 
     kind: Literal["none"] = "none"
 
+    @property
+    @override
+    def needs_mask(self) -> bool:
+        return False
+
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         return channel.copy()

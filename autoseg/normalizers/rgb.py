@@ -21,6 +21,11 @@ class RGB(Normalizer):
 
     kind: Literal["rgb"] = "rgb"
 
+    @property
+    @override
+    def needs_mask(self) -> bool:
+        return False
+
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         """Return the channel divided by 255.

@@ -21,6 +21,11 @@ class ZeroOne(Normalizer):
 
     kind: Literal["zero_one"] = "zero_one"
 
+    @property
+    @override
+    def needs_mask(self) -> bool:
+        return False
+
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         lowest, highest = float(channel.min()), float(channel.max())

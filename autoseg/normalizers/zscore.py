@@ -31,6 +31,11 @@ class ZScore(Normalizer):
     kind: Literal["zscore"] = "zscore"
     masked: bool = False
 
+    @property
+    @override
+    def needs_mask(self) -> bool:
+        return self.masked
+
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         if not self.masked:

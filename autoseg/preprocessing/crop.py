@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from autoseg.core.arrays import ImageArray, MaskArray
+from autoseg.core.arrays import ImageArray, LabelArray, MaskArray
 
 Bounds = tuple[tuple[int, int], ...]
 """Per axis: first voxel, and one past the last."""
@@ -17,20 +17,39 @@ def nonzero_mask(voxels: ImageArray) -> MaskArray:
 
     Source: Isensee et al., Nature Methods 18 (2021), Methods, "Cropping".
     """
-    mask: MaskArray = np.any(voxels != 0, axis=0)
+    return without_holes(nonzero_voxels(voxels))
+
+
+def nonzero_voxels(voxels: ImageArray) -> MaskArray:
+    """Return the voxels that are nonzero in any channel; their bounding box is the mask's."""
+    mask: MaskArray = voxels[0] != 0
+    for channel in voxels[1:]:
+        mask |= channel != 0
+    return mask
+
+
+def without_holes(mask: MaskArray) -> MaskArray:
+    """Return the mask with its holes filled; of a mask cropped to its bounding box likewise."""
     if mask.all():
         return mask
     return np.asarray(ndimage.binary_fill_holes(mask))
 
 
-def bounding_box(mask: MaskArray) -> Bounds:
-    """Return the smallest box that holds every True voxel; the whole array if there is none."""
-    if not mask.any():
-        return tuple((0, size) for size in mask.shape)
+def bounding_box(array: MaskArray | LabelArray) -> Bounds:
+    """Return the smallest box that holds all True or nonzero voxels; the whole array without any.
+
+    Of a mask or of unsigned numbers.
+    """
     bounds = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
+    # the first axis is gone over once, and all others on its projection
+    shadow = array.max(axis=0)
+    for axis in range(array.ndim):
+        looked_at = shadow if axis else array.reshape(len(array), -1)
+        kept = max(axis - 1, 0)
+        others = tuple(other for other in range(looked_at.ndim) if other != kept)
+        found = np.flatnonzero(looked_at.max(axis=others, initial=0))
+        if not found.size:
+            return tuple((0, size) for size in array.shape)
         bounds.append((int(found[0]), int(found[-1]) + 1))
     return tuple(bounds)
 

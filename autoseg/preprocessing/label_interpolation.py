@@ -18,6 +18,7 @@ from jaxtyping import Integer
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray, MaskArray
+from autoseg.preprocessing.crop import bounding_box, crop
 
 ResizedLabels = Integer[np.ndarray, "*resized"]
 ChosenLabels = Integer[np.ndarray, "voxels"]
@@ -60,9 +61,16 @@ class AxisNeighbours:
             fraction=(centres - lower).astype(np.float32),
         )
 
-    def piece(self, voxels: slice) -> "AxisNeighbours":
-        """Return the neighbours of some new voxels."""
-        return AxisNeighbours(self.lower[voxels], self.upper[voxels], self.fraction[voxels])
+    def piece(self, voxels: slice, offset: int = 0) -> "AxisNeighbours":
+        """Return the neighbours of some new voxels, counted from an old voxel on."""
+        lower, upper = self.lower[voxels] - offset, self.upper[voxels] - offset
+        return AxisNeighbours(lower, upper, self.fraction[voxels])
+
+    def reached_from(self, start: int, stop: int) -> slice:
+        """Return the new voxels that have a neighbour among a run of old ones."""
+        first = np.searchsorted(self.upper, start, side="left")
+        last = np.searchsorted(self.lower, stop, side="left")
+        return slice(int(first), int(last))
 
 
 def resize_labels(
@@ -74,25 +82,48 @@ def resize_labels(
     neighbours = tuple(
         AxisNeighbours.between(old, new) for old, new in zip(classes.shape, shape, strict=True)
     )
-    disputed = _cells_with_several_classes(classes, shape)
-    result = np.empty(shape, dtype=classes.dtype)
-    planes = max(1, SLAB_VOXELS // int(np.prod(shape[1:])))
-    for start in range(0, shape[0], planes):
-        slab = slice(start, start + planes)
-        axes = (neighbours[0].piece(slab), *neighbours[1:])
-        _resize_slab(classes, disputed, axes, result[slab], ties)
+    bounds = bounding_box(classes)
+    reached = tuple(
+        axis.reached_from(*limits) for axis, limits in zip(neighbours, bounds, strict=True)
+    )
+    # with one voxel more on either side, all neighbours of the voxels that are reached
+    wider = [
+        (max(0, start - 1), min(size, stop + 1))
+        for (start, stop), size in zip(bounds, classes.shape, strict=True)
+    ]
+    axes = tuple(
+        axis.piece(voxels, offset=start)
+        for axis, voxels, (start, _) in zip(neighbours, reached, wider, strict=True)
+    )
+    result = np.zeros(shape, dtype=classes.dtype)
+    _resize_box(np.ascontiguousarray(crop(classes, tuple(wider))), axes, result[reached], ties)
     return result
 
 
-def _cells_with_several_classes(classes: LabelArray, shape: tuple[int, ...]) -> MaskArray:
-    """Return the voxels that differ from a next voxel along any of the axes that change."""
-    lowest = highest = classes
-    for axis, (old, new) in enumerate(zip(classes.shape, shape, strict=True)):
-        if old == new:
+def _resize_box(
+    classes: LabelArray, axes: tuple[AxisNeighbours, ...], result: ResizedLabels, ties: Ties
+) -> None:
+    """Fill `result`, slab by slab."""
+    if not result.size:  # no new voxel lies next to the foreground
+        return
+    disputed = _cells_with_several_classes(classes, axes)
+    planes = max(1, SLAB_VOXELS // int(np.prod(result.shape[1:])))
+    for start in range(0, len(result), planes):
+        slab = slice(start, start + planes)
+        _resize_slab(classes, disputed, (axes[0].piece(slab), *axes[1:]), result[slab], ties)
+
+
+def _cells_with_several_classes(classes: LabelArray, axes: tuple[AxisNeighbours, ...]) -> MaskArray:
+    """Return the voxels that differ from a next voxel along any axis that lies between voxels."""
+    lowest, highest = classes.copy(), classes.copy()
+    for axis, neighbours in enumerate(axes):
+        if not neighbours.fraction.any():
             continue
-        following = np.minimum(np.arange(old) + 1, old - 1)
-        lowest = np.minimum(lowest, lowest.take(following, axis=axis))
-        highest = np.maximum(highest, highest.take(following, axis=axis))
+        here, following = (
+            (slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None))
+        )
+        np.minimum(lowest[here], lowest[following], out=lowest[here])
+        np.maximum(highest[here], highest[following], out=highest[here])
     return np.asarray(lowest != highest)
 
 

@@ -15,7 +15,7 @@ from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
 from autoseg.core.case import Image, LabelledCase, PreparedImage, Restoration
 from autoseg.core.errors import CaseError
 from autoseg.documents.plan import Configuration, Plan, Resampling
-from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask
+from autoseg.preprocessing.crop import bounding_box, crop, nonzero_voxels, without_holes
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
 from autoseg.preprocessing.resample import (
@@ -59,12 +59,13 @@ def prepare_image(image: Image, plan: Plan, configuration: Configuration) -> Pre
     """
     _check_image(image, plan)
     voxels = _in_planned_order(image.voxels, plan.axis_order)
-    inside = nonzero_mask(voxels)
-    bounds = bounding_box(inside)
+    nonzero = nonzero_voxels(voxels)
+    bounds = bounding_box(nonzero)
     restoration = _restoration(image, plan, configuration, bounds)
-    prepared = _prepare_channels(
-        crop(voxels, bounds), crop(inside, bounds), restoration, configuration
-    )
+    inside = crop(nonzero, bounds)
+    if any(normalizer.needs_mask for normalizer in configuration.normalizers):
+        inside = without_holes(inside)
+    prepared = _prepare_channels(crop(voxels, bounds), inside, restoration, configuration)
     return PreparedImage(voxels=prepared, restoration=restoration)
 
 

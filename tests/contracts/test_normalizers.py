@@ -65,3 +65,10 @@ def test_its_marks_are_lower_case_and_no_other_has_them(normalizer) -> None:
     for mark in normalizer.channel_name_marks:
         assert mark == mark.lower()
         assert all(mark not in other.channel_name_marks for other in others)
+
+
+def test_the_mask_matters_to_none_that_does_not_ask_for_it(normalizer, channel) -> None:
+    if normalizer.needs_mask:
+        pytest.skip("it asks for the mask")
+    results = [normalizer.apply(channel, mask) for mask in (channel > 0, channel > 100)]
+    assert np.array_equal(*results)

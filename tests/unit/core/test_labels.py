@@ -20,6 +20,15 @@ def test_more_than_256_classes_need_two_bytes() -> None:
     assert scheme.encode(np.array([[299]], dtype=np.uint16)).dtype == np.uint16
 
 
+def test_values_that_are_indices_already_are_not_copied() -> None:
+    scheme = LabelScheme(names=("background", "one", "two"), values=(0, 1, 2))
+    stored = np.array([[0, 2], [1, 0]], dtype=np.uint8)
+    assert scheme.encode(stored) is stored
+    wider = scheme.encode(stored.astype(np.uint16))
+    assert wider.dtype == np.uint8
+    assert np.array_equal(wider, stored)
+
+
 def test_a_value_without_a_name_is_listed() -> None:
     scheme = LabelScheme(names=("background", "one"), values=(0, 4))
     with pytest.raises(DatasetError, match=r"\[2, 3\]"):

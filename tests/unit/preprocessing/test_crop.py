@@ -1,6 +1,6 @@
 import numpy as np
 
-from autoseg.preprocessing.crop import bounding_box, nonzero_mask
+from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask, without_holes
 
 
 def test_a_voxel_counts_as_nonzero_if_any_channel_is() -> None:
@@ -23,3 +23,18 @@ def test_the_bounding_box_is_tight_and_an_empty_mask_keeps_everything() -> None:
     assert bounding_box(mask) == ((0, 4), (0, 5), (0, 6))
     mask[1, 2, 0] = mask[2, 2, 5] = True
     assert bounding_box(mask) == ((1, 3), (2, 3), (0, 6))
+
+
+def test_the_box_of_labels_is_that_of_their_mask() -> None:
+    classes = np.zeros((4, 5, 6), dtype=np.uint16)
+    classes[1, 2, 3] = 300
+    classes[2, 2, 5] = 7
+    assert bounding_box(classes) == bounding_box(classes > 0) == ((1, 3), (2, 3), (3, 6))
+
+
+def test_holes_of_a_cropped_mask_are_those_of_the_whole() -> None:
+    mask = np.random.default_rng(0).random((12, 13, 14)) < 0.6
+    mask[0] = mask[:, :2] = mask[:, :, -1] = False
+    bounds = bounding_box(mask)
+    assert np.array_equal(without_holes(crop(mask, bounds)), crop(without_holes(mask), bounds))
+    assert without_holes(mask).sum() > mask.sum()

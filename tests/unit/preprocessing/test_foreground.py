@@ -18,6 +18,17 @@ def test_all_voxels_of_a_small_class_are_listed_in_array_order() -> None:
         assert np.array_equal(positions, np.argwhere(classes == value))
 
 
+def test_positions_in_the_middle_of_a_volume_count_from_its_corner(monkeypatch) -> None:
+    classes = np.zeros((9, 10, 11), dtype=np.uint8)
+    classes[3:7, 4:6, 5:] = np.random.default_rng(0).integers(0, 3, (4, 2, 6))
+    at_once = sample_foreground(classes, classes_of(3), "case")
+    monkeypatch.setattr(foreground, "SLAB_VOXELS", 13)
+    slab_by_slab = sample_foreground(classes, classes_of(3), "case")
+    for value in (1, 2):
+        assert np.array_equal(at_once[value], np.argwhere(classes == value))
+        assert np.array_equal(slab_by_slab[value], at_once[value])
+
+
 def test_two_dimensional_cases_have_two_coordinates() -> None:
     classes = np.zeros((5, 6), dtype=np.uint16)
     classes[2, 3] = 1

@@ -74,3 +74,23 @@ def test_a_line_one_voxel_wide_survives_halving() -> None:
 def test_the_same_shape_returns_the_array_itself() -> None:
     classes = np.ones((3, 4), dtype=np.uint8)
     assert resize_labels(classes, (3, 4)) is classes
+
+
+@pytest.mark.parametrize("new", [(21, 13, 12), (5, 6, 12), (17, 14, 3), (2, 2, 2)])
+def test_structures_amid_background_come_out_as_in_the_whole_volume(new) -> None:
+    classes = np.zeros((11, 14, 12), dtype=np.uint8)
+    classes[4:7, 5:9, 11:] = np.random.default_rng(0).integers(0, 4, (3, 4, 1))
+    weights = weights_of_classes(classes, new)
+    leading = weights > weights.max(axis=0) - 1e-6
+    expected = len(weights) - 1 - np.argmax(leading[::-1], axis=0)
+    assert np.array_equal(resize_labels(classes, new), expected)
+
+
+def test_a_voxel_between_all_new_ones_vanishes() -> None:
+    classes = np.zeros((9, 9), dtype=np.uint8)
+    classes[0, 0] = 1
+    assert resize_labels(classes, (3, 3)).tolist() == np.zeros((3, 3)).tolist()
+
+
+def test_an_empty_map_stays_empty() -> None:
+    assert not resize_labels(np.zeros((3, 4), dtype=np.uint16), (6, 2)).any()
