@@ -38,7 +38,7 @@ class StepCosts(Frozen):
     seconds_per_billion_multiplications: NonNegativeFloat
     seconds_per_million_activations: NonNegativeFloat
 
-    def seconds(self, *, multiplications: float, activations: float) -> float:
+    def seconds(self, *, multiplications: float | int, activations: float | int) -> float:
         """Return the time of a step with so many of each, all patches of the batch together."""
         return (
             self.seconds_per_step

@@ -68,8 +68,8 @@ CPU_PROBES = (
     *(Probe(3, 8, 8, 2), Probe(3, 32, 8, 2), Probe(3, 32, 16, 2), Probe(3, 24, 32, 2)),
 )
 ACCELERATOR_PROBES = (
-    *(Probe(2, 32, 8, 2), Probe(2, 256, 16, 8), Probe(2, 256, 32, 8), Probe(2, 512, 32, 8)),
-    *(Probe(3, 16, 8, 2), Probe(3, 64, 16, 2), Probe(3, 64, 32, 2), Probe(3, 96, 32, 2)),
+    *(Probe(2, 32, 8, 2), Probe(2, 512, 8, 8), Probe(2, 512, 16, 8), Probe(2, 384, 32, 8)),
+    *(Probe(3, 16, 8, 2), Probe(3, 96, 8, 2), Probe(3, 96, 16, 2), Probe(3, 64, 32, 2)),
 )
 """Each of a size that tells a step's fixed cost, multiplications and activations apart."""
 

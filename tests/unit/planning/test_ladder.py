@@ -1,0 +1,52 @@
+from itertools import pairwise
+from math import inf
+
+import pytest
+
+from autoseg.architectures import ARCHITECTURES
+from autoseg.planning.ladder import (
+    COMPACT,
+    LADDER,
+    LEAST_STEPS,
+    REFERENCE_RECIPE_STEPS,
+    narrowed,
+)
+from autoseg.planning.topology import topology_for
+
+TOPOLOGY = topology_for((1.0, 1.0), (64.0, 64.0))
+
+
+def network(kind="unet"):
+    return ARCHITECTURES[kind].for_topology(TOPOLOGY, in_channels=1, num_classes=2)
+
+
+def test_no_rung_is_smaller_than_the_one_below_or_asks_for_fewer_steps():
+    for below, above in pairwise(LADDER):
+        assert above.features >= below.features
+        assert (above.voxels or inf) >= (below.voxels or inf)
+        assert (above.features, above.voxels) != (below.features, below.voxels)
+        assert above.fewest_steps >= below.fewest_steps
+
+
+def test_the_ladder_holds_the_compact_size_and_ends_at_the_reference():
+    assert COMPACT in LADDER
+    assert LADDER[-1].voxels is None
+    assert LADDER[0].fewest_steps == LEAST_STEPS
+    assert LADDER[-1].fewest_steps < REFERENCE_RECIPE_STEPS
+
+
+@pytest.mark.parametrize("features", [8, 16, 24, 32])
+@pytest.mark.parametrize("kind", ["unet", "residual_encoder_unet", "attention_unet"])
+def test_widths_double_from_what_a_rung_says(features, kind):
+    widths = narrowed(network(kind), features).features
+    assert widths[:3] == (features, 2 * features, 4 * features)
+
+
+def test_sixteen_features_are_the_compact_variant():
+    assert narrowed(network(), 16) == network().compact()
+
+
+def test_a_network_with_widths_of_its_own_has_two_sizes():
+    full = network("unet_2015")
+    assert narrowed(full, 32) == full
+    assert narrowed(full, 24) == narrowed(full, 8) == full.compact()

@@ -1,0 +1,193 @@
+"""What is kept of a measurement, and what is measured anew."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.core.errors import TrainingError
+from autoseg.core.progress import Silent
+from autoseg.documents.machine import MeasuredMachine, StepCosts
+from autoseg.stages import machine_speed as stage
+from autoseg.stages.machine_speed import (
+    CPU_PROBES,
+    Probe,
+    identity_of,
+    known_speed,
+    machine_speed,
+    measure,
+    timed,
+)
+
+CPU = torch.device("cpu")
+COSTS = StepCosts(
+    seconds_per_step=0.01,
+    seconds_per_billion_multiplications=0.01,
+    seconds_per_million_activations=0.01,
+)
+
+
+class Recorder(Silent):
+    def __init__(self):
+        self.messages = []
+
+    def say(self, message):
+        self.messages.append(message)
+
+
+@pytest.fixture
+def measurements(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """Take a made-up measurement in no time; return the list of the devices that were measured."""
+    devices: list[torch.device] = []
+
+    def measured(device):
+        devices.append(device)
+        return MeasuredMachine(identity=identity_of(device), planes=COSTS, volumes=COSTS)
+
+    monkeypatch.setattr(stage, "measure", measured)
+    return devices
+
+
+def speed(cache: Path, progress=None, **settings) -> MeasuredMachine | None:
+    return machine_speed(cache, "cpu", progress=progress or Silent(), **settings)
+
+
+def kept(cache: Path) -> Path:
+    (file,) = cache.iterdir()
+    return file
+
+
+def test_a_machine_is_measured_once(tmp_path, measurements):
+    progress = Recorder()
+    first = speed(tmp_path / "cache", progress)
+    assert speed(tmp_path / "cache", progress) == first == known_speed(tmp_path / "cache", "cpu")
+    assert measurements == [CPU]
+    assert len(progress.messages) == 1
+    assert "measuring how fast" in progress.messages[0]
+
+
+def test_it_can_be_measured_anew(tmp_path, measurements):
+    speed(tmp_path)
+    speed(tmp_path, anew=True)
+    assert len(measurements) == 2
+
+
+def test_nothing_is_known_before_and_looking_measures_nothing(tmp_path, measurements):
+    assert known_speed(tmp_path / "cache", "cpu") is None
+    assert measurements == []
+    assert not (tmp_path / "cache").exists()
+
+
+def changed(**fields):
+    def edit(text):
+        return json.dumps(json.loads(text) | fields)
+
+    return edit
+
+
+DAMAGES = {
+    "empty": lambda _: "",
+    "half-written": lambda text: text[: len(text) // 2],
+    "no JSON": lambda _: "seconds: many",
+    "another version": changed(schema_version=2),
+    "a cost below zero": changed(planes={**COSTS.model_dump(), "seconds_per_step": -1.0}),
+    "another machine": changed(
+        identity={**identity_of(CPU).model_dump(), "device": "Another Processor 9000"}
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_measurement_that_cannot_be_trusted_is_made_anew(damage, tmp_path, measurements):
+    first = speed(tmp_path)
+    file = kept(tmp_path)
+    file.write_text(DAMAGES[damage](file.read_text()))
+    assert known_speed(tmp_path, "cpu") is None
+    assert speed(tmp_path) == first
+    assert len(measurements) == 2
+    assert known_speed(tmp_path, "cpu") == first
+
+
+def test_a_measurement_that_is_no_text_is_made_anew(tmp_path, measurements):
+    speed(tmp_path)
+    kept(tmp_path).write_bytes(b"\xff\xfe\x00")
+    assert speed(tmp_path) is not None
+    assert len(measurements) == 2
+
+
+def test_other_threads_or_another_torch_are_another_machine(tmp_path, measurements, monkeypatch):
+    speed(tmp_path)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
+    speed(tmp_path)
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    speed(tmp_path)
+    assert len(measurements) == len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_does_no_harm(tmp_path, measurements):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    progress = Recorder()
+    assert speed(tmp_path / "cache", progress) is not None
+    assert "could not be kept" in progress.messages[-1]
+
+
+def test_a_device_without_memory_goes_unmeasured(tmp_path, monkeypatch):
+    def fails(_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(stage, "measure", fails)
+    progress = Recorder()
+    assert speed(tmp_path, progress) is None
+    assert "too little free memory" in progress.messages[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_is_not_swallowed(tmp_path, monkeypatch):
+    def fails(_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(stage, "measure", fails)
+    with pytest.raises(RuntimeError, match="a bug"):
+        speed(tmp_path)
+
+
+def test_an_unknown_device_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match="cannot be used"):
+        machine_speed(tmp_path, "gpu9", progress=Silent())
+
+
+def test_steps_are_timed_with_their_sizes():
+    small, wide = timed([Probe(2, 16, 8, 2), Probe(2, 16, 16, 2)], CPU)
+    assert small.seconds > 0
+    assert wide.activations > 1.5 * small.activations
+    assert wide.multiplications > 3 * small.multiplications
+
+
+def test_measuring_gives_costs_of_planes_and_volumes(monkeypatch):
+    smaller = tuple(Probe(probe.num_axes, 16, probe.features, 2) for probe in CPU_PROBES)
+    monkeypatch.setattr(stage, "CPU_PROBES", smaller)
+    monkeypatch.setattr(stage, "ROUNDS", 1)
+    measured = measure(CPU)
+    assert measured.identity == identity_of(CPU)
+    for num_axes in (2, 3):
+        assert measured.costs(num_axes).seconds(multiplications=1e9, activations=1e6) > 0
+
+
+@pytest.mark.parametrize("num_axes", [2, 3])
+@pytest.mark.parametrize("name", ["CPU_PROBES", "ACCELERATOR_PROBES"])
+def test_probes_tell_the_three_costs_apart(name, num_axes):
+    sizes = torch.tensor(
+        [
+            [
+                1.0,
+                probe.architecture().multiplication_count() * probe.batch_size / 1e9,
+                probe.architecture().activation_count() * probe.batch_size / 1e6,
+            ]
+            for probe in getattr(stage, name)
+            if probe.num_axes == num_axes
+        ],
+        dtype=torch.float64,
+    )
+    scaled = sizes / sizes.norm(dim=0)
+    assert float(torch.linalg.cond(scaled)) < 30
