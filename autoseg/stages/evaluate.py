@@ -16,7 +16,6 @@ from autoseg.documents.store import save
 from autoseg.evaluation.cases import USUAL, Measurement, ScoredCase, score_case
 from autoseg.evaluation.summary import report_of
 from autoseg.readers import is_image_name, knows_geometry, read_image, read_labels, stem_of
-from autoseg.stages.calibration import with_calibration
 
 REPORT_NAME = "evaluation.json"
 """Written into the folder of the predictions."""
@@ -170,6 +169,8 @@ def _score(pair: Pair, *, labels: LabelScheme | None, measurement: Measurement) 
     )
     if labels is None or not pair.probabilities:
         return scored
+    from autoseg.stages.calibration import with_calibration  # seconds that other metrics save
+
     return with_calibration(scored, reference.values, pair.probabilities, labels)
 
 

@@ -10,7 +10,6 @@ from autoseg.datasets.layouts.description import read_description
 from autoseg.datasets.layouts.recognition import recognise
 from autoseg.documents import store
 from autoseg.documents.model import PLAN_NAME
-from autoseg.documents.plan import Plan
 
 DESCRIPTION_NAME = "dataset.json"
 
@@ -43,6 +42,8 @@ def _of_file(path: Path) -> LabelScheme:
         DocumentError: If it is a damaged plan.
     """
     if path.name == PLAN_NAME:
+        from autoseg.documents.plan import Plan  # knows all networks, and so takes seconds
+
         return store.load(Plan, path, made_by="autoseg plan").labels
     declared = declared_labels(read_description(path))
     if declared is None:
