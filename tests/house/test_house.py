@@ -85,7 +85,10 @@ def test_every_public_name_is_there() -> None:
     [
         ("import autoseg, autoseg.cli", ("scipy", "numpy", "pydantic")),
         ("from autoseg.cli import app; app(['--help'], standalone_mode=False)", ("scipy", "numpy")),
-        ("from autoseg.cli import app; app(['train', '--help'], standalone_mode=False)", ("scipy", "numpy")),
+        (
+            "from autoseg.cli import app; app(['train', '--help'], standalone_mode=False)",
+            ("scipy", "numpy"),
+        ),
         ("import autoseg.commands.evaluation, autoseg.stages.evaluate", ("blosc2",)),
     ],
     ids=["import", "help", "help of a command", "evaluate"],
