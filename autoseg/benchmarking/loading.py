@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
+import numpy as np
+
 from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
+from autoseg.core.errors import AutosegError
 from autoseg.documents.bench import Throughput
 from autoseg.training.loading import BatchDataset, Ticket
 
@@ -23,21 +26,25 @@ def patches(data: BatchDataset, configuration: str, patience: Patience) -> Throu
     )
     plain = without_augmentation(data)
     batch = plain.draw(Ticket("train", 0))
+    images, labels = np.empty_like(batch.images), np.empty_like(batch.labels)
 
     def copy_arrays() -> None:
         for _ in range(BATCHES):
-            batch.images.copy()
-            batch.labels.copy()
+            np.copyto(images, batch.images)
+            np.copyto(labels, batch.labels)
 
     return throughput(in_turns(_drawing(plain), copy_arrays, patience), float(BATCHES), subject)
 
 
 def augmentation(data: BatchDataset, configuration: str, patience: Patience) -> Throughput:
-    """Return how fast one process makes batches as training gets them."""
+    """Return how fast a loader process makes batches.
+
+    Where a device augments them itself, that is a part of the training step and not of this.
+    """
     subject = Subject(
         stage="loader",
         unit="batches",
-        measured_is="drawing and augmenting batches, by one process",
+        measured_is="all that one loader process does for a batch",
         floor_is="the same without augmentation",
         configuration=configuration,
     )
@@ -61,6 +68,8 @@ def _drawing(data: BatchDataset) -> Callable[[], None]:
 
     def draw() -> None:
         for _ in range(BATCHES):
-            data.draw(Ticket("train", next(steps)))
+            batch = data[Ticket("train", next(steps))]
+            if isinstance(batch, AutosegError):
+                raise batch
 
     return draw

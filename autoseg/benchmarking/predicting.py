@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil, prod
 from time import perf_counter
 
@@ -29,7 +30,7 @@ from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.inference.tiling import tile_starts
 from autoseg.preprocessing.storage import StoredCase
 
-MOST_LOGIT_BYTES = 512 * 2**20
+MOST_LOGIT_BYTES = 256 * 2**20
 """Of larger cases, the first planes are exported alone."""
 
 SLAB_PLANES = 16
@@ -87,7 +88,7 @@ def prediction(
             pass
 
     def apply_network() -> None:
-        _bare(window, window.num_tiles)
+        _bare(window, window.num_tiles, window.num_flips)
 
     pairs = in_turns(slide, apply_network, patience)
     return throughput(pairs, float(window.num_tiles), subject)
@@ -100,6 +101,7 @@ def export(sample: Sample, configuration: Configuration, patience: Patience) -> 
     classes, restoration = _exported_part(case, num_classes)
     is_regional = bool(sample.plan.labels.regions)
     logits = confident_logits(classes, num_classes, first=int(is_regional))
+    copied = np.ones_like(logits)
     orders = export_orders(restoration, configuration.resampling)
     subject = Subject(
         stage="export",
@@ -120,7 +122,8 @@ def export(sample: Sample, configuration: Configuration, patience: Patience) -> 
         )
 
     amount = num_classes * prod(restoration.full_shape) / 1e6
-    return throughput(in_turns(write_back, logits.copy, patience), amount, subject)
+    pairs = in_turns(write_back, partial(np.copyto, copied, logits), patience)
+    return throughput(pairs, amount, subject)
 
 
 def mirror_axes(configuration: Configuration) -> tuple[int, ...]:
@@ -203,10 +206,10 @@ def _window(
 
 def _affordable(window: Window, patience: Patience) -> Window:
     """Return the window over the first part of its image that a repeat has the time for."""
-    _bare(window, window.tiles_per_batch)
+    _bare(window, window.tiles_per_batch, 1)
     begun = perf_counter()
-    _bare(window, window.tiles_per_batch)
-    seconds = (perf_counter() - begun) / window.tiles_per_batch
+    _bare(window, window.tiles_per_batch, 1)
+    seconds = (perf_counter() - begun) * window.num_flips / window.tiles_per_batch
     most = max(window.tiles_per_batch, int(patience.seconds / patience.repeats / seconds))
     patch = window.ensemble.patch_shape
     shape = affordable_shape(window.image.voxels.shape[1:], patch, most)
@@ -217,15 +220,15 @@ def _affordable(window: Window, patience: Patience) -> Window:
 
 
 @torch.inference_mode()
-def _bare(window: Window, tiles: int) -> None:
-    """Apply the network to as many tiles, zeros that are on the device, and views of each."""
+def _bare(window: Window, tiles: int, views: int) -> None:
+    """Apply the network to as many tiles, zeros on the device, once for each view."""
     ensemble = window.ensemble
     around = ensemble.margin or (0,) * len(ensemble.patch_shape)
     shape = [size + 2 * edge for size, edge in zip(ensemble.patch_shape, around, strict=True)]
     channels = len(window.image.voxels)
     batch = torch.zeros(window.tiles_per_batch, channels, *shape, device=ensemble.device)
     for done in range(0, tiles, window.tiles_per_batch):
-        for _ in range(window.num_flips):
+        for _ in range(views):
             with autocast(ensemble.device, ensemble.dtype):
                 ensemble.networks[0](batch[: tiles - done])
     synchronize(ensemble.device)

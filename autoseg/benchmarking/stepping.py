@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from math import inf
 from time import perf_counter
 
 import torch
 
 from autoseg.benchmarking.timing import Pair, Patience, Subject, throughput
+from autoseg.core.allocator import keeping_freed_memory
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
@@ -25,8 +27,8 @@ from autoseg.training.targets import Objective, objective
 FEWEST_STEPS = 2
 MOST_STEPS = 200
 
-WARM_UP_STEPS = 2
-"""Steps of the bare network that are not timed."""
+WARM_UP_STEPS = 1
+"""Steps of the bare network before those that are timed."""
 
 PATIENCE_FACTOR = 4.0
 """Steps so many times slower than the bare network's end before all of them are done."""
@@ -52,7 +54,6 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
         configuration=configuration,
     )
     bare, real = _bare_steps(job), new_state(job, epoch_steps=NO_VALIDATION)
-    bare(WARM_UP_STEPS)
     seconds_per_step = bare(FEWEST_STEPS)
     steps = num_steps(seconds_per_step, patience)
     pairs: list[Pair] = []
@@ -82,22 +83,30 @@ def _bare_steps(job: Job) -> Callable[[int], float]:
     batch, function = to_device(drawn, job.device), _objective(job, drawn)
     rate = learning_rate(job.recipe, 0.5)
 
-    def run(steps: int) -> float:
-        synchronize(job.device)
+    def step() -> None:
+        training_step(
+            state,
+            batch,
+            function,
+            rate=rate,
+            gradient_clip=job.recipe.gradient_clip,
+            dtype=job.dtype,
+        )
+
+    return partial(_mean_seconds, step, job.device)
+
+
+def _mean_seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:
+    """Return the mean time of some steps, after a few that are not timed."""
+    with keeping_freed_memory():
+        for _ in range(WARM_UP_STEPS):
+            step()
+        synchronize(device)
         begun = perf_counter()
         for _ in range(steps):
-            training_step(
-                state,
-                batch,
-                function,
-                rate=rate,
-                gradient_clip=job.recipe.gradient_clip,
-                dtype=job.dtype,
-            )
-        synchronize(job.device)
+            step()
+        synchronize(device)
         return (perf_counter() - begun) / steps
-
-    return run
 
 
 def _objective(job: Job, batch: Batch) -> Objective:
