@@ -286,3 +286,39 @@ def stop() -> None:
 def test_a_run_of_an_unknown_configuration_names_the_known_ones(dataset: Path, work: Workspace):
     with pytest.raises(PlanError, match="Choose one of"):
         run(dataset, work, request(configurations=("4d",)), progress=Silent())
+
+
+def test_a_run_with_a_budget_asks_for_a_plan_of_that_size(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def planning(*_, timing, **__):
+        asked.append(timing)
+        raise Interrupted("stopped")
+
+    monkeypatch.setattr(stage, "plan", planning)
+    wanted = request(budget_seconds=900.0, cache=tmp_path / "cache")
+    with pytest.raises(Interrupted):
+        run(dataset, Workspace(tmp_path / "new"), wanted, progress=Silent())
+    (timing,) = asked
+    assert (timing.budget_seconds, timing.is_shared, timing.device) == (900.0, True, "cpu")
+    assert timing.cache == tmp_path / "cache"
+
+
+def test_a_plan_that_was_not_sized_to_a_budget_is_said_to_be_so(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    class Recorder(Silent):
+        def say(self, message):
+            messages.append(message)
+
+    def stopping(*_, **__):
+        raise Interrupted("stopped")
+
+    messages: list[str] = []
+    monkeypatch.setattr(stage, "train", stopping)
+    for budget in (None, 60.0):
+        with pytest.raises(Interrupted):
+            run(dataset, work, request(budget_seconds=budget), progress=Recorder())
+    assert len([message for message in messages if "was not sized to a budget" in message]) == 1

@@ -16,7 +16,8 @@ from autoseg.core.errors import CaseError, Interrupted, TrainingError
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
 from autoseg.documents.model import TrainedModel
-from autoseg.documents.plan import Plan
+from autoseg.documents.plan import Plan, TrainingBudget
+from autoseg.documents.recipe import Budget
 from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
 from autoseg.stages import train as stage
@@ -214,6 +215,14 @@ def test_a_budget_ends_a_training_that_would_have_gone_on(volumes_work: Workspac
     trained = train(volumes_work, budget, progress=Silent())
     assert trained.run.steps > 1
     assert trained.run.seconds < 60
+
+
+def test_a_plan_that_was_sized_to_a_time_is_trained_so_long(volumes_work: Workspace) -> None:
+    made = store.load(Plan, volumes_work.plan, made_by="")
+    budget = TrainingBudget(seconds=2.0, configurations=(made.default_configuration,))
+    store.save(made.model_copy(update={"budget": budget}), volumes_work.plan)
+    run = train(volumes_work, TrainRequest(fold=0, workers=0), progress=Silent()).run
+    assert run.options.length == Budget(seconds=2.0)
 
 
 def test_a_budget_that_is_not_needed_ends_after_the_most_steps(volumes_work: Workspace) -> None:

@@ -8,6 +8,7 @@ from autoseg.planning.planner import make_plan
 from autoseg.planning.race import (
     TimeLeft,
     entrants,
+    first_share,
     next_training,
     reference_seconds,
     training_seconds,
@@ -148,3 +149,32 @@ def test_a_cascade_that_alone_is_asked_for_is_trained_and_its_time_kept_for_it(l
     assert trainings_to_come(large, names, 2, {}) == 4
     done = {("3d_lowres", 0): 0.8, ("3d_lowres", 1): 0.8, ("3d_cascade_fullres", 0): 0.5}
     assert trainings_to_come(large, names, 2, done) == 1
+
+
+def sized(fingerprint, machine, seconds) -> Plan:
+    return make_plan(
+        fingerprint,
+        network=ARCHITECTURES["unet"],
+        memory_gib=8.0,
+        machine=machine,
+        training_seconds=seconds,
+    )
+
+
+def test_of_a_plan_that_was_sized_to_a_time_only_what_was_sized_enters():
+    seconds = first_share(7200.0, 5, 2)
+    plan = sized(small_volumes(), CPU, seconds)
+    assert set(entrants(plan, 5, CPU, 7200.0).value) == {"3d_compact", "2d_compact"}
+
+
+def test_where_the_time_is_enough_for_the_references_all_of_them_enter():
+    volumes = make_fingerprint([(300, 512, 512)] * 50, [(1.0, 0.8, 0.8)] * 50)
+    plan = sized(volumes, CARD, 4e5)
+    assert plan.default_configuration == "3d_fullres"
+    names = entrants(plan, 5, CARD, 3e6).value
+    assert set(names) == {"2d", "3d_lowres", "3d_fullres", "3d_cascade_fullres"}
+
+
+def test_a_run_is_shared_among_the_folds_of_one_and_the_first_folds_of_the_others():
+    assert first_share(600.0, 5, 1) == pytest.approx(0.87 * 120)
+    assert first_share(600.0, 5, 2) == pytest.approx(0.87 * 100)

@@ -31,3 +31,10 @@ def test_a_budget_is_a_time() -> None:
 def test_two_lengths_are_one_too_many() -> None:
     with pytest.raises(TrainingError, match="--epochs and --budget"):
         LengthRequest(epochs=3, budget="2m").length(Recipe())
+
+
+def test_a_plan_that_was_sized_to_a_time_trains_so_long_unless_told_otherwise() -> None:
+    assert LengthRequest().length(Recipe(), 90.0) == Budget(seconds=90)
+    assert LengthRequest(epochs=3).length(Recipe(), 90.0) == Iterations(total=750)
+    assert LengthRequest(iterations=5).length(Recipe(), 90.0) == Iterations(total=5)
+    assert LengthRequest(budget="2m").length(Recipe(), 90.0) == Budget(seconds=120)

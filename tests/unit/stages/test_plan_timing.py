@@ -1,0 +1,122 @@
+"""Plans that are sized to a time, and the speed of the machine that they go by."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from autoseg.core.errors import PlanError
+from autoseg.core.progress import Silent
+from autoseg.documents import store
+from autoseg.documents.machine import MeasuredMachine, StepCosts
+from autoseg.documents.plan import Plan
+from autoseg.documents.splits import Splits
+from autoseg.documents.workspace import Workspace
+from autoseg.planning.race import first_share
+from autoseg.stages import machine_speed as speed
+from autoseg.stages.machine_speed import identity_of
+from autoseg.stages.plan import Timing, load_plan, plan, this_machine
+
+HALF_A_SECOND = StepCosts(
+    seconds_per_step=0.5,
+    seconds_per_billion_multiplications=0.0,
+    seconds_per_million_activations=0.0,
+)
+
+
+@pytest.fixture(autouse=True)
+def measurements(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """Let every step take half a second; return the list of the devices that were measured."""
+    devices: list[torch.device] = []
+
+    def measured(device):
+        devices.append(device)
+        identity = identity_of(device)
+        return MeasuredMachine(identity=identity, planes=HALF_A_SECOND, volumes=HALF_A_SECOND)
+
+    monkeypatch.setattr(speed, "measure", measured)
+    return devices
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "work")
+
+
+def planned(dataset: Path, workspace: Workspace, **timing) -> Plan:
+    return plan(
+        dataset, workspace, workers=1, timing=Timing(device="cpu", **timing), progress=Silent()
+    )
+
+
+def forecast(made: Plan, what: str) -> str:
+    field = f"{made.default_configuration}.{what}"
+    return next(entry.value for entry in made.decisions if entry.field == field)
+
+
+def test_a_plan_for_a_time_goes_by_what_was_measured(volumes_dataset, workspace, measurements):
+    made = planned(
+        volumes_dataset, workspace, cache=workspace.root / "cache", budget_seconds=1000.0
+    )
+    assert len(measurements) == 1
+    assert made.budget is not None
+    assert made.budget.seconds == 1000.0
+    assert forecast(made, "predicted_steps") == "1935 steps in 17 minutes"
+    assert load_plan(workspace) == made
+
+
+def test_a_plan_without_a_time_measures_nothing_but_uses_what_is_known(
+    volumes_dataset, workspace, measurements
+):
+    cache = workspace.root / "cache"
+    before = planned(volumes_dataset, workspace, cache=cache)
+    assert measurements == []
+    planned(volumes_dataset, workspace, cache=cache, measure=True)
+    assert len(measurements) == 1
+    after = planned(volumes_dataset, workspace, cache=cache)
+    assert len(measurements) == 1
+    assert forecast(after, "predicted_time") == "34.7 hours"  # 250 000 half seconds
+    assert forecast(before, "predicted_time") != "34.7 hours"
+    assert after.configurations == before.configurations
+
+
+def test_the_time_of_a_run_is_shared_among_its_trainings(volumes_dataset, workspace):
+    made = planned(
+        volumes_dataset,
+        workspace,
+        cache=workspace.root / "cache",
+        budget_seconds=9000.0,
+        is_shared=True,
+    )
+    num_folds = len(store.load(Splits, workspace.splits, made_by="").folds)
+    assert made.budget is not None
+    assert made.budget.seconds == pytest.approx(first_share(9000.0, num_folds, 2))
+
+
+def test_pictures_share_it_among_fewer(pictures_dataset, workspace):
+    made = planned(
+        pictures_dataset,
+        workspace,
+        cache=workspace.root / "cache",
+        budget_seconds=9000.0,
+        is_shared=True,
+    )
+    num_folds = len(store.load(Splits, workspace.splits, made_by="").folds)
+    assert made.budget is not None
+    assert made.budget.seconds == pytest.approx(first_share(9000.0, num_folds, 1))
+
+
+def test_without_a_cache_the_constants_hold(volumes_dataset, workspace, measurements):
+    made = planned(volumes_dataset, workspace, budget_seconds=60.0)
+    assert measurements == []
+    assert made.budget is not None
+
+
+def test_a_time_in_which_nothing_is_learnt_leaves_no_plan(volumes_dataset, workspace):
+    with pytest.raises(PlanError, match="expected time for 100 at least"):
+        planned(volumes_dataset, workspace, cache=workspace.root / "cache", budget_seconds=20.0)
+    assert not workspace.plan.exists()
+
+
+def test_a_processor_that_is_asked_for_has_no_graphics_memory():
+    assert this_machine("cpu").accelerator_gib is None
