@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
+from autoseg.inference.blocks import BlockInterpolation, Pieces, Winners
 from autoseg.inference.export import (
     BLOCK_PLANES,
     BLOCK_VOXELS,
     ROUNDING_MARGIN,
     cropped_view,
-    interpolated,
     way_back,
 )
-from autoseg.inference.interpolation import AxisSampling
 from autoseg.inference.probabilities import FULL, Probabilities, ProbabilityArray
 
 
@@ -35,7 +34,7 @@ class Part(NamedTuple):
     """What a member knows of a block: its coarse probabilities, and how to interpolate them."""
 
     coarse: ProbabilityArray
-    pieces: tuple[AxisSampling, AxisSampling, AxisSampling]
+    pieces: Pieces
 
 
 class Piece(NamedTuple):
@@ -71,7 +70,7 @@ def mean_probabilities(members: Sequence[Probabilities], outputs: Sequence[int])
         planes = start, min(start + BLOCK_PLANES, shape[0])
         parts = [_band(*pair, *planes) for pair in zip(members, ways, strict=True)]
         for rows in _rows((planes[1] - start, *shape[1:])):
-            block = [_of_rows(part, rows) for part in parts]
+            block = _Block(parts, rows)
             for output in outputs:
                 yield Piece(output, planes, rows, _mean(block, output))
 
@@ -137,7 +136,7 @@ def _kind(member: Probabilities) -> str:
 
 def _band(
     member: Probabilities,
-    way: tuple[AxisSampling, AxisSampling, AxisSampling],
+    way: Pieces,
     start: int,
     stop: int,
 ) -> Part:
@@ -157,10 +156,8 @@ def _fill(
     band: NDArray[np.generic], parts: Sequence[Part], rows: tuple[int, int], *, is_regional: bool
 ) -> None:
     """Write the indices of some rows of a band into it."""
-    block = [_of_rows(part, rows) for part in parts]
-    shape = (band.shape[0], rows[1] - rows[0], band.shape[2])
-    found = _regions(block, shape) if is_regional else _classes(block)
-    band[:, slice(*rows)] = found
+    block = _Block(parts, rows)
+    band[:, slice(*rows)] = _regions(block) if is_regional else _classes(block)
 
 
 def _of_rows(part: Part, rows: tuple[int, int]) -> Part:
@@ -169,48 +166,58 @@ def _of_rows(part: Part, rows: tuple[int, int]) -> Part:
     return Part(coarse=part.coarse[:, :, first:last], pieces=(planes, piece, columns))
 
 
-def _classes(block: Sequence[Part]) -> NDArray[np.generic]:
+class _Block:
+    """What all members know of a block, output by output, in memory that is kept."""
+
+    def __init__(self, parts: Sequence[Part], rows: tuple[int, int]) -> None:
+        self._parts = [_of_rows(part, rows) for part in parts]
+        self._interpolations = [
+            BlockInterpolation(part.pieces, part.coarse.shape[1:]) for part in self._parts
+        ]
+        self._coarse = [np.empty(part.coarse.shape[1:], np.float32) for part in self._parts]
+        self.shape = self._interpolations[0].shape
+        self._total = np.empty(self.shape, np.float32)
+        self.num_members = len(parts)
+        self.num_outputs = len(self._parts[0].coarse)
+
+    def sum(self, index: int) -> NDArray[np.float32]:
+        """Return the members' probabilities of an output, added up; the next overwrites them."""
+        for number, interpolate in enumerate(self._interpolations):
+            coarse = self._coarse[number]
+            coarse[...] = self._parts[number].coarse[index]
+            found = interpolate(coarse)
+            if number:
+                self._total += found
+            else:
+                self._total[...] = found
+        return self._total
+
+    def upper_bound(self, index: int) -> float:
+        """Return what no interpolated sum of an output exceeds, rounding included."""
+        return (1 + ROUNDING_MARGIN) * sum(float(part.coarse[index].max()) for part in self._parts)
+
+
+def _classes(block: _Block) -> NDArray[np.generic]:
     """Return the class of highest sum; classes that cannot win anywhere are not interpolated."""
-    best = _sum(block, 0)
-    classes = np.zeros(best.shape, dtype=np.uint16)
-    lowest = float(best.min())
-    for index in range(1, len(block[0].coarse)):
-        if _upper_bound(block, index) < lowest:
-            continue
-        values = _sum(block, index)
-        wins = values > best
-        if wins.any():
-            np.copyto(best, values, where=wins)
-            classes[wins] = index
-            lowest = float(best.min())
-    return classes
+    winners = Winners(block.sum(0), np.dtype(np.uint16))
+    for index in range(1, block.num_outputs):
+        if block.upper_bound(index) >= winners.lowest:
+            winners.consider(index, block.sum(index))
+    return winners.classes
 
 
-def _regions(block: Sequence[Part], shape: tuple[int, ...]) -> NDArray[np.generic]:
+def _regions(block: _Block) -> NDArray[np.generic]:
     """Return one more than the last region that a voxel is in, 0 where it is in none."""
-    indices = np.zeros(shape, dtype=np.uint16)
-    half = (1 + ROUNDING_MARGIN) * 0.5 * FULL * len(block)
-    for index in range(len(block[0].coarse)):
-        if _upper_bound(block, index) > half:
-            indices[_sum(block, index) > half] = index + 1
+    indices = np.zeros(block.shape, dtype=np.uint16)
+    half = (1 + ROUNDING_MARGIN) * 0.5 * FULL * block.num_members
+    for index in range(block.num_outputs):
+        if block.upper_bound(index) > half:
+            indices[block.sum(index) > half] = index + 1
     return indices
 
 
-def _sum(block: Sequence[Part], index: int) -> NDArray[np.float32]:
-    """Return the members' probabilities of one output on the original grid, added up."""
-    total = interpolated(block[0].coarse[index].astype(np.float32), block[0].pieces).copy()
-    for part in block[1:]:
-        total += interpolated(part.coarse[index].astype(np.float32), part.pieces)
-    return total
-
-
-def _mean(block: Sequence[Part], index: int) -> NDArray[np.float32] | None:
+def _mean(block: _Block, index: int) -> NDArray[np.float32] | None:
     """Return the mean probability of one output on the original grid, 0 … 1; None if it is 0."""
-    if not any(part.coarse[index].any() for part in block):
+    if block.upper_bound(index) == 0:
         return None
-    return _sum(block, index) / np.float32(FULL * len(block))
-
-
-def _upper_bound(block: Sequence[Part], index: int) -> float:
-    """Return what no interpolated sum exceeds, rounding included."""
-    return (1 + ROUNDING_MARGIN) * sum(float(part.coarse[index].max()) for part in block)
+    return block.sum(index) / np.float32(FULL * block.num_members)

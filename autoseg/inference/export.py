@@ -5,17 +5,18 @@ blocks; for each block one class after the other is interpolated and compared wi
 or one region after the other is written over those before it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Restoration
-from autoseg.inference.interpolation import AxisSampling, axis_sampling
+from autoseg.inference.blocks import BlockInterpolation, Pieces, Winners
+from autoseg.inference.interpolation import axis_sampling
 from autoseg.inference.sliding_window import LogitsSlab
 from autoseg.preprocessing.crop import crop
 
@@ -28,12 +29,6 @@ BLOCK_VOXELS = 200_000
 ROUNDING_MARGIN = 1e-5
 """Linear interpolation in float32 can exceed the largest value by this fraction of the largest
 absolute value; it rounds ten times, by at most 6e-8 each."""
-
-Pieces: TypeAlias = tuple[AxisSampling, AxisSampling, AxisSampling]
-"""How planes, rows and columns of a block are made."""
-
-Interpolate: TypeAlias = Callable[[NDArray[np.float32], Pieces], NDArray[np.float32]]
-"""Resamples the planes, rows and columns of one class."""
 
 
 class Block(NamedTuple):
@@ -86,9 +81,7 @@ def class_map(
     return exporter.finished()
 
 
-def way_back(
-    restoration: Restoration, orders: Sequence[int]
-) -> tuple[AxisSampling, AxisSampling, AxisSampling]:
+def way_back(restoration: Restoration, orders: Sequence[int]) -> Pieces:
     """Return how planes, rows and columns of the crop are made of those of the prepared grid.
 
     Args:
@@ -110,7 +103,7 @@ class _Exporter:
 
     def __init__(
         self,
-        samplings: tuple[AxisSampling, AxisSampling, AxisSampling],
+        samplings: Pieces,
         restoration: Restoration,
         *,
         is_regional: bool,
@@ -119,7 +112,7 @@ class _Exporter:
         self._samplings = samplings
         self._restoration = restoration
         self._is_regional = is_regional
-        self._interpolate = _interpolated_as_nnunet if in_half_precision else interpolated
+        self._in_half_precision = in_half_precision
         self._slabs: list[LogitsSlab] = []
         self._next_plane = 0
         self._whole = np.zeros(restoration.full_shape, dtype=np.uint8)
@@ -153,21 +146,11 @@ class _Exporter:
         """Write the classes of one block into the output."""
         planes, first_plane, stop_plane = self._samplings[0].piece(*block.planes)
         rows, first_row, stop_row = self._samplings[1].piece(*block.rows)
-        pieces = (planes, rows, self._samplings[2])
-        source = self._source((first_plane, stop_plane), (first_row, stop_row))
-        indices = _last_regions if self._is_regional else _classes
-        found = indices(source, pieces, self._interpolate, self._whole.dtype)
-        self._cropped[slice(*block.planes), slice(*block.rows)] = found
-
-    def _source(self, planes: tuple[int, int], rows: tuple[int, int]) -> list[NDArray[np.float32]]:
-        """Return the logits that a block is made of, as the parts that the slabs hold."""
-        parts = []
-        for slab in self._slabs:
-            start, stop = max(planes[0], slab.start), min(planes[1], slab.stop)
-            if start < stop:
-                inside = slice(start - slab.start, stop - slab.start)
-                parts.append(slab.logits[:, inside, slice(*rows)])
-        return parts
+        source = _Source(self._slabs, (first_plane, stop_plane), (first_row, stop_row))
+        interpolate = BlockInterpolation((planes, rows, self._samplings[2]), source.shape)
+        decided = _last_regions if self._is_regional else _classes
+        scores = _Scores(source, interpolate, is_halved=self._in_half_precision)
+        self._cropped[slice(*block.planes), slice(*block.rows)] = decided(scores, self._whole.dtype)
 
     def finished(self) -> LabelArray:
         """Return the output."""
@@ -178,66 +161,78 @@ class _Exporter:
         return self._whole
 
 
-def _classes(
-    source: list[NDArray[np.float32]],
-    pieces: Pieces,
-    interpolate: Interpolate,
-    dtype: np.dtype[np.generic],
-) -> NDArray[np.generic]:
-    """Return the classes of one block, class by class, in ascending order.
+class _Source:
+    """The logits that a block is made of, class by class, in memory that is kept."""
+
+    def __init__(
+        self, slabs: Sequence[LogitsSlab], planes: tuple[int, int], rows: tuple[int, int]
+    ) -> None:
+        self._parts: list[NDArray[np.float32]] = []
+        for slab in slabs:
+            start, stop = max(planes[0], slab.start), min(planes[1], slab.stop)
+            if start < stop:
+                inside = slice(start - slab.start, stop - slab.start)
+                self._parts.append(slab.logits[:, inside, slice(*rows)])
+        self.num_classes, _, *plane = self._parts[0].shape
+        self.shape = (planes[1] - planes[0], *plane)
+        self._one = np.empty(self.shape, np.float32)
+
+    def __getitem__(self, index: int) -> NDArray[np.float32]:
+        """Return the logits of one class; the next one overwrites them."""
+        return np.concatenate([part[index] for part in self._parts], out=self._one)
+
+
+class _Scores:
+    """The interpolated logits of a block, class by class."""
+
+    def __init__(
+        self, source: _Source, interpolate: BlockInterpolation, *, is_halved: bool
+    ) -> None:
+        self._source = source
+        self._interpolate = interpolate
+        self._is_halved = is_halved
+        self.num_classes = source.num_classes
+        self.shape = interpolate.shape
+
+    def __getitem__(self, index: int) -> NDArray[np.float32]:
+        """Return those of one class; the next one overwrites them."""
+        return self._interpolated(self._source[index])
+
+    def reaching(self, index: int, least: float) -> NDArray[np.float32] | None:
+        """Return those of one class, overwritten by the next; None if none can reach `least`."""
+        coarse = self._source[index]
+        return None if _upper_bound(coarse) < least else self._interpolated(coarse)
+
+    def _interpolated(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = self._interpolate(coarse)
+        return found.astype(np.float16).astype(np.float32) if self._is_halved else found
+
+
+def _classes(scores: _Scores, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    """Return the classes of one block.
 
     A class whose highest logit in the block is below the lowest of the winners so far cannot win
     anywhere and is not interpolated; most classes of a whole-body model are far from most blocks.
     """
-    best = interpolate(_one_class(source, 0), pieces).copy()
-    classes = np.zeros(best.shape, dtype=dtype)
-    lowest = float(best.min())
-    for index in range(1, source[0].shape[0]):
-        coarse = _one_class(source, index)
-        if _upper_bound(coarse) < lowest:
-            continue
-        values = interpolate(coarse, pieces)
-        wins = values > best
-        if wins.any():
-            np.copyto(best, values, where=wins)
-            classes[wins] = index
-            lowest = float(best.min())
-    return classes
+    winners = Winners(scores[0], dtype)
+    for index in range(1, scores.num_classes):
+        found = scores.reaching(index, winners.lowest)
+        if found is not None:
+            winners.consider(index, found)
+    return winners.classes
 
 
-def _last_regions(
-    source: list[NDArray[np.float32]],
-    pieces: Pieces,
-    interpolate: Interpolate,
-    dtype: np.dtype[np.generic],
-) -> NDArray[np.generic]:
+def _last_regions(scores: _Scores, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
     """Return one more than the last region that each voxel of a block is in, 0 for none.
 
     A region that is nowhere in the block is not interpolated.
     """
-    shape = tuple(piece.lower.size for piece in pieces)
-    indices = np.zeros(shape, dtype=dtype)
-    for index in range(source[0].shape[0]):
-        coarse = _one_class(source, index)
-        if _upper_bound(coarse) > 0:
-            indices[interpolate(coarse, pieces) > 0] = index + 1
+    indices = np.zeros(scores.shape, dtype=dtype)
+    for index in range(scores.num_classes):
+        found = scores.reaching(index, 0.0)
+        if found is not None:
+            indices[found > 0] = index + 1
     return indices
-
-
-def _one_class(source: list[NDArray[np.float32]], index: int) -> NDArray[np.float32]:
-    return source[0][index] if len(source) == 1 else np.concatenate([s[index] for s in source])
-
-
-def interpolated(values: NDArray[np.float32], pieces: Pieces) -> NDArray[np.float32]:
-    """Return `planes rows columns` resampled: columns first, where there is least to gather."""
-    for axis in (2, 1, 0):
-        values = pieces[axis].apply(values, axis)
-    return values
-
-
-def _interpolated_as_nnunet(values: NDArray[np.float32], pieces: Pieces) -> NDArray[np.float32]:
-    """Return what `interpolated` does, with the precision of half-precision numbers."""
-    return interpolated(values, pieces).astype(np.float16).astype(np.float32)
 
 
 def _upper_bound(values: NDArray[np.float32]) -> float:

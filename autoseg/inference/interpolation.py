@@ -51,15 +51,40 @@ class AxisSampling:
         )
         return sampling, first, last
 
+    @property
+    def size(self) -> int:
+        """Voxels of the new axis."""
+        return int(self.lower.size)
+
     def apply(self, values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
         """Return the values resampled along an axis, counted from the first."""
         if self.is_identity:
             return values
-        first = np.take(values, self.lower, axis=axis)
+        shape = (*values.shape[:axis], self.size, *values.shape[axis + 1 :])
+        first, second = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        return self.apply_into(values, axis, first, second)
+
+    def apply_into(
+        self,
+        values: NDArray[np.float32],
+        axis: int,
+        first: NDArray[np.float32],
+        second: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return the values resampled along an axis in given memory.
+
+        Args:
+            values: What to resample.
+            axis: Counted from the first.
+            first: Holds the result afterwards, and has its shape.
+            second: Of the same shape; overwritten.
+        """
+        # the indices are in range: "clip" only spares numpy a copy that could be undone
+        np.take(values, self.lower, axis=axis, out=first, mode="clip")
         if self.is_nearest:
             return first
         shape = tuple(-1 if dim == axis else 1 for dim in range(values.ndim))
-        second = np.take(values, self.upper, axis=axis)
+        np.take(values, self.upper, axis=axis, out=second, mode="clip")
         first *= self.lower_weight.reshape(shape)
         second *= self.upper_weight.reshape(shape)
         first += second
