@@ -1,4 +1,4 @@
-"""A block's classes are interpolated and compared as plain arrays would be, in memory that stays."""
+"""A block's classes are interpolated and compared as plain arrays would be, in kept memory."""
 
 from itertools import product
 
