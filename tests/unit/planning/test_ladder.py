@@ -1,5 +1,7 @@
+import re
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,16 @@ def test_a_network_with_widths_of_its_own_has_two_sizes():
     full = network("unet_2015")
     assert narrowed(full, 32) == full
     assert narrowed(full, 24) == narrowed(full, 8) == full.compact()
+
+
+def test_the_page_lists_the_rungs():
+    page = Path(__file__).parents[3] / "docs" / "pages" / "planning.md"
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \| (\d+) \|$", page.read_text("utf-8"), re.MULTILINE)
+    assert rows == [
+        (
+            str(rung.features),
+            "the reference's" if rung.voxels is None else f"{rung.voxels:,}".replace(",", " "),
+            str(rung.fewest_steps),
+        )
+        for rung in LADDER
+    ]
