@@ -9,7 +9,7 @@ import torch
 
 from autoseg.core.parallel import default_workers
 from autoseg.documents.bench import BenchMachine
-from autoseg.documents.run import Versions
+from autoseg.documents.versions import Versions
 
 PROCESSORS = Path("/proc/cpuinfo")
 """Where Linux names the processor, which Python's `platform` does not."""

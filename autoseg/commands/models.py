@@ -51,6 +51,6 @@ def describe(
     file: Annotated[Path, typer.Argument(help="Model file.")],
 ) -> None:
     """Print the card of a model file."""
-    from autoseg.stages import export as stage
+    from autoseg.stages import describe as stage
 
     typer.echo(stage.describe(file), nl=False)

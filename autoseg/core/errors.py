@@ -76,3 +76,8 @@ def fault_of_disk(error: OSError) -> str | None:
         f"{place}{error.strerror}. Free space, or name a place that you may write to (--work for "
         "work folders); what was finished stays, and the same command goes on."
     )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says; its kind if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
-from autoseg.documents.run import Versions
+from autoseg.documents.versions import Versions
 
 SECONDS = "s"
 """Unit of what is measured as a time; every other unit is a throughput."""

@@ -9,9 +9,9 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 
 from autoseg.core.frozen import Fraction, Frozen
 from autoseg.documents.report import Means
-from autoseg.documents.run import Versions
 from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName
+from autoseg.documents.versions import Versions
 
 CARD_NAME = "card.json"
 """The card as a document."""

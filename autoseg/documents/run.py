@@ -7,6 +7,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from autoseg.core.frozen import Frozen
 from autoseg.documents.recipe import Recipe, TrainingOptions
 from autoseg.documents.splits import FoldName
+from autoseg.documents.versions import Versions
 
 
 class EpochRecord(Frozen):
@@ -36,14 +37,6 @@ class EpochRecord(Frozen):
         """Mean over the classes that have one."""
         known = [value for value in self.pseudo_dice if value is not None]
         return sum(known) / len(known) if known else None
-
-
-class Versions(Frozen):
-    """Software that a run was made with."""
-
-    autoseg: str
-    torch: str
-    python: str
 
 
 class TensorGroup(Frozen):

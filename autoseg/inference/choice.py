@@ -13,6 +13,7 @@ from autoseg.documents.selection import SELECTION_NAME, LargestComponent, Select
 from autoseg.documents.splits import FoldName, averaged_folds
 from autoseg.documents.store import load
 from autoseg.inference.agreement import Agreement
+from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.model import (
     WORK_ROOT,
@@ -175,7 +176,7 @@ def _fold_words(folds: Sequence[FoldName]) -> str:
 
 
 def _archived(archive: ModelArchive, folds: Sequence[FoldName] | None) -> StoredChoice:
-    members = tuple(archive.model(name) for name in archive.manifest.members)
+    members = tuple(archived_model(archive, name) for name in archive.manifest.members)
     selection = archive.read_selection()
     own = (None,) * len(members) if selection is None else selection.folds
     return StoredChoice(

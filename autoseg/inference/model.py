@@ -9,13 +9,14 @@ from torch import nn
 
 from autoseg.architectures import Architecture
 from autoseg.core.device import Precision, autocast_dtype, choose_device, on_device
-from autoseg.core.errors import ModelError
+from autoseg.core.errors import ModelError, first_line
 from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.selection import SELECTION_NAME
 from autoseg.documents.splits import ALL, FoldName, averaged_folds, in_order
 from autoseg.documents.store import load
+from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.ensemble import Ensemble
@@ -23,7 +24,6 @@ from autoseg.inference.heads import divided
 from autoseg.inference.stored import (
     ModelFolder,
     StoredModel,
-    first_line,
     named_fold,
     trained_folds,
     unusable,
@@ -127,7 +127,7 @@ def open_model(path: Path) -> StoredModel:
         ModelError: If it is a file, but not a sound model file.
     """
     if path.is_file():
-        return ModelArchive(path).model()
+        return archived_model(ModelArchive(path))
     fold = named_fold(path)
     return ModelFolder(path if fold is None else fold.model)
 

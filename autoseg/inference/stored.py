@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from typing_extensions import override
 
-from autoseg.core.errors import ModelError
+from autoseg.core.errors import ModelError, first_line
 from autoseg.documents.card import DataSummary
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
@@ -181,8 +181,3 @@ def unusable(weights: str, reason: str) -> ModelError:
         f"{weights} cannot be used ({reason}). Copy the model again, or train this fold again with "
         "`autoseg train --restart`."
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""`autoseg export`: a trained model folder -> one model file; `autoseg describe` reads its card."""
+"""`autoseg export`: a trained model folder -> one model file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,6 @@ from autoseg.evaluation.bootstrap import estimate, score_table
 from autoseg.inference.archive.card import FoldRecord, Networks, card_page, make_card
 from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX, fold_part
 from autoseg.inference.archive.privacy import Records, without_case_names
-from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.archive.writing import Content, weights_content, write_archive
 from autoseg.inference.choice import StoredChoice, find_choice
 from autoseg.inference.model import empty_network, largest_bytes, previous_folds
@@ -98,20 +97,6 @@ def check_output(output: Path) -> None:
     if output.is_dir():
         msg = f"{output} is a folder; expected the name of a file to write. Name another."
         raise ModelError(msg)
-
-
-def describe(file: Path) -> str:
-    """Return the model card of a model file, in Markdown; no weights are read.
-
-    Signs that would steer a terminal are left out: the card is a stranger's text.
-
-    Raises:
-        ModelError: If it is not a sound model file.
-    """
-    if not file.is_file():
-        msg = f"{file} is not a file. Name a model file (*{SUFFIX}), as `autoseg export` writes it."
-        raise ModelError(msg)
-    return store.printable(ModelArchive(file).read_card_page())
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from autoseg.documents.model import (
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.report import Report
-from autoseg.documents.run import Run, Versions
+from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL, Fold
+from autoseg.documents.versions import Versions
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.continuation import check_trained_with
 from autoseg.stages.folds import load_fold

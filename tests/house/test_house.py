@@ -89,9 +89,10 @@ def test_every_public_name_is_there() -> None:
             "from autoseg.cli import app; app(['train', '--help'], standalone_mode=False)",
             ("scipy", "numpy"),
         ),
-        ("import autoseg.commands.evaluation, autoseg.stages.evaluate", ("blosc2",)),
+        ("import autoseg.stages.evaluate, autoseg.stages.known_labels", ("blosc2",)),
+        ("import autoseg.stages.describe", ("scipy", "blosc2")),
     ],
-    ids=["import", "help", "help of a command", "evaluate"],
+    ids=["import", "help", "help of a command", "evaluate", "describe"],
 )
 def test_what_a_command_does_not_need_is_not_loaded(program: str, more: tuple[str, ...]) -> None:
     """Packages that take a tenth of a second to several are imported where they are used."""

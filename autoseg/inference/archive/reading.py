@@ -6,36 +6,27 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
-from typing_extensions import override
 
-from autoseg.core.errors import ModelError, UnknownComponent
+from autoseg.core.errors import ModelError, UnknownComponent, first_line
 from autoseg.core.frozen import Frozen
 from autoseg.documents.archive import MANIFEST_VERSION, Manifest, Part
-from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, DataSummary, ModelCard
+from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, ModelCard
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
     MODEL_NAME,
     PLAN_NAME,
     WEIGHTS_NAME,
-    TrainedModel,
 )
-from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
 from autoseg.documents.splits import FoldName, fold_named, in_order
 from autoseg.documents.store import explain
 from autoseg.inference.archive.checks import opened, refused
-from autoseg.inference.archive.contents import MANIFEST_NAME, MOST_PARTS, fold_part
-from autoseg.inference.stored import StoredModel, Tensors, first_line
+from autoseg.inference.archive.contents import MANIFEST_NAME, MOST_PARTS
 
 T = TypeVar("T", bound=Frozen)
 M = TypeVar("M", bound=BaseModel)
-
-PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
-"""How a pickle begins, bare or in the zip that `torch.save` makes."""
 
 
 class _Versioned(BaseModel):
@@ -65,18 +56,6 @@ class ModelArchive:
             self.manifest = _manifest(archive.read(MANIFEST_NAME), path)
         self._parts = {part.name: part for part in self.manifest.parts}
         self._check_parts(entries)
-
-    def model(self, configuration: str | None = None) -> "ArchivedModel":
-        """Return one of the configurations; the first member for None.
-
-        Raises:
-            ModelError: If it is not in the file.
-        """
-        wanted = configuration or self.manifest.members[0]
-        if wanted not in self.manifest.configurations:
-            known = ", ".join(self.manifest.configurations)
-            raise refused(self.path, f"it needs {wanted!a}, but holds only {known}")
-        return ArchivedModel(self, wanted)
 
     def folds(self, configuration: str) -> tuple[FoldName, ...]:
         """Return which folds of a configuration are in the file."""
@@ -186,62 +165,6 @@ class ModelArchive:
         for name in names:
             if not self.folds(name):
                 raise refused(self.path, f"it holds no weights of {name}")
-
-
-class ArchivedModel(StoredModel):
-    """One configuration of a model file."""
-
-    def __init__(self, archive: ModelArchive, configuration: str) -> None:
-        super().__init__(archive.path)
-        self.archive = archive
-        self.configuration = configuration
-
-    @override
-    def folds(self) -> tuple[FoldName, ...]:
-        return self.archive.folds(self.configuration)
-
-    @override
-    def read_trained(self) -> TrainedModel:
-        name = f"{self.configuration}/{MODEL_NAME}"
-        trained = self.archive.read_document(TrainedModel, name)
-        if trained.configuration != self.configuration:
-            raise refused(self.path, f"its {name} is about {trained.configuration!a}")
-        return trained
-
-    @override
-    def read_plan(self) -> Plan:
-        return self.archive.read_document(Plan, f"{self.configuration}/{PLAN_NAME}")
-
-    @override
-    def read_summary(self) -> DataSummary | None:
-        return self.archive.read_card().data
-
-    @override
-    def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
-        name = fold_part(self.configuration, fold, WEIGHTS_NAME)
-        if self.archive.size(name) > largest_bytes:
-            raise refused(
-                self.path,
-                f"{name} has {self.archive.size(name)} bytes, but the plan's network holds only "
-                f"{largest_bytes}",
-            )
-        content = self.archive.read(name)
-        try:
-            return load_safetensors(content)
-        except (SafetensorError, KeyError, ValueError, OverflowError) as error:
-            if content.startswith(PICKLE_STARTS):
-                found = f"{name} is a pickle, which could run code; weights must be safetensors"
-            else:
-                found = f"{name} is not in safetensors format ({first_line(error)})"
-            raise refused(self.path, found) from error
-
-    @override
-    def sibling(self, configuration: str) -> "ArchivedModel":
-        return self.archive.model(configuration)
-
-    @override
-    def weights_name(self, fold: FoldName) -> str:
-        return f"{fold_part(self.configuration, fold, WEIGHTS_NAME)} in {self.path}"
 
 
 def _folder(name: str) -> str:

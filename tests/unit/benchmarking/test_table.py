@@ -11,7 +11,7 @@ from autoseg.benchmarking.table import (
 )
 from autoseg.benchmarking.timing import Pair, Subject, throughput
 from autoseg.documents.bench import SECONDS, Bench, BenchMachine, ConfigurationForecast
-from autoseg.documents.run import Versions
+from autoseg.documents.versions import Versions
 
 
 def made(load: float | None = 0.1) -> Bench:
@@ -48,8 +48,8 @@ def made(load: float | None = 0.1) -> Bench:
 def test_each_row_says_its_unit_its_ratio_and_what_the_floor_is():
     header, rows = throughput_rows(made())
     assert header[-1] == "the floor is"
-    assert rows[0] == ("start", "0.25 s", "0.125 s", "2 (2 – 2)", "that")
-    assert rows[1] == ("loader 2d", "2 batches/s", "8 batches/s", "4 (4 – 4)", "plain drawing")
+    assert rows[0] == ("start", "0.25 s", "0.125 s", "2 (2–2)", "that")
+    assert rows[1] == ("loader 2d", "2 batches/s", "8 batches/s", "4 (4–4)", "plain drawing")
 
 
 def test_what_was_not_measured_is_about():

@@ -25,8 +25,9 @@ from autoseg.documents.report import (
 from autoseg.documents.store import save
 from autoseg.inference.archive.card import _classes
 from autoseg.inference.archive.reading import ModelArchive
+from autoseg.stages.describe import describe
 from autoseg.stages.evaluate import REPORT_NAME
-from autoseg.stages.export import ExportOptions, describe, export
+from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.score_fold import VALIDATION_NAME
 
 SOLID = tiny_configuration((8, 8, 8), name="3d_fullres")

@@ -1,0 +1,87 @@
+"""A configuration of a model file, ready to be built."""
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from typing_extensions import override
+
+from autoseg.core.errors import first_line
+from autoseg.documents.card import DataSummary
+from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.plan import Plan
+from autoseg.documents.splits import FoldName
+from autoseg.inference.archive.checks import refused
+from autoseg.inference.archive.contents import fold_part
+from autoseg.inference.archive.reading import ModelArchive
+from autoseg.inference.stored import StoredModel, Tensors
+
+PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
+"""How a pickle begins, bare or in the zip that `torch.save` makes."""
+
+
+class ArchivedModel(StoredModel):
+    """One configuration of a model file."""
+
+    def __init__(self, archive: ModelArchive, configuration: str) -> None:
+        super().__init__(archive.path)
+        self.archive = archive
+        self.configuration = configuration
+
+    @override
+    def folds(self) -> tuple[FoldName, ...]:
+        return self.archive.folds(self.configuration)
+
+    @override
+    def read_trained(self) -> TrainedModel:
+        name = f"{self.configuration}/{MODEL_NAME}"
+        trained = self.archive.read_document(TrainedModel, name)
+        if trained.configuration != self.configuration:
+            raise refused(self.path, f"its {name} is about {trained.configuration!a}")
+        return trained
+
+    @override
+    def read_plan(self) -> Plan:
+        return self.archive.read_document(Plan, f"{self.configuration}/{PLAN_NAME}")
+
+    @override
+    def read_summary(self) -> DataSummary | None:
+        return self.archive.read_card().data
+
+    @override
+    def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
+        name = fold_part(self.configuration, fold, WEIGHTS_NAME)
+        if self.archive.size(name) > largest_bytes:
+            raise refused(
+                self.path,
+                f"{name} has {self.archive.size(name)} bytes, but the plan's network holds only "
+                f"{largest_bytes}",
+            )
+        content = self.archive.read(name)
+        try:
+            return load_safetensors(content)
+        except (SafetensorError, KeyError, ValueError, OverflowError) as error:
+            if content.startswith(PICKLE_STARTS):
+                found = f"{name} is a pickle, which could run code; weights must be safetensors"
+            else:
+                found = f"{name} is not in safetensors format ({first_line(error)})"
+            raise refused(self.path, found) from error
+
+    @override
+    def sibling(self, configuration: str) -> "ArchivedModel":
+        return archived_model(self.archive, configuration)
+
+    @override
+    def weights_name(self, fold: FoldName) -> str:
+        return f"{fold_part(self.configuration, fold, WEIGHTS_NAME)} in {self.path}"
+
+
+def archived_model(archive: ModelArchive, configuration: str | None = None) -> ArchivedModel:
+    """Return one of the configurations of a model file; the first member for None.
+
+    Raises:
+        ModelError: If it is not in the file.
+    """
+    wanted = configuration or archive.manifest.members[0]
+    if wanted not in archive.manifest.configurations:
+        known = ", ".join(archive.manifest.configurations)
+        raise refused(archive.path, f"it needs {wanted!a}, but holds only {known}")
+    return ArchivedModel(archive, wanted)
