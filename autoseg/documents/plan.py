@@ -6,12 +6,17 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from autoseg.architectures import AnyArchitecture, Topology
 from autoseg.augmentations.mirroring import Mirroring
-from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
 from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme
+from autoseg.documents.preparation import (
+    Resampling,
+    check_data,
+    check_default,
+    check_preparation,
+    named,
+)
 from autoseg.documents.recipe import Recipe
-from autoseg.documents.workspace import names_a_folder
 from autoseg.losses import AnyLoss
 from autoseg.normalizers import AnyNormalizer
 
@@ -32,22 +37,6 @@ class Decision(Frozen):
     rule: str
     because: str
     source: str
-
-
-class Resampling(Frozen):
-    """Spline orders of resampling; 0 = nearest, 1 = linear, 3 = cubic.
-
-    Attributes:
-        image_order: Of images, within a plane and in isotropic volumes.
-        label_order: Of each label's mask, and of logits on the way back.
-        separate_axis_order: Along the one coarse axis of anisotropic volumes, for both.
-        anisotropy_threshold: Coarsest over finest spacing beyond which that axis goes separately.
-    """
-
-    image_order: Literal[0, 1, 3] = 3
-    label_order: Literal[0, 1] = 1
-    separate_axis_order: Literal[0, 1] = 0
-    anisotropy_threshold: PositiveFloat = 3.0
 
 
 class Configuration(Frozen):
@@ -91,12 +80,12 @@ class Configuration(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Configuration":
-        self._check_names()
+        check_data(self)
         axes = self.topology.num_axes
-        if len(self.spacing) != axes or len(self.median_shape) != axes:
+        if len(self.median_shape) != axes:
             msg = (
-                f"{self.name}: spacing and median_shape need {axes} entries, one per patch axis; "
-                f"found {list(self.spacing)} and {list(self.median_shape)}."
+                f"{self.name}: median_shape needs {axes} entries, one per patch axis; found "
+                f"{list(self.median_shape)}."
             )
             raise ValueError(msg)
         self._check_mirroring()
@@ -108,15 +97,6 @@ class Configuration(Frozen):
             )
             raise ValueError(msg)
         return self
-
-    def _check_names(self) -> None:
-        for field in ("name", "data_name"):
-            if not names_a_folder(getattr(self, field)):
-                msg = (
-                    f"the {field} {getattr(self, field)!r} cannot be that of a folder. Choose one "
-                    "without slashes that does not begin with a dot."
-                )
-                raise ValueError(msg)
 
     def _check_mirroring(self) -> None:
         axes = range(self.topology.num_axes)
@@ -179,18 +159,8 @@ class Plan(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> "Plan":
-        names = [configuration.name for configuration in self.configurations]
-        if len(set(names)) != len(names) or self.default_configuration not in names:
-            msg = (
-                f"default_configuration {self.default_configuration!r} must be one of the "
-                f"configurations, each named once; found {names}."
-            )
-            raise ValueError(msg)
-        if sorted(self.axis_order) != list(range(self.num_axes)):
-            msg = (
-                f"axis_order must hold 0 … {self.num_axes - 1} once each; found {self.axis_order}."
-            )
-            raise ValueError(msg)
+        check_default(self.default_configuration, self.configurations)
+        check_preparation(self, self.configurations)
         for configuration in self.configurations:
             self._check_configuration(configuration)
             self._check_stages(configuration)
@@ -234,13 +204,6 @@ class Plan(Frozen):
 
     def _check_configuration(self, configuration: Configuration) -> None:
         architecture = configuration.architecture
-        if len(configuration.normalizers) != len(self.channel_names):
-            msg = (
-                f"{configuration.name}: found {len(configuration.normalizers)} normalizers for "
-                f"{len(self.channel_names)} image channels {list(self.channel_names)}; each "
-                "channel needs one."
-            )
-            raise ValueError(msg)
         prior = self.num_prior_channels(configuration)
         if architecture.in_channels != len(self.channel_names) + prior:
             msg = (
@@ -257,9 +220,6 @@ class Plan(Frozen):
                 f"{configuration.name}: num_classes is {architecture.num_classes}, but the "
                 f"dataset has {self.labels.num_outputs} {expected}."
             )
-            raise ValueError(msg)
-        if configuration.topology.num_axes > self.num_axes:
-            msg = f"{configuration.name}: a 3-D patch cannot be cut from 2-D images."
             raise ValueError(msg)
 
     def agrees_with(self, other: "Plan", configuration: Configuration) -> bool:
@@ -294,10 +254,4 @@ class Plan(Frozen):
         Raises:
             PlanError: If the plan has none of that name.
         """
-        wanted = name or self.default_configuration
-        for configuration in self.configurations:
-            if configuration.name == wanted:
-                return configuration
-        known = ", ".join(configuration.name for configuration in self.configurations)
-        msg = f"the plan has no configuration {wanted!r}. Choose one of: {known}."
-        raise PlanError(msg)
+        return named(self.configurations, name or self.default_configuration)

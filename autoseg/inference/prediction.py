@@ -13,7 +13,7 @@ from autoseg.core.case import Image, PreparedImage, Prior, Restoration
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
-from autoseg.documents.plan import Resampling
+from autoseg.documents.preparation import Resampling
 from autoseg.inference.export import class_map
 from autoseg.inference.handover import ExportThread
 from autoseg.inference.model import LoadedModel

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autoseg.core.counting import counted
-from autoseg.documents.plan import Resampling
+from autoseg.documents.preparation import Resampling
 from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.topology import MINIMUM_EDGE
 from autoseg.planning.wording import number, numbers

@@ -5,7 +5,7 @@ from math import prod
 from pathlib import Path
 
 from autoseg.documents.fingerprint import CaseFingerprint
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.preprocessing.resample import resampled_shape, target_spacing
 
 FLOAT_BYTES = 4
@@ -33,7 +33,9 @@ CONTAINER_LIMITS = (
 """Where Linux tells a container its limit, in the second and the first version of cgroups."""
 
 
-def preparation_bytes(case: CaseFingerprint, plan: Plan, configuration: Configuration) -> int:
+def preparation_bytes(
+    case: CaseFingerprint, plan: PlannedPreparation, configuration: PlannedData
+) -> int:
     """Return about how many bytes a process needs to read and prepare a case."""
     channels = len(plan.channel_names)
     spacing = tuple(case.spacing[axis] for axis in plan.axis_order)

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
 from autoseg.core.case import Image, LabelledCase, PreparedImage, Restoration
 from autoseg.core.errors import CaseError
-from autoseg.documents.plan import Configuration, Plan, Resampling
+from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, nonzero_voxels, without_holes
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
@@ -48,7 +48,9 @@ class PreparedCase:
     foreground: tuple[VoxelList, ...]
 
 
-def prepare_image(image: Image, plan: Plan, configuration: Configuration) -> PreparedImage:
+def prepare_image(
+    image: Image, plan: PlannedPreparation, configuration: PlannedData
+) -> PreparedImage:
     """Return the image in planned axis order, cropped, normalised and resampled.
 
     A 2-D configuration of a 3-D dataset resamples each slice on its own and keeps slice distance
@@ -69,7 +71,9 @@ def prepare_image(image: Image, plan: Plan, configuration: Configuration) -> Pre
     return PreparedImage(voxels=prepared, restoration=restoration)
 
 
-def prepare_case(case: LabelledCase, plan: Plan, configuration: Configuration) -> PreparedCase:
+def prepare_case(
+    case: LabelledCase, plan: PlannedPreparation, configuration: PlannedData
+) -> PreparedCase:
     """Return the case on the grid of its prepared image, with foreground positions.
 
     Raises:
@@ -93,7 +97,10 @@ def prepare_case(case: LabelledCase, plan: Plan, configuration: Configuration) -
 
 
 def _prepare_classes(
-    classes: LabelArray, restoration: Restoration, plan: Plan, configuration: Configuration
+    classes: LabelArray,
+    restoration: Restoration,
+    plan: PlannedPreparation,
+    configuration: PlannedData,
 ) -> ResizedLabels:
     """Return class indices on the prepared grid; annotated voxels win ties against ignored ones.
 
@@ -134,7 +141,7 @@ def prepare_labels(
     )
 
 
-def _check_image(image: Image, plan: Plan) -> None:
+def _check_image(image: Image, plan: PlannedPreparation) -> None:
     if len(image.voxels) != len(plan.channel_names):
         msg = (
             f"the image has {len(image.voxels)} channels; the plan expects "
@@ -156,8 +163,8 @@ def _in_planned_order(voxels: ImageArray, axis_order: tuple[int, ...]) -> Reorde
 
 def _restoration(
     image: Image,
-    plan: Plan,
-    configuration: Configuration,
+    plan: PlannedPreparation,
+    configuration: PlannedData,
     bounds: tuple[tuple[int, int], ...],
 ) -> Restoration:
     spacing = tuple(image.geometry.spacing[axis] for axis in plan.axis_order)
@@ -183,7 +190,7 @@ def _prepare_channels(
     voxels: ImageArray,
     inside: MaskArray,
     restoration: Restoration,
-    configuration: Configuration,
+    configuration: PlannedData,
 ) -> ResizedImage:
     """Return the channels of a cropped image, normalised and resampled one after the other."""
     resampling = configuration.resampling

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from threadpoolctl import ThreadpoolController
 
 from autoseg.core.arrays import ImageArray, LabelArray
-from autoseg.documents.plan import Configuration
+from autoseg.documents.preparation import PlannedData
 from autoseg.preprocessing.interpolation import (
     ResizedVolume,
     SplineOrder,
@@ -31,7 +31,7 @@ def resampled_shape(
     return tuple(max(1, round(old / new * size)) for size, old, new in sizes)
 
 
-def target_spacing(configuration: Configuration, spacing: tuple[float, ...]) -> tuple[float, ...]:
+def target_spacing(configuration: PlannedData, spacing: tuple[float, ...]) -> tuple[float, ...]:
     """Return the voxel size (mm) that an image is resampled to.
 
     A 2-D configuration leaves the distance of a volume's slices as it is.

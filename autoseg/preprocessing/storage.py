@@ -23,7 +23,7 @@ from autoseg.core.case import Restoration
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.frozen import Frozen
 from autoseg.documents import store
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.preprocessing.prepare import PreparedCase
 
 ALGORITHM_VERSION = 1
@@ -251,7 +251,9 @@ def open_prior(folder: Path) -> StoredPrior | None:
 
 
 def preparation_key(
-    plan: Plan, configuration: Configuration, source: tuple[tuple[str, int, int], ...]
+    plan: PlannedPreparation,
+    configuration: PlannedData,
+    source: tuple[tuple[str, int, int], ...],
 ) -> str:
     """Return a hash over all that determines a prepared case; equal means nothing to redo.
 

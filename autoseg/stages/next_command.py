@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from autoseg.documents.splits import FoldName
-from autoseg.inference.model import WORK_ROOT
+from autoseg.documents.workspace import WORK_ROOT
 
 
 def train_command(

@@ -13,7 +13,7 @@ from autoseg.datasets.loading import load_case
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.preparation import PlannedData, PlannedPreparation, PlanOutline
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 from autoseg.preprocessing.prepare import prepare_case
@@ -55,8 +55,8 @@ class PreparationTask:
     files: CaseFiles
     folder: Path
     key: str
-    plan: Plan
-    configuration: Configuration
+    plan: PlannedPreparation
+    configuration: PlannedData
 
 
 def preprocess(
@@ -78,7 +78,7 @@ def preprocess(
     start = time.monotonic()
     spec = store.load(DatasetSpec, workspace.dataset, made_by=MADE_BY)
     fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by=MADE_BY)
-    plan = store.load(Plan, workspace.plan, made_by=MADE_BY)
+    plan = store.load(PlanOutline, workspace.plan, made_by=MADE_BY)
     tasks = _tasks(workspace, spec, fingerprint, plan, plan.configuration(configuration))
     todo = [task for task in tasks if not is_prepared(task.folder, task.key)]
     if todo:
@@ -112,8 +112,8 @@ def _tasks(
     workspace: Workspace,
     spec: DatasetSpec,
     fingerprint: Fingerprint,
-    plan: Plan,
-    configuration: Configuration,
+    plan: PlannedPreparation,
+    configuration: PlannedData,
 ) -> list[PreparationTask]:
     """Return one task per case of the fingerprint, in its order.
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from autoseg.core.arrays import LabelArray, MaskArray
 from autoseg.core.case import Restoration
-from autoseg.documents.plan import Resampling
+from autoseg.documents.preparation import Resampling
 from autoseg.preprocessing.label_interpolation import ResizedLabels
 from autoseg.preprocessing.prepare import prepare_labels
 
