@@ -22,7 +22,7 @@ class Pace:
         step_seconds: One training step.
         tile_seconds: One tile of prediction with all its mirrored views.
         preparation_seconds: Reading, preparing and storing a case of mean size, by one process.
-        export_rate: Millions of voxels times classes per second.
+        export_rate: Millions of logits (voxels of the label map times classes) per second.
     """
 
     step_seconds: float

@@ -95,7 +95,10 @@ def prediction(
 
 
 def export(sample: Sample, configuration: Configuration, patience: Patience) -> Throughput:
-    """Return how fast logits become the label map of an image; cases must be prepared."""
+    """Return how fast logits become the label map of an image; cases must be prepared.
+
+    Counted are those of the label map's grid: its voxels times the classes.
+    """
     case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
     num_classes = configuration.architecture.num_classes
     classes, restoration = _exported_part(case, num_classes)
@@ -105,7 +108,7 @@ def export(sample: Sample, configuration: Configuration, patience: Patience) -> 
     orders = export_orders(restoration, configuration.resampling)
     subject = Subject(
         stage="export",
-        unit="Mvoxel·classes",
+        unit="Mlogit",
         measured_is=f"{num_classes} classes on {' × '.join(map(str, classes.shape))} to the label "
         f"map of {' × '.join(map(str, restoration.full_shape))}, {default_workers()} threads",
         floor_is="a copy of the logits",

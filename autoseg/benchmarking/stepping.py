@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from time import perf_counter
@@ -36,8 +36,27 @@ PATIENCE_FACTOR = 4.0
 PAIRS_FACTOR = 5.0
 """This row may take so many times as long as others: its ratio matters most."""
 
+LOADER_MARGIN = 0.5
+"""A loader counts as fast enough if it takes at most this part of the steps' time by itself: beside
+them it is slower."""
+
 NO_VALIDATION = 10**9
 """Steps of an epoch that never ends."""
+
+
+@dataclass(frozen=True)
+class TimedSteps:
+    """Which steps through the loader are timed.
+
+    Attributes:
+        unused: Those before.
+        count: How many.
+        longest_seconds: Mean time of a step beyond which no more of them are waited for.
+    """
+
+    unused: int
+    count: int
+    longest_seconds: float
 
 
 def training_steps(job: Job, configuration: str, patience: Patience) -> Throughput:
@@ -55,14 +74,17 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
     )
     bare, real = _bare_steps(job), new_state(job, epoch_steps=NO_VALIDATION)
     seconds_per_step = bare(FEWEST_STEPS)
-    steps = num_steps(seconds_per_step, patience)
+    timed = TimedSteps(
+        unused=unused_steps(_drawing_seconds(job), seconds_per_step, job.workers),
+        count=num_steps(seconds_per_step, patience),
+        longest_seconds=PATIENCE_FACTOR * seconds_per_step,
+    )
     pairs: list[Pair] = []
     begun = perf_counter()
     limit = PAIRS_FACTOR * patience.seconds
     while not pairs or (len(pairs) < patience.repeats and perf_counter() - begun < limit):
-        floor_seconds = bare(steps)
-        longest = PATIENCE_FACTOR * seconds_per_step
-        pairs.append(Pair(_real_steps(job, real, steps, longest), floor_seconds))
+        floor_seconds = bare(timed.count)
+        pairs.append(Pair(_real_steps(job, real, timed), floor_seconds))
     return throughput(pairs, 1.0, subject)
 
 
@@ -70,6 +92,29 @@ def num_steps(seconds_per_step: float, patience: Patience) -> int:
     """Return how many steps are timed together."""
     wanted = int(patience.seconds / 2 / seconds_per_step)
     return min(MOST_STEPS, max(FEWEST_STEPS, wanted))
+
+
+def unused_steps(drawing_seconds: float, seconds_per_step: float, workers: int) -> int:
+    """Return how many steps through the loader come before those that are timed.
+
+    Where it may be slower than the steps, they use up all that it prepares in advance.
+
+    Args:
+        drawing_seconds: Time that one process takes for a batch.
+        seconds_per_step: Of the bare network.
+        workers: Processes that prepare batches.
+    """
+    keeps_up = drawing_seconds < LOADER_MARGIN * workers * seconds_per_step
+    return 1 if keeps_up else PREFETCHED_BATCHES * workers + 1
+
+
+def _drawing_seconds(job: Job) -> float:
+    """Return the time of one batch, the second that is drawn."""
+    begun = perf_counter()
+    for step in range(2):
+        begun = perf_counter()
+        job.data.draw(Ticket("train", step))
+    return perf_counter() - begun
 
 
 def _bare_steps(job: Job) -> Callable[[int], float]:
@@ -116,31 +161,24 @@ def _objective(job: Job, batch: Batch) -> Objective:
     return objective(loss.build(), job.labels)
 
 
-def _real_steps(job: Job, state: TrainingState, steps: int, limit: float) -> float:
-    """Return the mean time of training steps; the state goes on from where it is.
-
-    Args:
-        job: What is trained.
-        state: Changed.
-        steps: How many are timed.
-        limit: Mean time of a step beyond which no more of them are waited for, seconds.
-    """
-    unused = PREFETCHED_BATCHES * job.workers + 1
+def _real_steps(job: Job, state: TrainingState, timed: TimedSteps) -> float:
+    """Return the mean time of training steps; the state goes on from where it is."""
+    total = timed.unused + timed.count
     stop, times = StopRequest(), [perf_counter()]
 
     def on_step(_: TrainingState) -> None:
-        if len(times) in (unused, unused + steps):
+        if len(times) in (timed.unused, total):
             synchronize(job.device)
         times.append(perf_counter())
-        is_slow = times[-1] - times[0] > limit * (unused + steps)
+        is_slow = times[-1] - times[0] > timed.longest_seconds * total
         if is_slow and len(times) > FEWEST_STEPS:
             stop.make()
 
-    length = Iterations(total=state.position.step + unused + steps)
-    timed = replace(job, length=length, checkpoint_seconds=inf)
+    length = Iterations(total=state.position.step + total)
+    longer = replace(job, length=length, checkpoint_seconds=inf)
     with suppress(Interrupted):
-        fit(timed, state, Watch(on_step=on_step, on_epoch=lambda _: None, stop=stop))
-    return mean_step(times, unused)
+        fit(longer, state, Watch(on_step=on_step, on_epoch=lambda _: None, stop=stop))
+    return mean_step(times, timed.unused)
 
 
 def mean_step(times: list[float], unused: int) -> float:

@@ -76,7 +76,7 @@ def _throughput_row(row: Throughput) -> Row:
         name,
         short(row.value) + unit,
         short(row.floor) + unit,
-        f"{short(row.ratio)} ({short(row.lowest_ratio)} – {short(row.highest_ratio)})",
+        f"{short(row.ratio)} ({short(row.lowest_ratio)}–{short(row.highest_ratio)})",
         row.floor_is,
     )
 

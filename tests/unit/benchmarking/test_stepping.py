@@ -1,7 +1,14 @@
 import pytest
 
-from autoseg.benchmarking.stepping import FEWEST_STEPS, MOST_STEPS, mean_step, num_steps
+from autoseg.benchmarking.stepping import (
+    FEWEST_STEPS,
+    MOST_STEPS,
+    mean_step,
+    num_steps,
+    unused_steps,
+)
 from autoseg.benchmarking.timing import Patience
+from autoseg.training.loading import PREFETCHED_BATCHES
 
 
 def test_the_first_steps_do_not_count():
@@ -27,3 +34,10 @@ def test_waiting_now_and_then_counts_in_full():
 )
 def test_as_many_steps_are_timed_as_fit_into_half_the_patience(seconds, steps):
     assert num_steps(seconds, Patience(seconds=2.0)) == steps
+
+
+def test_what_a_slow_loader_has_in_stock_is_used_up_before_steps_are_timed():
+    assert unused_steps(0.3, 0.5, 2) == 1  # two processes need 0.15 s a batch
+    assert unused_steps(0.3, 0.5, 1) == PREFETCHED_BATCHES + 1  # too near to call
+    assert unused_steps(2.0, 0.5, 2) == 2 * PREFETCHED_BATCHES + 1
+    assert unused_steps(0.3, 0.5, 0) == 1  # no process, no stock
