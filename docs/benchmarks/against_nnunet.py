@@ -19,6 +19,7 @@ use on a CPU. Idle OpenMP threads of both sleep instead of spinning, as autoseg 
 
 import argparse
 import re
+import signal
 import sys
 from pathlib import Path
 from statistics import median
@@ -37,6 +38,7 @@ HEAD = (
 def main() -> None:
     """Run the rows that are asked for, and print the table as it grows."""
     asked = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else what runs would be left behind
     names = list(ROWS) if "all" in asked.rows else asked.rows
     place = Place(asked.data.resolve(), asked.work.resolve(), asked.cores, asked.device)
     print(HEAD, flush=True)
