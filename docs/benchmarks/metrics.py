@@ -1,4 +1,4 @@
-"""Time every metric on pairs of 256³ masks, on this machine.
+"""Time every metric on pairs of 256³ masks, on one core of this machine.
 
 Run it with `python docs/benchmarks/metrics.py`. The masks are balls, rough blobs and a mesh, apart
 by a few voxels; distances are found once per pair, so that the column "HD95" is what HD, HD95, ASSD
@@ -41,12 +41,12 @@ def examples() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def seconds(action: Callable[[], object], rounds: int) -> float:
-    """Return how long a call takes at best: other work on the machine only ever adds."""
+    """Return how long the processor works at best: other work on the machine only ever adds."""
     spent = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.process_time()
         action()
-        spent.append(time.perf_counter() - start)
+        spent.append(time.process_time() - start)
     return min(spent)
 
 
