@@ -165,7 +165,7 @@ class ClassReport(Frozen):
     absent: NonNegativeInt
 
 
-class CaseFault(Frozen):
+class UnscoredCase(Frozen):
     """A case that could not be scored.
 
     Attributes:
@@ -199,7 +199,7 @@ class Report(Frozen):
     foreground: Means
     cases: tuple[CaseScores, ...]
     metrics: tuple[MetricName, ...] = DEFAULT_METRICS
-    faults: tuple[CaseFault, ...] = ()
+    faults: tuple[UnscoredCase, ...] = ()
     missing_predictions: tuple[str, ...] = ()
     missing_references: tuple[str, ...] = ()
     seconds_per_case: NonNegativeFloat | None = None

@@ -8,7 +8,6 @@ from autoseg.core.labels import LabelScheme
 from autoseg.documents.report import (
     DEFAULT_METRICS,
     METRICS,
-    CaseFault,
     CaseScores,
     ClassReport,
     ClassScores,
@@ -16,6 +15,7 @@ from autoseg.documents.report import (
     Means,
     MetricName,
     Report,
+    UnscoredCase,
 )
 from autoseg.documents.selection import Estimate
 from autoseg.evaluation.bootstrap import ScoreTable, estimates, metric_table
@@ -26,7 +26,7 @@ def report_of(
     cases: Iterable[ScoredCase],
     *,
     labels: LabelScheme | None = None,
-    faults: Sequence[CaseFault] = (),
+    faults: Sequence[UnscoredCase] = (),
     missing_predictions: Sequence[str] = (),
     missing_references: Sequence[str] = (),
 ) -> Report:

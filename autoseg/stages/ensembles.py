@@ -11,7 +11,7 @@ from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.report import CaseFault, Report
+from autoseg.documents.report import Report, UnscoredCase
 from autoseg.inference.averaging import ensemble_class_map
 from autoseg.inference.probabilities import RECORD_FILE, has_probabilities, open_probabilities
 from autoseg.readers import read_image, write_labels
@@ -91,7 +91,7 @@ def ensemble_report(
     outcomes = run_each(work, left, workers=workers)
     done = list(progress.track(outcomes, description=f"Averaging {name}", total=len(left)))
     failed = {left[entry.index].case.name: entry for entry in done if isinstance(entry, Failure)}
-    faults = tuple(CaseFault(name=case, message=entry.message) for case, entry in failed.items())
+    faults = tuple(UnscoredCase(name=case, message=entry.message) for case, entry in failed.items())
     report = evaluate_pairs(
         [pair for pair in label_maps(members, cases, folder) if pair.name not in failed],
         labels=members[0].labels,

@@ -11,7 +11,7 @@ from autoseg.core.errors import CaseError, DatasetError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
-from autoseg.documents.report import CaseFault, Report
+from autoseg.documents.report import Report, UnscoredCase
 from autoseg.documents.store import save
 from autoseg.evaluation.cases import USUAL, Measurement, ScoredCase, score_case
 from autoseg.evaluation.summary import report_of
@@ -106,7 +106,7 @@ def evaluate_pairs(
         [outcome.value for outcome in done if not isinstance(outcome, Failure)],
         labels=labels,
         faults=[
-            CaseFault(name=pairs[outcome.index].name, message=outcome.message)
+            UnscoredCase(name=pairs[outcome.index].name, message=outcome.message)
             for outcome in done
             if isinstance(outcome, Failure)
         ],

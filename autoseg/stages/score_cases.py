@@ -7,7 +7,7 @@ from time import perf_counter
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase
 from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.report import CaseFault, Report
+from autoseg.documents.report import Report, UnscoredCase
 from autoseg.inference.choice import ChosenModel
 from autoseg.readers import ending_of
 from autoseg.readers.names import label_ending
@@ -33,7 +33,9 @@ def score_cases(
     start = perf_counter()
     predicted = predict_cases(inputs, outputs, model, options, progress)
     seconds = perf_counter() - start
-    failures = [CaseFault(name=entry.name, message=entry.message) for entry in predicted.failures]
+    failures = [
+        UnscoredCase(name=entry.name, message=entry.message) for entry in predicted.failures
+    ]
     failed = {entry.name for entry in failures}
     kept = options.probabilities
     pairs = [

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.report import CaseFault, Report
+from autoseg.documents.report import Report, UnscoredCase
 from autoseg.documents.splits import FoldName
 from autoseg.inference.archive.card import FoldRecord
 
@@ -69,7 +69,7 @@ def _report(report: Report | None, numbered: Mapping[str, str]) -> Report | None
     if report is None:
         return None
     faults = tuple(
-        CaseFault(name=numbered[fault.name], message="could not be scored")
+        UnscoredCase(name=numbered[fault.name], message="could not be scored")
         for fault in report.faults
     )
     return report.model_copy(

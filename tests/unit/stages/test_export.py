@@ -14,13 +14,13 @@ from autoseg.core.labels import Region
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.quality import CaseAgreement
 from autoseg.documents.report import (
-    CaseFault,
     CaseScores,
     ClassReport,
     ClassScores,
     Mean,
     Means,
     Report,
+    UnscoredCase,
 )
 from autoseg.documents.store import save
 from autoseg.inference.archive.card import _classes
@@ -64,7 +64,7 @@ def report() -> Report:
         ),
         foreground=means,
         cases=(CaseScores(name="john_doe", tolerance_mm=1, classes=(scores, scores)),),
-        faults=(CaseFault(name="jane_roe", message="/data/jane_roe.nii.gz is damaged"),),
+        faults=(UnscoredCase(name="jane_roe", message="/data/jane_roe.nii.gz is damaged"),),
         missing_predictions=("mary_smith",),
         agreements=(CaseAgreement(name="john_doe", targets=(0.9, None)),),
     )
