@@ -6,6 +6,7 @@ the plan with its configurations, or their outlines.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Annotated, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -96,7 +97,7 @@ C = TypeVar("C", bound=PlannedData)
 
 
 def check_data(configuration: PlannedData) -> None:
-    """Refuse names that no folder can have, and a spacing of other axes than the patch.
+    """Refuse names that no folder can have, and a spacing without a finite number per patch axis.
 
     Raises:
         ValueError: With what is expected.
@@ -113,6 +114,12 @@ def check_data(configuration: PlannedData) -> None:
         msg = (
             f"{configuration.name}: spacing needs {axes} entries, one per patch axis; found "
             f"{list(configuration.spacing)}."
+        )
+        raise ValueError(msg)
+    if not all(map(isfinite, configuration.spacing)):
+        msg = (
+            f"{configuration.name}: found the spacing {list(configuration.spacing)}, expected "
+            "finite numbers, mm. `autoseg plan` writes the file anew."
         )
         raise ValueError(msg)
 
