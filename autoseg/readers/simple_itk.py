@@ -4,8 +4,6 @@ SimpleITK counts axes x, y, z; everything here turns that into array order (z, y
 """
 
 import gzip
-import struct
-from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -16,15 +14,12 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.atomic import replacing
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+from autoseg.readers.nifti_header import NiftiHeader
 
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
 
-NIFTI_FLOATS = {16: "f4", 64: "f8"}
-"""NIfTI's codes of the number types that can be NaN or infinite."""
-
-NIFTI_HEADER_BYTES = 348
-"""As much of a header as both versions have."""
+NIFTI_ENDINGS = (".nii", ".nii.gz")
 
 CHUNK_BYTES = 2**20
 """Read at a time; a multiple of every number's size."""
@@ -46,9 +41,11 @@ class SimpleItkReader(Reader):
     def read(self, path: Path) -> StoredImage:
         import SimpleITK
 
-        image = SimpleITK.ReadImage(str(path))
-        if path.name.lower().endswith((".nii", ".nii.gz")):
-            _check_complete(path, _nifti_size(image))
+        if not _is_nifti(path):
+            image = SimpleITK.ReadImage(str(path))
+        else:  # told which format it is, SimpleITK does not try others
+            image = SimpleITK.ReadImage(str(path), imageIO="NiftiImageIO")
+            _check_complete(path, NiftiHeader.of(path).size)
         axes = _space_axes(image.GetDimension())
         return StoredImage(voxels=_channels_first(image), geometry=_geometry(image, axes))
 
@@ -91,9 +88,7 @@ class SimpleItkReader(Reader):
     @override
     def num_replaced(self, path: Path) -> int:
         """Count them in NIfTI files, whose library reads each as 0 without saying so."""
-        if not path.name.lower().endswith((".nii", ".nii.gz")):
-            return 0
-        return _num_not_finite(path)
+        return _num_not_finite(path) if _is_nifti(path) else 0
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
@@ -103,6 +98,10 @@ class SimpleItkReader(Reader):
         names = [line.partition("=")[2].strip() for line in header.splitlines() if "=" in line]
         others = (path.with_name(name) for name in names if name and "\0" not in name)
         return tuple(other for other in others if _is_file(other) and other != path)
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith(NIFTI_ENDINGS)
 
 
 def _is_file(path: Path) -> bool:
@@ -140,40 +139,17 @@ def _check_complete(path: Path, expected: int) -> None:
 
 def _num_not_finite(path: Path) -> int:
     """Return how many numbers of a NIfTI file are NaN or infinite."""
+    header = NiftiHeader.of(path)
+    if not header.float_type:
+        return 0
+    kind = np.dtype(header.byte_order + header.float_type)
+    count = 0
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-        header = stream.read(NIFTI_HEADER_BYTES)
-        order, number_type, start = _nifti_numbers(header)
-        if not number_type:
-            return 0
-        stream.seek(start)
-        count = 0
+        stream.seek(header.start)
         for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-            whole = chunk[: len(chunk) // int(number_type[1]) * int(number_type[1])]
-            numbers = np.frombuffer(whole, dtype=f"{order}{number_type}")
+            numbers = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
             count += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
     return count
-
-
-def _nifti_numbers(header: bytes) -> tuple[str, str, int]:
-    """Return byte order, floating-point type (empty for integers) and start of a file's voxels.
-
-    Source: field offsets of nifti1.h and nifti2.h, nifti.nimh.nih.gov. The header begins with its
-    own size, 348 or 540, in the byte order of the file.
-    """
-    order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
-    is_second_version = struct.unpack_from(f"{order}i", header)[0] == 540
-    (code,) = struct.unpack_from(f"{order}h", header, 12 if is_second_version else 70)
-    layout, offset = ("q", 168) if is_second_version else ("f", 108)
-    (start,) = struct.unpack_from(f"{order}{layout}", header, offset)
-    return order, NIFTI_FLOATS.get(code, ""), int(start)
-
-
-def _nifti_size(image: ItkImage) -> int:
-    """Return how many bytes the header of a NIfTI file promises, before compression."""
-    num_axes = int(image.GetMetaData("dim[0]"))
-    voxels = prod(int(image.GetMetaData(f"dim[{axis}]")) for axis in range(1, num_axes + 1))
-    start = int(float(image.GetMetaData("vox_offset")))
-    return start + voxels * int(image.GetMetaData("bitpix")) // 8
 
 
 def _space_axes(dimension: int) -> int:

@@ -1,3 +1,4 @@
+import gzip
 import struct
 from itertools import permutations, product
 from pathlib import Path
@@ -10,7 +11,7 @@ from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import CaseError
 from autoseg.readers import num_replaced, read_header, read_image, read_labels, write_labels
-from autoseg.readers.simple_itk import _nifti_numbers
+from autoseg.readers.nifti_header import NiftiHeader
 
 RANDOM = np.random.default_rng(0)
 VOLUME = RANDOM.integers(0, 200, (3, 5, 7)).astype(np.int16)
@@ -221,16 +222,32 @@ def test_not_finite_voxels_that_reading_makes_zero_are_counted(
 
 
 def test_a_file_of_the_other_byte_order_and_version_is_understood() -> None:
-    for order, size, code_at, start_at, layout in [
-        (">", 348, 70, 108, "f"),
-        ("<", 540, 12, 168, "q"),
-        (">", 540, 12, 168, "q"),
+    for order, size, code_at, dims_at, dims, start_at, layout in [
+        ("<", 348, 70, 40, "8h", 108, "f"),
+        (">", 348, 70, 40, "8h", 108, "f"),
+        ("<", 540, 12, 16, "8q", 168, "q"),
+        (">", 540, 12, 16, "8q", 168, "q"),
     ]:
-        header = bytearray(348)
+        header = bytearray(540)
         struct.pack_into(f"{order}i", header, 0, size)
-        struct.pack_into(f"{order}h", header, code_at, 64)
+        struct.pack_into(f"{order}2h", header, code_at, 64, 64)
+        struct.pack_into(f"{order}{dims}", header, dims_at, 3, 4, 5, 6, 9, 9, 9, 9)
         struct.pack_into(f"{order}{layout}", header, start_at, 544)
-        assert _nifti_numbers(bytes(header)) == (order, "f8", 544)
+        parsed = NiftiHeader.parsed(bytes(header))
+        assert parsed == NiftiHeader(order, "f8", start=544, size=544 + 4 * 5 * 6 * 8)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("number_type", [np.uint8, np.int16, np.float32])
+def test_a_header_tells_the_size_of_its_file(ending, number_type, tmp_path: Path) -> None:
+    path = tmp_path / f"case{ending}"
+    write_volume(VOLUME.astype(number_type), path, spacing=(1.0, 1.0, 1.0))
+    header = NiftiHeader.of(path)
+    content = path.read_bytes()
+    whole = gzip.decompress(content) if ending.endswith("gz") else content
+    assert header.size == len(whole)
+    values = np.frombuffer(whole[header.start :], np.dtype(number_type))
+    assert np.array_equal(values, VOLUME.astype(number_type).ravel())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
