@@ -6,9 +6,12 @@ or of its absence, next to no space is taken; where it is not, up to a byte.
 """
 
 import os
+import shutil
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Annotated, Any, Literal
 
 import blosc2
@@ -33,6 +36,9 @@ FULL = 255
 CHUNK_PLANES = 8
 CHUNK_VOXELS = 2**21
 """Planes and voxels that are compressed together, of one class."""
+
+LARGEST_IN_MEMORY = 2**30
+"""Bytes of compressed probabilities of one image and configuration that are kept in memory."""
 
 COMPRESSION_LEVEL = 1
 """Of Zstandard."""
@@ -63,6 +69,14 @@ class ProbabilityGrid(Frozen):
         return (self.num_outputs, *(1,) * (3 - len(space)), *space)
 
 
+class TemporaryFolder:
+    """A folder that goes with the last reference to it, or else with the process."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="autoseg_"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Probabilities:
     """What one configuration found for an image, on its prepared grid.
@@ -70,10 +84,12 @@ class Probabilities:
     Attributes:
         grid: Where it stands.
         array: A blosc2 array of `grid.shape`, uint8, in memory or on disk.
+        folder: Temporary folder of the array, which goes when nobody needs it; None for others.
     """
 
     grid: ProbabilityGrid
     array: Any
+    folder: "TemporaryFolder | None" = None
 
     def planes(self, start: int, stop: int) -> ProbabilityArray:
         """Return the probabilities of some planes, 0 … `FULL`."""
@@ -83,6 +99,9 @@ class Probabilities:
 
 def compacted(slabs: Iterable[LogitsSlab], grid: ProbabilityGrid) -> Probabilities:
     """Return the probabilities that logits stand for, compressed in memory.
+
+    If they do not become small, as those of networks that are sure of nothing, they go to a
+    temporary file.
 
     Args:
         slabs: The logits on the prepared grid, from the first plane to the last.
@@ -143,6 +162,8 @@ class _Writer:
     def __init__(self, grid: ProbabilityGrid, path: Path | None) -> None:
         self._grid = grid
         self._array = _empty(grid.shape, path)
+        self._is_on_disk = path is not None
+        self._folder: TemporaryFolder | None = None
         self._height = int(self._array.chunks[1])
         self._waiting: list[ProbabilityArray] = []
         self._next_plane = 0
@@ -165,7 +186,7 @@ class _Writer:
         if self._next_plane != self._grid.shape[1]:
             msg = f"the logits end at plane {self._next_plane} of {self._grid.shape[1]}."
             raise ValueError(msg)
-        return Probabilities(grid=self._grid, array=self._array)
+        return Probabilities(grid=self._grid, array=self._array, folder=self._folder)
 
     def _write(self, count: int) -> None:
         """Write the first planes of those that wait, and keep the rest."""
@@ -175,7 +196,15 @@ class _Writer:
         stop = self._next_plane + count
         self._array[:, self._next_plane : stop] = np.ascontiguousarray(planes[:, :count])
         self._next_plane = stop
+        if not self._is_on_disk and self._array.schunk.cbytes > LARGEST_IN_MEMORY:
+            self._move_to_disk()
         self._waiting = [planes[:, count:].copy()] if count < planes.shape[1] else []
+
+    def _move_to_disk(self) -> None:
+        self._folder = TemporaryFolder()
+        path = self._folder.path / ARRAY_FILE
+        self._array = self._array.copy(urlpath=str(path), chunks=self._array.chunks)
+        self._is_on_disk = True
 
 
 def _empty(shape: Sequence[int], path: Path | None) -> Any:  # noqa: ANN401  (blosc2 is untyped)

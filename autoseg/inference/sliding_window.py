@@ -4,7 +4,9 @@ Tiles are worked through in the order of their first plane. Only the planes that
 touch are held; as soon as no later tile can reach the leading ones, they leave as a slab.
 """
 
+import sys
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 import torch
@@ -23,6 +25,10 @@ from autoseg.inference.tiling import STEP, axis_tiles
 from autoseg.inference.window import Tile, Window
 
 __all__ = ["LogitsSlab", "predict_slabs"]
+
+LARGEST_ANSWER_BYTES = 512 * 2**20
+"""Without an accelerator, what networks say to a batch of tiles is kept below this: there it saves
+no time to ask about many large ones at once."""
 
 
 def predict_slabs(
@@ -67,7 +73,7 @@ def predict_slabs(
         is_flat=len(ensemble.patch_shape) == 2,
     )
     tiles = _Tiles(ensemble, window, planes, shown)
-    for tile, answers in tiles.answers(tiles_per_batch):
+    for tile, answers in tiles.answers(min(tiles_per_batch, _most_tiles(ensemble))):
         for slab in planes.advance(window.origin(tile)[0]):
             yield from _inside(slab, frame.box)
         planes.add(tile, answers)
@@ -128,6 +134,13 @@ class _Tiles:
             "Free some of it, or predict with --device cpu."
         )
         raise CaseError(msg)
+
+
+def _most_tiles(ensemble: Ensemble) -> int:
+    """Return how many tiles may go through the networks together; CUDA says itself if too many."""
+    if ensemble.device.type != "cpu":
+        return sys.maxsize
+    return max(1, LARGEST_ANSWER_BYTES // (4 * ensemble.num_channels * prod(ensemble.patch_shape)))
 
 
 def _answers_or_none(ensemble: Ensemble, tiles: ImageBatch) -> Answers | None:

@@ -25,11 +25,16 @@ from autoseg.inference.joint_prediction import JointJob, prepared_for_all, start
 from autoseg.inference.model import LoadOptions
 from autoseg.inference.prediction import unlike_training
 from autoseg.inference.probabilities import has_probabilities
-from autoseg.readers import is_image_name, label_ending, read_image, write_labels
+from autoseg.preprocessing.memory import available_bytes, reading_bytes
+from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
 from autoseg.stages.expected_quality import report_quality
 
 CASES_AHEAD = 1
 """Images that are read and prepared while the networks work on another."""
+
+AHEAD_SHARE = 1 / 8
+"""Share of the free memory that reading an image may take for it to be read ahead. Of larger ones,
+reading takes little of the time, but would take the memory twice."""
 
 CASES_BEHIND = 2
 """Images whose export may still be going on."""
@@ -38,7 +43,6 @@ AGREEMENT_NAME = "agreement.json"
 """How far the networks agreed on a case, among its probabilities: a prediction that was interrupted
 would else not know it of the cases before."""
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -222,6 +226,7 @@ def _outcomes(
         for job, ready in _ahead(lambda job: _prediction_job(job, model, workers, progress), jobs):
             watched = model.watched()
             behind.append((job, _started(ready, watched, exports, progress), watched))
+            del ready  # the prepared image goes before the next one comes
             if len(behind) > CASES_BEHIND:
                 yield _outcome(*behind.popleft())
         while behind:
@@ -271,16 +276,35 @@ def _without_voxels(image: Image) -> Image:
     return replace(image, voxels=np.broadcast_to(np.float32(0), image.voxels.shape))
 
 
-def _ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
-    """Yield each item with what `function` makes of it, a few items ahead in a thread."""
-    waiting: deque[tuple[T, Future[R]]] = deque()
+def _ahead(function: Callable[[_Job], R], jobs: Iterable[_Job]) -> Iterator[tuple[_Job, Future[R]]]:
+    """Yield each job with what `function` makes of it, a few jobs ahead in a thread.
+
+    A large image waits until the networks are through with those before it.
+    """
+    waiting: deque[tuple[_Job, Future[R]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
-        for item in items:
-            waiting.append((item, pool.submit(function, item)))
+        for job in jobs:
+            if waiting and _is_large(job.case):
+                while waiting:
+                    yield waiting.popleft()
+            waiting.append((job, pool.submit(function, job)))
             if len(waiting) > CASES_AHEAD:
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
+
+
+def _is_large(case: InputCase) -> bool:
+    """Return whether reading a case takes a large part of the free memory; False if unknown."""
+    available = available_bytes()
+    if available is None or case.fault:
+        return False
+    try:
+        headers = [read_header(path) for path in case.images]
+    except CaseError:  # reading it will say what is wrong
+        return False
+    channels = sum(header.num_channels for header in headers)
+    return reading_bytes(headers[0].shape, channels) > AHEAD_SHARE * available
 
 
 def _outcome(job: _Job, future: Future[Path], watched: ChosenModel) -> _Written | FailedCase:

@@ -1,11 +1,15 @@
 """Compact probabilities are those of the logits, to half a step, whatever slabs they came in."""
 
+import gc
+import tempfile
+
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
 from autoseg.core.case import Restoration
 from autoseg.core.errors import CaseError, DocumentError
+from autoseg.inference import probabilities
 from autoseg.inference.probabilities import (
     ARRAY_FILE,
     FULL,
@@ -71,6 +75,20 @@ def test_a_folder_gives_back_what_went_in_and_lets_the_slabs_pass(tmp_path):
     assert stored.grid == grid
     in_memory = compacted(slabs_of(logits, 21), grid)
     np.testing.assert_array_equal(stored.planes(0, 21), in_memory.planes(0, 21))
+
+
+def test_what_does_not_become_small_goes_to_a_file_that_does_not_stay(tmp_path, monkeypatch):
+    logits, grid = logits_of((21, 7, 9)), grid_of((21, 7, 9))
+    expected = compacted(slabs_of(logits, 5), grid)
+    assert expected.folder is None
+    monkeypatch.setattr(probabilities, "LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stored = compacted(slabs_of(logits, 5), grid)
+    assert [path.name for path in tmp_path.glob("autoseg_*/*")] == [ARRAY_FILE]
+    np.testing.assert_array_equal(stored.planes(0, 21), expected.planes(0, 21))
+    del stored
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_of_an_image_whose_networks_failed(tmp_path):

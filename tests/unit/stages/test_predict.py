@@ -1,5 +1,7 @@
 """`autoseg predict` on folders: outputs, failures, going on."""
 
+import time
+
 import numpy as np
 import pytest
 import SimpleITK
@@ -47,6 +49,34 @@ def test_every_image_gets_its_label_map_on_its_own_grid(inputs, options, tmp_pat
         expected = np.select([voxels > 8, voxels > 4.5], [7, 3], 0)
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(labels), expected)
         assert labels.GetOrigin() == image.GetOrigin()
+
+
+@pytest.mark.parametrize("free", [None, 1, 10**9])
+def test_an_image_is_read_ahead_only_if_there_is_memory_for_it(
+    inputs, options, tmp_path, monkeypatch, free
+):
+    events = []
+    reading, starting = stage.read_image, stage.start_joint
+
+    def read(paths):
+        events.append("read")
+        return reading(paths)
+
+    def start(*given, **named):
+        time.sleep(0.05)  # as networks take longer than reading does
+        found = starting(*given, **named)
+        events.append("predicted")
+        return found
+
+    monkeypatch.setattr(stage, "read_image", read)
+    monkeypatch.setattr(stage, "start_joint", start)
+    monkeypatch.setattr(stage, "available_bytes", lambda: free)
+    report = predict(inputs, tmp_path / "out", options, Silent())
+    assert len(report.written) == 5
+    if free == 1:
+        assert events == ["read", "predicted"] * 5
+    else:
+        assert events[:3].count("read") == 2
 
 
 def test_a_single_file_is_an_input_too(inputs, options, tmp_path):
