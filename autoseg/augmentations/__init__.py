@@ -4,9 +4,20 @@ from autoseg.augmentations.base import (
     AUGMENTATIONS,
     AnyAugmentation,
     Augmentation,
+    Draws,
     PatchContext,
+    Patches,
+    draws_of,
 )
 
 AUGMENTATIONS.discover(__name__)
 
-__all__ = ["AUGMENTATIONS", "AnyAugmentation", "Augmentation", "PatchContext"]
+__all__ = [
+    "AUGMENTATIONS",
+    "AnyAugmentation",
+    "Augmentation",
+    "Draws",
+    "PatchContext",
+    "Patches",
+    "draws_of",
+]

@@ -5,12 +5,18 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 
 from typing import Literal
 
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
-from batchgeneratorsv2.transforms.intensity.contrast import BGContrast
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    Draws,
+    PatchContext,
+    Patches,
+    factors_about_one,
+    on_device,
+    rows_of,
+)
 from autoseg.core.frozen import Fraction
 
 
@@ -28,7 +34,7 @@ class Brightness(Augmentation):
     factor: tuple[float, float] = (0.75, 1.25)
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return MultiplicativeBrightnessTransform(
-            multiplier_range=BGContrast(self.factor), synchronize_channels=False, p_per_channel=1
-        )
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        factors = factors_about_one(draws.numbers, self.factor, tuple(patches.images.shape[:2]))
+        rows_of(patches.images).mul_(on_device(factors, patches.images))
+        return patches

@@ -5,11 +5,19 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 
 from typing import Literal
 
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
+import torch
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    Draws,
+    PatchContext,
+    Patches,
+    factors_about_one,
+    on_device,
+    rows_of,
+)
 from autoseg.core.frozen import Fraction
 
 
@@ -27,10 +35,10 @@ class Contrast(Augmentation):
     factor: tuple[float, float] = (0.75, 1.25)
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return ContrastTransform(
-            contrast_range=BGContrast(self.factor),
-            preserve_range=True,
-            synchronize_channels=False,
-            p_per_channel=1,
-        )
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        rows = rows_of(patches.images)
+        factors = factors_about_one(draws.numbers, self.factor, tuple(rows.shape[:2]))
+        mean, (low, high) = rows.mean(-1, keepdim=True), rows.aminmax(dim=-1, keepdim=True)
+        rows.sub_(mean).mul_(on_device(factors, patches.images)).add_(mean)
+        torch.clamp(rows, low, high, out=rows)
+        return patches

@@ -5,12 +5,25 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 
 from typing import Literal
 
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+import numpy as np
+import torch
+import torch.nn.functional as F
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    Draws,
+    Factors,
+    PatchContext,
+    Patches,
+    PatchImages,
+    on_device,
+)
 from autoseg.core.frozen import Fraction
+
+TRUNCATE = 4.0
+"""Kernels end so many standard deviations from their middle."""
 
 
 @AUGMENTATIONS.register
@@ -29,10 +42,43 @@ class GaussianBlur(Augmentation):
     sigma: tuple[float, float] = (0.5, 1.0)
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return GaussianBlurTransform(
-            blur_sigma=self.sigma,
-            synchronize_channels=False,
-            synchronize_axes=False,
-            p_per_channel=self.channel_probability,
-        )
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        images = patches.images
+        count = (len(images), images.shape[1])
+        sigmas = draws.numbers.uniform(*self.sigma, (*count, len(context.patch_shape)))
+        patch, channel = np.nonzero(draws.numbers.random(count) < self.channel_probability)
+        if len(patch):
+            chosen = (torch.from_numpy(patch), torch.from_numpy(channel))
+            images[chosen] = _blurred(images[chosen][:, None], sigmas[patch, channel])[:, 0]
+        return patches
+
+
+def _blurred(images: PatchImages, sigmas: Factors) -> PatchImages:
+    """Return images, each blurred with its own sigma per axis."""
+    for axis, sigma in enumerate(sigmas.T):
+        images = _blurred_along(images, axis, _kernels(sigma))
+    return images
+
+
+def _kernels(sigma: Factors) -> Factors:
+    """Return one half of each kernel, from its middle on; whole ones sum to 1."""
+    radius = int(np.ceil(TRUNCATE * sigma.max()))
+    halves = np.exp(-0.5 * (np.arange(radius + 1) / np.maximum(sigma[:, None], 1e-6)) ** 2)
+    halves /= 2 * halves.sum(axis=1, keepdims=True) - halves[:, :1]
+    return np.asarray(halves)
+
+
+def _blurred_along(images: PatchImages, axis: int, halves: Factors) -> PatchImages:
+    """Return images of one channel, each blurred along an axis; their borders are continued."""
+    radius, size = halves.shape[1] - 1, images.shape[axis + 2]
+    padding = [0, 0] * (images.ndim - 2)
+    last = 2 * (images.ndim - 3 - axis)
+    padding[last : last + 2] = [radius, radius]
+    padded = F.pad(images, padding, mode="replicate")
+    weights = on_device(halves, images).view(*halves.shape, *[1] * (images.ndim - 1)).unbind(1)
+    total = padded.narrow(axis + 2, radius, size) * weights[0]
+    for offset in range(1, radius + 1):
+        before = padded.narrow(axis + 2, radius - offset, size)
+        after = padded.narrow(axis + 2, radius + offset, size)
+        total.addcmul_(before + after, weights[offset])
+    return total

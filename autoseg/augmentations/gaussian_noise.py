@@ -5,11 +5,18 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 
 from typing import Literal
 
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+import torch
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    Draws,
+    PatchContext,
+    Patches,
+    on_device,
+    rows_of,
+)
 from autoseg.core.frozen import Fraction
 
 
@@ -27,7 +34,9 @@ class GaussianNoise(Augmentation):
     variance: tuple[float, float] = (0.0, 0.1)
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return GaussianNoiseTransform(
-            noise_variance=self.variance, p_per_channel=1, synchronize_channels=True
-        )
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        images = patches.images
+        variances = draws.numbers.uniform(*self.variance, (len(images), 1))
+        noise = torch.randn(images.shape, generator=draws.voxels, device=images.device)
+        rows_of(images).add_(rows_of(noise).mul_(on_device(variances, images)))
+        return patches

@@ -5,12 +5,22 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 
 from typing import Literal
 
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
+import numpy as np
+import torch.nn.functional as F
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    Draws,
+    PatchContext,
+    Patches,
+    PatchImages,
+)
 from autoseg.core.frozen import Fraction
+
+UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""What torch calls linear interpolation, by number of axes."""
 
 
 @AUGMENTATIONS.register
@@ -29,12 +39,19 @@ class LowResolution(Augmentation):
     scale: tuple[float, float] = (0.5, 1.0)
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return SimulateLowResolutionTransform(
-            scale=self.scale,
-            synchronize_channels=False,
-            synchronize_axes=True,
-            ignore_axes=(0,) if context.in_plane_only else (),
-            allowed_channels=None,
-            p_per_channel=self.channel_probability,
-        )
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        images = patches.images
+        scales = draws.numbers.uniform(*self.scale, images.shape[:2])
+        is_chosen = draws.numbers.random(images.shape[:2]) < self.channel_probability
+        for patch, channel in zip(*np.nonzero(is_chosen), strict=True):
+            one = images[patch, channel][None, None]
+            one.copy_(_coarsened(one, float(scales[patch, channel]), context))
+        return patches
+
+
+def _coarsened(image: PatchImages, scale: float, context: PatchContext) -> PatchImages:
+    shape = tuple(image.shape[2:])
+    fixed = 1 if context.in_plane_only else 0
+    coarse = (*shape[:fixed], *(max(1, round(size * scale)) for size in shape[fixed:]))
+    down = F.interpolate(image, coarse, mode="nearest-exact")
+    return F.interpolate(down, shape, mode=UPSAMPLING[len(shape)])

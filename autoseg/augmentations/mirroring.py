@@ -5,11 +5,16 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 
 from typing import Literal
 
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+import torch
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    Draws,
+    PatchContext,
+    Patches,
+)
 
 
 @AUGMENTATIONS.register
@@ -28,5 +33,12 @@ class Mirroring(Augmentation):
         return tuple(range(num_axes)) if self.axes is None else self.axes
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return MirrorTransform(allowed_axes=self.allowed_axes(len(context.patch_shape)))
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        images, layers = patches.images, patches.layers
+        axes = self.allowed_axes(len(context.patch_shape))
+        is_flipped = draws.numbers.random((len(axes), len(images))) < 0.5
+        for axis, flips in zip(axes, torch.from_numpy(is_flipped), strict=True):
+            which = flips.nonzero()[:, 0].to(images.device)
+            images[which] = images[which].flip(axis + 2)
+            layers[which] = layers[which].flip(axis + 2)
+        return patches

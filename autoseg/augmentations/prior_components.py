@@ -3,15 +3,14 @@
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4; values of nnU-Net 2.8.1.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform
 from scipy import ndimage
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, Draws, PatchContext, Patches
 from autoseg.core.arrays import MaskArray
 from autoseg.core.frozen import Fraction
 
@@ -34,33 +33,24 @@ class PriorComponents(Augmentation):
     largest_share: Fraction = 0.15
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return _ComponentRemoval(self.class_probability, self.largest_share)
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        for channels in patches.images:
+            for channel in channels:
+                is_chosen = draws.numbers.random() < self.class_probability
+                if is_chosen and channel.any():
+                    gone = self._component(channel.cpu().numpy() != 0, draws.numbers)
+                    channel[torch.from_numpy(gone).to(channel.device)] = 0
+        return patches
 
+    def _component(self, present: MaskArray, numbers: np.random.Generator) -> MaskArray:
+        """Return one of the components that are small enough, or nothing if there is none.
 
-class _ComponentRemoval(ImageOnlyTransform):  # type: ignore[misc]
-    """Works on every channel that there is; voxels that touch at a corner are connected."""
-
-    def __init__(self, class_probability: float, largest_share: float) -> None:
-        super().__init__()
-        self._class_probability = class_probability
-        self._largest_share = largest_share
-
-    @override
-    def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
-        for channel in img:
-            is_chosen = torch.rand(1).item() < self._class_probability
-            if is_chosen and channel.any():
-                channel[torch.from_numpy(self._component(channel.numpy() != 0))] = 0
-        return img
-
-    def _component(self, present: MaskArray) -> MaskArray:
-        """Return one of the components that are small enough, or nothing if there is none."""
+        Voxels that touch at a corner are connected.
+        """
         components, _ = ndimage.label(present, structure=np.ones((3,) * present.ndim))
         sizes = np.bincount(components.ravel())
-        small = np.flatnonzero(sizes < self._largest_share * present.size)
+        small = np.flatnonzero(sizes < self.largest_share * present.size)
         candidates = small[small > 0]
         if not len(candidates):
             return np.zeros_like(present)
-        drawn = int(torch.randint(len(candidates), (1,)).item())
-        return np.asarray(components == candidates[drawn])
+        return np.asarray(components == numbers.choice(candidates))

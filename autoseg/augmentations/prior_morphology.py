@@ -6,17 +6,20 @@ so their predictions are made worse, lest the network trusts them.
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4; values of nnU-Net 2.8.1.
 """
 
-from itertools import compress
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from batchgeneratorsv2.transforms.nnunet.random_binary_operator import (
-    ApplyRandomBinaryOperatorTransform,
-)
+import numpy as np
+import torch
+from scipy import ndimage
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, PatchContext
+from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, Draws, PatchContext, Patches
+from autoseg.core.arrays import MaskArray
 from autoseg.core.frozen import Fraction
+
+Operation = Literal["dilation", "erosion", "opening", "closing"]
+
+OPERATIONS: tuple[Operation, ...] = ("dilation", "erosion", "opening", "closing")
 
 
 @AUGMENTATIONS.register
@@ -39,19 +42,42 @@ class PriorMorphology(Augmentation):
     radius: tuple[float, float] = (1.0, 8.0)
 
     @override
-    def build(self, context: PatchContext) -> BasicTransform:
-        return _OfAllChannels(
-            channel_idx=(), strel_size=self.radius, p_per_label=self.class_probability
-        )
+    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+        for channels in patches.images:
+            for index in draws.numbers.permutation(len(channels)):
+                is_chosen = draws.numbers.random() < self.class_probability
+                if is_chosen and channels[index].any():
+                    self._change(channels, int(index), draws.numbers)
+        return patches
+
+    def _change(self, channels: torch.Tensor, index: int, numbers: np.random.Generator) -> None:
+        operation = OPERATIONS[int(numbers.integers(len(OPERATIONS)))]
+        before = channels[index].cpu().numpy() != 0
+        after = changed(before, operation, numbers.uniform(*self.radius))
+        gained = torch.from_numpy(after & ~before).to(channels.device)
+        channels[:, gained] = 0
+        channels[index] = torch.from_numpy(after).to(channels)
 
 
-class _OfAllChannels(ApplyRandomBinaryOperatorTransform):  # type: ignore[misc]
-    """Works on every channel that holds something; nothing changes where nothing is."""
+def changed(mask: MaskArray, operation: Operation, radius: float) -> MaskArray:
+    """Return a mask after a morphological operation with a ball.
 
-    @override
-    def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
-        channels = data_dict["image"]
-        self.channel_idx = list(range(len(channels)))
-        drawn: dict[str, list[Any]] = super().get_parameters(**data_dict)
-        filled = [bool(channels[index].any()) for index in drawn["apply_to_channels"]]
-        return {field: list(compress(values, filled)) for field, values in drawn.items()}
+    Args:
+        mask: At least one voxel is in it. What is outside the array is never shrunk from.
+        operation: Which.
+        radius: Of the ball, voxels.
+    """
+    if operation == "dilation":
+        return _dilated(mask, radius)
+    if operation == "erosion":
+        return ~_dilated(~mask, radius)
+    if operation == "opening":
+        return _dilated(~_dilated(~mask, radius), radius)
+    return ~_dilated(~_dilated(mask, radius), radius)
+
+
+def _dilated(mask: MaskArray, radius: float) -> MaskArray:
+    if not mask.any():
+        return mask
+    distances = ndimage.distance_transform_edt(~mask)
+    return np.asarray(distances <= radius)

@@ -23,7 +23,7 @@ from autoseg.training.loading import BatchDataset
 from autoseg.training.loop import Job
 from autoseg.training.precision import training_dtype
 from autoseg.training.pretrained import Pretrained, fine_tuning
-from autoseg.training.sampling import Sampling
+from autoseg.training.sampling import Sampling, augments_on_device
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
@@ -84,8 +84,9 @@ def training_job(
         seed=request.seed,
         precision=request.precision,
     )
-    data = _data(workspace, plan, configuration, fold, options.seed)
     device = choose_device(request.device)
+    data = _data(workspace, plan, configuration, fold, options.seed)
+    data = replace(data, are_drafts=augments_on_device(data.training, device))
     fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
     return Job(
         architecture=configuration.architecture,

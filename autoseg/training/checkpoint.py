@@ -142,10 +142,23 @@ def _restore_tensors(state: TrainingState, tensors: dict[str, Tensor]) -> None:
         index, field = name.split(".", maxsplit=1)
         entries.setdefault(int(index), {})[field] = tensor
     state.optimizer.load_state_dict({**optimizer, "state": entries})
+    _lay_out_like_weights(state.optimizer)
     torch.set_rng_state(tensors["random.cpu"])
     device = _device(state.network)
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give what the optimiser remembers of each weight the memory layout of that weight.
+
+    A checkpoint's tensors are contiguous. An optimiser that goes through all weights at once takes
+    the numbers of one weight in the order in which they lie, whatever their strides.
+    """
+    for weight, entries in optimizer.state.items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                entries[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,7 +19,9 @@ from typing_extensions import override
 
 from autoseg.core.errors import AutosegError, TrainingError
 from autoseg.preprocessing.storage import StoredCase
-from autoseg.training.sampling import Batch, Sampling, draw_batch
+from autoseg.training.drawing import draw_draft, finished, reader_of
+from autoseg.training.reading import CaseReader
+from autoseg.training.sampling import Batch, Draft, Sampling
 
 PREFETCHED_BATCHES = 4
 """Batches each worker keeps ready."""
@@ -35,34 +38,55 @@ class Ticket(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BatchDataset(Dataset[Batch | AutosegError]):
-    """All batches of a training, by ticket."""
+class BatchDataset(Dataset[Batch | Draft | AutosegError]):
+    """All batches of a training, by ticket.
+
+    Attributes:
+        training_cases: What the network learns from.
+        validation_cases: What it is checked on.
+        training: How patches are drawn from the first.
+        validation: How, from the second.
+        are_drafts: Whether batches are handed out before they are augmented, for the device to do
+            that.
+    """
 
     training_cases: tuple[StoredCase, ...]
     validation_cases: tuple[StoredCase, ...]
     training: Sampling
     validation: Sampling
+    are_drafts: bool = False
 
     @override
-    def __getitem__(self, ticket: Ticket) -> Batch | AutosegError:
+    def __getitem__(self, ticket: Ticket) -> Batch | Draft | AutosegError:
         """Return the batch, or the user's fault that keeps it from being made.
 
         A fault is returned, not raised, because torch would bury its sentence in a traceback.
         """
         try:
-            return self.draw(ticket)
+            return self._draft(ticket) if self.are_drafts else self.draw(ticket)
         except AutosegError as fault:
             return fault
 
     def draw(self, ticket: Ticket) -> Batch:
-        """Return the batch of a ticket.
+        """Return the batch of a ticket, augmented.
 
         Raises:
             CaseError: If a prepared case cannot be read.
         """
+        return finished(self._draft(ticket))
+
+    def _draft(self, ticket: Ticket) -> Draft:
         if ticket.stream == "train":
-            return draw_batch(self.training_cases, self.training, *ticket)
-        return draw_batch(self.validation_cases, self.validation, *ticket)
+            return draw_draft(self._training_reader, self.training, *ticket)
+        return draw_draft(self._validation_reader, self.validation, *ticket)
+
+    @cached_property
+    def _training_reader(self) -> CaseReader:
+        return reader_of(self.training_cases, self.training)
+
+    @cached_property
+    def _validation_reader(self) -> CaseReader:
+        return reader_of(self.validation_cases, self.validation)
 
 
 class TicketOrder(Sampler[Ticket]):
@@ -90,7 +114,7 @@ class TicketOrder(Sampler[Ticket]):
 
 def load_batches(
     dataset: BatchDataset, order: TicketOrder, *, workers: int
-) -> Generator[Batch, None, None]:
+) -> Generator[Batch | Draft, None, None]:
     """Yield batches in order, without end.
 
     Args:

@@ -29,7 +29,7 @@ from autoseg.training.loading import (
     naming_dead_workers,
 )
 from autoseg.training.pretrained import Pretrained
-from autoseg.training.sampling import Batch
+from autoseg.training.sampling import Batch, Draft
 from autoseg.training.schedule import Position, learning_rate
 from autoseg.training.state import TrainingState, initial_state
 from autoseg.training.step import (
@@ -206,7 +206,7 @@ def _save(job: Job, state: TrainingState) -> None:
     save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with)
 
 
-def _train(job: Job, state: TrainingState, batch: Batch) -> float:
+def _train(job: Job, state: TrainingState, batch: Batch | Draft) -> float:
     """Return the loss of one step.
 
     Raises:
@@ -229,11 +229,12 @@ def _train(job: Job, state: TrainingState, batch: Batch) -> float:
         raise TrainingError(_too_large(job)) from error
 
 
-def _objective(job: Job, state: TrainingState, batch: Batch) -> Objective:
+def _objective(job: Job, state: TrainingState, batch: Batch | Draft) -> Objective:
     """Return what is minimised now, as a function of a batch's logits and class indices."""
     loss, measure = job.loss.at(state.position.progress(job.length)), job.data.training.measure
-    if isinstance(loss, DistanceLoss) and measure is not None and batch.maps is not None:
-        return measure.objective(loss, batch.maps, job.device)
+    maps = batch.maps if isinstance(batch, Batch) else None
+    if isinstance(loss, DistanceLoss) and measure is not None and maps is not None:
+        return measure.objective(loss, maps, job.device)
     return objective(loss.build(), job.labels)
 
 
@@ -250,7 +251,7 @@ def _too_large(job: Job) -> str:
 def _end_epoch(
     job: Job,
     state: TrainingState,
-    batches: Iterator[Batch],
+    batches: Iterator[Batch | Draft],
     validation_batches: int,
 ) -> None:
     """Validate on the batches that come next, and add a record to the history."""

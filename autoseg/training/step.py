@@ -7,16 +7,21 @@ from autoseg.architectures import NetworkOutput
 from autoseg.core.device import autocast, memory_layout
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import ImageBatch, ScoredLabels
+from autoseg.training.augmenting import augmented
 from autoseg.training.deep_supervision import supervised_loss
-from autoseg.training.sampling import Batch
+from autoseg.training.sampling import Batch, Draft
 from autoseg.training.state import TrainingState
 from autoseg.training.targets import Objective, TargetCounts, target_counts
 
 TensorBatch = tuple[ImageBatch, ScoredLabels]
 
 
-def to_device(batch: Batch, device: torch.device) -> TensorBatch:
-    """Return images and labels as tensors on the device."""
+def to_device(batch: Batch | Draft, device: torch.device) -> TensorBatch:
+    """Return images and labels as tensors on the device; a draft is augmented there."""
+    if isinstance(batch, Draft):
+        patches, classes = augmented(batch, device)
+        layout = memory_layout(device, patches.ndim - 2)
+        return patches.contiguous(memory_format=layout), classes.long()
     images = torch.from_numpy(batch.images)
     labels = torch.from_numpy(batch.labels)
     if device.type == "cuda":

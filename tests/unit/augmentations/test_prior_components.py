@@ -1,8 +1,7 @@
 import torch
 
-from autoseg.augmentations.base import PatchContext
+from autoseg.augmentations.base import PatchContext, Patches, draws_of
 from autoseg.augmentations.prior_components import PriorComponents
-from autoseg.training.sampling import seeded_generators
 
 CONTEXT = PatchContext(patch_shape=(10, 20, 20), in_plane_only=False)
 
@@ -16,9 +15,11 @@ def parts() -> torch.Tensor:
     return channels
 
 
-def changed(seed: int, **settings: object) -> torch.Tensor:
-    with seeded_generators(seed):
-        return PriorComponents(**settings).build(CONTEXT)(image=parts())["image"]
+def changed(seed: int, before: torch.Tensor | None = None, **settings: object) -> torch.Tensor:
+    channels = (parts() if before is None else before)[None]
+    patches = Patches(channels, torch.zeros(1, 0, *CONTEXT.patch_shape, dtype=torch.int16))
+    draws = draws_of(seed, torch.device("cpu"))
+    return PriorComponents(**settings).apply(patches, draws, CONTEXT).images[0]
 
 
 def test_one_small_part_goes_and_large_ones_stay():
@@ -40,8 +41,7 @@ def test_parts_that_touch_at_a_corner_are_one():
     channels = torch.zeros(1, 10, 20, 20)
     channels[0, 1:3, 1:3, 1:3] = 1
     channels[0, 3:5, 3:5, 3:5] = 1
-    with seeded_generators(0):
-        found = PriorComponents(class_probability=1.0).build(CONTEXT)(image=channels)["image"]
+    found = changed(0, channels, class_probability=1.0)
     assert found.sum() == 0
 
 
@@ -51,6 +51,5 @@ def test_no_class_is_changed_at_probability_zero():
 
 def test_an_empty_prediction_stays_empty():
     empty = torch.zeros(2, 10, 20, 20)
-    with seeded_generators(0):
-        found = PriorComponents(class_probability=1.0).build(CONTEXT)(image=empty)["image"]
+    found = changed(0, empty, class_probability=1.0)
     assert not found.any()

@@ -1,9 +1,14 @@
-import numpy as np
-import torch
+from unittest import mock
 
-from autoseg.augmentations.base import PatchContext
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from skimage.morphology import ball, disk
+
+from autoseg.augmentations import prior_morphology
+from autoseg.augmentations.base import PatchContext, Patches, draws_of
 from autoseg.augmentations.prior_morphology import PriorMorphology
-from autoseg.training.sampling import seeded_generators
 
 CONTEXT = PatchContext(patch_shape=(20, 24, 24), in_plane_only=False)
 
@@ -16,9 +21,11 @@ def two_cubes() -> torch.Tensor:
     return channels
 
 
-def changed(seed: int, **settings: object) -> torch.Tensor:
-    with seeded_generators(seed):
-        return PriorMorphology(**settings).build(CONTEXT)(image=two_cubes())["image"]
+def changed(seed: int, before: torch.Tensor | None = None, **settings: object) -> torch.Tensor:
+    channels = (two_cubes() if before is None else before)[None]
+    patches = Patches(channels, torch.zeros(1, 0, *CONTEXT.patch_shape, dtype=torch.int16))
+    draws = draws_of(seed, torch.device("cpu"))
+    return PriorMorphology(**settings).apply(patches, draws, CONTEXT).images[0]
 
 
 def test_channels_stay_binary_and_never_overlap():
@@ -34,10 +41,9 @@ def test_channels_stay_binary_and_never_overlap():
 def test_many_absent_classes_cost_nothing():
     channels = torch.zeros(200, 20, 24, 24)
     channels[7] = two_cubes()[0]
-    with seeded_generators(1):
-        transform = PriorMorphology(class_probability=1.0).build(CONTEXT)
-        assert transform.get_parameters(image=channels)["apply_to_channels"] == [7]
-        found = transform(image=channels)["image"]
+    with mock.patch.object(prior_morphology, "changed", wraps=prior_morphology.changed) as counted:
+        found = changed(1, channels, class_probability=1.0)
+    assert counted.call_count == 1
     assert not found[:7].any()
     assert not found[8:].any()
 
@@ -52,3 +58,28 @@ def test_a_small_ball_changes_little():
         channels = changed(seed, class_probability=1.0, radius=(1.0, 1.0))
         assert not torch.any(channels[:, :3].bool() | channels[:, 17:].bool())
         assert torch.equal(channels[0, 8:12, 8:12, 6:10], before[0, 8:12, 8:12, 6:10])
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+@pytest.mark.parametrize("axes", [2, 3])
+def test_operations_are_those_of_a_ball(axes: int, radius: int):
+    mask = np.zeros((24,) * axes, bool)
+    mask[(slice(8, 16),) * axes] = True
+    mask[(10,) * axes] = False
+    around = {2: disk, 3: ball}[axes](radius)
+    expected = {
+        "dilation": ndimage.binary_dilation(mask, around),
+        "erosion": ndimage.binary_erosion(mask, around, border_value=1),
+        "opening": ndimage.binary_opening(mask, around),
+        "closing": ndimage.binary_closing(mask, around),
+    }
+    for operation, result in expected.items():
+        np.testing.assert_array_equal(
+            prior_morphology.changed(mask, operation, float(radius)), result
+        )
+
+
+def test_nothing_shrinks_from_the_border():
+    whole = np.ones((6, 6), bool)
+    for operation in prior_morphology.OPERATIONS:
+        assert prior_morphology.changed(whole, operation, 2.0).all()

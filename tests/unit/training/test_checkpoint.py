@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
-from autoseg.documents.recipe import Recipe
+from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.state import TrainingState, build_optimizer
@@ -49,6 +49,41 @@ def test_a_resumed_training_steps_as_the_one_that_was_saved(scales: bool, tmp_pa
     assert resumed.scaler.state_dict() == state.scaler.state_dict()
     step(state)
     step(resumed)
+    pairs = zip(state.network.parameters(), resumed.network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+class TwoConvolutions(nn.Module):
+    """Weights that lie differently in memory where channels are last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 3, padding=1)
+        self.head = nn.Conv2d(6, 2, 3, padding=1)
+
+    def forward(self, images: torch.Tensor) -> NetworkOutput:
+        return NetworkOutput(self.head(self.first(images).relu()))
+
+
+def channels_last_state(recipe: Recipe) -> TrainingState:
+    torch.manual_seed(0)
+    network = TwoConvolutions().to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(network, recipe)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    return TrainingState(network, None, optimizer, scaler, epoch_steps=1)
+
+
+@pytest.mark.parametrize("optimizer", [Recipe().optimizer, AdamW()], ids=["sgd", "adamw"])
+def test_a_training_with_channels_last_resumes_exactly(optimizer, tmp_path: Path) -> None:
+    recipe = Recipe(optimizer=optimizer)
+    state, resumed = channels_last_state(recipe), channels_last_state(recipe)
+    for _ in range(2):
+        step(state)
+    save_checkpoint(state, tmp_path / "checkpoint.safetensors", identity="a")
+    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors", identity="a")
+    for _ in range(2):
+        step(state)
+        step(resumed)
     pairs = zip(state.network.parameters(), resumed.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
 

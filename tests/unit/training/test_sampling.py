@@ -19,7 +19,8 @@ from autoseg.preprocessing.storage import (
     save_case,
     save_prior,
 )
-from autoseg.training.sampling import Sampling, draw_batch
+from autoseg.training.drawing import draw_batch
+from autoseg.training.sampling import Sampling
 
 SAMPLING = Sampling(
     patch_shape=(6, 8, 8),

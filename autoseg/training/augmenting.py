@@ -1,0 +1,118 @@
+"""From what was read to patches: all random changes, on the processor or where the network is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int16
+from torch import Tensor
+
+from autoseg.augmentations import AnyAugmentation, Draws, PatchContext, Patches, draws_of
+from autoseg.augmentations.base import PatchImages, PatchLayers
+from autoseg.training.sampling import Draft, Regions, Sampling
+
+Which = Bool[np.ndarray, " batch"]
+LabelPatches = Int16[Tensor, "batch *scored"]
+PriorChannels = Float32[Tensor, "batch classes *space"]
+
+
+def augmented(draft: Draft, device: torch.device) -> tuple[PatchImages, LabelPatches]:
+    """Return images and class indices of a batch, after their augmentations.
+
+    Images have the channels of a previous stage's prediction after their own; class indices have no
+    margin. All that is drawn per patch depends on the draft
+    alone, what is drawn per voxel also on the kind of device.
+    """
+    sampling, chosen = draft.sampling, draft.chosen.copy()
+    draws = draws_of(draft.seed, device)
+    patches = _joined(draft, draws, device)
+    for regions in draft.regions:
+        if regions.first is not None:  # is done
+            chosen[regions.positions, regions.first] = False
+    for entry, which in zip(sampling.augmentations, chosen.T, strict=True):
+        if not entry.changes_prior:
+            patches = _applied(entry, patches, which, draws, sampling.context)
+    images, layers = patches.images, patches.layers
+    if sampling.masked_channels:
+        images[:, list(sampling.masked_channels)] *= layers[:, 1:2] > 0
+    if sampling.num_prior_channels:
+        images = torch.cat([images, _prior_channels(layers, draft, draws)], dim=1)
+    labels = _outside_last(layers[:, :1], sampling)[:, 0]
+    return images, labels[(slice(None), *(slice(edge, -edge or None) for edge in sampling.margin))]
+
+
+def _joined(draft: Draft, draws: Draws, device: torch.device) -> Patches:
+    """Return patches of one size, in their order; larger regions have become patches."""
+    parts = [_as_patches(regions, draft.sampling, draws, device) for regions in draft.regions]
+    if len(parts) == 1:
+        return parts[0]
+    order = np.argsort(np.concatenate([regions.positions for regions in draft.regions]))
+    rows = torch.from_numpy(order).to(device)
+    images = torch.cat([part.images for part in parts])[rows]
+    return Patches(images, torch.cat([part.layers for part in parts])[rows])
+
+
+def _as_patches(
+    regions: Regions, sampling: Sampling, draws: Draws, device: torch.device
+) -> Patches:
+    images, layers = torch.from_numpy(regions.images), torch.from_numpy(regions.layers)
+    if device.type == "cuda":  # from pinned memory, the copy need not be waited for
+        images = images.pin_memory().to(device, non_blocking=True)
+        layers = layers.pin_memory().to(device, non_blocking=True)
+    patches = Patches(images, _outside_first(layers, sampling))
+    if regions.first is None:
+        return patches
+    return sampling.augmentations[regions.first].apply(patches, draws, sampling.context)
+
+
+def _applied(
+    entry: AnyAugmentation, patches: Patches, which: Which, draws: Draws, context: PatchContext
+) -> Patches:
+    """Return the patches, of which some got an augmentation; they may be overwritten."""
+    if not which.any():
+        return patches
+    if which.all():
+        return entry.apply(patches, draws, context)
+    rows = torch.from_numpy(np.flatnonzero(which)).to(patches.images.device)
+    changed = entry.apply(Patches(patches.images[rows], patches.layers[rows]), draws, context)
+    patches.images[rows] = changed.images
+    patches.layers[rows] = changed.layers
+    return patches
+
+
+def _prior_channels(layers: PatchLayers, draft: Draft, draws: Draws) -> PriorChannels:
+    """Return the previous stage's prediction as channels, after the augmentations of it."""
+    sampling = draft.sampling
+    classes = torch.arange(1, sampling.num_prior_channels + 1, device=layers.device)
+    channels = (layers[:, -1:] == classes.view(-1, *[1] * (layers.ndim - 2))).float()
+    patches = Patches(channels, layers[:, :0])
+    for entry, which in zip(sampling.augmentations, draft.chosen.T, strict=True):
+        if entry.changes_prior:
+            patches = _applied(entry, patches, which, draws, sampling.context)
+    return patches.images
+
+
+def _outside_first(layers: PatchLayers, sampling: Sampling) -> PatchLayers:
+    """Return labels of which 0 is what augmentations find outside a region: ignored, if any is."""
+    if sampling.ignored_index is not None:
+        layers[:, 0] = (layers[:, 0] + 1) % (sampling.ignored_index + 1)
+    return layers
+
+
+def _outside_last(labels: PatchLayers, sampling: Sampling) -> PatchLayers:
+    """Undo `_outside_first`."""
+    if sampling.ignored_index is None:
+        return labels
+    return (labels - 1) % (sampling.ignored_index + 1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread in a block, as worker processes do: sums then come out the same."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

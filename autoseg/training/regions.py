@@ -1,0 +1,171 @@
+"""Read the regions that patches are made from: where they lie, and what is outside the image.
+
+Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule" (oversampling).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoseg.core.arrays import VoxelList
+from autoseg.training.reading import Box, CaseReader
+from autoseg.training.sampling import Positions, Regions, Sampling
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a patch lies.
+
+    Attributes:
+        case: Index of its case.
+        centre: Its middle voxel.
+    """
+
+    case: int
+    centre: tuple[int, ...]
+
+
+def draw_places(reader: CaseReader, sampling: Sampling, random: np.random.Generator) -> list[Place]:
+    """Return where each patch of a batch lies; the last ones are centred on foreground."""
+    plain = round(sampling.batch_size * (1 - sampling.foreground_fraction))
+    num_axes = len(reader.cases[0].shape)
+    drawn = random.random((sampling.batch_size, 3 + num_axes)).tolist()
+    return [
+        _place(reader, sampling, numbers, on_foreground=sample >= plain)
+        for sample, numbers in enumerate(drawn)
+    ]
+
+
+def _place(
+    reader: CaseReader, sampling: Sampling, drawn: list[float], *, on_foreground: bool
+) -> Place:
+    """Return one place.
+
+    Args:
+        reader: What is drawn from.
+        sampling: How.
+        drawn: Numbers in [0, 1): of the case, the target, the voxel, and the place per axis.
+        on_foreground: Whether its centre is a voxel of a target.
+    """
+    index = int(drawn[0] * len(reader.cases))
+    wanted = None
+    if candidates := _centres(reader, index, sampling, on_foreground=on_foreground):
+        voxels = candidates[int(drawn[1] * len(candidates))]
+        wanted = voxels[int(drawn[2] * len(voxels))].tolist()
+    shape = reader.cases[index].shape
+    patch = (1,) * (len(shape) - len(sampling.patch_shape)) + sampling.patch_shape
+    centre = []
+    for axis, (size, edge) in enumerate(zip(shape, patch, strict=True)):
+        lowest, highest = edge // 2, size - (edge - edge // 2)
+        if size < edge:
+            centre.append(size // 2)
+        elif wanted is None:
+            centre.append(lowest + int(drawn[3 + axis] * (highest - lowest + 1)))
+        else:  # a patch stays in the image where it can
+            centre.append(min(max(wanted[axis], lowest), highest))
+    return Place(index, tuple(centre))
+
+
+def _centres(
+    reader: CaseReader, index: int, sampling: Sampling, *, on_foreground: bool
+) -> list[VoxelList]:
+    """Return the lists of voxels of which one is the centre; none means anywhere.
+
+    Where voxels are ignored, a patch that is not for the foreground is centred on an annotated
+    voxel, else most patches of sparsely annotated images would have nothing to learn from.
+    """
+    if not on_foreground and sampling.ignored_index is None:
+        return []
+    annotated, *targets = reader.foreground(index)
+    wanted = [voxels for voxels in targets if len(voxels)] if on_foreground else []
+    return wanted or ([annotated] if len(annotated) else [])
+
+
+def read_regions(
+    reader: CaseReader,
+    sampling: Sampling,
+    places: list[Place],
+    positions: Positions,
+    first: int | None,
+) -> Regions:
+    """Return the regions of some patches of a batch.
+
+    Args:
+        reader: Reads them.
+        sampling: How patches are drawn.
+        places: Of all patches of the batch.
+        positions: Which of them to read.
+        first: The augmentation that says how large a region it needs; None for the patch itself.
+    """
+    context = sampling.context
+    entries = sampling.augmentations
+    loaded = context.patch_shape if first is None else entries[first].loaded_shape(context)
+    count = len(positions)
+    images = np.zeros((count, reader.num_channels, *loaded), np.float32)
+    num_layers = 1 + bool(sampling.masked_channels) + bool(sampling.num_prior_channels)
+    layers = np.zeros((count, num_layers, *loaded), np.int16)
+    layers[:, 0] = sampling.ignored_index or 0
+    fill = _fill_mirrored if any(sampling.margin) else _fill
+    for row, position in enumerate(positions.tolist()):
+        place = places[position]
+        leading = (1,) * (len(place.centre) - len(loaded))
+        shown = Box(
+            image=images[row].reshape(len(images[row]), *leading, *loaded),
+            labels=layers[row, 0].reshape(*leading, *loaded),
+            prior=layers[row, -1].reshape(*leading, *loaded) if reader.with_prior else None,
+        )
+        fill(shown, reader, place)
+    if sampling.masked_channels:
+        layers[:, 1] = np.any(images[:, list(sampling.masked_channels)] != 0, axis=1)
+    return Regions(positions=positions, first=first, images=images, layers=layers)
+
+
+def _fill(shown: Box, reader: CaseReader, place: Place) -> None:
+    """Put the part of a region that is in the image into `shown`; the rest stays as it is.
+
+    So images are zero outside, and labels background as in nnU-Net, but ignored where there are
+    ignored voxels. Nobody annotated the padding, prediction throws away what it says there, and
+    beside a few annotated voxels the many easy ones of the padding would rule the loss.
+    """
+    first, last, inside = [], [], []
+    shape = reader.cases[place.case].shape
+    for middle, edge, size in zip(place.centre, shown.labels.shape, shape, strict=True):
+        start = middle - edge // 2
+        first.append(max(start, 0))
+        last.append(min(start + edge, size))
+        inside.append(slice(first[-1] - start, last[-1] - start))
+    box = reader.read(place.case, first, last)
+    shown.image[(slice(None), *inside)] = box.image
+    shown.labels[tuple(inside)] = box.labels
+    if shown.prior is not None:
+        shown.prior[tuple(inside)] = box.prior
+
+
+def _fill_mirrored(shown: Box, reader: CaseReader, place: Place) -> None:
+    """Put a region into `shown`, all of it mirrored outside the image.
+
+    Source: Ronneberger et al., MICCAI 2015, figure 2.
+    """
+    shape = reader.cases[place.case].shape
+    positions = [
+        mirrored_positions(middle - edge // 2, edge, size)
+        for middle, edge, size in zip(place.centre, shown.labels.shape, shape, strict=True)
+    ]
+    first = [int(axis.min()) for axis in positions]
+    last = [int(axis.max()) + 1 for axis in positions]
+    taken = np.ix_(*(axis - start for axis, start in zip(positions, first, strict=True)))
+    box = reader.read(place.case, first, last)
+    for channel, source in zip(shown.image, box.image, strict=True):
+        channel[...] = source[taken]
+    shown.labels[...] = box.labels[taken]
+    if shown.prior is not None and box.prior is not None:
+        shown.prior[...] = box.prior[taken]
+
+
+def mirrored_positions(start: int, count: int, size: int) -> Positions:
+    """Return `count` positions within an axis of `size` voxels, from `start` on.
+
+    Beyond either end they run back into the axis; the voxel at the end is not repeated.
+    """
+    before, after = max(0, -start), max(0, start + count - size)
+    return np.pad(np.arange(size), (before, after), mode="reflect")[start + before :][:count]

@@ -1,0 +1,221 @@
+"""Time the parts of a training step, and whether its loader keeps up, on this machine.
+
+Run it with `python docs/benchmarks/training_step.py DATASET WORK [CONFIGURATION ...]`, after
+`autoseg plan DATASET --work WORK`; cases are prepared first if they are not. Of each configuration
+(the plan's own choice, if none is named) it prints
+
+- the parts of a step on one batch that stays where it is: forward pass, loss, backward pass,
+  optimiser;
+- the parts of drawing a batch in one process, without and with each augmentation, and what it costs
+  to send it to another process, in milliseconds of processor time (medians for what is always the
+  same, means for what chance decides);
+- the wall-clock time of such dummy steps and of real ones through the loader with 0, 1 and 2 worker
+  processes, in turns; the ratios are medians over the turns.
+
+Seeds are fixed, so that every run draws the same patches. Set OMP_WAIT_POLICY=PASSIVE, as the
+command line does, so that threads that wait leave the processor to the loader.
+"""
+
+import argparse
+import pickle
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from statistics import fmean, median
+
+import torch
+
+from autoseg.core.allocator import keeping_freed_memory
+from autoseg.core.device import autocast
+from autoseg.core.progress import Silent
+from autoseg.documents import store
+from autoseg.documents.plan import Plan
+from autoseg.documents.workspace import Workspace
+from autoseg.stages.folds import load_fold
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.preprocess import preprocess
+from autoseg.stages.training_job import TrainRequest, training_job
+from autoseg.training.deep_supervision import supervised_loss
+from autoseg.training.loading import PREFETCHED_BATCHES, Ticket, TicketOrder, load_batches
+from autoseg.training.loop import Job, new_state
+from autoseg.training.state import TrainingState
+from autoseg.training.step import TensorBatch, to_device, training_step
+from autoseg.training.targets import Objective, objective
+
+RATE = 1e-4
+WORKERS = (0, 1, 2)
+ENDLESS = 10**9
+
+
+def main() -> None:
+    """Read the arguments and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("configurations", nargs="*")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--steps", type=int, default=20, help="steps of one turn")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=40, help="batches that the loader draws")
+    options = parser.parse_args()
+    workspace = Workspace(options.work)
+    plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
+    for name in options.configurations or [plan.default_configuration]:
+        preprocess(workspace, configuration=name, workers=2, progress=Silent())
+        length = LengthRequest(iterations=1000)
+        request = TrainRequest(fold=0, configuration=name, length=length, device=options.device)
+        job = training_job(workspace, plan, load_fold(workspace, 0, Silent()), request)
+        shape = "x".join(map(str, job.data.training.patch_shape))
+        batch = f"{job.data.training.batch_size} patches of {shape}"
+        print(f"\n{options.dataset.name} {name}: {batch}, {job.device}, {job.dtype}")
+        with keeping_freed_memory():
+            print_step(job, options.steps)
+            print_loader(job, options.batches)
+            print_keeping_up(job, options.steps, options.turns)
+
+
+def print_step(job: Job, steps: int) -> None:
+    """Print what the parts of a step on one batch take."""
+    state, batch, function = prepared(job)
+    images, labels = batch
+    seconds: dict[str, list[float]] = {"forward": [], "loss": [], "backward": [], "optimiser": []}
+    for _ in range(steps):
+        clock = Clock(job.device)
+        state.optimizer.zero_grad(set_to_none=True)
+        with autocast(job.device, job.dtype):
+            output = state.network(images)
+        seconds["forward"].append(clock.lap())
+        value = supervised_loss(function, output, labels)
+        seconds["loss"].append(clock.lap())
+        value.backward()
+        seconds["backward"].append(clock.lap())
+        torch.nn.utils.clip_grad_norm_(state.network.parameters(), job.recipe.gradient_clip)
+        state.optimizer.step()
+        seconds["optimiser"].append(clock.lap())
+    parts = {name: median(times) for name, times in seconds.items()}
+    print(f"step, wall clock: {milliseconds(parts)}, together {1000 * sum(parts.values()):.1f} ms")
+
+
+def print_loader(job: Job, batches: int) -> None:
+    """Print what the parts of drawing a batch take."""
+    sampling = job.data.training
+    entries = sampling.augmentations
+    plain = replace(job.data, training=replace(sampling, augmentations=()))
+    bare = drawing(plain.draw, batches)
+    parts = {"reading": bare}
+    for entry in entries:
+        alone = replace(job.data, training=replace(sampling, augmentations=(entry,)))
+        parts[entry.kind] = parts.get(entry.kind, 0.0) + drawing(alone.draw, batches) - bare
+    batch = job.data.draw(Ticket("train", 0))
+    parts["sending"] = processor_time(lambda: pickle.loads(pickle.dumps(batch, protocol=5)))
+    print(f"loader, processor time: {milliseconds(parts)}")
+    print(f"a whole batch, drawn and augmented: {1000 * drawing(job.data.draw, batches):.1f} ms")
+
+
+def print_keeping_up(job: Job, steps: int, turns: int) -> None:
+    """Print dummy and real steps, in turns."""
+    state, batch, function = prepared(job)
+    timed: dict[str, list[float]] = {}
+    ratios: dict[int, list[float]] = {}
+    step = step_of(job, state)
+    mean_seconds(lambda: step(batch, function), 2, job.device)
+    for turn in range(turns):
+        dummy = mean_seconds(lambda: step(batch, function), steps, job.device)
+        timed.setdefault("dummy", []).append(dummy)
+        for workers in WORKERS:
+            real = real_steps(job, state, workers, first=turn * 10 * steps, steps=steps)
+            timed.setdefault(f"real, {workers} workers", []).append(real)
+            ratios.setdefault(workers, []).append(real / dummy)
+    for name, times in timed.items():
+        print(f"{name:20} {1000 * median(times):8.1f} ms per step")
+    for workers, found in ratios.items():
+        spread = f"{min(found):.2f} to {max(found):.2f}"
+        print(f"{workers} workers: real / dummy {median(found):.3f} ({spread})")
+
+
+def real_steps(job: Job, state: TrainingState, workers: int, *, first: int, steps: int) -> float:
+    """Return the mean seconds of steps through the loader, after what it had prepared before."""
+    order = TicketOrder(first_step=first, epoch_steps=ENDLESS, validation_batches=0)
+    step, function = step_of(job, state), objective(job.loss.at(0.5).build(), job.labels)
+    with closing(load_batches(job.data, order, workers=workers)) as batches:
+
+        def one() -> None:
+            step(to_device(next(batches), job.device), function)
+
+        for _ in range(PREFETCHED_BATCHES * workers + 1):
+            one()
+        return mean_seconds(one, steps, job.device)
+
+
+def step_of(job: Job, state: TrainingState) -> Callable[[TensorBatch, Objective], None]:
+    """Return what does one step on a batch."""
+
+    def step(batch: TensorBatch, function: Objective) -> None:
+        clip, dtype = job.recipe.gradient_clip, job.dtype
+        loss = training_step(state, batch, function, rate=RATE, gradient_clip=clip, dtype=dtype)
+        float(loss)  # as the training loop looks at it
+
+    return step
+
+
+def prepared(job: Job) -> tuple[TrainingState, TensorBatch, Objective]:
+    """Return a network that has done two steps, a batch that it can do more on, and the loss."""
+    state = new_state(job, epoch_steps=ENDLESS)
+    batch = to_device(job.data.draw(Ticket("train", 0)), job.device)
+    function = objective(job.loss.at(0.5).build(), job.labels)
+    for _ in range(2):
+        step_of(job, state)(batch, function)
+    return state, batch, function
+
+
+def drawing(draw: Callable[[Ticket], object], batches: int) -> float:
+    """Return the mean processor seconds of drawing, after as many batches that do not count."""
+    tickets = count()
+    for _ in range(batches):
+        draw(Ticket("train", next(tickets)))
+    times = [processor_time(lambda: draw(Ticket("train", next(tickets)))) for _ in range(batches)]
+    return fmean(times)
+
+
+def processor_time(action: Callable[[], object]) -> float:
+    """Return the seconds that this process computes for one call."""
+    begun = time.process_time()
+    action()
+    return time.process_time() - begun
+
+
+def mean_seconds(action: Callable[[], object], times: int, device: torch.device) -> float:
+    """Return the mean wall-clock seconds of one call."""
+    clock = Clock(device)
+    for _ in range(times):
+        action()
+    return clock.lap() / times
+
+
+class Clock:
+    """Wall-clock time since the last lap; waits for the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._last = 0.0
+        self.lap()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        passed, self._last = now - self._last, now
+        return passed
+
+
+def milliseconds(parts: dict[str, float]) -> str:
+    """Return parts and their times as a sentence."""
+    return ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in parts.items())
+
+
+if __name__ == "__main__":
+    main()
