@@ -28,6 +28,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.stages.demo import DEMO_SEED
 from autoseg.stages.length import LengthRequest
+from autoseg.stages.plan import this_machine
 from autoseg.stages.training_job import TrainRequest, training_job
 from autoseg.training.loop import Job
 
@@ -48,6 +49,8 @@ class BenchOptions:
         precision: Type that convolutions compute in.
         workers: Processes that prepare training batches; None as `train` takes them.
         patience: How long each row may take.
+        cache: Folder of measured speeds of machines, by which what is not measured is scaled; None
+            goes by the planner's usual constants.
     """
 
     configurations: tuple[str, ...] = ()
@@ -56,6 +59,7 @@ class BenchOptions:
     precision: Precision = "auto"
     workers: int | None = None
     patience: Patience = field(default_factory=Patience)
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,19 @@ def bench(
         TrainingError: If the device is none, or has too little memory.
         Interrupted: If someone asked to stop; nothing is left behind.
     """
-    choose_device(options.device)
+    planned_on = this_machine(options.device, options.cache)
     with _scratch_folder(planned.root.parent) as scratch:
         if dataset is None:
             dataset, _ = write_volumes(scratch / "data", DEMO_SEED)
         sample = take_sample(
-            dataset, planned, scratch, num_cases=options.num_cases, progress=progress
+            dataset,
+            planned,
+            scratch,
+            num_cases=options.num_cases,
+            machine=planned_on,
+            progress=progress,
         )
-        return _measured(sample, options, progress)
+        return _measured(sample, planned_on, options, progress)
 
 
 @contextmanager
@@ -115,7 +124,9 @@ def _scratch_folder(beside: Path) -> Iterator[Path]:
         raise Interrupted(msg) from stop
 
 
-def _measured(sample: Sample, options: BenchOptions, progress: Progress) -> Bench:
+def _measured(
+    sample: Sample, planned_on: Machine, options: BenchOptions, progress: Progress
+) -> Bench:
     date, begun = datetime.now(UTC), perf_counter()
     where = machine.this_machine(choose_device(options.device))
     configurations = measured_configurations(sample.plan, options.configurations)
@@ -140,8 +151,8 @@ def _measured(sample: Sample, options: BenchOptions, progress: Progress) -> Benc
     scale = _case_scale(sample)
     paces = {entry.name: _pace(result, entry, scale) for entry in configurations}
     fingerprint = store.load(Fingerprint, sample.workspace.fingerprint, made_by="autoseg plan")
-    cores = Machine(accelerator_gib=None if where.device == "cpu" else 1.0, cores=default_workers())
-    expected = forecasts(scale_of(sample.plan, fingerprint, sample.num_cases, cores), paces)
+    whole = scale_of(sample.plan, fingerprint, sample.num_cases, planned_on)
+    expected = forecasts(whole, paces)
     return result.model_copy(update={"forecasts": expected, "seconds": perf_counter() - begun})
 
 

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float32
 
 from autoseg.augmentations.mirroring import Mirroring
+from autoseg.benchmarking.devices import naming_lack_of_memory, synchronize
 from autoseg.benchmarking.preparing import prepared_cases
 from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.stepping import synchronize
 from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import PreparedImage, Restoration
@@ -70,7 +70,8 @@ def prediction(
     precision: Precision,
 ) -> Throughput:
     """Return how fast tiles pass through the sliding window; cases must be prepared."""
-    window = _window(sample, configuration, patience, device=device, precision=precision)
+    with naming_lack_of_memory(choose_device(device), configuration.name):
+        window = _window(sample, configuration, patience, device=device, precision=precision)
     views = "view" if window.num_flips == 1 else "mirrored views"
     subject = Subject(
         stage="prediction",

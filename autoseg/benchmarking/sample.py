@@ -15,9 +15,10 @@ from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
+from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages.fingerprint import check_origin
-from autoseg.stages.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan, this_machine
+from autoseg.stages.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,13 @@ class Sample:
 
 
 def take_sample(
-    dataset: Path, planned: Workspace, scratch: Path, *, num_cases: int, progress: Progress
+    dataset: Path,
+    planned: Workspace,
+    scratch: Path,
+    *,
+    num_cases: int,
+    machine: Machine,
+    progress: Progress,
 ) -> Sample:
     """Return a sample of a dataset; the only files that are written are in `scratch`.
 
@@ -56,6 +63,7 @@ def take_sample(
         planned: The work folder that belongs to it; its plan is taken if there is one.
         scratch: Where the temporary work folder goes.
         num_cases: How many cases to take.
+        machine: What to plan for, if nothing is planned.
         progress: Where to report to.
 
     Raises:
@@ -76,7 +84,7 @@ def take_sample(
         note = f"the plan is {planned.plan}"
     else:
         fingerprint = _measured_fingerprint(sampled)
-        plan = _planned(fingerprint)
+        plan = _planned(fingerprint, machine)
         note = f"planned from {counted(len(sampled.cases), 'case')} alone"
     workspace = Workspace(scratch / "work")
     store.save(sampled, workspace.dataset)
@@ -200,8 +208,7 @@ def _inspected(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         raise CaseError(msg) from error
 
 
-def _planned(fingerprint: Fingerprint) -> Plan:
-    machine = this_machine()
+def _planned(fingerprint: Fingerprint, machine: Machine) -> Plan:
     memory_gib = machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB
     return make_plan(fingerprint, memory_gib=memory_gib, machine=machine)
 

@@ -9,6 +9,7 @@ from time import perf_counter
 
 import torch
 
+from autoseg.benchmarking.devices import naming_lack_of_memory, synchronize
 from autoseg.benchmarking.timing import Pair, Patience, Subject, throughput
 from autoseg.core.allocator import keeping_freed_memory
 from autoseg.core.errors import Interrupted
@@ -72,7 +73,15 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
         floor_is="bare network, a batch on the device",
         configuration=configuration,
     )
-    bare, real = _bare_steps(job), new_state(job, epoch_steps=NO_VALIDATION)
+    state = new_state(job, epoch_steps=NO_VALIDATION)
+    with naming_lack_of_memory(job.device, configuration):
+        pairs = _pairs(job, state, patience)
+    return throughput(pairs, 1.0, subject)
+
+
+def _pairs(job: Job, state: TrainingState, patience: Patience) -> list[Pair]:
+    """Return the times of a step, through the loader and bare, in turns on one network."""
+    bare = _bare_steps(job, state)
     seconds_per_step = bare(FEWEST_STEPS)
     timed = TimedSteps(
         unused=unused_steps(_drawing_seconds(job), seconds_per_step, job.workers),
@@ -84,8 +93,8 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
     limit = PAIRS_FACTOR * patience.seconds
     while not pairs or (len(pairs) < patience.repeats and perf_counter() - begun < limit):
         floor_seconds = bare(timed.count)
-        pairs.append(Pair(_real_steps(job, real, timed), floor_seconds))
-    return throughput(pairs, 1.0, subject)
+        pairs.append(Pair(_real_steps(job, state, timed), floor_seconds))
+    return pairs
 
 
 def num_steps(seconds_per_step: float, patience: Patience) -> int:
@@ -117,13 +126,12 @@ def _drawing_seconds(job: Job) -> float:
     return perf_counter() - begun
 
 
-def _bare_steps(job: Job) -> Callable[[int], float]:
+def _bare_steps(job: Job, state: TrainingState) -> Callable[[int], float]:
     """Return what does some steps, on one batch that is on the device, and tells their mean time.
 
     It is a real batch, since a network that is trained on noise leaves the range of numbers that
     processors are fast with.
     """
-    state = new_state(job, epoch_steps=NO_VALIDATION)
     drawn = job.data.draw(Ticket("train", 0))
     batch, function = to_device(drawn, job.device), _objective(job, drawn)
     rate = learning_rate(job.recipe, 0.5)
@@ -188,11 +196,3 @@ def mean_step(times: list[float], unused: int) -> float:
     """
     first = min(max(unused, 1), len(times) - 2)
     return (times[-1] - times[first]) / (len(times) - 1 - first)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until an accelerator has done what it was told to."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Device, Precision, Work, Workers, workspace_of
+from autoseg.commands.options import (
+    Cache,
+    Device,
+    Precision,
+    Work,
+    Workers,
+    cache_folder,
+    workspace_of,
+)
 
 
 def bench(
@@ -28,6 +36,7 @@ def bench(
     precision: Precision = "auto",
     work: Work = None,
     workers: Workers = None,
+    cache: Cache = None,
     json: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="bench.json in --work")
     ] = None,
@@ -51,6 +60,7 @@ def bench(
         precision=precision,
         workers=workers,
         patience=Patience(repeats=repeats),
+        cache=cache_folder(cache),
     )
     try:
         found = benchmark.bench(dataset, workspace, options, progress=progress)

@@ -23,6 +23,7 @@ def sampled(dataset: Path, tmp_path: Path, num_cases: int = 2):
         Workspace(tmp_path / "work"),
         tmp_path / "scratch",
         num_cases=num_cases,
+        machine=Machine(accelerator_gib=None, cores=2),
         progress=Silent(),
     )
 
