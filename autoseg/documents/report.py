@@ -192,6 +192,8 @@ class Report(Frozen):
             for this report; None if all predictions were there before, or some failed.
         agreements: How far the networks agreed with themselves on the cases that were predicted for
             this report.
+        label_state: Hash over size and time of the label files that were scored against; None if
+            not known.
     """
 
     schema_version: Literal[1] = 1
@@ -204,3 +206,4 @@ class Report(Frozen):
     missing_references: tuple[str, ...] = ()
     seconds_per_case: NonNegativeFloat | None = None
     agreements: tuple[CaseAgreement, ...] = ()
+    label_state: str | None = None

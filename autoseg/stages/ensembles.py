@@ -17,6 +17,7 @@ from autoseg.inference.probabilities import RECORD_FILE, has_probabilities, open
 from autoseg.readers import read_image, write_labels
 from autoseg.stages.candidates import Trained
 from autoseg.stages.evaluate import REPORT_NAME, Pair, evaluate_pairs
+from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.score_cases import label_map
 from autoseg.stages.score_fold import VALIDATION_NAME, held_out_probabilities
 
@@ -71,8 +72,9 @@ def ensemble_report(
 ) -> Report:
     """Return the scores of several configurations' averaged probabilities on held-out cases.
 
-    Label maps and scores that are there, and younger than the probabilities, are kept. A case that
-    fails is a fault of the report.
+    Label maps and scores that are there, and younger than the probabilities, are kept; scores only
+    as long as the label files are those that they are about. A case that fails is a fault of the
+    report.
 
     Args:
         members: At least two.
@@ -112,6 +114,7 @@ def _known_report(folder: Path, jobs: Sequence[_Job]) -> Report | None:
     is_older = any(
         job.output.is_file() and job.output.stat().st_mtime > path.stat().st_mtime for job in jobs
     )
+    is_older = is_older or have_labels_changed(report, [job.case for job in jobs])
     names = {case.name for case in report.cases}
     return None if is_older or report.faults or names != {job.case.name for job in jobs} else report
 

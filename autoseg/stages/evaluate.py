@@ -16,6 +16,7 @@ from autoseg.documents.store import save
 from autoseg.evaluation.cases import USUAL, Measurement, ScoredCase, score_case
 from autoseg.evaluation.summary import report_of
 from autoseg.readers import is_image_name, knows_geometry, read_image, read_labels, stem_of
+from autoseg.stages.label_state import label_state
 
 REPORT_NAME = "evaluation.json"
 """Written into the folder of the predictions."""
@@ -99,10 +100,11 @@ def evaluate_pairs(
     progress: Progress,
 ) -> Report:
     """Return how good given predictions are; see `evaluate` for the arguments."""
+    state = label_state({pair.name: pair.reference for pair in pairs})
     score = partial(_score, labels=labels, measurement=measurement)
     outcomes = run_each(score, pairs, workers=workers)
     done = list(progress.track(outcomes, description="Evaluating", total=len(pairs)))
-    return report_of(
+    report = report_of(
         [outcome.value for outcome in done if not isinstance(outcome, Failure)],
         labels=labels,
         faults=[
@@ -111,6 +113,7 @@ def evaluate_pairs(
             if isinstance(outcome, Failure)
         ],
     )
+    return report.model_copy(update={"label_state": state})
 
 
 def _check_classes(measurement: Measurement, names: Sequence[str]) -> None:

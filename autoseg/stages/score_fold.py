@@ -22,6 +22,7 @@ from autoseg.inference.model import load_model
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.readers import read_image, read_labels
 from autoseg.stages.evaluate import REPORT_NAME
+from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_cases import label_map, score_cases
 
@@ -42,8 +43,9 @@ def score_fold(
     """Return the scores of a trained fold's held-out cases, against the user's own label files.
 
     Their compact probabilities are kept too, for `autoseg select`. Label maps that were predicted
-    before, with the same weights, are kept. A case that could not be
-    predicted or scored is a fault of the report, and is tried again by the next call.
+    before, with the same weights, are kept, and so are their scores unless label files have changed
+    since. A case that could not be predicted or scored is a fault of the report, and is tried again
+    by the next call.
 
     Args:
         workspace: Work folder of the dataset.
@@ -60,11 +62,13 @@ def score_fold(
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     files = [case for case in spec.cases if case.name in fold.validation]
     kept = all(has_probabilities(held_out_probabilities(folder, case)) for case in files)
-    if known is not None and not known.faults and kept:
+    if known is not None and not known.faults and kept and not have_labels_changed(known, files):
         return known
     model = load_model(folder, device=options.device, precision=options.precision)
     options = replace(options, skip_finished=True, probabilities=outputs / PROBABILITIES_NAME)
     report = score_cases(files, outputs, only(model), options, progress)
+    if known is not None and report.seconds_per_case is None:  # nothing had to be predicted
+        report = report.model_copy(update={"seconds_per_case": known.seconds_per_case})
     store.save(report, outputs / REPORT_NAME)
     _draw(report, files, outputs, model.plan.labels)
     return report

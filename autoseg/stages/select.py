@@ -23,6 +23,7 @@ from autoseg.stages.candidates import Field, Trained, compared, find_trained
 from autoseg.stages.components import apply_steps, find_steps
 from autoseg.stages.ensembles import ensemble_report, label_maps
 from autoseg.stages.evaluate import evaluate_pairs
+from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.next_command import train_command
 from autoseg.stages.previous_stage import note_on_newer_stage
 
@@ -227,25 +228,39 @@ def _say_what_is_missing(field: Field, work: _Work) -> None:
     """Name the folds that could still be trained, or should be again, with the commands that do."""
     for entry in (*field.trained, *field.left_out):
         for fold in entry.folds:
+            if _is_outdated(fold.report, work):
+                command = _command(entry, fold.number, work)
+                work.progress.say(
+                    f"warning: the label files of {entry.name}, fold {fold.number}, have changed "
+                    f"since it was scored; `{command}` scores it anew."
+                )
             note = note_on_newer_stage(work.workspace, entry.configuration, fold.number)
             if note:
                 work.progress.say(f"{entry.name}, fold {fold.number}: {note}")
     for entry in field.left_out:
         work.progress.say(
             f"note: {entry.name} is not compared, because it lacks {_folds(entry.missing)}: "
-            f"`{_command(entry, work)}`"
+            f"`{_command(entry, entry.missing[0], work)}`"
         )
     for entry in field.trained:
         if entry.missing:
             work.progress.say(
-                f"note: {entry.name} lacks {_folds(entry.missing)}: `{_command(entry, work)}`"
+                f"note: {entry.name} lacks {_folds(entry.missing)}: "
+                f"`{_command(entry, entry.missing[0], work)}`"
             )
 
 
-def _command(entry: Trained, work: _Work) -> str:
-    """Return the command that trains the first fold which is missing."""
+def _is_outdated(report: Report, work: _Work) -> bool:
+    """Return whether the label files of a fold without faults are not those it was scored on."""
+    names = {case.name for case in report.cases}
+    cases = [case for case in work.spec.cases if case.name in names]
+    return not report.faults and have_labels_changed(report, cases)
+
+
+def _command(entry: Trained, fold: int, work: _Work) -> str:
+    """Return the command that trains a fold, or scores it anew."""
     root = work.workspace.root
-    return train_command(work.spec.root, root, entry.missing[0], configuration=entry.name)
+    return train_command(work.spec.root, root, fold, configuration=entry.name)
 
 
 def _restriction(field: Field) -> str:

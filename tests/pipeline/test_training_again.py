@@ -6,18 +6,22 @@ import signal
 from pathlib import Path
 
 import pytest
+import SimpleITK
 import torch
 
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Plan
+from autoseg.documents.report import Report
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import load_model
 from autoseg.stages import score_fold as scoring
 from autoseg.stages.length import LengthRequest
+from autoseg.stages.predict import PredictOptions
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest, loader_workers
 from autoseg.stages.training_progress import TrainingReporter
@@ -174,6 +178,31 @@ def test_scoring_that_was_killed_knows_the_agreement_of_every_case_in_the_end(
         entry.name: entry.targets for entry in whole.agreements
     }
     assert len(again.agreements) == len(again.cases) == 2
+
+
+def test_scores_are_made_anew_when_a_label_file_has_changed_and_only_then(
+    work: Workspace, tmp_path: Path
+) -> None:
+    spec = store.load(DatasetSpec, work.dataset, made_by="")
+    places = {case.name: tmp_path / case.labels.name for case in spec.cases}
+    cases = [case.model_copy(update={"labels": places[case.name]}) for case in spec.cases]
+    for case in spec.cases:
+        shutil.copy2(case.labels, places[case.name])
+    store.save(spec.model_copy(update={"cases": tuple(cases)}), work.dataset)
+    folder, fold = fold_folder(work), store.load(Splits, work.splits, made_by="").folds[0]
+    report = store.load(Report, folder / "validation" / "evaluation.json", made_by="")
+    options = PredictOptions(device="cpu", workers=1)
+    assert scoring.score_fold(work, folder, fold, options, Silent()) == report
+
+    corrected = places[report.cases[0].name]
+    image = SimpleITK.ReadImage(str(corrected))
+    SimpleITK.WriteImage(image * 0, str(corrected))
+    outputs = {path: path.stat().st_mtime_ns for path in (folder / "validation").glob("*.nii.gz")}
+    again = scoring.score_fold(work, folder, fold, options, Silent())
+    assert [scores.reference_voxels for scores in again.cases[0].classes] == [0, 0]
+    assert again.cases[1] == report.cases[1]
+    assert again.seconds_per_case == report.seconds_per_case is not None
+    assert outputs == {path: path.stat().st_mtime_ns for path in outputs}
 
 
 def _unreadable(paths: tuple[Path, ...]) -> None:
