@@ -198,7 +198,8 @@ def save_case(prepared: PreparedCase, folder: Path, key: str, patch_shape: tuple
         _write(prepared.image.voxels, temporary / IMAGE_FILE, patch_shape)
         _write(prepared.classes, temporary / LABELS_FILE, patch_shape)
         np.save(temporary / FOREGROUND_FILE, np.concatenate(prepared.foreground))
-        store.save(record, temporary / RECORD_FILE)
+        # the folder appears as a whole, so that this file needs no care of its own
+        (temporary / RECORD_FILE).write_text(store.as_text(record), encoding="utf-8")
 
 
 def open_case(folder: Path) -> StoredCase:
