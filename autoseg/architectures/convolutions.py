@@ -10,7 +10,8 @@ from itertools import pairwise
 from math import prod
 from typing import Literal, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from typing_extensions import override
 
 from autoseg.architectures.base import Architecture, MemoryReference
@@ -140,4 +141,14 @@ def max_pooling(stride: Stride) -> list[nn.Module]:
     """Return the layer that takes the largest of each block, or nothing where blocks are voxels."""
     if prod(stride) == 1:
         return []
-    return [nn.MaxPool2d(stride) if len(stride) == 2 else nn.MaxPool3d(stride)]
+    return [nn.MaxPool2d(stride) if len(stride) == 2 else MaxPool3d(stride)]
+
+
+class MaxPool3d(nn.MaxPool3d):
+    """torch's max-pooling, which on a CPU autocast would widen to float32 for no gain."""
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast("cpu", enabled=False):  # on other devices, autocast leaves it alone
+            pooled: Tensor = super().forward(input)
+        return pooled

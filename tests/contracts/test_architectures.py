@@ -9,6 +9,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from autoseg.architectures import ARCHITECTURES, AnyArchitecture, Topology
 from autoseg.architectures.attention import DotProductAttention
+from autoseg.architectures.layers import InstanceNorm
+from autoseg.core.device import memory_layout, on_device
 from autoseg.core.errors import PlanError
 
 FLAT = Topology(
@@ -117,6 +119,27 @@ def test_a_bfloat16_step_stays_finite_and_lowers_the_loss(kind, topology):
         losses.append(loss.item())
     assert all(parameter.isfinite().all() for parameter in network.parameters())
     assert losses[-1] < losses[0]
+
+
+@NETWORKS
+def test_channels_stay_last_in_memory_from_layer_to_layer(kind, topology):
+    config = make(kind, topology)
+    network = on_device(config.build(), torch.device("cpu"))
+    layout = memory_layout(torch.device("cpu"), topology.num_axes)
+    seen, changed = [], []
+
+    def note(module, inputs, output):
+        seen.append(module)
+        if not output.is_contiguous(memory_format=layout):
+            changed.append(module)
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.conv._ConvNd | InstanceNorm | nn.GroupNorm):
+            module.register_forward_hook(note)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(images(config, 2).to(memory_format=layout))
+    assert seen
+    assert changed == []
 
 
 @NETWORKS
