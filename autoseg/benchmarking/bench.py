@@ -213,7 +213,11 @@ def _job(sample: Sample, configuration: Configuration, options: BenchOptions) ->
         device=options.device,
         workers=options.workers,
     )
-    fold = Fold(train=sample.names, validation=sample.names)
+    num_channels = len(sample.plan.channel_names)
+    prepared = preparing.prepared_cases(sample, configuration)
+    total_bytes = sum(preparing.stored_bytes(case, num_channels) for case in prepared)
+    names = loading.names_like_a_fold(sample.names, total_bytes, sample.num_cases)
+    fold = Fold(train=names, validation=sample.names)
     return training_job(sample.workspace, sample.plan, fold, request)
 
 

@@ -10,6 +10,7 @@ from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
 from autoseg.core.errors import AutosegError
 from autoseg.documents.bench import Throughput
 from autoseg.training.loading import BatchDataset, Ticket
+from autoseg.training.reading import KEPT_BYTES
 
 BATCHES = 4
 """Batches of one repeat; more than one, since chance decides which augmentations a patch gets."""
@@ -55,6 +56,19 @@ def augmentation(data: BatchDataset, configuration: str, patience: Patience) -> 
 def without_augmentation(data: BatchDataset) -> BatchDataset:
     """Return the same batches, unchanged."""
     return replace(data, training=replace(data.training, augmentations=()))
+
+
+def names_like_a_fold(names: tuple[str, ...], total_bytes: int, num_cases: int) -> tuple[str, ...]:
+    """Return the cases to draw from: so often that they are kept in memory only if a fold would be.
+
+    Args:
+        names: Of the cases measured.
+        total_bytes: Of their prepared images and labels.
+        num_cases: How many cases the dataset has.
+    """
+    if total_bytes / len(names) * num_cases <= KEPT_BYTES:
+        return names
+    return names * (KEPT_BYTES // total_bytes + 1)
 
 
 def augmentation_share(row: Throughput) -> float:

@@ -47,7 +47,7 @@ def preparing(sample: Sample, configuration: Configuration, patience: Patience) 
         unpacked_bytes(sample.spec.cases)
         for case in prepared_cases(sample, configuration):
             path = sample.workspace.root / "floor.bin"
-            np.ones(_stored_bytes(case, len(sample.plan.channel_names)), np.uint8).tofile(path)
+            np.ones(stored_bytes(case, len(sample.plan.channel_names)), np.uint8).tofile(path)
 
     pairs = in_turns(prepare_cases, read_and_write, patience)
     return throughput(pairs, float(len(sample.spec.cases)), subject)
@@ -59,7 +59,7 @@ def prepared_cases(sample: Sample, configuration: Configuration) -> tuple[Stored
     return tuple(open_case(folder / name) for name in sample.names)
 
 
-def _stored_bytes(case: StoredCase, num_channels: int) -> int:
+def stored_bytes(case: StoredCase, num_channels: int) -> int:
     """Return the bytes of a prepared case's image and labels, before they are packed."""
     return prod(case.shape) * (BYTES_PER_INTENSITY * num_channels + 1)
 
