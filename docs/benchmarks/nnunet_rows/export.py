@@ -97,6 +97,7 @@ def _plans() -> dict:
             "3d_fullres": {
                 "spacing": list(COARSE_SPACING),
                 "patch_size": [64, 128, 128],
+                "architecture": {},
                 "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
                 "resampling_fn_probabilities_kwargs": {
                     "is_seg": False,
