@@ -1,7 +1,6 @@
 """How fast this machine trains: measured in seconds, once, and kept for all datasets."""
 
 import hashlib
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +14,7 @@ from autoseg.core.device import choose_device, is_out_of_memory
 from autoseg.core.errors import DocumentError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import default_workers
+from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
@@ -32,9 +32,6 @@ ROUNDS = 3
 
 MOST_SECONDS = 20.0
 """Time after which no further round begins."""
-
-PROCESSORS = Path("/proc/cpuinfo")
-"""Where Linux names its processors."""
 
 LABELS = LabelScheme(names=("background", "class_1"), values=(0, 1))
 
@@ -125,7 +122,7 @@ def identity_of(device: torch.device) -> MachineIdentity:
     """Return what a measurement of a device depends on."""
     is_cuda = device.type == "cuda"
     return MachineIdentity(
-        device=torch.cuda.get_device_name(device) if is_cuda else _processor(),
+        device=torch.cuda.get_device_name(device) if is_cuda else processor_name(),
         cores=default_workers(),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
@@ -224,12 +221,3 @@ def _keep(measured: MeasuredMachine, cache: Path, progress: Progress) -> None:
         remove_leftovers(cache)
     except OSError as error:
         progress.say(f"note: the measurement could not be kept in {cache} ({error.strerror})")
-
-
-def _processor() -> str:
-    """Return the name of the processor."""
-    if PROCESSORS.is_file():
-        for line in PROCESSORS.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or "unknown"
