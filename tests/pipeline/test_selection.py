@@ -1,5 +1,6 @@
 """Selecting as a whole: two trained configurations, their pair, and what is left on disk."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from autoseg.cli import app
 from autoseg.core.errors import ModelError
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
 from autoseg.documents.selection import Selection
@@ -153,6 +155,27 @@ def test_a_second_selection_averages_and_scores_nothing_again(own, selected):
     again = select(own, workers=1, progress=progress)
     assert again == selected[0]
     assert not [title for title in progress.tracked if title.startswith("Averaging")]
+
+
+def test_folds_scored_on_label_files_that_have_changed_are_named_with_the_command(own, tmp_path):
+    first, other = configurations(own)
+    spec = store.load(DatasetSpec, own.dataset, made_by="")
+    copies = {case.name: tmp_path / case.labels.name for case in spec.cases}
+    for case in spec.cases:
+        shutil.copy2(case.labels, copies[case.name])
+    cases = [case.model_copy(update={"labels": copies[case.name]}) for case in spec.cases]
+    store.save(spec.model_copy(update={"cases": tuple(cases)}), own.dataset)
+    ensemble = own.ensembles / f"{first} + {other}" / REPORT_NAME
+    before = store.load(Report, ensemble, made_by="")
+    edited = copies[SPLITS.folds[1].validation[0]]
+    os.utime(edited, ns=(0, 0))
+    progress = Listening()
+    select(own, workers=1, progress=progress)
+    assert len(progress.said) == 2
+    for note, name in zip(progress.said, (first, other), strict=True):
+        assert f"label files of {name}, fold 1, have changed" in note
+        assert f"--configuration {name} --fold 1` scores it anew" in note
+    assert store.load(Report, ensemble, made_by="").label_state != before.label_state
 
 
 def test_a_lost_label_map_of_an_ensemble_is_made_again(own, selected):
