@@ -116,9 +116,12 @@ class Architecture(Component):
         in_channels: Image channels, and in a cascade those of the previous stage's prediction.
         num_classes: Classes, background included.
         memory_references: By number of axes, what the planner scales from, by rising memory.
+        kept_values: By number of axes, values per activation that a training step keeps for the
+            backward pass; None where the references say it, compared with the plain U-Net's.
     """
 
     memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]]
+    kept_values: ClassVar[dict[int, float] | None] = None
 
     topology: Topology
     in_channels: PositiveInt

@@ -85,6 +85,9 @@ class ResidualEncoderUNet(Architecture):
     """Source: the presets M, L and XL of nnU-Net 2.8.1; unlike its plain U-Net, a 2-D patch must
     leave room for 12 patches, and a batch may hold the whole dataset."""
 
+    kept_values: ClassVar[dict[int, float] | None] = {2: 2.01, 3: 2.2}
+    """Source: the peak of all tensors of a training step, 256² and 64³ voxels (`step_memory`)."""
+
     kind: Literal["residual_encoder_unet"] = "residual_encoder_unet"
     features: tuple[PositiveInt, ...]
     encoder_blocks: tuple[PositiveInt, ...]

@@ -6,12 +6,13 @@ The sizes and how many steps each must get are those of `ladder`.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from autoseg.architectures import Architecture
 from autoseg.core.errors import PlanError
-from autoseg.documents.recipe import SHORT_RECIPE
+from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.planning.choice import OWN, Choice
-from autoseg.planning.compact import SHORT_REASON, resized
+from autoseg.planning.compact import SHORT_REASON, resized, size_of
 from autoseg.planning.configurations import Choices, Draft
-from autoseg.planning.forecast import Machine, training_steps
+from autoseg.planning.forecast import Machine, training_step_seconds
 from autoseg.planning.ladder import LADDER, LEAST_STEPS, REFERENCE_RECIPE_STEPS, Rung
 from autoseg.planning.memory import SMALLEST_BATCH
 from autoseg.planning.wording import duration, number
@@ -33,7 +34,13 @@ class Clock:
 
     def steps(self, draft: Draft) -> float:
         """Return how many steps a configuration is predicted to get."""
-        return training_steps(draft.configuration, self.seconds, self.machine)
+        made = draft.configuration
+        return self.steps_of(made.architecture, made.batch_size, made.recipe)
+
+    def steps_of(self, architecture: Architecture, batch_size: int, recipe: Recipe) -> float:
+        """Return how many steps a network is predicted to get."""
+        step = training_step_seconds(architecture, batch_size, recipe, self.machine)
+        return self.seconds / step
 
     @property
     def text(self) -> str:
@@ -81,8 +88,8 @@ def largest_that_learns(clock: Clock, parent: Draft) -> Fit:
     Raises:
         PlanError: If the lowest rung does not get its steps.
     """
-    variants = [resized(parent, rung, SHORT_RECIPE, {}) for rung in LADDER]
-    steps = tuple(clock.steps(variant) for variant in variants)
+    sizes = [size_of(parent, rung) for rung in LADDER]
+    steps = tuple(clock.steps_of(network, batch, SHORT_RECIPE) for network, batch in sizes)
     enough = [at for at, rung in enumerate(LADDER) if steps[at] >= rung.fewest_steps]
     if not enough:
         needed = clock.seconds * LEAST_STEPS / steps[0]
@@ -108,7 +115,7 @@ def _sized(clock: Clock, parent: Draft, fit: Fit, fewest: float) -> Draft:
     steps = clock.steps(draft)
     because = f"{clock.text} at {number(clock.seconds / steps)} seconds each, validation included"
     text = f"{number(round(steps))} steps in {clock.text}"
-    return replace(draft, steps=Choice(text, "training_steps", because, OWN))
+    return replace(draft, steps=Choice(text, "training_step_seconds", because, OWN))
 
 
 def _reasons(clock: Clock, parent: str, fit: Fit, fewest: float) -> Choices:

@@ -2,14 +2,15 @@
 
 from math import prod
 
-from autoseg.architectures import Topology
+from autoseg.architectures import Architecture, Topology
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.planning import rules
 from autoseg.planning.choice import OWN, Choice
-from autoseg.planning.configurations import Choices, Draft, planned_loss, predicted_memory
+from autoseg.planning.configurations import Choices, Draft, planned_loss
 from autoseg.planning.ladder import COMPACT, Rung, narrowed
 from autoseg.planning.lowres import SMALLEST_COVERAGE
-from autoseg.planning.memory import SMALLEST_BATCH, predicted_memory_gib, shrunk
+from autoseg.planning.memory import SMALLEST_BATCH, shrunk
+from autoseg.planning.step_memory import predicted_memory
 
 SHORT_REASON = (
     "short trainings need AdamW, a warm-up and heads that start at the class frequencies: "
@@ -48,17 +49,10 @@ def resized(parent: Draft, rung: Rung, recipe: Recipe, reasons: Choices) -> Draf
         reasons: Why patch, network, batch and recipe differ from the parent's.
     """
     full = parent.configuration
-    topology = _topology(parent, rung)
-    planned = type(full.architecture).for_topology(
-        topology,
-        in_channels=full.architecture.in_channels,
-        num_classes=full.architecture.num_classes,
-    )
-    architecture = narrowed(planned, rung.features)
-    voxels = prod(topology.patch_shape)
-    batch = full.batch_size
-    if rung.voxels is not None:
-        batch = min(max(rung.voxels // voxels, SMALLEST_BATCH), full.batch_size)
+    architecture, batch = size_of(parent, rung)
+    topology = architecture.topology
+    trained = recipe.model_copy(update={"augmentations": full.recipe.augmentations})
+    memory = predicted_memory(architecture, batch, trained)
     pool = _pool(parent, topology)
     loss = planned_loss(
         type(full.loss),
@@ -72,17 +66,33 @@ def resized(parent: Draft, rung: Rung, recipe: Recipe, reasons: Choices) -> Draf
             "architecture": architecture,
             "batch_size": batch,
             "loss": loss,
-            "recipe": recipe.model_copy(update={"augmentations": full.recipe.augmentations}),
-            "predicted_memory_gib": predicted_memory_gib(architecture, batch),
+            "recipe": trained,
+            "predicted_memory_gib": memory.value,
         }
     )
     choices = {
         **parent.choices,
         **reasons,
         "loss.pool": pool,
-        "predicted_memory": predicted_memory(architecture, batch),
+        "predicted_memory": memory,
     }
     return Draft(configuration=configuration, grid=parent.grid, choices=choices)
+
+
+def size_of(parent: Draft, rung: Rung) -> tuple[Architecture, int]:
+    """Return the network and the batch size that a configuration has on a rung."""
+    full = parent.configuration
+    topology = _topology(parent, rung)
+    planned = type(full.architecture).for_topology(
+        topology,
+        in_channels=full.architecture.in_channels,
+        num_classes=full.architecture.num_classes,
+    )
+    batch = full.batch_size
+    if rung.voxels is not None:
+        fitting = max(rung.voxels // prod(topology.patch_shape), SMALLEST_BATCH)
+        batch = min(fitting, full.batch_size)
+    return narrowed(planned, rung.features), batch
 
 
 def _pool(parent: Draft, topology: Topology) -> Choice[str]:

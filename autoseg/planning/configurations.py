@@ -21,10 +21,9 @@ from autoseg.planning.memory import (
     MemoryBudget,
     batch_size,
     largest_network,
-    nearest_reference,
-    predicted_memory_gib,
 )
 from autoseg.planning.resolution import Resolution, full_resolution, plane_resolution
+from autoseg.planning.step_memory import predicted_memory
 from autoseg.planning.survey import Survey
 from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
 from autoseg.planning.weights import equal_weights
@@ -116,6 +115,8 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
     architecture, budget, grid = sized.architecture, sized.budget, sized.resolution.grid
     batch = batch_size(architecture, budget, sized.resolution.dataset_voxels)
     resampling = rules.resampling()
+    recipe = _recipe(survey, grid)
+    memory = predicted_memory(architecture, batch.value, recipe)
     weights = survey.class_weights if loss.needs_class_weights else equal_weights()
     return Draft(
         configuration=Configuration(
@@ -132,9 +133,9 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
                 class_weights=weights.value,
                 class_frequencies=survey.class_frequencies.value,
             ),
-            recipe=_recipe(survey, grid),
+            recipe=recipe,
             resampling=resampling.value,
-            predicted_memory_gib=predicted_memory_gib(architecture, batch.value),
+            predicted_memory_gib=memory.value,
         ),
         grid=grid,
         choices={
@@ -150,7 +151,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "loss.class_frequencies": survey.class_frequencies,
             "recipe": Choice(None, "make_plan", "the reference training"),
             "mirroring": survey.mirror_axes,
-            "predicted_memory": predicted_memory(architecture, batch.value),
+            "predicted_memory": memory,
         },
     )
 
@@ -172,13 +173,14 @@ def _cascade(survey: Survey, fullres: Draft, lowres: Draft) -> Draft:
     recipe = full.recipe.model_copy(
         update={"augmentations": (*full.recipe.augmentations, *PRIOR_AUGMENTATIONS)}
     )
+    memory = predicted_memory(architecture, full.batch_size, recipe)
     configuration = full.model_copy(
         update={
             "name": "3d_cascade_fullres",
             "previous_stage": low.name,
             "architecture": architecture,
             "recipe": recipe,
-            "predicted_memory_gib": predicted_memory_gib(architecture, full.batch_size),
+            "predicted_memory_gib": memory.value,
         }
     )
     because = (
@@ -189,7 +191,7 @@ def _cascade(survey: Survey, fullres: Draft, lowres: Draft) -> Draft:
     choices = {
         **fullres.choices,
         "previous_stage": Choice(low.name, "references_3d", because),
-        "predicted_memory": predicted_memory(architecture, full.batch_size),
+        "predicted_memory": memory,
     }
     return Draft(configuration=configuration, grid=fullres.grid, choices=choices)
 
@@ -262,14 +264,3 @@ def _architecture_choice(budget: MemoryBudget, num_axes: int) -> Choice[object]:
         if isfinite(reference.below_gib):
             sizing += f", which serves below {number(reference.below_gib)} GiB"
     return Choice(None, chosen.rule, f"{chosen.because}; {sizing}", chosen.source)
-
-
-def predicted_memory(architecture: Architecture, patches: int) -> Choice[float]:
-    """Return the memory that a training step is predicted to need, GiB, and why."""
-    reference = nearest_reference(architecture, patches)
-    because = (
-        f"{patches} × {architecture.activation_count() / 1e6:.0f} million activations, at "
-        f"{number(reference.memory_gib)} GiB for {reference.batch_size} × "
-        f"{reference.activations / 1e6:.0f} million"
-    )
-    return Choice(predicted_memory_gib(architecture, patches), "predicted_memory_gib", because)

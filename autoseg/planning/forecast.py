@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from autoseg.architectures import Architecture
 from autoseg.documents.machine import MeasuredMachine
-from autoseg.documents.plan import Configuration
+from autoseg.documents.recipe import Recipe
 
 REFERENCE_STEPS = 250_000
 """Optimiser steps of a full training: 1000 epochs of 250. Source: nnU-Net 2.8.1."""
@@ -66,10 +66,12 @@ def training_hours(architecture: Architecture, batch_size: int, machine: Machine
     return step_seconds(architecture, batch_size, machine) * REFERENCE_STEPS / 3600
 
 
-def training_steps(configuration: Configuration, seconds: float, machine: Machine) -> float:
-    """Return how many steps a training of so many seconds is predicted to do.
+def training_step_seconds(
+    architecture: Architecture, batch_size: int, recipe: Recipe, machine: Machine
+) -> float:
+    """Return the predicted time per step of a training, online validation included.
 
-    Online validation takes its part, a forward pass per batch.
+    Validation takes a forward pass per batch.
     """
-    step = step_seconds(configuration.architecture, configuration.batch_size, machine)
-    return seconds / (step * (1 + FORWARD_SHARE * configuration.recipe.validation_share))
+    validation = FORWARD_SHARE * recipe.validation_share
+    return step_seconds(architecture, batch_size, machine) * (1 + validation)

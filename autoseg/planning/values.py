@@ -6,7 +6,7 @@ from autoseg.architectures import Architecture
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
-from autoseg.planning.memory import predicted_memory_gib
+from autoseg.planning.step_memory import step_memory_gib
 from autoseg.planning.wording import number, numbers, per_stage
 
 PLANNED_LOSS_FIELDS = ("pool", "class_weights", "class_frequencies")
@@ -28,7 +28,9 @@ def plan_values(plan: Plan) -> dict[str, str]:
 def configuration_values(configuration: Configuration) -> dict[str, str]:
     """Return the text of every value of one configuration, by field."""
     topology = configuration.topology
-    memory = predicted_memory_gib(configuration.architecture, configuration.batch_size)
+    memory = step_memory_gib(
+        configuration.architecture, configuration.batch_size, configuration.recipe
+    )
     normalizers = [_settings(normalizer) for normalizer in configuration.normalizers]
     return {
         **({"previous_stage": stage} if (stage := configuration.previous_stage) else {}),

@@ -5,7 +5,7 @@ from autoseg.architectures import ARCHITECTURES
 from autoseg.core.errors import PlanError
 from autoseg.documents.plan import Plan
 from autoseg.documents.recipe import SHORT_RECIPE
-from autoseg.planning.forecast import Machine, step_seconds, training_steps
+from autoseg.planning.forecast import Machine, step_seconds, training_step_seconds
 from autoseg.planning.ladder import LEAST_STEPS, REFERENCE_RECIPE_STEPS
 from autoseg.planning.planner import make_plan
 from autoseg.planning.table import plan_tables, summary_rows
@@ -23,6 +23,13 @@ def planned(seconds, machine=CPU, fingerprint=None, network="unet") -> Plan:
         machine=machine,
         training_seconds=seconds,
     )
+
+
+def training_steps(configuration, seconds, machine) -> float:
+    """Return the steps that a training of so many seconds is predicted to have."""
+    made = configuration
+    step = training_step_seconds(made.architecture, made.batch_size, made.recipe, machine)
+    return seconds / step
 
 
 def reason(plan, field):
