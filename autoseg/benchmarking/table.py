@@ -23,8 +23,8 @@ def forecast_rows(bench: Bench) -> Table:
         "configuration",
         "prepare",
         "s per step",
-        "steps in 1 h",
-        "one fold",
+        "steps per h",
+        "a fold",
         "predict a case",
     )
     return header, [_forecast_row(entry) for entry in bench.forecasts]
@@ -76,13 +76,13 @@ def _throughput_row(row: Throughput) -> Row:
         name,
         short(row.value) + unit,
         short(row.floor) + unit,
-        f"{short(row.ratio)} ({short(row.lowest_ratio)}–{short(row.highest_ratio)})",
+        short(row.ratio),
         row.floor_is,
     )
 
 
 def _forecast_row(entry: ConfigurationForecast) -> Row:
-    about = "" if entry.is_measured else "about "
+    about = "" if entry.is_measured else "~"
     return (
         entry.configuration,
         about + time_of(entry.preparation_seconds),
