@@ -70,6 +70,6 @@ def bench(
     progress.table(f"Forecast for {found.dataset_name}", *forecast_rows(found))
     for sentence in sentences(found):
         progress.say(sentence)
-    path = json or workspace.root / "bench.json"
+    path = json or workspace.bench
     store.save(found, path)
     progress.say(f"All figures, with what each of them is: {path}")

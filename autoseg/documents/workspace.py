@@ -85,6 +85,11 @@ class Workspace:
         return self.root / "leaderboard.png"
 
     @property
+    def bench(self) -> Path:
+        """How fast each stage was found to be."""
+        return self.root / "bench.json"
+
+    @property
     def ensembles(self) -> Path:
         """Label maps of the held-out cases that were made to choose by; may be deleted."""
         return self.root / "selection"
