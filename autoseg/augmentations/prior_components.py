@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from scipy import ndimage
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, Draws, PatchContext, Patches
@@ -47,6 +46,8 @@ class PriorComponents(Augmentation):
 
         Voxels that touch at a corner are connected.
         """
+        from scipy import ndimage
+
         components, _ = ndimage.label(present, structure=np.ones((3,) * present.ndim))
         sizes = np.bincount(components.ravel())
         small = np.flatnonzero(sizes < self.largest_share * present.size)

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from scipy import ndimage
 from typing_extensions import override
 
 from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, Draws, PatchContext, Patches
@@ -77,6 +76,8 @@ def changed(mask: MaskArray, operation: Operation, radius: float) -> MaskArray:
 
 
 def _dilated(mask: MaskArray, radius: float) -> MaskArray:
+    from scipy import ndimage
+
     if not mask.any():
         return mask
     distances = ndimage.distance_transform_edt(~mask)

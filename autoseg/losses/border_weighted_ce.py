@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat
-from scipy import ndimage
 from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
@@ -69,6 +68,8 @@ def _two_nearest(
     masks: Masks, spacing: tuple[float, ...], reach: float
 ) -> tuple[DistanceArray, DistanceArray]:
     """Return the distances to the nearest and the second nearest object; infinite beyond reach."""
+    from scipy import ndimage
+
     first = np.full(masks.shape[1:], np.inf, dtype=np.float32)
     second = first.copy()
     margins = [int(np.ceil(reach / step)) for step in spacing]

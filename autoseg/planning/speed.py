@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from autoseg.documents.machine import StepCosts
 
@@ -35,6 +34,8 @@ def fitted_costs(steps: Sequence[TimedStep]) -> StepCosts:
     Args:
         steps: Three or more, of different sizes and widths.
     """
+    from scipy.optimize import nnls
+
     sizes = np.array(
         [
             (1.0, step.multiplications / MULTIPLICATIONS_UNIT, step.activations / ACTIVATIONS_UNIT)

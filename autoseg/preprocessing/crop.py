@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray
 
@@ -32,6 +31,8 @@ def without_holes(mask: MaskArray) -> MaskArray:
     """Return the mask with its holes filled; of a mask cropped to its bounding box likewise."""
     if mask.all():
         return mask
+    from scipy import ndimage
+
     return np.asarray(ndimage.binary_fill_holes(mask))
 
 

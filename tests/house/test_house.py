@@ -91,7 +91,7 @@ def test_every_public_name_is_there() -> None:
         ),
         ("import autoseg.stages.evaluate, autoseg.stages.known_labels", ("blosc2",)),
         ("import autoseg.stages.describe", ("scipy", "blosc2")),
-        ("import autoseg.stages.preprocess, autoseg.stages.next_command", ()),
+        ("import autoseg.stages.preprocess, autoseg.stages.next_command", ("scipy",)),
     ],
     ids=["import", "help", "help of a command", "evaluate", "describe", "preprocess"],
 )
