@@ -28,6 +28,7 @@ from autoseg.inference.stored import (
     trained_folds,
     unusable,
 )
+from autoseg.inference.unfilled import WithoutRandomNumbers
 
 WORK_ROOT = Path("autoseg_work")
 """Where work folders lie when nobody says otherwise, relative to the current folder."""
@@ -298,7 +299,7 @@ def empty_network(architecture: Architecture) -> nn.Module:
 
     A plan that does not match its weights is so refused before it can ask for any.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutRandomNumbers():
         return architecture.build()
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated, Any, Literal
 
-import blosc2
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -140,6 +139,8 @@ def open_probabilities(folder: Path) -> Probabilities:
         DocumentError: If the document beside them is.
     """
     grid = store.load(ProbabilityGrid, folder / RECORD_FILE, made_by="autoseg train")
+    import blosc2
+
     path = folder / ARRAY_FILE
     mapped = {"mmap_mode": "r"} if os.name == "posix" else {}
     try:
@@ -209,6 +210,8 @@ class _Writer:
 
 def _empty(shape: Sequence[int], path: Path | None) -> Any:  # noqa: ANN401  (blosc2 is untyped)
     """Return an array of zeros that takes no space yet, on disk or in memory."""
+    import blosc2
+
     _, planes, rows, columns = shape
     height = min(CHUNK_PLANES, planes)
     chunk_rows = min(rows, max(1, CHUNK_VOXELS // (height * columns)))
