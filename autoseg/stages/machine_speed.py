@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 
@@ -32,6 +32,19 @@ ROUNDS = 3
 
 MOST_SECONDS = 20.0
 """Time after which no further round begins."""
+
+LEAST_SHARE = 0.5
+"""Share of its threads' time that a measurement on a CPU must have had: one that had less, because
+other work ran, serves one plan and is not kept."""
+
+SHORTEST_JUDGED = 1.0
+"""Seconds below which a measurement's share of the processor says nothing."""
+
+DISTURBED = (
+    "note: other work took much of the processor meanwhile; so what was measured is not kept, and "
+    "the next plan measures again"
+)
+"""What is said of such a measurement."""
 
 LABELS = LabelScheme(names=("background", "class_1"), values=(0, 1))
 
@@ -93,6 +106,7 @@ def machine_speed(
     if known is not None:
         return known
     progress.say("measuring how fast this machine trains; this is done once")
+    started, used = perf_counter(), process_time()
     try:
         measured = measure(device)
     except RuntimeError as error:
@@ -100,8 +114,23 @@ def machine_speed(
             raise
         progress.say(f"note: {device} has too little free memory to measure its speed")
         return None
-    _keep(measured, cache, progress)
+    seconds, used = perf_counter() - started, process_time() - used
+    if device.type == "cpu" and is_disturbed(seconds, used, torch.get_num_threads()):
+        progress.say(DISTURBED)
+    else:
+        _keep(measured, cache, progress)
     return measured
+
+
+def is_disturbed(seconds: float, processor_seconds: float, threads: int) -> bool:
+    """Return whether a computation had too little of the processor to tell how fast that is.
+
+    Args:
+        seconds: It took.
+        processor_seconds: Of all its threads together.
+        threads: How many compute.
+    """
+    return seconds > SHORTEST_JUDGED and processor_seconds < LEAST_SHARE * threads * seconds
 
 
 def known_speed(cache: Path, device_name: str = "auto") -> MeasuredMachine | None:

@@ -14,6 +14,7 @@ from autoseg.stages.machine_speed import (
     CPU_PROBES,
     Probe,
     identity_of,
+    is_disturbed,
     known_speed,
     machine_speed,
     measure,
@@ -150,6 +151,20 @@ def test_another_error_is_not_swallowed(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "measure", fails)
     with pytest.raises(RuntimeError, match="a bug"):
         speed(tmp_path)
+
+
+def test_a_measurement_beside_other_work_is_used_but_not_kept(tmp_path, measurements, monkeypatch):
+    monkeypatch.setattr(stage, "is_disturbed", lambda *_: True)
+    progress = Recorder()
+    assert speed(tmp_path / "cache", progress) is not None
+    assert "not kept" in progress.messages[-1]
+    assert known_speed(tmp_path / "cache", "cpu") is None
+
+
+def test_work_is_disturbed_if_its_threads_had_less_than_half_of_the_time():
+    assert is_disturbed(10.0, 9.0, threads=2)
+    assert not is_disturbed(10.0, 11.0, threads=2)
+    assert not is_disturbed(0.5, 0.0, threads=2)
 
 
 def test_an_unknown_device_is_refused(tmp_path):
