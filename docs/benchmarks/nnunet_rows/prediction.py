@@ -79,6 +79,8 @@ def autoseg(folder: str) -> None:
     with stopwatch() as watch:
         slabs = list(logits_of(prepared, model))
     classes = np.concatenate([slab.logits.argmax(0) for slab in slabs])
-    precision = str(model.ensemble.dtype).removeprefix("torch.")
-    equal = np.mean(classes == np.load(place / CLASSES))
-    report(watch, f"{precision}, {equal:.2%} of the voxels in nnU-Net's class")
+    note = str(model.ensemble.dtype).removeprefix("torch.")
+    if (place / CLASSES).is_file():
+        equal = np.mean(classes == np.load(place / CLASSES))
+        note += f", {equal:.2%} of the voxels in nnU-Net's class"
+    report(watch, note)
