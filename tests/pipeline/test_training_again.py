@@ -240,6 +240,6 @@ def test_a_device_with_too_little_memory_comes_with_advice(
 def test_a_training_on_any_accelerator_gets_several_workers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("autoseg.stages.train.default_workers", lambda: 8)
+    monkeypatch.setattr("autoseg.stages.training_job.default_workers", lambda: 8)
     found = [loader_workers(None, torch.device(name)) for name in ("cpu", "mps", "cuda")]
     assert found == [1, 8, 8]

@@ -133,7 +133,7 @@ EDITS = {
     ),
     "spacing_of_two_axes": (
         set_in("spacing", value=[1.0, 1.0]),
-        "spacing and median_shape need 3 entries",
+        "spacing needs 3 entries, one per patch axis",
     ),
     "spacing_of_shared_data": (
         set_in("spacing", value=[2.0, 1.0, 1.0]),
