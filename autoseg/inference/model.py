@@ -19,7 +19,7 @@ from autoseg.documents.store import load
 from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
-from autoseg.inference.ensemble import Ensemble, laid_out
+from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.heads import divided
 from autoseg.inference.stored import (
     ModelFolder,
@@ -260,7 +260,7 @@ def ensemble_of(
     as nnU-Net does.
     """
     is_whole = configuration.blending == "nnunet"
-    ready = tuple(laid_out(network.eval(), device) for network in networks)
+    ready = tuple(network.eval() for network in networks)
     return Ensemble(
         networks=ready,
         device=device,
