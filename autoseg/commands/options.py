@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from autoseg.core.parallel import default_workers
+from autoseg.core.work_root import WORK_ROOT
 
 if TYPE_CHECKING:
     from autoseg.documents.splits import FoldName
     from autoseg.documents.workspace import Workspace
 
-WORK_ROOT = Path("autoseg_work")
 
 Dataset = Annotated[Path, typer.Argument(help="Folder with images and labels.")]
 Work = Annotated[

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from autoseg.commands.options import (
-    WORK_ROOT,
     Device,
     FoldOption,
     Precision,
@@ -14,6 +13,7 @@ from autoseg.commands.options import (
     folds_of,
     workers_or_default,
 )
+from autoseg.core.work_root import WORK_ROOT
 
 
 def predict(

@@ -7,9 +7,6 @@ from pathlib import Path
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
 from autoseg.documents.splits import FoldName
 
-WORK_ROOT = Path("autoseg_work")
-"""Where work folders lie when nobody says otherwise, relative to the current folder."""
-
 NAME = re.compile(r"[^./\\][^/\\]*")
 """What cases and configurations may be called: their folders have these names."""
 

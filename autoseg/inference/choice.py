@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import ModelError
+from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.quality import mean_agreement
@@ -16,7 +17,6 @@ from autoseg.inference.agreement import Agreement
 from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.model import (
-    WORK_ROOT,
     LoadedModel,
     LoadOptions,
     find_model,

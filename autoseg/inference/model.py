@@ -10,6 +10,7 @@ from torch import nn
 from autoseg.architectures import Architecture
 from autoseg.core.device import Precision, autocast_dtype, choose_device, on_device
 from autoseg.core.errors import ModelError, first_line
+from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
@@ -29,9 +30,6 @@ from autoseg.inference.stored import (
     unusable,
 )
 from autoseg.inference.unfilled import WithoutRandomNumbers
-
-WORK_ROOT = Path("autoseg_work")
-"""Where work folders lie when nobody says otherwise, relative to the current folder."""
 
 HEADER_BYTES_PER_TENSOR = 4096
 """What a weights file may hold beside the weights: names and shapes."""

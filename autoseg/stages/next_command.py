@@ -3,8 +3,8 @@
 import shlex
 from pathlib import Path
 
+from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.splits import FoldName
-from autoseg.documents.workspace import WORK_ROOT
 
 
 def train_command(

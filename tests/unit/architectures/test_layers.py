@@ -8,7 +8,9 @@ from autoseg.architectures.layers import InstanceNorm, rectifier, transposed_con
 
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 SHAPES = pytest.mark.parametrize(
-    "shape", [(1, 4, 5, 6), (3, 4, 5, 6), (2, 4, 3, 5, 6)], ids=["one", "pictures", "volumes"]
+    "shape",
+    [(1, 4, 5, 6), (2, 4, 5, 6), (3, 4, 5, 6), (2, 4, 3, 5, 6), (3, 4, 3, 5, 6)],
+    ids=["one", "two_pictures", "pictures", "two_volumes", "volumes"],
 )
 IS_LAST = pytest.mark.parametrize("is_last", [False, True], ids=["first", "last"])
 
