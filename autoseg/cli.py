@@ -1,5 +1,6 @@
 """The command line: which commands there are, and what becomes of errors."""
 
+import gc
 import os
 import sys
 
@@ -72,6 +73,8 @@ def main() -> None:
             raise
         typer.secho(f"error: {message}", fg="red", err=True)
         sys.exit(1)
+    finally:
+        gc.freeze()  # else Python looks through all that torch made for cycles before it ends
 
 
 def _let_idle_threads_sleep() -> None:

@@ -1,7 +1,7 @@
 """`autoseg plan` and `autoseg preprocess`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from autoseg.commands.options import (
     workers_or_default,
     workspace_of,
 )
+
+if TYPE_CHECKING:
+    from autoseg.stages.plan import PlanRequest
 
 
 def plan(
@@ -60,31 +63,35 @@ def plan(
     ] = False,
 ) -> None:
     """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
-    from autoseg.planning.table import plan_tables, summary_rows
-    from autoseg.stages import plan as stage
-    from autoseg.stages.length import seconds_of
+    from autoseg.stages.fingerprint import fingerprint
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress()
     workspace = workspace_of(dataset, work)
-    timing = stage.Timing(
-        cache=cache_folder(cache),
-        budget_seconds=None if budget is None else seconds_of(budget),
-        measure=measure,
-    )
-    made = stage.plan(
+
+    def request() -> "PlanRequest":
+        from autoseg.stages.length import seconds_of
+        from autoseg.stages.plan import PlanRequest, Timing
+
+        seconds = None if budget is None else seconds_of(budget)
+        timing = Timing(cache=cache_folder(cache), budget_seconds=seconds, measure=measure)
+        return PlanRequest(network, loss, memory, splits, timing)
+
+    if any(asked is not None for asked in (network, loss, budget)):
+        request()  # refuses what cannot be, before any case is read
+    _, measured = fingerprint(
         dataset,
         workspace,
-        network=network,
-        loss=loss,
-        memory_gib=memory,
         workers=workers_or_default(workers),
         skip_bad_cases=skip_bad_cases,
-        splits=splits,
-        timing=timing,
         progress=progress,
+        meanwhile=request,  # imports torch, which takes as long as reading many small cases
     )
+    from autoseg.planning.table import plan_tables, summary_rows
+    from autoseg.stages.plan import decide
+
+    made = decide(dataset, workspace, measured, request(), progress=progress)
     only = None if everything else frozenset({made.default_configuration})
     for table in plan_tables(made, only=only):
         rows = [(row.field, row.value, row.because) for row in table.rows]

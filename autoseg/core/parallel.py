@@ -65,7 +65,11 @@ def _container_cores() -> int | None:
 
 
 def run_each(
-    function: Callable[[T], R], items: Sequence[T], *, workers: int
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    workers: int,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[Success[R] | Failure]:
     """Yield a `Success` or a `Failure` for every item, as each is done.
 
@@ -73,18 +77,23 @@ def run_each(
         function: A picklable function of one item.
         items: What to work on.
         workers: Number of processes; 1 works in this process.
+        meanwhile: What this process does once the others are at work, before it looks at what they
+            did. It is not called where there are no others.
     """
     if workers <= 1 or len(items) <= 1:
         for index, item in enumerate(items):
             yield _attempt(function, index, item)
         return
-    left = yield from _run_in_pool(function, items, workers)
+    left = yield from _run_in_pool(function, items, workers, meanwhile)
     for index in left:  # the pool broke: one process each, so that the culprit is known
         yield _run_alone(function, index, items[index])
 
 
 def _run_in_pool(
-    function: Callable[[T], R], items: Sequence[T], workers: int
+    function: Callable[[T], R],
+    items: Sequence[T],
+    workers: int,
+    meanwhile: Callable[[], object] | None,
 ) -> Generator[Success[R] | Failure, None, list[int]]:
     """Yield what the pool could do, and return the items that a broken pool left undone."""
     pending = set(range(len(items)))
@@ -93,6 +102,8 @@ def _run_in_pool(
         futures: dict[Future[Success[R] | Failure], int] = {
             pool.submit(_attempt, function, index, item): index for index, item in enumerate(items)
         }
+        if meanwhile is not None:
+            meanwhile()
         for future in as_completed(futures):
             outcome = future.result()
             pending.discard(outcome.index)

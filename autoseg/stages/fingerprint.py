@@ -1,6 +1,6 @@
 """Recognise a dataset, check every case, and measure what planning needs; begins `autoseg plan`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,13 @@ HEADERS_READ = 20
 
 
 def fingerprint(
-    dataset: Path, workspace: Workspace, *, workers: int, skip_bad_cases: bool, progress: Progress
+    dataset: Path,
+    workspace: Workspace,
+    *,
+    workers: int,
+    skip_bad_cases: bool,
+    progress: Progress,
+    meanwhile: Callable[[], object] | None = None,
 ) -> tuple[DatasetSpec, Fingerprint]:
     """Return the dataset's description and fingerprint, and save both.
 
@@ -35,6 +41,7 @@ def fingerprint(
         workers: Number of processes that read cases.
         skip_bad_cases: Leave cases out that have a fault, instead of stopping.
         progress: Where messages and the bar go.
+        meanwhile: What this process does while others read cases; see `run_each`.
 
     Raises:
         DatasetError: If the folder is no dataset or the work folder lies in it; or, listing all of
@@ -54,7 +61,7 @@ def fingerprint(
         progress.say(f"note: {sentence}")
     cases = _unchanged_cases(spec, workspace)
     with _keeping(cases, spec, workspace):
-        faults = [*recognition.faults, *_inspect(cases, spec, workers, progress)]
+        faults = [*recognition.faults, *_inspect(cases, spec, workers, progress, meanwhile)]
         if faults:
             _handle(faults, cases, skip_bad_cases=skip_bad_cases, progress=progress)
     names = {case.name for case in cases}
@@ -160,14 +167,19 @@ def _measured_earlier(path: Path, spec: DatasetSpec) -> tuple[CaseFingerprint, .
 
 
 def _inspect(
-    measured: list[CaseFingerprint], spec: DatasetSpec, workers: int, progress: Progress
+    measured: list[CaseFingerprint],
+    spec: DatasetSpec,
+    workers: int,
+    progress: Progress,
+    meanwhile: Callable[[], object] | None,
 ) -> list[CaseFault]:
     """Add every other case that can be measured, and return all that is wrong with the rest."""
     known = {case.name for case in measured}
     left = [files for files in spec.cases if files.name not in known]
     alone = spec.model_copy(update={"cases": ()})  # what travels to a worker with every case
     number = _number_of_workers(workers, left, progress)
-    outcomes = run_each(partial(inspect_case, spec=alone), left, workers=number)
+    inspect = partial(inspect_case, spec=alone)
+    outcomes = run_each(inspect, left, workers=number, meanwhile=meanwhile)
     faults = []
     for outcome in progress.track(outcomes, description="Reading cases", total=len(left)):
         if isinstance(outcome, Success):

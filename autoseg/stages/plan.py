@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from autoseg.architectures import ARCHITECTURES
+from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.core.device import choose_device
 from autoseg.core.errors import DocumentError
 from autoseg.core.parallel import default_workers
@@ -15,7 +15,7 @@ from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
-from autoseg.losses import LOSSES
+from autoseg.losses import LOSSES, Loss
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.planning.race import first_share
@@ -55,59 +55,113 @@ NO_TIMING = Timing()
 """Plans for as long as it takes, on a machine whose speed is not measured."""
 
 
-def plan(  # noqa: PLR0913  (one argument per option of the command)
-    dataset: Path,
-    workspace: Workspace,
-    *,
-    network: str | None = None,
-    loss: str | None = None,
-    memory_gib: float | None = None,
-    workers: int,
-    skip_bad_cases: bool = False,
-    splits: Path | None = None,
-    timing: Timing = NO_TIMING,
-    progress: Progress,
-) -> Plan:
-    """Return the plan of a dataset, saved as `plan.json`; another plan there is kept beside it.
+@dataclass(frozen=True)
+class PlanRequest:
+    """What the user asked for.
 
-    Args:
-        dataset: The user's folder.
-        workspace: Where the results go.
+    Attributes:
         network: Name of the architecture; by default the residual-encoder U-Net on a large
             accelerator, else the plain U-Net.
         loss: Name of the loss; by default Dice plus cross-entropy.
         memory_gib: Accelerator memory to plan for; by default the machine's own.
-        workers: Processes that read cases.
-        skip_bad_cases: Whether to go on without the cases that have faults.
         splits: File with folds to use; by default that in the dataset's folder, if it has one, or
             else cases are dealt out before the first training.
         timing: The time to size it to, and whether the machine's speed is measured.
+
+    Raises:
+        TrainingError: If there is no such device.
+        UnknownComponent: If there is no such network or loss.
+    """
+
+    network: str | None = None
+    loss: str | None = None
+    memory_gib: float | None = None
+    splits: Path | None = None
+    timing: Timing = NO_TIMING
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        choose_device(self.timing.device)
+        _ = self.architecture, self.loss_class
+
+    @property
+    def architecture(self) -> type[Architecture] | None:
+        """The network's class."""
+        return None if self.network is None else ARCHITECTURES[self.network]
+
+    @property
+    def loss_class(self) -> type[Loss] | None:
+        """The loss's class."""
+        return None if self.loss is None else LOSSES[self.loss]
+
+
+NO_WISHES = PlanRequest()
+"""Everything as the rules have it."""
+
+
+def plan(
+    dataset: Path,
+    workspace: Workspace,
+    request: PlanRequest = NO_WISHES,
+    *,
+    workers: int,
+    skip_bad_cases: bool = False,
+    progress: Progress,
+) -> Plan:
+    """Measure a dataset and return its plan; both are saved in the work folder.
+
+    Args:
+        dataset: The user's folder.
+        workspace: Where the results go.
+        request: What the user asked for.
+        workers: Processes that read cases.
+        skip_bad_cases: Whether to go on without the cases that have faults.
         progress: Where to report to.
 
     Raises:
         DatasetError: If the dataset has faults, or the given folds have.
         PlanError: If no configuration fits into the memory, or into the time.
-        TrainingError: If there is no such device.
-        UnknownComponent: If there is no such network or loss.
     """
-    architecture = None if network is None else ARCHITECTURES[network]
-    loss_class = None if loss is None else LOSSES[loss]
-    machine = this_machine(timing.device)
     _, measured = fingerprint(
         dataset, workspace, workers=workers, skip_bad_cases=skip_bad_cases, progress=progress
     )
-    if splits is not None:
-        use_splits(workspace, splits, progress)
+    return decide(dataset, workspace, measured, request, progress=progress)
+
+
+def decide(
+    dataset: Path,
+    workspace: Workspace,
+    measured: Fingerprint,
+    request: PlanRequest,
+    *,
+    progress: Progress,
+) -> Plan:
+    """Return the plan of a dataset, saved as `plan.json`; another plan there is kept beside it.
+
+    Args:
+        dataset: The user's folder, which may have folds.
+        workspace: Where the results go.
+        measured: The dataset's fingerprint, saved there already.
+        request: What the user asked for.
+        progress: Where to report to.
+
+    Raises:
+        DatasetError: If the given folds have faults.
+        PlanError: If no configuration fits into the memory, or into the time.
+    """
+    if request.splits is not None:
+        use_splits(workspace, request.splits, progress)
     elif file_with_splits(dataset) is not None:
         load_splits(workspace, progress)
-    machine = _with_speed(machine, timing, progress)
+    machine = _with_speed(this_machine(request.timing.device), request.timing, progress)
+    memory_gib = request.memory_gib or machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB
     made = make_plan(
         measured,
-        network=architecture,
-        memory_gib=memory_gib or machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB,
+        network=request.architecture,
+        memory_gib=memory_gib,
         machine=machine,
-        loss=loss_class,
-        training_seconds=_training_seconds(workspace, measured, timing, progress),
+        loss=request.loss_class,
+        training_seconds=_training_seconds(workspace, measured, request.timing, progress),
     )
     save_plan(made, workspace, progress=progress)
     return made

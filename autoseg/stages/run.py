@@ -43,7 +43,7 @@ from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.fingerprint import check_origin
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import Timing, load_plan, plan, this_machine
+from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.run_clock import RunClock, load_schedule
 from autoseg.stages.score_fold import VALIDATION_NAME
@@ -152,20 +152,19 @@ def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress:
             progress.say(note)
         return planned
     workers = default_workers() if request.workers is None else request.workers
+    timing = Timing(
+        cache=request.cache,
+        budget_seconds=request.budget_seconds,
+        is_shared=True,
+        device=request.device,
+    )
+    wishes = PlanRequest(request.network, request.loss, request.memory_gib, timing=timing)
     return plan(
         dataset,
         workspace,
-        network=request.network,
-        loss=request.loss,
-        memory_gib=request.memory_gib,
+        wishes,
         workers=workers,
         skip_bad_cases=request.skip_bad_cases,
-        timing=Timing(
-            cache=request.cache,
-            budget_seconds=request.budget_seconds,
-            is_shared=True,
-            device=request.device,
-        ),
         progress=progress,
     )
 

@@ -37,7 +37,7 @@ from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.survey import survey
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.machine_speed import machine_speed
-from autoseg.stages.plan import plan, this_machine
+from autoseg.stages.plan import PlanRequest, plan, this_machine
 from autoseg.stages.train import TrainedFold, train
 from autoseg.stages.training_job import TrainRequest
 from autoseg.terminal import TerminalProgress
@@ -102,7 +102,8 @@ def clock_of(parent: Draft, minutes: float, compact_seconds: float | None, cache
 def prepared(dataset: Path, workspace: Workspace, arms: Sequence[Arm], axes: int | None) -> Draft:
     """Plan with a configuration per arm; return the reference configuration."""
     if not workspace.fingerprint.is_file():
-        plan(dataset, workspace, memory_gib=MEMORY_GIB, workers=2, progress=TerminalProgress())
+        request = PlanRequest(memory_gib=MEMORY_GIB)
+        plan(dataset, workspace, request, workers=2, progress=TerminalProgress())
     planned = store.load(Plan, workspace.plan, made_by="autoseg plan")
     measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
     parent = parent_of(measured, planned, axes)

@@ -28,7 +28,7 @@ from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.readers.names import reader_for
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import plan
+from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest
@@ -103,9 +103,8 @@ def shortened(configuration: Configuration) -> Configuration:
 def planned(dataset: Path, workspace: Workspace, progress: TerminalProgress) -> Plan:
     """Plan, shorten what was planned, and deal the cases out to two folds."""
     if not workspace.plan.is_file():
-        made = plan(
-            dataset, workspace, network="unet", memory_gib=MEMORY_GIB, workers=2, progress=progress
-        )
+        request = PlanRequest(network="unet", memory_gib=MEMORY_GIB)
+        made = plan(dataset, workspace, request, workers=2, progress=progress)
         short = tuple(shortened(entry) for entry in made.configurations if entry.name[:2] == "3d")
         store.save(
             made.model_copy(

@@ -15,7 +15,7 @@ from autoseg.documents.plan import Configuration
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import plan
+from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest
 from autoseg.terminal import TerminalProgress
@@ -63,7 +63,7 @@ def main() -> None:
     seeds = range(int(sys.argv[4]) if len(sys.argv) > 4 else 3)
     progress = TerminalProgress()
     if not workspace.plan.is_file():
-        made = plan(dataset, workspace, memory_gib=8.0, workers=2, progress=progress)
+        made = plan(dataset, workspace, PlanRequest(memory_gib=8.0), workers=2, progress=progress)
         base = made.configuration(None)
         measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
         variants = tuple(

@@ -26,7 +26,7 @@ from autoseg.planning.planner import make_plan
 from autoseg.planning.topology import topology_for
 from autoseg.stages.folds import load_fold
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import plan
+from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest, training_job
 from autoseg.terminal import TerminalProgress
@@ -95,7 +95,9 @@ def prepared(dataset: Path, workspace: Workspace, patch: tuple[float, ...], seed
     """Plan once, with a configuration per arm and seed."""
     if workspace.plan.is_file():
         return
-    made = plan(dataset, workspace, memory_gib=8.0, workers=2, progress=TerminalProgress())
+    made = plan(
+        dataset, workspace, PlanRequest(memory_gib=8.0), workers=2, progress=TerminalProgress()
+    )
     measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
     found = [
         configuration.model_copy(update={"name": f"{name}_{seed}"})

@@ -24,7 +24,7 @@ from autoseg.readers import read_image, read_labels, write_labels
 from autoseg.stages.evaluate import Pair, evaluate_pairs
 from autoseg.stages.known_labels import known_labels
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import plan
+from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest
 from autoseg.terminal import TerminalProgress
@@ -79,7 +79,7 @@ def planned(dataset: Path, root: Path, seeds: range, progress: TerminalProgress)
     """Return a work folder whose plan has one configuration per seed, all alike."""
     workspace = Workspace(root)
     if not workspace.plan.is_file():
-        made = plan(dataset, workspace, memory_gib=8.0, workers=2, progress=progress)
+        made = plan(dataset, workspace, PlanRequest(memory_gib=8.0), workers=2, progress=progress)
         base = made.configuration(None)
         copies = tuple(base.model_copy(update={"name": f"seed_{seed}"}) for seed in seeds)
         changed = {"configurations": copies, "default_configuration": copies[0].name}

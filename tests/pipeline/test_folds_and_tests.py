@@ -25,7 +25,7 @@ from autoseg.stages import train as train_stage
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import load_fold, load_splits, use_splits
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import plan
+from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest
@@ -65,7 +65,7 @@ def shrink(workspace: Workspace) -> None:
 
 def planned_discs(root: Path, dataset: Path, **options: object) -> Workspace:
     workspace = Workspace(root / "work")
-    plan(dataset, workspace, workers=1, progress=Silent(), **options)
+    plan(dataset, workspace, PlanRequest(**options), workers=1, progress=Silent())
     shrink(workspace)
     return workspace
 

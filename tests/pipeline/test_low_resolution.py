@@ -7,7 +7,7 @@ import SimpleITK
 from autoseg.core.progress import Silent
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import plan
+from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.train import train
@@ -26,8 +26,7 @@ def test_the_low_resolution_is_prepared_trained_and_predicted_with(
     made = plan(
         volumes_dataset,
         workspace,
-        network="residual_encoder_unet",
-        memory_gib=TINY_MEMORY_GIB,
+        PlanRequest(network="residual_encoder_unet", memory_gib=TINY_MEMORY_GIB),
         workers=1,
         progress=progress,
     )

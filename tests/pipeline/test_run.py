@@ -293,8 +293,8 @@ def test_a_run_with_a_budget_asks_for_a_plan_of_that_size(
 ):
     asked = []
 
-    def planning(*_, timing, **__):
-        asked.append(timing)
+    def planning(_dataset, _workspace, asked_for, **_):
+        asked.append(asked_for.timing)
         raise Interrupted("stopped")
 
     monkeypatch.setattr(stage, "plan", planning)

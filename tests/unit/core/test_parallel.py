@@ -59,3 +59,13 @@ def test_a_container_gets_as_many_workers_as_it_has_time_for(
     assert default_workers() == 8
     (tmp_path / "cpu.max").write_text(f"{share}\n")
     assert default_workers() == workers
+
+
+def test_this_process_does_something_else_while_the_others_work() -> None:
+    done: list[str] = []
+    outcomes = run_each(work, [2, 3, 4], workers=2, meanwhile=lambda: done.append("else"))
+    first = next(outcomes)
+    assert isinstance(first, Success)
+    assert done == ["else"]
+    assert len(list(outcomes)) == 2
+    assert done == ["else"]

@@ -10,7 +10,7 @@ from autoseg.documents import store
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.stages.plan import load_plan, plan, save_plan
+from autoseg.stages.plan import PlanRequest, load_plan, plan, save_plan
 
 
 class Recorder(Silent):
@@ -43,7 +43,9 @@ def test_a_dataset_is_planned_and_the_plan_saved(volumes_dataset, workspace):
 
 
 def test_pictures_without_a_description_are_planned(pictures_dataset, workspace):
-    made = plan(pictures_dataset, workspace, workers=1, memory_gib=4.0, progress=Silent())
+    made = plan(
+        pictures_dataset, workspace, PlanRequest(memory_gib=4.0), workers=1, progress=Silent()
+    )
     assert made.num_axes == 2
     assert [normalizer.kind for normalizer in made.configuration(None).normalizers] == ["rgb"] * 3
 
@@ -53,7 +55,7 @@ def test_an_unknown_component_is_refused_before_any_case_is_read(
     choice, volumes_dataset, workspace
 ):
     with pytest.raises(UnknownComponent, match="Choose one of"):
-        plan(volumes_dataset, workspace, workers=1, progress=Silent(), **choice)
+        plan(volumes_dataset, workspace, PlanRequest(**choice), workers=1, progress=Silent())
     assert not workspace.root.exists()
 
 

@@ -15,7 +15,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.race import first_share
 from autoseg.stages import machine_speed as speed
 from autoseg.stages.machine_speed import identity_of
-from autoseg.stages.plan import Timing, load_plan, plan, this_machine
+from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 
 HALF_A_SECOND = StepCosts(
     seconds_per_step=0.5,
@@ -44,9 +44,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def planned(dataset: Path, workspace: Workspace, **timing) -> Plan:
-    return plan(
-        dataset, workspace, workers=1, timing=Timing(device="cpu", **timing), progress=Silent()
-    )
+    request = PlanRequest(timing=Timing(device="cpu", **timing))
+    return plan(dataset, workspace, request, workers=1, progress=Silent())
 
 
 def forecast(made: Plan, what: str) -> str:
