@@ -62,6 +62,7 @@ def main() -> None:
     Ctrl-C and SIGTERM, once the work is saved, exit with status 130.
     """
     _let_idle_threads_sleep()
+    _compress_without_threads()
     try:
         app()
     except Interrupted as stop:
@@ -86,3 +87,13 @@ def _let_idle_threads_sleep() -> None:
     when torch is loaded, which is later than here.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251
+
+
+def _compress_without_threads() -> None:
+    """Have Blosc2 start no threads, unless the user has said otherwise.
+
+    Whatever a prepared case asks for, it compresses the place of every chunk with four threads of
+    their own, which takes longer than the small case itself: 1.6 ms against 0.7 ms. Cases are
+    prepared side by side anyway.
+    """
+    os.environ.setdefault("BLOSC_NTHREADS", "1")  # noqa: TID251

@@ -18,7 +18,8 @@ def ended(error: Exception, monkeypatch: pytest.MonkeyPatch) -> object:
         raise error
 
     monkeypatch.setattr(cli, "app", failing)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # so that main sets nothing
+    for name in ("OMP_WAIT_POLICY", "BLOSC_NTHREADS"):
+        monkeypatch.setenv(name, "1")  # so that main sets nothing
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     return exit_.value.code
