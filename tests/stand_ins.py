@@ -1,17 +1,21 @@
 """Small models: one whose predictions are known without training, and one in a real folder."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from autoseg.architectures import NetworkOutput, Topology
 from autoseg.architectures.unet import UNet
+from autoseg.core.case import PreparedImage, Restoration
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
 from autoseg.documents.plan import Configuration, Plan, Resampling
 from autoseg.documents.store import save
+from autoseg.inference.blending import LogitsSlab
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.model import LoadedModel
 from autoseg.losses.dice_ce import DiceCrossEntropy
@@ -27,6 +31,40 @@ class Thresholds(nn.Module):
         grey = image[:, :1]
         logits = torch.cat([4.5 - grey, 0 * grey, grey - 8], dim=1)
         return NetworkOutput(logits=logits)
+
+
+class Pointwise(nn.Module):
+    """Scores three classes voxel by voxel, from two channels."""
+
+    def forward(self, image):
+        return NetworkOutput(logits=torch.cat([image[:, :1], -image[:, :1], image[:, 1:]], dim=1))
+
+
+def prepared(shape: tuple[int, ...], seed: int = 0, *, num_channels: int = 2) -> PreparedImage:
+    """Return noise as a prepared image, of voxels of 1 mm."""
+    voxels = np.random.default_rng(seed).standard_normal((num_channels, *shape))
+    way_back = Restoration.uncropped(shape, (1.0,) * len(shape))
+    return PreparedImage(voxels=voxels.astype(np.float32), restoration=way_back)
+
+
+def ensemble_of(network: nn.Module, patch_shape: tuple[int, ...], **settings: object) -> Ensemble:
+    """Return one network of three classes, on the CPU in float32."""
+    return Ensemble(
+        networks=(network.eval(),),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        patch_shape=patch_shape,
+        num_classes=3,
+        **settings,
+    )
+
+
+def stitched(slabs: Iterable[LogitsSlab]) -> np.ndarray:
+    """Return the whole image's logits; each slab must begin where the one before ended."""
+    slabs = list(slabs)
+    starts = [slab.start for slab in slabs]
+    assert starts == [0, *np.cumsum([slab.logits.shape[1] for slab in slabs])[:-1]]
+    return np.concatenate([slab.logits for slab in slabs], axis=1)
 
 
 def tiny_configuration(

@@ -101,6 +101,31 @@ class Restoration:
     prepared_shape: tuple[int, ...]
     prepared_spacing: tuple[float, ...]
 
+    @classmethod
+    def uncropped(
+        cls,
+        shape: tuple[int, ...],
+        spacing: tuple[float, ...],
+        prepared_shape: tuple[int, ...] | None = None,
+        prepared_spacing: tuple[float, ...] | None = None,
+    ) -> "Restoration":
+        """Return the way back of a whole image with its axes in order.
+
+        Args:
+            shape: Size of the image, voxels.
+            spacing: Voxel size of the image, mm.
+            prepared_shape: Size after resampling; by default that of the image.
+            prepared_spacing: Voxel size after resampling; by default that of the image.
+        """
+        return cls(
+            axis_order=tuple(range(len(shape))),
+            full_shape=shape,
+            crop=tuple((0, size) for size in shape),
+            spacing=spacing,
+            prepared_shape=prepared_shape or shape,
+            prepared_spacing=prepared_spacing or spacing,
+        )
+
     @property
     def cropped_shape(self) -> tuple[int, ...]:
         """Size of the bounding box, voxels."""
@@ -115,13 +140,11 @@ class Restoration:
         if (self.axis_order, self.crop) != (other.axis_order, other.crop):
             msg = f"the grids have the crops {self.crop} and {other.crop}; expected the same."
             raise ValueError(msg)
-        return Restoration(
-            axis_order=tuple(range(len(self.axis_order))),
-            full_shape=other.prepared_shape,
-            crop=tuple((0, size) for size in other.prepared_shape),
-            spacing=other.prepared_spacing,
-            prepared_shape=self.prepared_shape,
-            prepared_spacing=self.prepared_spacing,
+        return Restoration.uncropped(
+            other.prepared_shape,
+            other.prepared_spacing,
+            self.prepared_shape,
+            self.prepared_spacing,
         )
 
 

@@ -63,14 +63,7 @@ def medians(rounds: list[Spent]) -> Spent:
 
 def way_back(coarse: tuple[int, ...], fine: tuple[int, ...]) -> Restoration:
     """Return the way from a grid to a finer one, without crop."""
-    return Restoration(
-        axis_order=(0, 1, 2),
-        full_shape=fine,
-        crop=tuple((0, size) for size in fine),
-        spacing=FINE_SPACING,
-        prepared_shape=coarse,
-        prepared_spacing=COARSE_SPACING,
-    )
+    return Restoration.uncropped(fine, FINE_SPACING, coarse, COARSE_SPACING)
 
 
 def ensemble_of(num_classes: int) -> Ensemble:

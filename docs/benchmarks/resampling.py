@@ -109,14 +109,7 @@ def compare_labels(classes: np.ndarray) -> None:
 
 def time_patches(voxels: np.ndarray, classes: np.ndarray, random: np.random.Generator) -> None:
     """Print how long image and labels of one random patch take to read from disk."""
-    restoration = Restoration(
-        axis_order=(0, 1, 2),
-        full_shape=VOLUME,
-        crop=tuple((0, size) for size in VOLUME),
-        spacing=(1.0, 1.0, 1.0),
-        prepared_shape=VOLUME,
-        prepared_spacing=(1.0, 1.0, 1.0),
-    )
+    restoration = Restoration.uncropped(VOLUME, (1.0, 1.0, 1.0))
     case = PreparedCase(
         name="benchmark",
         image=PreparedImage(voxels=voxels, restoration=restoration),

@@ -27,14 +27,7 @@ def stored(folder: Path, shape: tuple[int, ...]) -> StoredCase:
     classes = np.zeros(shape, np.uint8)
     classes[:, 2:7, 3:8], classes[:, 8:11, 2:9] = 1, 2
     noise = np.random.default_rng(0).normal(size=shape)
-    restoration = Restoration(
-        axis_order=(0, 1, 2),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=(1.0,) * 3,
-        prepared_shape=shape,
-        prepared_spacing=(1.0,) * 3,
-    )
+    restoration = Restoration.uncropped(shape, (1.0,) * 3)
     prepared = PreparedCase(
         name=folder.name,
         image=PreparedImage(

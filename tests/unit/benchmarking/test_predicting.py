@@ -45,14 +45,7 @@ def test_the_count_is_that_of_the_sliding_window_itself():
         patch_shape=patch,
         num_classes=2,
     )
-    way = Restoration(
-        axis_order=(0, 1, 2),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=(1.0,) * 3,
-        prepared_shape=shape,
-        prepared_spacing=(1.0,) * 3,
-    )
+    way = Restoration.uncropped(shape, (1.0,) * 3)
     image = PreparedImage(np.zeros((1, *shape), np.float32), way)
     list(predict_slabs(ensemble, image, tiles_per_batch=2))
     assert sum(seen) == num_tiles(shape, patch)

@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stand_ins import tiny_configuration
+from stand_ins import prepared, tiny_configuration
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.architectures.attention_unet import AttentionUNet
 from autoseg.architectures.unet import UNet
 from autoseg.architectures.unet_2015 import UNet2015
-from autoseg.core.case import PreparedImage, Restoration
 from autoseg.inference.agreement import Agreement
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.heads import divided
@@ -44,20 +43,6 @@ def whole_and_parts(configuration, count=1, **settings):
     return replace(ensemble, parts=()), ensemble
 
 
-def image(shape):
-    voxels = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
-    ones = (1.0,) * len(shape)
-    way_back = Restoration(
-        axis_order=tuple(range(len(shape))),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=ones,
-        prepared_shape=shape,
-        prepared_spacing=ones,
-    )
-    return PreparedImage(voxels=voxels, restoration=way_back)
-
-
 @pytest.mark.parametrize("patch", [(8, 8, 8), (8, 8)])
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("mirror_axes", [(), (0, 1)])
@@ -73,7 +58,12 @@ def test_slabs_of_a_divided_ensemble_are_those_of_the_whole_networks():
     whole, parts = whole_and_parts(crowded())
     found, expected = (
         np.concatenate(
-            [slab.logits for slab in predict_slabs(entry, image((19, 13, 10)), tiles_per_batch=2)],
+            [
+                slab.logits
+                for slab in predict_slabs(
+                    entry, prepared((19, 13, 10), num_channels=1), tiles_per_batch=2
+                )
+            ],
             axis=1,
         )
         for entry in (parts, whole)

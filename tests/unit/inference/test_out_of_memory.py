@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from stand_ins import Pointwise, ensemble_of, prepared, stitched
 
-from autoseg.architectures import NetworkOutput
-from autoseg.core.case import PreparedImage, Restoration
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Silent
 from autoseg.inference import blending
 from autoseg.inference.blending import HeldPlanes
-from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.sliding_window import predict_slabs
 
 
@@ -21,42 +18,6 @@ class Said(Silent):
 
     def say(self, message):
         self.messages.append(message)
-
-
-class Pointwise(nn.Module):
-    """Scores each voxel by itself."""
-
-    def forward(self, image):
-        return NetworkOutput(logits=torch.cat([image[:, :1], -image[:, :1], image[:, 1:]], dim=1))
-
-
-def prepared(shape):
-    voxels = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
-    ones = (1.0,) * len(shape)
-    way_back = Restoration(
-        axis_order=tuple(range(len(shape))),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=ones,
-        prepared_shape=shape,
-        prepared_spacing=ones,
-    )
-    return PreparedImage(voxels=voxels, restoration=way_back)
-
-
-def ensemble_of(network, patch_shape, **settings):
-    return Ensemble(
-        networks=(network.eval(),),
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        patch_shape=patch_shape,
-        num_classes=3,
-        **settings,
-    )
-
-
-def stitched(slabs):
-    return np.concatenate([slab.logits for slab in slabs], axis=1)
 
 
 def expected_of(image, **settings):

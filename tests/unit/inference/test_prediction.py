@@ -105,14 +105,7 @@ def test_only_the_coarse_axis_of_anisotropic_volumes_takes_the_nearest_plane(
     prepared_spacing, spacing, expected
 ):
     shape = (4,) * len(spacing)
-    way_back = Restoration(
-        axis_order=tuple(range(len(shape))),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=spacing,
-        prepared_shape=shape,
-        prepared_spacing=prepared_spacing,
-    )
+    way_back = Restoration.uncropped(shape, spacing, shape, prepared_spacing)
     assert export_orders(way_back, Resampling()) == expected
 
 

@@ -24,14 +24,7 @@ from autoseg.inference.sliding_window import LogitsSlab
 
 def grid_of(shape, *, num_outputs=3, is_regional=False):
     axes = len(shape)
-    way = Restoration(
-        axis_order=tuple(range(axes)),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=(1.0,) * axes,
-        prepared_shape=shape,
-        prepared_spacing=(1.0,) * axes,
-    )
+    way = Restoration.uncropped(shape, (1.0,) * axes)
     return ProbabilityGrid(
         restoration=way, orders=(1,) * axes, num_outputs=num_outputs, is_regional=is_regional
     )

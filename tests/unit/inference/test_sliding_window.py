@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from stand_ins import Pointwise, ensemble_of, prepared, stitched
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
-from autoseg.core.case import PreparedImage, Restoration
 from autoseg.core.errors import CaseError
 from autoseg.inference import blending, sliding_window
 from autoseg.inference.ensemble import Ensemble
@@ -27,45 +27,6 @@ class Edges(nn.Module):
 
     def forward(self, image):
         return NetworkOutput(logits=self.layer(image))
-
-
-class Pointwise(nn.Module):
-    """Scores each voxel by itself."""
-
-    def forward(self, image):
-        return NetworkOutput(logits=torch.cat([image[:, :1], -image[:, :1], image[:, 1:]], dim=1))
-
-
-def prepared(shape, seed=0):
-    voxels = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
-    nothing = (1.0,) * len(shape)
-    way_back = Restoration(
-        axis_order=tuple(range(len(shape))),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=nothing,
-        prepared_shape=shape,
-        prepared_spacing=nothing,
-    )
-    return PreparedImage(voxels=voxels, restoration=way_back)
-
-
-def ensemble_of(network, patch_shape, **settings):
-    return Ensemble(
-        networks=(network.eval(),),
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        patch_shape=patch_shape,
-        num_classes=3,
-        **settings,
-    )
-
-
-def stitched(slabs):
-    slabs = list(slabs)
-    starts = [slab.start for slab in slabs]
-    assert starts == [0, *np.cumsum([slab.logits.shape[1] for slab in slabs])[:-1]]
-    return np.concatenate([slab.logits for slab in slabs], axis=1)
 
 
 def plain_sliding_window(ensemble, voxels):

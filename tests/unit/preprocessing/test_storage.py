@@ -32,14 +32,7 @@ def prepared_case(shape: tuple[int, ...] = (20, 40, 30), channels: int = 2) -> P
     voxels = random.normal(size=(channels, *shape)).astype(np.float32)
     classes = random.integers(0, 3, shape).astype(np.uint8)
     axes = len(shape)
-    restoration = Restoration(
-        axis_order=tuple(range(axes)),
-        full_shape=shape,
-        crop=tuple((0, size) for size in shape),
-        spacing=(1.0,) * axes,
-        prepared_shape=shape,
-        prepared_spacing=(1.0,) * axes,
-    )
+    restoration = Restoration.uncropped(shape, (1.0,) * axes)
     return PreparedCase(
         name="one",
         image=PreparedImage(voxels=voxels, restoration=restoration),

@@ -47,14 +47,7 @@ def stored(folder: Path, content: Content) -> StoredCase:
         classes[content.spot] = 1
         spots = np.array([content.spot], np.int32)
     axes = len(content.shape)
-    restoration = Restoration(
-        axis_order=tuple(range(axes)),
-        full_shape=content.shape,
-        crop=tuple((0, size) for size in content.shape),
-        spacing=(1.0,) * axes,
-        prepared_shape=content.shape,
-        prepared_spacing=(1.0,) * axes,
-    )
+    restoration = Restoration.uncropped(content.shape, (1.0,) * axes)
     prepared = PreparedCase(
         name=folder.name,
         image=PreparedImage(voxels=voxels, restoration=restoration),
