@@ -137,14 +137,7 @@ def autoseg(kind: str, folder: str, cores: str) -> None:
 def _restoration() -> "Restoration":
     from autoseg.core.case import Restoration
 
-    return Restoration(
-        axis_order=(0, 1, 2),
-        full_shape=SHAPE,
-        crop=tuple((0, size) for size in SHAPE),
-        spacing=SPACING,
-        prepared_shape=COARSE_SHAPE,
-        prepared_spacing=COARSE_SPACING,
-    )
+    return Restoration.uncropped(SHAPE, SPACING, COARSE_SHAPE, COARSE_SPACING)
 
 
 def _slabs(logits: NDArray[np.float16]) -> "Iterator[LogitsSlab]":
@@ -161,6 +154,6 @@ def _equal(theirs: Path, ours: Path) -> str:
     if not theirs.is_file():
         return ""
     first, second = (
-        SimpleITK.GetArrayViewFromImage(SimpleITK.ReadImage(str(path))) for path in (theirs, ours)
+        SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))) for path in (theirs, ours)
     )
     return f"{np.mean(first == second):.4%} of the voxels have nnU-Net's label"
