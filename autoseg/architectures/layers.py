@@ -63,10 +63,11 @@ def average_pooling(num_axes: int) -> Callable[..., nn.Module]:
     return nn.AvgPool2d if num_axes == 2 else nn.AvgPool3d
 
 
-MOST_SINGLE_SAMPLES = 2
-"""Samples that are normalised one by one where channels are last on a CPU; more are brought to the
-other layout and back, which costs two copies instead of many small sums. With 58 samples of 56×40
-a step of the compact 2-D U-Net takes 0.11 instead of 0.41 seconds."""
+LARGEST_MERGED_SAMPLE = 2**17
+"""Values of a sample, all features together, up to which several samples on a CPU are normalised at
+once where channels are last: they are brought to the other layout and back, which costs two copies
+instead of a quarter of a millisecond per sample. 32 samples of 2^15 values take 1.2 instead of
+10 ms; of 2^20 values, 111 instead of 36."""
 
 
 class InstanceNorm(nn.Module):
@@ -94,7 +95,7 @@ class InstanceNorm(nn.Module):
             scale, shift = self.weight.view(per_feature), self.bias.view(per_feature)
             return (maps * scale + shift).to(maps.dtype)
         if maps.device.type == "cpu" and not maps.is_contiguous():
-            if len(maps) > MOST_SINGLE_SAMPLES:
+            if len(maps) > 1 and maps[0].numel() <= LARGEST_MERGED_SAMPLE:
                 layout = torch.channels_last if maps.ndim == 4 else torch.channels_last_3d
                 return self._merged(maps.contiguous()).contiguous(memory_format=layout)
             parts = [_normal(each, self.weight, self.bias) for each in torch.split(maps, 1)]
