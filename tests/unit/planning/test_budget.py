@@ -1,3 +1,5 @@
+from math import prod
+
 import pytest
 from fingerprints import make_fingerprint, small_volumes
 
@@ -40,13 +42,14 @@ def test_five_minutes_on_two_cores_keep_to_what_was_measured_to_work():
     chosen = planned(300.0).configuration(None)
     assert chosen.name == "3d_compact"
     assert chosen.architecture.features[0] == 16
-    assert (chosen.batch_size, chosen.topology.patch_shape) == (2, (40, 56, 40))
+    assert (chosen.batch_size, chosen.topology.patch_shape) == (2, (28, 40, 28))
 
 
-def test_one_minute_gets_a_narrower_network_and_twenty_a_wider_one():
-    widths = [planned(60.0 * m).configuration(None).architecture.features[0] for m in (1, 5, 20)]
-    assert widths[0] < 16
-    assert widths[2] > 16
+def test_half_a_minute_gets_a_narrower_network_and_more_time_a_wider_one_and_larger_patches():
+    chosen = [planned(60.0 * minutes).configuration(None) for minutes in (0.5, 5, 10, 60)]
+    assert [entry.architecture.features[0] for entry in chosen] == [8, 16, 32, 32]
+    voxels = [prod(entry.topology.patch_shape) for entry in chosen]
+    assert voxels[0] == voxels[1] == voxels[2] < voxels[3]
 
 
 def test_the_references_stay_in_the_plan_unchanged():
@@ -110,8 +113,8 @@ def test_the_plan_says_why_and_how_many_steps():
     assert found.value == f"{expected:.0f} steps in 5 minutes"
     because = reason(plan, "3d_compact.architecture").because
     assert "16 features: in 5 minutes" in because
-    assert "the next larger (24 features, 131072 voxels) would get" in because
-    assert "of 2000" in because
+    assert "the next larger (32 features, 32768 voxels) would get" in because
+    assert "of 3000" in because
     assert "AdamW" in reason(plan, "3d_compact.recipe").because
     assert "In 5 minutes 3d_fullres gets" in reason(plan, "default_configuration").because
 
