@@ -28,10 +28,10 @@ from scipy import ndimage
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
 from autoseg.core.case import PreparedImage, Restoration
-from autoseg.core.device import autocast, autocast_dtype
+from autoseg.core.device import autocast, autocast_dtype, on_device
 from autoseg.core.parallel import default_workers
 from autoseg.inference.agreement import Agreement
-from autoseg.inference.ensemble import Ensemble, laid_out
+from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.export import class_map
 from autoseg.inference.heads import divided
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
@@ -74,7 +74,7 @@ def ensemble_of(num_classes: int) -> Ensemble:
     architecture = UNet.for_topology(topology, in_channels=1, num_classes=num_classes)
     torch.manual_seed(0)
     device = torch.device("cpu")
-    network = laid_out(architecture.build().eval(), device)
+    network = on_device(architecture.build().eval(), device)
     return Ensemble(
         networks=(network,),
         device=device,

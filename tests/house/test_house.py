@@ -92,8 +92,9 @@ def test_every_public_name_is_there() -> None:
         ("import autoseg.stages.evaluate, autoseg.stages.known_labels", ("blosc2",)),
         ("import autoseg.stages.describe", ("scipy", "blosc2")),
         ("import autoseg.stages.preprocess, autoseg.stages.next_command", ("scipy",)),
+        ("import autoseg.stages.fingerprint, autoseg.terminal", ("scipy",)),
     ],
-    ids=["import", "help", "help of a command", "evaluate", "describe", "preprocess"],
+    ids=["import", "help", "help of a command", "evaluate", "describe", "preprocess", "plan"],
 )
 def test_what_a_command_does_not_need_is_not_loaded(program: str, more: tuple[str, ...]) -> None:
     """Packages that take a tenth of a second to several are imported where they are used."""

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import autoseg
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "pages"
 DOCUMENTS = (ROOT / "README.md", *sorted(PAGES.glob("*.md")))
+SCRIPTS = sorted((ROOT / "docs" / "benchmarks").glob("*.py"))
 SOURCES = (*DOCUMENTS, *sorted((ROOT / "autoseg").rglob("*.py")))
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -132,3 +135,16 @@ def test_pages_that_the_code_refers_to_exist():
     }
     assert pages
     assert all((ROOT / page).is_file() for page in pages), pages
+
+
+def test_every_benchmark_finds_what_it_imports() -> None:
+    names = [path.stem for path in SCRIPTS]
+    program = f"import importlib\nfor name in {names}: importlib.import_module(name)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        cwd=SCRIPTS[0].parent,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
