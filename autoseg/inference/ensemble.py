@@ -146,7 +146,7 @@ class _Watch:
         if self._part is None:
             return self._agreement.answer(answers)
         parts = self._part.scores_in_parts(answers)
-        return torch.cat([self._agreement.answer(scores) for scores in parts], dim=-1)
+        return torch.cat([self._agreement.answer(scores) for scores in parts])
 
 
 def _all_flips(axes: Sequence[int]) -> tuple[tuple[int, ...], ...]:

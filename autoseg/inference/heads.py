@@ -20,8 +20,9 @@ from autoseg.architectures import Architecture
 Features = Float[Tensor, "batch features *scored"]
 Scores = Float[Tensor, "batch classes *scored"]
 
-PART_BYTES = 32 * 2**20
-"""Scores of many voxels are made in parts of about this size where only their order matters."""
+PART_BYTES = 4 * 2**20
+"""Scores of many voxels are made in parts of about this size, which caches hold, where only their
+order matters."""
 
 PROBE_BLOCKS = 2
 """The probe's size along each axis, in multiples of what it must be: an instance normalisation
@@ -53,12 +54,16 @@ class DividedNetwork:
         flat = torch.matmul(weight, features.flatten(2).float()).add_(bias[:, None])
         return flat.reshape(len(features), len(weight), *features.shape[2:])
 
-    def scores_in_parts(self, features: Features) -> Iterator[Float[Tensor, "1 classes voxels"]]:
-        """Yield the logits of a few voxels after the other, in the order of the flat features."""
-        step = max(1, PART_BYTES // (4 * len(self.weight)))
-        for one in features.flatten(2):
-            for part in one.split(step, dim=1):
-                yield self.scores(part[None])
+    def scores_in_parts(self, features: Features) -> Iterator[Float[Tensor, "voxels classes"]]:
+        """Yield the logits of a few voxels after the other, in the order of the flat features.
+
+        All classes of a voxel stand side by side: so the highest is found twice as fast.
+        """
+        weight, bias = self.weight.to(features.device), self.bias.to(features.device)
+        step = max(1, PART_BYTES // (4 * len(weight)))
+        for one in features.flatten(2).float():
+            for part in one.t().split(step):
+                yield torch.addmm(bias, part, weight.t())
 
 
 def divided(
