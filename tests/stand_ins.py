@@ -60,11 +60,17 @@ def ensemble_of(network: nn.Module, patch_shape: tuple[int, ...], **settings: ob
 
 
 def stitched(slabs: Iterable[LogitsSlab]) -> np.ndarray:
-    """Return the whole image's logits; each slab must begin where the one before ended."""
+    """Return the whole image's logits; slabs of the same rows must follow each other."""
     slabs = list(slabs)
-    starts = [slab.start for slab in slabs]
-    assert starts == [0, *np.cumsum([slab.logits.shape[1] for slab in slabs])[:-1]]
-    return np.concatenate([slab.logits for slab in slabs], axis=1)
+    shape = max(slab.stop for slab in slabs), max(slab.row_stop for slab in slabs)
+    whole = np.full((len(slabs[0].logits), *shape, slabs[0].logits.shape[-1]), np.nan, np.float32)
+    ends: dict[int, int] = {}
+    for slab in slabs:
+        assert slab.start == ends.get(slab.row, 0)
+        ends[slab.row] = slab.stop
+        whole[:, slab.start : slab.stop, slab.row : slab.row_stop] = slab.logits
+    assert not np.isnan(whole).any()
+    return whole
 
 
 def tiny_configuration(

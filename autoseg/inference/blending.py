@@ -1,7 +1,16 @@
-"""Hold the planes of a volume that tiles can still touch, and hand over those that are finished."""
+"""Hold the part of a volume that tiles can still touch, and hand over what is finished.
 
-from collections.abc import Callable, Iterator
+Tiles come plane by plane, and in each row by row. The volume is held in strips of rows: once the
+last tile that reaches a strip at some planes is in, those planes of the strip are finished. So only
+the strips that the current row of tiles touches are held at the full height of a patch; of all
+others there are the planes below, which the next tiles reach again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from math import prod
 
 import numpy as np
 import torch
@@ -16,34 +25,45 @@ from autoseg.inference.tiling import AxisTiles, nnunet_weights
 from autoseg.inference.window import Tile
 
 DEVICE_SHARE = 0.4
-"""Fraction of the accelerator's free memory that the held planes may take; beyond it they are kept
-in main memory, so that the networks keep the larger part."""
+"""Fraction of the accelerator's free memory that the held sums may take; beyond it they are kept in
+main memory, so that the networks keep the larger part."""
 
-SLAB_BYTES = 128 * 2**20
-"""Finished planes leave in slabs of about this size, however large patch and classes make them."""
+SLAB_BYTES = 64 * 2**20
+"""What is finished leaves in slabs of about this size, however large patch and classes make it."""
+
+STRIP_BYTES = 256 * 2**20
+"""A volume whose rows take no more than this at the height of a patch is a single strip: slabs of
+whole planes are quicker to export."""
 
 
 @dataclass(frozen=True)
 class LogitsSlab:
-    """Finished planes of one image's logits.
+    """Finished logits of one image: some planes, of these some rows, and all columns.
 
     Attributes:
         start: Position of the first plane along the first prepared axis; 0 for 2-D images.
         logits: Mean logits; a 2-D image has one plane.
+        row: Position of the first row.
     """
 
     start: int
     logits: Float32[np.ndarray, "classes planes rows columns"]
+    row: int = 0
 
     @property
     def stop(self) -> int:
         """One past the last plane."""
         return self.start + int(self.logits.shape[1])
 
+    @property
+    def row_stop(self) -> int:
+        """One past the last row."""
+        return self.row + int(self.logits.shape[2])
+
 
 @dataclass(frozen=True)
 class HeldShape:
-    """What the held planes must cover.
+    """What the held sums must cover.
 
     Attributes:
         frame: Size of what tiles cover, voxels.
@@ -55,37 +75,63 @@ class HeldShape:
     patch: tuple[int, ...]
     axes: tuple[AxisTiles, ...]
 
+    def strips(self, voxel_bytes: int) -> tuple[tuple[int, int], ...]:
+        """Return the first row of each strip, and the one behind its last.
 
-class HeldPlanes:
-    """The weighted answers of an ensemble, for the planes that tiles can still touch.
+        Each row of tiles ends a strip where it begins; the last but one does where it ends, too.
+
+        Args:
+            voxel_bytes: What is held for a voxel.
+        """
+        rows, columns = self.frame[1:]
+        starts = self.axes[1].starts
+        if len(starts) == 1 or voxel_bytes * self.patch[0] * rows * columns <= STRIP_BYTES:
+            return ((0, rows),)
+        return tuple(pairwise((*starts, starts[-2] + self.patch[1], rows)))
+
+    def most_voxels(self, strips: Sequence[tuple[int, int]]) -> int:
+        """Return how many voxels of strips are held at once, at most."""
+        planes, rows = (axis.starts for axis in self.axes[:2])
+        below = self.patch[0] - (planes[1] - planes[0]) if len(planes) > 1 else 0
+        lows, highs = zip(*strips, strict=True)
+        active = max(
+            min(high for high in highs if high >= row + self.patch[1])
+            - max(low for low in lows if low <= row)
+            for row in rows
+        )
+        return int(self.frame[2] * (self.patch[0] * active + below * (self.frame[1] - active)))
+
+
+class HeldSums:
+    """The weighted answers of an ensemble, where tiles can still add to them.
 
     They are on the accelerator if they fit it beside the networks. When its memory runs out they
     leave it for main memory, which is said, and what ran out of memory is done again.
     """
 
     def __init__(self, ensemble: Ensemble, shape: HeldShape, progress: Progress) -> None:
-        """Begin with zeros.
+        """Begin with nothing.
 
         Args:
             ensemble: Whose answers are held.
-            shape: How many.
+            shape: What they cover.
             progress: Where it is said that they leave the accelerator.
         """
         self._ensemble = ensemble
         self._shape = shape
         self._progress = progress
-        self._start = 0
-        size = (self._num_channels(), shape.patch[0], *shape.frame[1:])
-        num_bytes = int(np.prod(size)) * self._dtype().itemsize
-        self._sums = _zeros(size, self._dtype(), _buffer_device(ensemble.device, num_bytes))
-        self._weights = [
-            torch.from_numpy(axis.weights).to(self._sums.device) for axis in shape.axes
-        ]
+        voxel_bytes = self._num_channels() * self._dtype().itemsize
+        self._strips = shape.strips(voxel_bytes)
+        self._sums: dict[int, torch.Tensor] = {}  # by strip: channels, planes, rows, columns
+        num_bytes = voxel_bytes * shape.most_voxels(self._strips)
+        self._device = _buffer_device(ensemble.device, num_bytes)
+        self._weights = [torch.from_numpy(axis.weights).to(self._device) for axis in shape.axes]
+        self._at = (0, 0)
 
     @property
     def is_on_device(self) -> bool:
         """Whether they take memory of an accelerator."""
-        return self._sums.device.type != "cpu"
+        return self._device.type != "cpu"
 
     def leave_device(self) -> bool:
         """Go to main memory; return whether that made room on the accelerator."""
@@ -99,31 +145,44 @@ class HeldPlanes:
         _release(self._ensemble.device)
         return True
 
-    def add(self, tile: Tile, answers: torch.Tensor) -> None:
-        """Add a tile's answers, weighted; all of its planes must be held.
+    def add(self, tile: Tile, answers: torch.Tensor) -> Iterator[LogitsSlab]:
+        """Yield what is finished before a tile, then add its answers, weighted.
 
         Args:
-            tile: Where it is.
+            tile: Where it is; tiles come in the order of their planes, then rows.
             answers: `channels *patch`; a 2-D patch is one plane.
+
+        Raises:
+            CaseError: If a finished logit is NaN or infinite.
         """
+        if self._at != tile[:2]:
+            yield from self.finished()
+            self._at = tile[:2]
         self._attempt(lambda: self._add(tile, answers))
 
-    def advance(self, start: int) -> Iterator[LogitsSlab]:
-        """Yield the planes before `start`, now finished, and hold those from it on.
+    def finished(self) -> Iterator[LogitsSlab]:
+        """Yield what no tile behind the current row of tiles touches; after the last, the rest.
 
         Raises:
             CaseError: If a logit is NaN or infinite.
         """
-        count = min(start - self._start, self._shape.patch[0])
-        if count == 0:
-            return
-        plane_bytes = 4 * self._ensemble.num_classes * int(np.prod(self._sums.shape[2:]))
+        plane, row = self._at
+        planes, rows = (axis.starts for axis in self._shape.axes[:2])
+        start, stop = (*planes, self._shape.frame[0])[plane : plane + 2]
+        low, high = (*rows, self._shape.frame[1])[row : row + 2]
+        for strip, (_, last) in enumerate(self._strips):
+            if low < last <= high:
+                yield from self._slabs(strip, start, stop - start)
+                self._attempt(partial(self._let_go, strip, stop - start))
+
+    def _slabs(self, strip: int, start: int, count: int) -> Iterator[LogitsSlab]:
+        """Yield the first planes of a strip, in pieces."""
+        sums = self._sums[strip]
+        plane_bytes = 4 * self._ensemble.num_classes * prod(sums.shape[2:])
         step = max(1, SLAB_BYTES // plane_bytes)
         for first in range(0, count, step):
-            logits = self._logits(first, min(first + step, count))
-            yield LogitsSlab(start=self._start + first, logits=logits)
-        self._let_go(count)
-        self._start = start
+            logits = self._logits(strip, first, min(first + step, count))
+            yield LogitsSlab(start=start + first, logits=logits, row=self._strips[strip][0])
 
     def _num_channels(self) -> int:
         return self._ensemble.num_channels
@@ -132,25 +191,56 @@ class HeldPlanes:
         return torch.float32
 
     def _move_to_host(self) -> None:
-        self._sums = self._sums.cpu()
+        self._device = torch.device("cpu")
+        self._sums = {strip: sums.cpu() for strip, sums in self._sums.items()}
         self._weights = [weights.cpu() for weights in self._weights]
 
     def _add(self, tile: Tile, answers: torch.Tensor) -> None:
+        """Add a tile's answers; whatever may run out of memory comes before anything is added."""
+        volume = answers.reshape(len(answers), *self._shape.patch).to(self._device)
+        weighted, weights = self._weighed(tile, volume)
+        row = self._shape.axes[1].starts[tile.row]
+        touched = [
+            (self._touched(strip, tile, first, stop), slice(first - row, stop - row))
+            for strip, (low, high) in enumerate(self._strips)
+            if (first := max(low, row)) < (stop := min(high, row + self._shape.patch[1]))
+        ]
+        for sums, rows in touched:
+            self._put(sums, weighted[:, :, rows], weights[:, rows])
+
+    def _weighed(self, tile: Tile, answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is added where a tile is, and how much each of its voxels counts."""
         along = [weights[index] for weights, index in zip(self._weights, tile, strict=True)]
-        weights = along[0][:, None, None] * (along[1][:, None] * along[2])
-        self._touched(tile).addcmul_(self._on_their_device(answers), weights)
+        return answers, along[0][:, None, None] * (along[1][:, None] * along[2])
 
-    def _touched(self, tile: Tile) -> torch.Tensor:
-        """Return the held voxels of a tile, all channels, as a view."""
-        axes, patch = self._shape.axes, self._shape.patch
-        row, column = axes[1].starts[tile.row], axes[2].starts[tile.column]
-        return self._sums[:, :, row : row + patch[1], column : column + patch[2]]
+    def _put(self, sums: torch.Tensor, answers: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add to some sums, in no memory of its own."""
+        sums.addcmul_(answers, weights)
 
-    def _on_their_device(self, answers: torch.Tensor) -> torch.Tensor:
-        """Return a tile's answers as a volume, where the sums are."""
-        return answers.reshape(answers.shape[0], *self._shape.patch).to(self._sums.device)
+    def _touched(self, strip: int, tile: Tile, first: int, stop: int) -> torch.Tensor:
+        """Return a strip's sums under a tile, as a view, from one row of the volume to another."""
+        column = self._shape.axes[2].starts[tile.column]
+        low, _ = self._strips[strip]
+        sums = self._at_full_height(strip)
+        return sums[:, :, first - low : stop - low, column : column + self._shape.patch[2]]
 
-    def _logits(self, first: int, stop: int) -> Float32[np.ndarray, "classes planes rows columns"]:
+    def _at_full_height(self, strip: int) -> torch.Tensor:
+        """Return the sums of a strip, with planes for the current tiles."""
+        sums = self._sums.get(strip)
+        if sums is None or sums.shape[1] < self._shape.patch[0]:
+            low, high = self._strips[strip]
+            size = (self._shape.patch[0], high - low, self._shape.frame[2])
+            whole = torch.zeros(
+                (self._num_channels(), *size), dtype=self._dtype(), device=self._device
+            )
+            if sums is not None:
+                whole[:, : sums.shape[1]] = sums
+            self._sums[strip] = whole
+        return self._sums[strip]
+
+    def _logits(
+        self, strip: int, first: int, stop: int
+    ) -> Float32[np.ndarray, "classes planes rows columns"]:
         """Return the logits of some held planes, in memory of their own.
 
         Raises:
@@ -159,7 +249,8 @@ class HeldPlanes:
         found: list[torch.Tensor] = []
 
         def collect() -> None:
-            scores = self._ensemble.scores(self._means(first, stop)[None])[0]
+            means = self._means(self._sums[strip][:, first:stop])
+            scores = self._ensemble.scores(means[None])[0]
             found.append(scores.to("cpu", copy=not self._ensemble.parts))
 
         self._attempt(collect)
@@ -172,17 +263,16 @@ class HeldPlanes:
             raise CaseError(msg)
         return logits.numpy()
 
-    def _means(self, first: int, stop: int) -> torch.Tensor:
-        """Return the weighted mean of some planes; may be a view."""
-        return self._sums[:, first:stop]
+    def _means(self, sums: torch.Tensor) -> torch.Tensor:
+        """Return the weighted mean of some sums; may be a view."""
+        return sums
 
-    def _let_go(self, count: int) -> None:
-        """Move all but the first planes to the front, a few at a time, and clear those behind."""
-        kept = self._shape.patch[0] - count
-        for first in range(0, kept, count):
-            stop = min(first + count, kept)
-            self._sums[:, first:stop] = self._sums[:, first + count : stop + count]
-        self._sums[:, kept:] = 0
+    def _let_go(self, strip: int, count: int) -> None:
+        """Keep of a strip only the planes behind the first ones."""
+        if count == self._shape.patch[0]:
+            del self._sums[strip]
+        else:
+            self._sums[strip] = self._sums[strip][:, count:].clone()
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Do something; if the accelerator's memory runs out, leave it and do it again."""
@@ -194,7 +284,7 @@ class HeldPlanes:
             action()
 
 
-class HalfPrecisionPlanes(HeldPlanes):
+class HalfPrecisionSums(HeldSums):
     """Blends tiles as nnU-Net does, rounding included, for models that it trained.
 
     The last channel holds the sum of the weights, by which the others are divided at the end.
@@ -204,7 +294,7 @@ class HalfPrecisionPlanes(HeldPlanes):
 
     def __init__(self, ensemble: Ensemble, shape: HeldShape, progress: Progress) -> None:
         super().__init__(ensemble, shape, progress)
-        self._map = torch.from_numpy(nnunet_weights(shape.patch)).to(self._sums.device)
+        self._map = torch.from_numpy(nnunet_weights(shape.patch)).to(self._device)
 
     @override
     def _num_channels(self) -> int:
@@ -220,31 +310,21 @@ class HalfPrecisionPlanes(HeldPlanes):
         self._map = self._map.cpu()
 
     @override
-    def _add(self, tile: Tile, answers: torch.Tensor) -> None:
-        touched = self._touched(tile)
-        weighted = self._on_their_device(answers) * self._map
-        touched[:-1] += weighted
-        touched[-1] += self._map
+    def _weighed(self, tile: Tile, answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return answers * self._map, self._map
 
     @override
-    def _means(self, first: int, stop: int) -> torch.Tensor:
-        planes = self._sums[:, first:stop]
-        return (planes[:-1] / planes[-1:]).float()
+    def _put(self, sums: torch.Tensor, answers: torch.Tensor, weights: torch.Tensor) -> None:
+        sums[:-1] += answers
+        sums[-1] += weights
 
-
-def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Return zeros on a device, or in main memory if the device has no room for them after all."""
-    try:
-        return torch.zeros(size, dtype=dtype, device=device)
-    except RuntimeError as error:
-        if not is_out_of_memory(error) or device.type == "cpu":
-            raise
-    _release(device)
-    return torch.zeros(size, dtype=dtype)
+    @override
+    def _means(self, sums: torch.Tensor) -> torch.Tensor:
+        return (sums[:-1] / sums[-1:]).float()
 
 
 def _buffer_device(device: torch.device, num_bytes: int) -> torch.device:
-    """Return the accelerator if the held planes fit it beside the networks, otherwise the CPU."""
+    """Return the accelerator if the held sums fit it beside the networks, otherwise the CPU."""
     if device.type == "cuda" and num_bytes < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
         return device
     return torch.device("cpu")

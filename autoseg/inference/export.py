@@ -5,8 +5,9 @@ blocks; for each block one class after the other is interpolated and compared wi
 or one region after the other is written over those before it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Restoration
 from autoseg.inference.blocks import BlockInterpolation, Pieces, Winners
+from autoseg.inference.borders import Borders
 from autoseg.inference.interpolation import axis_sampling
 from autoseg.inference.sliding_window import LogitsSlab
 from autoseg.preprocessing.crop import crop
@@ -55,7 +57,7 @@ def class_map(
     that of resampling the whole array first.
 
     Args:
-        slabs: The logits on the prepared grid, from the first plane to the last.
+        slabs: The logits on the prepared grid, in the order of `predict_slabs`.
         restoration: The way back to the original grid.
         orders: Per prepared axis, 0 to take the nearest voxel or 1 to interpolate linearly.
         workers: Threads.
@@ -75,9 +77,12 @@ def class_map(
         is_regional=is_regional,
         in_half_precision=in_half_precision,
     )
+    borders = Borders(num_rows=restoration.prepared_shape[-2])
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
-            list(pool.map(exporter.fill, exporter.take(slab)))
+            fill = partial(exporter.fill, borders.around(slab))
+            list(pool.map(fill, exporter.blocks(slab)))
+            borders.keep(slab)
     return exporter.finished()
 
 
@@ -99,7 +104,7 @@ def way_back(restoration: Restoration, orders: Sequence[int]) -> Pieces:
 
 
 class _Exporter:
-    """Holds the planes that are still needed, and the output."""
+    """Holds the output."""
 
     def __init__(
         self,
@@ -113,50 +118,47 @@ class _Exporter:
         self._restoration = restoration
         self._is_regional = is_regional
         self._in_half_precision = in_half_precision
-        self._slabs: list[LogitsSlab] = []
-        self._next_plane = 0
+        self._missing = samplings[0].size * samplings[1].size
         self._whole = np.zeros(restoration.full_shape, dtype=np.uint8)
         self._cropped = cropped_view(self._whole, restoration)
 
-    def take(self, slab: LogitsSlab) -> list[Block]:
-        """Keep a slab, let go of those no longer needed, and return the blocks it completes."""
-        if not self._slabs and slab.logits.shape[0] + int(self._is_regional) > 256:
+    def blocks(self, slab: LogitsSlab) -> list[Block]:
+        """Return the blocks that a slab completes, together with those before it."""
+        if slab.logits.shape[0] + int(self._is_regional) > 256 and self._whole.itemsize == 1:
             self._whole = self._whole.astype(np.uint16)
             self._cropped = cropped_view(self._whole, self._restoration)
-        planes = self._samplings[0]
-        if self._next_plane < planes.lower.size:
-            needed = int(planes.lower[self._next_plane])
-            self._slabs = [kept for kept in self._slabs if kept.stop > needed]
-        self._slabs.append(slab)
-        first = self._next_plane
-        self._next_plane = int(np.searchsorted(planes.upper, slab.stop))
-        return list(self._blocks(first, self._next_plane))
-
-    def _blocks(self, first: int, stop: int) -> Iterator[Block]:
-        num_rows, num_columns = (sampling.lower.size for sampling in self._samplings[1:])
-        height = max(1, BLOCK_VOXELS // (BLOCK_PLANES * num_columns))
-        plane_starts, row_starts = range(first, stop, BLOCK_PLANES), range(0, num_rows, height)
-        for plane, row in product(plane_starts, row_starts):
-            yield Block(
+        planes, rows, columns = self._samplings
+        first, stop = np.searchsorted(planes.upper, (slab.start, slab.stop)).tolist()
+        low, high = np.searchsorted(rows.upper, (slab.row, slab.row_stop)).tolist()
+        self._missing -= (stop - first) * (high - low)
+        height = max(1, BLOCK_VOXELS // (BLOCK_PLANES * columns.size))
+        return [
+            Block(
                 planes=(plane, min(plane + BLOCK_PLANES, stop)),
-                rows=(row, min(row + height, num_rows)),
+                rows=(row, min(row + height, high)),
             )
+            for plane, row in product(range(first, stop, BLOCK_PLANES), range(low, high, height))
+        ]
 
-    def fill(self, block: Block) -> None:
-        """Write the classes of one block into the output."""
+    def fill(self, slabs: Sequence[LogitsSlab], block: Block) -> None:
+        """Write the classes of one block, all of which some slabs cover, into the output."""
         planes, first_plane, stop_plane = self._samplings[0].piece(*block.planes)
         rows, first_row, stop_row = self._samplings[1].piece(*block.rows)
-        source = _Source(self._slabs, (first_plane, stop_plane), (first_row, stop_row))
+        source = _Source(slabs, (first_plane, stop_plane), (first_row, stop_row))
         interpolate = BlockInterpolation((planes, rows, self._samplings[2]), source.shape)
         decided = _last_regions if self._is_regional else _classes
         scores = _Scores(source, interpolate, is_halved=self._in_half_precision)
         self._cropped[slice(*block.planes), slice(*block.rows)] = decided(scores, self._whole.dtype)
 
     def finished(self) -> LabelArray:
-        """Return the output."""
-        expected = self._samplings[0].lower.size
-        if self._next_plane != expected:
-            msg = f"the logits end at plane {self._next_plane} of {expected}."
+        """Return the output.
+
+        Raises:
+            ValueError: If some of it was never filled.
+        """
+        if self._missing:
+            whole = self._samplings[0].size * self._samplings[1].size
+            msg = f"the logits do not cover {self._missing} of {whole} rows of the image."
             raise ValueError(msg)
         return self._whole
 
@@ -167,19 +169,29 @@ class _Source:
     def __init__(
         self, slabs: Sequence[LogitsSlab], planes: tuple[int, int], rows: tuple[int, int]
     ) -> None:
-        self._parts: list[NDArray[np.float32]] = []
+        self._parts: list[tuple[tuple[slice, slice], NDArray[np.float32]]] = []
         for slab in slabs:
-            start, stop = max(planes[0], slab.start), min(planes[1], slab.stop)
-            if start < stop:
-                inside = slice(start - slab.start, stop - slab.start)
-                self._parts.append(slab.logits[:, inside, slice(*rows)])
-        self.num_classes, _, *plane = self._parts[0].shape
-        self.shape = (planes[1] - planes[0], *plane)
+            first, stop = max(planes[0], slab.start), min(planes[1], slab.stop)
+            low, high = max(rows[0], slab.row), min(rows[1], slab.row_stop)
+            if first < stop and low < high:
+                place = (
+                    slice(first - planes[0], stop - planes[0]),
+                    slice(low - rows[0], high - rows[0]),
+                )
+                inside = (
+                    slice(first - slab.start, stop - slab.start),
+                    slice(low - slab.row, high - slab.row),
+                )
+                self._parts.append((place, slab.logits[:, *inside]))
+        self.num_classes = len(slabs[0].logits)
+        self.shape = (planes[1] - planes[0], rows[1] - rows[0], slabs[0].logits.shape[3])
         self._one = np.empty(self.shape, np.float32)
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
         """Return the logits of one class; the next one overwrites them."""
-        return np.concatenate([part[index] for part in self._parts], out=self._one)
+        for place, part in self._parts:
+            self._one[place] = part[index]
+        return self._one
 
 
 class _Scores:

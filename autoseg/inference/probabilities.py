@@ -10,6 +10,7 @@ import shutil
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated, Any, Literal
@@ -33,7 +34,7 @@ FULL = 255
 """What a probability of 1 is stored as."""
 
 CHUNK_PLANES = 8
-CHUNK_VOXELS = 2**21
+CHUNK_VOXELS = 2**19
 """Planes and voxels that are compressed together, of one class."""
 
 LARGEST_IN_MEMORY = 2**30
@@ -158,7 +159,7 @@ def has_probabilities(folder: Path) -> bool:
 
 
 class _Writer:
-    """Turns slabs of any height into whole chunks, each compressed once."""
+    """Turns slabs into chunks; planes of a strip of rows wait until they fill whole chunks."""
 
     def __init__(self, grid: ProbabilityGrid, path: Path | None) -> None:
         self._grid = grid
@@ -166,16 +167,18 @@ class _Writer:
         self._is_on_disk = path is not None
         self._folder: TemporaryFolder | None = None
         self._height = int(self._array.chunks[1])
-        self._waiting: list[ProbabilityArray] = []
-        self._next_plane = 0
+        self._waiting: dict[int, list[ProbabilityArray]] = {}  # by the strip's first row
+        self._next_planes: dict[int, int] = {}
+        self._missing = prod(grid.shape[1:3])
 
     def add(self, slab: LogitsSlab) -> None:
-        """Take a slab; it must begin where the last one ended."""
+        """Take a slab; it must begin where the last one of its strip ended."""
+        waiting = self._waiting.setdefault(slab.row, [])
         for start in range(0, slab.logits.shape[1], self._height):
             logits = slab.logits[:, start : start + self._height]
-            self._waiting.append(_quantised(logits, is_regional=self._grid.is_regional))
-        count = sum(planes.shape[1] for planes in self._waiting)
-        self._write(count - count % self._height)
+            waiting.append(_quantised(logits, is_regional=self._grid.is_regional))
+        count = sum(planes.shape[1] for planes in waiting)
+        self._write(slab.row, count - count % self._height)
 
     def finished(self) -> Probabilities:
         """Write the last planes and return all.
@@ -183,23 +186,29 @@ class _Writer:
         Raises:
             ValueError: If planes are missing.
         """
-        self._write(sum(planes.shape[1] for planes in self._waiting))
-        if self._next_plane != self._grid.shape[1]:
-            msg = f"the logits end at plane {self._next_plane} of {self._grid.shape[1]}."
+        for row, waiting in self._waiting.items():
+            self._write(row, sum(planes.shape[1] for planes in waiting))
+        if self._missing:
+            of = prod(self._grid.shape[1:3])
+            msg = f"the logits do not cover {self._missing} of {of} rows of the prepared image."
             raise ValueError(msg)
         return Probabilities(grid=self._grid, array=self._array, folder=self._folder)
 
-    def _write(self, count: int) -> None:
-        """Write the first planes of those that wait, and keep the rest."""
+    def _write(self, row: int, count: int) -> None:
+        """Write the first planes of those that wait in a strip, and keep the rest."""
         if not count:
             return
-        planes = np.concatenate(self._waiting, axis=1)
-        stop = self._next_plane + count
-        self._array[:, self._next_plane : stop] = np.ascontiguousarray(planes[:, :count])
-        self._next_plane = stop
+        planes = np.concatenate(self._waiting[row], axis=1)
+        height = planes.shape[2]
+        start = self._next_planes.get(row, 0)
+        self._array[:, start : start + count, row : row + height] = np.ascontiguousarray(
+            planes[:, :count]
+        )
+        self._next_planes[row] = start + count
+        self._missing -= count * height
         if not self._is_on_disk and self._array.schunk.cbytes > LARGEST_IN_MEMORY:
             self._move_to_disk()
-        self._waiting = [planes[:, count:].copy()] if count < planes.shape[1] else []
+        self._waiting[row] = [planes[:, count:].copy()] if count < planes.shape[1] else []
 
     def _move_to_disk(self) -> None:
         self._folder = TemporaryFolder()

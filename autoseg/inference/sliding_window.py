@@ -1,7 +1,7 @@
 """Predict a whole image tile by tile, in memory that does not grow with the image's first axis.
 
-Tiles are worked through in the order of their first plane. Only the planes that the current tiles
-touch are held; as soon as no later tile can reach the leading ones, they leave as a slab.
+Tiles are worked through in the order of their first plane, then row. Only what tiles can still
+touch is held; as soon as no later tile reaches some rows of some planes, they leave as a slab.
 """
 
 import sys
@@ -18,7 +18,7 @@ from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Progress, Silent
 from autoseg.core.tensors import ImageBatch
-from autoseg.inference.blending import HalfPrecisionPlanes, HeldPlanes, HeldShape, LogitsSlab
+from autoseg.inference.blending import HalfPrecisionSums, HeldShape, HeldSums, LogitsSlab
 from autoseg.inference.ensemble import Answers, Ensemble
 from autoseg.inference.framing import Frame
 from autoseg.inference.tiling import STEP, axis_tiles
@@ -39,7 +39,10 @@ def predict_slabs(
     step: float = STEP,
     progress: Progress | None = None,
 ) -> Iterator[LogitsSlab]:
-    """Yield the logits of an image as slabs of planes, from the first plane to the last.
+    """Yield the logits of an image as slabs, from the first planes to the last.
+
+    Large volumes come strip by strip of rows, each of the same rows throughout: first some planes
+    of the first strip, as many of the next one, and so on, before there are further planes.
 
     An image smaller than the patch is padded with zeros on both sides. A network with a 2-D patch
     predicts every plane of a 3-D image by itself. One with a margin sees the image mirrored beyond
@@ -63,8 +66,8 @@ def predict_slabs(
         axis_tiles(size, length, step=step) for size, length in zip(frame.shape, patch, strict=True)
     )
     shown = progress or Silent()
-    held = HalfPrecisionPlanes if ensemble.blending == "nnunet" else HeldPlanes
-    planes = held(ensemble, HeldShape(frame.shape, patch, axes), shown)
+    held = HalfPrecisionSums if ensemble.blending == "nnunet" else HeldSums
+    sums = held(ensemble, HeldShape(frame.shape, patch, axes), shown)
     window = Window(
         frame.applied(volume),
         frame.applied_to_prior(image.prior),
@@ -72,12 +75,11 @@ def predict_slabs(
         axes,
         is_flat=len(ensemble.patch_shape) == 2,
     )
-    tiles = _Tiles(ensemble, window, planes, shown)
+    tiles = _Tiles(ensemble, window, sums, shown)
     for tile, answers in tiles.answers(min(tiles_per_batch, _most_tiles(ensemble))):
-        for slab in planes.advance(window.origin(tile)[0]):
+        for slab in sums.add(tile, answers):
             yield from _inside(slab, frame.box)
-        planes.add(tile, answers)
-    for slab in planes.advance(frame.shape[0]):
+    for slab in sums.finished():
         yield from _inside(slab, frame.box)
 
 
@@ -85,11 +87,11 @@ class _Tiles:
     """Sends tiles through the networks, fewer together when memory runs out."""
 
     def __init__(
-        self, ensemble: Ensemble, window: Window, planes: HeldPlanes, progress: Progress
+        self, ensemble: Ensemble, window: Window, sums: HeldSums, progress: Progress
     ) -> None:
         self._ensemble = ensemble
         self._window = window
-        self._planes = planes
+        self._sums = sums
         self._progress = progress
 
     def answers(self, tiles_per_batch: int) -> Iterator[tuple[Tile, torch.Tensor]]:
@@ -126,7 +128,7 @@ class _Tiles:
                 f"{half}."
             )
             return half
-        if self._planes.leave_device():
+        if self._sums.leave_device():
             return 1
         patch = " × ".join(str(length) for length in self._ensemble.patch_shape)
         msg = (
@@ -157,11 +159,13 @@ def _answers_or_none(ensemble: Ensemble, tiles: ImageBatch) -> Answers | None:
 
 def _inside(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:
     """Yield the part of a slab that lies inside the unpadded volume, if any."""
-    first, stop = max(slab.start, box[0].start), min(slab.stop, box[0].stop)
-    if first < stop:
-        planes = slice(first - slab.start, stop - slab.start)
-        inside = slab.logits[:, planes, box[1], box[2]]
-        yield LogitsSlab(start=first - box[0].start, logits=inside)
+    planes, rows, columns = box
+    first, stop = max(slab.start, planes.start), min(slab.stop, planes.stop)
+    low, high = max(slab.row, rows.start), min(slab.row_stop, rows.stop)
+    if first < stop and low < high:
+        part = slice(first - slab.start, stop - slab.start), slice(low - slab.row, high - slab.row)
+        inside = slab.logits[:, *part, columns]
+        yield LogitsSlab(start=first - planes.start, logits=inside, row=low - rows.start)
 
 
 def _as_volume(voxels: ImageArray) -> Float32[np.ndarray, "channels planes rows columns"]:

@@ -1,10 +1,13 @@
 """The streamed export equals the whole-array way bit for bit."""
 
+from itertools import chain, pairwise, product
+
 import numpy as np
 import pytest
 
 from autoseg.core.case import Restoration
 from autoseg.inference import export
+from autoseg.inference.borders import Borders
 from autoseg.inference.export import class_map
 from autoseg.inference.interpolation import axis_sampling
 from autoseg.inference.sliding_window import LogitsSlab
@@ -52,6 +55,26 @@ def slabs_of(logits, heights):
         start, turn = stop, turn + 1
 
 
+def strips_of(logits, groups, num_strips):
+    """Cut logits into strips of rows, and these into slabs, in the order of large volumes.
+
+    Args:
+        logits: Of the whole prepared image.
+        groups: Heights of the groups of planes that are finished together, repeated in a cycle;
+            each strip's part of them comes in slabs of at most two planes.
+        num_strips: How many strips.
+    """
+    volume = logits[:, None] if logits.ndim == 3 else logits
+    edges = np.linspace(0, volume.shape[2], num_strips + 1).round().astype(int)
+    start, turn = 0, 0
+    while start < volume.shape[1]:
+        stop = min(start + groups[turn % len(groups)], volume.shape[1])
+        for (low, high), first in product(pairwise(edges), range(start, stop, 2)):
+            last = min(first + 2, stop)
+            yield LogitsSlab(first, volume[:, first:last, low:high], row=int(low))
+        start, turn = stop, turn + 1
+
+
 CASES = {  # axis order, whole shape, crop, prepared shape, interpolation orders
     "isotropic, enlarged": (
         *((0, 1, 2), (21, 26, 30), ((2, 20), (1, 24), (3, 30)), (9, 11, 13), (1, 1, 1)),
@@ -88,6 +111,30 @@ def test_streaming_equals_the_whole_array_bit_for_bit(monkeypatch, case, heights
     assert found.shape == full_shape
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, whole_array_way(logits, way_back, orders))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("groups", [(1,), (3, 1, 5), (100,)], ids=str)
+@pytest.mark.parametrize("num_strips", [2, 3, 5])
+def test_strips_equal_the_whole_array_bit_for_bit(monkeypatch, case, groups, num_strips):
+    axis_order, full_shape, crop, prepared_shape, orders = case
+    monkeypatch.setattr(export, "BLOCK_VOXELS", 60)
+    way_back = restoration(axis_order, full_shape, crop, prepared_shape)
+    logits = np.random.default_rng(7).standard_normal((5, *prepared_shape)).astype(np.float32)
+    strips = strips_of(logits, groups, num_strips)
+    found = class_map(strips, way_back, orders=orders, workers=2)
+    np.testing.assert_array_equal(found, whole_array_way(logits, way_back, orders))
+
+
+def test_borders_behind_which_nothing_comes_are_not_kept():
+    logits = np.zeros((2, 40, 12, 3), np.float32)
+    borders, most = Borders(num_rows=12), 0
+    for slab in strips_of(logits, (8,), 3):
+        borders.keep(slab)
+        kept = (*borders._planes.values(), *chain.from_iterable(borders._rows.values()))
+        most = max(most, sum(part.logits.size for part in kept))
+    plane, row = logits[:, 0].size, logits[:, 0, 0].size
+    assert most <= plane + 2 * (8 + 2) * row
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -164,5 +211,12 @@ def test_more_than_256_classes_need_two_bytes():
 def test_missing_planes_are_an_error_and_not_background():
     logits = np.zeros((2, 4, 5, 5), dtype=np.float32)
     way_back = restoration((0, 1, 2), (8, 5, 5), ((0, 8), (0, 5), (0, 5)), (5, 5, 5))
-    with pytest.raises(ValueError, match="the logits end at plane"):
+    with pytest.raises(ValueError, match="do not cover 10 of 40 rows"):
         class_map(slabs_of(logits, (2,)), way_back, orders=(1, 1, 1), workers=1)
+
+
+def test_missing_rows_are_an_error_and_not_background():
+    logits = np.zeros((2, 4, 6, 5), dtype=np.float32)
+    way_back = restoration((0, 1, 2), (4, 6, 5), ((0, 4), (0, 6), (0, 5)), (4, 6, 5))
+    with pytest.raises(ValueError, match="do not cover 12 of 24 rows"):
+        class_map(list(strips_of(logits, (4,), 2))[:2], way_back, orders=(1, 1, 1), workers=1)

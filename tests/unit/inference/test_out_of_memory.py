@@ -8,7 +8,7 @@ from stand_ins import Pointwise, ensemble_of, prepared, stitched
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Silent
 from autoseg.inference import blending
-from autoseg.inference.blending import HeldPlanes
+from autoseg.inference.blending import HeldSums
 from autoseg.inference.sliding_window import predict_slabs
 
 
@@ -56,7 +56,7 @@ def test_too_little_memory_for_one_tile_is_an_error_with_a_way_out():
 
 
 class Tight(Pointwise):
-    """Has room for one tile, and only once the held planes have left the device."""
+    """Has room for one tile, and only once the held sums have left the device."""
 
     def __init__(self, held):
         super().__init__()
@@ -68,37 +68,39 @@ class Tight(Pointwise):
         return super().forward(image)
 
 
-@pytest.fixture
-def held(monkeypatch):
-    """Make held planes believe that they are on an accelerator until they leave it."""
+@pytest.fixture(params=[False, True], ids=["one strip", "strips"])
+def held(request, monkeypatch):
+    """Make held sums believe that they are on an accelerator until they leave it."""
+    if request.param:
+        monkeypatch.setattr(blending, "STRIP_BYTES", 0)
     state = {"on device": True}
-    monkeypatch.setattr(HeldPlanes, "is_on_device", property(lambda _: state["on device"]))
-    leave = HeldPlanes._move_to_host
+    monkeypatch.setattr(HeldSums, "is_on_device", property(lambda _: state["on device"]))
+    leave = HeldSums._move_to_host
 
     def moved(planes):
         leave(planes)
         state["on device"] = False
 
-    monkeypatch.setattr(HeldPlanes, "_move_to_host", moved)
+    monkeypatch.setattr(HeldSums, "_move_to_host", moved)
     return state
 
 
-@pytest.mark.parametrize("blending", ["exact", "nnunet"])
-def test_when_one_tile_is_too_much_the_held_planes_leave_the_device(held, blending):
+@pytest.mark.parametrize("way", ["exact", "nnunet"])
+def test_when_one_tile_is_too_much_the_held_sums_leave_the_device(held, way):
     said = Said()
     image = prepared((16, 16, 16))
-    ensemble = ensemble_of(Tight(held), (8, 8, 8), blending=blending)
+    ensemble = ensemble_of(Tight(held), (8, 8, 8), blending=way)
     found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
     ends = ["going on with 2", "going on with 1", "which is slower"]
     for message, end in zip(said.messages, ends, strict=True):
         assert message.endswith(f"{end}.")
     assert all(message.startswith("warning: cpu ran out of memory") for message in said.messages)
-    np.testing.assert_array_equal(found, expected_of(image, blending=blending))
+    np.testing.assert_array_equal(found, expected_of(image, blending=way))
 
 
 def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, monkeypatch):
     said = Said()
-    adding, calls = HeldPlanes._add, []
+    adding, calls = HeldSums._add, []
 
     def tight(planes, tile, answers):
         calls.append(tile)
@@ -106,7 +108,7 @@ def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, mon
             raise torch.OutOfMemoryError("CUDA out of memory")
         adding(planes, tile, answers)
 
-    monkeypatch.setattr(HeldPlanes, "_add", tight)
+    monkeypatch.setattr(HeldSums, "_add", tight)
     image = prepared((16, 16, 16))
     ensemble = ensemble_of(Pointwise(), (8, 8, 8))
     found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
@@ -116,14 +118,35 @@ def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, mon
 
 def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypatch):
     said = Said()
-    means = HeldPlanes._means
+    means = HeldSums._means
 
-    def tight(planes, first, stop):
+    def tight(sums, part):
         if held["on device"]:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return means(planes, first, stop)
+        return means(sums, part)
 
-    monkeypatch.setattr(HeldPlanes, "_means", tight)
+    monkeypatch.setattr(HeldSums, "_means", tight)
+    image = prepared((16, 16, 16))
+    ensemble = ensemble_of(Pointwise(), (8, 8, 8))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
+    assert len(said.messages) == 1
+    np.testing.assert_array_equal(found, expected_of(image))
+
+
+@pytest.mark.parametrize("method", ["_at_full_height", "_let_go"])
+def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
+    held, monkeypatch, method
+):
+    said = Said()
+    original, calls = getattr(HeldSums, method), []
+
+    def tight(sums, *arguments):
+        calls.append(arguments)
+        if held["on device"] and len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(sums, *arguments)
+
+    monkeypatch.setattr(HeldSums, method, tight)
     image = prepared((16, 16, 16))
     ensemble = ensemble_of(Pointwise(), (8, 8, 8))
     found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
@@ -135,27 +158,10 @@ def test_main_memory_that_runs_out_is_not_taken_for_that_of_a_device(monkeypatch
     def full(planes, tile, answers):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(HeldPlanes, "_add", full)
+    monkeypatch.setattr(HeldSums, "_add", full)
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         list(
             predict_slabs(
                 ensemble_of(Pointwise(), (8, 8, 8)), prepared((8, 8, 8)), tiles_per_batch=1
             )
         )
-
-
-def test_planes_for_which_the_device_has_no_room_begin_in_main_memory(monkeypatch):
-    zeros, devices = torch.zeros, []
-
-    def crowded(size, *, dtype, device=None):
-        devices.append(device)
-        if device is not None:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return zeros(size, dtype=dtype)
-
-    monkeypatch.setattr(torch, "zeros", crowded)
-    cuda = torch.device("cuda")
-    monkeypatch.setattr(blending, "_release", devices.append)
-    found = blending._zeros((1, 2), torch.float32, cuda)
-    assert found.shape == (1, 2)
-    assert devices == [cuda, cuda, None]

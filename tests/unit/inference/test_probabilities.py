@@ -50,6 +50,20 @@ def test_probabilities_are_right_to_half_a_step(height, is_regional):
     np.testing.assert_array_equal(stored.planes(5, 12), stored.planes(0, 21)[:, 5:12])
 
 
+@pytest.mark.parametrize("height", [1, 4, 8])
+def test_strips_of_rows_give_the_same(height):
+    logits, grid = logits_of((21, 30, 9)), grid_of((21, 30, 9))
+    strips = [
+        LogitsSlab(start, logits[:, start : start + height, row : row + 13], row)
+        for start in range(0, 21, height)
+        for row in (0, 13, 26)
+    ]
+    found, expected = compacted(strips, grid), compacted(slabs_of(logits, 21), grid)
+    np.testing.assert_array_equal(found.planes(0, 21), expected.planes(0, 21))
+    with pytest.raises(ValueError, match=r"do not cover \d+ of 630 rows"):
+        compacted(strips[:-1], grid)
+
+
 def test_a_picture_has_one_plane():
     logits = logits_of((1, 30, 40))
     stored = compacted(slabs_of(logits, 1), grid_of((30, 40)))
@@ -93,9 +107,9 @@ def test_nothing_is_left_of_an_image_whose_networks_failed(tmp_path):
 
 def test_missing_planes_are_an_error(tmp_path):
     short = slabs_of(logits_of((20, 7, 9)), 8)
-    with pytest.raises(ValueError, match="end at plane 20 of 21"):
+    with pytest.raises(ValueError, match="do not cover 7 of 147 rows"):
         compacted(short, grid_of((21, 7, 9)))
-    with pytest.raises(ValueError, match="end at plane 20 of 21"):
+    with pytest.raises(ValueError, match="do not cover 7 of 147 rows"):
         list(saving(slabs_of(logits_of((20, 7, 9)), 8), grid_of((21, 7, 9)), tmp_path / "case"))
     assert not has_probabilities(tmp_path / "case")
 

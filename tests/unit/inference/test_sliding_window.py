@@ -11,9 +11,10 @@ from torch import nn
 from autoseg.architectures import NetworkOutput
 from autoseg.core.errors import CaseError
 from autoseg.inference import blending, sliding_window
+from autoseg.inference.blending import HeldShape, HeldSums
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.sliding_window import predict_slabs
-from autoseg.inference.tiling import importance_curve, tile_starts
+from autoseg.inference.tiling import axis_tiles, importance_curve, tile_starts
 
 
 class Edges(nn.Module):
@@ -46,6 +47,15 @@ def plain_sliding_window(ensemble, voxels):
     return total / weight
 
 
+@pytest.fixture(params=[False, True], ids=["one strip", "strips"])
+def strips(request, monkeypatch):
+    """Hold volumes as a whole, and in one strip per row of tiles, as large ones are."""
+    if request.param:
+        monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+    return request.param
+
+
+@pytest.mark.usefixtures("strips")
 @pytest.mark.parametrize("tiles_per_batch", [1, 3, 50])
 def test_slabs_of_a_volume_equal_the_plain_sliding_window(tiles_per_batch):
     image = prepared((21, 14, 17))
@@ -64,6 +74,7 @@ def test_a_picture_is_one_slab_of_one_plane():
     np.testing.assert_allclose(slab.logits[:, 0], expected, atol=1e-5)
 
 
+@pytest.mark.usefixtures("strips")
 def test_a_2d_network_predicts_each_slice_of_a_volume_by_itself():
     image = prepared((5, 20, 16))
     ensemble = ensemble_of(Edges(2), (8, 8))
@@ -73,6 +84,7 @@ def test_a_2d_network_predicts_each_slice_of_a_volume_by_itself():
         np.testing.assert_allclose(found[:, plane], expected, atol=1e-5)
 
 
+@pytest.mark.usefixtures("strips")
 @pytest.mark.parametrize("shape", [(3, 20, 16), (9, 5, 16), (3, 4, 5), (1, 20, 16)])
 def test_an_image_smaller_than_the_patch_keeps_its_size(shape):
     image = prepared(shape)
@@ -94,6 +106,7 @@ class Valid(nn.Module):
         return NetworkOutput(logits=self.layer(image))
 
 
+@pytest.mark.usefixtures("strips")
 @pytest.mark.parametrize("shape", [(21, 14, 17), (5, 14, 3), (1, 1, 1)])
 def test_a_network_with_a_margin_sees_the_image_mirrored_beyond_its_border(shape):
     image, network = prepared(shape), Valid(3)
@@ -105,6 +118,7 @@ def test_a_network_with_a_margin_sees_the_image_mirrored_beyond_its_border(shape
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.usefixtures("strips")
 def test_a_2d_network_with_a_margin_stays_within_its_plane():
     image, network = prepared((3, 14, 9)), Valid(2)
     ensemble = ensemble_of(network, (8, 8), margin=(2, 2))
@@ -130,6 +144,51 @@ def test_no_more_planes_than_one_patch_has_are_ever_held():
     for slab in predict_slabs(ensemble_of(Watching(), (8, 4, 4)), image, tiles_per_batch=1):
         assert max(looked_at) - slab.start <= 2 * 8
     assert max(looked_at) == 63
+
+
+@pytest.mark.parametrize("blending_way", ["exact", "nnunet"])
+@pytest.mark.parametrize("shape", [(21, 33, 17), (5, 33, 9), (20, 33, 10)])
+def test_strips_give_the_same_bits(monkeypatch, shape, blending_way):
+    image = prepared(shape)
+    ensemble = ensemble_of(Edges(3), (8, 6, 10), blending=blending_way)
+    whole = list(predict_slabs(ensemble, image, tiles_per_batch=3))
+    monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+    parts = list(predict_slabs(ensemble, image, tiles_per_batch=3))
+    assert {slab.row for slab in whole} == {0}
+    assert len({slab.row for slab in parts}) == 11
+    np.testing.assert_array_equal(stitched(parts), stitched(whole))
+
+
+def test_a_large_picture_is_held_strip_by_strip(monkeypatch):
+    monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+    image = prepared((200, 26))
+    ensemble = ensemble_of(Edges(2), (8, 12))
+    slabs = list(predict_slabs(ensemble, image, tiles_per_batch=4))
+    assert max(slab.logits.shape[2] for slab in slabs) <= 8
+    expected = plain_sliding_window(ensemble, image.voxels)
+    np.testing.assert_allclose(stitched(slabs)[:, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape", [(40, 64, 12), (40, 61, 12), (8, 64, 12), (1, 64, 12), (40, 6, 12)]
+)
+def test_as_much_is_held_as_was_said_and_no_more(monkeypatch, shape):
+    monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+    most = []
+    at_full_height = HeldSums._at_full_height
+
+    def watched(sums, strip):
+        found = at_full_height(sums, strip)
+        most.append(sum(part[0].numel() for part in sums._sums.values()))
+        return found
+
+    monkeypatch.setattr(HeldSums, "_at_full_height", watched)
+    image, ensemble, patch = prepared(shape), ensemble_of(Edges(3), (8, 8, 12)), (8, 8, 12)
+    list(predict_slabs(ensemble, image, tiles_per_batch=1))
+    framed = tuple(map(max, shape, patch))
+    axes = tuple(axis_tiles(*pair) for pair in zip(framed, patch, strict=True))
+    held = HeldShape(framed, patch, axes)
+    assert max(most) == held.most_voxels(held.strips(4))
 
 
 def test_tiles_far_apart_leave_the_planes_between_them_as_they_are():
