@@ -26,7 +26,7 @@ from autoseg.inference.window import Tile, Window
 
 __all__ = ["LogitsSlab", "predict_slabs"]
 
-LARGEST_ANSWER_BYTES = 512 * 2**20
+LARGEST_ANSWER_BYTES = 128 * 2**20
 """Without an accelerator, what networks say to a batch of tiles is kept below this: there it saves
 no time to ask about many large ones at once."""
 
