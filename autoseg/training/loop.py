@@ -1,8 +1,8 @@
 """Train a network: step, validate, save, stop when asked or when done."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +20,7 @@ from autoseg.documents.recipe import AnyLength, Budget, Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses import Loss
 from autoseg.losses.distance_loss import DistanceLoss
+from autoseg.training.ahead import Ahead
 from autoseg.training.checkpoint import save_checkpoint
 from autoseg.training.loading import (
     BatchDataset,
@@ -34,7 +35,6 @@ from autoseg.training.schedule import Position, learning_rate
 from autoseg.training.state import TrainingState, initial_state
 from autoseg.training.step import (
     pseudo_dice,
-    to_device,
     training_step,
     update_average,
     validation_scores,
@@ -146,9 +146,9 @@ def measure_step(job: Job) -> float:
     times = []
     with keeping_freed_memory():
         for step in range(FORECAST_STEPS + 1):
-            batch = data.draw(Ticket("train", step))
+            drawn = data.draw(Ticket("train", step))
             before = perf_counter()
-            _train(job, state, batch)
+            _train(job, state, Ahead(iter([drawn]), job.device))
             times.append(perf_counter() - before)
             if step > 0 and perf_counter() - started > FORECAST_SECONDS:
                 break
@@ -173,9 +173,10 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
     clock = _Clock(state.position.seconds)
     saved = perf_counter()
     loaded = load_batches(job.data, order, workers=job.workers)
-    with naming_dead_workers(), keeping_freed_memory(), closing(loaded) as batches:
+    with naming_dead_workers(), keeping_freed_memory(), closing(loaded) as drawn:
+        batches = Ahead(drawn, job.device)
         while not _is_finished(state.position, job.length):
-            loss = _train(job, state, next(batches))
+            loss = _train(job, state, batches, is_more_wanted=_is_more_wanted(job, state))
             _check(loss, state.position.step)
             state.epoch_losses.append(loss)
             state.position = Position(step=state.position.step + 1, seconds=clock.seconds())
@@ -206,22 +207,33 @@ def _save(job: Job, state: TrainingState) -> None:
     save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with)
 
 
-def _train(job: Job, state: TrainingState, batch: Batch | Draft) -> float:
+def _train(
+    job: Job, state: TrainingState, batches: Ahead, *, is_more_wanted: bool = False
+) -> float:
     """Return the loss of one step.
+
+    Args:
+        job: What to train.
+        state: Is changed.
+        batches: The next one is taken.
+        is_more_wanted: Whether the one behind it is fetched meanwhile.
 
     Raises:
         TrainingError: If the device has too little memory.
     """
     progress = state.position.progress(job.length)
     try:
+        drawn, batch = batches.take()
         loss = training_step(
             state,
-            to_device(batch, job.device),
-            _objective(job, state, batch),
+            batch,
+            _objective(job, state, drawn),
             rate=learning_rate(job.recipe, progress),
             gradient_clip=job.recipe.gradient_clip,
             dtype=job.dtype,
         )
+        if is_more_wanted:
+            batches.fetch()
         return float(loss)
     except RuntimeError as error:
         if not is_out_of_memory(error):
@@ -251,15 +263,15 @@ def _too_large(job: Job) -> str:
 def _end_epoch(
     job: Job,
     state: TrainingState,
-    batches: Iterator[Batch | Draft],
+    batches: Ahead,
     validation_batches: int,
 ) -> None:
     """Validate on the batches that come next, and add a record to the history."""
     losses = []
     counts = torch.zeros(3, len(job.labels.targets), dtype=torch.int64)
     for _ in range(validation_batches):
-        drawn = next(batches)
-        batch, function = to_device(drawn, job.device), _objective(job, state, drawn)
+        drawn, batch = batches.take()
+        function = _objective(job, state, drawn)
         loss, found = validation_scores(state.result, batch, function, job.labels, job.dtype)
         losses.append(float(loss))
         counts += found.cpu()
@@ -290,6 +302,13 @@ def _is_finished(position: Position, length: AnyLength) -> bool:
         is_through = length.most_steps is not None and position.step >= length.most_steps
         return is_through or position.seconds + per_step > length.seconds
     return position.step >= length.total
+
+
+def _is_more_wanted(job: Job, state: TrainingState) -> bool:
+    """Return whether a batch is wanted after the next step, as far as can be known."""
+    position = replace(state.position, step=state.position.step + 1)
+    is_validated = position.step % state.epoch_steps == 0 and _validation_batches(job, state) > 0
+    return is_validated or not _is_finished(position, job.length)
 
 
 def _check(loss: float, step: int) -> None:

@@ -1,0 +1,42 @@
+"""Bring the next batch to an accelerator while it computes."""
+
+from collections.abc import Iterator
+
+import torch
+
+from autoseg.training.sampling import Batch, Draft
+from autoseg.training.step import TensorBatch, to_device
+
+
+class Ahead:
+    """Batches where the network is, the next one brought there while the device still computes.
+
+    An accelerator is told what to do, and does it later; whoever asks for a result waits. What is
+    told before that, copies and augmentations of the next batch, costs no waiting.
+    """
+
+    def __init__(self, drawn: Iterator[Batch | Draft], device: torch.device) -> None:
+        """Begin with none.
+
+        Args:
+            drawn: In the order in which they are taken.
+            device: Where they go.
+        """
+        self._drawn = drawn
+        self._device = device
+        self._next: tuple[Batch | Draft, TensorBatch] | None = None
+
+    def fetch(self) -> None:
+        """Bring the next batch, unless it is there."""
+        if self._next is None:
+            drawn = next(self._drawn)
+            self._next = drawn, to_device(drawn, self._device)
+
+    def take(self) -> tuple[Batch | Draft, TensorBatch]:
+        """Return the next batch, as it was drawn and as the network gets it."""
+        self.fetch()
+        found, self._next = self._next, None
+        if found is None:
+            msg = "fetch brings a batch or raises."
+            raise AssertionError(msg)
+        return found
