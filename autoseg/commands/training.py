@@ -47,6 +47,10 @@ def train(
             show_default="random weights",
         ),
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the network first (torch.compile): takes minutes."),
+    ] = False,
 ) -> None:
     """Train one fold and score it.
 
@@ -72,6 +76,7 @@ def train(
         checkpoint_seconds=seconds_of(checkpoint_every),
         restart=restart,
         pretrained=pretrained,
+        compiled=compiled,
     )
     try:
         trained = stage.train(workspace, request, progress=progress)

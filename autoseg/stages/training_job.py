@@ -44,6 +44,7 @@ class TrainRequest:
         restart: Whether to throw away what was trained of this fold before.
         pretrained: Model to start from, as `autoseg predict --model` takes it; None starts at
             random.
+        compiled: Whether torch compiles the network before it trains.
     """
 
     fold: FoldName
@@ -56,6 +57,7 @@ class TrainRequest:
     checkpoint_seconds: float = 180.0
     restart: bool = False
     pretrained: Path | None = None
+    compiled: bool = False
 
 
 def training_job(
@@ -105,6 +107,7 @@ def training_job(
         identity=_identity(plan, configuration, options, data)
         + ("" if pretrained is None else pretrained.sha256),
         pretrained=pretrained,
+        compiled=request.compiled,
     )
 
 

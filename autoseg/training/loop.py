@@ -47,6 +47,9 @@ FORECAST_STEPS = 3
 FORECAST_SECONDS = 15.0
 """Timing stops early when steps are slow."""
 
+COMPILERS = ("torch._dynamo", "torch._inductor")
+"""Modules of torch that define what torch.compile raises."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -68,6 +71,8 @@ class Job:
         checkpoint_seconds: How often.
         identity: Hash of all that must not change between interruption and resumption.
         pretrained: Weights to start from where they fit; None starts at random.
+        compiled: Whether torch compiles the network. Its weights keep their names, so a training
+            may go on with or without.
     """
 
     architecture: Architecture
@@ -85,6 +90,7 @@ class Job:
     checkpoint_seconds: float
     identity: str
     pretrained: Pretrained | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,8 @@ def new_state(job: Job, *, epoch_steps: int) -> TrainingState:
         state.pretraining = job.pretrained.give_to(state.network)
         if state.average is not None:
             state.average.load_state_dict(state.network.state_dict())
+    if job.compiled:
+        state.network.compile()  # when it is first called
     return state
 
 
@@ -137,7 +145,7 @@ def measure_step(job: Job) -> float:
     """Return the seconds of one training step, on a network that is thrown away afterwards.
 
     Raises:
-        TrainingError: If the device has too little memory.
+        TrainingError: If the device has too little memory, or the network cannot be compiled.
         CaseError: If a prepared case cannot be read.
     """
     state = new_state(job, epoch_steps=1)
@@ -219,7 +227,7 @@ def _train(
         is_more_wanted: Whether the one behind it is fetched meanwhile.
 
     Raises:
-        TrainingError: If the device has too little memory.
+        TrainingError: If the device has too little memory, or the network cannot be compiled.
     """
     progress = state.position.progress(job.length)
     try:
@@ -236,9 +244,19 @@ def _train(
             batches.fetch()
         return float(loss)
     except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(_too_large(job)) from error
+        if is_out_of_memory(error):
+            raise TrainingError(_too_large(job)) from error
+        if job.compiled and type(error).__module__.startswith(COMPILERS):
+            raise TrainingError(_not_compiled(error)) from error
+        raise
+
+
+def _not_compiled(error: RuntimeError) -> str:
+    cause = " ".join(str(error).strip().splitlines()[:2]).rstrip(".") or type(error).__name__
+    return (
+        f"the network could not be compiled ({cause}). The same command without --compile goes "
+        "on from the last checkpoint. torch.compile needs a C++ compiler, and Triton for a card."
+    )
 
 
 def _objective(job: Job, state: TrainingState, batch: Batch | Draft) -> Objective:

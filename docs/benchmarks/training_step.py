@@ -38,6 +38,7 @@ from autoseg.stages.folds import load_fold
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.training_job import TrainRequest, training_job
+from autoseg.training.ahead import Ahead
 from autoseg.training.deep_supervision import supervised_loss
 from autoseg.training.loading import PREFETCHED_BATCHES, Ticket, TicketOrder, load_batches
 from autoseg.training.loop import Job, new_state
@@ -140,22 +141,26 @@ def real_steps(job: Job, state: TrainingState, workers: int, *, first: int, step
     """Return the mean seconds of steps through the loader, after what it had prepared before."""
     order = TicketOrder(first_step=first, epoch_steps=ENDLESS, validation_batches=0)
     step, function = step_of(job, state), objective(job.loss.at(0.5).build(), job.labels)
-    with closing(load_batches(job.data, order, workers=workers)) as batches:
+    with closing(load_batches(job.data, order, workers=workers)) as drawn:
+        batches = Ahead(drawn, job.device)
 
         def one() -> None:
-            step(to_device(next(batches), job.device), function)
+            step(batches.take()[1], function, batches.fetch)
 
         for _ in range(PREFETCHED_BATCHES * workers + 1):
             one()
         return mean_seconds(one, steps, job.device)
 
 
-def step_of(job: Job, state: TrainingState) -> Callable[[TensorBatch, Objective], None]:
-    """Return what does one step on a batch."""
+def step_of(job: Job, state: TrainingState) -> Callable[..., None]:
+    """Return what does one step on a batch, and something else while the device computes."""
 
-    def step(batch: TensorBatch, function: Objective) -> None:
+    def step(
+        batch: TensorBatch, function: Objective, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         clip, dtype = job.recipe.gradient_clip, job.dtype
         loss = training_step(state, batch, function, rate=RATE, gradient_clip=clip, dtype=dtype)
+        meanwhile()
         float(loss)  # as the training loop looks at it
 
     return step
