@@ -81,8 +81,9 @@ def class_map(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
             fill = partial(exporter.fill, borders.around(slab))
+            kept = pool.submit(borders.keep, slab)  # a copy of many pieces
             list(pool.map(fill, exporter.blocks(slab)))
-            borders.keep(slab)
+            kept.result()
     return exporter.finished()
 
 
