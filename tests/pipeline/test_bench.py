@@ -1,7 +1,6 @@
 """`autoseg bench` on small data: what it measures, what it leaves behind, how it refuses."""
 
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class Stopping(Silent):
     @override
     def status(self, line: str) -> None:
         if line.startswith(self._name):
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Training that starts from another model: it helps, it is recorded, and it is not mixed up."""
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -44,7 +43,7 @@ class StopAtFirstEpoch(Silent):
 
     def say(self, message: str) -> None:
         if message.startswith("epoch "):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def write_phantoms(root: Path, seed: int, *, names: tuple[str, str]) -> Path:

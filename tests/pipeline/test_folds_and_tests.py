@@ -1,8 +1,8 @@
 """Folds of every kind, from the dataset's folder to the model, and test sets at the end."""
 
 import json
-import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -257,7 +257,7 @@ def test_a_fold_whose_process_was_killed_is_trained(whole: Workspace):
 
 def test_ctrl_c_during_the_forecast_stops_at_once(whole: Workspace, monkeypatch):
     def interrupted(job: object) -> float:
-        os.kill(os.getpid(), 2)
+        signal.raise_signal(signal.SIGINT)
         raise AssertionError("went on")
 
     monkeypatch.setattr(train_stage, "measure_step", interrupted)

@@ -1,6 +1,5 @@
 """Every network that is not the planner's default trains, and predicts images of any size."""
 
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -80,7 +79,7 @@ class StopAfterAnEpoch(Silent):
 
     def say(self, message: str) -> None:
         if message.startswith("epoch "):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_dropout_is_the_same_after_an_interruption(

@@ -84,7 +84,7 @@ class StopAfter(Progress):
             os.kill(worker.pid, self._number)
         time.sleep(0.2)  # a worker that dies of it is dead by now
         if self._number != signal.SIGKILL:
-            os.kill(os.getpid(), self._number)
+            signal.raise_signal(self._number)
 
     def track(self, items, *, description, total):
         yield from items

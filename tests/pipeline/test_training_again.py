@@ -1,6 +1,5 @@
 """A second `autoseg train` on the same work folder: what it refuses, keeps and mends."""
 
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -159,7 +158,7 @@ def test_a_stop_after_the_last_step_is_heard(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingReporter, "finish", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(TrainingReporter, "finish", lambda *_: signal.raise_signal(signal.SIGINT))
         with pytest.raises(Interrupted, match="the training is complete"):
             train(work, request(restart=True), progress=Silent())
     assert train(work, request(), progress=Silent()).report is not None
