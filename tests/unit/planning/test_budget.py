@@ -8,7 +8,7 @@ from autoseg.core.errors import PlanError
 from autoseg.documents.plan import Plan
 from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.planning.forecast import Machine, step_seconds, training_step_seconds
-from autoseg.planning.ladder import LEAST_STEPS, REFERENCE_RECIPE_STEPS
+from autoseg.planning.ladder import FEWEST_STEPS_TO_WIDEN, LEAST_STEPS, REFERENCE_RECIPE_STEPS
 from autoseg.planning.planner import make_plan
 from autoseg.planning.table import plan_tables, summary_rows
 from autoseg.planning.values import plan_values
@@ -46,7 +46,7 @@ def test_five_minutes_on_two_cores_keep_to_what_was_measured_to_work():
 
 
 def test_half_a_minute_gets_a_narrower_network_and_more_time_a_wider_one_and_larger_patches():
-    chosen = [planned(60.0 * minutes).configuration(None) for minutes in (0.5, 5, 10, 60)]
+    chosen = [planned(60.0 * minutes).configuration(None) for minutes in (0.5, 5, 20, 60)]
     assert [entry.architecture.features[0] for entry in chosen] == [8, 16, 32, 32]
     voxels = [prod(entry.topology.patch_shape) for entry in chosen]
     assert voxels[0] == voxels[1] == voxels[2] < voxels[3]
@@ -114,7 +114,7 @@ def test_the_plan_says_why_and_how_many_steps():
     because = reason(plan, "3d_compact.architecture").because
     assert "16 features: in 5 minutes" in because
     assert "the next larger (32 features, 32768 voxels) would get" in because
-    assert "of 3000" in because
+    assert f"of {FEWEST_STEPS_TO_WIDEN}" in because
     assert "AdamW" in reason(plan, "3d_compact.recipe").because
     assert "In 5 minutes 3d_fullres gets" in reason(plan, "default_configuration").because
 
