@@ -32,8 +32,8 @@ SLAB_BYTES = 64 * 2**20
 """What is finished leaves in slabs of about this size, however large patch and classes make it."""
 
 STRIP_BYTES = 256 * 2**20
-"""A volume whose rows take no more than this at the height of a patch is a single strip: slabs of
-whole planes are quicker to export."""
+"""A volume whose rows take no more than this at the height of a patch is a single strip: whole
+planes make fewer slabs."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,23 @@ class LogitsSlab:
     def row_stop(self) -> int:
         """One past the last row."""
         return self.row + int(self.logits.shape[2])
+
+    def within(self, planes: tuple[int, int], rows: tuple[int, int]) -> "LogitsSlab | None":
+        """Return the part that lies in some planes and rows, as a view; None if nothing does.
+
+        Args:
+            planes: The first, and the one behind the last.
+            rows: The same.
+        """
+        start, stop = max(self.start, planes[0]), min(self.stop, planes[1])
+        row, row_stop = max(self.row, rows[0]), min(self.row_stop, rows[1])
+        if start >= stop or row >= row_stop:
+            return None
+        part = (
+            slice(start - self.start, stop - self.start),
+            slice(row - self.row, row_stop - self.row),
+        )
+        return LogitsSlab(start, self.logits[:, *part], row)
 
 
 @dataclass(frozen=True)

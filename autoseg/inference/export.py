@@ -172,18 +172,11 @@ class _Source:
     ) -> None:
         self._parts: list[tuple[tuple[slice, slice], NDArray[np.float32]]] = []
         for slab in slabs:
-            first, stop = max(planes[0], slab.start), min(planes[1], slab.stop)
-            low, high = max(rows[0], slab.row), min(rows[1], slab.row_stop)
-            if first < stop and low < high:
-                place = (
-                    slice(first - planes[0], stop - planes[0]),
-                    slice(low - rows[0], high - rows[0]),
-                )
-                inside = (
-                    slice(first - slab.start, stop - slab.start),
-                    slice(low - slab.row, high - slab.row),
-                )
-                self._parts.append((place, slab.logits[:, *inside]))
+            part = slab.within(planes, rows)
+            if part is not None:
+                along = slice(part.start - planes[0], part.stop - planes[0])
+                across = slice(part.row - rows[0], part.row_stop - rows[0])
+                self._parts.append(((along, across), part.logits))
         self.num_classes = len(slabs[0].logits)
         self.shape = (planes[1] - planes[0], rows[1] - rows[0], slabs[0].logits.shape[3])
         self._one = np.empty(self.shape, np.float32)

@@ -160,12 +160,10 @@ def _answers_or_none(ensemble: Ensemble, tiles: ImageBatch) -> Answers | None:
 def _inside(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:
     """Yield the part of a slab that lies inside the unpadded volume, if any."""
     planes, rows, columns = box
-    first, stop = max(slab.start, planes.start), min(slab.stop, planes.stop)
-    low, high = max(slab.row, rows.start), min(slab.row_stop, rows.stop)
-    if first < stop and low < high:
-        part = slice(first - slab.start, stop - slab.start), slice(low - slab.row, high - slab.row)
-        inside = slab.logits[:, *part, columns]
-        yield LogitsSlab(start=first - planes.start, logits=inside, row=low - rows.start)
+    part = slab.within((planes.start, planes.stop), (rows.start, rows.stop))
+    if part is not None:
+        inside = part.logits[..., columns]
+        yield LogitsSlab(part.start - planes.start, inside, part.row - rows.start)
 
 
 def _as_volume(voxels: ImageArray) -> Float32[np.ndarray, "channels planes rows columns"]:

@@ -28,15 +28,13 @@ class Ahead:
 
     def fetch(self) -> None:
         """Bring the next batch, unless it is there."""
-        if self._next is None:
-            drawn = next(self._drawn)
-            self._next = drawn, to_device(drawn, self._device)
+        self._next = self._next or self._brought()
 
     def take(self) -> tuple[Batch | Draft, TensorBatch]:
         """Return the next batch, as it was drawn and as the network gets it."""
-        self.fetch()
-        found, self._next = self._next, None
-        if found is None:
-            msg = "fetch brings a batch or raises."
-            raise AssertionError(msg)
+        found, self._next = self._next or self._brought(), None
         return found
+
+    def _brought(self) -> tuple[Batch | Draft, TensorBatch]:
+        drawn = next(self._drawn)
+        return drawn, to_device(drawn, self._device)

@@ -98,8 +98,16 @@ def test_when_one_tile_is_too_much_the_held_sums_leave_the_device(held, way):
     np.testing.assert_array_equal(found, expected_of(image, blending=way))
 
 
+def leaves_once_and_loses_nothing():
+    """Predict, and see one warning and the result that comes out with memory to spare."""
+    said, image = Said(), prepared((16, 16, 16))
+    ensemble = ensemble_of(Pointwise(), (8, 8, 8))
+    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
+    assert len(said.messages) == 1
+    np.testing.assert_array_equal(found, expected_of(image))
+
+
 def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, monkeypatch):
-    said = Said()
     adding, calls = HeldSums._add, []
 
     def tight(planes, tile, answers):
@@ -109,15 +117,10 @@ def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, mon
         adding(planes, tile, answers)
 
     monkeypatch.setattr(HeldSums, "_add", tight)
-    image = prepared((16, 16, 16))
-    ensemble = ensemble_of(Pointwise(), (8, 8, 8))
-    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
-    assert len(said.messages) == 1
-    np.testing.assert_array_equal(found, expected_of(image))
+    leaves_once_and_loses_nothing()
 
 
 def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypatch):
-    said = Said()
     means = HeldSums._means
 
     def tight(sums, part):
@@ -126,18 +129,13 @@ def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypat
         return means(sums, part)
 
     monkeypatch.setattr(HeldSums, "_means", tight)
-    image = prepared((16, 16, 16))
-    ensemble = ensemble_of(Pointwise(), (8, 8, 8))
-    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
-    assert len(said.messages) == 1
-    np.testing.assert_array_equal(found, expected_of(image))
+    leaves_once_and_loses_nothing()
 
 
 @pytest.mark.parametrize("method", ["_at_full_height", "_let_go"])
 def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
     held, monkeypatch, method
 ):
-    said = Said()
     original, calls = getattr(HeldSums, method), []
 
     def tight(sums, *arguments):
@@ -147,11 +145,7 @@ def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
         return original(sums, *arguments)
 
     monkeypatch.setattr(HeldSums, method, tight)
-    image = prepared((16, 16, 16))
-    ensemble = ensemble_of(Pointwise(), (8, 8, 8))
-    found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
-    assert len(said.messages) == 1
-    np.testing.assert_array_equal(found, expected_of(image))
+    leaves_once_and_loses_nothing()
 
 
 def test_main_memory_that_runs_out_is_not_taken_for_that_of_a_device(monkeypatch):
