@@ -22,6 +22,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from shutil import rmtree
 from statistics import median
 
 from nnunet_rows.measuring import Measurement, RowError, measured, run
@@ -51,6 +52,7 @@ def main() -> None:
         print(line, flush=True)
         for note in notes:
             print(f"    {note}", file=sys.stderr, flush=True)
+    rmtree(place.former, ignore_errors=True)
     sys.exit(failed)
 
 

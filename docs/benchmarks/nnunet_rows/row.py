@@ -35,6 +35,11 @@ class Place:
         """Where nnU-Net's three folders lie."""
         return self.work / "nnunet"
 
+    @property
+    def former(self) -> Path:
+        """Where that lies which earlier rounds made; it is removed when all is measured."""
+        return self.work / "former"
+
     def raw(self, dataset: str) -> Path:
         """Return a dataset's folder, which both tools read."""
         return self.nnunet / "raw" / dataset
@@ -78,14 +83,14 @@ class Row:
     Attributes:
         name: What it is called there.
         aim: How many times as fast autoseg is to be, or its seconds.
-        nnunet: What nnU-Net does; None where it has nothing like it.
+        nnunet: What nnU-Net does.
         autoseg: What autoseg does.
         needs: What is made first, in this order.
     """
 
     name: str
     aim: str
-    nnunet: Side | None
+    nnunet: Side
     autoseg: Side
     needs: tuple[Preparation, ...] = ()
 

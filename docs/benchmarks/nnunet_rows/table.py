@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
-from time import sleep
+from tempfile import mkdtemp
 
 from nnunet_rows.row import (
     CT,
@@ -20,10 +20,6 @@ from nnunet_rows.row import (
 
 AUTOSEG = "autoseg.cli:main"
 ENTRY_POINTS = "nnunetv2.experiment_planning.plan_and_preprocess_entrypoints"
-
-SETTLING_SECONDS = 6
-"""Between removing many files and timing what makes many: for five seconds ext4 does not give their
-inodes away again, and steps over them one by one whenever it looks for a free one."""
 
 
 def start(place: Place) -> tuple[Row, ...]:  # noqa: ARG001  (every row's function is called alike)
@@ -165,17 +161,21 @@ def _preprocess(place: Place, dataset: str, configuration: str, aim: str) -> Row
     return Row(
         f"preprocess {name}, {configuration}",
         aim,
-        Side((theirs.command,), before=lambda: _remove(theirs.makes)),
-        Side((ours.command,), before=lambda: _remove(ours.makes)),
+        Side((theirs.command,), before=lambda: _set_aside(theirs.makes, place)),
+        Side((ours.command,), before=lambda: _set_aside(ours.makes, place)),
         needs=_planned(place, dataset),
     )
 
 
-def _remove(folder: Path) -> None:
-    """Remove what a round is going to make, and wait until the file system has got over it."""
+def _set_aside(folder: Path, place: Place) -> None:
+    """Move what a round is going to make out of its way, to be removed when all is measured.
+
+    For a while ext4 does not give the inodes of removed files away again, and steps over them one
+    by one whenever it looks for a free one: who makes files right after removing many waits.
+    """
     if folder.is_dir():
-        rmtree(folder)
-        sleep(SETTLING_SECONDS)
+        place.former.mkdir(exist_ok=True)
+        folder.rename(Path(mkdtemp(dir=place.former)) / folder.name)
 
 
 def _export(place: Place, kind: str) -> Row:
