@@ -1,5 +1,8 @@
 """Read one case once: find all that is wrong with it, or measure it."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,14 +82,39 @@ def source_of(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, int]
 
     Paths are relative to the dataset, so that a moved dataset counts as unchanged.
     """
-    paths = [*files.images, files.labels]
-    paths += [companion for path in paths for companion in companion_files(path)]
     found = []
-    for path in paths:
+    for path in _paths(files):
         state = path.stat()
         shown = path.relative_to(spec.root) if path.is_relative_to(spec.root) else path
         found.append((shown.as_posix(), state.st_size, state.st_mtime_ns))
     return tuple(found)
+
+
+def content_of(files: CaseFiles) -> tuple[str, ...]:
+    """Return the SHA-256 of each file that makes a case, which copying or touching leaves as is.
+
+    Raises:
+        CaseError: If one is missing or cannot be read.
+    """
+    return tuple(_digest(path) for path in _paths(files))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        msg = (
+            f"{path} cannot be read ({error.strerror}). Put the file there, or take the case out "
+            "of the dataset."
+        )
+        raise CaseError(msg) from error
+
+
+def _paths(files: CaseFiles) -> list[Path]:
+    """Return the files of a case, with those that some of them are the header of."""
+    paths = [*files.images, files.labels]
+    return paths + [companion for path in paths for companion in companion_files(path)]
 
 
 def _read(files: CaseFiles) -> tuple[Image | None, LabelMap | None, list[str]]:

@@ -58,7 +58,10 @@ class CaseRecord(Frozen):
 
     Attributes:
         name: Name of the case.
-        key: `preparation_key` of what it was prepared from and how.
+        key: `preparation_key` by the state of the files that it was prepared from, which says
+            without reading them whether they are as they were.
+        content_key: `preparation_key` by the content of these files, which stays the same when they
+            are copied or touched; what is made from the case is recognised by it.
         restoration: How a prediction gets back to the image.
         class_offsets: Positions of target `k` (from 1) are the rows from entry `k` to entry
             `k + 1` of the foreground file; before them are those of all annotated voxels.
@@ -67,6 +70,7 @@ class CaseRecord(Frozen):
     schema_version: Literal[1] = 1
     name: str
     key: str
+    content_key: str
     restoration: Restoration
     class_offsets: tuple[int, ...]
 
@@ -178,19 +182,28 @@ class StoredCase:
         return classes
 
 
-def save_case(prepared: PreparedCase, folder: Path, key: str, patch_shape: tuple[int, ...]) -> None:
+def save_case(
+    prepared: PreparedCase,
+    folder: Path,
+    patch_shape: tuple[int, ...],
+    *,
+    key: str,
+    content_key: str,
+) -> None:
     """Write a prepared case, whole or not at all.
 
     Args:
         prepared: What to write.
         folder: Its own folder; an older one is replaced.
-        key: `preparation_key` of the case.
         patch_shape: What is going to be read at a time; two axes mean slice by slice.
+        key: See `CaseRecord`.
+        content_key: See `CaseRecord`.
     """
     offsets = np.cumsum([0, *(len(positions) for positions in prepared.foreground)])
     record = CaseRecord(
         name=prepared.name,
         key=key,
+        content_key=content_key,
         restoration=prepared.image.restoration,
         class_offsets=tuple(offsets.tolist()),
     )
@@ -214,13 +227,29 @@ def open_case(folder: Path) -> StoredCase:
 
 def is_prepared(folder: Path, key: str) -> bool:
     """Return whether the folder holds the case as `key` says it should be."""
-    path = folder / RECORD_FILE
-    if not path.is_file():
+    record = _record(folder)
+    return record is not None and record.key == key
+
+
+def is_renewed(folder: Path, *, key: str, content_key: str) -> bool:
+    """Return whether the folder holds the case as `content_key` has it; it then has `key` as well.
+
+    So files that were copied or touched need not be prepared again.
+    """
+    record = _record(folder)
+    if record is None or record.content_key != content_key:
         return False
+    store.save(record.model_copy(update={"key": key}), folder / RECORD_FILE)
+    return True
+
+
+def _record(folder: Path) -> CaseRecord | None:
+    if not (folder / RECORD_FILE).is_file():
+        return None
     try:
-        return open_case(folder).record.key == key
+        return open_case(folder).record
     except DocumentError:
-        return False
+        return None
 
 
 def save_prior(
@@ -254,7 +283,7 @@ def open_prior(folder: Path) -> StoredPrior | None:
 def preparation_key(
     plan: PlannedPreparation,
     configuration: PlannedData,
-    source: tuple[tuple[str, int, int], ...],
+    source: tuple[tuple[str, int, int], ...] | tuple[str, ...],
 ) -> str:
     """Return a hash over all that determines a prepared case; equal means nothing to redo.
 
@@ -263,7 +292,7 @@ def preparation_key(
     Args:
         plan: The plan.
         configuration: One of its configurations.
-        source: Name, size and modification time of each file of the case.
+        source: Name, size and modification time of each file of the case; or a hash of each.
     """
     determined_by: dict[str, object] = {
         "algorithm": ALGORITHM_VERSION,

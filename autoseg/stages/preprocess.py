@@ -8,7 +8,7 @@ from autoseg.core.atomic import remove_leftovers
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
-from autoseg.datasets.inspection import source_of
+from autoseg.datasets.inspection import content_of, source_of
 from autoseg.datasets.loading import load_case
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
@@ -17,7 +17,7 @@ from autoseg.documents.preparation import PlannedData, PlannedPreparation, PlanO
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 from autoseg.preprocessing.prepare import prepare_case
-from autoseg.preprocessing.storage import is_prepared, preparation_key, save_case
+from autoseg.preprocessing.storage import is_prepared, is_renewed, preparation_key, save_case
 
 MADE_BY = "autoseg plan DATASET"
 
@@ -47,7 +47,7 @@ class PreparationTask:
     Attributes:
         files: Where the case is.
         folder: Where its prepared form goes.
-        key: What that will be recognised by.
+        key: What that will be recognised by, as long as the files are not copied or touched.
         plan: The plan.
         configuration: Which of its configurations.
     """
@@ -81,11 +81,11 @@ def preprocess(
     plan = store.load(PlanOutline, workspace.plan, made_by=MADE_BY)
     tasks = _tasks(workspace, spec, fingerprint, plan, plan.configuration(configuration))
     todo = [task for task in tasks if not is_prepared(task.folder, task.key)]
+    done: set[str] = set()
     if todo:
         remove_leftovers(todo[0].folder.parent)
         number = _number_of_workers(workers, fingerprint, todo[0], progress)
-        _prepare_all(todo, workers=number, progress=progress)
-    done = {task.files.name for task in todo}
+        done = _prepare_all(todo, workers=number, progress=progress)
     return PreprocessReport(
         prepared=tuple(sorted(done)),
         reused=tuple(task.files.name for task in tasks if task.files.name not in done),
@@ -93,19 +93,27 @@ def preprocess(
     )
 
 
-def prepare(task: PreparationTask) -> None:
-    """Read one case, prepare it and write it, unless another process was faster."""
+def prepare(task: PreparationTask) -> bool:
+    """Read one case, prepare it and write it; return whether that was necessary.
+
+    It is not where another process was faster, or where the files were only copied or touched.
+    """
     if is_prepared(task.folder, task.key):
-        return
+        return False
+    content_key = preparation_key(task.plan, task.configuration, content_of(task.files))
+    if is_renewed(task.folder, key=task.key, content_key=content_key):
+        return False
     case = load_case(task.files, task.plan.labels)
     prepared = prepare_case(case, task.plan, task.configuration)
     if is_prepared(task.folder, task.key):  # another training was faster, and may read it now
-        return
+        return False
+    patch_shape = task.configuration.topology.patch_shape
     try:
-        save_case(prepared, task.folder, task.key, task.configuration.topology.patch_shape)
+        save_case(prepared, task.folder, patch_shape, key=task.key, content_key=content_key)
     except OSError:  # two trainings of the same data started together: both may move it in
         if not is_prepared(task.folder, task.key):
             raise
+    return True
 
 
 def _tasks(
@@ -167,21 +175,23 @@ def _number_of_workers(
     return affordable
 
 
-def _prepare_all(tasks: list[PreparationTask], *, workers: int, progress: Progress) -> None:
-    """Run all tasks, whatever happens to some.
+def _prepare_all(tasks: list[PreparationTask], *, workers: int, progress: Progress) -> set[str]:
+    """Run all tasks, whatever happens to some, and return the names of the cases prepared.
 
     Raises:
         CaseError: If tasks failed.
     """
     description = f"Preparing {tasks[0].configuration.data_name}"
+    failures, done = [], set()
     outcomes = run_each(prepare, tasks, workers=workers)
-    failures = [
-        outcome
-        for outcome in progress.track(outcomes, description=description, total=len(tasks))
-        if isinstance(outcome, Failure)
-    ]
+    for outcome in progress.track(outcomes, description=description, total=len(tasks)):
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+        elif outcome.value:
+            done.add(tasks[outcome.index].files.name)
     if failures:
         raise CaseError(_listed(failures, tasks))
+    return done
 
 
 def _listed(failures: list[Failure], tasks: list[PreparationTask]) -> str:

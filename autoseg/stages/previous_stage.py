@@ -247,7 +247,7 @@ def _tasks(
     tasks = []
     for name, fold in sorted(held_out.items(), key=lambda item: item[1]):
         case = open_case(workspace.preprocessed(configuration.data_name) / name)
-        made_from = [ALGORITHM_VERSION, case.record.key, digests[fold]]
+        made_from = [ALGORITHM_VERSION, case.record.content_key, digests[fold]]
         key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
         tasks.append(_Task(case=case, fold=fold, folder=folder / name, key=key))
     return tasks

@@ -164,7 +164,7 @@ def _identity(
     digest.update(options.model_dump_json(exclude_none=True).encode())
     digest.update(plan.labels.model_dump_json().encode())
     for case in (*data.training_cases, *data.validation_cases):
-        digest.update(f"{case.record.name}:{case.record.key}\n".encode())
+        digest.update(f"{case.record.name}:{case.record.content_key}\n".encode())
         if case.prior is not None:
             digest.update(case.prior.key.encode())
     return digest.hexdigest()

@@ -118,7 +118,9 @@ def time_patches(voxels: np.ndarray, classes: np.ndarray, random: np.random.Gene
     )
     with TemporaryDirectory() as root:
         folder = Path(root) / "case"
-        written = seconds(lambda: save_case(case, folder, "key", (96, 128, 128)))
+        written = seconds(
+            lambda: save_case(case, folder, (96, 128, 128), key="key", content_key="key")
+        )
         size = sum(path.stat().st_size for path in folder.iterdir())
         print(f"writing the case: {written:.2f} s, {size / voxels.nbytes:.2f} of its float32 size")
         stored = open_case(folder)

@@ -36,7 +36,7 @@ def stored(folder: Path, shape: tuple[int, ...]) -> StoredCase:
         classes=classes,
         foreground=tuple(np.argwhere(classes == index).astype(np.int32) for index in range(3)),
     )
-    save_case(prepared, folder, "key", shape)
+    save_case(prepared, folder, shape, key="key", content_key="key")
     return open_case(folder)
 
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,8 +57,6 @@ def assert_same_training(first: Workspace, second: Workspace) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory):
-    import shutil
-
     root = shutil.copytree(planned_volumes.root, tmp_path_factory.mktemp("whole") / "work")
     workspace = Workspace(root)
     train(workspace, request(), progress=Silent())
@@ -141,6 +140,20 @@ def test_a_signal_to_all_processes_at_once_saves_too(
 ) -> None:
     with pytest.raises(Interrupted, match="everything is saved"):
         train(volumes_work, request(workers=1), progress=StopAfter(3, number))
+    train(volumes_work, request(), progress=Silent())
+    assert_same_training(volumes_work, uninterrupted)
+
+
+def test_a_training_goes_on_where_its_files_were_copied_to(
+    volumes_work: Workspace, volumes_dataset: Path, uninterrupted: Workspace
+) -> None:
+    with pytest.raises(Interrupted):
+        train(volumes_work, request(), progress=StopAfter(3, signal.SIGINT))
+    copy = shutil.copytree(volumes_dataset, volumes_work.root.parent / "copy")
+    for path in copy.rglob("*.nii.gz"):
+        os.utime(path, ns=(0, 0))
+    known = json.loads(volumes_work.dataset.read_text())
+    volumes_work.dataset.write_text(json.dumps(known).replace(str(volumes_dataset), str(copy)))
     train(volumes_work, request(), progress=Silent())
     assert_same_training(volumes_work, uninterrupted)
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from synthetic import balls, write_picture, write_volume
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets import inspection
-from autoseg.datasets.inspection import inspect_case, source_of
+from autoseg.datasets.inspection import content_of, inspect_case, source_of
 from autoseg.datasets.loading import load_case
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS
@@ -188,10 +189,21 @@ def test_the_source_changes_with_any_of_the_files(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "labels.tif", LABELS)
     files = CaseFiles(name="a", images=(tmp_path / "image.tif",), labels=tmp_path / "labels.tif")
     spec = dataset(tmp_path)
-    before = source_of(files, spec)
+    before, content = source_of(files, spec), content_of(files)
     assert [entry[0] for entry in before] == ["image.tif", "labels.tif"]
-    (tmp_path / "image.json").write_text('{"spacing": [2, 1, 1]}')
+    os.utime(tmp_path / "image.tif", ns=(0, 0))
     assert source_of(files, spec) != before
+    assert content_of(files) == content
+    (tmp_path / "image.json").write_text('{"spacing": [2, 1, 1]}')
+    assert content_of(files)[:2] == content
+    assert len(content_of(files)) == 3
+
+
+def test_the_content_of_a_missing_file_names_it(tmp_path: Path) -> None:
+    spec = write_case(tmp_path)
+    spec.cases[0].labels.unlink()
+    with pytest.raises(CaseError, match=r"labels\.nii\.gz cannot be read"):
+        content_of(spec.cases[0])
 
 
 def test_loading_a_case_with_an_unknown_label_names_the_file(tmp_path: Path) -> None:

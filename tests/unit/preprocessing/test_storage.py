@@ -48,7 +48,7 @@ def prepared_case(shape: tuple[int, ...] = (20, 40, 30), channels: int = 2) -> P
 )
 def test_a_case_comes_back_as_it_was_saved(tmp_path, shape, patch) -> None:
     case = prepared_case(shape)
-    save_case(case, tmp_path / "one", "key", patch)
+    save_case(case, tmp_path / "one", patch, key="key", content_key="key")
     stored = open_case(tmp_path / "one")
     assert stored.shape == shape
     assert stored.record.name == "one"
@@ -64,7 +64,7 @@ def test_a_case_comes_back_as_it_was_saved(tmp_path, shape, patch) -> None:
 
 def test_any_box_inside_reads_as_the_array_has_it(tmp_path) -> None:
     case = prepared_case()
-    save_case(case, tmp_path / "one", "key", (16, 16, 16))
+    save_case(case, tmp_path / "one", (16, 16, 16), key="key", content_key="key")
     stored = open_case(tmp_path / "one")
     random = np.random.default_rng(1)
     for _ in range(20):
@@ -81,20 +81,26 @@ def test_any_box_inside_reads_as_the_array_has_it(tmp_path) -> None:
     ("start", "stop"), [((-1, 0, 0), (4, 4, 4)), ((0, 0, 0), (21, 4, 4)), ((4, 4, 4), (4, 8, 8))]
 )
 def test_a_box_that_sticks_out_or_is_empty_is_refused(tmp_path, start, stop) -> None:
-    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
     with pytest.raises(ValueError, match="no box"):
         open_case(tmp_path / "one").read_patch(start, stop)
 
 
 def test_slices_for_a_two_dimensional_patch_are_decompressed_one_by_one(tmp_path) -> None:
-    save_case(prepared_case((9, 100, 80)), tmp_path / "one", "key", (64, 64))
+    save_case(prepared_case((9, 100, 80)), tmp_path / "one", (64, 64), key="key", content_key="key")
     image = blosc2.open(str(tmp_path / "one" / "image.b2nd"))
     assert image.blocks[:2] == (1, 1)
     assert image.chunks[:2] == (1, 9)
 
 
 def test_large_slices_lie_in_chunks_of_their_own(tmp_path) -> None:
-    save_case(prepared_case((2, 520, 520), channels=1), tmp_path / "one", "key", (512, 512))
+    save_case(
+        prepared_case((2, 520, 520), channels=1),
+        tmp_path / "one",
+        (512, 512),
+        key="key",
+        content_key="key",
+    )
     image = blosc2.open(str(tmp_path / "one" / "image.b2nd"))
     assert image.chunks == (1, 1, 512, 512)
 
@@ -107,14 +113,14 @@ def test_a_case_without_foreground_has_empty_lists(tmp_path) -> None:
         classes=np.zeros_like(case.classes),
         foreground=sample_foreground(np.zeros_like(case.classes), classes_of(3), "one"),
     )
-    save_case(empty, tmp_path / "one", "key", (4, 4, 4))
+    save_case(empty, tmp_path / "one", (4, 4, 4), key="key", content_key="key")
     stored = open_case(tmp_path / "one")
     assert [len(found) for found in stored.foreground] == [0, 0, 0]
     assert [positions.shape for positions in stored.foreground] == [(0, 3)] * 3
 
 
 def test_reading_leaves_no_file_open_and_a_case_travels_to_other_processes(tmp_path) -> None:
-    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
     stored = open_case(tmp_path / "one")
     before = len(os.listdir("/dev/fd"))  # noqa: PTH208
     for _ in range(5):
@@ -128,7 +134,7 @@ def test_reading_leaves_no_file_open_and_a_case_travels_to_other_processes(tmp_p
 def test_only_the_same_key_counts_as_prepared(tmp_path) -> None:
     folder = tmp_path / "one"
     assert not is_prepared(folder, "key")
-    save_case(prepared_case(), folder, "key", (16, 16, 16))
+    save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
     assert is_prepared(folder, "key")
     assert not is_prepared(folder, "another key")
     (folder / "case.json").write_text("{}")
@@ -136,14 +142,16 @@ def test_only_the_same_key_counts_as_prepared(tmp_path) -> None:
 
 
 def test_saving_again_replaces_the_older_case(tmp_path) -> None:
-    save_case(prepared_case(), tmp_path / "one", "old", (16, 16, 16))
-    save_case(prepared_case((5, 6, 7)), tmp_path / "one", "new", (16, 16, 16))
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="old", content_key="old")
+    save_case(
+        prepared_case((5, 6, 7)), tmp_path / "one", (16, 16, 16), key="new", content_key="new"
+    )
     assert open_case(tmp_path / "one").shape == (5, 6, 7)
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
 def test_a_damaged_array_is_reported_with_the_way_out(tmp_path) -> None:
-    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
     (tmp_path / "one" / "labels.b2nd").write_bytes(b"not an array")
     with pytest.raises(CaseError, match="Delete the folder"):
         open_case(tmp_path / "one").read_classes()
@@ -155,7 +163,7 @@ def test_a_folder_without_a_case_names_the_command(tmp_path) -> None:
 
 
 def test_damaged_positions_are_reported_with_the_way_out(tmp_path) -> None:
-    save_case(prepared_case(), tmp_path / "one", "key", (16, 16, 16))
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
     (tmp_path / "one" / "foreground.npy").write_bytes(b"not an array")
     with pytest.raises(CaseError, match=r"foreground\.npy cannot be opened"):
         _ = open_case(tmp_path / "one").foreground

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,18 @@ def test_a_changed_file_redoes_its_case_alone(workspace, dataset) -> None:
     image, _ = balls(np.random.default_rng(9), (12, 24, 20))
     write_volume(image, dataset / "imagesTr" / "ball_00.nii.gz", spacing=(2.0, 1.0, 1.0))
     assert prepare(workspace).prepared == ("ball_00",)
+
+
+def test_files_that_were_copied_or_touched_are_not_prepared_again(workspace, dataset) -> None:
+    prepare(workspace)
+    folder = workspace.preprocessed("3d_fullres")
+    before = open_case(folder / "ball_00").record
+    for path in dataset.rglob("*.nii.gz"):
+        os.utime(path, ns=(0, 0))
+    assert prepare(workspace).reused == NAMES
+    after = open_case(folder / "ball_00").record
+    assert after.content_key == before.content_key
+    assert after.key != before.key  # so that the next time nothing is read
 
 
 def test_prepared_cases_outlive_the_dataset(workspace, dataset) -> None:

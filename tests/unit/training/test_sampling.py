@@ -54,7 +54,7 @@ def stored(folder: Path, content: Content) -> StoredCase:
         classes=classes,
         foreground=(np.zeros((0, axes), np.int32), spots),
     )
-    save_case(prepared, folder, "key", content.shape)
+    save_case(prepared, folder, content.shape, key="key", content_key="key")
     return open_case(folder)
 
 
@@ -146,7 +146,7 @@ def sparse(folder: Path, shape: tuple[int, ...], annotated: tuple[int, ...]) -> 
         classes=classes,
         foreground=(np.array([annotated], np.int32), nothing),
     )
-    save_case(prepared, folder, "key", shape)
+    save_case(prepared, folder, shape, key="key", content_key="key")
     return open_case(folder)
 
 
