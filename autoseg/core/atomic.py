@@ -1,6 +1,7 @@
 """Write whole files and folders or nothing: a reader never sees one half-written."""
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     suffixes = "".join(path.suffixes[-2:])
     stem = path.name[: len(path.name) - len(suffixes)]
-    temporary = path.with_name(f".{stem}.{os.getpid()}{PARTIAL_SUFFIX}{suffixes}")
+    temporary = path.with_name(f".{stem}.{_token()}{PARTIAL_SUFFIX}{suffixes}")
     try:
         yield temporary
         _flush_to_disk(temporary)
@@ -41,10 +42,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     seen with a part of its files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
-    older = path.with_name(f".{path.name}.{os.getpid()}.older{PARTIAL_SUFFIX}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(older, ignore_errors=True)
+    token = _token()
+    temporary = path.with_name(f".{path.name}.{token}{PARTIAL_SUFFIX}")
+    older = path.with_name(f".{path.name}.{token}.older{PARTIAL_SUFFIX}")
     temporary.mkdir()
     try:
         yield temporary
@@ -71,6 +71,14 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def _token() -> str:
+    """Return a part of a name that no other writer has.
+
+    Process numbers do: on other machines that share the disk, and in containers.
+    """
+    return secrets.token_hex(4)
 
 
 def _flush_to_disk(path: Path) -> None:

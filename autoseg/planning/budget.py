@@ -3,7 +3,7 @@
 The sizes and how many steps each must get are those of `ladder`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from autoseg.architectures import Architecture
@@ -15,7 +15,7 @@ from autoseg.planning.configurations import Choices, Draft
 from autoseg.planning.forecast import Machine, training_step_seconds
 from autoseg.planning.ladder import LADDER, LEAST_STEPS, REFERENCE_RECIPE_STEPS, Rung
 from autoseg.planning.memory import SMALLEST_BATCH
-from autoseg.planning.wording import duration, number
+from autoseg.planning.wording import duration, number, time_span
 
 RULE = "largest_that_learns"
 
@@ -75,6 +75,7 @@ def sized_to(clock: Clock, parents: Mapping[str, Draft]) -> dict[str, Draft]:
     Raises:
         PlanError: If not even the smallest gets enough to learn anything.
     """
+    _check_enough(clock, parents.values())
     fits = {name: largest_that_learns(clock, parent) for name, parent in parents.items()}
     fewest = min(fit.steps[fit.at] for fit in fits.values())
     return {name: _sized(clock, parents[name], fit, fewest) for name, fit in fits.items()}
@@ -88,19 +89,29 @@ def largest_that_learns(clock: Clock, parent: Draft) -> Fit:
     Raises:
         PlanError: If the lowest rung does not get its steps.
     """
+    _check_enough(clock, [parent])
     sizes = [size_of(parent, rung) for rung in LADDER]
     steps = tuple(clock.steps_of(network, batch, SHORT_RECIPE) for network, batch in sizes)
-    enough = [at for at, rung in enumerate(LADDER) if steps[at] >= rung.fewest_steps]
-    if not enough:
-        needed = clock.seconds * LEAST_STEPS / steps[0]
+    return Fit(max(at for at, rung in enumerate(LADDER) if steps[at] >= rung.fewest_steps), steps)
+
+
+def _check_enough(clock: Clock, parents: Iterable[Draft]) -> None:
+    """Check that the smallest network gets enough steps, whichever configuration it is of.
+
+    Raises:
+        PlanError: If it does not; it says how much time would do.
+    """
+    smallest = [size_of(parent, LADDER[0]) for parent in parents]
+    steps = min(clock.steps_of(network, batch, SHORT_RECIPE) for network, batch in smallest)
+    if steps < LEAST_STEPS:
+        enough = time_span(clock.seconds * LEAST_STEPS / steps)
         msg = (
             f"found {clock.text} per training, in which the smallest network gets about "
-            f"{int(steps[0])} steps on this machine; expected time for {LEAST_STEPS} at least. "
-            f"Give {duration(needed / 3600)} per training or more: --budget is that of one "
-            "training with `autoseg plan`, of all folds together with `autoseg run`."
+            f"{int(steps)} steps on this machine; expected time for {LEAST_STEPS} at least. "
+            f"Give --budget {enough} or more with `autoseg plan`; with `autoseg run` the budget is "
+            "that of all folds together."
         )
         raise PlanError(msg)
-    return Fit(max(enough), steps)
 
 
 def _sized(clock: Clock, parent: Draft, fit: Fit, fewest: float) -> Draft:

@@ -57,7 +57,7 @@ def low_resolution(
         spacing = _coarser(spacing)
         shape = _size_at(spacing, full.grid)
         low_voxels = prod(shape)
-        median_shape = tuple(float(round(size)) for size in shape)
+        median_shape = tuple(max(1.0, float(round(size))) for size in shape)
         low = largest_network(budget, Grid(spacing=spacing, median_shape=median_shape))
     if voxels / low_voxels < SMALLEST_REDUCTION:
         return None

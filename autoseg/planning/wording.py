@@ -1,6 +1,7 @@
 """How numbers are written in a plan's reasons and tables."""
 
 from collections.abc import Iterable
+from math import ceil
 
 from autoseg.architectures import Topology
 
@@ -34,6 +35,11 @@ def duration(hours: float) -> str:
     if hours < 48:
         return f"{hours:.1f} hours"
     return f"{hours / 24:.0f} days"
+
+
+def time_span(seconds: float) -> str:
+    """Return a time as options take it, rounded up: `45s`, `3m`."""
+    return f"{ceil(seconds)}s" if seconds <= 90 else f"{ceil(seconds / 60)}m"
 
 
 def network(topology: Topology, features: Iterable[int]) -> str:

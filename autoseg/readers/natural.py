@@ -1,6 +1,9 @@
 """PNG, JPEG and BMP pictures: truly two-dimensional, grey or colour, without geometry."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +17,9 @@ from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredIma
 
 Picture: TypeAlias = Any
 """A `PIL.Image.Image`; Pillow is imported only where it is used."""
+
+OPENING = Lock()
+"""Held while Pillow's limit, which is one for all threads, is lifted."""
 
 PLAIN = Geometry.plain((1.0, 1.0))
 
@@ -33,24 +39,18 @@ class NaturalReader(Reader):
 
     @override
     def read(self, path: Path) -> StoredImage:
-        from PIL import Image
-
-        with Image.open(path) as picture:
+        with _opened(path) as picture:
             voxels = _deep(path) if _is_deep(picture) else _channels_first(_with_colours(picture))
         return StoredImage(voxels=voxels, geometry=PLAIN)
 
     @override
     def read_labels(self, path: Path) -> StoredImage:
-        from PIL import Image
-
-        with Image.open(path) as picture:
+        with _opened(path) as picture:
             return StoredImage(voxels=_channels_first(picture), geometry=PLAIN)
 
     @override
     def read_header(self, path: Path) -> Header:
-        from PIL import Image
-
-        with Image.open(path) as picture:
+        with _opened(path) as picture:
             width, height = picture.size
             bands = len(_palette_mode(picture) if picture.mode == "P" else picture.getbands())
             return Header(shape=(height, width), num_channels=bands)
@@ -73,6 +73,21 @@ class NaturalReader(Reader):
     @override
     def knows_geometry(self, path: Path) -> bool:
         return False
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Picture]:
+    """Open a picture of any size: Pillow takes those over 179 million pixels for attacks."""
+    from PIL import Image
+
+    with OPENING:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            picture = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with picture:
+        yield picture
 
 
 def _is_deep(picture: Picture) -> bool:

@@ -14,12 +14,24 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.atomic import replacing
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+from autoseg.readers.names import ending_of
 from autoseg.readers.nifti_header import NiftiHeader
 
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
 
-NIFTI_ENDINGS = (".nii", ".nii.gz")
+IMAGE_IO = {
+    ".nii": "NiftiImageIO",
+    ".nii.gz": "NiftiImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+}
+"""SimpleITK's name of each format. Told which it is, it does not try others, which takes time, and
+does not go by an ending that it knows in small letters alone."""
+
+LARGEST_HEADER_BYTES = 2**20
+"""Of a .mhd file, which is text; one that lists a file per slice may be long."""
 
 CHUNK_BYTES = 2**20
 """Read at a time; a multiple of every number's size."""
@@ -33,7 +45,7 @@ class SimpleItkReader(Reader):
     """
 
     kind: Literal["simple_itk"] = "simple_itk"
-    endings: ClassVar[tuple[str, ...]] = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+    endings: ClassVar[tuple[str, ...]] = tuple(IMAGE_IO)
     label_endings: ClassVar[tuple[str, ...]] = endings
     holds_world_geometry: ClassVar[bool] = True
 
@@ -41,10 +53,8 @@ class SimpleItkReader(Reader):
     def read(self, path: Path) -> StoredImage:
         import SimpleITK
 
-        if not _is_nifti(path):
-            image = SimpleITK.ReadImage(str(path))
-        else:  # told which format it is, SimpleITK does not try others
-            image = SimpleITK.ReadImage(str(path), imageIO="NiftiImageIO")
+        image = SimpleITK.ReadImage(str(path), imageIO=IMAGE_IO[ending_of(path)])
+        if _is_nifti(path):
             _check_complete(path, NiftiHeader.of(path).size)
         axes = _space_axes(image.GetDimension())
         return StoredImage(voxels=_channels_first(image), geometry=_geometry(image, axes))
@@ -55,6 +65,7 @@ class SimpleItkReader(Reader):
 
         reader = SimpleITK.ImageFileReader()
         reader.SetFileName(str(path))
+        reader.SetImageIO(IMAGE_IO[ending_of(path)])
         reader.ReadImageInformation()
         size = reader.GetSize()
         axes = _space_axes(len(size))
@@ -72,7 +83,7 @@ class SimpleItkReader(Reader):
         image.SetOrigin(tuple(reversed(geometry.origin)))
         image.SetDirection(np.asarray(geometry.direction)[::-1, ::-1].ravel().tolist())
         with replacing(path) as temporary:
-            if path.name.lower().endswith(".mhd"):
+            if ending_of(path) == ".mhd":
                 # Written as .mha and renamed: header and voxels in one file, which .mhd allows,
                 # because two files cannot be replaced in one step.
                 single = temporary.with_suffix(".mha")
@@ -92,16 +103,27 @@ class SimpleItkReader(Reader):
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
-        if not path.name.lower().endswith(".mhd"):
+        if ending_of(path) != ".mhd":
             return ()
-        header = path.read_text(encoding="latin-1", errors="replace")[:10_000]
-        names = [line.partition("=")[2].strip() for line in header.splitlines() if "=" in line]
-        others = (path.with_name(name) for name in names if name and "\0" not in name)
-        return tuple(other for other in others if _is_file(other) and other != path)
+        with path.open(encoding="latin-1") as file:
+            header = file.read(LARGEST_HEADER_BYTES)
+        return tuple(other for other in _data_files(header, path.parent) if _is_file(other))
 
 
 def _is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith(NIFTI_ENDINGS)
+    return IMAGE_IO[ending_of(path)] == "NiftiImageIO"
+
+
+def _data_files(header: str, folder: Path) -> list[Path]:
+    """Return the files that a MetaImage header says hold the voxels, whether they exist or not.
+
+    `ElementDataFile` comes last: a name, or LIST with a name per line. LOCAL is no file of its own,
+    nor is a pattern of numbers.
+    """
+    _, found, names = header.partition("ElementDataFile")
+    first, *others = names.partition("=")[2].splitlines() or [""]
+    listed = others if first.strip().startswith("LIST") else [first]
+    return [folder / name.strip() for name in listed if found and name.strip()]
 
 
 def _is_file(path: Path) -> bool:

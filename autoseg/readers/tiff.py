@@ -18,6 +18,9 @@ from autoseg.readers.names import without_channel_suffix
 Series: TypeAlias = Any
 """A `tifffile.TiffPageSeries`; tifffile is imported only where it is used."""
 
+LOSSY = (6, 7)
+"""Compressions that are JPEGs. Source: TIFF 6.0, section 22, and its Technical Note 2."""
+
 CHANNEL_AXES = "SC"
 """What tifffile calls the samples of a pixel, and separately stored channels."""
 
@@ -40,8 +43,21 @@ class TiffReader(Reader):
 
         with tifffile.TiffFile(path) as file:
             series = _only_series(file.series)
-            voxels = _channels_first(_decoded(series, path), series.axes)
+            voxels = _channels_first(np.asarray(series.asarray()), series.axes)
         return StoredImage(voxels=voxels, geometry=_geometry(path, voxels.ndim - 1))
+
+    @override
+    def read_labels(self, path: Path) -> StoredImage:
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            if any(page.compression in LOSSY for page in file.pages):
+                msg = (
+                    f"{path.name} is compressed as a JPEG, which alters label values. Export the "
+                    "labels without that, from the original annotation."
+                )
+                raise CaseError(msg)
+        return self.read(path)
 
     @override
     def read_header(self, path: Path) -> Header:
@@ -56,6 +72,10 @@ class TiffReader(Reader):
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
         import tifffile
 
+        if set(geometry.spacing) != {1.0}:  # before the labels: whoever finds them finds it as well
+            with replacing(path.with_suffix(".json")) as temporary:
+                text = json.dumps({"spacing": geometry.spacing}) + "\n"
+                temporary.write_text(text, encoding="utf-8")
         with replacing(path) as temporary:
             axes = "YX" if labels.ndim == 2 else "ZYX"
             tifffile.imwrite(
@@ -65,10 +85,6 @@ class TiffReader(Reader):
                 photometric="minisblack",
                 metadata={"axes": axes},
             )
-        if set(geometry.spacing) == {1.0}:
-            return
-        with replacing(path.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps({"spacing": geometry.spacing}) + "\n", encoding="utf-8")
 
     @override
     def knows_geometry(self, path: Path) -> bool:
@@ -88,20 +104,6 @@ def _only_series(series: list[Series]) -> Series:
         msg = f"it holds {len(series)} images of different shapes ({shapes}); expected one"
         raise ValueError(msg)
     return series[0]
-
-
-def _decoded(series: Series, path: Path) -> NDArray[np.generic]:
-    """Return the array as stored; SimpleITK decompresses what tifffile alone cannot (LZW, JPEG)."""
-    try:
-        return np.asarray(series.asarray())
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-    import SimpleITK
-
-    return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))).reshape(
-        series.shape
-    )
 
 
 def _unread(shape: tuple[int, ...]) -> NDArray[np.generic]:

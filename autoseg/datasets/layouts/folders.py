@@ -6,7 +6,7 @@ Channels, label values and file types come from the files; a dataset.json may sa
 from pathlib import Path
 
 from autoseg.datasets.layouts.description import Description
-from autoseg.datasets.layouts.pairing import FoundCases, image_files, pair_by_stem
+from autoseg.datasets.layouts.pairing import FoundCases, pair_folders
 
 NAME = "folders"
 
@@ -18,8 +18,5 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
     ending = description.file_ending if description else None
     for images, labels in FOLDER_PAIRS:
         if (root / images).is_dir() and (root / labels).is_dir():
-            return pair_by_stem(
-                image_files(root / images, preferred_ending=ending),
-                image_files(root / labels, preferred_ending=ending),
-            )
+            return pair_folders(root / images, root / labels, ending)
     return None

@@ -6,12 +6,7 @@ A `dataset` map in the dataset.json may name the files instead; relative paths s
 from pathlib import Path
 
 from autoseg.datasets.layouts.description import Description
-from autoseg.datasets.layouts.pairing import (
-    FoundCases,
-    complete_cases,
-    image_files,
-    pair_by_stem,
-)
+from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, pair_folders
 from autoseg.documents.dataset import CaseFiles
 
 NAME = "nnunet_raw"
@@ -26,10 +21,7 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
     images, labels = root / "imagesTr", root / "labelsTr"
     if not (images.is_dir() and labels.is_dir()):
         return None
-    return pair_by_stem(
-        image_files(images, preferred_ending=description.file_ending),
-        image_files(labels, preferred_ending=description.file_ending),
-    )
+    return pair_folders(images, labels, description.file_ending)
 
 
 def _mapped_cases(root: Path, description: Description) -> FoundCases:

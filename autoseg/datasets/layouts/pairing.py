@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from autoseg.core.counting import counted
 from autoseg.datasets.faults import CaseFault
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.workspace import names_a_folder
@@ -14,10 +15,17 @@ from autoseg.readers.names import channel_of, without_channel_suffix
 
 @dataclass(frozen=True)
 class FoundCases:
-    """The cases of a dataset that have all their files, and what is wrong with the others."""
+    """The cases of a dataset that have all their files, and what is wrong with the others.
+
+    Attributes:
+        cases: Those that are complete.
+        faults: Of the others.
+        notes: Sentences on files that were left out.
+    """
 
     cases: tuple[CaseFiles, ...]
     faults: tuple[CaseFault, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def image_files(folder: Path, *, preferred_ending: str | None = None) -> list[Path]:
@@ -25,13 +33,35 @@ def image_files(folder: Path, *, preferred_ending: str | None = None) -> list[Pa
 
     Args:
         folder: Not searched any deeper.
-        preferred_ending: If files with this ending exist, all others are ignored.
+        preferred_ending: If files with this ending exist, in capitals or not, all others are
+            ignored.
     """
     found = [path for path in sorted(folder.iterdir()) if is_image_name(path) and path.is_file()]
     if preferred_ending:
-        preferred = [path for path in found if path.name.endswith(preferred_ending)]
-        found = preferred or found
+        wanted = preferred_ending.lower()
+        found = [path for path in found if path.name.lower().endswith(wanted)] or found
     return found
+
+
+def pair_folders(images: Path, labels: Path, file_ending: str | None) -> FoundCases:
+    """Return the cases in two folders, paired by stem.
+
+    Args:
+        images: Folder of image files.
+        labels: Folder of label files.
+        file_ending: What dataset.json says that their names end with; None if it does not.
+    """
+    pictures = image_files(images, preferred_ending=file_ending)
+    found = pair_by_stem(pictures, image_files(labels, preferred_ending=file_ending))
+    ignored = sorted(set(image_files(images)) - set(pictures))
+    if not ignored:
+        return found
+    names = ", ".join(path.name for path in ignored[:5])
+    note = (
+        f"{counted(len(ignored), 'file')} in {images} left out, for not ending with {file_ending}, "
+        f"the file_ending of dataset.json: {names}. To use such files, remove file_ending there."
+    )
+    return replace(found, notes=(note,))
 
 
 def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:

@@ -79,7 +79,12 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
     )
     names = {case.name for case in (*found.cases, *test_set.cases)}
     names |= {fault.case for fault in found.faults}
-    notes = (*_notes_on_groups(description, names, spec), *test_set.notes, *_notes_on_leaks(spec))
+    notes = (
+        *found.notes,
+        *_notes_on_groups(description, names, spec),
+        *test_set.notes,
+        *_notes_on_leaks(spec),
+    )
     return Recognition(spec=spec, faults=found.faults, notes=notes)
 
 

@@ -40,6 +40,18 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_writers_that_share_a_process_number_do_not_meet(tmp_path: Path) -> None:
+    """As two containers on one disk do."""
+    folder = tmp_path / "case"
+    with replacing_folder(folder) as first:
+        (first / "a").write_text("first")
+        with replacing_folder(folder) as second:
+            (second / "a").write_text("second")
+        assert (folder / "a").read_text() == "second"
+    assert (folder / "a").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_an_older_folder_is_never_seen_half_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

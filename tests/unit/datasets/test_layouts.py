@@ -115,6 +115,17 @@ def test_nnunet_channels_are_grouped_by_case(tmp_path: Path) -> None:
     ]
 
 
+def test_endings_in_capitals_are_those_of_the_dataset_and_others_are_named(tmp_path: Path) -> None:
+    root = raw_dataset(tmp_path / "Dataset001_X")
+    for name in ("imagesTr/b_0000", "imagesTr/b_0001", "labelsTr/b"):
+        (root / f"{name}.nii.gz").rename(root / f"{name}.NII.GZ")
+    put_volume(root / "imagesTr" / "d_0000.nrrd", root / "labelsTr" / "d.nrrd")
+    recognition = recognise(root)
+    assert [case.name for case in recognition.spec.cases] == ["a_0001", "b"]
+    assert any("for not ending with .nii.gz" in note for note in recognition.notes)
+    assert any("d_0000.nrrd" in note for note in recognition.notes)
+
+
 def test_nnunet_may_map_cases_to_files_elsewhere(tmp_path: Path) -> None:
     put_volume(tmp_path / "far" / "x.nii.gz", tmp_path / "far" / "y.nii.gz")
     root = tmp_path / "Dataset002_Y"

@@ -56,6 +56,14 @@ def test_a_low_resolution_with_hardly_fewer_voxels_is_dropped():
     assert found((1.0, 1.0, 1.0), (212.0, 212.0, 212.0)) is None
 
 
+@pytest.mark.parametrize(("planes", "edge"), [(2.0, 3072.0), (4.0, 6144.0)])
+def test_a_stack_of_few_large_planes_keeps_one_voxel_of_its_short_axis(planes, edge):
+    low = found((1.0, 1.0, 1.0), (planes, edge, edge))
+    assert low is not None
+    assert low.resolution.grid.median_shape[0] == 1.0
+    assert low.architecture.topology.patch_shape[0] >= 1
+
+
 def test_the_reasons_name_the_numbers_that_mattered():
     low = found((1.0, 1.0, 1.0), (400.0, 400.0, 400.0))
     assert low is not None

@@ -67,3 +67,12 @@ def test_labels_in_a_jpeg_are_refused(tmp_path: Path) -> None:
     write_picture(np.zeros((6, 9), np.uint8), tmp_path / "labels.jpg")
     with pytest.raises(CaseError, match=r"JPEG.*\.png"):
         read_labels(tmp_path / "labels.jpg")
+
+
+@pytest.mark.filterwarnings("error")
+def test_pictures_may_be_larger_than_pillow_expects(tmp_path: Path, monkeypatch) -> None:
+    picture = RANDOM.integers(0, 255, (6, 9)).astype(np.uint8)
+    write_picture(picture, tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert np.array_equal(read_image((tmp_path / "large.png",)).voxels[0], picture)
+    assert Image.MAX_IMAGE_PIXELS == 10

@@ -10,7 +10,14 @@ import tifffile
 from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import CaseError
-from autoseg.readers import num_replaced, read_header, read_image, read_labels, write_labels
+from autoseg.readers import (
+    companion_files,
+    num_replaced,
+    read_header,
+    read_image,
+    read_labels,
+    write_labels,
+)
 from autoseg.readers.nifti_header import NiftiHeader
 
 RANDOM = np.random.default_rng(0)
@@ -276,3 +283,29 @@ def test_labels_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CaseError, match=words):
             write_labels(values, like, tmp_path / name)
         assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"])
+def test_endings_may_be_in_capitals(ending: str, tmp_path: Path) -> None:
+    write_volume(VOLUME, tmp_path / f"case{ending}", spacing=(3.0, 2.0, 1.0))
+    path = (tmp_path / f"case{ending}").rename(tmp_path / f"OTHER{ending.upper()}")
+    assert read_header(path).shape == VOLUME.shape
+    assert np.array_equal(read_image((path,)).voxels[0], VOLUME)
+
+
+def test_a_metaimage_header_may_name_a_file_below_it_and_hold_any_text(tmp_path: Path) -> None:
+    write_volume(VOLUME, tmp_path / "case.mhd", spacing=(3.0, 2.0, 1.0))
+    (tmp_path / "voxels").mkdir()
+    voxels = (tmp_path / "case.raw").rename(tmp_path / "voxels" / "case.raw")
+    header = (tmp_path / "case.mhd").read_text().replace("case.raw", "voxels/case.raw")
+    (tmp_path / "case.mhd").write_text(f"Comment = exported 2019/03/01\n{header}")
+    assert np.array_equal(read_image((tmp_path / "case.mhd",)).voxels[0], VOLUME)
+    assert companion_files(tmp_path / "case.mhd") == (voxels,)
+
+
+def test_a_metaimage_header_may_list_a_file_per_slice(tmp_path: Path) -> None:
+    names = [f"slice_{index}.raw" for index in range(2)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"0")
+    (tmp_path / "case.mhd").write_text("ElementDataFile = LIST\n" + "\n".join([*names, "gone"]))
+    assert companion_files(tmp_path / "case.mhd") == tuple(tmp_path / name for name in names)

@@ -101,3 +101,27 @@ def test_labels_may_have_one_bit(tmp_path: Path) -> None:
     found = read_labels(tmp_path / "mask.tif").values
     assert found.dtype == np.uint8
     assert np.array_equal(found, mask)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "group4", "raw"])
+def test_labels_of_one_bit_may_be_compressed(compression: str, tmp_path: Path) -> None:
+    mask = np.zeros((40, 50), bool)
+    mask[5:30, 7:44] = True
+    Image.fromarray(mask).save(tmp_path / "mask.tif", compression=compression)
+    assert np.array_equal(read_labels(tmp_path / "mask.tif").values, mask)
+
+
+def test_labels_with_a_palette_are_its_positions(tmp_path: Path) -> None:
+    values = np.arange(2000, dtype=np.uint8).reshape(40, 50) % 3
+    picture = Image.fromarray(values, mode="P")
+    picture.putpalette([0, 0, 0, 250, 10, 10, 10, 250, 10])
+    picture.save(tmp_path / "labels.tif", compression="tiff_lzw")
+    assert np.array_equal(read_labels(tmp_path / "labels.tif").values, values)
+
+
+def test_images_may_be_jpegs_within_and_labels_not(tmp_path: Path) -> None:
+    grey = np.full((40, 50), 100, np.uint8)
+    Image.fromarray(grey).save(tmp_path / "case.tif", compression="jpeg")
+    assert np.array_equal(read_image((tmp_path / "case.tif",)).voxels, grey[None])
+    with pytest.raises(CaseError, match=r"case\.tif is compressed as a JPEG, which alters"):
+        read_labels(tmp_path / "case.tif")
