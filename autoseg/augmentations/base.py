@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor
 
+from autoseg.core.device import sent
 from autoseg.core.frozen import Fraction
 from autoseg.core.random import derived_seed
 from autoseg.core.registry import Component, Family
@@ -112,7 +113,7 @@ def rows_of(images: PatchImages) -> Rows:
 
 def on_device(numbers: Factors, images: PatchImages) -> Float32[Tensor, "_patches _channels 1"]:
     """Return a number per patch and channel, to be used with `rows_of`."""
-    return torch.from_numpy(numbers.astype(np.float32)).to(images.device)[..., None]
+    return sent(numbers.astype(np.float32), images.device)[..., None]
 
 
 def factors_about_one(

@@ -5,7 +5,7 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 
 from typing import Literal
 
-import torch
+import numpy as np
 from typing_extensions import override
 
 from autoseg.augmentations.base import (
@@ -15,6 +15,7 @@ from autoseg.augmentations.base import (
     PatchContext,
     Patches,
 )
+from autoseg.core.device import sent
 
 
 @AUGMENTATIONS.register
@@ -37,8 +38,8 @@ class Mirroring(Augmentation):
         images, layers = patches.images, patches.layers
         axes = self.allowed_axes(len(context.patch_shape))
         is_flipped = draws.numbers.random((len(axes), len(images))) < 0.5
-        for axis, flips in zip(axes, torch.from_numpy(is_flipped), strict=True):
-            which = flips.nonzero()[:, 0].to(images.device)
+        for axis, flips in zip(axes, is_flipped, strict=True):
+            which = sent(np.flatnonzero(flips), images.device)
             images[which] = images[which].flip(axis + 2)
             layers[which] = layers[which].flip(axis + 2)
         return patches

@@ -22,6 +22,7 @@ from autoseg.augmentations.base import (
     Patches,
     PatchLayers,
 )
+from autoseg.core.device import sent
 from autoseg.core.frozen import Fraction
 
 MovedLayers = Int16[Tensor, "patches layers *moved"]
@@ -158,7 +159,7 @@ def sampling_grid(
     reversed_axes = relative[:, ::-1, ::-1].astype(np.float32)
     affine = np.concatenate([reversed_axes, np.zeros_like(reversed_axes[:, :, :1])], axis=2)
     size = [len(matrices), 1, *shape]
-    return F.affine_grid(torch.from_numpy(affine).to(device), size, align_corners=False)
+    return F.affine_grid(sent(affine, device), size, align_corners=False)
 
 
 def moved_layers(layers: PatchLayers, grid: Grid) -> MovedLayers:

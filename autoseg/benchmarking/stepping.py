@@ -17,7 +17,7 @@ from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
 from autoseg.documents.recipe import Iterations
 from autoseg.losses.distance_loss import DistanceLoss
-from autoseg.training.loading import PREFETCHED_BATCHES, Ticket
+from autoseg.training.loading import Ticket, prefetched_batches
 from autoseg.training.loop import Job, Watch, fit, new_state
 from autoseg.training.sampling import Batch
 from autoseg.training.schedule import learning_rate
@@ -73,8 +73,8 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
         floor_is="bare network, a batch on the device",
         configuration=configuration,
     )
-    state = new_state(job, epoch_steps=NO_VALIDATION)
     with naming_lack_of_memory(job.device, configuration):
+        state = new_state(job, epoch_steps=NO_VALIDATION)
         pairs = _pairs(job, state, patience)
     return throughput(pairs, 1.0, subject)
 
@@ -114,7 +114,7 @@ def unused_steps(drawing_seconds: float, seconds_per_step: float, workers: int) 
         workers: Processes that prepare batches.
     """
     keeps_up = drawing_seconds < LOADER_MARGIN * workers * seconds_per_step
-    return 1 if keeps_up else PREFETCHED_BATCHES * workers + 1
+    return 1 if keeps_up else prefetched_batches(workers) * workers + 1
 
 
 def _drawing_seconds(job: Job) -> float:
@@ -122,7 +122,7 @@ def _drawing_seconds(job: Job) -> float:
     begun = perf_counter()
     for step in range(2):
         begun = perf_counter()
-        job.data.draw(Ticket("train", step))
+        job.data.handed_out(Ticket("train", step))
     return perf_counter() - begun
 
 

@@ -1,14 +1,26 @@
 """Where a network runs, and in which precision."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from autoseg.core.errors import TrainingError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+MARKS_OF_LACKING_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
+    "HOST_ALLOCATION_FAILED",
+    "unable to find an engine",  # of cuDNN, where no engine's workspace could be had
+)
+"""What torch and its libraries write where memory ran out."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -44,7 +56,7 @@ def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch
             precision
         ]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if _card_has_bfloat16(device) else torch.float16
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
     return torch.float16
@@ -58,12 +70,13 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 def memory_layout(device: torch.device, num_axes: int) -> torch.memory_format:
-    """Return the layout in which networks are fast: channels last, but on MPS contiguous.
+    """Return the layout in which networks are fast: channels last on a CPU, elsewhere contiguous.
 
     Measured on a CPU: contiguous steps take 1.06 to 1.26 times as long, of `trans_unet` in 2-D 0.94
-    (`docs/benchmarks/network_steps.py`).
+    (`docs/benchmarks/network_steps.py`). On a card nothing was measured; torch's normalisation
+    returns contiguous maps there, which every convolution would have to bring back.
     """
-    if device.type not in ("cuda", "cpu"):
+    if device.type != "cpu":
         return torch.contiguous_format
     return torch.channels_last_3d if num_axes == 3 else torch.channels_last
 
@@ -75,12 +88,30 @@ def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device; nobody waits until it is there.
+
+    On a CPU it shares the array's memory. To a card it goes from pinned memory: from other memory,
+    torch would wait for all that the card was told to do before.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether torch says that memory ran out; only CUDA has an exception of its own."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError) or any(
-        mark in text for mark in ("out of memory", "not enough memory", "can't allocate memory")
+        mark in text for mark in MARKS_OF_LACKING_MEMORY
     )
+
+
+def _card_has_bfloat16(device: torch.device) -> bool:
+    """Return whether a card computes in bfloat16 by itself; older ones emulate it, slowly."""
+    is_amd = torch.version.hip is not None
+    return is_amd or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_has_bfloat16() -> bool:

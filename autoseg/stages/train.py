@@ -45,7 +45,7 @@ from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest, training_
 from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.lock import locked
-from autoseg.training.loop import Job, Watch, fit, measure_step, new_state
+from autoseg.training.loop import Job, Watch, fit, measure_step, naming_lack_of_memory, new_state
 from autoseg.training.schedule import epoch_steps
 from autoseg.training.state import TrainingState
 
@@ -117,11 +117,9 @@ def _train_fold(
             progress.say(note)
     else:
         remove_leftovers(folder)
-        state = _resumed_state(job, progress) or _first_state(job, progress)
-        with listening() as stop:
-            _train_to_end(job, plan, state, stop, progress)
-        run = _run(configuration, request, job, state)
-        _save(state, run, folder, stop)
+        run = _trained(job, plan, configuration, request, progress)
+        if job.device.type == "cuda":
+            torch.cuda.empty_cache()  # what the training held is for predicting now
     report = None
     if request.fold != ALL:
         report = score_fold(workspace, folder, fold, options, progress)
@@ -140,6 +138,19 @@ def _check(
     request.length.length(configuration.recipe, plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
     check_trained_with(workspace, plan, configuration, replaced=replaced)
+
+
+def _trained(
+    job: Job, plan: Plan, configuration: Configuration, request: TrainRequest, progress: Progress
+) -> Run:
+    """Train to the end, or go on to it, and save what came of it; the state is gone then."""
+    with naming_lack_of_memory(job):
+        state = _resumed_state(job, progress) or _first_state(job, progress)
+    with listening() as stop:
+        _train_to_end(job, plan, state, stop, progress)
+    run = _run(configuration, request, job, state)
+    _save(state, run, job.checkpoint.parent, stop)
+    return run
 
 
 def _train_to_end(

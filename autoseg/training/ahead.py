@@ -11,8 +11,9 @@ from autoseg.training.step import TensorBatch, to_device
 class Ahead:
     """Batches where the network is, the next one brought there while the device still computes.
 
-    An accelerator is told what to do, and does it later; whoever asks for a result waits. What is
-    told before that, copies and augmentations of the next batch, costs no waiting.
+    An accelerator is told what to do, and does it later; whoever asks for a result waits. Reading
+    the next batch from its worker and telling the device to copy and augment it are done before
+    that. (Augmentations that rotate labels ask for the highest of them, and so do wait.)
     """
 
     def __init__(self, drawn: Iterator[Batch | Draft], device: torch.device) -> None:

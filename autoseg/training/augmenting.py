@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autoseg.augmentations import AnyAugmentation, Draws, PatchContext, Patches, draws_of
 from autoseg.augmentations.base import PatchImages, PatchLayers
+from autoseg.core.device import sent
 from autoseg.training.sampling import Draft, Regions, Sampling
 
 Which = Bool[np.ndarray, " batch"]
@@ -48,7 +49,7 @@ def _joined(draft: Draft, draws: Draws, device: torch.device) -> Patches:
     if len(parts) == 1:
         return parts[0]
     order = np.argsort(np.concatenate([regions.positions for regions in draft.regions]))
-    rows = torch.from_numpy(order).to(device)
+    rows = sent(order, device)
     images = torch.cat([part.images for part in parts])[rows]
     return Patches(images, torch.cat([part.layers for part in parts])[rows])
 
@@ -56,11 +57,8 @@ def _joined(draft: Draft, draws: Draws, device: torch.device) -> Patches:
 def _as_patches(
     regions: Regions, sampling: Sampling, draws: Draws, device: torch.device
 ) -> Patches:
-    images, layers = torch.from_numpy(regions.images), torch.from_numpy(regions.layers)
-    if device.type == "cuda":  # from pinned memory, the copy need not be waited for
-        images = images.pin_memory().to(device, non_blocking=True)
-        layers = layers.pin_memory().to(device, non_blocking=True)
-    patches = Patches(images, _outside_first(layers, sampling))
+    layers = _outside_first(sent(regions.layers, device), sampling)
+    patches = Patches(sent(regions.images, device), layers)
     if regions.first is None:
         return patches
     return sampling.augmentations[regions.first].apply(patches, draws, sampling.context)
@@ -74,7 +72,7 @@ def _applied(
         return patches
     if which.all():
         return entry.apply(patches, draws, context)
-    rows = torch.from_numpy(np.flatnonzero(which)).to(patches.images.device)
+    rows = sent(np.flatnonzero(which), patches.images.device)
     changed = entry.apply(Patches(patches.images[rows], patches.layers[rows]), draws, context)
     patches.images[rows] = changed.images
     patches.layers[rows] = changed.layers

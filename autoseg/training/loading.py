@@ -23,8 +23,9 @@ from autoseg.training.drawing import draw_draft, finished, reader_of
 from autoseg.training.reading import CaseReader
 from autoseg.training.sampling import Batch, Draft, Sampling
 
-PREFETCHED_BATCHES = 4
-"""Batches each worker keeps ready."""
+MOST_PREFETCHED, PREFETCHED_BY_ALL = 4, 24
+"""Batches that each worker keeps ready at most, and all together: a batch of large patches takes
+some 50 MB."""
 
 PR_SET_PDEATHSIG = 1
 """Ask Linux for a signal when the parent dies. Source: prctl(2)."""
@@ -63,9 +64,17 @@ class BatchDataset(Dataset[Batch | Draft | AutosegError]):
         A fault is returned, not raised, because torch would bury its sentence in a traceback.
         """
         try:
-            return self._draft(ticket) if self.are_drafts else self.draw(ticket)
+            return self.handed_out(ticket)
         except AutosegError as fault:
             return fault
+
+    def handed_out(self, ticket: Ticket) -> Batch | Draft:
+        """Return the batch of a ticket as a training gets it, augmented or for the device to do so.
+
+        Raises:
+            CaseError: If a prepared case cannot be read.
+        """
+        return self._draft(ticket) if self.are_drafts else self.draw(ticket)
 
     def draw(self, ticket: Ticket) -> Batch:
         """Return the batch of a ticket, augmented.
@@ -112,6 +121,11 @@ class TicketOrder(Sampler[Ticket]):
                     yield Ticket("validation", index)
 
 
+def prefetched_batches(workers: int) -> int:
+    """Return how many batches each worker keeps ready; 0 without workers."""
+    return max(1, min(MOST_PREFETCHED, PREFETCHED_BY_ALL // workers)) if workers else 0
+
+
 def load_batches(
     dataset: BatchDataset, order: TicketOrder, *, workers: int
 ) -> Generator[Batch | Draft, None, None]:
@@ -131,7 +145,7 @@ def load_batches(
         sampler=order,
         num_workers=workers,
         collate_fn=_keep,
-        prefetch_factor=PREFETCHED_BATCHES if workers else None,
+        prefetch_factor=prefetched_batches(workers) or None,
         worker_init_fn=_start_worker,
         generator=torch.Generator().manual_seed(0),  # the default one belongs to the network
     )

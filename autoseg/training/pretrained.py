@@ -6,9 +6,11 @@ random start.
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +19,8 @@ from autoseg.core.errors import TrainingError
 from autoseg.documents.recipe import Recipe
 from autoseg.documents.run import Pretraining, TensorGroup
 
-HEADS = "heads."
-"""How the names of the tensors of a network's heads begin."""
+FIRST_STAGE = re.compile(r".*?\d+\.")
+"""How the names of the tensors of a network's first stage begin: up to the first number."""
 
 SHARES_OF_LEARNING_RATE = {"sgd": 0.1, "adamw": 1 / 3}
 """Peak learning rate of a fine-tuning, as a share of the recipe's, by kind of optimiser.
@@ -78,7 +80,7 @@ class Pretrained:
             TrainingError: If not one of them fits.
         """
         own = network.state_dict()
-        stem = next((name for name, tensor in own.items() if tensor.ndim > 2), "")
+        stems, heads = _stems(own), _heads(network)
         taken: dict[str, Tensor] = {}
         adapted: dict[str, Tensor] = {}
         for name, tensor in own.items():
@@ -86,7 +88,7 @@ class Pretrained:
             if source is None:
                 continue
             source = source.to(tensor)
-            fitted = self._fitted(name, tensor, source, is_stem=name == stem)
+            fitted = self._fitted(tensor, source, is_stem=name in stems, is_head=name in heads)
             if fitted is None:
                 continue
             (taken if fitted is source else adapted)[name] = fitted
@@ -103,11 +105,13 @@ class Pretrained:
             unused=_group(self.tensors, self.tensors.keys() - used),
         )
 
-    def _fitted(self, name: str, own: Tensor, source: Tensor, *, is_stem: bool) -> Tensor | None:
+    def _fitted(
+        self, own: Tensor, source: Tensor, *, is_stem: bool, is_head: bool
+    ) -> Tensor | None:
         """Return the values that a tensor starts from; `source` itself if it is taken as it is."""
         if is_stem:
             return adapted_stem(own, source, here=self.here.channels, there=self.there.channels)
-        if name.startswith(HEADS):
+        if is_head:
             return adapted_head(own, source, here=self.here.outputs, there=self.there.outputs)
         return source if source.shape == own.shape else None
 
@@ -117,6 +121,30 @@ class Pretrained:
             "Train without --pretrained, or copy `features` and `kernels` from that model's "
             "plan.json to this one's."
         )
+
+
+def _stems(tensors: Mapping[str, Tensor]) -> set[str]:
+    """Return the names of the convolutions that see the image: the first one, mostly alone.
+
+    Beside it, in the first stage, may be one that leads around it. It has as many inputs, which
+    tells it from those that follow unless the image has as many channels as they have features.
+    """
+    kernels = {name: tensor for name, tensor in tensors.items() if tensor.ndim > 2}
+    first = next(iter(kernels), "")
+    stage = FIRST_STAGE.match(first)
+    if stage is None or kernels[first].shape[0] == kernels[first].shape[1]:
+        return {first}
+    return {
+        name
+        for name, tensor in kernels.items()
+        if name.startswith(stage[0]) and tensor.shape[1] == kernels[first].shape[1]
+    }
+
+
+def _heads(network: nn.Module) -> set[str]:
+    """Return the names of the tensors of a network's heads, wherever it keeps them."""
+    heads = {id(parameter) for parameter in cast("nn.Module", network.heads).parameters()}
+    return {name for name, parameter in network.named_parameters() if id(parameter) in heads}
 
 
 def adapted_stem(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architectures import NetworkOutput
-from autoseg.core.device import autocast, memory_layout
+from autoseg.core.device import autocast, memory_layout, sent
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import ImageBatch, ScoredLabels
 from autoseg.training.augmenting import augmented
@@ -22,13 +22,9 @@ def to_device(batch: Batch | Draft, device: torch.device) -> TensorBatch:
         patches, classes = augmented(batch, device)
         layout = memory_layout(device, patches.ndim - 2)
         return patches.contiguous(memory_format=layout), classes.long()
-    images = torch.from_numpy(batch.images)
-    labels = torch.from_numpy(batch.labels)
-    if device.type == "cuda":
-        images, labels = images.pin_memory(), labels.pin_memory()
-    layout = memory_layout(device, images.ndim - 2)
-    moved = images.to(device, non_blocking=True, memory_format=layout)
-    return moved, labels.to(device, non_blocking=True).long()
+    layout = memory_layout(device, batch.images.ndim - 2)
+    images = sent(batch.images, device).contiguous(memory_format=layout)
+    return images, sent(batch.labels, device).long()
 
 
 def training_step(

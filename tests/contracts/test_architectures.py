@@ -12,6 +12,7 @@ from autoseg.architectures.attention import DotProductAttention
 from autoseg.architectures.layers import InstanceNorm
 from autoseg.core.device import memory_layout, on_device
 from autoseg.core.errors import PlanError
+from autoseg.training.pretrained import Interface, Pretrained
 
 FLAT = Topology(
     patch_shape=(16, 24),
@@ -308,3 +309,23 @@ def test_memory_is_predicted_as_that_of_the_plain_u_net_by_what_training_keeps(k
     assert (reference.memory_gib, reference.batch_size) == (known.memory_gib, known.batch_size)
     expected = known.activations * kept_values(plain) / kept_values(config)
     assert reference.activations == pytest.approx(expected, rel=0.1)
+
+
+@NETWORKS
+def test_pretrained_weights_follow_the_names_of_channels_and_classes(kind, topology) -> None:
+    config = make(kind, topology)
+    there = Interface(channels=("CT", "PET"), outputs=("background", "liver", "tumour"))
+    here = Interface(channels=("PET", "CT"), outputs=("background", "tumour", "liver"))
+    torch.manual_seed(0)
+    source = config.build()
+    torch.manual_seed(1)
+    network = config.build().eval()
+    Pretrained("a model", source.state_dict(), there, here).give_to(network)
+    source.eval()
+
+    given = images(config)
+    with torch.no_grad():
+        found = network(given.flip(1)).logits
+        expected = source(given).logits
+
+    torch.testing.assert_close(found, expected[:, [0, 2, 1]], rtol=1e-3, atol=1e-4)

@@ -224,14 +224,15 @@ def test_held_out_cases_are_predicted_in_the_precision_of_the_training(
     assert asked == ["float32"]
 
 
+@pytest.mark.parametrize("taken_by", ["initial_state", "training_step", "validation_scores"])
 def test_a_device_with_too_little_memory_comes_with_advice(
-    work: Workspace, monkeypatch: pytest.MonkeyPatch
+    taken_by: str, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         msg = "CUDA out of memory. Tried to allocate 2.00 GiB."
         raise torch.OutOfMemoryError(msg)
 
-    monkeypatch.setattr("autoseg.training.loop.training_step", full)
+    monkeypatch.setattr(f"autoseg.training.loop.{taken_by}", full)
     with pytest.raises(TrainingError, match=r"2 patches of 8 × 16 × 16 voxels.* --memory"):
         train(work, request(restart=True), progress=Silent())
 

@@ -8,7 +8,7 @@ from autoseg.benchmarking.stepping import (
     unused_steps,
 )
 from autoseg.benchmarking.timing import Patience
-from autoseg.training.loading import PREFETCHED_BATCHES
+from autoseg.training.loading import prefetched_batches
 
 
 def test_the_first_steps_do_not_count():
@@ -38,6 +38,6 @@ def test_as_many_steps_are_timed_as_fit_into_half_the_patience(seconds, steps):
 
 def test_what_a_slow_loader_has_in_stock_is_used_up_before_steps_are_timed():
     assert unused_steps(0.3, 0.5, 2) == 1  # two processes need 0.15 s a batch
-    assert unused_steps(0.3, 0.5, 1) == PREFETCHED_BATCHES + 1  # too near to call
-    assert unused_steps(2.0, 0.5, 2) == 2 * PREFETCHED_BATCHES + 1
+    assert unused_steps(0.3, 0.5, 1) == prefetched_batches(1) + 1  # too near to call
+    assert unused_steps(2.0, 0.5, 2) == 2 * prefetched_batches(2) + 1
     assert unused_steps(0.3, 0.5, 0) == 1  # no process, no stock

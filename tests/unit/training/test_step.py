@@ -48,6 +48,33 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("optimizer", [Recipe().optimizer, AdamW()], ids=["sgd", "adamw"])
+def test_a_first_step_that_overflows_leaves_no_trace(optimizer) -> None:
+    """In float16, as steps do until the scaler has found its scale."""
+    torch.manual_seed(0)
+    network = OneConvolution()
+    state = TrainingState(
+        network=network,
+        average=None,
+        optimizer=build_optimizer(network, Recipe(optimizer=optimizer), torch.float16),
+        scaler=torch.amp.GradScaler("cpu"),
+        epoch_steps=1,
+    )
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    images, labels = batch()
+    unending = images * float("inf")
+    junk = [torch.full((size,), 1e30) for size in (1, 2, 4, 8) for _ in range(200)]
+    del junk  # what is not initialised holds it
+    settings = {"rate": 0.05, "gradient_clip": 12.0, "dtype": torch.float16}
+    training_step(state, (unending, labels), LOSS, **settings)
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, before[name])
+    kept = [entry.get("momentum_buffer") for entry in state.optimizer.state.values()]
+    assert all(momentum is None or not momentum.any() for momentum in kept)
+    losses = [float(training_step(state, (images, labels), LOSS, **settings)) for _ in range(60)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("optimizer", [Recipe().optimizer, AdamW()], ids=["sgd", "adamw"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_steps_bring_the_loss_down(optimizer, dtype) -> None:
     state = state_of(Recipe(optimizer=optimizer))

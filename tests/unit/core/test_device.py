@@ -1,0 +1,58 @@
+"""What cards that are not here are taken for; they are asked by torch, which is replaced."""
+
+import numpy as np
+import pytest
+import torch
+
+from autoseg.core.device import autocast_dtype, is_out_of_memory, memory_layout, sent
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [((6, 1), torch.float16), ((7, 5), torch.float16), ((8, 0), torch.bfloat16)],
+)
+def test_bfloat16_is_for_cards_that_compute_in_it_by_themselves(
+    capability, expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def of(device: torch.device) -> tuple[int, int]:
+        asked.append(device)
+        return capability
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", of)
+    assert autocast_dtype(torch.device("cuda:1")) == expected
+    assert asked == [torch.device("cuda:1")]
+
+
+def test_cards_of_amd_have_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert autocast_dtype(torch.device("cuda")) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "FIND was unable to find an engine to execute this computation",
+    ],
+)
+def test_libraries_of_cards_say_in_their_ways_that_memory_ran_out(message) -> None:
+    assert is_out_of_memory(RuntimeError(message))
+
+
+def test_other_faults_are_no_lack_of_memory() -> None:
+    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+def test_only_processors_have_channels_last() -> None:
+    assert memory_layout(torch.device("cpu"), 3) == torch.channels_last_3d
+    assert memory_layout(torch.device("cuda"), 3) == torch.contiguous_format
+
+
+def test_an_array_that_stays_is_not_copied() -> None:
+    array = np.zeros(3, np.float32)
+    sent(array, torch.device("cpu"))[0] = 1.0
+    assert array[0] == 1.0
