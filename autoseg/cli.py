@@ -18,6 +18,7 @@ from autoseg.commands.selection import select
 from autoseg.commands.testing import test
 from autoseg.commands.training import train
 from autoseg.core.errors import AutosegError, Interrupted, fault_of_disk
+from autoseg.core.text import printable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,13 +67,13 @@ def main() -> None:
     try:
         app()
     except Interrupted as stop:
-        typer.secho(str(stop), fg="yellow", err=True)
+        typer.secho(printable(str(stop)), fg="yellow", err=True)
         sys.exit(130)
     except (AutosegError, OSError) as error:
         message = str(error) if isinstance(error, AutosegError) else fault_of_disk(error)
         if message is None:
             raise
-        typer.secho(f"error: {message}", fg="red", err=True)
+        typer.secho(printable(f"error: {message}"), fg="red", err=True)
         sys.exit(1)
     finally:
         gc.freeze()  # else Python looks through all that torch made for cycles before it ends

@@ -15,6 +15,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from autoseg.core.progress import Progress
+from autoseg.core.text import printable
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class TerminalProgress(Progress):
 
     @override
     def say(self, message: str) -> None:
-        self._console.print(message, highlight=False, markup=False)
+        self._console.print(printable(message), highlight=False, markup=False)
         sys.stdout.flush()
 
     @override
@@ -86,7 +87,7 @@ class TerminalProgress(Progress):
 
     def table(self, title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
         """Print a table. Cells wrap between words; words only break if nothing else would fit."""
-        texts = [tuple(row) for row in rows]
+        texts = [tuple(map(printable, row)) for row in rows]
         drawn = Table(title=Text(title, style="bold"), title_justify="left", expand=False)
         widths = _widths(header, texts, self._console.width)
         for position, (name, width) in enumerate(zip(header, widths, strict=True)):
@@ -130,6 +131,6 @@ def _widths(
 def exit_if_any(faults: Sequence[tuple[str, str]]) -> None:
     """Print the name of each failed case and why it failed; end with status 1 if there is one."""
     for name, message in faults:
-        typer.secho(f"error: {name}: {message}", fg="red", err=True)
+        typer.secho(printable(f"error: {name}: {message}"), fg="red", err=True)
     if faults:
         raise typer.Exit(1)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.core.counting import counted
 from autoseg.core.errors import CaseError, DatasetError, PlanError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
+from autoseg.core.text import counted
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.layouts import recognise
 from autoseg.documents import store

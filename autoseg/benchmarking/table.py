@@ -1,7 +1,7 @@
 """What `autoseg bench` prints."""
 
 from autoseg.benchmarking.loading import augmentation_share
-from autoseg.core.counting import counted
+from autoseg.core.text import counted
 from autoseg.documents.bench import SECONDS, Bench, ConfigurationForecast, Throughput
 
 Row = tuple[str, ...]

@@ -46,7 +46,7 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Score label maps: overlap, surface distances, volumes."""
-    from autoseg.core.counting import counted
+    from autoseg.core.text import counted
     from autoseg.evaluation.table import SHOWN, case_rows, report_tables
     from autoseg.stages import evaluate as stage
     from autoseg.stages.known_labels import known_labels

@@ -110,7 +110,7 @@ def preprocess(
     workers: Workers = None,
 ) -> None:
     """Prepare the cases of a planned dataset, as `train` would."""
-    from autoseg.core.counting import counted
+    from autoseg.core.text import counted
     from autoseg.stages import preprocess as stage
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress

@@ -38,7 +38,7 @@ def predict(
     workers: Workers = None,
 ) -> None:
     """Segment images. Each output has its input's geometry and the training's label values."""
-    from autoseg.core.counting import counted
+    from autoseg.core.text import counted
     from autoseg.stages import predict as stage
     from autoseg.terminal import TerminalProgress, exit_if_any
 

@@ -67,7 +67,7 @@ def run(
     It checks, plans, trains every fold, selects, writes the model file, and scores it on the test
     cases if there are some. Interrupted anywhere, the same command goes on where it stopped.
     """
-    from autoseg.core.counting import counted
+    from autoseg.core.text import counted
     from autoseg.evaluation.table import leaderboard_rows, report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.length import seconds_of

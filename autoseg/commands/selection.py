@@ -24,7 +24,7 @@ def select(
     Candidates are the trained configurations and their pairs; `predict` and `export` then go by
     the choice.
     """
-    from autoseg.core.counting import counted
+    from autoseg.core.text import counted
     from autoseg.evaluation.table import calibration_lines, leaderboard_rows, report_rows
     from autoseg.stages import select as stage
     from autoseg.stages.next_command import predict_command

@@ -42,7 +42,7 @@ def test(
 
     They are never trained on, so these are the scores to report.
     """
-    from autoseg.core.counting import counted
+    from autoseg.core.text import counted
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import test as stage
     from autoseg.stages.predict import PredictOptions

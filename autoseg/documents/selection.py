@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from autoseg.core.frozen import Frozen
 from autoseg.documents.quality import QualityCurve
+from autoseg.documents.splits import FoldName
 
 SELECTION_NAME = "selection.json"
 """Name of this document in a work folder and in a model file."""
@@ -85,7 +86,7 @@ class Selection(Frozen):
 
     schema_version: Literal[1] = 1
     members: Annotated[tuple[str, ...], Field(min_length=1)]
-    folds: tuple[tuple[NonNegativeInt, ...], ...]
+    folds: tuple[tuple[FoldName, ...], ...]
     postprocessing: tuple[LargestComponent, ...]
     because: str
     candidates: tuple[Candidate, ...]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from autoseg.core.atomic import replacing
 from autoseg.core.errors import DocumentError, UnknownComponent
 from autoseg.core.frozen import Frozen
+from autoseg.core.text import printable
 
 T = TypeVar("T", bound=Frozen)
 
@@ -95,8 +96,3 @@ def explain(error: ValidationError) -> str:
     if len(faults) > MOST_FAULTS:
         lines.append(f"  and {len(faults) - MOST_FAULTS} more")
     return "\n".join(lines)
-
-
-def printable(text: str) -> str:
-    """Return text without signs that would steer a terminal; line breaks stay."""
-    return "".join(sign for sign in text if sign == "\n" or sign.isprintable())

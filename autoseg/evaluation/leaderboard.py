@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoseg.core.atomic import replacing
-from autoseg.core.counting import counted
+from autoseg.core.text import counted
 from autoseg.documents.selection import Candidate, Estimate, Selection
 
 CHOSEN_COLOUR, OTHER_COLOUR = "#0077bb", "#888888"

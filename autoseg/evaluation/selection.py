@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autoseg.core.counting import counted
+from autoseg.core.text import counted
 from autoseg.documents.report import Report
 from autoseg.documents.selection import Candidate, Estimate
 from autoseg.evaluation.bootstrap import difference, estimate, score_table

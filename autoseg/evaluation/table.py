@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autoseg.core.counting import counted
+from autoseg.core.text import counted
 from autoseg.documents.report import Means, MetricName, Report
 from autoseg.documents.selection import Candidate, Estimate, Selection
 

@@ -10,9 +10,23 @@ Source: Wang et al., "Aleatoric uncertainty estimation with test-time augmentati
     "Bayesian QuickNAT", NeuroImage 195 (2019), whose pairwise Dice of samples predicts quality.
 """
 
+from typing import NamedTuple
+
 import torch
 
 from autoseg.core.tensors import ScoredLogits
+
+
+class Overlap(NamedTuple):
+    """Voxels per output, summed over flips.
+
+    Attributes:
+        common: Of flip and mean alike.
+        sizes: Of the flip, and of the mean.
+    """
+
+    common: torch.Tensor
+    sizes: torch.Tensor
 
 
 class Agreement:
@@ -35,12 +49,23 @@ class Agreement:
             return logits > 0
         return logits.argmax(dim=1).to(torch.int16)
 
-    def add(self, flips: list[torch.Tensor], mean: torch.Tensor) -> None:
-        """Take the answers of one network to some tiles: to each flip, and the mean one."""
+    def counted(self, flips: list[torch.Tensor], mean: torch.Tensor) -> Overlap:
+        """Return the overlaps of one network's answers to some tiles: to each flip, with the mean.
+
+        They do not count before they are added: a batch of tiles may have to be given up, and asked
+        about again in parts, after some of several networks have answered.
+        """
         of_mean = self._counts(mean)
+        sizes, common = (torch.zeros_like(self._sizes) for _ in range(2))
         for flip in flips:
-            self._sizes += self._counts(flip) + of_mean
-            self._common += self._common_counts(flip, mean)
+            sizes += self._counts(flip) + of_mean
+            common += self._common_counts(flip, mean)
+        return Overlap(common, sizes)
+
+    def add(self, overlap: Overlap) -> None:
+        """Take what was counted."""
+        self._common += overlap.common
+        self._sizes += overlap.sizes
 
     def dice(self) -> tuple[float | None, ...]:
         """Return the agreement of each target, 0 … 1; None where no answer has it.

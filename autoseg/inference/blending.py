@@ -342,9 +342,15 @@ class HalfPrecisionSums(HeldSums):
 
 def _buffer_device(device: torch.device, num_bytes: int) -> torch.device:
     """Return the accelerator if the held sums fit it beside the networks, otherwise the CPU."""
-    if device.type == "cuda" and num_bytes < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if device.type == "cuda" and num_bytes < DEVICE_SHARE * _free_bytes(device):
         return device
     return torch.device("cpu")
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Return a card's memory that is free, also what torch only keeps in case it is needed."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def _release(device: torch.device) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from autoseg.core.device import autocast
 from autoseg.core.tensors import ImageBatch, ScoredLogits
-from autoseg.inference.agreement import Agreement
+from autoseg.inference.agreement import Agreement, Overlap
 from autoseg.inference.heads import DividedNetwork
 
 Answers = Float[torch.Tensor, "batch answers *scored"]
@@ -68,16 +68,22 @@ class Ensemble:
         Float32 means over all flips; logits also over all networks, while the features of several
         networks stand one behind the other.
         """
-        tiles = tiles.to(self.device)
+        tiles, watches = tiles.to(self.device), list[_Watch]()
         if self.parts:
-            return torch.cat([self._own_mean(part.trunk, part, tiles) for part in self.parts], 1)
-        if not self.networks:
+            means = [self._own_mean(part.trunk, part, tiles, watches) for part in self.parts]
+            total = torch.cat(means, 1)
+        elif not self.networks:
             msg = "an ensemble needs at least one network."
             raise ValueError(msg)
-        total = self._own_mean(self.networks[0], None, tiles)
-        for network in self.networks[1:]:
-            total.add_(self._own_mean(network, None, tiles))
-        return total.div_(len(self.networks)) if len(self.networks) > 1 else total
+        else:
+            total = self._own_mean(self.networks[0], None, tiles, watches)
+            for network in self.networks[1:]:
+                total.add_(self._own_mean(network, None, tiles, watches))
+            if len(self.networks) > 1:
+                total.div_(len(self.networks))
+        for watch in watches:  # now that no network can run out of memory any more
+            watch.count()
+        return total
 
     @torch.inference_mode()
     def scores(self, answers: Answers) -> ScoredLogits:
@@ -92,7 +98,11 @@ class Ensemble:
         return total.div_(len(self.parts)) if len(self.parts) > 1 else total
 
     def _own_mean(
-        self, network: nn.Module, part: DividedNetwork | None, tiles: ImageBatch
+        self,
+        network: nn.Module,
+        part: DividedNetwork | None,
+        tiles: ImageBatch,
+        watches: list["_Watch"],
     ) -> Answers:
         """Return the mean over all flips of what one network, or its trunk, says.
 
@@ -100,6 +110,7 @@ class Ensemble:
             network: The network or the trunk.
             part: Where the trunk comes from; None for a whole network.
             tiles: On the device.
+            watches: Gets one more, if it is asked how far networks agree with themselves.
         """
         unflipped, *others = _all_flips(self.mirror_axes)
         watch = _Watch(self.agreement, part) if self.agreement and others else None
@@ -115,6 +126,7 @@ class Ensemble:
             mean.div_(1 + len(others))
         if watch is not None:
             watch.finish(mean)
+            watches.append(watch)
         return mean.contiguous()  # as the sums are that tiles are added to
 
     def _flipped_answers(
@@ -133,14 +145,21 @@ class _Watch:
         self._agreement = agreement
         self._part = part
         self._answers: list[torch.Tensor] = []
+        self._overlap: Overlap | None = None
 
     def see(self, answers: Answers) -> None:
         """Take what the network says to one flip, which stays as it is."""
         self._answers.append(self._decided(answers))
 
     def finish(self, mean: Answers) -> None:
-        """Add the agreement of the flips with their mean."""
-        self._agreement.add(self._answers, self._decided(mean))
+        """Find how far the flips agree with their mean; their answers are let go of."""
+        self._overlap = self._agreement.counted(self._answers, self._decided(mean))
+        self._answers.clear()
+
+    def count(self) -> None:
+        """Let it count."""
+        if self._overlap is not None:
+            self._agreement.add(self._overlap)
 
     def _decided(self, answers: Answers) -> torch.Tensor:
         if self._part is None:

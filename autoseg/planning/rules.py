@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 from jaxtyping import Float, Int
 
-from autoseg.core.counting import counted
+from autoseg.core.text import counted
 from autoseg.documents.preparation import Resampling
 from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.topology import MINIMUM_EDGE

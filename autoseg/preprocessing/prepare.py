@@ -7,6 +7,7 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Data preprocessing".
 """
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from jaxtyping import Float32
@@ -18,6 +19,7 @@ from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resam
 from autoseg.preprocessing.crop import bounding_box, crop, nonzero_voxels, without_holes
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
+from autoseg.preprocessing.memory import BYTES_PER_GIB, FLOAT_BYTES, available_bytes
 from autoseg.preprocessing.resample import (
     ResizedImage,
     resample_into,
@@ -64,6 +66,7 @@ def prepare_image(
     nonzero = nonzero_voxels(voxels)
     bounds = bounding_box(nonzero)
     restoration = _restoration(image, plan, configuration, bounds)
+    _check_memory(image, restoration)
     inside = crop(nonzero, bounds)
     if any(normalizer.needs_mask for normalizer in configuration.normalizers):
         inside = without_holes(inside)
@@ -178,6 +181,33 @@ def _restoration(
         prepared_shape=resampled_shape(cropped_shape, spacing, target),
         prepared_spacing=target,
     )
+
+
+def _check_memory(image: Image, restoration: Restoration) -> None:
+    """Check that the prepared image fits into the memory that is free.
+
+    A header with a wrong spacing makes a small image large.
+
+    Raises:
+        CaseError: If it does not.
+    """
+    shape = restoration.prepared_shape
+    needed = FLOAT_BYTES * len(image.voxels) * prod(shape)
+    available = available_bytes()
+    if available is None or needed <= available:
+        return
+    msg = (
+        f"its {_times(image.shape)} voxels of {_times(image.geometry.spacing)} mm become "
+        f"{_times(shape)} of {_times(restoration.prepared_spacing)} mm, which need "
+        f"{needed / BYTES_PER_GIB:.3g} GiB of memory where {available / BYTES_PER_GIB:.3g} are "
+        "free. Correct the spacing in its header if that is wrong; else use a machine with more "
+        "memory, or crop the image."
+    )
+    raise CaseError(msg)
+
+
+def _times(sizes: tuple[int, ...] | tuple[float, ...]) -> str:
+    return " × ".join(f"{size:g}" for size in sizes)
 
 
 def _separate_axis(restoration: Restoration, resampling: Resampling) -> int | None:

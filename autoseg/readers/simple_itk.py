@@ -3,7 +3,11 @@
 SimpleITK counts axes x, y, z; everything here turns that into array order (z, y, x) and back.
 """
 
+import errno
 import gzip
+import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -87,10 +91,15 @@ class SimpleItkReader(Reader):
                 # Written as .mha and renamed: header and voxels in one file, which .mhd allows,
                 # because two files cannot be replaced in one step.
                 single = temporary.with_suffix(".mha")
-                SimpleITK.WriteImage(image, str(single), useCompression=True)
-                single.replace(temporary)
+                try:
+                    SimpleITK.WriteImage(image, str(single), useCompression=True)
+                    single.replace(temporary)
+                finally:
+                    single.unlink(missing_ok=True)
             else:
                 SimpleITK.WriteImage(image, str(temporary), useCompression=True)
+            if _is_nifti(path):
+                _check_written(temporary, path)
 
     @override
     def knows_geometry(self, path: Path) -> bool:
@@ -157,6 +166,22 @@ def _check_complete(path: Path, expected: int) -> None:
     if size < expected:
         msg = f"it ends after {size} of {expected} bytes"
         raise EOFError(msg)
+
+
+def _check_written(temporary: Path, path: Path) -> None:
+    """Check that a NIfTI file is whole: on a full disk its library writes a part and says nothing.
+
+    Args:
+        temporary: Where it was written.
+        path: Where it is to go.
+
+    Raises:
+        OSError: As of a full disk, if it is not.
+    """
+    try:
+        _check_complete(temporary, NiftiHeader.of(temporary).size)
+    except (EOFError, OSError, struct.error, zlib.error) as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def _num_not_finite(path: Path) -> int:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from autoseg.core.errors import ModelError
-from autoseg.documents import store
+from autoseg.core.text import printable
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
 
@@ -19,4 +19,4 @@ def describe(file: Path) -> str:
     if not file.is_file():
         msg = f"{file} is not a file. Name a model file (*{SUFFIX}), as `autoseg export` writes it."
         raise ModelError(msg)
-    return store.printable(ModelArchive(file).read_card_page())
+    return printable(ModelArchive(file).read_card_page())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
+from autoseg.core.text import counted
 from autoseg.documents import store
 from autoseg.documents.quality import (
     CaseAgreement,
@@ -13,6 +14,7 @@ from autoseg.documents.quality import (
     Quality,
     QualityCurve,
 )
+from autoseg.readers import stem_of
 
 QUALITY_NAME = "quality.json"
 """Name of the document beside the label maps."""
@@ -41,35 +43,71 @@ def expected_quality(
     return tuple(cases)
 
 
-def report_quality(
-    agreements: Sequence[CaseAgreement],
-    curves: Sequence[QualityCurve],
-    labels: LabelScheme,
-    outputs: Path,
-    progress: Progress,
-) -> None:
-    """Say the expected Dice of every case, and write it beside the label maps.
+class QualityReport:
+    """Says the expected Dice of each case, and keeps it beside the label maps, as cases are done.
 
-    Cases that an earlier prediction left in the document stay there.
-
-    Raises:
-        DocumentError: If there is such a document already, but damaged.
+    So a prediction that is interrupted leaves it of the cases before. Cases that an earlier
+    prediction left in the document stay there.
     """
-    cases = expected_quality(agreements, curves, labels)
-    for case in cases:
-        parts = [f"{entry.name} {entry.dice:.2f} ± {entry.error:.2f}" for entry in case.targets]
-        progress.say(f"{case.name}: expected Dice: {', '.join(parts)}")
-    if curves and agreements and all(set(case.targets) <= {None} for case in agreements):
-        progress.say("no quality estimate: the networks were not asked about mirrored images")
-    if cases:
-        _add(cases, outputs / QUALITY_NAME)
 
+    def __init__(
+        self,
+        curves: Sequence[QualityCurve],
+        labels: LabelScheme,
+        outputs: Path,
+        progress: Progress,
+    ) -> None:
+        """Begin with no case.
 
-def _add(cases: Sequence[CaseQuality], path: Path) -> None:
-    """Put cases into a document that may be there already."""
-    known: dict[str, CaseQuality] = {}
-    if path.is_file():
-        earlier = store.load(Quality, path, made_by="autoseg predict")
-        known = {case.name: case for case in earlier.cases}
-    known |= {case.name: case for case in cases}
-    store.save(Quality(cases=tuple(known[name] for name in sorted(known))), path)
+        Args:
+            curves: What was found by cross-validation; empty if nothing was.
+            labels: Whose targets the agreements are of.
+            outputs: Folder of the label maps.
+            progress: Where to report to.
+        """
+        self._curves = curves
+        self._labels = labels
+        self._path = outputs / QUALITY_NAME
+        self._progress = progress
+        self._agreements: list[CaseAgreement] = []
+
+    def add(self, agreement: CaseAgreement) -> None:
+        """Take a case whose label map is written.
+
+        Raises:
+            DocumentError: If there is such a document already, but damaged.
+        """
+        self._agreements.append(agreement)
+        for case in expected_quality([agreement], self._curves, self._labels):
+            parts = [f"{entry.name} {entry.dice:.2f} ± {entry.error:.2f}" for entry in case.targets]
+            self._progress.say(f"{case.name}: expected Dice: {', '.join(parts)}")
+            known = self._known() | {case.name: case}
+            store.save(Quality(cases=tuple(known[name] for name in sorted(known))), self._path)
+
+    def finish(self, skipped: Sequence[Path]) -> None:
+        """Say for which cases nothing is known.
+
+        Args:
+            skipped: Label maps that were there already.
+        """
+        if not self._curves:
+            return
+        if self._agreements and all(set(case.targets) <= {None} for case in self._agreements):
+            self._progress.say(
+                "no quality estimate: the networks were not asked about mirrored images"
+            )
+            return
+        known = self._known()
+        unknown = [path.name for path in skipped if stem_of(path) not in known]
+        if unknown:
+            self._progress.say(
+                f"no quality estimate of {counted(len(unknown), 'label map')} that "
+                f"{'was' if len(unknown) == 1 else 'were'} there already: "
+                f"{', '.join(unknown[:5])}. For one, delete them and run the same command."
+            )
+
+    def _known(self) -> dict[str, CaseQuality]:
+        if not self._path.is_file():
+            return {}
+        earlier = store.load(Quality, self._path, made_by="autoseg predict")
+        return {case.name: case for case in earlier.cases}

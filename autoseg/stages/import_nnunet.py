@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from autoseg.core.errors import ModelError
 from autoseg.core.progress import Progress
+from autoseg.core.text import printable
 from autoseg.documents import store
 from autoseg.documents.archive import Manifest
 from autoseg.documents.card import UNSTATED_LICENSE
@@ -185,8 +186,8 @@ def _trained(checkpoint: Checkpoint, plan: Plan) -> TrainedModel:
         configuration=checkpoint.configuration,
         mirror_axes=checkpoint.mirror_axes,
         origin=(
-            f"nnU-Net v2 ({store.printable(checkpoint.trainer)}, {plan.decisions[0].value}, "
-            f"{store.printable(plan.dataset_name)})"
+            f"nnU-Net v2 ({printable(checkpoint.trainer)}, {plan.decisions[0].value}, "
+            f"{printable(plan.dataset_name)})"
         ),
     )
 

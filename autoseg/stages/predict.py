@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image
 from autoseg.core.device import Precision
-from autoseg.core.errors import AutosegError, CaseError, DatasetError
+from autoseg.core.errors import AutosegError, CaseError, DatasetError, fault_of_disk
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
@@ -27,7 +28,7 @@ from autoseg.inference.prediction import unlike_training
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.preprocessing.memory import available_bytes, reading_bytes
 from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
-from autoseg.stages.expected_quality import report_quality
+from autoseg.stages.expected_quality import QualityReport
 
 CASES_AHEAD = 1
 """Images that are read and prepared while the networks work on another."""
@@ -167,10 +168,11 @@ def predict(
     for sentence in choice.warnings:
         progress.say(f"warning: {sentence}.")
     cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
-    report = predict_cases(cases, outputs, model, options, progress)
-    if choice.selection is not None:
-        curves, labels = choice.selection.quality, model.plan.labels
-        report_quality(report.agreements, curves, labels, outputs, progress)
+    if choice.selection is None:
+        return predict_cases(cases, outputs, model, options, progress)
+    quality = QualityReport(choice.selection.quality, model.plan.labels, outputs, progress)
+    report = predict_cases(cases, outputs, model, options, progress, on_written=quality.add)
+    quality.finish(report.skipped)
     return report
 
 
@@ -180,18 +182,35 @@ def predict_cases(
     model: ChosenModel,
     options: PredictOptions,
     progress: Progress,
+    *,
+    on_written: Callable[[CaseAgreement], None] = lambda _: None,
 ) -> PredictReport:
     """Write the label maps of given cases, and return what became of each; see `predict`.
 
+    Args:
+        cases: The images.
+        outputs: Folder for the label maps.
+        model: The networks.
+        options: How to predict.
+        progress: Where warnings and the position go.
+        on_written: Called for each label map that is written, with how far the networks agreed.
+
     Raises:
         DatasetError: If an output would overwrite an input.
+        OSError: If the disk is full or closed to the user.
     """
     jobs = [_job(case, outputs, options.probabilities) for case in cases]
     _protect_inputs(jobs)
     finished = [options.skip_finished and job.is_finished for job in jobs]
     left = [job for job, is_finished in zip(jobs, finished, strict=True) if not is_finished]
+    if left:
+        _check_writable(outputs)
     outcomes = _outcomes(left, model, options.workers, progress)
-    done = list(progress.track(outcomes, description="Predicting", total=len(left)))
+    done = []
+    for outcome in progress.track(outcomes, description="Predicting", total=len(left)):
+        done.append(outcome)
+        if isinstance(outcome, _Written):
+            on_written(outcome.agreement)
     return PredictReport(
         model=model.path,
         written=tuple(outcome.output for outcome in done if isinstance(outcome, _Written)),
@@ -317,6 +336,10 @@ def _outcome(job: _Job, future: Future[Path], watched: ChosenModel) -> _Written 
         return _Written(output, agreement)
     except AutosegError as error:
         return FailedCase(job.case.name, str(error))
+    except OSError as error:
+        if fault_of_disk(error) is not None:  # the others would fail alike, after all the work
+            raise
+        return FailedCase(job.case.name, f"{type(error).__name__}: {error}")
     except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)
         return FailedCase(job.case.name, f"{type(error).__name__}: {error}")
 
@@ -333,6 +356,17 @@ def _check_folder(outputs: Path) -> None:
             f"images: name the folder, e.g. {outputs.parent / 'segmentations'}."
         )
         raise DatasetError(msg)
+
+
+def _check_writable(outputs: Path) -> None:
+    """Check that files can be made in a folder, before anything is computed.
+
+    Raises:
+        OSError: If not.
+    """
+    outputs.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=outputs):
+        pass
 
 
 def _protect_inputs(jobs: Sequence[_Job]) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 from time import perf_counter
 
 from autoseg.core.atomic import replacing
-from autoseg.core.counting import counted
 from autoseg.core.progress import Progress
+from autoseg.core.text import counted
 from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
 from autoseg.training.curves import draw_curves

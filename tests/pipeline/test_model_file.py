@@ -13,8 +13,10 @@ from autoseg.cli import app
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
+from autoseg.documents.run import Run
 from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.workspace import Workspace
+from autoseg.inference.archive.contents import RUN_NAME
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.averaging import ensemble_class_map
 from autoseg.inference.probabilities import open_probabilities
@@ -154,6 +156,19 @@ def test_the_card_of_a_selection_has_its_line_of_the_leaderboard(selected, tmp_p
     assert all(name.startswith("case_") for name in names)
     export(selected.root, file, ExportOptions(folds=(0,)))
     assert ModelArchive(file).read_selection().folds == ((0,), (0,))
+
+
+def test_a_network_that_was_trained_on_everything_is_exported_in_place_of_those_selected(
+    selected, tmp_path
+):
+    work = Workspace(shutil.copytree(selected.root, tmp_path / "work"))
+    for name in ("3d_compact", "coarse"):
+        shutil.copytree(work.fold(name, 0), work.fold(name, "all"))
+        run = store.load(Run, work.fold(name, "all") / RUN_NAME, made_by="")
+        store.save(run.model_copy(update={"fold": "all"}), work.fold(name, "all") / RUN_NAME)
+    file = tmp_path / "selected.autoseg"
+    export(work.root, file, ExportOptions(folds=("all",)))
+    assert ModelArchive(file).read_selection().folds == (("all",), ("all",))
 
 
 def test_the_held_out_cases_keep_their_probabilities(selected):

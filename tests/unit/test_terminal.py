@@ -1,9 +1,11 @@
 import io
 from time import sleep
 
+import pytest
 from rich.console import Console
+from typer import Exit
 
-from autoseg.terminal import TerminalProgress
+from autoseg.terminal import TerminalProgress, exit_if_any
 
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 
@@ -75,3 +77,16 @@ def test_words_break_where_a_table_has_no_room_for_them() -> None:
     lines = widest_table(width=60)
     assert max(map(len, lines)) <= 60
     assert not any("invented" in line for line in lines)
+
+
+def test_names_from_files_of_others_do_not_steer_the_terminal(capsys) -> None:
+    progress, written = terminal()
+    progress.say("channel \x1b[2Jevil\nnext line")
+    progress.table("a", ("b",), [("\x1b[31mred",)])
+    with pytest.raises(Exit):
+        exit_if_any([("case", "\x1b[2Jevil")])
+    shown = written.getvalue()
+    assert "[2Jevil\nnext line" in shown
+    assert "\x1b[2J" not in shown
+    assert "\x1b[31m" not in shown
+    assert "\x1b[2J" not in capsys.readouterr().err

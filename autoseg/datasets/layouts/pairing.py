@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.core.counting import counted
+from autoseg.core.text import counted
 from autoseg.datasets.faults import CaseFault
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.workspace import names_a_folder

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from autoseg.core.counting import counted
 from autoseg.core.geometry import Orientation
+from autoseg.core.text import counted
 from autoseg.documents.card import (
     AxisRange,
     CardChannel,

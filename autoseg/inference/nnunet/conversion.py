@@ -9,9 +9,10 @@ from autoseg.architectures import Architecture
 from autoseg.core.errors import ModelError
 from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme, Region
+from autoseg.core.text import printable
 from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.documents.preparation import Resampling
-from autoseg.documents.store import explain, printable
+from autoseg.documents.store import explain
 from autoseg.inference.nnunet.network import architecture
 from autoseg.inference.nnunet.plans import (
     IntensityProperties,

@@ -19,7 +19,7 @@ def logits(*answers: int, num_classes: int = 3) -> torch.Tensor:
 def test_the_agreement_of_a_class_is_the_dice_of_each_flip_with_the_mean():
     agreement = Agreement(3, is_regional=False)
     flips = [agreement.answer(logits(0, 1, 1, 1)), agreement.answer(logits(0, 0, 1, 1))]
-    agreement.add(flips, agreement.answer(logits(0, 1, 1, 1)))
+    agreement.add(agreement.counted(flips, agreement.answer(logits(0, 1, 1, 1))))
     assert agreement.dice() == (pytest.approx(2 * 5 / 11), None)
 
 
@@ -27,7 +27,7 @@ def test_tiles_add_up():
     agreement = Agreement(3, is_regional=False)
     for row in ((1, 1, 0, 0), (2, 2, 2, 0)):
         answer = agreement.answer(logits(*row))
-        agreement.add([answer, answer], answer)
+        agreement.add(agreement.counted([answer, answer], answer))
     assert agreement.dice() == (1.0, 1.0)
 
 
@@ -35,7 +35,8 @@ def test_regions_may_overlap():
     agreement = Agreement(2, is_regional=True)
     both = torch.tensor([[[[1.0, 1.0, -1.0]], [[1.0, -1.0, -1.0]]]])
     other = torch.tensor([[[[1.0, -1.0, -1.0]], [[1.0, -1.0, -1.0]]]])
-    agreement.add([agreement.answer(both), agreement.answer(other)], agreement.answer(both))
+    flips = [agreement.answer(both), agreement.answer(other)]
+    agreement.add(agreement.counted(flips, agreement.answer(both)))
     assert agreement.dice() == (pytest.approx(2 * 3 / 7), 1.0)
 
 

@@ -1,5 +1,7 @@
 """When the device runs out of memory, prediction goes on with less of it, and says so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from stand_ins import Pointwise, ensemble_of, prepared, stitched
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Silent
 from autoseg.inference import blending
+from autoseg.inference.agreement import Agreement
 from autoseg.inference.blending import HeldSums
 from autoseg.inference.sliding_window import predict_slabs
 
@@ -159,3 +162,28 @@ def test_main_memory_that_runs_out_is_not_taken_for_that_of_a_device(monkeypatch
                 ensemble_of(Pointwise(), (8, 8, 8)), prepared((8, 8, 8)), tiles_per_batch=1
             )
         )
+
+
+def test_an_answer_that_was_given_up_does_not_count_as_agreement():
+    """One network has answered a batch when the other one runs out of memory."""
+
+    def dice(*networks):
+        agreement = Agreement(3, is_regional=False)
+        ensemble = replace(
+            ensemble_of(networks[0], (8, 8, 8), mirror_axes=(0,), agreement=agreement),
+            networks=networks,
+        )
+        list(predict_slabs(ensemble, prepared((16, 16, 16)), tiles_per_batch=8))
+        return agreement._sizes.tolist()
+
+    assert dice(Pointwise(), Crowded(2)) == dice(Pointwise(), Pointwise())
+
+
+def test_memory_that_torch_only_keeps_counts_as_free(monkeypatch):
+    """After a first image, all that a card has may be kept for the next."""
+    card, gib = torch.device("cuda"), 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (gib, 8 * gib))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 6 * gib)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2 * gib)
+    assert blending._buffer_device(card, int(1.9 * gib)) == card
+    assert blending._buffer_device(card, int(2.1 * gib)) == torch.device("cpu")

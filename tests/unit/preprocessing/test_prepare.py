@@ -6,6 +6,7 @@ from autoseg.core.case import Image, LabelledCase
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry, Reorientation
 from autoseg.documents.plan import Resampling
+from autoseg.preprocessing import prepare
 from autoseg.preprocessing.prepare import prepare_case, prepare_image
 
 
@@ -137,3 +138,11 @@ def test_an_annotated_slice_survives_where_its_axis_is_halved(make_plan, ignore)
     assert np.all(others == (0 if ignore is None else 3))
     annotated = prepared.foreground[0]
     assert len(annotated) == (0 if ignore is None else 144)
+
+
+def test_an_image_that_a_wrong_spacing_would_blow_up_is_refused(make_plan, monkeypatch) -> None:
+    monkeypatch.setattr(prepare, "available_bytes", lambda: 2**20)
+    plan = make_plan((1.0, 1.0, 1.0))
+    image = image_of(brain(), (100.0, 100.0, 100.0))
+    with pytest.raises(CaseError, match=r"10 × 12 × 14 voxels of 100 .* become 800 .* spacing in"):
+        prepare_image(image, plan, plan.configurations[0])

@@ -9,7 +9,7 @@ import SimpleITK
 import tifffile
 from synthetic import write_picture, write_volume
 
-from autoseg.core.errors import CaseError
+from autoseg.core.errors import CaseError, fault_of_disk
 from autoseg.readers import (
     companion_files,
     num_replaced,
@@ -309,3 +309,27 @@ def test_a_metaimage_header_may_list_a_file_per_slice(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"0")
     (tmp_path / "case.mhd").write_text("ElementDataFile = LIST\n" + "\n".join([*names, "gone"]))
     assert companion_files(tmp_path / "case.mhd") == tuple(tmp_path / name for name in names)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kept", [0, 100, 200])
+def test_a_label_map_that_a_full_disk_cut_off_is_no_label_map(
+    ending: str, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"labels{ending}"
+    write_volume(VOLUME, tmp_path / "image.nii.gz", spacing=(3.0, 2.0, 1.0))
+    image = read_image((tmp_path / "image.nii.gz",))
+    labels = RANDOM.integers(0, 200, image.shape).astype(np.uint8)
+    write_labels(labels, image, path)
+    before, write = path.read_bytes(), SimpleITK.WriteImage
+
+    def cut(written: SimpleITK.Image, name: str, **options: bool) -> None:
+        write(written, name, **options)
+        Path(name).write_bytes(Path(name).read_bytes()[:kept])
+
+    monkeypatch.setattr(SimpleITK, "WriteImage", cut)
+    with pytest.raises(OSError, match=f"No space left.*labels{ending}") as caught:
+        write_labels(labels, image, path)
+    assert fault_of_disk(caught.value) is not None
+    assert path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "image.nii.gz", path]

@@ -8,7 +8,7 @@ from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.quality import CaseAgreement, Quality, QualityCurve
-from autoseg.stages.expected_quality import QUALITY_NAME, report_quality
+from autoseg.stages.expected_quality import QUALITY_NAME, QualityReport
 
 LABELS = LabelScheme(names=("ground", "organ", "lesion"), values=(0, 1, 2))
 ORGAN = QualityCurve(name="organ", agreements=(0.5, 1.0), dice=(0.4, 0.9), error=0.05, cases=9)
@@ -24,10 +24,11 @@ class Listening(Silent):
 
 @pytest.fixture
 def said(tmp_path: Path):
-    def report(*targets, curves=(ORGAN,), name="a"):
+    def report(*targets, curves=(ORGAN,), name="a", skipped=()):
         progress = Listening()
-        agreements = [CaseAgreement(name=name, targets=targets)]
-        report_quality(agreements, curves, LABELS, tmp_path, progress)
+        quality = QualityReport(curves, LABELS, tmp_path, progress)
+        quality.add(CaseAgreement(name=name, targets=targets))
+        quality.finish([tmp_path / file for file in skipped])
         return progress.said
 
     return report
@@ -68,3 +69,17 @@ def test_expectations_are_written_beside_the_label_maps_and_added_to(said, tmp_p
 def test_without_expectations_nothing_is_written(said, tmp_path):
     said(None, None)
     assert not list(tmp_path.iterdir())
+
+
+def test_label_maps_of_an_earlier_prediction_without_an_estimate_are_named(said):
+    said(0.75, None, name="b")
+    told = said(1.0, None, name="a", skipped=("b.nii.gz", "c.nii.gz", "d.nii.gz"))
+    assert told[-1].startswith("no quality estimate of 2 label maps that were there already: c.nii")
+    assert "b.nii" not in told[-1]
+
+
+def test_each_case_is_kept_as_soon_as_it_is_done(tmp_path):
+    quality = QualityReport((ORGAN,), LABELS, tmp_path, Silent())
+    quality.add(CaseAgreement(name="a", targets=(0.75, None)))
+    written = store.load(Quality, tmp_path / QUALITY_NAME, made_by="autoseg predict")
+    assert [case.name for case in written.cases] == ["a"]

@@ -1,5 +1,6 @@
 """`autoseg predict` on folders: outputs, failures, going on."""
 
+import errno
 import time
 
 import numpy as np
@@ -166,3 +167,28 @@ def test_a_real_network_runs_from_its_folder(inputs, tmp_path):
     report = predict(inputs / "case_0.nii.gz", tmp_path / "out", options, Silent())
     values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(report.written[0])))
     assert set(np.unique(values)) <= {0, 3, 7}
+
+
+def test_a_full_disk_ends_the_run_at_once(inputs, options, tmp_path, monkeypatch):
+    written = []
+
+    def full(labels, image, path):
+        written.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(stage, "write_labels", full)
+    with pytest.raises(OSError, match="No space left"):
+        predict(inputs, tmp_path / "out", options, Silent())
+    assert len(written) < 5
+
+
+def test_a_folder_that_is_closed_to_the_user_is_found_before_anything_is_computed(
+    inputs, options, tmp_path, monkeypatch
+):
+    def closed(dir):  # noqa: A002  (called by this name)
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    monkeypatch.setattr(stage, "TemporaryFile", closed)
+    monkeypatch.setattr(stage, "read_image", lambda _: pytest.fail("an image was read"))
+    with pytest.raises(OSError, match="Read-only"):
+        predict(inputs, tmp_path / "out", options, Silent())

@@ -1,6 +1,6 @@
 import pytest
 
-from autoseg.core.counting import counted
+from autoseg.core.text import counted
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 cases"), (1, "1 case"), (2, "2 cases")])
