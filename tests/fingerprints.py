@@ -20,6 +20,7 @@ def make_fingerprint(
     class_shares=(0.9, 0.1),
     intensities=(0.0, 100.0),
     is_integer=True,
+    fits_8_bits=None,
     left_by_crop=1.0,
     centres=None,
 ) -> Fingerprint:
@@ -32,6 +33,7 @@ def make_fingerprint(
         class_shares: Share of each class among a case's voxels.
         intensities: Least and greatest foreground intensity, evenly spread between.
         is_integer: Whether intensities are whole numbers.
+        fits_8_bits: Whether the whole image is from 0 to 255; by default, if the foreground is.
         left_by_crop: Share of a case that the crop leaves.
         centres: Gives the centres of the classes of a case, by its index.
     """
@@ -52,6 +54,9 @@ def make_fingerprint(
             class_centres=(None,) * len(class_shares) if centres is None else centres(index),
             intensities=(channel,) * len(channel_names),
             is_integer=is_integer,
+            fits_8_bits=is_integer and low >= 0 and high <= 255
+            if fits_8_bits is None
+            else fits_8_bits,
         )
         for index, (shape, spacing) in enumerate(zip(shapes, spacings, strict=True))
     )

@@ -11,13 +11,20 @@ import torch
 from jaxtyping import Float32
 
 from autoseg.augmentations.mirroring import Mirroring
-from autoseg.benchmarking.devices import naming_lack_of_memory, synchronize
+from autoseg.benchmarking.devices import lack_of_memory, synchronize
 from autoseg.benchmarking.preparing import prepared_cases
 from autoseg.benchmarking.sample import Sample
 from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import PreparedImage, Restoration
-from autoseg.core.device import Precision, autocast, autocast_dtype, choose_device, on_device
+from autoseg.core.device import (
+    Precision,
+    autocast,
+    autocast_dtype,
+    choose_device,
+    naming_lack_of_memory,
+    on_device,
+)
 from autoseg.core.parallel import default_workers
 from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
@@ -70,7 +77,7 @@ def prediction(
     precision: Precision,
 ) -> Throughput:
     """Return how fast tiles pass through the sliding window; cases must be prepared."""
-    with naming_lack_of_memory(choose_device(device), configuration.name):
+    with naming_lack_of_memory(lack_of_memory(choose_device(device), configuration.name)):
         window = _window(sample, configuration, patience, device=device, precision=precision)
     views = "view" if window.num_flips == 1 else "mirrored views"
     subject = Subject(

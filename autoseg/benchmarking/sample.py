@@ -17,7 +17,7 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.stages.fingerprint import check_origin
+from autoseg.stages.origin import check_origin
 from autoseg.stages.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
 
 

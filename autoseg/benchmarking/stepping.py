@@ -9,9 +9,10 @@ from time import perf_counter
 
 import torch
 
-from autoseg.benchmarking.devices import naming_lack_of_memory, synchronize
+from autoseg.benchmarking.devices import lack_of_memory, synchronize
 from autoseg.benchmarking.timing import Pair, Patience, Subject, throughput
 from autoseg.core.allocator import keeping_freed_memory
+from autoseg.core.device import naming_lack_of_memory
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
@@ -73,7 +74,7 @@ def training_steps(job: Job, configuration: str, patience: Patience) -> Throughp
         floor_is="bare network, a batch on the device",
         configuration=configuration,
     )
-    with naming_lack_of_memory(job.device, configuration):
+    with naming_lack_of_memory(lack_of_memory(job.device, configuration)):
         state = new_state(job, epoch_steps=NO_VALIDATION)
         pairs = _pairs(job, state, patience)
     return throughput(pairs, 1.0, subject)

@@ -89,7 +89,7 @@ def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
     Raises:
         DatasetError: If the folder belongs to another dataset.
     """
-    from autoseg.stages.fingerprint import check_origin
+    from autoseg.stages.origin import check_origin
 
     workspace = workspace_of(dataset, work)
     check_origin(dataset, workspace)

@@ -1,13 +1,14 @@
 """Where a network runs, and in which precision."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoseg.core.errors import TrainingError
+from autoseg.core.errors import AutosegError, TrainingError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -106,6 +107,21 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         mark in text for mark in MARKS_OF_LACKING_MEMORY
     )
+
+
+@contextmanager
+def naming_lack_of_memory(fault: AutosegError) -> Iterator[None]:
+    """Raise what tells the user what to do, in place of torch's error, where memory runs out.
+
+    Args:
+        fault: Is raised if it does in the block; other errors pass.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise fault from error
+        raise
 
 
 def _card_has_bfloat16(device: torch.device) -> bool:

@@ -28,6 +28,9 @@ from autoseg.readers import (
 )
 from autoseg.readers.names import times
 
+BRIGHTEST = 255
+"""Largest number of 8 bits."""
+
 MOST_VOXELS_FOR_QUANTILES = 1_000_000
 """Quantiles of more foreground voxels than this come from a random draw of so many of them, at
 fixed positions for each size; their standard error is then below 0.05 % of the distribution. Mean,
@@ -53,6 +56,7 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
     if faults or image is None or labels is None:
         raise CaseError("\n".join(faults))
     foreground = _foreground(labels.values, spec.labels)
+    is_integer = all(_is_whole(channel) for channel in image.voxels)
     return CaseFingerprint(
         name=files.name,
         source=source_of(files, spec),
@@ -62,7 +66,10 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
         class_centres=_class_centres(labels.values, spec.labels),
         intensities=_intensities(image.voxels, foreground),
-        is_integer=all(_is_whole(channel) for channel in image.voxels),
+        is_integer=is_integer,
+        fits_8_bits=bool(
+            is_integer and image.voxels.min() >= 0 and image.voxels.max() <= BRIGHTEST
+        ),
         axis_directions=axis_directions(image.stored_geometry) if spec.num_axes == 3 else "",
         tilt_degrees=_rounded(tilt_degrees(image.geometry)),
     )

@@ -53,6 +53,7 @@ class CaseFingerprint(Frozen):
             for absent classes.
         intensities: Per channel.
         is_integer: Whether all intensities are whole numbers.
+        fits_8_bits: Whether they are, all of the image, whole numbers from 0 to 255.
         axis_directions: Which way the stored voxel axes run, e.g. "SPL"; empty if not known.
         tilt_degrees: Largest angle between a voxel axis and its world axis; None if not known.
     """
@@ -66,6 +67,7 @@ class CaseFingerprint(Frozen):
     class_centres: tuple[tuple[Fraction, ...] | None, ...]
     intensities: tuple[CaseIntensities, ...]
     is_integer: bool
+    fits_8_bits: bool
     axis_directions: str = ""
     tilt_degrees: NonNegativeFloat | None = None
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autoseg.architectures import Architecture
-from autoseg.core.device import Precision, autocast_dtype, choose_device, on_device
-from autoseg.core.errors import ModelError, first_line
+from autoseg.core.device import (
+    Precision,
+    autocast_dtype,
+    choose_device,
+)
+from autoseg.core.errors import ModelError
 from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
@@ -22,17 +25,13 @@ from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.heads import divided
+from autoseg.inference.networks import load_network
 from autoseg.inference.stored import (
     ModelFolder,
     StoredModel,
     named_fold,
     trained_folds,
-    unusable,
 )
-from autoseg.inference.unfilled import WithoutRandomNumbers
-
-HEADER_BYTES_PER_TENSOR = 4096
-"""What a weights file may hold beside the weights: names and shapes."""
 
 
 @dataclass(frozen=True)
@@ -269,43 +268,6 @@ def ensemble_of(
         margin=configuration.architecture.output_margin(),
         parts=() if is_whole else divided(ready, configuration.architecture),
     )
-
-
-def load_network(
-    architecture: Architecture, stored: StoredModel, fold: FoldName, device: torch.device
-) -> nn.Module:
-    """Return the trained network of a fold on a device, with float32 weights.
-
-    Raises:
-        ModelError: If the weights are missing or damaged, or do not fit the architecture.
-    """
-    network = empty_network(architecture)
-    tensors = stored.read_weights(fold, largest_bytes=largest_bytes(network))
-    widened = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
-    try:
-        network.load_state_dict(widened, assign=True)
-    except RuntimeError as error:
-        raise unusable(stored.weights_name(fold), first_line(error)) from error
-    return on_device(network, device)
-
-
-def empty_network(architecture: Architecture) -> nn.Module:
-    """Return a network whose weights have shapes but no memory.
-
-    A plan that does not match its weights is so refused before it can ask for any.
-    """
-    with torch.device("meta"), WithoutRandomNumbers():
-        return architecture.build()
-
-
-def largest_bytes(network: nn.Module) -> int:
-    """Return how large a safetensors file of the network's weights can be."""
-    tensors: list[torch.Tensor] = list(network.state_dict().values())
-    header = HEADER_BYTES_PER_TENSOR * (1 + len(tensors))
-    return header + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _wanted_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequence[FoldName]:

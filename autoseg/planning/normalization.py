@@ -22,9 +22,6 @@ FAT_HU = -100.0
 LOWEST_HU = -3100.0
 """Scanners pad with values down to -3024; air is -1000 Hounsfield units."""
 
-BRIGHTEST = 255.0
-"""Largest value of an 8-bit colour channel."""
-
 RULE = "normalizers"
 
 
@@ -69,7 +66,7 @@ def kind_by_intensities(fingerprint: Fingerprint, intensities: ChannelIntensitie
     if is_integer and LOWEST_HU <= low <= FAT_HU:
         return Choice("ct", RULE, f"{found}, as Hounsfield units do", OWN)
     is_photograph = fingerprint.num_axes == 2 and len(fingerprint.channel_names) == 3
-    if is_integer and is_photograph and low >= 0 and high <= BRIGHTEST:
+    if is_photograph and all(case.fits_8_bits for case in fingerprint.cases):
         return Choice("rgb", RULE, f"{found}, in one of three channels, as 8-bit colour has", OWN)
     return Choice("zscore", RULE, f"{found}, a scale without a unit", NNUNET)
 

@@ -29,7 +29,8 @@ from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX
 from autoseg.inference.archive.privacy import Records, without_case_names
 from autoseg.inference.archive.writing import Content, weights_content, write_archive
 from autoseg.inference.choice import StoredChoice, find_choice
-from autoseg.inference.model import empty_network, largest_bytes, previous_folds
+from autoseg.inference.model import previous_folds
+from autoseg.inference.networks import empty_network, largest_bytes
 from autoseg.inference.stored import StoredModel
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.score_fold import VALIDATION_NAME

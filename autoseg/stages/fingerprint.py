@@ -16,6 +16,7 @@ from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers
+from autoseg.stages.origin import other_origin
 
 HEADERS_READ = 20
 """Cases whose size decides how many are read side by side: those with the largest files."""
@@ -48,7 +49,7 @@ def fingerprint(
             them, if cases have faults.
     """
     _check_place(dataset, workspace)
-    earlier = _other_origin(dataset, workspace)
+    earlier = other_origin(dataset, workspace)
     if earlier is not None:
         progress.say(
             f"note: {workspace.root} was made from {earlier}; from now on {dataset} counts."
@@ -72,34 +73,6 @@ def fingerprint(
     store.save(result, workspace.fingerprint)
     workspace.partial_fingerprint.unlink(missing_ok=True)
     return spec, result
-
-
-def check_origin(dataset: Path, workspace: Workspace) -> None:
-    """Refuse a work folder that was made from another dataset, perhaps one of the same name.
-
-    A dataset that was moved is no other one, and one that is gone is not asked for.
-
-    Raises:
-        DatasetError: With what to do instead.
-    """
-    earlier = _other_origin(dataset, workspace)
-    if earlier is not None:
-        msg = (
-            f"the work folder {workspace.root} was made from {earlier}, not from {dataset}. Name "
-            f"another one with --work, or run `autoseg plan {dataset}` to replace its plan."
-        )
-        raise DatasetError(msg)
-
-
-def _other_origin(dataset: Path, workspace: Workspace) -> Path | None:
-    """Return the dataset that a work folder was made from, if it is another one, else None."""
-    if not (workspace.dataset.is_file() and dataset.is_dir()):
-        return None
-    try:
-        earlier = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan").root
-    except DocumentError:  # nothing else can be said about it
-        return None
-    return earlier if earlier.is_dir() and not earlier.samefile(dataset) else None
 
 
 def _check_place(dataset: Path, workspace: Workspace) -> None:

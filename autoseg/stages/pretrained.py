@@ -8,7 +8,8 @@ from autoseg.core.progress import Progress
 from autoseg.documents.plan import Plan
 from autoseg.documents.run import Pretraining, TensorGroup
 from autoseg.documents.splits import averaged_folds
-from autoseg.inference.model import empty_network, find_model, largest_bytes, open_model
+from autoseg.inference.model import find_model, open_model
+from autoseg.inference.networks import empty_network, largest_bytes
 from autoseg.inference.stored import named_fold
 from autoseg.training.pretrained import Interface, Pretrained
 

@@ -40,9 +40,9 @@ from autoseg.stages.continuation import (
 )
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.export import ExportOptions, check_output, export
-from autoseg.stages.fingerprint import check_origin
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
+from autoseg.stages.origin import check_origin
 from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.run_clock import RunClock, load_schedule

@@ -10,7 +10,7 @@ import torch
 
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.atomic import remove_leftovers, replacing
-from autoseg.core.device import choose_device
+from autoseg.core.device import choose_device, naming_lack_of_memory
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest, listening
 from autoseg.core.parallel import default_workers
@@ -45,7 +45,7 @@ from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest, training_
 from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.lock import locked
-from autoseg.training.loop import Job, Watch, fit, measure_step, naming_lack_of_memory, new_state
+from autoseg.training.loop import Job, Watch, fit, measure_step, new_state, too_large
 from autoseg.training.schedule import epoch_steps
 from autoseg.training.state import TrainingState
 
@@ -144,7 +144,7 @@ def _trained(
     job: Job, plan: Plan, configuration: Configuration, request: TrainRequest, progress: Progress
 ) -> Run:
     """Train to the end, or go on to it, and save what came of it; the state is gone then."""
-    with naming_lack_of_memory(job):
+    with naming_lack_of_memory(too_large(job)):
         state = _resumed_state(job, progress) or _first_state(job, progress)
     with listening() as stop:
         _train_to_end(job, plan, state, stop, progress)

@@ -12,7 +12,7 @@ from torch import nn
 
 from autoseg.architectures import Architecture
 from autoseg.core.allocator import keeping_freed_memory
-from autoseg.core.device import is_out_of_memory
+from autoseg.core.device import naming_lack_of_memory
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.interrupt import StopRequest
 from autoseg.core.labels import LabelScheme
@@ -150,7 +150,11 @@ def measure_step(job: Job) -> float:
     """
     started = perf_counter()
     times = []
-    with naming_lack_of_memory(job), fast_convolutions(job.device), keeping_freed_memory():
+    with (
+        naming_lack_of_memory(too_large(job)),
+        fast_convolutions(job.device),
+        keeping_freed_memory(),
+    ):
         state = new_state(job, epoch_steps=1)
         for step in range(FORECAST_STEPS + 1):
             drawn = job.data.handed_out(Ticket("train", step))
@@ -181,7 +185,7 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
     saved = perf_counter()
     loaded = load_batches(job.data, order, workers=job.workers)
     with (
-        naming_lack_of_memory(job),
+        naming_lack_of_memory(too_large(job)),
         fast_convolutions(job.device),
         naming_dead_workers(),
         keeping_freed_memory(),
@@ -272,21 +276,6 @@ def _objective(job: Job, state: TrainingState, batch: Batch | Draft) -> Objectiv
 
 
 @contextmanager
-def naming_lack_of_memory(job: Job) -> Iterator[None]:
-    """Turn torch's error about a lack of memory into one for the user.
-
-    Raises:
-        TrainingError: If memory ran out in the block.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise TrainingError(_too_large(job)) from error
-        raise
-
-
-@contextmanager
 def fast_convolutions(device: torch.device) -> Iterator[None]:
     """Let cuDNN try its algorithms for each size of patch, of which a training has few.
 
@@ -300,10 +289,11 @@ def fast_convolutions(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def _too_large(job: Job) -> str:
+def too_large(job: Job) -> TrainingError:
+    """Return what is to be said if a training's device has too little memory."""
     sampling = job.data.training
     shape = " × ".join(str(size) for size in sampling.patch_shape)
-    return (
+    return TrainingError(
         f"{job.device} has too little free memory for a batch of {sampling.batch_size} patches of "
         f"{shape} voxels. Close what else uses it and run the same command, or plan for less with "
         "`autoseg plan DATASET --memory` and the GiB that are free, and train with --restart."

@@ -18,7 +18,7 @@ from autoseg.architectures.residual_encoder_unet import ResidualEncoderUNet
 from autoseg.architectures.unet import UNet
 from autoseg.core.errors import ModelError
 from autoseg.documents.store import explain
-from autoseg.inference.model import empty_network
+from autoseg.inference.networks import empty_network
 from autoseg.inference.nnunet.plans import NetworkDescription, NetworkSettings, PerAxis
 from autoseg.inference.stored import Tensors
 

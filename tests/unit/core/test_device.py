@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.core.device import autocast_dtype, is_out_of_memory, memory_layout, sent
+from autoseg.benchmarking.devices import lack_of_memory
+from autoseg.core.device import (
+    autocast_dtype,
+    is_out_of_memory,
+    memory_layout,
+    naming_lack_of_memory,
+    sent,
+)
+from autoseg.core.errors import TrainingError
 
 
 @pytest.mark.parametrize(
@@ -56,3 +64,18 @@ def test_an_array_that_stays_is_not_copied() -> None:
     array = np.zeros(3, np.float32)
     sent(array, torch.device("cpu"))[0] = 1.0
     assert array[0] == 1.0
+
+
+def test_a_lack_of_memory_is_said_with_what_to_do() -> None:
+    said = lack_of_memory(torch.device("cpu"), "3d_fullres")
+    with (
+        pytest.raises(TrainingError, match="too little free memory for 3d_fullres"),
+        naming_lack_of_memory(said),
+    ):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+
+def test_other_errors_pass() -> None:
+    said = lack_of_memory(torch.device("cpu"), "2d")
+    with pytest.raises(RuntimeError, match="shapes differ"), naming_lack_of_memory(said):
+        raise RuntimeError("shapes differ")

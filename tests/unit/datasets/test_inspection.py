@@ -67,6 +67,18 @@ def test_whole_intensities_are_noticed(tmp_path: Path) -> None:
     assert inspect_case(spec.cases[0], spec).is_integer
 
 
+@pytest.mark.parametrize(
+    ("lowest", "highest", "expected"),
+    [(0, 255, True), (0, 256, False), (-1, 200, False), (0.5, 200, False)],
+)
+def test_eight_bits_are_noticed_in_the_whole_image(lowest, highest, expected, tmp_path) -> None:
+    image = np.full(IMAGE.shape, 100, np.float32)
+    outside = np.argwhere(LABELS == 0)
+    image[tuple(outside[0])], image[tuple(outside[1])] = lowest, highest
+    spec = write_case(tmp_path, image=image)
+    assert inspect_case(spec.cases[0], spec).fits_8_bits == expected
+
+
 def test_many_voxels_are_summarised_by_some_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from stand_ins import save_model, tiny_configuration, tiny_plan
 from autoseg.core.errors import DocumentError, ModelError
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration
+from autoseg.inference import networks
 from autoseg.inference.model import find_model, load_model, trained_folds
 
 FLAT = tiny_configuration((8, 8), name="2d")
@@ -193,4 +194,14 @@ def test_stages_with_other_classes_are_refused(works):
     save_model(works / "spleen", other, SOLID, (0,))
     folder = save_model(works / "spleen", plan, staged("3d_fullres"), (0,))
     with pytest.raises(ModelError, match="their labels differ"):
+        load_model(folder, device="cpu")
+
+
+def test_networks_for_which_a_device_has_no_room_come_with_advice(works, monkeypatch):
+    def full(network, device):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    folder = save_model(works / "spleen", PLAN, FLAT, (0,))
+    monkeypatch.setattr(networks, "on_device", full)
+    with pytest.raises(ModelError, match=r"too little free memory.*--fold.*--device cpu"):
         load_model(folder, device="cpu")

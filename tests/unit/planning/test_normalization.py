@@ -60,6 +60,17 @@ def test_three_unnamed_eight_bit_channels_are_taken_for_colour(channels, intensi
     assert kinds(fingerprint) == [kind] * channels
 
 
+def test_colour_whose_background_is_brighter_than_eight_bits_is_none():
+    fingerprint = make_fingerprint(
+        [(64, 64)] * 3,
+        [(1.0, 1.0)] * 3,
+        channel_names=[f"channel_{index}" for index in range(3)],
+        intensities=(0.0, 160.0),
+        fits_8_bits=False,
+    )
+    assert kinds(fingerprint) == ["zscore"] * 3
+
+
 @pytest.mark.parametrize(("left", "masked"), [(0.5, True), (0.9, False)])
 def test_the_nonzero_mask_counts_where_the_crop_removes_much(left, masked):
     (choice,) = normalizers(small_volumes(left_by_crop=left))

@@ -23,6 +23,7 @@ def case(shape: tuple[int, ...], spacing: tuple[float, ...]) -> CaseFingerprint:
         class_centres=(None, None),
         intensities=(CaseIntensities(mean=0.0, std=1.0, quantiles=()),),
         is_integer=True,
+        fits_8_bits=True,
     )
 
 

@@ -20,7 +20,8 @@ from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine,
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing import memory
 from autoseg.stages import fingerprint as stage
-from autoseg.stages.fingerprint import check_origin, fingerprint
+from autoseg.stages.fingerprint import fingerprint
+from autoseg.stages.origin import check_origin
 
 
 class Recorder(Silent):
@@ -99,7 +100,22 @@ def test_a_dataset_that_was_moved_or_linked_is_the_same(
     check_origin(link, workspace)
     moved = changeable.rename(tmp_path / "moved")
     check_origin(moved, workspace)
-    check_origin(changeable, workspace)
+    spec = store.load(DatasetSpec, workspace.dataset, made_by="")
+    assert spec.root == moved
+    assert all(case.labels.is_file() and case.images[0].is_file() for case in spec.cases)
+    check_origin(changeable, workspace)  # is not there: what was prepared may do
+
+
+def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
+    changeable: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    run(changeable, workspace)
+    other = shutil.copytree(changeable, tmp_path / "elsewhere" / changeable.name)
+    image = next((other / "imagesTr").iterdir())
+    image.write_bytes(image.read_bytes() + b"0")
+    shutil.rmtree(changeable)
+    with pytest.raises(DatasetError, match=r"not there any more, and .* has other files"):
+        check_origin(other, workspace)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
