@@ -163,8 +163,27 @@ def decide(
         loss=request.loss_class,
         training_seconds=_training_seconds(workspace, measured, request.timing, progress),
     )
+    if request.memory_gib or machine.accelerator_gib:
+        _say_what_may_not_fit(made, memory_gib, progress)
     save_plan(made, workspace, progress=progress)
     return made
+
+
+def _say_what_may_not_fit(made: Plan, memory_gib: float, progress: Progress) -> None:
+    """Say which configurations are predicted to need more memory than they were sized to."""
+    larger = {
+        entry.name: entry.predicted_memory_gib
+        for entry in made.configurations
+        if entry.predicted_memory_gib > memory_gib
+    }
+    if larger:
+        most = max(larger.values())
+        progress.say(
+            f"note: {' and '.join(larger)} may need up to {most:.1f} GiB, sized to {memory_gib:g}. "
+            "nnU-Net's reckoning, which patches and batches follow, counts neither scores of many "
+            f"classes (here {made.labels.num_outputs}) nor weights. Should memory run out, plan "
+            f"for less: --memory {memory_gib**2 / most:.1f}."
+        )
 
 
 def load_plan(workspace: Workspace) -> Plan:

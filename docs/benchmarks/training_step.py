@@ -40,7 +40,7 @@ from autoseg.stages.preprocess import preprocess
 from autoseg.stages.training_job import TrainRequest, training_job
 from autoseg.training.ahead import Ahead
 from autoseg.training.deep_supervision import supervised_loss
-from autoseg.training.loading import PREFETCHED_BATCHES, Ticket, TicketOrder, load_batches
+from autoseg.training.loading import Ticket, TicketOrder, load_batches, prefetched_batches
 from autoseg.training.loop import Job, new_state
 from autoseg.training.state import TrainingState
 from autoseg.training.step import TensorBatch, to_device, training_step
@@ -147,7 +147,7 @@ def real_steps(job: Job, state: TrainingState, workers: int, *, first: int, step
         def one() -> None:
             step(batches.take()[1], function, batches.fetch)
 
-        for _ in range(PREFETCHED_BATCHES * workers + 1):
+        for _ in range(prefetched_batches(workers) * workers + 1):
             one()
         return mean_seconds(one, steps, job.device)
 

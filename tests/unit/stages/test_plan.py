@@ -10,6 +10,7 @@ from autoseg.documents import store
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
+from autoseg.stages import plan as stage
 from autoseg.stages.plan import PlanRequest, load_plan, plan, save_plan
 
 
@@ -211,3 +212,21 @@ def test_an_edit_that_can_work_is_accepted(workspace):
 def test_a_missing_plan_names_the_command_that_makes_it(workspace):
     with pytest.raises(DocumentError, match="autoseg plan DATASET"):
         load_plan(workspace)
+
+
+def test_what_is_predicted_to_need_more_memory_than_was_asked_for_is_said(
+    volumes_dataset, workspace, monkeypatch
+):
+    def tight(*arguments, **options):
+        made = make_plan(*arguments, **options)
+        wide = made.configuration("3d_fullres").model_copy(update={"predicted_memory_gib": 5.0})
+        return made.model_copy(
+            update={"configurations": (wide,), "default_configuration": "3d_fullres"}
+        )
+
+    monkeypatch.setattr(stage, "make_plan", tight)
+    progress = Recorder()
+    plan(volumes_dataset, workspace, PlanRequest(memory_gib=4.0), workers=1, progress=progress)
+    (note,) = [message for message in progress.messages if "may need" in message]
+    assert note.startswith("note: 3d_fullres may need up to 5.0 GiB, sized to 4.")
+    assert note.endswith("--memory 3.2.")
