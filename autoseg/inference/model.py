@@ -7,11 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from autoseg.core.device import (
-    Precision,
-    autocast_dtype,
-    choose_device,
-)
+from autoseg.core.device import Precision, autocast_dtype, choose_device
 from autoseg.core.errors import ModelError
 from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.card import DataSummary

@@ -1,5 +1,6 @@
 """What more time, or a faster machine, must never do to a plan."""
 
+import re
 from functools import cache
 from math import prod
 
@@ -17,6 +18,7 @@ from autoseg.planning.configurations import Draft, reference_2d, references_3d
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.survey import survey
+from autoseg.stages.length import seconds_of
 
 DATASETS = (
     make_fingerprint([(36, 50, 35)] * 20, [(1.0, 1.0, 1.0)] * 20),
@@ -90,3 +92,14 @@ def test_a_slower_machine_never_gets_a_larger_network_patch_or_batch(dataset, ti
     if slow is not None:
         assert fast is not None
         assert all(is_no_smaller(fast[name], slow[name]) for name in slow)
+
+
+@settings(max_examples=25)
+@given(dataset=datasets, time=st.floats(0.1, 30.0), factor=factors, costs=machine_costs)
+def test_the_budget_that_a_refusal_names_is_taken(dataset, time, factor, costs):
+    on = machine(costs, factor)
+    try:
+        sized_to(Clock(time, on), parents(dataset))
+    except PlanError as refusal:
+        (named,) = re.findall(r"--budget (\w+)", str(refusal))
+        sized_to(Clock(seconds_of(named), on), parents(dataset))
