@@ -103,7 +103,13 @@ class InstanceNorm(nn.Module):
         return self._merged(maps)
 
     def _merged(self, maps: Tensor) -> Tensor:
-        """Return the normalised maps; the channels of all samples are those of one."""
+        """Return the normalised maps; the channels of all samples are those of one.
+
+        A single sample stays as it is: of a view without a change, torch 2.13 computes wrong
+        gradients where those that come back have another layout.
+        """
+        if len(maps) == 1:
+            return _normal(maps, self.weight, self.bias)
         # As many samples of one feature are one sample of as many features.
         samples, merged = len(maps), maps.reshape(1, -1, *maps.shape[2:])
         normal = _normal(merged, self.weight.repeat(samples), self.bias.repeat(samples))

@@ -26,17 +26,18 @@ class GaussianNoise(Augmentation):
 
     Attributes:
         probability: Chance that a patch gets noise.
-        variance: Range of the noise's variance, in normalised intensities.
+        deviation: Range of the noise's standard deviation, in normalised intensities. Source: the
+            reference's code, which so uses what its paper calls a variance.
     """
 
     kind: Literal["gaussian_noise"] = "gaussian_noise"
     probability: Fraction = 0.1
-    variance: tuple[float, float] = (0.0, 0.1)
+    deviation: tuple[float, float] = (0.0, 0.1)
 
     @override
     def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
         images = patches.images
-        variances = draws.numbers.uniform(*self.variance, (len(images), 1))
+        deviations = draws.numbers.uniform(*self.deviation, (len(images), 1))
         noise = torch.randn(images.shape, generator=draws.voxels, device=images.device)
-        rows_of(images).add_(rows_of(noise).mul_(on_device(variances, images)))
+        rows_of(images).add_(rows_of(noise).mul_(on_device(deviations, images)))
         return patches

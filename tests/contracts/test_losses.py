@@ -90,6 +90,16 @@ def test_a_patch_that_nobody_annotated_teaches_nothing(
     assert not logits.grad.any()
 
 
+def test_nor_do_scores_whose_sum_half_precision_cannot_hold(
+    loss: LossFunction, targets: torch.Tensor
+) -> None:
+    logits = (30_000 * scores_for(targets).detach().abs().clamp(1, 2)).half().requires_grad_()
+    value = loss(logits, targets, torch.zeros_like(VALID))
+    value.backward()
+    assert torch.isfinite(value)
+    assert not logits.grad.any()
+
+
 def test_a_sample_that_nobody_annotated_leaves_the_others(
     loss: LossFunction, targets: torch.Tensor
 ) -> None:

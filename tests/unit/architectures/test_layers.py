@@ -10,8 +10,8 @@ from autoseg.architectures.layers import InstanceNorm, rectifier, transposed_con
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 SHAPES = pytest.mark.parametrize(
     "shape",
-    [(1, 4, 5, 6), (3, 4, 5, 6), (2, 4, 3, 5, 6), (3, 4, 3, 5, 6)],
-    ids=["one", "pictures", "two_volumes", "volumes"],
+    [(1, 4, 5, 6), (3, 4, 5, 6), (1, 4, 3, 5, 6), (2, 4, 3, 5, 6), (3, 4, 3, 5, 6)],
+    ids=["one", "pictures", "one_volume", "two_volumes", "volumes"],
 )
 
 
@@ -30,11 +30,14 @@ def some_maps(shape, *, is_last, seed=0):
     return maps.to(memory_format=LAYOUTS[len(shape)]) if is_last else maps
 
 
-def gradients(module, maps):
-    """Return what comes out, and the gradients of the input and the parameters."""
+def gradients(module, maps, *, comes_back_last=False):
+    """Return what comes out, and the gradients of the input and the parameters.
+
+    What comes back to the module has the channels first or last in memory.
+    """
     maps = maps.clone().requires_grad_()
     out = module(maps)
-    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+    weights = some_maps(out.shape, is_last=comes_back_last, seed=1)
     return out, torch.autograd.grad((out * weights).sum(), (maps, *module.parameters()))
 
 
@@ -49,10 +52,11 @@ def spread(norm):
 @pytest.mark.usefixtures("either_way")
 @SHAPES
 @IS_LAST
-def test_instance_norm_equals_the_one_of_torch_in_either_layout(shape, is_last):
+@pytest.mark.parametrize("comes_back_last", [False, True])
+def test_instance_norm_equals_the_one_of_torch_in_either_layout(shape, is_last, comes_back_last):
     maps = some_maps(shape, is_last=is_last)
     make = nn.InstanceNorm2d if len(shape) == 4 else nn.InstanceNorm3d
-    found = gradients(spread(InstanceNorm(4)), maps)
+    found = gradients(spread(InstanceNorm(4)), maps, comes_back_last=comes_back_last)
     expected = gradients(spread(make(4, eps=1e-5, affine=True)), maps)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
 

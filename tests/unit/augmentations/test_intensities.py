@@ -70,7 +70,7 @@ def test_gamma_keeps_mean_and_deviation_and_is_a_power_between(inverted: bool) -
 
 
 def test_noise_has_one_level_per_patch() -> None:
-    noise = changed(GaussianNoise(variance=(0.05, 0.3))) - images()
+    noise = changed(GaussianNoise(deviation=(0.05, 0.3))) - images()
     levels = noise.std(dim=(2, 3, 4))
     assert levels.min() > 0.04
     assert levels.max() < 0.32
