@@ -16,6 +16,7 @@ class ScheduledTraining(Frozen):
         seconds: Training time; None trains as long as the plan's recipe.
         most_steps: Where it ends if that comes before; None where the time is sure to come before.
         started_seconds: What the run had taken when it began; None if that was not kept.
+        trained_seconds: What it took, at most `seconds`; None until it is done.
         overhead_seconds: What preparing and scoring took beside it; None until it is done.
     """
 
@@ -24,6 +25,7 @@ class ScheduledTraining(Frozen):
     seconds: PositiveFloat | None
     most_steps: PositiveInt | None = None
     started_seconds: NonNegativeFloat | None = None
+    trained_seconds: NonNegativeFloat | None = None
     overhead_seconds: NonNegativeFloat | None = None
 
 

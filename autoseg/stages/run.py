@@ -250,7 +250,8 @@ def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
         overhead = clock.seconds - before - trained.run.seconds
         if overhead < 0:  # it had begun before this run
             continue
-        done = entry.model_copy(update={"overhead_seconds": overhead})
+        took = {"trained_seconds": trained.run.seconds, "overhead_seconds": overhead}
+        done = entry.model_copy(update=took)
         store.save(load_schedule(course.workspace).with_training(done), course.workspace.schedule)
 
 
@@ -295,7 +296,7 @@ def _begun(
         usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
         seconds = training_seconds(max(1, to_come), TimeLeft(usable, _overhead(schedule)))
         if to_come == 0 and schedule.trainings:
-            seconds = schedule.trainings[-1].seconds or seconds
+            seconds = min(seconds, schedule.trainings[-1].seconds or seconds)
         predicted = reference_seconds(course.planned.configuration(name), course.machine)
         if seconds > SURE_SHARE * predicted:
             most_steps = REFERENCE_STEPS
@@ -315,13 +316,19 @@ def _overhead(schedule: Schedule) -> float | None:
 
 
 def _affordable(schedule: Schedule) -> int | None:
-    """Return how many trainings like the last one the budget still holds; None for any number."""
+    """Return how many trainings like the last one the budget still holds; None for any number.
+
+    What counts is the time that one took: where its steps were through early, it is less than it
+    was given.
+    """
     left = schedule.seconds_left
     if left is None:
         return None
-    last = schedule.trainings[-1].seconds if schedule.trainings else None
-    each = (last or left) + (_overhead(schedule) or 0.0)
-    return int(left / each) if each else 0
+    last = schedule.trainings[-1] if schedule.trainings else None
+    each = left if last is None else last.trained_seconds or last.seconds or left
+    each += _overhead(schedule) or 0.0
+    usable = left - RESERVED_SHARE * (schedule.budget_seconds or 0.0)
+    return max(0, int(usable / each)) if each else 0
 
 
 def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> TrainedFold:
