@@ -100,5 +100,5 @@ def run(
     size = finished.model.stat().st_size / 1e6
     progress.say(f"The model is {finished.model} ({size:.1f} MB)")
     progress.say(f"Next: {predict_command(finished.model)}")
-    if finished.test is not None:
-        exit_if_any([(fault.name, fault.message) for fault in finished.test.faults])
+    faults = () if finished.test is None else finished.test.faults
+    exit_if_any([*finished.faults, *((fault.name, fault.message) for fault in faults)])

@@ -1,7 +1,8 @@
 """How far a mean over cases may be off: bootstrap confidence intervals.
 
 The cases are drawn again and again, with replacement and all their classes together, and the mean
-is taken of each draw; the middle 95 % of these means are the interval.
+is taken of each draw; the middle 95 % of these means are the interval. A draw in which a class has
+no score, though some case has one, says nothing about the mean over all classes and is left out.
 
 Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13: percentile
     intervals, from at least 1000 resamples.
@@ -55,7 +56,7 @@ class Estimates(NamedTuple):
 def estimate(scores: ScoreTable) -> Estimate:
     """Return the mean over classes of the mean over cases, with its interval.
 
-    Without at least two cases, or where nothing is defined, there is no interval.
+    Without at least two cases that define each class, or where nothing is defined, there is none.
     """
     return estimates(scores).overall
 
@@ -71,8 +72,14 @@ def estimates(scores: ScoreTable) -> Estimates:
     classes = tuple(
         _estimate(means[:, place], resampled[:, place], count) for place, count in enumerate(counts)
     )
-    overall = _estimate(_over_classes(means), _over_classes(resampled), len(scores))
+    overall = _estimate(_over_classes(means), _over_all(resampled, scores), fewest_cases(scores))
     return Estimates(classes, overall)
+
+
+def fewest_cases(scores: ScoreTable) -> int:
+    """Return how many cases define the class that the fewest do, of those that any does."""
+    counts = np.count_nonzero(~np.isnan(scores), axis=0)
+    return int(counts[counts > 0].min(initial=len(scores))) if counts.any() else 0
 
 
 def difference(first: ScoreTable, second: ScoreTable) -> Estimate:
@@ -83,13 +90,11 @@ def difference(first: ScoreTable, second: ScoreTable) -> Estimate:
         second: Scores of the same cases in the same order: both are drawn together, so that what
             makes a case hard for both does not widen the interval.
     """
-    every = np.ones((1, len(first)), dtype=np.int64)
-    draws = _draws(len(first))
-    return _estimate(
-        _means(second, every) - _means(first, every),
-        _means(second, draws) - _means(first, draws),
-        len(first),
-    )
+    every, draws = np.ones((1, len(first)), dtype=np.int64), _draws(len(first))
+    means = [_over_classes(_class_means(scores, every)) for scores in (first, second)]
+    resampled = [_over_all(_class_means(scores, draws), scores) for scores in (first, second)]
+    count = min(fewest_cases(first), fewest_cases(second))
+    return _estimate(means[1] - means[0], resampled[1] - resampled[0], count)
 
 
 def _estimate(
@@ -97,7 +102,7 @@ def _estimate(
 ) -> Estimate:
     value = None if np.isnan(mean[0]) else float(mean[0])
     defined = resampled[~np.isnan(resampled)]
-    if value is None or num_cases < 2:
+    if value is None or num_cases < 2 or not len(defined):
         return Estimate(value=value)
     low, high = np.percentile(defined, ENDS_PERCENT)
     return Estimate(value=value, low=float(low), high=float(high))
@@ -111,13 +116,6 @@ def _draws(num_cases: int) -> Integer[np.ndarray, "draws cases"]:
     return np.random.default_rng(SEED).multinomial(num_cases, shares, size=RESAMPLES)
 
 
-def _means(
-    scores: ScoreTable, draws: Integer[np.ndarray, "draws cases"]
-) -> Float[np.ndarray, " draws"]:
-    """Return the mean over classes of the mean over drawn cases; NaN where nothing is defined."""
-    return _over_classes(_class_means(scores, draws))
-
-
 def _class_means(
     scores: ScoreTable, draws: Integer[np.ndarray, "draws cases"]
 ) -> Float[np.ndarray, "draws classes"]:
@@ -126,6 +124,15 @@ def _class_means(
     totals = draws @ np.where(defined, scores, 0.0)
     counts = draws @ defined.astype(np.float64)
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+
+
+def _over_all(
+    means: Float[np.ndarray, "draws classes"], scores: ScoreTable
+) -> Float[np.ndarray, " draws"]:
+    """Return the mean over classes of each draw; NaN where one is missing that some case has."""
+    is_known = ~np.isnan(scores).all(axis=0)
+    is_missing = np.isnan(means[:, is_known]).any(axis=1)
+    return np.where(is_missing, np.nan, _over_classes(means))
 
 
 def _over_classes(means: Float[np.ndarray, "draws classes"]) -> Float[np.ndarray, " draws"]:

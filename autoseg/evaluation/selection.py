@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from autoseg.core.text import counted
 from autoseg.documents.report import Report
 from autoseg.documents.selection import Candidate, Estimate
-from autoseg.evaluation.bootstrap import difference, estimate, score_table
+from autoseg.evaluation.bootstrap import difference, estimate, fewest_cases, score_table
 
 EQUAL_DICE = 0.001
 """Means closer than this count as equal: another seed of the same training moves them by more."""
@@ -90,7 +90,7 @@ def choose(contenders: Sequence[Contender]) -> Choice:
     pairs = sorted((entry for entry in contenders if len(entry.members) > 1), key=_rank)
     best = singles[0]
     gains = [(pair, gain(best, pair)) for pair in pairs]
-    beyond = [entry for entry in gains if _is_beyond_noise(entry[1], _num_cases(best))]
+    beyond = [entry for entry in gains if _is_beyond_noise(entry[1], _fewest_cases(best))]
     if beyond:
         return _pair_choice(*beyond[0], best)
     because = _reason_for_single(singles) + _reason_against_pairs(gains, best)
@@ -100,6 +100,11 @@ def choose(contenders: Sequence[Contender]) -> Choice:
 def gain(first: Contender, second: Contender) -> Estimate:
     """Return by how much the second one's mean Dice is larger, with its interval."""
     return difference(score_table(first.report, "dice"), score_table(second.report, "dice"))
+
+
+def _fewest_cases(contender: Contender) -> int:
+    """Return how many cases have the class that the fewest have."""
+    return fewest_cases(score_table(contender.report, "dice"))
 
 
 def _is_beyond_noise(gained: Estimate, num_cases: int) -> bool:
@@ -139,10 +144,10 @@ def _reason_against_pairs(gains: Sequence[tuple[Contender, Estimate]], best: Con
     pair, gained = gains[0]
     if gained.value is None or gained.value < EQUAL_DICE:
         return f"; no pair is better by {EQUAL_DICE} or more"
-    if _num_cases(best) < FEWEST_CASES:
+    if _fewest_cases(best) < FEWEST_CASES:
         return (
-            f"; {pair.name} has {gained.value:+.3f}, but with fewer than {FEWEST_CASES} cases no "
-            "difference can be told from noise"
+            f"; {pair.name} has {gained.value:+.3f}, but with fewer than {FEWEST_CASES} cases of "
+            "each class no difference can be told from noise"
         )
     return f"; {pair.name} predicts with both for {_interval(gained)}, which may be noise"
 

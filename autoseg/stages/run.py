@@ -99,12 +99,14 @@ class FinishedRun:
         selection: What was chosen, with the leaderboard.
         schedule: How the time was spent.
         test: Scores of the dataset's test cases; None if it has none.
+        faults: Held-out cases that could not be predicted or scored, with where and why.
     """
 
     model: Path
     selection: Selection
     schedule: Schedule
     test: Report | None
+    faults: tuple[tuple[str, str], ...] = ()
 
 
 def run(
@@ -129,13 +131,20 @@ def run(
         progress.say(f"entering: {', '.join(schedule.entrants)} ({schedule.because})")
         for name in schedule.entrants:
             check_trained_with(workspace, planned, planned.configuration(name))
-        _train_all(_Course(workspace, planned, num_folds, request), clock, progress)
+        course = _Course(workspace, planned, num_folds, request)
+        _score_again(course, schedule, progress)
+        _train_all(course, clock, progress)
         workers = default_workers() if request.workers is None else request.workers
         selection = select(workspace, workers=max(1, workers), progress=progress)
         output = request.output or workspace.root / f"{planned.dataset_name}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
         tested = _tested(workspace, request, progress)
-    return FinishedRun(output, selection, schedule=load_schedule(workspace), test=tested)
+    faults = tuple(
+        (f"{name}, fold {fold}, {fault.name}", fault.message)
+        for (name, fold), report in _reports(workspace, schedule.entrants).items()
+        for fault in report.faults
+    )
+    return FinishedRun(output, selection, load_schedule(workspace), tested, faults)
 
 
 def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress) -> Plan:
@@ -223,6 +232,14 @@ class _Course:
     def machine(self) -> Machine:
         """What trains."""
         return this_machine(self.request.device, self.request.cache)
+
+
+def _score_again(course: _Course, schedule: Schedule, progress: Progress) -> None:
+    """Predict and score those held-out cases once more that an earlier run could not."""
+    reports = _reports(course.workspace, schedule.entrants)
+    dice = _finished(course.workspace, schedule.entrants)
+    for key in (key for key, report in reports.items() if report.faults):
+        _train(course, _entry(course, schedule, key, dice), progress)
 
 
 def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
@@ -351,14 +368,19 @@ def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> Tra
 
 def _finished(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, float]:
     """Return the mean Dice of every training that is finished and scored."""
-    found: dict[Key, float] = {}
+    reports = _reports(workspace, names)
+    return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
+
+
+def _reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, Report]:
+    """Return the scores of every training that is finished and scored."""
+    found: dict[Key, Report] = {}
     for name in names:
         for weights in (workspace.models / name).glob(f"fold_*/{WEIGHTS_NAME}"):
             number = weights.parent.name.removeprefix("fold_")
             scores = weights.parent / VALIDATION_NAME / REPORT_NAME
             if number.isdigit() and scores.is_file():
-                report = store.load(Report, scores, made_by="autoseg train")
-                found[name, int(number)] = report.foreground.dice.value or 0.0
+                found[name, int(number)] = store.load(Report, scores, made_by="autoseg train")
     return found
 
 

@@ -11,6 +11,7 @@ from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
+from autoseg.documents.report import Report, UnscoredCase
 from autoseg.documents.schedule import Schedule
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
@@ -322,3 +323,24 @@ def test_a_plan_that_was_not_sized_to_a_budget_is_said_to_be_so(
         with pytest.raises(Interrupted):
             run(dataset, work, request(budget_seconds=budget), progress=Recorder())
     assert len([message for message in messages if "was not sized to a budget" in message]) == 1
+
+
+def test_held_out_cases_that_failed_are_tried_again_and_named(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    name = store.load(Plan, work.plan, made_by="").default_configuration
+    asked = request(configurations=(name,))
+    run(dataset, work, asked, progress=Silent())
+    scores = work.fold(name, 0) / "validation" / "evaluation.json"
+    whole = store.load(Report, scores, made_by="")
+    (case,) = whole.cases
+    fault = UnscoredCase(name=case.name, message="CUDA out of memory")
+    store.save(whole.model_copy(update={"cases": (), "faults": (fault,)}), scores)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_score_again", lambda *_: None)
+        left = run(dataset, work, asked, progress=Silent())
+    assert left.faults == ((f"{name}, fold 0, {case.name}", "CUDA out of memory"),)
+
+    assert run(dataset, work, asked, progress=Silent()).faults == ()
+    assert store.load(Report, scores, made_by="").cases[0].name == case.name

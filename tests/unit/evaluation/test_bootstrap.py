@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from autoseg.documents.selection import Estimate
-from autoseg.evaluation.bootstrap import difference, estimate, estimates
+from autoseg.evaluation.bootstrap import difference, estimate, estimates, fewest_cases
 
 
 def test_an_interval_is_that_of_scipy():
@@ -37,10 +37,32 @@ def test_every_class_weighs_the_same_however_many_cases_have_it():
     assert estimate(scores).value == pytest.approx(0.5)
 
 
-def test_draws_without_a_rare_class_are_means_over_the_others():
+def test_a_class_that_one_case_has_leaves_no_interval_of_the_mean_over_classes():
+    """Draws without it would be means over the other classes, another quantity."""
     scores = np.array([[1.0, np.nan], [1.0, np.nan], [1.0, 0.0]])
+    found = estimates(scores)
+    assert found.overall == Estimate(value=0.5)
+    assert (found.classes[0].low, found.classes[0].high) == (1.0, 1.0)
+
+
+def test_draws_without_a_rare_class_do_not_count():
+    scores = np.full((20, 2), np.nan)
+    scores[:, 0], scores[:2, 1] = 0.95, (0.3, 0.4)
     found = estimate(scores)
-    assert (found.low, found.high) == (0.5, 1.0)
+    assert found.value == pytest.approx(0.65)
+    assert found.low == pytest.approx(0.625)
+    assert found.high == pytest.approx(0.675)
+
+
+def test_a_gain_that_rests_on_one_case_has_no_interval():
+    first = np.full((8, 2), np.nan)
+    first[:, 0], first[3, 1] = 0.9, 0.5
+    second = first.copy()
+    second[3, 1] = 0.54
+    found = difference(first, second)
+    assert found.value == pytest.approx(0.02)
+    assert found.low is found.high is None
+    assert fewest_cases(first) == 1
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (3, 1)])
