@@ -158,10 +158,15 @@ def checkpoint(seed: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def write_model(
-    results: Path, *, folds: int = 1, plan: dict[str, Any] | None = None, name: str = "3d_fullres"
+    results: Path,
+    *,
+    folds: int = 1,
+    plan: dict[str, Any] | None = None,
+    name: str = "3d_fullres",
+    training: str = "nnUNetTrainer__nnUNetPlans",
 ) -> Path:
     """Write a trained model into a results folder of nnU-Net, and return its folder."""
-    folder = results / "Dataset007_Hand" / f"nnUNetTrainer__nnUNetPlans__{name}"
+    folder = results / "Dataset007_Hand" / f"{training}__{name}"
     for fold in range(folds):
         (folder / f"fold_{fold}").mkdir(parents=True)
         torch.save(checkpoint(fold), folder / f"fold_{fold}" / "checkpoint_final.pth")

@@ -117,7 +117,7 @@ def notes_on_folds(folds: tuple[Fold, ...]) -> tuple[str, ...]:
         )
     if often:
         notes.append(
-            f"{len(often)} cases are held out in more than one fold and count more than once: "
+            f"{len(often)} cases are held out in several folds, and count by the first of them: "
             f"{_some(often)}"
         )
     return tuple(notes)

@@ -25,14 +25,12 @@ from autoseg.inference.nnunet.sources import (
     DATASET,
     LARGEST_CHECKPOINT_BYTES,
     PLANS,
+    POSTPROCESSING,
     FolderSource,
     ModelSource,
     opened_source,
 )
 from autoseg.stages.export import ExportOptions, export
-
-POSTPROCESSING_NAMES = ("postprocessing.pkl",)
-"""What nnU-Net keeps its post-processing in: pickled functions, which nothing here loads."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def _chosen(source: ModelSource, configuration: str | None) -> str:
     Raises:
         ModelError: If there is none, or if several are left to choose from.
     """
-    found = {_configuration_name(source, folder): folder for folder in source.models()}
+    found = {folder: _model_name(source, folder) for folder in source.models()}
     if not found:
         msg = (
             f"{source.path} holds no trained nnU-Net model: expected {PLANS}, {DATASET} and "
@@ -91,22 +89,32 @@ def _chosen(source: ModelSource, configuration: str | None) -> str:
             "nnUNetv2_export_model_to_zip writes."
         )
         raise ModelError(msg)
-    if configuration is None and len(found) == 1:
-        return next(iter(found.values()))
-    if configuration not in found:
-        known = ", ".join(map(ascii, found))
-        has = "several models" if configuration is None else f"no {configuration!a}"
-        msg = f"{source.path} has {has}. Choose one with --configuration: {known}."
-        raise ModelError(msg)
-    return found[configuration]
+    meant = [
+        folder
+        for folder, name in found.items()
+        if configuration in (None, name, _configuration_of(name))
+    ]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        has, choices = "several models", [found[folder] for folder in meant]
+    else:
+        has, choices = f"no {configuration!a}", list(found.values())
+    short = [_configuration_of(name) for name in choices]
+    known = ", ".join(map(ascii, short if len(set(short)) == len(short) else choices))
+    msg = f"{source.path} has {has}. Choose one with --configuration: {known}."
+    raise ModelError(msg)
 
 
-def _configuration_name(source: ModelSource, folder: str) -> str:
-    """Return a model's configuration: the last part of its folder's name, `trainer__plans__name`.
+def _model_name(source: ModelSource, folder: str) -> str:
+    """Return what a model's folder is called: `trainer__plans__configuration`, by nnU-Net.
 
-    The folder itself may have been named by its user and then has no such name.
+    The folder may have been renamed by its user.
     """
-    name = source.path.name if folder == "." else PurePosixPath(folder).name
+    return source.path.resolve().name if folder == "." else PurePosixPath(folder).name
+
+
+def _configuration_of(name: str) -> str:
     return name.rpartition("__")[2]
 
 
@@ -127,19 +135,21 @@ def _written(source: ModelSource, folder: str, work: Workspace, progress: Progre
 
 
 def _earlier_stage(source: ModelSource, folder: str, configuration: str) -> tuple[ModelSource, str]:
-    """Return where an earlier stage lies: beside the later one, in the same folder or zip.
+    """Return where an earlier stage lies: beside the later one, of the same trainer and plans.
 
     Raises:
         ModelError: If it is not there.
     """
+    training = _model_name(source, folder).rpartition("__")[0]
+    wanted = f"{training}__{configuration}" if training else configuration
     for name in source.models():
-        if name != folder and _configuration_name(source, name) == configuration:
+        if _model_name(source, name) == wanted:
             return source, name
-    beside = source.path.parent / f"{source.path.name.rpartition('__')[0]}__{configuration}"
+    beside = source.path.resolve().parent / wanted
     if folder == "." and FolderSource(beside).models() == (".",):
         return FolderSource(beside), "."
     msg = (
-        f"{source.path} is the later stage of a cascade, and {configuration!a} before it is not "
+        f"{source.path} is the later stage of a cascade, and {wanted!a} before it is not "
         "there. Name the dataset's folder of nnUNet_results with --configuration, or a zip that "
         "has both."
     )
@@ -213,7 +223,9 @@ def _note_differences(source: ModelSource, folder: str, progress: Progress) -> N
     ]
     if best:
         progress.say(f"note: {best[0]} is used; there is no {CHECKPOINTS[0]}.")
-    if any(name.endswith(POSTPROCESSING_NAMES) for name in source.names()):
+    inside = "" if folder == "." else f"{folder}/"
+    own = [name for name in source.names() if name.startswith(inside)]
+    if any(PurePosixPath(name).name == POSTPROCESSING for name in own):
         progress.say(
             "note: nnU-Net's post-processing is a pickle of functions and is not imported."
         )

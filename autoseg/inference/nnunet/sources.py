@@ -18,6 +18,9 @@ from autoseg.documents.splits import FoldName, averaged_folds, fold_named, in_or
 PLANS = "plans.json"
 DATASET = "dataset.json"
 
+POSTPROCESSING = "postprocessing.pkl"
+"""What nnU-Net keeps its post-processing in: pickled functions, which nothing here loads."""
+
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 """Which checkpoint of a fold is taken: the first that is there."""
 
@@ -98,7 +101,10 @@ class FolderSource(ModelSource):
 
     @override
     def names(self) -> tuple[str, ...]:
-        wanted = (PLANS, DATASET, *(f"fold_*/{name}" for name in CHECKPOINTS))
+        wanted = (
+            *(PLANS, DATASET, POSTPROCESSING, f"crossval_results_*/{POSTPROCESSING}"),
+            *(f"fold_*/{name}" for name in CHECKPOINTS),
+        )
         found = [
             path
             for name in wanted

@@ -101,5 +101,5 @@ def test_cases_that_are_held_out_never_or_twice_are_mentioned():
 
     assert never.startswith("3 cases are held out in no fold")
     assert never.endswith("a, b, d")
-    assert often.startswith("1 cases are held out in more than one fold")
+    assert often.startswith("1 cases are held out in several folds")
     assert often.endswith("c")

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import nnunet_folder
 import numpy as np
@@ -103,6 +104,52 @@ def test_an_earlier_stage_is_found_beside_the_later_one(tmp_path) -> None:
         imported(both, tmp_path)
     with pytest.raises(ModelError, match="no '2d'"):
         imported(both, tmp_path, configuration="2d")
+
+
+def test_an_earlier_stage_of_another_trainer_is_not_taken(tmp_path) -> None:
+    plans = nnunet_folder.plans()
+    plans["configurations"]["heir"]["previous_stage"] = "3d_fullres"
+    later = nnunet_folder.write_model(tmp_path / "results", plan=plans, name="heir")
+    import torch
+
+    content = nnunet_folder.checkpoint(init_args={"configuration": "heir"})
+    torch.save(content, later / "fold_0" / "checkpoint_final.pth")
+    other = "nnUNetTrainerNoMirroring__nnUNetPlans"
+    nnunet_folder.write_model(tmp_path / "results", plan=plans, training=other)
+    with pytest.raises(ModelError, match="'nnUNetTrainer__nnUNetPlans__3d_fullres' before it is"):
+        imported(later.parent, tmp_path, configuration="heir")
+
+
+def test_of_two_trainings_of_a_configuration_one_is_named_in_full(tmp_path) -> None:
+    first = nnunet_folder.write_model(tmp_path / "results")
+    other = "nnUNetTrainer__nnUNetResEncUNetMPlans"
+    second = nnunet_folder.write_model(tmp_path / "results", training=other)
+    for options in ({}, {"configuration": "3d_fullres"}):
+        with pytest.raises(ModelError, match=rf"several models.*{first.name}.*{second.name}"):
+            imported(first.parent, tmp_path, **options)
+    imported(first.parent, tmp_path, configuration=second.name)
+
+
+def test_the_current_folder_may_be_the_model(model, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(model)
+    output = tmp_path / "model.autoseg"
+    import_nnunet(Path(), output, ImportOptions(configuration="3d_fullres"), Silent())
+    assert output.is_file()
+
+
+@pytest.mark.parametrize("place", [".", "crossval_results_folds_0_1"])
+def test_post_processing_is_said_not_to_be_imported(place, model, tmp_path) -> None:
+    class Recorder(Silent):
+        said = ()
+
+        def say(self, message):
+            self.said = (*self.said, message)
+
+    (model / place).mkdir(exist_ok=True)
+    (model / place / "postprocessing.pkl").write_bytes(b"junk")
+    progress = Recorder()
+    import_nnunet(model, tmp_path / "model.autoseg", ImportOptions(), progress)
+    assert any("post-processing is a pickle" in message for message in progress.said)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path) -> None:

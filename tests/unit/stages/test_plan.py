@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from fingerprints import small_volumes
@@ -11,6 +12,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages import plan as stage
+from autoseg.stages.folds import load_splits
 from autoseg.stages.plan import PlanRequest, load_plan, plan, save_plan
 
 
@@ -230,3 +232,17 @@ def test_what_is_predicted_to_need_more_memory_than_was_asked_for_is_said(
     (note,) = [message for message in progress.messages if "may need" in message]
     assert note.startswith("note: 3d_fullres may need up to 5.0 GiB, sized to 4.")
     assert note.endswith("--memory 3.2.")
+
+
+def test_a_single_case_is_said_to_be_scored_on_what_it_is_trained_on(volumes_dataset, tmp_path):
+    root = shutil.copytree(volumes_dataset, tmp_path / "one")
+    (root / "dataset.json").unlink()
+    for path in sorted((root / "imagesTr").iterdir())[1:]:
+        path.unlink()
+        (root / "labelsTr" / path.name).unlink()
+    workspace = Workspace(tmp_path / "work")
+    plan(root, workspace, workers=1, progress=Silent())
+    progress = Recorder()
+    load_splits(workspace, progress)
+    assert len(progress.messages) == 1
+    assert "scored on what it is trained on" in progress.messages[0]
