@@ -38,15 +38,19 @@ from autoseg.stages.continuation import (
     note_on_budget,
     note_on_changed_cases,
 )
-from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.export import ExportOptions, check_output, export
+from autoseg.stages.finished_trainings import (
+    check_not_begun,
+    finished_dice,
+    finished_reports,
+    notes_on_others,
+)
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.origin import check_origin
 from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.run_clock import RunClock, load_schedule
-from autoseg.stages.score_fold import VALIDATION_NAME
 from autoseg.stages.select import select
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train import TrainedFold, train
@@ -132,6 +136,8 @@ def run(
         for name in schedule.entrants:
             check_trained_with(workspace, planned, planned.configuration(name))
         course = _Course(workspace, planned, num_folds, request)
+        for note in notes_on_others(workspace, schedule):
+            progress.say(note)
         _score_again(course, schedule, progress)
         _train_all(course, clock, progress)
         workers = default_workers() if request.workers is None else request.workers
@@ -141,7 +147,7 @@ def run(
         tested = _tested(workspace, request, progress)
     faults = tuple(
         (f"{name}, fold {fold}, {fault.name}", fault.message)
-        for (name, fold), report in _reports(workspace, schedule.entrants).items()
+        for (name, fold), report in finished_reports(workspace, schedule.entrants).items()
         for fault in report.faults
     )
     return FinishedRun(output, selection, load_schedule(workspace), tested, faults)
@@ -236,8 +242,8 @@ class _Course:
 
 def _score_again(course: _Course, schedule: Schedule, progress: Progress) -> None:
     """Predict and score those held-out cases once more that an earlier run could not."""
-    reports = _reports(course.workspace, schedule.entrants)
-    dice = _finished(course.workspace, schedule.entrants)
+    reports = finished_reports(course.workspace, schedule.entrants)
+    dice = finished_dice(course.workspace, schedule.entrants)
     for key in (key for key, report in reports.items() if report.faults):
         _train(course, _entry(course, schedule, key, dice), progress)
 
@@ -247,7 +253,7 @@ def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
     while True:
         clock.save()
         schedule = load_schedule(course.workspace)
-        dice = _finished(course.workspace, schedule.entrants)
+        dice = finished_dice(course.workspace, schedule.entrants)
         names = schedule.entrants
         key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
         if key is None:
@@ -278,6 +284,8 @@ def _entry(
     """Return the entry of a training: as it was begun, if anything of it is left, or anew."""
     known = schedule.training(*key)
     folder = course.workspace.fold(*key)
+    if known is None:
+        check_not_begun(folder)
     is_begun = any((folder / name).is_file() for name in (CHECKPOINT_NAME, WEIGHTS_NAME))
     return known if known is not None and is_begun else _begun(course, schedule, key, dice)
 
@@ -364,24 +372,6 @@ def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> Tra
         ),
         progress=progress,
     )
-
-
-def _finished(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, float]:
-    """Return the mean Dice of every training that is finished and scored."""
-    reports = _reports(workspace, names)
-    return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
-
-
-def _reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, Report]:
-    """Return the scores of every training that is finished and scored."""
-    found: dict[Key, Report] = {}
-    for name in names:
-        for weights in (workspace.models / name).glob(f"fold_*/{WEIGHTS_NAME}"):
-            number = weights.parent.name.removeprefix("fold_")
-            scores = weights.parent / VALIDATION_NAME / REPORT_NAME
-            if number.isdigit() and scores.is_file():
-                found[name, int(number)] = store.load(Report, scores, made_by="autoseg train")
-    return found
 
 
 def _left_out(names: Sequence[str]) -> str:

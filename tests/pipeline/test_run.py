@@ -18,10 +18,11 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
 from autoseg.stages import run as stage
 from autoseg.stages.folds import load_splits
-from autoseg.stages.length import seconds_of
+from autoseg.stages.length import LengthRequest, seconds_of
 from autoseg.stages.plan import plan
 from autoseg.stages.run import RunRequest, run
-from autoseg.stages.training_job import CHECKPOINT_NAME
+from autoseg.stages.train import train
+from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
 
 
 @pytest.fixture
@@ -344,3 +345,23 @@ def test_held_out_cases_that_failed_are_tried_again_and_named(
 
     assert run(dataset, work, asked, progress=Silent()).faults == ()
     assert store.load(Report, scores, made_by="").cases[0].name == case.name
+
+
+def test_what_train_finished_counts_and_is_said_and_what_it_left_is_refused(
+    dataset: Path, work: Workspace
+):
+    name = store.load(Plan, work.plan, made_by="").default_configuration
+    length = LengthRequest(iterations=3)
+    train(work, TrainRequest(fold=0, length=length, device="cpu", workers=0), progress=Silent())
+    progress = Told()
+    run(dataset, work, request(configurations=(name,)), progress=progress)
+    (note,) = [message for message in progress.lines if "was trained before" in message]
+    assert note.startswith(f"note: {name}, fold 0, was trained before, 3 steps in ")
+    assert (name, 0) not in trained(work)
+
+    (work.fold(name, 1) / WEIGHTS_NAME).unlink()
+    known = schedule(work)
+    others = tuple(entry for entry in known.trainings if entry.fold != 1)
+    store.save(known.model_copy(update={"trainings": others}), work.schedule)
+    with pytest.raises(TrainingError, match=r"fold_1 holds a training that `autoseg train` began"):
+        run(dataset, work, request(configurations=(name,)), progress=Silent())

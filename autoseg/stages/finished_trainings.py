@@ -1,0 +1,64 @@
+"""What a run finds in its work folder: trainings that are done, its own and those of others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from autoseg.core.errors import TrainingError
+from autoseg.documents import store
+from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.report import Report
+from autoseg.documents.run import Run
+from autoseg.documents.schedule import Schedule
+from autoseg.documents.workspace import Workspace
+from autoseg.planning.race import Key
+from autoseg.stages.evaluate import REPORT_NAME
+from autoseg.stages.score_fold import VALIDATION_NAME
+from autoseg.stages.train import RUN_NAME
+from autoseg.stages.training_job import CHECKPOINT_NAME
+
+MADE_BY = "autoseg train"
+
+
+def finished_reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, Report]:
+    """Return the scores of every training of some configurations that is finished and scored."""
+    found: dict[Key, Report] = {}
+    for name in names:
+        for weights in (workspace.models / name).glob(f"fold_*/{WEIGHTS_NAME}"):
+            number = weights.parent.name.removeprefix("fold_")
+            scores = weights.parent / VALIDATION_NAME / REPORT_NAME
+            if number.isdigit() and scores.is_file():
+                found[name, int(number)] = store.load(Report, scores, made_by=MADE_BY)
+    return found
+
+
+def finished_dice(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, float]:
+    """Return the mean Dice of the same."""
+    reports = finished_reports(workspace, names)
+    return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
+
+
+def notes_on_others(workspace: Workspace, schedule: Schedule) -> Iterator[str]:
+    """Yield a sentence for each finished training that the run did not begin, and yet counts."""
+    for name, fold in finished_reports(workspace, schedule.entrants):
+        record = workspace.fold(name, fold) / RUN_NAME
+        if schedule.training(name, fold) is None and record.is_file():
+            trained = store.load(Run, record, made_by=MADE_BY)
+            yield (
+                f"note: {name}, fold {fold}, was trained before, {trained.steps} steps in "
+                f"{trained.seconds:.0f} s, and counts as it is. To train it like the others, "
+                f"delete {workspace.fold(name, fold)}"
+            )
+
+
+def check_not_begun(folder: Path) -> None:
+    """Check that nobody else began a training that a run would begin.
+
+    Raises:
+        TrainingError: If somebody did, and it is not finished.
+    """
+    if (folder / CHECKPOINT_NAME).is_file() and not (folder / WEIGHTS_NAME).is_file():
+        msg = (
+            f"{folder} holds a training that `autoseg train` began and did not finish. Finish it "
+            "with the same command; or, to have it begun anew by `autoseg run`, delete that folder."
+        )
+        raise TrainingError(msg)
