@@ -18,8 +18,8 @@ FEWEST_STEPS = 1000
 "Sizes for a time budget": with 964 and more it was at or above 8 features in equal time."""
 
 FEWEST_STEPS_TO_WIDEN = 6000
-"""The same for 32 features. Source: as above; in equal time they were behind 16 features with 1231
-and 5189 steps, level with them with 2154, and ahead with 9141."""
+"""The same for 32 features. Source: as above; in equal time they were behind 16 features with 1231,
+2595 and 5189 steps, level with them with 2154, and ahead with 9141."""
 
 FEWEST_STEPS_TO_ENLARGE = (6000, 6000, 6000, 6000, 7000, 8000)
 """The same for patches and batches of 2^16 voxels and more, and for those of the reference. As time
