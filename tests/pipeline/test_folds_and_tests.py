@@ -255,6 +255,15 @@ def test_a_fold_whose_process_was_killed_is_trained(whole: Workspace):
     assert not (folder / LOCK_NAME).exists()
 
 
+@pytest.fixture
+def heard_ctrl_c():
+    """Let Ctrl-C interrupt, also where a shell has started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_during_the_forecast_stops_at_once(whole: Workspace, monkeypatch):
     def interrupted(job: object) -> float:
         signal.raise_signal(signal.SIGINT)
