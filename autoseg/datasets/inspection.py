@@ -16,6 +16,7 @@ from autoseg.datasets.class_centres import Centre, class_centres
 from autoseg.datasets.label_counts import label_counts
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
+from autoseg.normalizers.rgb import BRIGHTEST
 from autoseg.preprocessing.crop import bounding_box, nonzero_voxels
 from autoseg.preprocessing.memory import reading_bytes
 from autoseg.readers import (
@@ -27,9 +28,6 @@ from autoseg.readers import (
     read_labels,
 )
 from autoseg.readers.names import times
-
-BRIGHTEST = 255
-"""Largest number of 8 bits."""
 
 MOST_VOXELS_FOR_QUANTILES = 1_000_000
 """Quantiles of more foreground voxels than this come from a random draw of so many of them, at

@@ -103,7 +103,8 @@ class QualityReport:
             self._progress.say(
                 f"no quality estimate of {counted(len(unknown), 'label map')} that "
                 f"{'was' if len(unknown) == 1 else 'were'} there already: "
-                f"{', '.join(unknown[:5])}. For one, delete them and run the same command."
+                f"{', '.join(unknown[:5])}. Nothing was found in them, or their prediction was "
+                "stopped; to predict them anew, delete them and run the same command."
             )
 
     def _known(self) -> dict[str, CaseQuality]:
