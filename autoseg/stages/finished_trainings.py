@@ -1,6 +1,6 @@
 """What a run finds in its work folder: trainings that are done, its own and those of others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from autoseg.core.errors import TrainingError
@@ -31,9 +31,8 @@ def finished_reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, 
     return found
 
 
-def finished_dice(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, float]:
-    """Return the mean Dice of the same."""
-    reports = finished_reports(workspace, names)
+def mean_dice(reports: Mapping[Key, Report]) -> dict[Key, float]:
+    """Return the mean Dice of each training; 0 where none is defined."""
     return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
 
 

@@ -41,8 +41,8 @@ from autoseg.stages.continuation import (
 from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.finished_trainings import (
     check_not_begun,
-    finished_dice,
     finished_reports,
+    mean_dice,
     notes_on_others,
 )
 from autoseg.stages.folds import load_splits
@@ -243,7 +243,7 @@ class _Course:
 def _score_again(course: _Course, schedule: Schedule, progress: Progress) -> None:
     """Predict and score those held-out cases once more that an earlier run could not."""
     reports = finished_reports(course.workspace, schedule.entrants)
-    dice = finished_dice(course.workspace, schedule.entrants)
+    dice = mean_dice(reports)
     for key in (key for key, report in reports.items() if report.faults):
         _train(course, _entry(course, schedule, key, dice), progress)
 
@@ -253,7 +253,7 @@ def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
     while True:
         clock.save()
         schedule = load_schedule(course.workspace)
-        dice = finished_dice(course.workspace, schedule.entrants)
+        dice = mean_dice(finished_reports(course.workspace, schedule.entrants))
         names = schedule.entrants
         key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
         if key is None:
