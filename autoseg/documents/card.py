@@ -81,14 +81,16 @@ class DataSummary(Frozen):
 
 
 class CardFold(Frozen):
-    """One trained network and its scores on the cases that it never saw.
+    """One trained network and its scores.
 
     Attributes:
         fold: Which fold.
         steps: Optimiser steps; None if no record was found.
         seconds: Training time; None if no record was found.
         versions: Of the software that trained it; None if no record was found.
-        held_out_cases: Scored cases; 0 if there are no scores.
+        scored_cases: How many the scores are over; 0 if there are none.
+        resubstitution: Whether it was trained on these cases, so that the scores say nothing about
+            new ones.
         classes: Mean scores per foreground class, in the order of the report.
         foreground: Mean over the classes; None if there are no scores.
     """
@@ -97,7 +99,8 @@ class CardFold(Frozen):
     steps: PositiveInt | None = None
     seconds: NonNegativeFloat | None = None
     versions: Versions | None = None
-    held_out_cases: NonNegativeInt = 0
+    scored_cases: NonNegativeInt = 0
+    resubstitution: bool = False
     classes: tuple[tuple[str, Means], ...] = ()
     foreground: Means | None = None
 

@@ -88,6 +88,8 @@ class Run(Frozen):
         versions: Of the software.
         history: The learning curve.
         pretraining: Where it started from; None for a random start.
+        resubstitution: Whether it is scored on cases that it was trained on, as in a dataset of a
+            single case or group.
     """
 
     schema_version: Literal[1] = 1
@@ -104,3 +106,4 @@ class Run(Frozen):
     versions: Versions
     history: tuple[EpochRecord, ...]
     pretraining: Pretraining | None = None
+    resubstitution: bool = False

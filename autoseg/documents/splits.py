@@ -47,6 +47,11 @@ class Fold(Frozen):
     train: Annotated[tuple[str, ...], Field(min_length=1)]
     validation: tuple[str, ...]
 
+    @property
+    def resubstitution(self) -> bool:
+        """Whether it is scored on cases that it is trained on, which measures nothing."""
+        return not set(self.train).isdisjoint(self.validation)
+
 
 class Splits(Frozen):
     """All folds; written once, then read, so that every configuration sees the same ones.

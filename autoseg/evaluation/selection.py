@@ -122,7 +122,7 @@ def _simplest(singles: Sequence[Contender]) -> Contender:
 
 def _reason_for_single(singles: Sequence[Contender]) -> str:
     best, chosen = singles[0], _simplest(singles)
-    cases = counted(_num_cases(best), "held-out case")
+    cases = counted(_num_cases(best), "scored case")
     if len(singles) == 1:
         return f"{best.name} is the only configuration to compare: Dice {_dice(best)} over {cases}"
     if chosen is best:
@@ -154,7 +154,7 @@ def _reason_against_pairs(gains: Sequence[tuple[Contender, Estimate]], best: Con
 
 def _pair_choice(pair: Contender, gained: Estimate, best: Contender) -> Choice:
     because = (
-        f"{pair.name} has Dice {_dice(pair)} over {counted(_num_cases(best), 'held-out case')}, "
+        f"{pair.name} has Dice {_dice(pair)} over {counted(_num_cases(best), 'scored case')}, "
         f"{_interval(gained)} against {best.name}, the best single configuration: beyond noise."
     )
     return Choice(pair, because)

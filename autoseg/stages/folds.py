@@ -45,9 +45,7 @@ def load_splits(workspace: Workspace, progress: Progress | None = None) -> Split
             f"{sorted(used - set(names))[:5]}. Correct the file, or delete it for new folds."
         )
         raise TrainingError(msg)
-    if progress is not None and any(
-        set(fold.validation) & set(fold.train) for fold in splits.folds
-    ):
+    if progress is not None and any(fold.resubstitution for fold in splits.folds):
         progress.say(
             "warning: there is only one case or group, so it is scored on what it is trained on, "
             "which says nothing about new cases. Add cases of others to measure that."

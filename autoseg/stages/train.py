@@ -260,4 +260,5 @@ def _run(
         ),
         history=tuple(state.history),
         pretraining=state.pretraining,
+        resubstitution=job.data.held_out_cases != job.data.validation_cases,
     )

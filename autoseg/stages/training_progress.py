@@ -25,8 +25,7 @@ LONG_HOURS = 48.0
 def announce(job: Job, progress: Progress) -> None:
     """Say what is about to be trained, and where."""
     parameters = sum(weight.numel() for weight in job.architecture.build().parameters())
-    seen = {case.record.name for case in job.data.training_cases}
-    held_out = sum(case.record.name not in seen for case in job.data.validation_cases)
+    held_out = len(job.data.held_out_cases)
     size = f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters:,}"
     progress.say(
         f"training {job.architecture.kind} ({size} weights) on "

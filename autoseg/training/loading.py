@@ -57,6 +57,12 @@ class BatchDataset(Dataset[Batch | Draft | AutosegError]):
     validation: Sampling
     are_drafts: bool = False
 
+    @property
+    def held_out_cases(self) -> tuple[StoredCase, ...]:
+        """Validation cases that are not trained on too, as those of a single case or group are."""
+        seen = {case.record.name for case in self.training_cases}
+        return tuple(case for case in self.validation_cases if case.record.name not in seen)
+
     @override
     def __getitem__(self, ticket: Ticket) -> Batch | Draft | AutosegError:
         """Return the batch, or the user's fault that keeps it from being made.

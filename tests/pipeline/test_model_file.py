@@ -23,7 +23,9 @@ from autoseg.inference.probabilities import open_probabilities
 from autoseg.readers import read_image
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.length import LengthRequest
+from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.select import select
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest
 
@@ -210,3 +212,26 @@ def test_only_an_image_unlike_the_training_data_is_warned_of(
             "2 mm."
         )
         assert all(line.startswith("warning: coarse: ") for line in warnings)
+
+
+def test_the_card_of_a_single_case_does_not_call_it_held_out(pictures_dataset, shrink, tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / "one" / kind).mkdir(parents=True)
+        shutil.copy(pictures_dataset / kind / "disc_0.png", tmp_path / "one" / kind)
+    workspace = Workspace(tmp_path / "work")
+    made = plan(tmp_path / "one", workspace, workers=1, progress=Silent())
+    store.save(shrink(made, (32, 32)), workspace.plan)
+    length = LengthRequest(iterations=2)
+    request = TrainRequest(fold=0, length=length, device="cpu", workers=0)
+    assert train(workspace, request, progress=Silent()).run.resubstitution
+    select(workspace, workers=1, progress=Silent())
+    export(workspace.root, tmp_path / "one.autoseg", ExportOptions())
+    page = ModelArchive(tmp_path / "one.autoseg").read_card_page()
+    assert "scored on the cases that it was trained on" in page
+    assert "scored on 1 case that they were trained on" in page
+    assert "held-out" not in page
+
+
+def test_the_card_of_cases_held_out_says_so(file):
+    page = ModelArchive(file).read_card_page()
+    assert "Each network was scored on cases that it was not trained on" in page

@@ -104,7 +104,7 @@ def test_both_configurations_and_their_pair_are_candidates(trained, selected):
 
 def test_every_held_out_case_counts_once(trained, selected):
     selection, _ = selected
-    assert "6 held-out cases" in selection.because
+    assert "6 scored cases" in selection.because
     assert "alone" not in selection.because
     assert [case.name for case in load_cross_validation(trained).cases] == NAMES
 
@@ -213,7 +213,7 @@ def test_partial_compares_on_the_folds_that_all_have_and_judges_the_choice_on_al
     shutil.rmtree(own.fold(other, 1))
     selection = select(own, partial=True, workers=1, progress=Silent())
     assert len(selection.candidates) == 3
-    assert "3 held-out cases" in selection.because
+    assert "3 scored cases" in selection.because
     assert "Compared on fold 0 of 2 alone." in selection.because
     has_both = selection.members == (first,)
     assert len(load_cross_validation(own).cases) == (6 if has_both else 3)
@@ -236,7 +236,7 @@ def test_a_case_that_one_configuration_could_not_predict_counts_for_none(own):
     changed = report.model_dump() | {"cases": report.cases[1:], "faults": (fault,)}
     store.save(Report.model_validate(changed), path)
     selection = select(own, workers=1, progress=Silent())
-    assert "5 held-out cases" in selection.because
+    assert "5 scored cases" in selection.because
 
 
 def test_a_work_folder_without_scored_folds_is_refused_with_what_to_do(own):

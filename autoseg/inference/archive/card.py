@@ -118,7 +118,7 @@ def card_page(card: ModelCard) -> str:
         *_output_blocks(card),
         "## Training data",
         *_data_blocks(card),
-        "## Scores on held-out cases",
+        "## Scores",
         *_choice_blocks(card),
         *_score_blocks(card),
         "## Networks",
@@ -179,7 +179,8 @@ def _fold(fold: FoldName, record: FoldRecord) -> CardFold:
         steps=None if run is None else run.steps,
         seconds=None if run is None else run.seconds,
         versions=None if run is None else run.versions,
-        held_out_cases=0 if report is None else len(report.cases),
+        scored_cases=0 if report is None else len(report.cases),
+        resubstitution=run is not None and run.resubstitution,
         classes=()
         if report is None
         else tuple((entry.name, entry.means) for entry in report.classes),
@@ -252,10 +253,12 @@ def _choice_blocks(card: ModelCard) -> list[str]:
     rows.append(("mean of classes", *_interval(choice.dice)))
     members = [entry.name for entry in card.configurations if entry.is_member]
     together = " together, their probabilities averaged" if len(members) > 1 else ""
-    told = (
-        f"{' + '.join(members)}{together}, as cross-validated on {choice.held_out_cases} held-out "
-        "cases, post-processing included:"
+    how = (
+        f"scored on {counted(choice.held_out_cases, 'case')} that they were trained on"
+        if _is_resubstitution(card)
+        else f"cross-validated on {counted(choice.held_out_cases, 'held-out case')}"
     )
+    told = f"{' + '.join(members)}{together}, as {how}, post-processing included:"
     return [choice.because, told, _table(("class", "Dice", "95 % interval"), rows)]
 
 
@@ -267,17 +270,24 @@ def _score_blocks(card: ModelCard) -> list[str]:
         return ["None came with the model."]
     header = (*NETWORK_COLUMNS, "cases", "class", *METRIC_TITLES.values())
     reading = (
-        "Each network was scored on cases that it was not trained on; all networks together were "
-        "not, for want of cases that none has seen."
+        "The network was scored on the cases that it was trained on, for want of others: its "
+        "scores say nothing about new cases."
+        if _is_resubstitution(card)
+        else "Each network was scored on cases that it was not trained on; all networks together "
+        "were not, for want of cases that none has seen."
     )
     return [reading, _table(header, rows)]
+
+
+def _is_resubstitution(card: ModelCard) -> bool:
+    return any(fold.resubstitution for entry in card.configurations for fold in entry.folds)
 
 
 def _rows(configuration: CardConfiguration, fold: CardFold) -> list[tuple[str, ...]]:
     """Return the scores of one network, class by class; none if it was not scored."""
     if fold.foreground is None:
         return []
-    lead = (configuration.name, str(fold.fold), str(fold.held_out_cases))
+    lead = (configuration.name, str(fold.fold), str(fold.scored_cases))
     return [
         (*lead, name, *(_number(means.metric(metric)) for metric in METRIC_TITLES))
         for name, means in (*fold.classes, ("mean of classes", fold.foreground))

@@ -47,7 +47,7 @@ NOISE = np.random.default_rng(1).normal(0, 0.03, size=20)
 def test_the_best_single_configuration_wins():
     choice = choose([contender("2d", HARDNESS), contender("3d", HARDNESS + 0.05)])
     assert choice.contender.name == "3d"
-    assert "20 held-out cases" in choice.because
+    assert "20 scored cases" in choice.because
     assert f"{HARDNESS.mean():.3f}" in choice.because
 
 
