@@ -58,10 +58,12 @@ class LabelMap:
     Attributes:
         values: Integer label values, not yet mapped to class indices.
         geometry: Of the canonical array.
+        stored_geometry: As the file has it.
     """
 
     values: LabelArray
     geometry: Geometry
+    stored_geometry: Geometry
 
 
 @dataclass(frozen=True)

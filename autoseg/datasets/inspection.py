@@ -14,6 +14,7 @@ from autoseg.core.labels import LabelScheme
 from autoseg.core.random import generator
 from autoseg.datasets.class_centres import Centre, class_centres
 from autoseg.datasets.label_counts import label_counts
+from autoseg.datasets.loading import faults_of_pair
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
 from autoseg.normalizers.rgb import BRIGHTEST
@@ -21,7 +22,6 @@ from autoseg.preprocessing.crop import bounding_box, nonzero_voxels
 from autoseg.preprocessing.memory import reading_bytes
 from autoseg.readers import (
     companion_files,
-    knows_geometry,
     num_replaced,
     read_header,
     read_image,
@@ -50,7 +50,7 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
     counts = label_counts(labels.values) if labels is not None else {}
     faults += _faults_of_labels(counts, files, spec)
     if image is not None and labels is not None:
-        faults += _faults_of_pair(image, labels, files)
+        faults += faults_of_pair(image, labels, files)
     if faults or image is None or labels is None:
         raise CaseError("\n".join(faults))
     foreground = _foreground(labels.values, spec.labels)
@@ -179,25 +179,6 @@ def _faults_of_labels(counts: dict[int, int], files: CaseFiles, spec: DatasetSpe
         f"{files.labels.name}: unexpected label value {shown}{more}; expected only "
         f"{', '.join(map(str, known))}. Correct the file, or declare the value in "
         "dataset.json."
-    )
-    return [fault]
-
-
-def _faults_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
-    if labels.values.shape != image.shape:
-        fault = (
-            f"{files.labels.name}: shape {times(labels.values.shape)}, but its image has "
-            f"{times(image.shape)} (array order). Resample the labels to the grid of the image."
-        )
-        return [fault]
-    both_know = knows_geometry(files.labels) and any(map(knows_geometry, files.images))
-    difference = labels.geometry.difference(image.geometry, image.shape) if both_know else None
-    if difference is None:
-        return []
-    fault = (
-        f"{files.labels.name}: not on the grid of its image: {difference} (labels against image). "
-        "If the voxels do belong together, copy the image's header to the labels; if not, resample "
-        "the labels to the grid of the image."
     )
     return [fault]
 

@@ -133,10 +133,14 @@ def combine(
     labels: LabelScheme,
     cases: tuple[CaseFingerprint, ...],
 ) -> Fingerprint:
-    """Return the fingerprint of a dataset that consists of these cases (at least one)."""
+    """Return the fingerprint of a dataset that consists of these cases (at least one).
+
+    Intensities are of the cases that have foreground, as in nnU-Net, if any has.
+    """
     ordered = tuple(sorted(cases, key=lambda case: case.name))
+    with_foreground = [case for case in ordered if any(case.class_voxels[1:])]
     channels = tuple(
-        merge_intensities([case.intensities[channel] for case in ordered])
+        merge_intensities([case.intensities[channel] for case in with_foreground or ordered])
         for channel in range(len(channel_names))
     )
     return Fingerprint(

@@ -30,6 +30,11 @@ class Normalizer(Component):
         """Whether `apply` looks at the nonzero mask; without need its holes are not filled."""
         return True
 
+    @property
+    def clears_outside(self) -> bool:
+        """Whether `apply` leaves 0 outside the mask, which training then keeps to."""
+        return False
+
     @abstractmethod
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         """Return the normalised channel as a new float32 array.

@@ -36,6 +36,11 @@ class ZScore(Normalizer):
     def needs_mask(self) -> bool:
         return self.masked
 
+    @property
+    @override
+    def clears_outside(self) -> bool:
+        return self.masked
+
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
         if not self.masked:

@@ -61,17 +61,8 @@ def prepare_image(
     Raises:
         CaseError: If the image has other channels or axes than the plan.
     """
-    _check_image(image, plan)
-    voxels = _in_planned_order(image.voxels, plan.axis_order)
-    nonzero = nonzero_voxels(voxels)
-    bounds = bounding_box(nonzero)
-    restoration = _restoration(image, plan, configuration, bounds)
-    _check_memory(image, restoration)
-    inside = crop(nonzero, bounds)
-    if any(normalizer.needs_mask for normalizer in configuration.normalizers):
-        inside = without_holes(inside)
-    prepared = _prepare_channels(crop(voxels, bounds), inside, restoration, configuration)
-    return PreparedImage(voxels=prepared, restoration=restoration)
+    prepared, _ = _prepared_with_mask(image, plan, configuration)
+    return prepared
 
 
 def prepare_case(
@@ -89,14 +80,61 @@ def prepare_case(
             "`autoseg plan` again."
         )
         raise CaseError(msg)
-    image = prepare_image(case.image, plan, configuration)
+    image, inside = _prepared_with_mask(case.image, plan, configuration)
     classes = _prepare_classes(case.classes, image.restoration, plan, configuration)
+    cropped = crop(case.classes.transpose(plan.axis_order), image.restoration.crop)
+    _clear_outside(image, cropped, inside, configuration)
     return PreparedCase(
         name=case.name,
         image=image,
         classes=classes,
         foreground=sample_foreground(classes, plan.labels, case.name),
     )
+
+
+def _prepared_with_mask(
+    image: Image, plan: PlannedPreparation, configuration: PlannedData
+) -> tuple[PreparedImage, MaskArray]:
+    """Return the prepared image, and the mask of the cropped one that is not yet resampled."""
+    _check_image(image, plan)
+    voxels = _in_planned_order(image.voxels, plan.axis_order)
+    nonzero = nonzero_voxels(voxels)
+    bounds = bounding_box(nonzero)
+    restoration = _restoration(image, plan, configuration, bounds)
+    _check_memory(image, restoration)
+    inside = crop(nonzero, bounds)
+    if any(normalizer.needs_mask for normalizer in configuration.normalizers):
+        inside = without_holes(inside)
+    prepared = _prepare_channels(crop(voxels, bounds), inside, restoration, configuration)
+    return PreparedImage(voxels=prepared, restoration=restoration), inside
+
+
+def _clear_outside(
+    image: PreparedImage, classes: LabelArray, inside: MaskArray, configuration: PlannedData
+) -> None:
+    """Set channels that are normalised in a mask to 0 outside of it, in place.
+
+    They were 0 there before splines were laid through them. So training finds the mask again, and
+    keeps augmentations to it: as nnU-Net, which gives the outside a label of its own. What somebody
+    annotated there is kept.
+    """
+    masked = [
+        channel
+        for channel, normalizer in zip(image.voxels, configuration.normalizers, strict=True)
+        if normalizer.clears_outside
+    ]
+    restoration = image.restoration
+    if not masked or restoration.prepared_shape == inside.shape:
+        return
+    resized = resample_labels(
+        np.asarray(inside | (classes != 0), np.uint8),
+        restoration.prepared_shape,
+        order=configuration.resampling.label_order,
+        separate_axis=_separate_axis(restoration, configuration.resampling),
+        separate_axis_order=configuration.resampling.separate_axis_order,
+    )
+    for channel in masked:
+        channel[resized == 0] = 0
 
 
 def _prepare_classes(

@@ -26,7 +26,7 @@ from autoseg.documents import store
 from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.preprocessing.prepare import PreparedCase
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Raised whenever preprocessing computes other numbers, so that older results are redone."""
 
 IMAGE_FILE = "image.b2nd"
@@ -111,11 +111,13 @@ class StoredCase:
     Attributes:
         folder: Where it lies.
         record: Name, key and the way back.
+        inode: Of the image's file when the case was opened.
         prior: What the previous stage of a cascade predicted; None without one.
     """
 
     folder: Path
     record: CaseRecord
+    inode: int
     prior: StoredPrior | None = None
 
     @property
@@ -134,6 +136,7 @@ class StoredCase:
             positions = np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from error
+        self._check_same()
         return tuple(positions[start:stop] for start, stop in pairwise(self.record.class_offsets))
 
     def read_patch(
@@ -147,10 +150,13 @@ class StoredCase:
 
         Raises:
             ValueError: If the box does not lie within the case.
+            CaseError: If a file is missing or damaged, or the case was prepared anew since.
         """
         box = self._box(start, stop)
         image = _open(self.folder / IMAGE_FILE)[(slice(None), *box)]
-        return image, _open(self.folder / LABELS_FILE)[box]
+        labels = _open(self.folder / LABELS_FILE)[box]
+        self._check_same()
+        return image, labels
 
     def read_prior(self, start: tuple[int, ...], stop: tuple[int, ...]) -> LabelArray:
         """Return the class indices that the previous stage predicted in a box; see `read_patch`.
@@ -170,6 +176,19 @@ class StoredCase:
                 msg = f"no box from {start} to {stop} in a case of {self.shape} voxels"
                 raise ValueError(msg)
         return tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
+
+    def _check_same(self) -> None:
+        """Check, after reading, that nobody has prepared the case anew since it was opened.
+
+        Raises:
+            CaseError: If somebody has.
+        """
+        if _inode(self.folder) != self.inode:
+            msg = (
+                f"{self.folder} was prepared anew while it was in use: plan or files have changed. "
+                "Run the same command again: it says whether this training can go on."
+            )
+            raise CaseError(msg)
 
     def read_image(self) -> ImageArray:
         """Return the whole prepared image."""
@@ -222,7 +241,14 @@ def open_case(folder: Path) -> StoredCase:
         DocumentError: If the folder holds none.
     """
     record = store.load(CaseRecord, folder / RECORD_FILE, made_by="autoseg train")
-    return StoredCase(folder=folder, record=record)
+    return StoredCase(folder=folder, record=record, inode=_inode(folder))
+
+
+def _inode(folder: Path) -> int:
+    try:
+        return (folder / IMAGE_FILE).stat().st_ino
+    except OSError as error:
+        raise _unreadable(folder / IMAGE_FILE, error) from error
 
 
 def is_prepared(folder: Path, key: str) -> bool:
@@ -298,15 +324,13 @@ def preparation_key(
         "algorithm": ALGORITHM_VERSION,
         "axis_order": plan.axis_order,
         "labels": plan.labels.values,
+        "targets": plan.labels.target_classes,
+        "ignore": plan.labels.ignore,
         "spacing": configuration.spacing,
         "normalizers": [part.model_dump(mode="json") for part in configuration.normalizers],
         "resampling": configuration.resampling.model_dump(mode="json"),
         "source": source,
     }
-    if plan.labels.regions:  # only then, so that cases without keep the keys that they have
-        determined_by["regions"] = plan.labels.target_classes
-    if plan.labels.ignore is not None:
-        determined_by["ignore"] = plan.labels.ignore
     text = json.dumps(determined_by, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from unicodedata import normalize
 
 from autoseg.core.errors import CaseError
 from autoseg.readers.base import READERS, Reader
@@ -34,8 +35,12 @@ def ending_of(path: Path) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """Return the file's name without its ending: `case` for `case.nii.gz`."""
-    return path.name[: len(path.name) - len(ending_of(path))]
+    """Return the file's name without its ending: `case` for `case.nii.gz`.
+
+    Letters with accents are single characters in it (Unicode's form NFC), however the file's system
+    takes them apart, so that equal names are equal.
+    """
+    return normalize("NFC", path.name[: len(path.name) - len(ending_of(path))])
 
 
 def is_image_name(path: Path) -> bool:

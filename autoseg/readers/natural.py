@@ -21,6 +21,15 @@ Picture: TypeAlias = Any
 OPENING = Lock()
 """Held while Pillow's limit, which is one for all threads, is lifted."""
 
+EXIF_ORIENTATION = 0x0112
+"""Tag of what Exif says about how a camera was held (CIPA DC-008)."""
+
+LYING = (5, 6, 7, 8)
+"""Its values for pictures whose rows are stored as columns."""
+
+STRETCHES = {"L;2": 85, "L;4": 17}
+"""By how much Pillow multiplies grey values of 2 and 4 bits, so that they span 8 bits."""
+
 PLAIN = Geometry.plain((1.0, 1.0))
 
 
@@ -29,7 +38,7 @@ class NaturalReader(Reader):
     """Grey, grey + alpha, RGB and RGBA pictures; each of their bands is a channel.
 
     A picture with a palette is read as its colours when it is an image, and as its palette
-    positions when it is a label map.
+    positions when it is a label map. A JPEG is turned upright as its Exif data ask for.
     """
 
     kind: Literal["natural"] = "natural"
@@ -40,18 +49,26 @@ class NaturalReader(Reader):
     @override
     def read(self, path: Path) -> StoredImage:
         with _opened(path) as picture:
-            voxels = _deep(path) if _is_deep(picture) else _channels_first(_with_colours(picture))
+            voxels = (
+                _deep(path)
+                if _is_deep(picture)
+                else _channels_first(_with_colours(_upright(picture)))
+            )
         return StoredImage(voxels=voxels, geometry=PLAIN)
 
     @override
     def read_labels(self, path: Path) -> StoredImage:
         with _opened(path) as picture:
-            return StoredImage(voxels=_channels_first(picture), geometry=PLAIN)
+            stretch = _stretch(picture)
+            voxels = _deep(path) if _is_deep(picture) else _channels_first(picture) // stretch
+        return StoredImage(voxels=voxels, geometry=PLAIN)
 
     @override
     def read_header(self, path: Path) -> Header:
         with _opened(path) as picture:
             width, height = picture.size
+            if _orientation(picture) in LYING:
+                width, height = height, width
             bands = len(_palette_mode(picture) if picture.mode == "P" else picture.getbands())
             return Header(shape=(height, width), num_channels=bands)
 
@@ -102,6 +119,25 @@ def _deep(path: Path) -> StoredArray:
     import SimpleITK
 
     return np.moveaxis(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), -1, 0)
+
+
+def _orientation(picture: Picture) -> int:
+    """Return how a camera was held, 1 to 8 as Exif counts, where files tell: in JPEGs."""
+    is_jpeg = picture.format in ("JPEG", "MPO")
+    return int(picture.getexif().get(EXIF_ORIENTATION, 1)) if is_jpeg else 1
+
+
+def _upright(picture: Picture) -> Picture:
+    """Return a picture turned as its camera was held, which is how every viewer shows it."""
+    from PIL import ImageOps
+
+    return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
+
+
+def _stretch(picture: Picture) -> int:
+    """Return by how much Pillow multiplies the values of a picture that is not yet loaded."""
+    modes = {str(tile[3]) for tile in getattr(picture, "tile", ())}
+    return next((factor for mode, factor in STRETCHES.items() if mode in modes), 1)
 
 
 def _with_colours(picture: Picture) -> Picture:

@@ -3,9 +3,10 @@
 Source: field offsets of nifti1.h and nifti2.h, nifti.nimh.nih.gov.
 """
 
+import gzip
 import struct
-import zlib
 from dataclasses import dataclass
+from io import BufferedIOBase
 from math import prod
 from pathlib import Path
 
@@ -15,11 +16,19 @@ FLOATS = {16: "f4", 64: "f8"}
 HEADER_BYTES = 540
 """Of the second version; the first has 348."""
 
-COMPRESSED_BYTES = 4096
-"""Of a compressed file that are enough for its header."""
+GZIP_MARK = b"\x1f\x8b"
+"""How a gzip file begins (RFC 1952)."""
 
-GZIP_WINDOW = 31
-"""Tells zlib that a gzip header comes first (RFC 1952)."""
+
+def is_compressed(path: Path) -> bool:
+    """Return whether a file is compressed, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(len(GZIP_MARK)) == GZIP_MARK
+
+
+def opened(path: Path) -> BufferedIOBase:
+    """Open a file for reading what it has before compression."""
+    return gzip.open(path) if is_compressed(path) else path.open("rb")
 
 
 @dataclass(frozen=True)
@@ -40,12 +49,9 @@ class NiftiHeader:
 
     @classmethod
     def of(cls, path: Path) -> "NiftiHeader":
-        """Return the header of a file, compressed if its name ends with `.gz`."""
-        with path.open("rb") as file:
-            beginning = file.read(COMPRESSED_BYTES)
-        if path.name.lower().endswith(".gz"):
-            beginning = zlib.decompressobj(GZIP_WINDOW).decompress(beginning, HEADER_BYTES)
-        return cls.parsed(beginning)
+        """Return the header of a file, compressed or not."""
+        with opened(path) as file:
+            return cls.parsed(file.read(HEADER_BYTES))
 
     @classmethod
     def parsed(cls, header: bytes) -> "NiftiHeader":

@@ -113,6 +113,7 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
     return LabelMap(
         values=np.ascontiguousarray(turn.apply(values)),
         geometry=turn.apply_to_geometry(geometry, values.shape),
+        stored_geometry=stored.geometry,
     )
 
 

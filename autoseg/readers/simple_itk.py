@@ -4,7 +4,6 @@ SimpleITK counts axes x, y, z; everything here turns that into array order (z, y
 """
 
 import errno
-import gzip
 import os
 import struct
 import zlib
@@ -19,7 +18,7 @@ from autoseg.core.atomic import replacing
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import ending_of
-from autoseg.readers.nifti_header import NiftiHeader
+from autoseg.readers.nifti_header import NiftiHeader, is_compressed, opened
 
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
@@ -156,12 +155,12 @@ def _check_complete(path: Path, expected: int) -> None:
         EOFError: If the file ends early.
     """
     size = path.stat().st_size
-    if path.name.lower().endswith(".gz"):
+    if is_compressed(path):
         with path.open("rb") as file:
             file.seek(-4, 2)
             if int.from_bytes(file.read(), "little") == expected % 2**32:
                 return
-        with gzip.open(path) as stream:
+        with opened(path) as stream:
             size = sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""))
     if size < expected:
         msg = f"it ends after {size} of {expected} bytes"
@@ -191,7 +190,7 @@ def _num_not_finite(path: Path) -> int:
         return 0
     kind = np.dtype(header.byte_order + header.float_type)
     count = 0
-    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
+    with opened(path) as stream:
         stream.seek(header.start)
         for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
             numbers = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)

@@ -72,7 +72,8 @@ class TiffReader(Reader):
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
         import tifffile
 
-        if set(geometry.spacing) != {1.0}:  # before the labels: whoever finds them finds it as well
+        # before the labels: whoever finds them finds it as well, and none of an earlier label map
+        if set(geometry.spacing) != {1.0} or self.companion_files(path):
             with replacing(path.with_suffix(".json")) as temporary:
                 text = json.dumps({"spacing": geometry.spacing}) + "\n"
                 temporary.write_text(text, encoding="utf-8")
@@ -149,8 +150,10 @@ def _geometry(path: Path, num_axes: int) -> Geometry:
     except ValueError:
         content = text
     spacing = content.get("spacing") if isinstance(content, dict) else None
-    if isinstance(spacing, list) and len(spacing) == num_axes and all(map(_is_length, spacing)):
-        return Geometry.plain(tuple(float(value) for value in spacing))
+    if isinstance(spacing, list) and all(map(_is_length, spacing)):
+        own = spacing[1:] if (len(spacing), num_axes) == (3, 2) else spacing  # of a single page
+        if len(own) == num_axes:
+            return Geometry.plain(tuple(float(value) for value in own))
     msg = (
         f'{side_cars[0].name} should hold {{"spacing": [{num_axes} positive numbers]}} in array '
         f"order (z, y, x); found {str(content)[:80]}. Correct it; or, if it is about something "

@@ -14,7 +14,6 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.splits import Fold, FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.normalizers.zscore import ZScore
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.stages.length import LengthRequest
 from autoseg.stages.previous_stage import open_prepared
@@ -127,7 +126,7 @@ def _data(
     masked = tuple(
         channel
         for channel, normalizer in enumerate(configuration.normalizers)
-        if isinstance(normalizer, ZScore) and normalizer.masked
+        if normalizer.clears_outside
     )
     training = Sampling(
         patch_shape=configuration.topology.patch_shape,

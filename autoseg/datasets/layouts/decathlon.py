@@ -3,10 +3,11 @@
 An image is one file with all channels, or a list with one file per channel.
 """
 
+import glob
 from pathlib import Path
 
 from autoseg.datasets.layouts.description import Description, TrainingPair
-from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, relative
+from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, listed_path, relative
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import ending_of, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
@@ -28,7 +29,8 @@ def listed_cases(root: Path, pairs: tuple[TrainingPair, ...]) -> list[CaseFiles]
 
 def _case_files(root: Path, pair: TrainingPair) -> CaseFiles:
     listed = (pair.image,) if isinstance(pair.image, str) else pair.image
-    images, labels = tuple(root / name for name in listed), root / pair.label
+    images = tuple(listed_path(root, name) for name in listed)
+    labels = listed_path(root, pair.label)
     if len(images) == 1 and not images[0].is_file():
         images = _numbered_files(images[0]) or images
     stem = stem_of(images[0])
@@ -42,7 +44,7 @@ def _numbered_files(path: Path) -> tuple[Path, ...]:
 
     The first nnU-Net wrote its dataset.json in this way.
     """
-    found = sorted(path.parent.glob(f"{stem_of(path)}_????{ending_of(path)}"))
+    found = sorted(path.parent.glob(f"{glob.escape(stem_of(path))}_????{ending_of(path)}"))
     return tuple(one for one in found if channel_of(stem_of(one)) is not None)
 
 

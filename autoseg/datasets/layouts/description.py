@@ -90,7 +90,8 @@ def read_description(path: Path) -> Description:
 
 def _checked(content: dict[str, object], path: Path) -> Description:
     try:
-        return Description.model_validate(content)
+        given = {key: entry for key, entry in content.items() if entry is not None}
+        return Description.model_validate(given)
     except ValidationError as error:
         msg = f"{path} is not as expected; correct it:\n{explain(error)}"
         raise DatasetError(msg) from error

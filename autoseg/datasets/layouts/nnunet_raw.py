@@ -6,7 +6,7 @@ A `dataset` map in the dataset.json may name the files instead; relative paths s
 from pathlib import Path
 
 from autoseg.datasets.layouts.description import Description
-from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, pair_folders
+from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, listed_path, pair_folders
 from autoseg.documents.dataset import CaseFiles
 
 NAME = "nnunet_raw"
@@ -28,8 +28,8 @@ def _mapped_cases(root: Path, description: Description) -> FoundCases:
     cases = [
         CaseFiles(
             name=name,
-            images=tuple(root / image for image in files.images),
-            labels=root / files.label,
+            images=tuple(listed_path(root, image) for image in files.images),
+            labels=listed_path(root, files.label),
         )
         for name, files in sorted(description.dataset.items())
     ]

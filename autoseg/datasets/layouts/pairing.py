@@ -1,5 +1,6 @@
 """Which files make a case: pairs of the same stem, or those that a dataset.json lists."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -125,6 +126,15 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
     faults = (*absent, *repeated, *misnamed)
     faulty = {fault.case for fault in faults}
     return FoundCases(tuple(case for case in cases if case.name not in faulty), faults)
+
+
+def listed_path(root: Path, name: str) -> Path:
+    """Return the file that a dataset.json means, whether or not it exists.
+
+    Environment variables count, as in nnU-Net, and so do the backslashes of Windows.
+    """
+    path = root / os.path.expandvars(name)
+    return path if path.is_file() else root / os.path.expandvars(name).replace("\\", "/")
 
 
 def relative(path: Path, root: Path) -> str:

@@ -259,3 +259,31 @@ def test_other_values_are_unexpected_beside_the_ignored_one(tmp_path: Path) -> N
     spec = ignoring(write_case(tmp_path, labels=labels))
     with pytest.raises(CaseError, match=r"value 8 \(1 voxels\); expected only 0, 1, 2, 9"):
         inspect_case(spec.cases[0], spec)
+
+
+def test_slices_have_to_run_alike_also_along_the_axis_that_a_picture_lacks(tmp_path: Path) -> None:
+    sagittal = np.eye(3)[:, [2, 0, 1]]
+    flipped = sagittal * [1, -1, 1]
+    image, labels = (array[2:3] for array in (IMAGE, LABELS))
+    spec = dataset(tmp_path).model_copy(update={"num_axes": 2})
+    write_volume(image, tmp_path / "image.nii.gz", spacing=SPACING, direction=sagittal)
+    for direction in (sagittal, flipped):
+        path = tmp_path / "labels.nii.gz"
+        write_volume(labels, path, spacing=SPACING, direction=direction)
+        if direction is sagittal:
+            assert load_case(spec.cases[0], spec.labels).classes.shape == labels.shape[1:]
+        else:
+            with pytest.raises(CaseError, match="another direction"):
+                load_case(spec.cases[0], spec.labels)
+
+
+def test_a_case_that_went_wrong_after_planning_is_not_loaded(tmp_path: Path) -> None:
+    spec = write_case(tmp_path, origin=(40.0, 0.0, 0.0))
+    with pytest.raises(CaseError, match="not on the grid of its image: origin"):
+        load_case(spec.cases[0], spec.labels)
+    path = tmp_path / "image.mha"
+    write_volume(np.where(IMAGE.max() == IMAGE, np.nan, IMAGE), path, spacing=SPACING)
+    write_volume(LABELS, tmp_path / "labels.nii.gz", spacing=SPACING)
+    files = spec.cases[0].model_copy(update={"images": (path,)})
+    with pytest.raises(CaseError, match="NaN or infinite"):
+        load_case(files, spec.labels)

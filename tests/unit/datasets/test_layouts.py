@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -425,3 +426,26 @@ def test_real_datasets_are_recognised(
     spec = recognition.spec
     assert (spec.num_axes, len(spec.channel_names), len(spec.cases)) == (num_axes, channels, cases)
     assert recognition.faults == ()
+
+
+def test_a_listed_name_may_have_brackets_backslashes_and_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_volume(tmp_path / "imagesTr" / "p[1]_0000.nii.gz", tmp_path / "labelsTr" / "p[1].nii.gz")
+    put_volume(tmp_path / "imagesTr" / "q.nii.gz", tmp_path / "labelsTr" / "q.nii.gz")
+    monkeypatch.setenv("WHERE", str(tmp_path / "imagesTr"))
+    training = [
+        {"image": "imagesTr/p[1].nii.gz", "label": "labelsTr/p[1].nii.gz"},
+        {"image": "$WHERE/q.nii.gz", "label": ".\\labelsTr\\q.nii.gz"},
+    ]
+    describe(tmp_path, labels={"background": 0, "x": 1}, training=training, test=None, groups=None)
+    recognition = recognise(tmp_path)
+    assert [case.name for case in recognition.spec.cases] == ["p[1]", "q"]
+    assert recognition.faults == ()
+
+
+def test_an_accent_pairs_however_it_is_written(tmp_path: Path) -> None:
+    for kind, form in (("images", "NFC"), ("labels", "NFD")):
+        put_volume(tmp_path / kind / normalize(form, "é.nii.gz"))
+    recognition = recognise(tmp_path)
+    assert [case.name for case in recognition.spec.cases] == [normalize("NFC", "é")]

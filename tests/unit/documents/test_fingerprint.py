@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseIntensities, merge_intensities
+from autoseg.core.labels import LabelScheme
+from autoseg.documents.fingerprint import (
+    QUANTILE_LEVELS,
+    CaseFingerprint,
+    CaseIntensities,
+    combine,
+    merge_intensities,
+)
 
 NORMAL = np.random.default_rng(0).normal(size=(3, 5000)) * [[1], [2], [30]] + [[0], [5], [9]]
 
@@ -34,3 +41,30 @@ def test_mean_and_deviation_are_those_of_all_values_together() -> None:
     assert merged.mean == pytest.approx(NORMAL.mean())
     assert merged.std == pytest.approx(NORMAL.std())
     assert (merged.minimum, merged.maximum) == (NORMAL.min(), NORMAL.max())
+
+
+def test_cases_without_foreground_leave_the_intensities_as_they_are() -> None:
+    lesion, air = intensities(NORMAL[0] + 70), intensities(np.full(5000, -1000.0))
+
+    def fingerprint(*cases: CaseFingerprint):
+        labels = LabelScheme(names=("background", "lesion"), values=(0, 1))
+        return combine(dataset_name="CT", channel_names=("CT",), labels=labels, cases=cases)
+
+    patient, healthy = case_with(lesion, (900, 100)), case_with(air, (1000, 0))
+    assert fingerprint(patient, healthy).channels == fingerprint(patient).channels
+    assert fingerprint(healthy).channels[0].mean == -1000
+
+
+def case_with(found: CaseIntensities, class_voxels: tuple[int, int]) -> CaseFingerprint:
+    return CaseFingerprint(
+        name=f"with_{class_voxels[1]}",
+        source=(),
+        shape=(10, 10, 10),
+        spacing=(1, 1, 1),
+        shape_after_crop=(10, 10, 10),
+        class_voxels=class_voxels,
+        class_centres=(None, None),
+        intensities=(found,),
+        is_integer=True,
+        fits_8_bits=False,
+    )

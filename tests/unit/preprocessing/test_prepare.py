@@ -77,6 +77,25 @@ def test_masked_normalisation_leaves_a_hole_outside_the_mask_at_zero(make_plan) 
     assert np.all(inside != 0)
 
 
+def test_splines_leave_nothing_outside_the_mask_of_a_training_case(make_plan) -> None:
+    plan = make_plan((0.8, 0.8, 0.8), normalizers=({"kind": "zscore", "masked": True}, "zscore"))
+    voxels = brain((22, 22, 22), channels=2)[:, 1:-1, 1:-1, 1:-1]
+    ball = ((np.indices((20, 20, 20)) - 9.5) ** 2).sum(axis=0) < 40
+    ball[0, 0, 0] = ball[-1, -1, -1] = True  # so that nothing is cropped
+    voxels[:, ~ball] = 0
+    classes = np.zeros((20, 20, 20), np.uint8)
+    classes[0, :2, 10:14] = 1  # outside of the mask: somebody annotated it, so it is kept
+    image = image_of(voxels, (1.0, 1.0, 1.0))
+    case = LabelledCase(name="ball", image=image, classes=classes)
+    masked, unmasked = prepare_case(case, plan, plan.configurations[0]).image.voxels
+    whole, other = prepare_image(image, plan, plan.configurations[0]).voxels
+    inside = resize((ball | (classes > 0)).astype(float), whole.shape, order=1, mode="edge") >= 0.5
+    assert np.count_nonzero(whole[~inside]) > 1000
+    assert not masked[~inside].any()
+    np.testing.assert_array_equal(masked[inside], whole[inside])
+    np.testing.assert_array_equal(unmasked, other)
+
+
 def test_an_image_without_any_nonzero_voxel_is_kept_whole(make_plan) -> None:
     plan = make_plan(normalizers=("zscore",))
     blank = np.zeros((1, 4, 5, 6), dtype=np.float32)

@@ -196,3 +196,16 @@ def test_the_key_stays_when_only_the_patch_changes(make_plan) -> None:
     plan, larger = make_plan(patch=8), make_plan(patch=16)
     keys = [preparation_key(each, each.configurations[0], SOURCE) for each in (plan, larger)]
     assert keys[0] == keys[1]
+
+
+def test_a_case_that_is_prepared_anew_while_it_is_read_is_noticed(tmp_path) -> None:
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="a", content_key="a")
+    stored = open_case(tmp_path / "one")
+    other = prepared_case((30, 50, 40))
+    save_case(other, tmp_path / "one", (16, 16, 16), key="b", content_key="b")
+    with pytest.raises(CaseError, match="was prepared anew while it was in use"):
+        stored.read_patch((0, 0, 0), (8, 8, 8))
+    with pytest.raises(CaseError, match="was prepared anew while it was in use"):
+        _ = stored.foreground
+    fresh = open_case(tmp_path / "one").read_patch((0, 0, 0), (8, 8, 8))[0]
+    np.testing.assert_array_equal(fresh, other.image.voxels[:, :8, :8, :8])

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +78,43 @@ def test_pictures_may_be_larger_than_pillow_expects(tmp_path: Path, monkeypatch)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert np.array_equal(read_image((tmp_path / "large.png",)).voxels[0], picture)
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_labels_of_sixteen_bits_per_colour_are_kept(tmp_path: Path) -> None:
+    values = RANDOM.integers(0, 3, (6, 9)).astype(np.uint16)
+    picture = SimpleITK.GetImageFromArray(np.stack([values] * 3, axis=-1), isVector=True)
+    SimpleITK.WriteImage(picture, str(tmp_path / "labels.png"))
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.png").values, values)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_labels_are_the_same_in_as_few_bits_as_they_need(bits: int, tmp_path: Path) -> None:
+    values = RANDOM.integers(0, 2, (6, 8)).astype(np.uint8)
+    rows = np.unpackbits(values[..., None], axis=-1)[..., 8 - bits :].reshape(6, -1)
+    filtered = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    header = struct.pack(">2I5B", 8, 6, bits, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered)), (b"IEND", b""))
+    path = tmp_path / "labels.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in parts
+        )
+    )
+    np.testing.assert_array_equal(read_labels(path).values, values)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_a_photograph_is_read_as_viewers_show_it(
+    orientation: int, turns: int, tmp_path: Path
+) -> None:
+    pixels = np.zeros((16, 32), np.uint8)
+    pixels[:8, :8] = 200
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photograph.jpg"
+    Image.fromarray(pixels).save(path, exif=exif, quality=100)
+    expected = np.rot90(pixels, turns)
+    np.testing.assert_allclose(read_image((path,)).voxels[0], expected, atol=3)
+    assert read_header(path).shape == expected.shape

@@ -333,3 +333,17 @@ def test_a_label_map_that_a_full_disk_cut_off_is_no_label_map(
     assert fault_of_disk(caught.value) is not None
     assert path.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == [tmp_path / "image.nii.gz", path]
+
+
+def test_a_file_is_compressed_or_not_whatever_its_name_says(tmp_path: Path) -> None:
+    write_volume(VOLUME.astype(np.float32), tmp_path / "a.nii", spacing=(1, 1, 1))
+    plain = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "plain.nii.gz").write_bytes(plain)
+    members = gzip.compress(plain[:100]) + gzip.compress(plain[100:])
+    (tmp_path / "members.nii.gz").write_bytes(members)
+    for name in ("plain.nii.gz", "members.nii.gz"):
+        np.testing.assert_array_equal(read_image((tmp_path / name,)).voxels[0], VOLUME)
+        assert num_replaced(tmp_path / name) == 0
+    (tmp_path / "cut.nii.gz").write_bytes(plain[:-40])
+    with pytest.raises(CaseError, match=r"cut\.nii\.gz cannot be read"):
+        read_image((tmp_path / "cut.nii.gz",))

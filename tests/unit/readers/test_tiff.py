@@ -7,7 +7,9 @@ import tifffile
 from PIL import Image
 
 from autoseg.core.errors import CaseError
+from autoseg.core.geometry import Geometry
 from autoseg.readers import companion_files, read_header, read_image, read_labels, write_labels
+from autoseg.readers.tiff import TiffReader
 
 RANDOM = np.random.default_rng(0)
 STACK = RANDOM.integers(0, 255, (5, 6, 9)).astype(np.uint8)
@@ -125,3 +127,17 @@ def test_images_may_be_jpegs_within_and_labels_not(tmp_path: Path) -> None:
     assert np.array_equal(read_image((tmp_path / "case.tif",)).voxels, grey[None])
     with pytest.raises(CaseError, match=r"case\.tif is compressed as a JPEG, which alters"):
         read_labels(tmp_path / "case.tif")
+
+
+def test_a_side_car_of_three_axes_serves_a_single_page(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "case.tif", STACK[0])
+    (tmp_path / "case.json").write_text('{"spacing": [999, 0.5, 0.25]}')
+    assert read_image((tmp_path / "case.tif",)).geometry.spacing == (0.5, 0.25)
+
+
+def test_labels_written_anew_leave_no_spacing_of_those_before(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    labels = np.ones((3, 4, 5), np.uint8)
+    for spacing in ((3.0, 1.0, 1.0), (1.0, 1.0, 1.0)):
+        TiffReader().write(labels, Geometry.plain(spacing), path)
+        assert read_labels(path).geometry.spacing == spacing
