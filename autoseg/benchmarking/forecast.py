@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from statistics import median
 
-from autoseg.benchmarking.predicting import mirror_axes, num_tiles
+from autoseg.benchmarking.predicting import num_tiles
 from autoseg.core.parallel import default_workers
 from autoseg.documents.bench import ConfigurationForecast, Throughput
 from autoseg.documents.fingerprint import Fingerprint
@@ -167,7 +167,7 @@ def scaled_pace(configuration: Configuration, scale: Scale, paces: Mapping[str, 
     pace = paces[source.name]
     step = _modelled(configuration, scale) / _modelled(source, scale)
     tile = step * source.batch_size / configuration.batch_size
-    flips = 2.0 ** (len(mirror_axes(configuration)) - len(mirror_axes(source)))
+    flips = 2.0 ** (len(configuration.mirror_axes) - len(source.mirror_axes))
     return Pace(
         step_seconds=pace.step_seconds * step,
         tile_seconds=pace.tile_seconds * tile * flips,

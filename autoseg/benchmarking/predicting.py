@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from autoseg.augmentations.mirroring import Mirroring
 from autoseg.benchmarking.devices import lack_of_memory, synchronize
 from autoseg.benchmarking.preparing import prepared_cases
 from autoseg.benchmarking.sample import Sample
@@ -137,14 +136,6 @@ def export(sample: Sample, configuration: Configuration, patience: Patience) -> 
     return throughput(pairs, amount, subject)
 
 
-def mirror_axes(configuration: Configuration) -> tuple[int, ...]:
-    """Return the axes whose flips prediction averages over: those that training mirrors."""
-    for entry in configuration.recipe.augmentations:
-        if isinstance(entry, Mirroring):
-            return entry.allowed_axes(configuration.topology.num_axes)
-    return ()
-
-
 def num_tiles(shape: tuple[int, ...], patch_shape: tuple[int, ...]) -> int:
     """Return how many tiles cover an image; a 2-D patch covers each plane of a volume.
 
@@ -202,7 +193,7 @@ def _window(
     network = on_device(configuration.architecture.build(), chosen)
     dtype = autocast_dtype(chosen, precision)
     ensemble = ensemble_of((network,), configuration, device=chosen, dtype=dtype)
-    axes = mirror_axes(configuration)
+    axes = configuration.mirror_axes
     case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
     tiles = num_tiles(case.shape, ensemble.patch_shape)
     whole = Window(

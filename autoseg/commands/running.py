@@ -17,6 +17,7 @@ from autoseg.commands.options import (
     cache_folder,
     workspace_of,
 )
+from autoseg.commands.selection import show_selection
 
 
 def run(
@@ -68,13 +69,13 @@ def run(
     cases if there are some. Interrupted anywhere, the same command goes on where it stopped.
     """
     from autoseg.core.text import counted
-    from autoseg.evaluation.table import leaderboard_rows, report_rows
+    from autoseg.evaluation.table import report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.length import seconds_of
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress, exit_if_any
 
-    progress = TerminalProgress()
+    progress, workspace = TerminalProgress(), workspace_of(dataset, work)
     request = stage.RunRequest(
         budget_seconds=None if budget is None else seconds_of(budget),
         configurations=tuple(configuration) if configuration else None,
@@ -90,11 +91,10 @@ def run(
         cache=cache_folder(cache),
     )
     try:
-        finished = stage.run(dataset, workspace_of(dataset, work), request, progress=progress)
+        finished = stage.run(dataset, workspace, request, progress=progress)
     finally:
         progress.close()
-    progress.table("Cross-validation", *leaderboard_rows(finished.selection))
-    progress.say(finished.selection.because)
+    show_selection(progress, workspace, finished.selection)
     if finished.test is not None:
         progress.table(counted(len(finished.test.cases), "test case"), *report_rows(finished.test))
     size = finished.model.stat().st_size / 1e6

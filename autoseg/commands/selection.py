@@ -1,10 +1,15 @@
 """`autoseg select`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autoseg.commands.options import Dataset, Work, Workers, planned_workspace, workers_or_default
+
+if TYPE_CHECKING:
+    from autoseg.documents.selection import Selection
+    from autoseg.documents.workspace import Workspace
+    from autoseg.terminal import TerminalProgress
 
 
 def select(
@@ -24,8 +29,6 @@ def select(
     Candidates are the trained configurations and their pairs; `predict` and `export` then go by
     the choice.
     """
-    from autoseg.core.text import counted
-    from autoseg.evaluation.table import calibration_lines, leaderboard_rows, report_rows
     from autoseg.stages import select as stage
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
@@ -35,7 +38,19 @@ def select(
     selected = stage.select(
         workspace, partial=partial, workers=workers_or_default(workers), progress=progress
     )
-    report = stage.load_cross_validation(workspace)
+    show_selection(progress, workspace, selected)
+    progress.say(f"Next: {predict_command(workspace.root)}")
+
+
+def show_selection(
+    progress: "TerminalProgress", workspace: "Workspace", selected: "Selection"
+) -> None:
+    """Show what was compared, what was chosen and how good it is."""
+    from autoseg.core.text import counted
+    from autoseg.evaluation.table import calibration_lines, leaderboard_rows, report_rows
+    from autoseg.stages.select import load_cross_validation
+
+    report = load_cross_validation(workspace)
     progress.table("Candidates", *leaderboard_rows(selected))
     progress.say(selected.because)
     for step in selected.postprocessing:
@@ -49,4 +64,3 @@ def select(
     for line in calibration_lines(report):
         progress.say(line)
     progress.say(f"Saved as {workspace.selection}; picture: {workspace.leaderboard}")
-    progress.say(f"Next: {predict_command(workspace.root)}")

@@ -14,10 +14,12 @@ AutosegError
 
 A message states what was found, what was expected, and the next thing to try.
 The command line prints the message alone, also for a disk that is full or closed to the user; any
-other exception is a bug and keeps its traceback.
+other exception is a bug and keeps its traceback, or its place if it concerns one case of several.
 """
 
 import errno
+from pathlib import Path
+from traceback import extract_tb
 
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 """What the system says of a disk that is full or closed to the user: no bug, so no traceback."""
@@ -76,6 +78,18 @@ def fault_of_disk(error: OSError) -> str | None:
         f"{place}{error.strerror}. Free space, or name a place that you may write to (--work for "
         "work folders); what was finished stays, and the same command goes on."
     )
+
+
+def fault_of_case(error: Exception) -> str:
+    """Return why one case of several has no result.
+
+    Of what nobody foresaw, that is its kind and where it came up, so that it can be reported.
+    """
+    if isinstance(error, AutosegError):
+        return str(error)
+    frames = extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def first_line(error: Exception) -> str:

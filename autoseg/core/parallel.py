@@ -5,7 +5,6 @@ becomes that case's `Failure`; every other case still comes back.
 """
 
 import os
-import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from autoseg.core.errors import AutosegError
+from autoseg.core.errors import fault_of_case
 
 CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux tells a container how many microseconds of CPU time it may use in how many."""
@@ -37,13 +36,11 @@ class Failure:
 
     Attributes:
         index: Position of the item in the sequence.
-        message: One sentence for the user.
-        details: The traceback, empty where the message says it all.
+        message: What the user is told.
     """
 
     index: int
     message: str
-    details: str
 
 
 def default_workers() -> int:
@@ -124,14 +121,11 @@ def _run_alone(function: Callable[[T], R], index: int, item: T) -> Success[R] | 
                 "the process working on it was killed, most often because memory ran out. "
                 "Free memory or use fewer workers (--workers 1), then run the same command again."
             )
-            return Failure(index=index, message=message, details="")
+            return Failure(index=index, message=message)
 
 
 def _attempt(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
     try:
         return Success(index=index, value=function(item))
-    except AutosegError as error:
-        return Failure(index=index, message=str(error), details="")
     except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)
-        message = f"{type(error).__name__}: {error}"
-        return Failure(index=index, message=message, details=traceback.format_exc())
+        return Failure(index=index, message=fault_of_case(error))

@@ -114,6 +114,13 @@ class Configuration(Frozen):
         """Patch, strides and kernels."""
         return self.architecture.topology
 
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """The patch axes that training mirrors, so that prediction averages over their flips."""
+        entries = [part for part in self.recipe.augmentations if isinstance(part, Mirroring)]
+        axes = {axis for part in entries for axis in part.allowed_axes(self.topology.num_axes)}
+        return tuple(sorted(axes))
+
 
 class TrainingBudget(Frozen):
     """How long a plan's trainings were meant to take.

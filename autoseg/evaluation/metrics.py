@@ -41,7 +41,7 @@ LARGEST_COUNTED = 2**16
 """Label values up to here need not be replaced by small ones, which takes much memory."""
 
 ROUNDING_SLACK = 1e-9
-"""Three voxels of 0.7 mm count as within 2.1 mm, although 3 × 0.7 rounds to more."""
+"""Three voxels of 1.1 mm count as within 3.3 mm, although 3 × 1.1 rounds to more."""
 
 
 def default_tolerance_mm(spacing: Sequence[float]) -> float:

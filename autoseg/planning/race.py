@@ -26,7 +26,8 @@ RESERVED_SHARE = 0.05
 """Share of a budget kept for selecting and writing the model."""
 
 FIRST_OVERHEAD = 0.08
-"""Share of a training's time that preparing and scoring are expected to take until measured."""
+"""Share of a training's time that scoring is expected to take until it is measured, and preparing
+until it is done."""
 
 SMALLEST_SECONDS = 1.0
 """Shortest training: when a budget is all but spent, what is left to train still runs."""

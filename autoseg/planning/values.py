@@ -3,7 +3,6 @@
 from pydantic import BaseModel
 
 from autoseg.architectures import Architecture
-from autoseg.augmentations.mirroring import Mirroring
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
 from autoseg.planning.step_memory import step_memory_gib
@@ -57,13 +56,7 @@ def configuration_values(configuration: Configuration) -> dict[str, str]:
 
 
 def _mirroring(configuration: Configuration) -> str:
-    """Return the patch axes that are mirrored."""
-    axes = [
-        axis
-        for entry in configuration.recipe.augmentations
-        if isinstance(entry, Mirroring)
-        for axis in entry.allowed_axes(configuration.topology.num_axes)
-    ]
+    axes = configuration.mirror_axes
     return f"patch axes {' '.join(map(str, axes))}" if axes else "none"
 
 

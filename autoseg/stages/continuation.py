@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autoseg.core.errors import PlanError, TrainingError
 from autoseg.core.progress import Progress
+from autoseg.core.text import counted
 from autoseg.datasets.layouts.recognition import case_names
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
@@ -133,15 +134,17 @@ def note_on_changed_cases(dataset: Path, workspace: Workspace) -> str | None:
     """
     if not dataset.is_dir():
         return None
-    planned = {case.name for case in store.load(DatasetSpec, workspace.dataset, made_by="").cases}
-    names = set(case_names(dataset))
-    changes = [
-        f"{len(cases)} {'case' if len(cases) == 1 else 'cases'} {what}: "
-        f"{', '.join(sorted(cases)[:NAMES_SHOWN])}"
-        f"{' …' if len(cases) > NAMES_SHOWN else ''}"
-        for what, cases in (("not in the plan", names - planned), ("gone", planned - names))
-        if cases
-    ]
+    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
+    found = case_names(dataset)
+    kinds = (("case", spec.cases, found.training), ("test case", spec.test_cases, found.test))
+    changes = []
+    for kind, cases, names in kinds:
+        planned = {case.name for case in cases}
+        for what, changed in (("not in the plan", names - planned), ("gone", planned - names)):
+            if changed:
+                shown = ", ".join(sorted(changed)[:NAMES_SHOWN])
+                more = " …" if len(changed) > NAMES_SHOWN else ""
+                changes.append(f"{counted(len(changed), kind)} {what}: {shown}{more}")
     if not changes:
         return None
     return (

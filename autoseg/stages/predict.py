@@ -13,7 +13,7 @@ import numpy as np
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image
 from autoseg.core.device import Precision
-from autoseg.core.errors import AutosegError, CaseError, DatasetError, fault_of_disk
+from autoseg.core.errors import CaseError, DatasetError, fault_of_case, fault_of_disk
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, find_inputs
@@ -334,14 +334,10 @@ def _outcome(job: _Job, future: Future[Path], watched: ChosenModel) -> _Written 
         if job.probabilities is not None:
             store.save(agreement, job.probabilities / AGREEMENT_NAME)
         return _Written(output, agreement)
-    except AutosegError as error:
-        return FailedCase(job.case.name, str(error))
-    except OSError as error:
-        if fault_of_disk(error) is not None:  # the others would fail alike, after all the work
-            raise
-        return FailedCase(job.case.name, f"{type(error).__name__}: {error}")
-    except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)
-        return FailedCase(job.case.name, f"{type(error).__name__}: {error}")
+    except Exception as error:  # any fault of one case must stay with that case
+        if isinstance(error, OSError) and fault_of_disk(error) is not None:
+            raise  # the others would fail alike, after all the work
+        return FailedCase(job.case.name, fault_of_case(error))
 
 
 def _check_folder(outputs: Path) -> None:

@@ -1,6 +1,5 @@
 """`autoseg run`: everything from a dataset to a model file, going on where it stopped."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +49,13 @@ from autoseg.stages.length import LengthRequest
 from autoseg.stages.origin import check_origin
 from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 from autoseg.stages.predict import PredictOptions
+from autoseg.stages.preprocess import preprocess
 from autoseg.stages.run_clock import RunClock, load_schedule
+from autoseg.stages.run_messages import announcement, notes_on_dropped, score_of
 from autoseg.stages.select import select
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train import TrainedFold, train
 from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
-from autoseg.stages.training_progress import duration
 
 SURE_SHARE = 0.25
 """Share of the time predicted for the reference's steps that surely is too short for them."""
@@ -257,16 +257,21 @@ def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
         names = schedule.entrants
         key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
         if key is None:
-            if untrained := [name for name in names if (name, 0) not in dice]:
-                progress.say(_left_out(untrained))
+            for note in notes_on_dropped(names, dice, course.num_folds):
+                progress.say(note)
             return
+        _prepare(course, key[0], progress)
+        clock.save()  # preparing is done once, so that it is not in what each training takes
+        schedule = load_schedule(course.workspace)
         entry = _entry(course, schedule, key, dice)
         store.save(schedule.with_training(entry), course.workspace.schedule)
-        progress.say(_announcement(schedule, entry))
-        if note := _note_on_length(course, schedule, entry):
-            progress.say(note)
+        progress.say(announcement(schedule, entry))
+        if warning := _note_on_length(course, schedule, entry):
+            progress.say(warning)
         before = clock.seconds
         trained = _train(course, entry, progress)
+        if trained.report is not None:
+            progress.say(score_of(entry, trained.report))
         if entry.started_seconds is not None and schedule.training(*key) == entry:
             before = entry.started_seconds
             clock.catch_up(before + trained.run.seconds)
@@ -288,21 +293,6 @@ def _entry(
         check_not_begun(folder)
     is_begun = any((folder / name).is_file() for name in (CHECKPOINT_NAME, WEIGHTS_NAME))
     return known if known is not None and is_begun else _begun(course, schedule, key, dice)
-
-
-def _note_on_length(course: _Course, schedule: Schedule, entry: ScheduledTraining) -> str | None:
-    """Return a sentence if a training goes on that was begun without a budget, and there is one."""
-    configuration = course.planned.configuration(entry.configuration)
-    left = schedule.seconds_left
-    if left is None or entry.seconds is not None:
-        return None
-    if reference_seconds(configuration, course.machine) <= left:
-        return None
-    return (
-        "note: this training was begun without a budget, keeps its length, and may take longer "
-        "than the budget. To begin it anew with its share of the budget, stop and delete "
-        f"{course.workspace.fold(entry.configuration, entry.fold)}"
-    )
 
 
 def _begun(
@@ -374,15 +364,23 @@ def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> Tra
     )
 
 
-def _left_out(names: Sequence[str]) -> str:
-    return (
-        f"note: not trained: {', '.join(names)}; for the configuration to refine was too far from "
-        "the best, or the budget does not hold it"
+def _prepare(course: _Course, configuration: str, progress: Progress) -> None:
+    workers = default_workers() if course.request.workers is None else course.request.workers
+    preprocess(
+        course.workspace, configuration=configuration, workers=max(1, workers), progress=progress
     )
 
 
-def _announcement(schedule: Schedule, entry: ScheduledTraining) -> str:
-    time = "in full" if entry.seconds is None else f"for {duration(entry.seconds)}"
+def _note_on_length(course: _Course, schedule: Schedule, entry: ScheduledTraining) -> str | None:
+    """Return a sentence if a training goes on that was begun without a budget, and there is one."""
+    configuration = course.planned.configuration(entry.configuration)
     left = schedule.seconds_left
-    rest = "" if left is None else f"; {duration(left)} of the budget left"
-    return f"\n{entry.configuration}, fold {entry.fold}: training {time}{rest}"
+    if left is None or entry.seconds is not None:
+        return None
+    if reference_seconds(configuration, course.machine) <= left:
+        return None
+    return (
+        "note: this training was begun without a budget, keeps its length, and may take longer "
+        "than the budget. To begin it anew with its share of the budget, stop and delete "
+        f"{course.workspace.fold(entry.configuration, entry.fold)}"
+    )

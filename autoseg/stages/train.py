@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.atomic import remove_leftovers, replacing
 from autoseg.core.device import choose_device, naming_lack_of_memory
 from autoseg.core.errors import Interrupted
@@ -194,14 +193,8 @@ def _resumed_state(job: Job, progress: Progress) -> TrainingState | None:
 def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration) -> None:
     """Put beside the folds what prediction needs to use them."""
     folder = workspace.models / configuration.name
-    mirror_axes: tuple[int, ...] = ()
-    for entry in configuration.recipe.augmentations:
-        if isinstance(entry, Mirroring):
-            mirror_axes = entry.allowed_axes(configuration.topology.num_axes)
-    store.save(
-        TrainedModel(configuration=configuration.name, mirror_axes=mirror_axes),
-        folder / MODEL_NAME,
-    )
+    model = TrainedModel(configuration=configuration.name, mirror_axes=configuration.mirror_axes)
+    store.save(model, folder / MODEL_NAME)
     store.save(plan, folder / PLAN_NAME)
     with replacing(folder / FINGERPRINT_NAME) as temporary:
         shutil.copyfile(workspace.fingerprint, temporary)

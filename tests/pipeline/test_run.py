@@ -17,9 +17,11 @@ from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
 from autoseg.stages import run as stage
+from autoseg.stages import run_clock
 from autoseg.stages.folds import load_splits
 from autoseg.stages.length import LengthRequest, seconds_of
 from autoseg.stages.plan import plan
+from autoseg.stages.preprocess import preprocess
 from autoseg.stages.run import RunRequest, run
 from autoseg.stages.train import train
 from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
@@ -231,9 +233,14 @@ def test_a_run_tells_of_cases_that_came_after_the_plan(
         paths = sorted((dataset / folder).iterdir())
         shutil.copy(paths[0], dataset / folder / paths[0].name.replace("00", "77"))
         assert len(list((dataset / folder).iterdir())) == len(paths) + 1
+        shutil.copytree(dataset / folder, dataset / folder.replace("Tr", "Ts"))
+    for path in (*dataset.glob("*Ts/*"),):
+        path.rename(path.with_name(path.name.replace("ball", "test")))
     with pytest.raises(Interrupted):
         run(dataset, work, request(), progress=said)
-    assert any("1 case not in the plan" in line and "ball_77" in line for line in said.lines)
+    (note,) = [line for line in said.lines if "not in the plan" in line]
+    assert "1 case not in the plan: ball_77" in note
+    assert "7 test cases not in the plan: test_00" in note
 
 
 def test_cascades_are_left_out_or_refused_before_anything_is_trained_if_no_fold_holds_a_case_out(
@@ -365,3 +372,25 @@ def test_what_train_finished_counts_and_is_said_and_what_it_left_is_refused(
     store.save(known.model_copy(update={"trainings": others}), work.schedule)
     with pytest.raises(TrainingError, match=r"fold_1 holds a training that `autoseg train` began"):
         run(dataset, work, request(configurations=(name,)), progress=Silent())
+
+
+def test_preparing_is_taken_from_the_budget_once_before_it_is_shared(
+    dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
+):
+    now, lengths = [0.0], []
+
+    def slow(*asked, **options):
+        now[0] += 300.0
+        return preprocess(*asked, **options)
+
+    def stopping(workspace, wanted, *, progress):
+        lengths.append(seconds_of(wanted.length.budget))
+        stop()
+
+    monkeypatch.setattr(run_clock, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(stage, "preprocess", slow)
+    monkeypatch.setattr(stage, "train", stopping)
+    with pytest.raises(Interrupted):
+        run(dataset, work, request(budget_seconds=600.0), progress=Silent())
+    shares = len(load_splits(work).folds) + len(schedule(work).entrants) - 1
+    assert 0.8 * 270 / shares < lengths[0] < 270 / shares

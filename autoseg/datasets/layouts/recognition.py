@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme
@@ -88,15 +89,33 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
     return Recognition(spec=spec, faults=found.faults, notes=notes)
 
 
-def case_names(root: Path) -> tuple[str, ...]:
-    """Return the names of all cases of a dataset, also of those that lack files; no file is opened.
+class CaseNames(NamedTuple):
+    """Names of the cases of a dataset.
+
+    Attributes:
+        training: Of all that are there to be trained on, also of those that lack files.
+        test: Of those of a test set that have all their files.
+    """
+
+    training: frozenset[str]
+    test: frozenset[str]
+
+
+def case_names(root: Path) -> CaseNames:
+    """Return the names of the cases of a dataset; no image is opened.
 
     Raises:
-        DatasetError: If the folder is missing, of no known layout, or has no complete case.
+        DatasetError: If the folder is missing, of no known layout, has no complete case, or a test
+            image is that of a training case.
     """
-    _, found = _find_cases(root.resolve(), load_description(root.resolve()))
+    description = load_description(root.resolve())
+    _, found = _find_cases(root.resolve(), description)
+    test_set = find_test_set(root.resolve(), description, found.cases)
     faulty = (fault.case for fault in found.faults)
-    return tuple(sorted({*(case.name for case in found.cases), *faulty}))
+    return CaseNames(
+        training=frozenset({*(case.name for case in found.cases), *faulty}),
+        test=frozenset(case.name for case in test_set.cases),
+    )
 
 
 def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases]:

@@ -127,3 +127,8 @@ def test_factors_stay_within_their_limits(limits, low: float, high: float) -> No
     assert found.max() <= high
     if low < 1 < high:
         assert np.mean(found < 1) == pytest.approx(0.5, abs=0.05)
+
+
+def test_every_patch_has_its_own_noise_level() -> None:
+    noise = changed(GaussianNoise(deviation=(0.0, 0.3)), images(8)) - images(8)
+    assert len({round(float(level), 2) for level in noise.std(dim=(1, 2, 3, 4))}) > 4

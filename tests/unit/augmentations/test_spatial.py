@@ -107,3 +107,33 @@ def test_half_of_the_patches_are_mirrored_along_each_axis() -> None:
         assert torch.equal(moved.images[at] == 0, moved.layers[at] == 1)
     assert corners[0, -1, 0] == corners[-1, -1, -1] == 0
     assert all(30 < corners[z, 0, x] < 70 for z in (0, -1) for x in (0, -1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "flat", "degrees"),
+    [
+        ((64, 64), False, 180.0),
+        ((64, 96), False, 180.0),  # 1.5 times is not elongated yet
+        ((64, 97), False, 15.0),
+        ((97, 64), False, 15.0),
+        ((64, 64, 64), False, 30.0),
+        ((16, 64, 64), True, 180.0),
+    ],
+)
+def test_patches_are_turned_as_far_as_their_shape_allows(shape, flat, degrees) -> None:
+    context = PatchContext(patch_shape=shape, in_plane_only=flat)
+    entry = Spatial(rotation_probability=1.0, scaling_probability=0.0)
+    assert entry.max_degrees(context) == degrees
+    matrices = entry._matrices(np.random.default_rng(0), 2000, context)
+    if len(shape) == 2 or flat:
+        found = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
+        assert 0.98 * degrees < np.abs(found).max() <= degrees
+        assert abs(found.mean()) < 0.1 * degrees
+
+
+def test_half_of_the_scalings_enlarge_up_to_the_limits() -> None:
+    entry = Spatial(rotation_probability=0.0, scaling_probability=1.0)
+    context = PatchContext(patch_shape=(16, 20), in_plane_only=False)
+    scales = np.sqrt(np.linalg.det(entry._matrices(np.random.default_rng(0), 2000, context)))
+    assert scales.min() == pytest.approx(0.7, abs=0.01)
+    assert scales.max() == pytest.approx(1.4, abs=0.01)

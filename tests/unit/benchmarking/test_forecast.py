@@ -13,7 +13,7 @@ from autoseg.benchmarking.forecast import (
     scale_of,
     scaled_pace,
 )
-from autoseg.benchmarking.predicting import mirror_axes, num_tiles
+from autoseg.benchmarking.predicting import num_tiles
 from autoseg.benchmarking.timing import Pair, Subject, throughput
 from autoseg.core.parallel import default_workers
 from autoseg.documents.plan import TrainingBudget
@@ -115,7 +115,7 @@ def test_tiles_of_fewer_mirrored_views_are_faster(scale):
     )
     recipe = configuration.recipe.model_copy(update={"augmentations": kept})
     unmirrored = configuration.model_copy(update={"name": "still", "recipe": recipe})
-    views = 2 ** len(mirror_axes(configuration))
+    views = 2 ** len(configuration.mirror_axes)
     assert views > 1
     pace = scaled_pace(unmirrored, scale, {"3d_fullres": PACE})
     assert pace.tile_seconds == pytest.approx(PACE.tile_seconds / views)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.core import atomic
 from autoseg.core.atomic import remove_leftovers, replacing, replacing_folder
 
 
@@ -81,3 +82,11 @@ def test_leftovers_of_killed_writers_go_when_they_are_old(tmp_path: Path) -> Non
         os.utime(path, (time.time() - 7200,) * 2)
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "three"]
+
+
+def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch) -> None:
+    path, synced = tmp_path / "weights", []
+    monkeypatch.setattr(atomic.os, "fsync", lambda _: synced.append(path.exists()))
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert synced == [False]

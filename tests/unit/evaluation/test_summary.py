@@ -7,7 +7,7 @@ from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.report import METRICS, ClassScores, Mean, Means, Report
 from autoseg.documents.store import load, save
-from autoseg.evaluation.cases import Measurement, score_case
+from autoseg.evaluation.cases import Measurement, ScoredCase, score_case
 from autoseg.evaluation.summary import pooled, report_of
 from autoseg.evaluation.table import (
     TITLES,
@@ -212,3 +212,18 @@ def test_ignored_voxels_count_in_neither_map(hidden):
 def test_the_ignore_value_cannot_be_predicted_where_somebody_annotated():
     with pytest.raises(CaseError, match=r"found label values \[7\]"):
         scored("a", [7, 9], [9, 7], labels=SPARSE)
+
+
+def test_missed_invented_and_absent_classes_are_told_apart() -> None:
+    sizes = [(5, 0), (5, 0), (5, 0), (0, 4), (0, 4), (0, 0), (5, 4)]  # true and predicted voxels
+    cases = [
+        ScoredCase(
+            name=f"case_{index}",
+            tolerance_mm=1.0,
+            values=(1,),
+            scores=(ClassScores(reference_voxels=true, predicted_voxels=predicted),),
+        )
+        for index, (true, predicted) in enumerate(sizes)
+    ]
+    (entry,) = report_of(cases).classes
+    assert (entry.missed, entry.invented, entry.absent) == (3, 2, 1)

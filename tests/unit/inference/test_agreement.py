@@ -86,3 +86,9 @@ def test_networks_are_measured_one_by_one_not_against_each_other():
 
 def test_without_mirroring_there_is_no_agreement_to_speak_of():
     assert measured(2.0, mirror_axes=()) == (None,)
+
+
+def test_every_network_counts_in_the_agreement() -> None:
+    (sure,), (unsure,), (both,) = measured(0.2), measured(2.0), measured(0.2, 2.0)
+    assert unsure < both < sure
+    assert measured(2.0, 0.2) == (pytest.approx(both),)

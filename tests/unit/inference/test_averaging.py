@@ -6,7 +6,7 @@ import pytest
 from autoseg.core.case import Restoration
 from autoseg.core.errors import CaseError
 from autoseg.inference import averaging
-from autoseg.inference.averaging import ensemble_class_map
+from autoseg.inference.averaging import ensemble_class_map, mean_probabilities
 from autoseg.inference.export import ROUNDING_MARGIN
 from autoseg.inference.interpolation import axis_sampling
 from autoseg.inference.probabilities import FULL, ProbabilityGrid, compacted
@@ -128,3 +128,18 @@ def test_members_of_other_images_or_labels_are_refused():
         ensemble_class_map([one, other], workers=1)
     with pytest.raises(CaseError, match=r"3 regions .* 3 classes"):
         ensemble_class_map([one, certain(PICTURE, (5, 6), (1,), is_regional=True)], workers=1)
+
+
+@pytest.mark.parametrize("case", [CASES["volumes on two grids"], CASES["three members"]])
+def test_mean_probabilities_are_those_of_the_whole_array(monkeypatch, case) -> None:
+    monkeypatch.setattr(averaging, "BLOCK_PLANES", 5)
+    monkeypatch.setattr(averaging, "BLOCK_VOXELS", 700)
+    image, grids = case
+    members = [
+        member(image, shape, orders=orders, seed=seed) for seed, (shape, orders) in enumerate(grids)
+    ]
+    expected = whole_array_sum(members) / (FULL * len(members))
+    found = np.full_like(expected, np.nan)
+    for piece in mean_probabilities(members, range(4)):
+        found[piece.output, slice(*piece.planes), slice(*piece.rows)] = piece.probabilities
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)

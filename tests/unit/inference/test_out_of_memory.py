@@ -187,3 +187,21 @@ def test_memory_that_torch_only_keeps_counts_as_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2 * gib)
     assert blending._buffer_device(card, int(1.9 * gib)) == card
     assert blending._buffer_device(card, int(2.1 * gib)) == torch.device("cpu")
+
+
+def test_a_fault_that_is_no_lack_of_memory_is_raised_at_once(held, monkeypatch) -> None:
+    def faulty(planes, tile, answers):
+        raise RuntimeError("sizes of tensors must match")
+
+    monkeypatch.setattr(HeldSums, "_add", faulty)
+    said = Said()
+    with pytest.raises(RuntimeError, match="must match"):
+        list(
+            predict_slabs(
+                ensemble_of(Pointwise(), (8, 8, 8)),
+                prepared((8, 8, 8)),
+                tiles_per_batch=1,
+                progress=said,
+            )
+        )
+    assert not said.messages

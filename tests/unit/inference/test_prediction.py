@@ -193,3 +193,8 @@ def test_the_next_stage_gets_the_classes_of_predicted_regions():
     np.testing.assert_array_equal(swapped.classes, [[[0, 2, 1]]])
     assert swapped.num_channels == 2
     np.testing.assert_array_equal(swapped.one_hot()[:, 0, 0], [[0, 0, 1], [0, 1, 0]])
+
+
+def test_the_grid_that_logits_come_from_decides_which_axis_is_coarse() -> None:
+    way = Restoration.uncropped((8, 8, 8), (1.0, 1.0, 6.0), (8, 8, 8), (5.0, 1.0, 1.0))
+    assert export_orders(way, Resampling()) == (0, 1, 1)

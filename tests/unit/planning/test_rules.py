@@ -92,3 +92,15 @@ def test_volumes_are_trained_in_three_dimensions_unless_coarse_and_few(spacing, 
 )
 def test_dice_is_pooled_over_the_batch_where_patches_may_be_empty(is_2d, has_lowres, pool):
     assert rules.dice_pool(is_2d=is_2d, has_lowres=has_lowres).value == pool
+
+
+@pytest.mark.parametrize("shape", [(20, 50, 200), (20, 200, 50)])
+def test_a_coarse_axis_is_short_only_beside_the_shorter_of_the_others(shape):
+    spacings = np.array([[float(mm), 1.0, 1.0] for mm in range(4, 15)])
+    choice = rules.target_spacing(spacings, np.full((11, 3), shape))
+    assert choice.value == (9.0, 1.0, 1.0)
+
+
+def test_an_axis_is_coarse_only_beside_the_coarser_of_the_others():
+    spacings = np.array([[float(mm), 4.0, 1.0] for mm in range(4, 15)])
+    assert rules.target_spacing(spacings, np.full((11, 3), (20, 200, 200))).value == (9.0, 4.0, 1.0)

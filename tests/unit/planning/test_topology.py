@@ -39,3 +39,8 @@ def test_an_image_below_eight_voxels_gives_a_single_stage():
     topology = topology_for((1.0, 1.0), (5.0, 6.5))
     assert topology.strides == ((1, 1),)
     assert topology.patch_shape == (5, 7)
+
+
+def test_an_axis_too_short_to_be_halved_does_not_keep_the_others_from_it():
+    topology = topology_for((1.0, 3.0, 3.0), (6.0, 64.0, 64.0))
+    assert topology.strides == ((1, 1, 1), *((1, 2, 2),) * 4)

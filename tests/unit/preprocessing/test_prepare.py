@@ -165,3 +165,33 @@ def test_an_image_that_a_wrong_spacing_would_blow_up_is_refused(make_plan, monke
     image = image_of(brain(), (100.0, 100.0, 100.0))
     with pytest.raises(CaseError, match=r"10 × 12 × 14 voxels of 100 .* become 800 .* spacing in"):
         prepare_image(image, plan, plan.configurations[0])
+
+
+def test_every_channel_has_its_own_normaliser(make_plan) -> None:
+    plan = make_plan(normalizers=("none", "zscore"))
+    voxels = brain(channels=2)
+    prepared = prepare_image(image_of(voxels, (1.0,) * 3), plan, plan.configurations[0])
+    inner = voxels[:, 1:-1, 1:-1, 1:-1]
+    np.testing.assert_array_equal(prepared.voxels[0], inner[0])
+    np.testing.assert_allclose(
+        prepared.voxels[1], (inner[1] - inner[1].mean()) / inner[1].std(), atol=1e-4
+    )
+
+
+def test_masked_normalisation_counts_enclosed_holes(make_plan) -> None:
+    plan = make_plan(normalizers=({"kind": "zscore", "masked": True},))
+    voxels = brain()
+    voxels[0, 4:6, 5:7, 5:7] = 0  # enclosed
+    prepared = prepare_image(image_of(voxels, (1.0,) * 3), plan, plan.configurations[0])
+    inner = voxels[0, 1:-1, 1:-1, 1:-1]
+    np.testing.assert_allclose(prepared.voxels[0], (inner - inner.mean()) / inner.std(), atol=1e-4)
+
+
+def test_labels_of_anisotropic_volumes_take_the_nearest_plane_also_between_two(make_plan) -> None:
+    plan = make_plan((8.0, 1.0, 1.0))
+    voxels = 1 + brain((4, 12, 12))
+    classes = np.zeros((4, 12, 12), np.uint8)
+    classes[[0, 3]] = 1
+    case = LabelledCase("a", image_of(voxels, (4.0, 1.0, 1.0)), classes)
+    prepared = prepare_case(case, plan, plan.configurations[0])
+    assert [np.unique(plane).tolist() for plane in prepared.classes] == [[0], [1]]

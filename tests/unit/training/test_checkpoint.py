@@ -6,8 +6,10 @@ from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.documents.recipe import AdamW, Recipe
+from autoseg.documents.run import EpochRecord
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
+from autoseg.training.schedule import Position
 from autoseg.training.state import TrainingState, build_optimizer
 from autoseg.training.step import training_step
 
@@ -108,3 +110,29 @@ def test_saving_a_training_on_the_cpu_leaves_graphics_cards_alone(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_rng_state", touched)
     save_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
+
+
+def test_a_checkpoint_holds_all_that_changes(tmp_path: Path) -> None:
+    state, resumed = state_of(scales=False), state_of(scales=False)
+    for one in (state, resumed):
+        one.average = OneConvolution()
+    state.position, state.epoch_steps, state.epoch_losses = Position(7, 12.5), 5, [0.5, 0.25]
+    state.history = [
+        EpochRecord(
+            epoch=1,
+            step=5,
+            seconds=9.0,
+            learning_rate=0.01,
+            training_loss=0.7,
+            validation_loss=None,
+            pseudo_dice=(0.5,),
+        )
+    ]
+    save_checkpoint(state, tmp_path / "checkpoint.safetensors", identity="a")
+    drawn = torch.rand(3)
+    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors", identity="a")
+    assert torch.equal(torch.rand(3), drawn)
+    for field in ("position", "epoch_steps", "epoch_losses", "history"):
+        assert getattr(resumed, field) == getattr(state, field)
+    for name, value in state.average.state_dict().items():
+        assert torch.equal(resumed.average.state_dict()[name], value)

@@ -1,9 +1,11 @@
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.augmentations.prior_components import PriorComponents
 from autoseg.augmentations.prior_morphology import PriorMorphology
@@ -299,3 +301,92 @@ def test_the_prior_has_the_margin_of_the_image(tmp_path: Path) -> None:
     predicted = case.read_prior((0, 0, 0), (20, 30, 30)).reshape(-1)[voxels]
     for index in (1, 2):
         np.testing.assert_array_equal(batch.images[:, index], predicted == index)
+
+
+VOXELS = replace(SAMPLING, patch_shape=(1, 1, 1), batch_size=400, foreground_fraction=1.0)
+
+
+def with_targets(folder: Path, shape, targets, voxels=None) -> StoredCase:
+    """Save a case with the given voxels of each target; by default voxels hold their position."""
+    if voxels is None:
+        voxels = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(1, *shape)
+    classes = np.zeros(shape, np.uint8)
+    for index, spots in enumerate(targets, start=1):
+        classes[tuple(np.array(spots).T)] = index
+    prepared = PreparedCase(
+        name=folder.name,
+        image=PreparedImage(voxels, Restoration.uncropped(shape, (1.0,) * len(shape))),
+        classes=classes,
+        foreground=(
+            np.zeros((0, len(shape)), np.int32),
+            *(np.array(spots, np.int32) for spots in targets),
+        ),
+    )
+    save_case(prepared, folder, shape, key="key", content_key="key")
+    return open_case(folder)
+
+
+def test_every_voxel_of_every_target_is_a_centre_and_targets_equally_often(tmp_path) -> None:
+    large = [(z, y, x) for z in range(4) for y in range(5) for x in range(6)]
+    small = [(9, 1, 1), (9, 8, 8)]
+    case = with_targets(tmp_path / "a", (10, 10, 10), (large, small))
+    batch = draw_batch((case,), VOXELS, "train", 0)
+    shares = Counter(batch.labels.ravel().tolist())
+    assert 0.4 < shares[2] / 400 < 0.6  # of 122 foreground voxels, class 2 has 2
+    assert shares[0] == 0
+    found = {tuple(np.unravel_index(int(v) - 1, (10, 10, 10))) for v in batch.images.ravel()}
+    assert found >= set(small)
+    assert {place[0] for place in found} == {0, 1, 2, 3, 9}
+    assert len(found) > 80
+
+
+def test_where_a_patch_lies_does_not_depend_on_its_case(tmp_path) -> None:
+    shape = (4, 4, 4)
+    cases = [
+        with_targets(
+            tmp_path / name,
+            shape,
+            ([(0, 0, 0)],),
+            voxels=first + np.arange(64.0, dtype=np.float32).reshape(1, *shape),
+        )
+        for name, first in (("a", 1), ("b", 101))
+    ]
+    plain = replace(VOXELS, foreground_fraction=0.0, batch_size=1500)
+    found = set(draw_batch(tuple(cases), plain, "train", 0).images.ravel().tolist())
+    assert found == {*range(1, 65), *range(101, 165)}
+
+
+@pytest.mark.parametrize(("size", "on_foreground"), [(2, 1), (3, 1), (4, 1), (5, 2), (12, 4)])
+def test_a_third_of_a_batch_is_centred_on_foreground(tmp_path, size, on_foreground) -> None:
+    case = stored(tmp_path / "a", Content((20, 30, 30), (10, 15, 15)))
+    sampling = replace(VOXELS, batch_size=size, foreground_fraction=0.33)
+    for step in range(4):
+        labels = draw_batch((case,), sampling, "train", step).labels.ravel()
+        assert labels.tolist() == [0] * (size - on_foreground) + [1] * on_foreground
+
+
+def test_the_mask_is_what_is_nonzero_in_any_channel_whatever_the_labels(tmp_path) -> None:
+    shape = (6, 8, 8)
+    voxels = np.zeros((3, *shape), np.float32)
+    voxels[0, :2] = voxels[1, 2:4] = 1.0  # the two channels that are masked
+    case = with_targets(tmp_path / "a", shape, ([(0, 0, 0)],), voxels=voxels)
+    noise = GaussianNoise(probability=1.0, deviation=(0.1, 0.1))
+    sampling = replace(SAMPLING, masked_channels=(0, 1), augmentations=(noise,))
+    images = draw_batch((case,), sampling, "train", 0).images
+    assert (images[:, :2, :4] != 0).all()
+    assert (images[:, :2, 4:] == 0).all()
+    assert (images[:, 2] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "flat"),
+    [
+        ((4, 16, 16), True),
+        ((5, 15, 15), False),
+        ((16, 16, 16), False),
+        ((16, 16, 4), False),
+        ((4, 16), False),
+    ],
+)
+def test_a_patch_of_few_planes_is_only_turned_within_them(shape, flat) -> None:
+    assert replace(SAMPLING, patch_shape=shape).context.in_plane_only is flat

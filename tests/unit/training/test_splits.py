@@ -46,3 +46,18 @@ def test_a_single_case_trains_and_says_that_its_score_means_little() -> None:
 def test_a_fold_that_does_not_exist_is_refused_with_the_ones_that_do() -> None:
     with pytest.raises(TrainingError, match="folds 0 to 4"):
         make_splits(CASES, {}).fold(5)
+
+
+def test_cases_are_shuffled_before_they_are_dealt_out() -> None:
+    """Names often follow scanners or hospitals: in their order, each fifth would go together."""
+    names = tuple(f"case_{index:02d}" for index in range(25))
+    in_order = [set(names[fold::5]) for fold in range(5)]
+    found = [set(fold.validation) for fold in make_splits(names, {}).folds]
+    assert all(held_out not in in_order for held_out in found)
+
+
+def test_large_groups_are_dealt_out_first_so_that_folds_are_of_one_size() -> None:
+    names = tuple(f"case_{index:02d}" for index in range(25))
+    groups = dict.fromkeys(names[:5], "large")  # and 20 patients of one case each
+    sizes = [len(fold.validation) for fold in make_splits(names, groups).folds]
+    assert sizes == [5] * 5

@@ -4,7 +4,7 @@ from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.recipe import AdamW, Recipe
+from autoseg.documents.recipe import AdamW, Recipe, StochasticGradientDescent
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.training.loop import set_head_prior
 from autoseg.training.schedule import Position
@@ -130,3 +130,44 @@ def test_voxels_are_counted_in_whole_numbers_which_every_device_has() -> None:
     network = state_of(Recipe()).network
     _, counts = validation_scores(network, batch(), LOSS, LABELS, torch.float32)
     assert not counts.is_floating_point()
+
+
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_no_step_is_longer_than_the_clipped_gradient_allows(is_scaled: bool) -> None:
+    sgd = StochasticGradientDescent(momentum=0.5, weight_decay=0.0)
+    state = state_of(Recipe(optimizer=sgd))
+    state.scaler = torch.amp.GradScaler("cpu", enabled=is_scaled)
+    before = torch.cat([weights.detach().flatten() for weights in state.network.parameters()])
+    settings = {"rate": 1.0, "gradient_clip": 1e-3, "dtype": torch.float32}
+    training_step(state, batch(), LOSS, **settings)
+    after = torch.cat([weights.detach().flatten() for weights in state.network.parameters()])
+    # Nesterov's first step is 1 + momentum times the gradient
+    assert float((after - before).norm()) == pytest.approx(1.5e-3, rel=1e-2)
+
+
+def test_the_average_soon_forgets_the_random_start() -> None:
+    state = state_of(Recipe(average_decay=0.99), average=True)
+    start = state.average.heads[0].bias.clone()
+    state.network.heads[0].bias.data += 1.0
+    state.position = Position(step=1, seconds=1.0)
+    update_average(state, 0.99)
+    assert torch.allclose(state.average.heads[0].bias, start + 9 / 11)
+
+
+class Normalised(nn.Module):
+    """Behaves differently while it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1)
+
+    def forward(self, images: torch.Tensor) -> NetworkOutput:
+        return NetworkOutput(self.head(self.norm(images)))
+
+
+def test_validation_neither_trains_nor_stops_training() -> None:
+    network = Normalised()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    validation_scores(network, batch(), LOSS, LABELS, torch.float32)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert network.training

@@ -1,0 +1,26 @@
+"""Label maps of pairs are made again when their probabilities are newer."""
+
+import os
+from pathlib import Path
+
+from autoseg.documents.dataset import CaseFiles
+from autoseg.inference.probabilities import RECORD_FILE
+from autoseg.stages.ensembles import _Job
+
+
+def test_a_label_map_that_is_older_than_its_probabilities_is_made_again(tmp_path: Path) -> None:
+    sources = (tmp_path / "a", tmp_path / "b")
+    for source in sources:
+        source.mkdir()
+        (source / RECORD_FILE).write_text("{}")
+        os.utime(source / RECORD_FILE, (100, 100))
+    case = CaseFiles(name="case", images=(tmp_path / "image.png",), labels=tmp_path / "labels.png")
+    job = _Job(case=case, sources=sources, output=tmp_path / "case.png")
+    assert not job.is_done
+    job.output.write_text("")
+    os.utime(job.output, (200, 200))
+    assert job.is_done
+    os.utime(sources[1] / RECORD_FILE, (300, 300))
+    assert not job.is_done
+    (sources[1] / RECORD_FILE).unlink()
+    assert not job.is_done

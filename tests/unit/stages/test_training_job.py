@@ -1,0 +1,74 @@
+"""What a training is recognised by when it goes on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from stand_ins import LABELS, tiny_configuration, tiny_plan
+
+from autoseg.augmentations.gaussian_noise import GaussianNoise
+from autoseg.augmentations.mirroring import Mirroring
+from autoseg.core.case import Restoration
+from autoseg.documents import store
+from autoseg.documents.model import MODEL_NAME, TrainedModel
+from autoseg.documents.recipe import Iterations, Recipe, TrainingOptions
+from autoseg.documents.workspace import Workspace
+from autoseg.preprocessing.storage import CaseRecord, StoredCase, StoredPrior
+from autoseg.stages.train import _record_model
+from autoseg.stages.training_job import _identity
+from autoseg.training.loading import BatchDataset
+from autoseg.training.sampling import Sampling
+
+
+@pytest.mark.parametrize(("trained", "predicted"), [((1,), (1,)), (None, (0, 1)), ((), ())])
+def test_a_model_is_mirrored_along_the_axes_that_its_training_mirrors(
+    tmp_path: Path, trained, predicted
+) -> None:
+    recipe = Recipe(augmentations=(GaussianNoise(), Mirroring(axes=trained)))
+    configuration = tiny_configuration((8, 8)).model_copy(update={"recipe": recipe})
+    workspace = Workspace(tmp_path / "work")
+    workspace.fingerprint.parent.mkdir(parents=True)
+    workspace.fingerprint.write_text("{}")
+    _record_model(workspace, tiny_plan(configuration, axis_order=(0, 1)), configuration)
+    folder = workspace.models / configuration.name
+    assert store.load(TrainedModel, folder / MODEL_NAME, made_by="").mirror_axes == predicted
+
+
+def test_only_an_equal_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    configuration = tiny_configuration((8, 8))
+    plan = tiny_plan(configuration, axis_order=(0, 1))
+    options = TrainingOptions(length=Iterations(total=5))
+    record = CaseRecord(
+        name="a",
+        key="files",
+        content_key="content",
+        restoration=Restoration.uncropped((8, 8), (1.0, 1.0)),
+        class_offsets=(0, 0),
+    )
+    case = StoredCase(tmp_path, record, inode=0)
+    sampling = Sampling(
+        patch_shape=(8, 8),
+        batch_size=2,
+        foreground_fraction=0.5,
+        masked_channels=(),
+        augmentations=(),
+        seed=0,
+    )
+
+    def identity(plan=plan, configuration=configuration, options=options, case=case) -> str:
+        return _identity(
+            plan, configuration, options, BatchDataset((case,), (), sampling, sampling)
+        )
+
+    touched = replace(case, record=record.model_copy(update={"key": "copied files"}))
+    assert identity(case=touched) == identity()
+    labels = LABELS.model_copy(update={"values": (0, 4, 7)})
+    others = {
+        identity(plan=plan.model_copy(update={"labels": labels})),
+        identity(configuration=configuration.model_copy(update={"batch_size": 3})),
+        identity(options=options.model_copy(update={"seed": 1})),
+        identity(case=replace(case, record=record.model_copy(update={"content_key": "other"}))),
+        identity(case=replace(case, prior=StoredPrior(tmp_path, "one"))),
+        identity(case=replace(case, prior=StoredPrior(tmp_path, "two"))),
+    }
+    assert len(others | {identity()}) == 7
