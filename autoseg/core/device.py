@@ -18,7 +18,7 @@ MARKS_OF_LACKING_MEMORY = (
     "not enough memory",
     "can't allocate memory",
     "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
-    "HOST_ALLOCATION_FAILED",
+    "_ALLOCATION_FAILED",  # cuDNN 9, of a device or its host
     "unable to find an engine",  # of cuDNN, where no engine's workspace could be had
 )
 """What torch and its libraries write where memory ran out."""
