@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float32, Integer
 from torch import Tensor
 
+from autoseg.core.device import sent
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar
 from autoseg.losses import Loss
@@ -56,7 +57,7 @@ class Measure:
             device: Where logits are.
         """
         function = loss.build()
-        full = torch.from_numpy(maps).to(device, non_blocking=True)
+        full = sent(maps, device)
 
         def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
             targets, valid = targets_of(classes, self.labels)
