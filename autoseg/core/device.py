@@ -23,6 +23,9 @@ MARKS_OF_LACKING_MEMORY = (
 )
 """What torch and its libraries write where memory ran out."""
 
+MARKS_OF_MAIN_MEMORY = ("CPUAllocator", "alloc_cpu", "HOST_ALLOCATION_FAILED")
+"""What they write besides where it was main memory."""
+
 
 def choose_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" takes CUDA, then Apple's MPS, then the CPU.
@@ -107,6 +110,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         mark in text for mark in MARKS_OF_LACKING_MEMORY
     )
+
+
+def is_out_of_main_memory(error: RuntimeError) -> bool:
+    """Return whether torch says that main memory ran out; an accelerator then has no part in it."""
+    return is_out_of_memory(error) and any(mark in str(error) for mark in MARKS_OF_MAIN_MEMORY)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import torch
 from autoseg.benchmarking.devices import lack_of_memory
 from autoseg.core.device import (
     autocast_dtype,
+    is_out_of_main_memory,
     is_out_of_memory,
     memory_layout,
     naming_lack_of_memory,
@@ -51,6 +52,12 @@ def test_cards_of_amd_have_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_libraries_of_cards_say_in_their_ways_that_memory_ran_out(message) -> None:
     assert is_out_of_memory(RuntimeError(message))
+
+
+def test_main_memory_and_that_of_a_card_are_told_apart() -> None:
+    assert is_out_of_main_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not is_out_of_main_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."))
+    assert not is_out_of_main_memory(RuntimeError("CPUAllocator has another fault"))
 
 
 def test_other_faults_are_no_lack_of_memory() -> None:
