@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoseg.core.errors import AutosegError, TrainingError
+from autoseg.core.errors import AutosegError, TrainingError, first_line
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -30,23 +30,30 @@ MARKS_OF_MAIN_MEMORY = ("CPUAllocator", "alloc_cpu", "HOST_ALLOCATION_FAILED")
 def choose_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" takes CUDA, then Apple's MPS, then the CPU.
 
+    It computes something there: a card for which torch has no kernels is listed all the same.
+
     Raises:
-        TrainingError: If the name means nothing to torch or the device is not there.
+        TrainingError: If the name means nothing to torch, or the device is not there or does not
+            compute.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    chosen = _automatic_device() if name == "auto" else name
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
+        device = torch.device(chosen)
+        torch.zeros(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError) as error:
         msg = (
-            f"the device {name!r} cannot be used ({str(error).splitlines()[0]}). "
-            "Choose auto, cpu, cuda, cuda:1 … or mps."
+            f"the device {chosen!r} cannot be used ({first_line(error)}). Choose --device cpu, "
+            "which every machine has, or auto, cuda, cuda:1 … or mps."
         )
         raise TrainingError(msg) from error
     return device
+
+
+def _automatic_device() -> str:
+    """Return the name of the fastest device that torch lists."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:

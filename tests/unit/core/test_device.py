@@ -7,6 +7,7 @@ import torch
 from autoseg.benchmarking.devices import lack_of_memory
 from autoseg.core.device import (
     autocast_dtype,
+    choose_device,
     is_out_of_main_memory,
     is_out_of_memory,
     memory_layout,
@@ -62,6 +63,25 @@ def test_main_memory_and_that_of_a_card_are_told_apart() -> None:
 
 def test_other_faults_are_no_lack_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+@pytest.mark.parametrize("name", ["cuda", "auto"])
+def test_a_listed_card_that_cannot_compute_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class WithoutKernels(torch.Tensor):
+        def add_(self, *_: object) -> None:
+            raise RuntimeError("CUDA error: no kernel image is available\nfor execution on it")
+
+    def listed(*shape: int, **_: object) -> torch.Tensor:
+        return torch.ones(*shape).as_subclass(WithoutKernels)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", listed)
+    monkeypatch.setattr(torch, "empty", listed)
+    expected = r"'cuda' cannot be used \(CUDA error: no kernel.*available\).*--device cpu"
+    with pytest.raises(TrainingError, match=expected):
+        choose_device(name)
 
 
 def test_only_processors_have_channels_last() -> None:
