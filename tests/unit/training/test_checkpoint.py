@@ -7,6 +7,7 @@ from torch import nn
 from autoseg.architectures import NetworkOutput
 from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.training import checkpoint
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.state import TrainingState, build_optimizer
 from autoseg.training.step import training_step
@@ -108,3 +109,16 @@ def test_saving_a_training_on_the_cpu_leaves_graphics_cards_alone(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_rng_state", touched)
     save_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
+
+
+def test_the_random_numbers_of_an_apple_device_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, restored = torch.arange(9, dtype=torch.uint8), []
+    monkeypatch.setattr(checkpoint, "_device", lambda _: torch.device("mps"))
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: random)
+    monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
+    save_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
+    load_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
+    (found,) = restored
+    assert torch.equal(found, random)
