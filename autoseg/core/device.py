@@ -60,7 +60,8 @@ def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch
     """Return the type that convolutions compute in; float32 means no autocast.
 
     "auto" takes bfloat16 where the hardware has it (CUDA from Ampere on, CPUs with AVX-512 BF16 or
-    AMX), float16 on older CUDA cards and on MPS, and float32 on other CPUs.
+    AMX), float16 on older CUDA cards, and float32 on other CPUs and on MPS, where float16 has open
+    faults in torch 2.10 to 2.12.
     """
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
@@ -68,9 +69,8 @@ def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch
         ]
     if device.type == "cuda":
         return torch.bfloat16 if _card_has_bfloat16(device) else torch.float16
-    if device.type == "cpu":
-        return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
-    return torch.float16
+    is_fast_cpu = device.type == "cpu" and _cpu_has_bfloat16()
+    return torch.bfloat16 if is_fast_cpu else torch.float32
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:

@@ -40,6 +40,11 @@ def test_cards_of_amd_have_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     assert autocast_dtype(torch.device("cuda")) == torch.bfloat16
 
 
+def test_devices_of_apple_compute_in_float32_unless_asked_otherwise() -> None:
+    assert autocast_dtype(torch.device("mps")) == torch.float32
+    assert autocast_dtype(torch.device("mps"), "float16") == torch.float16
+
+
 @pytest.mark.parametrize(
     "message",
     [
