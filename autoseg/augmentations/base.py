@@ -48,10 +48,12 @@ class Patches:
     Attributes:
         images: Intensities.
         layers: Class indices, and other maps of whole numbers that move with them.
+        highest: Highest value in `layers`; None if only the device could tell, which waits.
     """
 
     images: PatchImages
     layers: PatchLayers
+    highest: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 from typing import Literal
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from typing_extensions import override
 
@@ -20,6 +19,7 @@ from autoseg.augmentations.base import (
     PatchImages,
     on_device,
 )
+from autoseg.core.device import sent
 from autoseg.core.frozen import Fraction
 
 TRUNCATE = 4.0
@@ -46,10 +46,10 @@ class GaussianBlur(Augmentation):
         images = patches.images
         count = (len(images), images.shape[1])
         sigmas = draws.numbers.uniform(*self.sigma, (*count, len(context.patch_shape)))
-        patch, channel = np.nonzero(draws.numbers.random(count) < self.channel_probability)
-        if len(patch):
-            chosen = (torch.from_numpy(patch), torch.from_numpy(channel))
-            images[chosen] = _blurred(images[chosen][:, None], sigmas[patch, channel])[:, 0]
+        places = np.nonzero(draws.numbers.random(count) < self.channel_probability)
+        if len(places[0]):
+            chosen = sent(np.stack(places), images.device).unbind()
+            images[chosen] = _blurred(images[chosen][:, None], sigmas[places])[:, 0]
         return patches
 
 

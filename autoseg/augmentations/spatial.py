@@ -91,7 +91,9 @@ class Spatial(Augmentation):
     @override
     def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
         if context.in_plane_only:
-            planes = Patches(_as_planes(patches.images), _as_planes(patches.layers))
+            planes = Patches(
+                _as_planes(patches.images), _as_planes(patches.layers), patches.highest
+            )
             moved = self._moved(planes, draws, context)
             depth = context.patch_shape[0]
             return Patches(_as_volumes(moved.images, depth), _as_volumes(moved.layers, depth))
@@ -103,7 +105,7 @@ class Spatial(Augmentation):
         matrices = self._matrices(draws.numbers, len(images), context)
         grid = sampling_grid(matrices, tuple(images.shape[2:]), shape, images.device)
         moved = F.grid_sample(images, grid, align_corners=False)
-        return Patches(moved, moved_layers(layers, grid))
+        return Patches(moved, moved_layers(layers, grid, patches.highest))
 
     def _matrices(self, numbers: np.random.Generator, count: int, context: PatchContext) -> Factors:
         """Return what turns and scales offsets from a patch's centre: one matrix per patch.
@@ -162,16 +164,21 @@ def sampling_grid(
     return F.affine_grid(sent(affine, device), size, align_corners=False)
 
 
-def moved_layers(layers: PatchLayers, grid: Grid) -> MovedLayers:
+def moved_layers(layers: PatchLayers, grid: Grid, highest: int | None = None) -> MovedLayers:
     """Return the whole numbers that weigh most at each position, by linear interpolation.
 
     Outside the region there are zeros. So borders turn as smoothly as those of the image.
+
+    Args:
+        layers: The whole numbers, from 0 on.
+        grid: The positions.
+        highest: Highest of the numbers; None looks for it, and so waits for the device.
     """
     shape = (*layers.shape[:2], *grid.shape[1:-1])
     result = torch.zeros(shape, dtype=layers.dtype, device=layers.device)
     heaviest = torch.zeros(shape, device=layers.device)
     zero = torch.ones(shape, device=layers.device)  # all weights add up to 1
-    end = int(layers.max()) + 1
+    end = (int(layers.max()) if highest is None else highest) + 1
     for first in range(1, end, VALUES_AT_ONCE):
         weights = _weights(layers, range(first, min(first + VALUES_AT_ONCE, end)), grid)
         zero -= weights.sum(dim=2)

@@ -19,7 +19,7 @@ from autoseg.documents.bench import Throughput
 from autoseg.documents.recipe import Iterations
 from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.training.loading import Ticket, prefetched_batches
-from autoseg.training.loop import Job, Watch, fit, new_state
+from autoseg.training.loop import Job, Watch, fast_convolutions, fit, new_state
 from autoseg.training.sampling import Batch
 from autoseg.training.schedule import learning_rate
 from autoseg.training.state import TrainingState
@@ -152,7 +152,7 @@ def _bare_steps(job: Job, state: TrainingState) -> Callable[[int], float]:
 
 def _mean_seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:
     """Return the mean time of some steps, after a few that are not timed."""
-    with keeping_freed_memory():
+    with fast_convolutions(device), keeping_freed_memory():
         for _ in range(WARM_UP_STEPS):
             step()
         synchronize(device)

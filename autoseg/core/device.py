@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoseg.core.errors import AutosegError, TrainingError
+from autoseg.core.errors import AutosegError, TrainingError, first_line
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -18,39 +18,50 @@ MARKS_OF_LACKING_MEMORY = (
     "not enough memory",
     "can't allocate memory",
     "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
-    "HOST_ALLOCATION_FAILED",
+    "_ALLOCATION_FAILED",  # cuDNN 9, of a device or its host
     "unable to find an engine",  # of cuDNN, where no engine's workspace could be had
 )
 """What torch and its libraries write where memory ran out."""
+
+MARKS_OF_MAIN_MEMORY = ("CPUAllocator", "alloc_cpu", "HOST_ALLOCATION_FAILED")
+"""What they write besides where it was main memory."""
 
 
 def choose_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" takes CUDA, then Apple's MPS, then the CPU.
 
+    It computes something there: a card for which torch has no kernels is listed all the same.
+
     Raises:
-        TrainingError: If the name means nothing to torch or the device is not there.
+        TrainingError: If the name means nothing to torch, or the device is not there or does not
+            compute.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    chosen = _automatic_device() if name == "auto" else name
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
+        device = torch.device(chosen)
+        torch.zeros(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError) as error:
         msg = (
-            f"the device {name!r} cannot be used ({str(error).splitlines()[0]}). "
-            "Choose auto, cpu, cuda, cuda:1 … or mps."
+            f"the device {chosen!r} cannot be used ({first_line(error)}). Choose --device cpu, "
+            "which every machine has, or auto, cuda, cuda:1 … or mps."
         )
         raise TrainingError(msg) from error
     return device
+
+
+def _automatic_device() -> str:
+    """Return the name of the fastest device that torch lists."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
     """Return the type that convolutions compute in; float32 means no autocast.
 
     "auto" takes bfloat16 where the hardware has it (CUDA from Ampere on, CPUs with AVX-512 BF16 or
-    AMX), float16 on older CUDA cards and on MPS, and float32 on other CPUs.
+    AMX), float16 on older CUDA cards, and float32 on other CPUs and on MPS, where float16 has open
+    faults in torch 2.10 to 2.12.
     """
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
@@ -58,9 +69,8 @@ def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch
         ]
     if device.type == "cuda":
         return torch.bfloat16 if _card_has_bfloat16(device) else torch.float16
-    if device.type == "cpu":
-        return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
-    return torch.float16
+    is_fast_cpu = device.type == "cpu" and _cpu_has_bfloat16()
+    return torch.bfloat16 if is_fast_cpu else torch.float32
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
@@ -107,6 +117,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         mark in text for mark in MARKS_OF_LACKING_MEMORY
     )
+
+
+def is_out_of_main_memory(error: RuntimeError) -> bool:
+    """Return whether torch says that main memory ran out; an accelerator then has no part in it."""
+    return is_out_of_memory(error) and any(mark in str(error) for mark in MARKS_OF_MAIN_MEMORY)
 
 
 @contextmanager

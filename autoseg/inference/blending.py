@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float32
 from typing_extensions import override
 
-from autoseg.core.device import is_out_of_memory
+from autoseg.core.device import is_out_of_main_memory, is_out_of_memory
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Progress
 from autoseg.inference.ensemble import Ensemble
@@ -296,7 +296,8 @@ class HeldSums:
         try:
             action()
         except RuntimeError as error:
-            if not is_out_of_memory(error) or not self.leave_device():
+            is_of_device = is_out_of_memory(error) and not is_out_of_main_memory(error)
+            if not is_of_device or not self.leave_device():
                 raise
             action()
 

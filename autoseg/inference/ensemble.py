@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from autoseg.core.device import autocast
+from autoseg.core.device import autocast, sent
 from autoseg.core.tensors import ImageBatch, ScoredLogits
 from autoseg.inference.agreement import Agreement, Overlap
 from autoseg.inference.heads import DividedNetwork
@@ -67,8 +67,11 @@ class Ensemble:
 
         Float32 means over all flips; logits also over all networks, while the features of several
         networks stand one behind the other.
+
+        Args:
+            tiles: In main memory.
         """
-        tiles, watches = tiles.to(self.device), list[_Watch]()
+        tiles, watches = sent(tiles.numpy(), self.device), list[_Watch]()
         if self.parts:
             means = [self._own_mean(part.trunk, part, tiles, watches) for part in self.parts]
             total = torch.cat(means, 1)

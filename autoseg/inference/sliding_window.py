@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from autoseg.core.arrays import ImageArray
 from autoseg.core.case import PreparedImage
 from autoseg.core.device import is_out_of_memory
-from autoseg.core.errors import CaseError
+from autoseg.core.errors import CaseError, first_line
 from autoseg.core.progress import Progress, Silent
 from autoseg.core.tensors import ImageBatch
 from autoseg.inference.blending import HalfPrecisionSums, HeldShape, HeldSums, LogitsSlab
@@ -104,18 +104,22 @@ class _Tiles:
         done = 0
         while done < len(tiles):
             batch = tiles[done : done + tiles_per_batch]
-            answers = _answers_or_none(self._ensemble, self._window.cut(batch))
-            if answers is None:
-                tiles_per_batch = self._fewer(len(batch))
+            answers = _answers_or_lack(self._ensemble, self._window.cut(batch))
+            if isinstance(answers, RuntimeError):
+                tiles_per_batch = self._fewer(len(batch), answers)
                 continue
             yield from zip(batch, answers, strict=True)
             done += len(batch)
             self._progress.status(f"tile {done} of {len(tiles)}")
 
-    def _fewer(self, count: int) -> int:
+    def _fewer(self, count: int, lack: RuntimeError) -> int:
         """Return how many tiles to try after so many were too many, after saying so.
 
         First fewer of them, then one with the sums in main memory.
+
+        Args:
+            count: Of the tiles that were too many.
+            lack: What torch said.
 
         Raises:
             CaseError: If that was tried.
@@ -132,10 +136,10 @@ class _Tiles:
             return 1
         patch = " × ".join(str(length) for length in self._ensemble.patch_shape)
         msg = (
-            f"{device} has too little free memory for a single patch of {patch} voxels. "
-            "Free some of it, or predict with --device cpu."
+            f"{device} has too little free memory for a single patch of {patch} voxels "
+            f"({first_line(lack)}). Free some of it, or predict with --device cpu."
         )
-        raise CaseError(msg)
+        raise CaseError(msg) from lack
 
 
 def _most_tiles(ensemble: Ensemble) -> int:
@@ -145,16 +149,20 @@ def _most_tiles(ensemble: Ensemble) -> int:
     return max(1, LARGEST_ANSWER_BYTES // (4 * ensemble.num_channels * prod(ensemble.patch_shape)))
 
 
-def _answers_or_none(ensemble: Ensemble, tiles: ImageBatch) -> Answers | None:
-    """Return the networks' answers, or None if the device ran out of memory; other errors pass."""
+def _answers_or_lack(ensemble: Ensemble, tiles: ImageBatch) -> Answers | RuntimeError:
+    """Return the networks' answers, or what torch says if memory ran out; other errors pass.
+
+    It comes without its frames, which would hold what fills the memory.
+    """
     try:
         return ensemble.mean_answers(tiles)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
+        lack = error.with_traceback(None)
     if ensemble.device.type == "cuda":
         torch.cuda.empty_cache()
-    return None
+    return lack
 
 
 def _inside(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:

@@ -6,11 +6,13 @@ Source: Ma et al., Medical Image Analysis 71 (2021), equation 1; torch's `cross_
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
+from autoseg.core.device import sent
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import (
     LOSSES,
@@ -65,7 +67,7 @@ def mean_cross_entropy(
         terms = cross_entropy_terms(logits, labels, scores=scores)
         return mean_of_terms(terms, valid, term_weights(terms, labels, class_weights))
     scores = log_probabilities(logits, labels) if scores is None else scores
-    weight = None if class_weights is None else scores.new_tensor(class_weights)
+    weight = None if class_weights is None else _sent_weights(class_weights, scores)
     return F.nll_loss(scores, labels.long(), weight=weight)
 
 
@@ -84,10 +86,15 @@ def term_weights(terms: Terms, labels: Targets, class_weights: ClassWeights) -> 
     """Return the weight of every term: that of the voxel's class, or of the region."""
     if class_weights is None:
         return None
-    weight = terms.new_tensor(class_weights)
+    weight = _sent_weights(class_weights, terms)
     if labels.ndim == terms.ndim:
         return weight.view(-1, *[1] * (terms.ndim - 2)).expand_as(terms)
     return weight[labels.long()][:, None]
+
+
+def _sent_weights(class_weights: tuple[float, ...], like: Tensor) -> Float[Tensor, " terms"]:
+    """Return weights as the type of a tensor, where it is; nobody waits until they are there."""
+    return sent(np.array(class_weights, np.float32), like.device).to(like.dtype)
 
 
 def mean_of_terms(terms: Terms, valid: ValidMask | None, weights: Terms | None = None) -> Scalar:

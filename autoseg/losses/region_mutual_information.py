@@ -5,7 +5,7 @@ Source: Zhao et al., NeurIPS 2019, equations 9 to 15; regions of 3 × 3 after sh
 """
 
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,8 @@ class RegionMutualInformation(Loss):
         warm_up: Share of the training in which the information's weight grows; 0 as published.
         progress: How much of the training is done; training sets it before every step.
     """
+
+    needs_float64: ClassVar[bool] = True
 
     kind: Literal["region_mutual_information"] = "region_mutual_information"
     cross_entropy_weight: Fraction = 0.5

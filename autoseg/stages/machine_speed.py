@@ -22,6 +22,7 @@ from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.planning.speed import TimedStep, fitted_costs
 from autoseg.planning.topology import topology_for
+from autoseg.training.loop import fast_convolutions
 from autoseg.training.precision import training_dtype
 from autoseg.training.state import TrainingState, initial_state
 from autoseg.training.step import training_step
@@ -179,15 +180,16 @@ def measure(device: torch.device) -> MeasuredMachine:
 def timed(probes: list[Probe], device: torch.device) -> list[TimedStep]:
     """Return the fastest of a few steps of every probe; the rounds go over all in turns."""
     running = [_Running(probe, device) for probe in probes]
-    for probe in running:  # warms up
-        probe.step()
-    started = perf_counter()
-    seconds = [[probe.step()] for probe in running]
-    for _ in range(ROUNDS - 1):
-        if perf_counter() - started > MOST_SECONDS / 2:  # one half for each number of axes
-            break
-        for probe, found in zip(running, seconds, strict=True):
-            found.append(probe.step())
+    with fast_convolutions(device):
+        for probe in running:  # warms up
+            probe.step()
+        started = perf_counter()
+        seconds = [[probe.step()] for probe in running]
+        for _ in range(ROUNDS - 1):
+            if perf_counter() - started > MOST_SECONDS / 2:  # one half for each number of axes
+                break
+            for probe, found in zip(running, seconds, strict=True):
+                found.append(probe.step())
     return [probe.timed(min(found)) for probe, found in zip(running, seconds, strict=True)]
 
 

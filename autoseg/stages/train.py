@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from autoseg.core.atomic import remove_leftovers, replacing
-from autoseg.core.device import choose_device, naming_lack_of_memory
+from autoseg.core.device import naming_lack_of_memory
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest, listening
 from autoseg.core.parallel import default_workers
@@ -40,7 +40,12 @@ from autoseg.stages.previous_stage import (
     note_on_newer_stage,
 )
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
-from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest, training_job
+from autoseg.stages.training_job import (
+    CHECKPOINT_NAME,
+    TrainRequest,
+    training_device,
+    training_job,
+)
 from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.lock import locked
@@ -131,9 +136,10 @@ def _check(
     """Find what is wrong with a request before it costs a preprocessing or, restarting, a model.
 
     Raises:
-        TrainingError: If the device or length is none, or the plan is not that of other folds.
+        TrainingError: If the device or length is none, the loss cannot be computed there, or the
+            plan is not that of other folds.
     """
-    choose_device(request.device)
+    training_device(request.device, configuration)
     request.length.length(configuration.recipe, plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
     check_trained_with(workspace, plan, configuration, replaced=replaced)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from autoseg.core.device import Precision, choose_device
+from autoseg.core.errors import TrainingError
 from autoseg.core.parallel import default_workers
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
@@ -76,7 +77,7 @@ def training_job(
         pretrained: Weights to start from; None starts at random.
 
     Raises:
-        TrainingError: If the device or the length is none.
+        TrainingError: If the device or the length is none, or the loss cannot be computed there.
     """
     configuration = plan.configuration(request.configuration)
     recipe = configuration.recipe if pretrained is None else fine_tuning(configuration.recipe)
@@ -85,7 +86,7 @@ def training_job(
         seed=request.seed,
         precision=request.precision,
     )
-    device = choose_device(request.device)
+    device = training_device(request.device, configuration)
     data = _data(workspace, plan, configuration, fold, options.seed)
     data = replace(data, are_drafts=augments_on_device(data.training, device))
     fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
@@ -108,6 +109,26 @@ def training_job(
         pretrained=pretrained,
         compiled=request.compiled,
     )
+
+
+def training_device(name: str, configuration: Configuration) -> torch.device:
+    """Return the device that a configuration trains on.
+
+    Args:
+        name: As `choose_device` takes it.
+        configuration: What trains.
+
+    Raises:
+        TrainingError: If the device is none, or the loss cannot be computed there.
+    """
+    device, loss = choose_device(name), configuration.loss
+    if device.type == "mps" and loss.needs_float64:
+        msg = (
+            f"the loss {loss.kind} computes in float64, which {device} lacks. Train with "
+            "--device cpu, or plan with another loss: `autoseg plan DATASET --loss dice_ce`."
+        )
+        raise TrainingError(msg)
+    return device
 
 
 def loader_workers(wanted: int | None, device: torch.device) -> int:

@@ -13,7 +13,8 @@ class Ahead:
 
     An accelerator is told what to do, and does it later; whoever asks for a result waits. Reading
     the next batch from its worker and telling the device to copy and augment it are done before
-    that. (Augmentations that rotate labels ask for the highest of them, and so do wait.)
+    that. On a card none of this waits: even the highest label, which rotations need, was found
+    where the batch was read.
     """
 
     def __init__(self, drawn: Iterator[Batch | Draft], device: torch.device) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from autoseg.augmentations import AnyAugmentation, Draws, PatchContext, Patches, draws_of
 from autoseg.augmentations.base import PatchImages, PatchLayers
 from autoseg.core.device import sent
-from autoseg.training.sampling import Draft, Regions, Sampling
+from autoseg.training.sampling import Draft, LayerRegions, Regions, Sampling
 
 Which = Bool[np.ndarray, " batch"]
 LabelPatches = Int16[Tensor, "batch *scored"]
@@ -36,7 +36,9 @@ def augmented(draft: Draft, device: torch.device) -> tuple[PatchImages, LabelPat
             patches = _applied(entry, patches, which, draws, sampling.context)
     images, layers = patches.images, patches.layers
     if sampling.masked_channels:
-        images[:, list(sampling.masked_channels)] *= layers[:, 1:2] > 0
+        inside = layers[:, 1:2] > 0
+        for channel in sampling.masked_channels:  # a list of them would have to be copied there
+            images[:, channel : channel + 1] *= inside
     if sampling.num_prior_channels:
         images = torch.cat([images, _prior_channels(layers, draft, draws)], dim=1)
     labels = _outside_last(layers[:, :1], sampling)[:, 0]
@@ -58,7 +60,7 @@ def _as_patches(
     regions: Regions, sampling: Sampling, draws: Draws, device: torch.device
 ) -> Patches:
     layers = _outside_first(sent(regions.layers, device), sampling)
-    patches = Patches(sent(regions.images, device), layers)
+    patches = Patches(sent(regions.images, device), layers, regions.highest)
     if regions.first is None:
         return patches
     return sampling.augmentations[regions.first].apply(patches, draws, sampling.context)
@@ -96,6 +98,19 @@ def _outside_first(layers: PatchLayers, sampling: Sampling) -> PatchLayers:
     if sampling.ignored_index is not None:
         layers[:, 0] = (layers[:, 0] + 1) % (sampling.ignored_index + 1)
     return layers
+
+
+def highest_value(layers: LayerRegions, sampling: Sampling) -> int:
+    """Return the highest value in layers, once `_outside_first` has changed them.
+
+    Found here, where they are read, nobody has to wait until a device has found it.
+    """
+    ignored = sampling.ignored_index
+    if ignored is None:
+        return int(layers.max())
+    labels = layers[:, 0]
+    others = int(layers[:, 1:].max(initial=0))
+    return max(others, int(labels.max(where=labels != ignored, initial=-1)) + 1)
 
 
 def _outside_last(labels: PatchLayers, sampling: Sampling) -> PatchLayers:

@@ -115,6 +115,8 @@ def _tensors(state: TrainingState) -> dict[str, Tensor]:
     device = _device(state.network)
     if device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        tensors["random.mps"] = torch.mps.get_rng_state()
     return tensors
 
 
@@ -147,6 +149,8 @@ def _restore_tensors(state: TrainingState, tensors: dict[str, Tensor]) -> None:
     device = _device(state.network)
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
+    elif device.type == "mps" and "random.mps" in tensors:
+        torch.mps.set_rng_state(tensors["random.mps"])
 
 
 def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:

@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Float32, Integer
 from torch import Tensor
 
+from autoseg.core.device import sent
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar
 from autoseg.losses import Loss
 from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks
 from autoseg.training.deep_supervision import shrunk
-from autoseg.training.targets import Objective, targets_of
+from autoseg.training.targets import Objective, region_tables, targets_of
 
 PatchClasses = Integer[np.ndarray, "*space"]
 MapArrays = Float32[np.ndarray, "batch maps *scored"]
@@ -56,10 +57,10 @@ class Measure:
             device: Where logits are.
         """
         function = loss.build()
-        full = torch.from_numpy(maps).to(device, non_blocking=True)
+        full, tables = sent(maps, device), region_tables(self.labels)
 
         def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
-            targets, valid = targets_of(classes, self.labels)
+            targets, valid = targets_of(classes, self.labels, tables)
             here = _shrunk_maps(full, tuple(logits.shape[2:]))
             sizes = zip(self.spacing, full.shape[2:], logits.shape[2:], strict=True)
             spacing = tuple(step * before / after for step, before, after in sizes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoseg.core.arrays import VoxelList
+from autoseg.training.augmenting import highest_value
 from autoseg.training.reading import Box, CaseReader
 from autoseg.training.sampling import Positions, Regions, Sampling
 
@@ -117,7 +118,8 @@ def read_regions(
         fill(shown, reader, place)
     if sampling.masked_channels:
         layers[:, 1] = np.any(images[:, list(sampling.masked_channels)] != 0, axis=1)
-    return Regions(positions=positions, first=first, images=images, layers=layers)
+    highest = None if first is None else highest_value(layers, sampling)
+    return Regions(positions, first, images, layers, highest)
 
 
 def _fill(shown: Box, reader: CaseReader, place: Place) -> None:

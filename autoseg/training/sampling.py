@@ -84,12 +84,14 @@ class Regions:
         images: Intensities.
         layers: Class indices; then the case's mask, if channels are masked; then what the previous
             stage predicted, if there is one.
+        highest: Highest value in `layers` as augmentations see them; None where `first` is None.
     """
 
     positions: Positions
     first: int | None
     images: ImageRegions
     layers: LayerRegions
+    highest: int | None = None
 
 
 @dataclass(frozen=True)

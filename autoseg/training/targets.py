@@ -5,13 +5,16 @@ annotated; that shrinks, crops and rotates as one map. Only here, at the loss, i
 """
 
 from collections.abc import Callable
+from functools import cache, partial
 from math import log
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from autoseg.core.device import sent
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar, ValidMask
 from autoseg.losses import LossFunction
@@ -19,6 +22,12 @@ from autoseg.losses.base import Targets
 
 Objective: TypeAlias = Callable[[LogitsBatch, LabelBatch], Scalar]
 """Compares logits with class indices; lower is better."""
+
+RegionTable = Bool[Tensor, "classes regions"]
+"""Whether each class belongs to each region."""
+
+RegionTables: TypeAlias = Callable[[torch.device], RegionTable]
+"""Where it is needed."""
 
 TargetCounts = Int[Tensor, "3 targets"]
 """Voxels that are, per target: predicted and true; predicted; true."""
@@ -35,18 +44,23 @@ def objective(loss: LossFunction, labels: LabelScheme) -> Objective:
     if not labels.regions and labels.ignored_index is None:
         return loss
 
+    tables = region_tables(labels)
+
     def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
-        return loss(logits, *targets_of(classes, labels))
+        return loss(logits, *targets_of(classes, labels, tables))
 
     return on_targets
 
 
-def targets_of(classes: LabelBatch, labels: LabelScheme) -> tuple[Targets, ValidMask | None]:
+def targets_of(
+    classes: LabelBatch, labels: LabelScheme, tables: RegionTables | None = None
+) -> tuple[Targets, ValidMask | None]:
     """Return class indices or a mask per region, and which voxels count.
 
     Args:
         classes: Class indices, `labels.ignored_index` where nobody annotated.
         labels: The scheme.
+        tables: Its `region_tables`, from callers that keep them.
 
     Returns:
         Class indices (0 where ignored) or region masks; and the voxels that count, None for all.
@@ -57,7 +71,21 @@ def targets_of(classes: LabelBatch, labels: LabelScheme) -> tuple[Targets, Valid
         classes = classes.masked_fill(~valid, 0)
     if not labels.regions:
         return classes, valid
-    return _regions_of(classes, labels), valid
+    table = (tables or region_tables(labels))(classes.device)
+    return table[classes.long()].movedim(-1, 1), valid
+
+
+def region_tables(labels: LabelScheme) -> RegionTables:
+    """Return what sends the table of a scheme's regions to a device, and once only."""
+    return cache(partial(_region_table, labels))
+
+
+def _region_table(labels: LabelScheme, device: torch.device) -> RegionTable:
+    """Return which regions each class belongs to, on a device."""
+    table = np.zeros((labels.num_classes, len(labels.regions)), dtype=bool)
+    for region, members in enumerate(labels.target_classes):
+        table[list(members), region] = True
+    return sent(table, device)
 
 
 def target_counts(logits: LogitsBatch, classes: LabelBatch, labels: LabelScheme) -> TargetCounts:
@@ -90,13 +118,6 @@ def head_biases(frequencies: tuple[float, ...], labels: LabelScheme) -> tuple[fl
     shares = (sum(frequencies[index] for index in group) for group in labels.target_classes)
     bounded = (min(max(share, LEAST_SHARE), 1 - LEAST_SHARE) for share in shares)
     return tuple(log(share / (1 - share)) for share in bounded)
-
-
-def _regions_of(classes: LabelBatch, labels: LabelScheme) -> Bool[Tensor, "batch regions *space"]:
-    table = torch.zeros(labels.num_classes, len(labels.regions), dtype=torch.bool)
-    for region, members in enumerate(labels.target_classes):
-        table[list(members), region] = True
-    return table.to(classes.device)[classes.long()].movedim(-1, 1)
 
 
 def _region_counts(

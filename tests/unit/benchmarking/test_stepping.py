@@ -1,5 +1,7 @@
 import pytest
+import torch
 
+from autoseg.benchmarking import stepping
 from autoseg.benchmarking.stepping import (
     FEWEST_STEPS,
     MOST_STEPS,
@@ -41,3 +43,15 @@ def test_what_a_slow_loader_has_in_stock_is_used_up_before_steps_are_timed():
     assert unused_steps(0.3, 0.5, 1) == prefetched_batches(1) + 1  # too near to call
     assert unused_steps(2.0, 0.5, 2) == 2 * prefetched_batches(2) + 1
     assert unused_steps(0.3, 0.5, 0) == 1  # no process, no stock
+
+
+def test_bare_steps_on_a_card_use_the_convolutions_that_training_uses(monkeypatch):
+    monkeypatch.setattr(stepping, "synchronize", lambda _: None)
+    chosen = []
+
+    def step():
+        chosen.append(torch.backends.cudnn.benchmark)
+
+    stepping._mean_seconds(step, torch.device("cuda"), 2)
+    assert all(chosen)
+    assert not torch.backends.cudnn.benchmark

@@ -7,6 +7,8 @@ import torch
 from autoseg.benchmarking.devices import lack_of_memory
 from autoseg.core.device import (
     autocast_dtype,
+    choose_device,
+    is_out_of_main_memory,
     is_out_of_memory,
     memory_layout,
     naming_lack_of_memory,
@@ -38,12 +40,19 @@ def test_cards_of_amd_have_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     assert autocast_dtype(torch.device("cuda")) == torch.bfloat16
 
 
+def test_devices_of_apple_compute_in_float32_unless_asked_otherwise() -> None:
+    assert autocast_dtype(torch.device("mps")) == torch.float32
+    assert autocast_dtype(torch.device("mps"), "float16") == torch.float16
+
+
 @pytest.mark.parametrize(
     "message",
     [
         "CUDA out of memory. Tried to allocate 2.00 GiB.",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
         "FIND was unable to find an engine to execute this computation",
     ],
 )
@@ -51,8 +60,33 @@ def test_libraries_of_cards_say_in_their_ways_that_memory_ran_out(message) -> No
     assert is_out_of_memory(RuntimeError(message))
 
 
+def test_main_memory_and_that_of_a_card_are_told_apart() -> None:
+    assert is_out_of_main_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not is_out_of_main_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."))
+    assert not is_out_of_main_memory(RuntimeError("CPUAllocator has another fault"))
+
+
 def test_other_faults_are_no_lack_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
+
+
+@pytest.mark.parametrize("name", ["cuda", "auto"])
+def test_a_listed_card_that_cannot_compute_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class WithoutKernels(torch.Tensor):
+        def add_(self, *_: object) -> None:
+            raise RuntimeError("CUDA error: no kernel image is available\nfor execution on it")
+
+    def listed(*shape: int, **_: object) -> torch.Tensor:
+        return torch.ones(*shape).as_subclass(WithoutKernels)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", listed)
+    monkeypatch.setattr(torch, "empty", listed)
+    expected = r"'cuda' cannot be used \(CUDA error: no kernel.*available\).*--device cpu"
+    with pytest.raises(TrainingError, match=expected):
+        choose_device(name)
 
 
 def test_only_processors_have_channels_last() -> None:

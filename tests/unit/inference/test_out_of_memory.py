@@ -54,8 +54,12 @@ def test_out_of_memory_halves_the_batch_and_says_so():
 
 def test_too_little_memory_for_one_tile_is_an_error_with_a_way_out():
     ensemble = ensemble_of(Crowded(0), (8, 8, 8))
-    with pytest.raises(CaseError, match=r"single patch of 8 × 8 × 8.*--device cpu"):
+    expected = r"single patch of 8 × 8 × 8 voxels \(CUDA out of memory\).*--device cpu"
+    with pytest.raises(CaseError, match=expected) as raised:
         list(predict_slabs(ensemble, prepared((8, 8, 8)), tiles_per_batch=2))
+    cause = raised.value.__cause__
+    assert isinstance(cause, torch.OutOfMemoryError)
+    assert cause.__traceback__ is None  # or its frames would hold what fills the memory
 
 
 class Tight(Pointwise):
@@ -151,17 +155,26 @@ def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
     leaves_once_and_loses_nothing()
 
 
-def test_main_memory_that_runs_out_is_not_taken_for_that_of_a_device(monkeypatch):
+def main_memory_runs_out(monkeypatch):
+    """Predict where main memory is full; return what is said."""
+
     def full(planes, tile, answers):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(HeldSums, "_add", full)
+    said, ensemble = Said(), ensemble_of(Pointwise(), (8, 8, 8))
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
-        list(
-            predict_slabs(
-                ensemble_of(Pointwise(), (8, 8, 8)), prepared((8, 8, 8)), tiles_per_batch=1
-            )
-        )
+        list(predict_slabs(ensemble, prepared((8, 8, 8)), tiles_per_batch=1, progress=said))
+    return said.messages
+
+
+def test_main_memory_that_runs_out_is_not_taken_for_that_of_a_device(monkeypatch):
+    assert main_memory_runs_out(monkeypatch) == []
+
+
+def test_nor_is_it_while_the_sums_are_on_a_device(held, monkeypatch):
+    assert main_memory_runs_out(monkeypatch) == []
+    assert held["on device"]
 
 
 def test_an_answer_that_was_given_up_does_not_count_as_agreement():

@@ -1,10 +1,12 @@
 """The sliding window gives what a plain one over the whole array gives, in little memory."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from copies import META, Copies
 from stand_ins import Pointwise, ensemble_of, prepared, stitched
 from torch import nn
 
@@ -274,3 +276,11 @@ def test_logits_that_are_not_finite_are_an_error(bad):
     image.voxels[0, 4, 4, 4] = bad
     with pytest.raises(CaseError, match="NaN or infinite"):
         list(predict_slabs(ensemble_of(Pointwise(), (8, 8, 8)), image, tiles_per_batch=2))
+
+
+def test_tiles_reach_a_card_without_a_wait():
+    ensemble = replace(ensemble_of(Pointwise(), (6, 8)), device=META)
+    with Copies() as copies:
+        answers = ensemble.mean_answers(torch.zeros(2, 2, 6, 8))
+    assert answers.device == META
+    assert copies.unsent == 0

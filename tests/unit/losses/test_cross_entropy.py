@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from copies import META, Copies
 from voxel_cases import voxel_case
 
 from autoseg.losses import build
@@ -31,3 +32,13 @@ def test_class_weights_weigh_the_mean_as_torch_does() -> None:
     found = build("weighted_cross_entropy", class_weights=weights)(CASE.logits, CASE.labels)
     expected = F.cross_entropy(CASE.logits, CASE.labels, weight=torch.tensor(weights))
     assert float(found) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("is_valid_known", [False, True])
+def test_class_weights_reach_a_card_without_a_wait(is_valid_known: bool) -> None:
+    loss = build("weighted_cross_entropy", class_weights=(1.0, 2.0, 5.0))
+    logits, labels = CASE.logits.to(META), CASE.labels.to(META)
+    valid = CASE.valid.to(META) if is_valid_known else None
+    with Copies() as copies:
+        loss(logits, labels, valid)
+    assert copies.unsent == 0

@@ -179,6 +179,23 @@ def test_steps_are_timed_with_their_sizes():
     assert wide.multiplications > 3 * small.multiplications
 
 
+def test_a_card_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
+    chosen = []
+
+    class Running:
+        def __init__(self, probe, device):
+            self.timed = lambda seconds: seconds
+
+        def step(self):
+            chosen.append(torch.backends.cudnn.benchmark)
+            return 1.0
+
+    monkeypatch.setattr(stage, "_Running", Running)
+    assert timed([Probe(2, 16, 8, 2)], torch.device("cuda")) == [1.0]
+    assert all(chosen)
+    assert not torch.backends.cudnn.benchmark
+
+
 def test_measuring_gives_costs_of_planes_and_volumes(monkeypatch):
     smaller = tuple(Probe(probe.num_axes, 16, probe.features, 2) for probe in CPU_PROBES)
     monkeypatch.setattr(stage, "CPU_PROBES", smaller)

@@ -1,21 +1,25 @@
-"""What a training is recognised by when it goes on."""
+"""What a training is recognised by when it goes on, and where it can be computed."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from stand_ins import LABELS, tiny_configuration, tiny_plan
 
 from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.case import Restoration
+from autoseg.core.errors import TrainingError
 from autoseg.documents import store
 from autoseg.documents.model import MODEL_NAME, TrainedModel
 from autoseg.documents.recipe import Iterations, Recipe, TrainingOptions
 from autoseg.documents.workspace import Workspace
+from autoseg.losses import LOSSES
 from autoseg.preprocessing.storage import CaseRecord, StoredCase, StoredPrior
+from autoseg.stages import training_job as stage
 from autoseg.stages.train import _record_model
-from autoseg.stages.training_job import _identity
+from autoseg.stages.training_job import _identity, training_device
 from autoseg.training.loading import BatchDataset
 from autoseg.training.sampling import Sampling
 
@@ -72,3 +76,21 @@ def test_only_an_equal_training_goes_on_from_a_checkpoint(tmp_path: Path) -> Non
         identity(case=replace(case, prior=StoredPrior(tmp_path, "two"))),
     }
     assert len(others | {identity()}) == 7
+
+
+def configuration_with(loss: str):
+    return tiny_configuration((8, 8)).model_copy(update={"loss": LOSSES[loss]()})
+
+
+def test_a_loss_in_float64_is_refused_where_there_is_none(monkeypatch) -> None:
+    monkeypatch.setattr(stage, "choose_device", torch.device)
+    with pytest.raises(TrainingError, match=r"float64, which mps lacks.*--loss dice_ce"):
+        training_device("mps", configuration_with("region_mutual_information"))
+
+
+@pytest.mark.parametrize(
+    ("device", "loss"), [("mps", "dice_ce"), ("cpu", "region_mutual_information")]
+)
+def test_other_pairs_of_device_and_loss_train(device: str, loss: str, monkeypatch) -> None:
+    monkeypatch.setattr(stage, "choose_device", torch.device)
+    assert training_device(device, configuration_with(loss)) == torch.device(device)

@@ -8,6 +8,7 @@ from autoseg.architectures import NetworkOutput
 from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.training import checkpoint
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.schedule import Position
 from autoseg.training.state import TrainingState, build_optimizer
@@ -136,3 +137,16 @@ def test_a_checkpoint_holds_all_that_changes(tmp_path: Path) -> None:
         assert getattr(resumed, field) == getattr(state, field)
     for name, value in state.average.state_dict().items():
         assert torch.equal(resumed.average.state_dict()[name], value)
+
+
+def test_the_random_numbers_of_an_apple_device_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random, restored = torch.arange(9, dtype=torch.uint8), []
+    monkeypatch.setattr(checkpoint, "_device", lambda _: torch.device("mps"))
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: random)
+    monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
+    save_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
+    load_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
+    (found,) = restored
+    assert torch.equal(found, random)

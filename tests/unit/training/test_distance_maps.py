@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from copies import META, Copies
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.labels import LabelScheme, Region
@@ -62,3 +63,11 @@ def test_at_lower_resolutions_voxels_are_larger_and_maps_shrunk() -> None:
     value = supervised_loss(measure.objective(Seen(), maps, CPU), output, CLASSES)
     assert torch.isfinite(value)
     assert seen == [((2.0, 0.5), (2, 2, 8, 8)), ((4.0, 2.0), (2, 2, 4, 2))]
+
+
+def test_maps_are_sent_in_a_way_that_leaves_no_freed_memory_to_be_read() -> None:
+    measure = Measure(Boundary(), PLAIN, SPACING)
+    maps = np.stack([measure.maps(patch) for patch in CLASSES.numpy()])
+    with Copies() as copies:
+        measure.objective(Boundary(), maps, META)
+    assert copies.unsent == 0

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from copies import META, Copies
 
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.training import targets
 from autoseg.training.step import pseudo_dice
 from autoseg.training.targets import head_biases, objective, target_counts, targets_of
 
@@ -87,3 +89,17 @@ def test_untrained_heads_predict_the_share_of_every_region() -> None:
 def test_a_region_that_is_nowhere_or_everywhere_has_finite_biases() -> None:
     assert np.isfinite(head_biases((1.0, 0.0, 0.0, 0.0), REGIONAL)).all()
     assert np.isfinite(head_biases((0.0, 1.0, 0.0, 0.0), REGIONAL)).all()
+
+
+def test_the_regions_of_classes_are_sent_once_for_all_resolutions(monkeypatch) -> None:
+    sent, given = targets.sent, []
+    monkeypatch.setattr(
+        targets, "sent", lambda array, device: given.append(array) or sent(array, device)
+    )
+    loss = objective(lambda logits, _, __: logits.mean(), BOTH)
+    logits, classes = scores(2).to(META), PARTLY.to(META)
+    with Copies() as copies:
+        for _ in range(3):
+            loss(logits, classes)
+    assert copies.unsent == 0
+    assert len(given) == 1
