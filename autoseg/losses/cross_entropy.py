@@ -7,6 +7,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -94,7 +95,8 @@ def term_weights(terms: Terms, labels: Targets, class_weights: ClassWeights) -> 
 
 def _sent_weights(class_weights: tuple[float, ...], like: Tensor) -> Float[Tensor, " terms"]:
     """Return weights as the type of a tensor, where it is; nobody waits until they are there."""
-    return sent(np.array(class_weights, np.float32), like.device).to(like.dtype)
+    exact = np.float64 if like.dtype == torch.float64 else np.float32  # numpy has no bfloat16
+    return sent(np.array(class_weights, exact), like.device).to(like.dtype)
 
 
 def mean_of_terms(terms: Terms, valid: ValidMask | None, weights: Terms | None = None) -> Scalar:
