@@ -22,12 +22,18 @@ def network(kind="unet"):
     return ARCHITECTURES[kind].for_topology(TOPOLOGY, in_channels=1, num_classes=2)
 
 
-def test_no_rung_is_smaller_than_the_one_below_or_asks_for_fewer_steps():
+def test_no_rung_is_smaller_than_the_one_below():
     for below, above in pairwise(LADDER):
         assert above.features >= below.features
         assert (above.voxels or inf) >= (below.voxels or inf)
         assert (above.features, above.voxels) != (below.features, below.voxels)
-        assert above.fewest_steps >= below.fewest_steps
+
+
+def test_wider_networks_and_larger_patches_ask_for_more_steps_each():
+    first = [next(rung for rung in LADDER if rung.features == width) for width in (8, 16, 32)]
+    larger = [rung for rung in LADDER if rung.voxels is None or rung.voxels > 2**15]
+    for rungs in (first, larger):
+        assert [rung.fewest_steps for rung in rungs] == sorted(rung.fewest_steps for rung in rungs)
 
 
 def test_the_ladder_holds_the_compact_width_and_ends_at_the_reference():

@@ -15,7 +15,7 @@ def test_a_score_names_the_classes_that_have_one() -> None:
         for name, dice in (("kidney", 0.91234), ("cyst", None))
     )
     report = Report(classes=classes, foreground=of_dice(0.91234), cases=())
-    entry = ScheduledTraining(configuration="2d", fold=3)
+    entry = ScheduledTraining(configuration="2d", fold=3, seconds=None)
     assert score_of(entry, report) == "2d, fold 3: Dice 0.912 (kidney 0.912)"
     nothing = Report(classes=classes[1:], foreground=of_dice(None), cases=())
     assert score_of(entry, nothing) == "2d, fold 3: Dice undefined"
