@@ -5,6 +5,7 @@ from math import isfinite
 
 from autoseg.architectures import Architecture
 from autoseg.augmentations.mirroring import Mirroring
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision
 from autoseg.documents.recipe import (
     PRIOR_AUGMENTATIONS,
@@ -52,10 +53,15 @@ class Draft:
     choices: Choices
     steps: Choice[str] | None = None
 
-    def decisions(self, machine: Machine) -> list[Decision]:
-        """Return one entry per value, and one for the predicted time on this machine."""
+    def decisions(self, machine: Machine, unit: LengthUnit) -> list[Decision]:
+        """Return one entry per value, and one for the predicted time on this machine.
+
+        Args:
+            machine: What training will run on.
+            unit: What spacings are in.
+        """
         name = self.configuration.name
-        values = configuration_values(self.configuration)
+        values = configuration_values(self.configuration, unit)
         found = [
             self.choices[field].decision(f"{name}.{field}", text) for field, text in values.items()
         ]

@@ -57,6 +57,15 @@ def test_a_configuration_that_lacks_folds_comes_last_with_its_number_of_cases(se
     assert [row[0] for row in rows[1:]] == ["3d_fullres ←", "2d\n(8 cases only)"]
 
 
+def test_distances_between_pictures_are_in_pixels(selection):
+    drawn = tuple(
+        entry.model_copy(update={"distance_unit": "px"}) for entry in selection.candidates
+    )
+    assert leaderboard_rows(selection).header[2] == "HD95 mm"
+    pictures = selection.model_copy(update={"candidates": drawn})
+    assert leaderboard_rows(pictures).header[2] == "HD95 px"
+
+
 def test_the_table_fits_on_a_terminal_of_80_columns(selection):
     header, rows = leaderboard_rows(selection)
     widths = [

@@ -1,4 +1,4 @@
-from fingerprints import small_volumes
+from fingerprints import make_fingerprint, small_volumes
 
 from autoseg.architectures import ARCHITECTURES
 from autoseg.planning.forecast import Machine
@@ -63,3 +63,14 @@ def test_a_table_shown_alone_refers_to_no_other():
     (_, alone) = plan_tables(plan(), only=frozenset({"3d_compact"}))
     assert alone.title == "3d_compact"
     assert not [row for row in alone.rows if row.because.startswith("as in")]
+
+
+def test_pictures_of_no_known_size_have_pixels_and_no_millimetres():
+    pictures = make_fingerprint([(96, 128)] * 4, [(1, 1)] * 4)
+    of_a_scan = make_fingerprint([(96, 128)] * 4, [(0.5, 0.5)] * 4)
+    found = [
+        rows(make_plan(entry, memory_gib=8.0, machine=Machine(None, 2)), "2d")["spacing"]
+        for entry in (pictures, of_a_scan)
+    ]
+    assert [row.value for row in found] == ["1 × 1 px", "0.5 × 0.5 mm"]
+    assert rows(plan(), "2d")["spacing"].value.endswith("mm")

@@ -48,6 +48,14 @@ def test_distances_are_in_millimetres(folders):
     assert scores(*folders, measurement=Measurement(tolerance_mm=0.5)).foreground.nsd.value < 1
 
 
+def test_distances_are_in_pixels_if_neither_file_knows_its_size(folders, tmp_path):
+    _, labels = balls(np.random.default_rng(0), (20, 16))
+    write_picture(labels, tmp_path / "a" / "x.png")
+    write_picture(labels, tmp_path / "b" / "x.png")
+    assert scores(tmp_path / "a", tmp_path / "b").distance_unit == "px"
+    assert scores(*folders).distance_unit == "mm"
+
+
 def test_several_processes_give_the_same_report(folders):
     report = evaluate(*folders, workers=2, progress=Silent())
     assert report == scores(*folders)
