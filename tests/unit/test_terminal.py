@@ -57,6 +57,13 @@ def test_brackets_are_shown_as_they_are() -> None:
     assert not missing
 
 
+def test_a_log_says_how_many_cases_are_through_not_that_they_went_well() -> None:
+    written = io.StringIO()
+    progress = TerminalProgress(Console(file=written, force_terminal=False, width=120))
+    list(progress.track(range(2), description="Predicting", total=2))
+    assert written.getvalue() == "Predicting: 2 of 2\n"
+
+
 def widest_table(*, width: int) -> list[str]:
     written = io.StringIO()
     progress = TerminalProgress(Console(file=written, width=width))
