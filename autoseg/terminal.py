@@ -43,6 +43,9 @@ class TerminalProgress(Progress):
 
     @override
     def track(self, items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
+        if total == 0:
+            yield from items
+            return
         if not self._console.is_terminal:
             yield from self._track_plainly(items, description, total)
             return
