@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import LengthUnit
-from autoseg.core.labels import LabelScheme, Region
+from autoseg.core.labels import LabelScheme, Region, unnamed
 from autoseg.documents.report import (
     DEFAULT_METRICS,
     FROM_PROBABILITIES,
@@ -131,11 +131,6 @@ def _targets(found: NDArray[np.integer], labels: LabelScheme | None) -> tuple[Re
         return labels.regions
     present = [target for target in labels.targets if target.written_as in found]
     return tuple(sorted(present, key=lambda target: target.written_as))
-
-
-def unnamed(value: int) -> str:
-    """Return what a label value is called that has no name."""
-    return f"label {value}"
 
 
 def _annotated(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from autoseg.core.geometry import LengthUnit
-from autoseg.core.labels import LabelScheme
+from autoseg.core.labels import LabelScheme, unnamed
 from autoseg.documents.report import (
     DEFAULT_METRICS,
     METRICS,
@@ -20,7 +20,7 @@ from autoseg.documents.report import (
 )
 from autoseg.documents.selection import Estimate
 from autoseg.evaluation.bootstrap import ScoreTable, estimates, metric_table
-from autoseg.evaluation.cases import ScoredCase, unnamed
+from autoseg.evaluation.cases import ScoredCase
 
 
 def report_of(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.labels import LabelScheme
+from autoseg.core.labels import LabelScheme, unnamed
 from autoseg.datasets.faults import CaseFault, listed
 from autoseg.datasets.layouts import decathlon, folders, nnunet_raw
 from autoseg.datasets.layouts.declared_labels import (
@@ -189,7 +189,7 @@ def _label_scheme(
     found = values_in_files([case.labels for case in cases], workers=workers)
     told = f"label values {', '.join(map(str, found))}, as they occur in the label files"
     if declared is None:
-        names = {value: f"label_{value}" for value in found} | {found[0]: BACKGROUND}
+        names = {value: unnamed(value) for value in found} | {found[0]: BACKGROUND}
         declared = DeclaredLabels(names=names)
     elif 0 in found:
         declared = replace(declared, names=declared.names | {0: BACKGROUND})

@@ -63,7 +63,7 @@ def test_classes_ascend_by_label_value_and_cases_by_name(cases):
 
 def test_without_names_the_values_that_occur_are_the_classes(cases):
     report = report_of(cases)
-    assert [entry.name for entry in report.classes] == ["label 4", "label 9"]
+    assert [entry.name for entry in report.classes] == ["label_4", "label_9"]
 
 
 def test_a_class_that_never_occurs_is_left_out_of_the_mean_of_classes():
