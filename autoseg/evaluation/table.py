@@ -123,7 +123,7 @@ def leaderboard_rows(selection: Selection) -> Rows:
             _estimate_text(entry.hd95_mm, "{:.2f}"),
             _estimate_text(entry.nsd, "{:.3f}"),
             UNDEFINED if entry.seconds_per_case is None else f"{entry.seconds_per_case:.3g}",
-            UNDEFINED if entry.memory_gib is None else f"{entry.memory_gib:.1f}",
+            UNDEFINED if entry.memory_gib is None else f"{entry.memory_gib:.2f}",
         )
         for entry in (*selection.candidates, *selection.left_out)
     ]

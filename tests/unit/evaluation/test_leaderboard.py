@@ -46,7 +46,7 @@ def test_rows_hold_means_and_intervals_and_mark_the_choice(selection):
         "3.46",
         "–",
         "12.3",
-        "7.3",
+        "7.26",
     )
 
 
