@@ -15,7 +15,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from autoseg.core.progress import Progress
-from autoseg.core.text import printable
+from autoseg.core.text import cases_named, printable
 
 T = TypeVar("T")
 
@@ -43,6 +43,9 @@ class TerminalProgress(Progress):
 
     @override
     def track(self, items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
+        if total == 0:
+            yield from items
+            return
         if not self._console.is_terminal:
             yield from self._track_plainly(items, description, total)
             return
@@ -104,7 +107,7 @@ class TerminalProgress(Progress):
             if perf_counter() >= next_line:
                 self.say(f"{description}: {done} of {total}")
                 next_line = perf_counter() + PLAIN_STATUS_SECONDS
-        self.say(f"{description}: {done} of {total} done")
+        self.say(f"{description}: {done} of {total}")
 
 
 def _widths(
@@ -129,8 +132,11 @@ def _widths(
 
 
 def exit_if_any(faults: Sequence[tuple[str, str]]) -> None:
-    """Print the name of each failed case and why it failed; end with status 1 if there is one."""
+    """Print which cases failed and why, each cause once; end with status 1 if there is one."""
+    by_message: dict[str, list[str]] = {}
     for name, message in faults:
-        typer.secho(printable(f"error: {name}: {message}"), fg="red", err=True)
+        by_message.setdefault(message, []).append(name)
+    for message, names in by_message.items():
+        typer.secho(printable(f"error: {cases_named(names)}: {message}"), fg="red", err=True)
     if faults:
         raise typer.Exit(1)

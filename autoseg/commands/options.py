@@ -87,13 +87,26 @@ def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
     """Return the work folder of a dataset that was planned before.
 
     Raises:
-        DatasetError: If the folder belongs to another dataset.
+        DatasetError: If it was not, or the folder belongs to another dataset.
     """
+    from autoseg.core.errors import DatasetError
     from autoseg.stages.origin import check_origin
 
     workspace = workspace_of(dataset, work)
     check_origin(dataset, workspace)
-    return workspace
+    if workspace.plan.is_file():
+        return workspace
+    option = "" if work is None else f" --work {work}"
+    if dataset.is_dir():
+        msg = f"{dataset} is not planned yet. Run `autoseg plan {dataset}{option}` first."
+    else:
+        of_that_name = "" if work else " of that name"
+        msg = (
+            f"{dataset} is no folder, and nothing{of_that_name} is planned in {work or WORK_ROOT}. "
+            "Name the folder with the images and labels, and go to where it was planned, or say "
+            "where with --work."
+        )
+    raise DatasetError(msg)
 
 
 def folds_of(texts: list[str] | None) -> "tuple[FoldName, ...] | None":

@@ -54,7 +54,8 @@ def predict(
     )
     report = stage.predict(inputs, outputs, options, progress)
     written = counted(len(report.written), "label map")
-    progress.say(f"{written} written to {outputs} with {report.model}")
+    failed = f"; {counted(len(report.failures), 'case')} failed" if report.failures else ""
+    progress.say(f"{written} written to {outputs} with {report.model}{failed}")
     if report.skipped:
         progress.say(f"{len(report.skipped)} were there already")
     exit_if_any([(failure.name, failure.message) for failure in report.failures])

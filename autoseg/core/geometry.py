@@ -1,5 +1,6 @@
 """Where an image sits in the world, and how to turn it into one canonical orientation and back."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Literal, TypeAlias
@@ -15,6 +16,9 @@ fraction of a voxel times the number of voxels across, before two files count as
 Orientation: TypeAlias = Literal["SPL", "SAR", "stored"]
 """How the axes of an image in memory run, in array order: to superior, posterior and left, which is
 canonical here; to superior, anterior and right; or as they do in the file."""
+
+LengthUnit: TypeAlias = Literal["mm", "px"]
+"""What distances are in: millimetres, or pixels where no file says how large its pixels are."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,18 @@ class Reorientation:
             origin=tuple(float(value) for value in origin),
             direction=tuple(tuple(float(value) for value in row) for row in direction * signs),
         )
+
+
+def length_unit(num_axes: int, spacings: Iterable[float]) -> LengthUnit:
+    """Return what the lengths of a dataset are in: px for pictures whose pixels are all 1 long.
+
+    Readers give this spacing to formats that know none; volumes have one.
+
+    Args:
+        num_axes: Axes of the images: 2 or 3.
+        spacings: Voxel sizes, of any cases along any axes.
+    """
+    return "px" if num_axes == 2 and all(spacing == 1 for spacing in spacings) else "mm"
 
 
 def canonical_orientation(geometry: Geometry) -> Reorientation:

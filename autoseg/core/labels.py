@@ -13,6 +13,11 @@ LARGEST_TABLE = 2**20
 """Label values up to here are looked up in a table, which takes no memory beyond the result."""
 
 
+def unnamed(value: int) -> str:
+    """Return what a label value is called that has no name."""
+    return f"label_{value}"
+
+
 class Region(Frozen):
     """A union of label values that networks predict as one; regions may overlap.
 

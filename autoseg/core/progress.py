@@ -18,7 +18,7 @@ class Progress(ABC):
 
     @abstractmethod
     def track(self, items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
-        """Yield the items while showing how many of `total` are done."""
+        """Yield the items while showing how many of `total` are done; nothing if there are none."""
 
     @abstractmethod
     def status(self, line: str) -> None:

@@ -1,7 +1,10 @@
 """What is wrong with single cases, and how a list of it reads."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from autoseg.core.text import cases_named
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,30 @@ class CaseFault:
         return f"{self.cause} {self.advice}".rstrip()
 
 
-def listed(faults: Iterable[CaseFault]) -> str:
-    """Return the faults case by case, one line each under the name of the case."""
-    by_case: dict[str, list[CaseFault]] = {}
+def listed(faults: Iterable[CaseFault], num_cases: int | None = None) -> str:
+    """Return the faults under the names of their cases, what many cases share first, and once.
+
+    Sentences that differ in the name of the case alone count as the same; it becomes a `*`.
+
+    Args:
+        faults: Of any cases.
+        num_cases: How many the dataset has, so that "all" can be said; None if not known.
+    """
+    by_sentence: dict[str, dict[str, str]] = {}
     for fault in faults:
-        by_case.setdefault(fault.case, []).append(fault)
+        by_sentence.setdefault(_without_name(fault), {})[fault.case] = fault.sentence
+    by_cases: dict[tuple[str, ...], list[str]] = {}
+    for general, sentences in by_sentence.items():
+        shown = general if len(sentences) > 1 else next(iter(sentences.values()))
+        by_cases.setdefault(tuple(sorted(sentences)), []).append(shown)
     lines = []
-    for case in sorted(by_case):
-        lines.append(f"  {case}")
-        lines.extend(f"    - {fault.sentence}" for fault in by_case[case])
+    for cases in sorted(by_cases, key=lambda names: (-len(names), names)):
+        is_all = len(cases) == num_cases and len(cases) > 1
+        lines.append(f"  {f'all {len(cases)} cases' if is_all else cases_named(cases)}")
+        lines.extend(f"    - {sentence}" for sentence in by_cases[cases])
     return "\n".join(lines)
+
+
+def _without_name(fault: CaseFault) -> str:
+    """Return the sentence with a `*` for the case's name where that begins a file's."""
+    return re.sub(rf"(?<![\w.-]){re.escape(fault.case)}(?=[._])", "*", fault.sentence)

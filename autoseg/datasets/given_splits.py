@@ -40,6 +40,12 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
     Raises:
         DatasetError: If it cannot be read, or a fold lacks training or validation cases.
     """
+    if not path.is_file():
+        msg = (
+            f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; expected a file of "
+            "folds, such as splits.json of autoseg or splits_final.json of nnU-Net. Name it."
+        )
+        raise DatasetError(msg)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         given = _FOLDS.validate_python(content["folds"] if isinstance(content, dict) else content)

@@ -1,13 +1,17 @@
 """Find the images to predict: a folder of them, or a single file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import CaseError, DatasetError
+from autoseg.core.text import counted
 from autoseg.datasets.layouts.pairing import fault_of_channel_files, image_files
 from autoseg.readers import ENDINGS, ending_of, is_image_name, read_header, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
+
+MOST_CHANNELS = 8
+"""Files of one stem, numbered from 0000 on, look like channels if they are no more than this."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,38 @@ def find_inputs(path: Path, *, num_channels: int) -> tuple[InputCase, ...]:
     if path.is_file():
         cases = [case for case in cases if path in case.images]
     return tuple(sorted(cases, key=lambda case: case.name))
+
+
+def channels_alone(cases: Sequence[InputCase], *, num_channels: int) -> str:
+    """Return a sentence if cases look like the channels of one case, else nothing.
+
+    They do if their files are numbered _0000, _0001 … without a gap, and are few: the frames of a
+    film, numbered alike, are usually many.
+
+    Args:
+        cases: What a folder holds, as `find_inputs` found it.
+        num_channels: Channels that the model was trained with; with several, files are grouped.
+    """
+    if num_channels > 1:
+        return ""
+    numbers: dict[str, list[int]] = {}
+    for stem in (stem_of(path) for case in cases for path in case.images):
+        if (number := channel_of(stem)) is not None:
+            numbers.setdefault(without_channel_suffix(stem), []).append(number)
+    alike = {
+        stem: len(found)
+        for stem, found in numbers.items()
+        if 1 < len(found) <= MOST_CHANNELS and sorted(found) == list(range(len(found)))
+    }
+    if not alike:
+        return ""
+    stem, count = next(iter(alike.items()))
+    others = f", and so do those of {counted(len(alike) - 1, 'other')}" if len(alike) > 1 else ""
+    return (
+        f"{stem}_0000 … {stem}_{count - 1:04d} look like the channels of one case{others}, but the "
+        "model takes one channel: each file is predicted as a case of its own. If they are "
+        "channels, give only the files of the channel that the model was trained with"
+    )
 
 
 def _siblings(path: Path) -> list[Path]:

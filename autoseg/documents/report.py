@@ -5,6 +5,7 @@ from typing import Literal, get_args
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from autoseg.core.frozen import Frozen
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.quality import CaseAgreement
 
 MetricName = Literal[
@@ -194,6 +195,8 @@ class Report(Frozen):
             this report.
         label_state: Hash over size and time of the label files that were scored against; None if
             not known.
+        distance_unit: What the distances are in, whatever their names say: px if no label map says
+            how large its voxels are.
     """
 
     schema_version: Literal[1] = 1
@@ -207,3 +210,4 @@ class Report(Frozen):
     seconds_per_case: NonNegativeFloat | None = None
     agreements: tuple[CaseAgreement, ...] = ()
     label_state: str | None = None
+    distance_unit: LengthUnit = "mm"

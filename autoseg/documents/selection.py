@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from autoseg.core.frozen import Frozen
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.quality import QualityCurve
 from autoseg.documents.splits import FoldName
 
@@ -40,6 +41,7 @@ class Candidate(Frozen):
         seconds_per_case: Time to predict a held-out case, all members.
         memory_gib: Predicted memory of the largest member's training step.
         num_cases: Held-out cases that it was scored on.
+        distance_unit: What distances are in, whatever their names say.
     """
 
     members: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -49,6 +51,7 @@ class Candidate(Frozen):
     seconds_per_case: NonNegativeFloat | None = None
     memory_gib: NonNegativeFloat | None = None
     num_cases: NonNegativeInt | None = None
+    distance_unit: LengthUnit = "mm"
 
     @property
     def name(self) -> str:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
-from autoseg.core.labels import LabelScheme, Region
+from autoseg.core.geometry import LengthUnit
+from autoseg.core.labels import LabelScheme, Region, unnamed
 from autoseg.documents.report import (
     DEFAULT_METRICS,
     FROM_PROBABILITIES,
@@ -49,6 +50,7 @@ class ScoredCase:
         values: Foreground label values that were scored; for regions, what they are written as.
         scores: Of each of them.
         metrics: What was measured.
+        distance_unit: What the distances are in.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ScoredCase:
     values: tuple[int, ...]
     scores: tuple[ClassScores, ...]
     metrics: tuple[MetricName, ...] = DEFAULT_METRICS
+    distance_unit: LengthUnit = "mm"
 
     def of_value(self, value: int) -> ClassScores:
         """Return the scores of a label value; those of an absent class if it was not scored."""
@@ -128,11 +131,6 @@ def _targets(found: NDArray[np.integer], labels: LabelScheme | None) -> tuple[Re
         return labels.regions
     present = [target for target in labels.targets if target.written_as in found]
     return tuple(sorted(present, key=lambda target: target.written_as))
-
-
-def unnamed(value: int) -> str:
-    """Return what a label value is called that has no name."""
-    return f"label {value}"
 
 
 def _annotated(

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from autoseg.core.atomic import replacing
 from autoseg.core.text import counted
 from autoseg.documents.selection import Candidate, Estimate, Selection
+from autoseg.evaluation import table
 
 CHOSEN_COLOUR, OTHER_COLOUR = "#0077bb", "#888888"
 """Paul Tol's vibrant blue, and grey."""
@@ -27,7 +28,10 @@ def draw_leaderboard(selection: Selection, path: Path) -> None:
     columns = figure.subplots(1, 3, sharey=True)
     shown = (
         ("Dice", [candidate.dice for candidate in candidates]),
-        ("HD95 mm (less is better)", [candidate.hd95_mm for candidate in candidates]),
+        (
+            f"{table.title('hd95_mm', candidates[0].distance_unit)} (less is better)",
+            [candidate.hd95_mm for candidate in candidates],
+        ),
         ("NSD", [candidate.nsd for candidate in candidates]),
     )
     for axes, (title, estimates) in zip(columns, shown, strict=True):

@@ -68,6 +68,7 @@ def leaderboard(contenders: Sequence[Contender]) -> tuple[Candidate, ...]:
             seconds_per_case=contender.seconds_per_case,
             memory_gib=contender.memory_gib,
             num_cases=_num_cases(contender),
+            distance_unit=contender.report.distance_unit,
         )
         for contender in sorted(contenders, key=_rank)
     )

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from autoseg.core.labels import LabelScheme
+from autoseg.core.geometry import LengthUnit
+from autoseg.core.labels import LabelScheme, unnamed
 from autoseg.documents.report import (
     DEFAULT_METRICS,
     METRICS,
@@ -19,7 +20,7 @@ from autoseg.documents.report import (
 )
 from autoseg.documents.selection import Estimate
 from autoseg.evaluation.bootstrap import ScoreTable, estimates, metric_table
-from autoseg.evaluation.cases import ScoredCase, unnamed
+from autoseg.evaluation.cases import ScoredCase
 
 
 def report_of(
@@ -58,6 +59,7 @@ def report_of(
             "faults": tuple(faults),
             "missing_predictions": tuple(missing_predictions),
             "missing_references": tuple(missing_references),
+            "distance_unit": _unit([case.distance_unit for case in scored]),
         }
     )
 
@@ -77,7 +79,13 @@ def pooled(reports: Sequence[Report], names: Collection[str]) -> Report:
         for metric in METRICS
         if all(metric in report.metrics for report in reports if report.cases)
     )
-    return _with_means(classes, cases, everywhere)
+    unit = _unit([report.distance_unit for report in reports if report.cases])
+    return _with_means(classes, cases, everywhere).model_copy(update={"distance_unit": unit})
+
+
+def _unit(units: Sequence[LengthUnit]) -> LengthUnit:
+    """Return what the distances of several cases are in: px if all are."""
+    return "px" if units and set(units) == {"px"} else "mm"
 
 
 def _with_means(

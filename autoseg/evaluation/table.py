@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from autoseg.core.geometry import LengthUnit
 from autoseg.core.text import counted
 from autoseg.documents.report import Means, MetricName, Report
 from autoseg.documents.selection import Candidate, Estimate, Selection
@@ -24,6 +25,14 @@ TITLES: dict[MetricName, str] = {
 }
 """How tables call each metric."""
 
+TITLES_IN_PIXELS: dict[MetricName, str] = {
+    "hd95_mm": "HD95 px",
+    "assd_mm": "ASSD px",
+    "absolute_volume_error_ml": "|error| 1000 px",
+    "hd_mm": "HD px",
+}
+"""Those that differ where nobody knows how large voxels are."""
+
 SHOWN: tuple[MetricName, ...] = ("dice", "hd95_mm", "nsd")
 """Shown if nothing else is asked for: overlap, distance, and how much of a surface is right."""
 
@@ -33,6 +42,11 @@ MOST_COLUMNS = 3
 SIGNED: tuple[MetricName, ...] = ("relative_volume_error",)
 
 UNDEFINED = "–"
+
+
+def title(metric: MetricName, unit: LengthUnit) -> str:
+    """Return how tables call a metric whose distances are in a unit."""
+    return TITLES_IN_PIXELS.get(metric, TITLES[metric]) if unit == "px" else TITLES[metric]
 
 
 class Rows(NamedTuple):
@@ -70,7 +84,8 @@ def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
         for entry in report.classes
     ]
     means = (_mean_text(report.foreground, name, None) for name in metrics)
-    header = ("class", *(TITLES[name] for name in metrics), "missed", "invented")
+    titles = (title(name, report.distance_unit) for name in metrics)
+    header = ("class", *titles, "missed", "invented")
     return Rows(header, (*rows, ("all classes", *means, "", "")))
 
 
@@ -85,7 +100,7 @@ def calibration_lines(report: Report) -> tuple[str, ...]:
 
 def case_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
     """Return a row per case and class."""
-    header = ("case", "class", *(TITLES[name] for name in metrics))
+    header = ("case", "class", *(title(name, report.distance_unit) for name in metrics))
     rows = [
         (case.name, entry.name, *(_number_text(scores.metric(name), name) for name in metrics))
         for case in report.cases
@@ -99,7 +114,8 @@ def leaderboard_rows(selection: Selection) -> Rows:
 
     Configurations that lack folds come last, with the number of cases that they were scored on.
     """
-    header = ("candidate", "Dice", "HD95 mm", "NSD", "s/case", "GiB")
+    distance = title("hd95_mm", selection.candidates[0].distance_unit)
+    header = ("candidate", "Dice", distance, "NSD", "s/case", "GiB")
     rows = [
         (
             _candidate_text(entry, selection),
@@ -107,7 +123,7 @@ def leaderboard_rows(selection: Selection) -> Rows:
             _estimate_text(entry.hd95_mm, "{:.2f}"),
             _estimate_text(entry.nsd, "{:.3f}"),
             UNDEFINED if entry.seconds_per_case is None else f"{entry.seconds_per_case:.3g}",
-            UNDEFINED if entry.memory_gib is None else f"{entry.memory_gib:.1f}",
+            UNDEFINED if entry.memory_gib is None else f"{entry.memory_gib:.2f}",
         )
         for entry in (*selection.candidates, *selection.left_out)
     ]
@@ -145,7 +161,7 @@ def _mean_text(means: Means, metric: MetricName, num_cases: int | None) -> str:
 
 
 def _number_text(value: float | None, metric: MetricName) -> str:
-    """Return a share with three decimals, a distance in mm or a volume in mL with two."""
+    """Return a share with three decimals, a distance or a volume with two."""
     if value is None:
         return UNDEFINED
     if metric.endswith(("_mm", "_ml")):

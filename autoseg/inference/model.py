@@ -14,7 +14,7 @@ from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.selection import SELECTION_NAME
-from autoseg.documents.splits import ALL, FoldName, averaged_folds, in_order
+from autoseg.documents.splits import ALL, FoldName, averaged_folds
 from autoseg.documents.store import load
 from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.contents import SUFFIX
@@ -272,20 +272,8 @@ def _wanted_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequ
     Raises:
         ModelError: If one of them, or any at all, is not trained to the end.
     """
-    trained = stored.folds()
-    missing = in_order(set(folds or ()) - set(trained))
-    if missing or not trained:
-        wanted = (
-            f"folds {list(missing)} of {stored.path} are"
-            if missing
-            else f"no fold of {stored.path} is"
-        )
-        msg = (
-            f"{wanted} not trained to the end; finished are {list(trained)}. "
-            "Choose others with --fold, or let `autoseg train` finish them."
-        )
-        raise ModelError(msg)
-    return averaged_folds(trained) if folds is None else tuple(dict.fromkeys(folds))
+    stored.check_trained(folds or ())
+    return averaged_folds(stored.folds()) if folds is None else tuple(dict.fromkeys(folds))
 
 
 def _only_model(work_root: Path, *, take_selection: bool) -> Path:

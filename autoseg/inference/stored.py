@@ -1,6 +1,7 @@
 """A trained model on disk, whatever it is stored as: what can be asked of it before it is built."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,27 @@ class StoredModel(ABC):
     @abstractmethod
     def folds(self) -> tuple[FoldName, ...]:
         """Return which folds are trained to the end, in order."""
+
+    def check_trained(self, folds: Iterable[FoldName]) -> None:
+        """Check that folds are trained to the end, and that any is.
+
+        Raises:
+            ModelError: If one is not.
+        """
+        trained = self.folds()
+        missing = in_order(set(folds) - set(trained))
+        if not trained:
+            msg = f"no fold of {self.path} is trained to the end. Let `autoseg train` finish one."
+            raise ModelError(msg)
+        if missing:
+            are = f"fold {missing[0]} of {self.path} is"
+            if len(missing) > 1:
+                are = f"folds {', '.join(map(str, missing))} of {self.path} are"
+            msg = (
+                f"{are} not trained to the end; trained: {', '.join(map(str, trained))}. Choose "
+                "others with --fold, or let `autoseg train` finish what is missing."
+            )
+            raise ModelError(msg)
 
     @abstractmethod
     def read_trained(self) -> TrainedModel:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.case import Image
-from autoseg.core.geometry import axis_directions, tilt_degrees
+from autoseg.core.geometry import LengthUnit, axis_directions, length_unit, tilt_degrees
 from autoseg.documents.card import AxisRange, DataSummary
-from autoseg.inference.summary import extent_mm
+from autoseg.inference.summary import extent_mm, unit_of
 from autoseg.normalizers import Normalizer
 
 SPACING_MARGIN = 1.25
@@ -70,9 +70,13 @@ def _spacing(image: Image, data: DataSummary) -> Iterator[str]:
     ):
         if _is_outside(found, known, SPACING_MARGIN):
             yield (
-                f"its voxels are {found:.4g} mm long along {_axis(axis, image)}; in training "
-                f"{_range(known)} mm"
+                f"its voxels are {found:.4g} {_unit(image)} long along {_axis(axis, image)}; in "
+                f"training {_range(known)} {unit_of(data)}"
             )
+
+
+def _unit(image: Image) -> LengthUnit:
+    return length_unit(len(image.shape), image.geometry.spacing)
 
 
 def _extent(image: Image, data: DataSummary) -> Iterator[str]:
@@ -80,8 +84,8 @@ def _extent(image: Image, data: DataSummary) -> Iterator[str]:
     for axis, (found, known) in enumerate(zip(extent, data.extent_mm, strict=True)):
         if _is_outside(found, known, EXTENT_MARGIN):
             yield (
-                f"it covers {found:.4g} mm along {_axis(axis, image)}; the training images "
-                f"{_range(known)} mm"
+                f"it covers {found:.4g} {_unit(image)} along {_axis(axis, image)}; the training "
+                f"images {_range(known)} {unit_of(data)}"
             )
 
 

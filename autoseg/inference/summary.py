@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autoseg.core.geometry import LengthUnit, length_unit
 from autoseg.documents.card import AxisRange, DataSummary
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
 
@@ -29,6 +30,12 @@ def summarised(fingerprint: Fingerprint) -> DataSummary:
 def extent_mm(shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, ...]:
     """Return the field of view of an image along each axis."""
     return tuple(size * step for size, step in zip(shape, spacing, strict=True))
+
+
+def unit_of(data: DataSummary) -> LengthUnit:
+    """Return what the lengths of the training data are in: px for pictures of no known size."""
+    edges = (edge for axis in data.spacing_mm for edge in (axis.least, axis.greatest))
+    return length_unit(len(data.spacing_mm), edges)
 
 
 def _foreground(case: CaseFingerprint) -> float:

@@ -25,8 +25,10 @@ def compact(parent: Draft) -> Draft:
     """
     short = "without an accelerator a step must stay short"
     name = parent.configuration.name
+    is_shrunk = _topology(parent, COMPACT) != parent.configuration.topology
+    how = "shrunk to" if is_shrunk else "which has"
     reasons = {
-        "patch_shape": f"{short}: the patch of {name}, shrunk to {COMPACT.voxels} voxels or less",
+        "patch_shape": f"{short}: the patch of {name}, {how} {COMPACT.voxels} voxels or less",
         "architecture": f"{short}: a narrower network than that of {name}",
         "batch_size": (
             f"{short}: {COMPACT.voxels} voxels or less, but at least {SMALLEST_BATCH} patches"

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from math import isfinite
 
-from autoseg.architectures import Architecture
+from autoseg.architectures import Architecture, Topology
 from autoseg.augmentations.mirroring import Mirroring
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision
 from autoseg.documents.recipe import (
     PRIOR_AUGMENTATIONS,
@@ -25,6 +26,7 @@ from autoseg.planning.memory import (
 from autoseg.planning.resolution import Resolution, full_resolution, plane_resolution
 from autoseg.planning.step_memory import predicted_memory
 from autoseg.planning.survey import Survey
+from autoseg.planning.topology import topology_for
 from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
 from autoseg.planning.weights import equal_weights
 from autoseg.planning.wording import duration, number, numbers
@@ -52,10 +54,15 @@ class Draft:
     choices: Choices
     steps: Choice[str] | None = None
 
-    def decisions(self, machine: Machine) -> list[Decision]:
-        """Return one entry per value, and one for the predicted time on this machine."""
+    def decisions(self, machine: Machine, unit: LengthUnit) -> list[Decision]:
+        """Return one entry per value, and one for the predicted time on this machine.
+
+        Args:
+            machine: What training will run on.
+            unit: What spacings are in.
+        """
         name = self.configuration.name
-        values = configuration_values(self.configuration)
+        values = configuration_values(self.configuration, unit)
         found = [
             self.choices[field].decision(f"{name}.{field}", text) for field, text in values.items()
         ]
@@ -143,7 +150,7 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
             "median_shape": sized.resolution.median_shape,
             **{f"normalizers.{at}": choice for at, choice in enumerate(survey.normalizers)},
             "resampling": resampling,
-            **_network_choices(grid, budget),
+            **_network_choices(grid, budget, architecture.topology),
             "batch_size": batch,
             "loss": _loss_choice(loss),
             "loss.pool": pool,
@@ -236,12 +243,14 @@ def planned_loss(
     )
 
 
-def _network_choices(grid: Grid, budget: MemoryBudget) -> Choices:
+def _network_choices(grid: Grid, budget: MemoryBudget, chosen: Topology) -> Choices:
     start = rules.initial_patch(grid.spacing, grid.median_shape)
     patches = budget.reference(len(grid.spacing)).smallest_batch
+    is_shrunk = topology_for(grid.spacing, start).patch_shape != chosen.patch_shape
     patch = (
-        f"starts at {numbers(start)} voxels and shrinks until {patches} patches fit "
-        f"{number(budget.memory_gib)} GiB; rounded up to what the strides divide"
+        f"starts at {numbers(start)} voxels{' and shrinks until' if is_shrunk else ', of which'} "
+        f"{patches} patches fit {number(budget.memory_gib)} GiB; rounded up to what the strides "
+        "divide"
     )
     stages = "axes of 8 or more voxels are halved, the finest first, down to 4 at the least"
     kernels = "an axis 2 or more times coarser than the finest gets 1, the others 3"

@@ -17,7 +17,7 @@ from autoseg.planning.configurations import (
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.survey import Survey, survey
-from autoseg.planning.values import plan_values
+from autoseg.planning.values import plan_values, unit_of
 from autoseg.planning.wording import number
 
 COMPACTED = ("2d", "3d_fullres")
@@ -154,5 +154,5 @@ def _assembled(
         default.decision("default_configuration", values["default_configuration"]),
     ]
     for draft in drafts:
-        decisions += draft.decisions(machine)
+        decisions += draft.decisions(machine, unit_of(plan))
     return plan.model_copy(update={"decisions": tuple(decisions)})

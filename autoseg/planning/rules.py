@@ -128,16 +128,17 @@ def default_configuration(
     if patch_shape is None:
         return Choice("2d", rule, "the images are single planes", OWN)
     ratio = spacing[0] / max(spacing[1:])
-    found = f"{patch_shape[0]} slices per 3-D patch, {number(ratio)} times the spacing in a plane"
+    apart = "" if number(ratio) == "1" else f"{number(ratio)} times "
+    found = f"{counted(patch_shape[0], 'slice')} per patch, {apart}as far apart as pixels"
     if ratio > ANISOTROPY_RATIO and patch_shape[0] < FEWEST_SLICES:
         because = (
-            f"{found}: below {FEWEST_SLICES} slices and above {ANISOTROPY_RATIO:g} times, a 3-D "
-            "network can use hardly any context across slices"
+            f"{found}: below {FEWEST_SLICES} slices that are over {ANISOTROPY_RATIO:g} times as "
+            "far apart, a 3-D network can use hardly any context across slices"
         )
         return Choice("2d", rule, because, OWN)
     because = (
-        f"{found}: 3-D context helps unless both fewer than {FEWEST_SLICES} slices and more than "
-        f"{ANISOTROPY_RATIO:g} times"
+        f"{found}: 3-D, as 2-D is only better below {FEWEST_SLICES} slices that are over "
+        f"{ANISOTROPY_RATIO:g} times as far apart"
     )
     return Choice("3d_fullres", rule, because, OWN)
 

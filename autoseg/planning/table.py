@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision, Plan
-from autoseg.planning.values import configuration_values, plan_values
+from autoseg.planning.values import configuration_values, plan_values, unit_of
 from autoseg.planning.wording import numbers
 
 PREDICTIONS = ("predicted_memory",)
@@ -59,7 +60,7 @@ def plan_tables(plan: Plan, *, only: frozenset[str] | None = None) -> tuple[Tabl
     first: dict[Row, str] = {}
     shown = [entry for entry in plan.configurations if only is None or entry.name in only]
     for configuration in shown:
-        rows = _configuration_rows(configuration, reasons)
+        rows = _configuration_rows(configuration, reasons, unit_of(plan))
         name = configuration.name
         owners = [first.setdefault(row, name) for row in rows]
         told = (
@@ -71,10 +72,10 @@ def plan_tables(plan: Plan, *, only: frozenset[str] | None = None) -> tuple[Tabl
 
 
 def _configuration_rows(
-    configuration: Configuration, reasons: dict[str, Decision]
+    configuration: Configuration, reasons: dict[str, Decision], unit: LengthUnit
 ) -> tuple[Row, ...]:
     prefix = f"{configuration.name}."
-    rows = _rows(configuration_values(configuration), reasons, prefix=prefix)
+    rows = _rows(configuration_values(configuration, unit), reasons, prefix=prefix)
     note = " (before editing)" if any(row.because.startswith(EDITED) for row in rows) else ""
     found = [(field, reasons.get(f"{prefix}{field}")) for field in FORECASTS]
     forecasts = [
@@ -90,7 +91,7 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ..
     forecasts = {decision.field: decision.value for decision in plan.decisions}
     rows = []
     for configuration in plan.configurations:
-        values = configuration_values(configuration)
+        values = configuration_values(configuration, unit_of(plan))
         is_default = configuration.name == plan.default_configuration
         planned = forecasts.get(f"{configuration.name}.predicted_steps", "")
         rows.append(

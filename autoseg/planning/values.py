@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from autoseg.architectures import Architecture
+from autoseg.core.geometry import LengthUnit, length_unit
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
 from autoseg.planning.step_memory import step_memory_gib
@@ -18,14 +19,27 @@ def plan_values(plan: Plan) -> dict[str, str]:
         "axis_order": " ".join(map(str, plan.axis_order)),
         "default_configuration": plan.default_configuration,
     }
+    unit = unit_of(plan)
     for configuration in plan.configurations:
-        for field, text in configuration_values(configuration).items():
+        for field, text in configuration_values(configuration, unit).items():
             values[f"{configuration.name}.{field}"] = text
     return values
 
 
-def configuration_values(configuration: Configuration) -> dict[str, str]:
-    """Return the text of every value of one configuration, by field."""
+def unit_of(plan: Plan) -> LengthUnit:
+    """Return what the plan's spacings are in: px for pictures without a known size."""
+    return length_unit(
+        plan.num_axes, (edge for entry in plan.configurations for edge in entry.spacing)
+    )
+
+
+def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict[str, str]:
+    """Return the text of every value of one configuration, by field.
+
+    Args:
+        configuration: One of the plan.
+        unit: What its spacing is in.
+    """
     topology = configuration.topology
     memory = step_memory_gib(
         configuration.architecture, configuration.batch_size, configuration.recipe
@@ -33,7 +47,7 @@ def configuration_values(configuration: Configuration) -> dict[str, str]:
     normalizers = [_settings(normalizer) for normalizer in configuration.normalizers]
     return {
         **({"previous_stage": stage} if (stage := configuration.previous_stage) else {}),
-        "spacing": f"{numbers(configuration.spacing)} mm",
+        "spacing": f"{numbers(configuration.spacing)} {unit}",
         "median_shape": f"{numbers(configuration.median_shape)} voxels",
         **{f"normalizers.{channel}": text for channel, text in enumerate(normalizers)},
         "resampling": _settings(configuration.resampling),

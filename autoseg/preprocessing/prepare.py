@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
 from autoseg.core.case import Image, LabelledCase, PreparedImage, Restoration
 from autoseg.core.errors import CaseError
+from autoseg.core.text import counted
 from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, nonzero_voxels, without_holes
 from autoseg.preprocessing.foreground import sample_foreground
@@ -183,17 +184,24 @@ def prepare_labels(
 
 
 def _check_image(image: Image, plan: PlannedPreparation) -> None:
-    if len(image.voxels) != len(plan.channel_names):
+    """Check that the image is of the kind that the network takes; axes tell more than channels.
+
+    Raises:
+        CaseError: If it is not.
+    """
+    if len(image.shape) != plan.num_axes:
+        kind = "volumes" if plan.num_axes == 3 else "pictures"
         msg = (
-            f"the image has {len(image.voxels)} channels; the plan expects "
-            f"{len(plan.channel_names)}: {', '.join(plan.channel_names)}. Give all of them, in "
-            "this order."
+            f"the image has {len(image.shape)} axes; the network takes {kind}, which have "
+            f"{plan.num_axes}. Give images of that kind."
         )
         raise CaseError(msg)
-    if len(image.shape) != plan.num_axes:
+    found, expected = len(image.voxels), len(plan.channel_names)
+    if found != expected:
+        advice = "Give all of them, in this order" if found < expected else "Leave out the others"
         msg = (
-            f"the image has {len(image.shape)} axes {list(image.shape)}; the plan expects "
-            f"{plan.num_axes}. Give images of the kind that the plan was made for."
+            f"the image has {counted(found, 'channel')}; the network takes {expected}: "
+            f"{', '.join(plan.channel_names)}. {advice}."
         )
         raise CaseError(msg)
 

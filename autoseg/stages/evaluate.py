@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -170,6 +170,8 @@ def _score(pair: Pair, *, labels: LabelScheme | None, measurement: Measurement) 
         labels=labels,
         measurement=measurement,
     )
+    if not any(map(knows_geometry, (pair.reference, pair.prediction))):
+        scored = replace(scored, distance_unit="px")
     if labels is None or not pair.probabilities:
         return scored
     from autoseg.stages.calibration import with_calibration  # seconds that other metrics save

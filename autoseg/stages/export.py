@@ -159,7 +159,7 @@ def _exported(
     stored: StoredModel, folds: Sequence[FoldName] | None, *, is_member: bool
 ) -> _Exported:
     chosen = averaged_folds(stored.folds()) if folds is None else in_order(set(folds))
-    _check_folds(stored, chosen)
+    stored.check_trained(chosen)
     return _Exported(stored, chosen, is_member, stored.read_trained(), stored.read_plan())
 
 
@@ -290,19 +290,3 @@ def _fingerprint(folder: Path) -> Fingerprint | None:
         if (place / FINGERPRINT_NAME).is_file():
             return store.load(Fingerprint, place / FINGERPRINT_NAME, made_by="autoseg plan")
     return None
-
-
-def _check_folds(stored: StoredModel, folds: Sequence[FoldName]) -> None:
-    """Check that each fold is trained.
-
-    Raises:
-        ModelError: If one is not.
-    """
-    missing = in_order(set(folds) - set(stored.folds()))
-    if missing:
-        msg = (
-            f"folds {list(missing)} of {stored.path} are not trained to the end; finished are "
-            f"{list(stored.folds())}. Choose others with --fold, or let `autoseg train` finish "
-            "them."
-        )
-        raise ModelError(msg)

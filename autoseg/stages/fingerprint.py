@@ -186,17 +186,18 @@ def _handle(
         DatasetError: If bad cases may not be skipped, or none is good.
     """
     num_bad = len({fault.case for fault in faults})
-    subject = f"{num_bad} of {num_bad + len(cases)} cases"
+    num_cases = num_bad + len(cases)
+    subject = f"{num_bad} of {num_cases} cases"
     if not cases:
-        msg = f"None of the {num_bad} cases can be used:\n{listed(faults)}"
+        msg = f"None of the {num_bad} cases can be used:\n{listed(faults, num_cases)}"
         raise DatasetError(msg)
     if not skip_bad_cases:
         msg = (
-            f"{subject} cannot be used:\n{listed(faults)}\n"
+            f"{subject} cannot be used:\n{listed(faults, num_cases)}\n"
             "Correct them, or leave them out with --skip-bad-cases."
         )
         raise DatasetError(msg)
-    progress.say(f"Left out {subject}:\n{listed(faults)}")
+    progress.say(f"Left out {subject}:\n{listed(faults, num_cases)}")
 
 
 def _say_absent_labels(result: Fingerprint, progress: Progress) -> None:

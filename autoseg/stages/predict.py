@@ -16,7 +16,7 @@ from autoseg.core.device import Precision
 from autoseg.core.errors import CaseError, DatasetError, fault_of_case, fault_of_disk
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.datasets.inputs import InputCase, find_inputs
+from autoseg.datasets.inputs import InputCase, channels_alone, find_inputs
 from autoseg.documents import store
 from autoseg.documents.quality import CaseAgreement
 from autoseg.documents.splits import FoldName
@@ -167,7 +167,10 @@ def predict(
         progress.say(selected)
     for sentence in choice.warnings:
         progress.say(f"warning: {sentence}.")
-    cases = find_inputs(inputs, num_channels=len(model.plan.channel_names))
+    num_channels = len(model.plan.channel_names)
+    cases = find_inputs(inputs, num_channels=num_channels)
+    if sentence := channels_alone(cases, num_channels=num_channels):
+        progress.say(f"warning: {sentence}.")
     if choice.selection is None:
         return predict_cases(cases, outputs, model, options, progress)
     quality = QualityReport(choice.selection.quality, model.plan.labels, outputs, progress)

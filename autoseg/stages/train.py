@@ -14,6 +14,7 @@ from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest, listening
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
+from autoseg.core.text import counted
 from autoseg.documents import store
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -23,7 +24,7 @@ from autoseg.documents.model import (
     TrainedModel,
 )
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.documents.recipe import TrainingOptions
+from autoseg.documents.recipe import AnyLength, Iterations, TrainingOptions
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL, Fold
@@ -49,7 +50,7 @@ from autoseg.stages.training_job import (
 from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.lock import locked
-from autoseg.training.loop import Job, Watch, fit, measure_step, new_state, too_large
+from autoseg.training.loop import Job, Watch, fit, measure_step, new_state, started_with, too_large
 from autoseg.training.schedule import epoch_steps
 from autoseg.training.state import TrainingState
 
@@ -191,7 +192,7 @@ def _resumed_state(job: Job, progress: Progress) -> TrainingState | None:
     if not job.checkpoint.is_file():
         return None
     state = new_state(job, epoch_steps=1)
-    load_checkpoint(state, job.checkpoint, identity=job.identity)
+    load_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with(job))
     progress.say(f"going on from step {state.position.step} of {job.checkpoint}")
     return state
 
@@ -227,16 +228,36 @@ def _save(state: TrainingState, run: Run, folder: Path, stop: StopRequest) -> No
 
 def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:
     run = store.load(Run, folder / RUN_NAME, made_by="autoseg train --restart")
-    started = None if run.pretraining is None else run.pretraining.sha256
-    wanted = None if job.pretrained is None else job.pretrained.sha256
-    if (run.options.length, run.options.seed, started) != (job.length, job.seed, wanted):
+    if differences := _differences(run, job):
         progress.say(
             f"this fold is trained already ({run.steps} steps in {duration(run.seconds)}), "
-            "with another length, seed or pretrained model; --restart trains it anew"
+            f"otherwise than asked for: {'; '.join(differences)}. --restart trains it anew"
         )
     else:
         progress.say(f"this fold is trained already: {folder}")
     return run
+
+
+def _differences(run: Run, job: Job) -> list[str]:
+    """Return in what a finished training is not what is asked for."""
+    found = []
+    if run.options.length != job.length:
+        found.append(f"{_length(run.options.length)}, asked for {_length(job.length)}")
+    if run.options.seed != job.seed:
+        found.append(f"seed {run.options.seed}, asked for {job.seed}")
+    then, now = run.pretraining, job.pretrained
+    if (then and then.sha256) != (now and now.sha256):
+        begun, wanted = then.model if then else "random", now.model if now else "random"
+        found.append(f"{begun} weights at the start, asked for {wanted} ones")
+    return found
+
+
+def _length(length: AnyLength) -> str:
+    """Return when a training ends."""
+    if isinstance(length, Iterations):
+        return counted(length.total, "step")
+    most = "" if length.most_steps is None else f" or {counted(length.most_steps, 'step')}"
+    return f"{duration(length.seconds)}{most}"
 
 
 def _run(

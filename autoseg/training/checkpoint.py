@@ -72,8 +72,16 @@ def save_checkpoint(
         temporary.write_bytes(save(_tensors(state), metadata=metadata))
 
 
-def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
+def load_checkpoint(
+    state: TrainingState, path: Path, *, identity: str, started_with: str = ""
+) -> None:
     """Put a saved training into `state`.
+
+    Args:
+        state: Is changed.
+        path: The file.
+        identity: See `CheckpointHeader`.
+        started_with: The same of the training that is to go on, to name what differs.
 
     Raises:
         TrainingError: If the file is damaged or belongs to another training.
@@ -90,10 +98,9 @@ def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
         raise TrainingError(msg) from error
     if header.identity != identity:
         msg = (
-            f"{path} was made with another plan, length, seed, precision, set of cases or "
-            "pretrained model. To go on, run the command that it was started with "
-            f"({header.started_with or 'not known'}), with the plan and cases of then; to begin "
-            "anew, add --restart."
+            f"{path} was made with {_difference(header.started_with, started_with)}. To go on, run "
+            f"the command that it was started with ({header.started_with or 'not known'}), with "
+            "the plan and cases of then; to begin anew, add --restart."
         )
         raise TrainingError(msg)
     _restore_tensors(state, tensors)
@@ -103,6 +110,16 @@ def load_checkpoint(state: TrainingState, path: Path, *, identity: str) -> None:
     state.epoch_steps = header.epoch_steps
     state.epoch_losses = list(header.epoch_losses)
     state.history = list(header.history)
+
+
+def _difference(then: str, now: str) -> str:
+    """Return what differs between two trainings, as far as their options tell."""
+    if not (then and now):
+        return "another plan, length, seed, precision, set of cases or pretrained model"
+    if then != now:
+        return f"{then}, not with {now}"
+    same_name = " or weights of the pretrained model" if "--pretrained" in now else ""
+    return f"the same length and seed, but another plan, precision, set of cases{same_name}"
 
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:

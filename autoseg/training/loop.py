@@ -212,16 +212,19 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
 
 
 def _save(job: Job, state: TrainingState) -> None:
+    save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with(job))
+
+
+def started_with(job: Job) -> str:
+    """Return length, seed and start of a training as options of the command."""
     length = job.length
     asked = (
         f"--budget {length.seconds:g}s"
         if isinstance(length, Budget)
         else f"--iterations {length.total}"
     )
-    started_with = f"{asked} --seed {job.seed}"
-    if job.pretrained is not None:
-        started_with += f" --pretrained, {job.pretrained.model}"
-    save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with)
+    start = "" if job.pretrained is None else f" --pretrained, {job.pretrained.model}"
+    return f"{asked} --seed {job.seed}{start}"
 
 
 def _train(

@@ -157,7 +157,10 @@ def test_a_fine_tuning_goes_on_only_from_the_same_model(source: Workspace, targe
     with pytest.raises(Interrupted):
         train(target, request(4, pretrained=source.root), progress=StopAtFirstEpoch())
 
-    with pytest.raises(TrainingError, match=r"--pretrained, Phantoms_1, .*, fold all"):
+    with pytest.raises(
+        TrainingError,
+        match=r"--pretrained, Phantoms_1, .*, fold all, not with --iterations 4 --seed 0\.",
+    ):
         train(target, request(4), progress=Silent())
 
     trained = train(target, request(4, pretrained=source.root), progress=Silent())
@@ -168,9 +171,12 @@ def test_a_finished_fold_with_another_start_is_mentioned(source: Workspace, targ
     train(target, request(2), progress=Silent())
     listener = Listener()
 
-    train(target, request(2, pretrained=source.root), progress=listener)
+    train(target, request(3, pretrained=source.root), progress=listener)
 
-    assert any("another length, seed or pretrained model" in line for line in listener.said)
+    (line,) = [line for line in listener.said if "trained already" in line]
+    assert ", otherwise than asked for: 2 steps, asked for 3 steps; random weights at the" in line
+    assert "asked for Phantoms_1" in line
+    assert "seed" not in line
 
 
 def test_a_model_that_is_not_there_is_named(target: Workspace, tmp_path: Path):

@@ -155,7 +155,7 @@ def test_a_model_file_can_hold_the_fold_all(whole: Workspace, tmp_path: Path):
 
     assert len(load_model(file, device="cpu").ensemble.networks) == 1
     assert len(load_model(file, device="cpu", folds=(ALL,)).ensemble.networks) == 1
-    with pytest.raises(ModelError, match=r"folds \[3\] .* finished are \[0, 'all'\]"):
+    with pytest.raises(ModelError, match=r"fold 3 of .*; trained: 0, all\. "):
         load_model(file, device="cpu", folds=(3,))
 
 

@@ -230,6 +230,9 @@ def test_the_card_of_a_single_case_does_not_call_it_held_out(pictures_dataset, s
     assert "scored on the cases that it was trained on" in page
     assert "scored on 1 case that they were trained on" in page
     assert "held-out" not in page
+    assert "HD95 (px)" in page
+    assert "voxel size in px" in page
+    assert " mm" not in page
 
 
 def test_the_card_of_cases_held_out_says_so(file):

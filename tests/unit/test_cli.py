@@ -53,6 +53,16 @@ def test_failed_cases_are_printed_and_end_with_status_1(capsys) -> None:
     exit_if_any([])
 
 
+def test_one_cause_of_many_failed_cases_is_printed_once(capsys) -> None:
+    with pytest.raises(typer.Exit):
+        exit_if_any([*((f"case_{index}", "it is odd") for index in range(5)), ("x", "it is even")])
+    printed = capsys.readouterr().err.splitlines()
+    assert printed == [
+        "error: 5 cases (case_0, case_1, case_2 …): it is odd",
+        "error: x: it is even",
+    ]
+
+
 def test_every_summary_fits_its_line_of_80_columns(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = CliRunner().invoke(cli.app, ["--help"]).output

@@ -57,6 +57,21 @@ def test_brackets_are_shown_as_they_are() -> None:
     assert not missing
 
 
+def test_a_log_says_how_many_cases_are_through_not_that_they_went_well() -> None:
+    written = io.StringIO()
+    progress = TerminalProgress(Console(file=written, force_terminal=False, width=120))
+    list(progress.track(range(2), description="Predicting", total=2))
+    assert written.getvalue() == "Predicting: 2 of 2\n"
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_there_is_no_bar_for_nothing(is_terminal) -> None:
+    written = io.StringIO()
+    progress = TerminalProgress(Console(file=written, force_terminal=is_terminal, width=120))
+    assert list(progress.track(iter(()), description="Reading cases", total=0)) == []
+    assert written.getvalue() == ""
+
+
 def widest_table(*, width: int) -> list[str]:
     written = io.StringIO()
     progress = TerminalProgress(Console(file=written, width=width))

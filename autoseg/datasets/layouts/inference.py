@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import CaseError, DatasetError
@@ -15,6 +16,9 @@ SAMPLED_CASES = 9
 
 MOST_LABEL_VALUES = 64
 """More distinct values than this are taken for instance numbers or an image, not for classes."""
+
+FEWEST_OBJECTS = 8
+"""Files whose values count up to this or more, each as far as it likes, seem to number objects."""
 
 
 def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
@@ -39,32 +43,57 @@ def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
     return Counter(found).most_common(1)[0][0]
 
 
-def values_in_files(paths: Iterable[Path], *, workers: int) -> tuple[int, ...]:
-    """Return all label values that occur in the readable ones of the files, ascending.
+@dataclass(frozen=True)
+class FoundValues:
+    """Label values that occur in files.
+
+    Attributes:
+        values: Of all files, ascending.
+        per_file: Those of each readable file, ascending.
+    """
+
+    values: tuple[int, ...]
+    per_file: tuple[tuple[int, ...], ...]
+
+    @property
+    def look_like_object_numbers(self) -> bool:
+        """Whether each file counts from 1 on without a gap, some of them far, and not all alike.
+
+        Parts of the body are mostly all there, or lack any of their numbers.
+        """
+        foreground = [tuple(value for value in file if value != 0) for file in self.per_file]
+        counts = [len(file) for file in foreground]
+        without_gap = all(file == tuple(range(1, len(file) + 1)) for file in foreground)
+        return without_gap and max(counts) >= FEWEST_OBJECTS and min(counts) < max(counts)
+
+
+def values_in_files(paths: Iterable[Path], *, workers: int) -> FoundValues:
+    """Return the label values that occur in the readable ones of the files.
 
     Raises:
         DatasetError: If none can be read, or there are too many values to be classes.
     """
-    values: set[int] = set()
+    per_file: list[tuple[int, ...]] = []
     fault = "there are none"
     for outcome in run_each(_values_in, list(paths), workers=workers):
         if isinstance(outcome, Success):
-            values.update(outcome.value)
+            per_file.append(outcome.value)
         else:
             fault = outcome.message
+    values = sorted({value for file in per_file for value in file})
     if not values:
         msg = f"no label file can be read, for instance: {fault}"
         raise DatasetError(msg)
     if len(values) > MOST_LABEL_VALUES:
         msg = (
-            f"the label files hold {len(values)} different values, up to {max(values)}; at most "
+            f"the label files hold {len(values)} different values, up to {values[-1]}; at most "
             f"{MOST_LABEL_VALUES} are taken for classes without being declared. If they number "
             "single objects, set them all to 1; if they are classes, list them in a dataset.json "
             'beside the folders: {"labels": {"background": 0, "cell": 1}}.'
         )
         raise DatasetError(msg)
-    return tuple(sorted(values))
+    return FoundValues(tuple(values), tuple(per_file))
 
 
 def _values_in(path: Path) -> tuple[int, ...]:
-    return tuple(label_counts(read_labels(path).values))
+    return tuple(sorted(label_counts(read_labels(path).values)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.labels import LabelScheme
+from autoseg.core.labels import LabelScheme, unnamed
 from autoseg.datasets.faults import CaseFault, listed
 from autoseg.datasets.layouts import decathlon, folders, nnunet_raw
 from autoseg.datasets.layouts.declared_labels import (
@@ -27,6 +27,12 @@ from autoseg.readers import ENDINGS, ending_of
 
 LAYOUTS = (decathlon, nnunet_raw, folders)
 """Tried in this order."""
+
+OBJECT_NUMBERS = (
+    "the label values look like numbers of objects, not like classes: each file counts from 1 on, "
+    "up to {largest} at the most. Every value is taken for a class. If they do number objects, set "
+    "them all to 1; if they are classes, declare them in dataset.json."
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
     test_set = find_test_set(root, description, cases)
     num_axes, num_channels = usual_axes_and_channels(cases)
     channel_names, told_channels = _channel_names(description, num_channels)
-    labels, told_labels = _label_scheme(description, cases, workers)
+    labels, told_labels, label_notes = _label_scheme(description, cases, workers)
     spec = DatasetSpec(
         name=root.name,
         root=root,
@@ -82,6 +88,7 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
     names |= {fault.case for fault in found.faults}
     notes = (
         *found.notes,
+        *label_notes,
         *_notes_on_groups(description, names, spec),
         *test_set.notes,
         *_notes_on_leaks(spec),
@@ -193,8 +200,8 @@ def _channel_names(
 
 def _label_scheme(
     description: Description | None, cases: tuple[CaseFiles, ...], workers: int
-) -> tuple[LabelScheme, tuple[str, ...]]:
-    """Return the classes, and sentences on what was not declared.
+) -> tuple[LabelScheme, tuple[str, ...], tuple[str, ...]]:
+    """Return the classes, sentences on what was not declared, and on what may be a mistake.
 
     Background is the label that is declared as `background`; else value 0, if it is declared or
     occurs in a file; else the lowest value.
@@ -204,16 +211,20 @@ def _label_scheme(
     """
     declared = declared_labels(description) if description else None
     if declared is not None and declared.background is not None:
-        return declared.scheme(declared.background), ()
-    found = values_in_files([case.labels for case in cases], workers=workers)
+        return declared.scheme(declared.background), (), ()
+    in_files = values_in_files([case.labels for case in cases], workers=workers)
+    found = in_files.values
     told = f"label values {', '.join(map(str, found))}, as they occur in the label files"
+    notes: tuple[str, ...] = ()
     if declared is None:
-        names = {value: f"label_{value}" for value in found} | {found[0]: BACKGROUND}
+        if in_files.look_like_object_numbers:
+            notes = (OBJECT_NUMBERS.format(largest=found[-1]),)
+        names = {value: unnamed(value) for value in found} | {found[0]: BACKGROUND}
         declared = DeclaredLabels(names=names)
     elif 0 in found:
         declared = replace(declared, names=declared.names | {0: BACKGROUND})
     background = min(declared.names)
-    return declared.scheme(background), (told, f"background is value {background}")
+    return declared.scheme(background), (told, f"background is value {background}"), notes
 
 
 def _told_files(layout: str, cases: tuple[CaseFiles, ...], num_axes: int) -> tuple[str, ...]:

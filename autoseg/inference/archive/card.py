@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from autoseg.core.geometry import Orientation
+from autoseg.core.geometry import LengthUnit, Orientation, length_unit
 from autoseg.core.text import counted
 from autoseg.documents.card import (
     AxisRange,
@@ -21,7 +21,7 @@ from autoseg.documents.report import Mean, MetricName, Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName, in_order
-from autoseg.inference.summary import summarised
+from autoseg.inference.summary import summarised, unit_of
 
 CANONICAL_3D = (
     "volumes are turned into one canonical orientation by their header (array axes superior, "
@@ -44,11 +44,11 @@ NETWORK_COLUMNS = ("configuration", "fold")
 METRIC_TITLES: dict[MetricName, str] = {
     "dice": "Dice",
     "iou": "IoU",
-    "hd95_mm": "HD95 (mm)",
-    "assd_mm": "ASSD (mm)",
+    "hd95_mm": "HD95 ({unit})",
+    "assd_mm": "ASSD ({unit})",
     "nsd": "NSD",
 }
-"""Of those metrics that a card shows."""
+"""Of those metrics that a card shows; with a place for the unit of distances."""
 
 
 @dataclass(frozen=True)
@@ -202,11 +202,20 @@ def _input_blocks(card: ModelCard) -> list[str]:
         for spacing in dict.fromkeys(entry.working_spacing_mm for entry in card.configurations)
     )
     handling = (
-        f"Orientation: {card.orientation}. Images are resampled to {spacings} mm and label maps "
+        f"Orientation: {card.orientation}. Images are resampled to {spacings} {_unit(card)} and "
+        "label maps "
         "back; the file needs no preparation."
     )
     channels = f"{len(card.channels)}-channel {kind}, the channels in this order:"
     return [channels, _table(header, rows), handling]
+
+
+def _unit(card: ModelCard) -> LengthUnit:
+    """Return what lengths are in: px for pictures of no known size."""
+    if card.data is not None:
+        return unit_of(card.data)
+    edges = (edge for entry in card.configurations for edge in entry.working_spacing_mm)
+    return length_unit(card.num_axes, edges)
 
 
 def _output_blocks(card: ModelCard) -> list[str]:
@@ -238,7 +247,7 @@ def _data_blocks(card: ModelCard) -> list[str]:
             zip(card.data.spacing_mm, card.data.shape_voxels, strict=True)
         )
     ]
-    header = ("array axis", "voxel size in mm (least / median / greatest)", "voxels")
+    header = ("array axis", f"voxel size in {_unit(card)} (least / median / greatest)", "voxels")
     stored = ", ".join(card.data.axis_directions)
     orientations = [f"Stored orientations, array order: {stored}."] if stored else []
     return [f"{counted(card.data.num_cases, 'case')}.", _table(header, rows), *orientations]
@@ -268,7 +277,8 @@ def _score_blocks(card: ModelCard) -> list[str]:
     ]
     if not rows:
         return ["None came with the model."]
-    header = (*NETWORK_COLUMNS, "cases", "class", *METRIC_TITLES.values())
+    titles = (text.format(unit=_unit(card)) for text in METRIC_TITLES.values())
+    header = (*NETWORK_COLUMNS, "cases", "class", *titles)
     reading = (
         "The network was scored on the cases that it was trained on, for want of others: its "
         "scores say nothing about new cases."

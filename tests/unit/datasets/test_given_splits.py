@@ -103,3 +103,10 @@ def test_cases_that_are_held_out_never_or_twice_are_mentioned():
     assert never.endswith("a, b, d")
     assert often.startswith("1 cases are held out in several folds")
     assert often.endswith("c")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"nofile\.json does not exist; expected a file of"):
+        read_folds(tmp_path / "nofile.json")
+    with pytest.raises(DatasetError, match="is a folder"):
+        read_folds(tmp_path)

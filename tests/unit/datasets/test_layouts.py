@@ -265,6 +265,35 @@ def test_background_is_taken_from_the_files_when_it_is_not_declared(tmp_path: Pa
     assert any("background is value 0" in sentence for sentence in spec.inferred)
 
 
+def numbered(root: Path, *largest: int) -> Path:
+    """A dataset whose label files count from 0 to each of some numbers."""
+    for index, end in enumerate(largest):
+        values = np.arange(6 * 9).reshape(6, 9).clip(max=end).astype(np.uint8)
+        put_picture(root / "images" / f"{index}.png")
+        put_picture(root / "labels" / f"{index}.png", values=values)
+    return root
+
+
+def test_label_values_that_seem_to_number_objects_are_noted(tmp_path: Path) -> None:
+    (note,) = recognise(numbered(tmp_path, 3, 12, 8)).notes
+    assert "look like numbers of objects, not like classes" in note
+    assert "up to 12" in note
+    describe(tmp_path, labels={"background": 0, **{f"part {i}": i for i in range(1, 13)}})
+    assert recognise(tmp_path).notes == ()
+
+
+@pytest.mark.parametrize("largest", [(12, 12, 12), (3, 7)], ids=["all alike", "few"])
+def test_other_label_values_are_classes(largest: tuple[int, ...], tmp_path: Path) -> None:
+    assert recognise(numbered(tmp_path, *largest)).notes == ()
+
+
+def test_values_of_which_any_may_be_missing_are_classes(tmp_path: Path) -> None:
+    numbered(tmp_path, 12, 10)
+    upper = (np.arange(6 * 9).reshape(6, 9) % 5 + 6).astype(np.uint8)
+    put_picture(tmp_path / "labels" / "1.png", values=upper)
+    assert recognise(tmp_path).notes == ()
+
+
 def test_without_zero_the_lowest_value_is_background(tmp_path: Path) -> None:
     put_picture(tmp_path / "images" / "a.png")
     put_picture(tmp_path / "labels" / "a.png", values=GREY // 255 + 7)

@@ -46,7 +46,7 @@ def test_rows_hold_means_and_intervals_and_mark_the_choice(selection):
         "3.46",
         "–",
         "12.3",
-        "7.3",
+        "7.26",
     )
 
 
@@ -55,6 +55,15 @@ def test_a_configuration_that_lacks_folds_comes_last_with_its_number_of_cases(se
     with_partial = selection.model_copy(update={"left_out": (partial,)})
     rows = leaderboard_rows(with_partial).rows
     assert [row[0] for row in rows[1:]] == ["3d_fullres ←", "2d\n(8 cases only)"]
+
+
+def test_distances_between_pictures_are_in_pixels(selection):
+    drawn = tuple(
+        entry.model_copy(update={"distance_unit": "px"}) for entry in selection.candidates
+    )
+    assert leaderboard_rows(selection).header[2] == "HD95 mm"
+    pictures = selection.model_copy(update={"candidates": drawn})
+    assert leaderboard_rows(pictures).header[2] == "HD95 px"
 
 
 def test_the_table_fits_on_a_terminal_of_80_columns(selection):

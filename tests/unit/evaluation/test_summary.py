@@ -1,5 +1,7 @@
 """Means leave undefined values out and say over how many cases they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.report import METRICS, ClassScores, Mean, Means, Report
 from autoseg.documents.store import load, save
 from autoseg.evaluation.cases import Measurement, ScoredCase, score_case
+from autoseg.evaluation.selection import Contender, leaderboard
 from autoseg.evaluation.summary import pooled, report_of
 from autoseg.evaluation.table import (
     TITLES,
@@ -60,7 +63,7 @@ def test_classes_ascend_by_label_value_and_cases_by_name(cases):
 
 def test_without_names_the_values_that_occur_are_the_classes(cases):
     report = report_of(cases)
-    assert [entry.name for entry in report.classes] == ["label 4", "label 9"]
+    assert [entry.name for entry in report.classes] == ["label_4", "label_9"]
 
 
 def test_a_class_that_never_occurs_is_left_out_of_the_mean_of_classes():
@@ -107,6 +110,16 @@ def test_tables_show_means_with_counts_below_all_and_undefined_as_a_dash(cases):
     header, rows = case_rows(report_of(cases, labels=LABELS))
     assert rows[0][:3] == ("invents", "rim", "–")
     assert len({len(row) for row in rows} | {len(header)}) == 1
+
+
+def test_distances_that_no_file_gives_in_millimetres_are_called_pixels(cases):
+    drawn = [replace(case, distance_unit="px") for case in cases]
+    assert report_rows(report_of(cases[:1] + drawn[1:], labels=LABELS)).header[2] == "HD95 mm"
+    report = report_of(drawn, labels=LABELS)
+    assert report_rows(report).header[2] == case_rows(report).header[3] == "HD95 px"
+    assert report_rows(pooled([report], ["misses"])).header[2] == "HD95 px"
+    (candidate,) = leaderboard([Contender(("2d",), report)])
+    assert candidate.distance_unit == "px"
 
 
 def test_more_metrics_than_fit_make_several_tables(cases):

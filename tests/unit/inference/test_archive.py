@@ -90,7 +90,7 @@ def test_half_precision_halves_the_file_and_hardly_moves_a_label(folder, file, i
 def test_folds_are_chosen_from_a_file_as_from_a_folder(file):
     assert ModelArchive(file).folds("3d_fullres") == (0, 2)
     assert len(load_model(file, device="cpu", folds=(2,)).ensemble.networks) == 1
-    with pytest.raises(ModelError, match=r"folds \[1\].*finished are \[0, 2\]"):
+    with pytest.raises(ModelError, match=r"^fold 1 of .*; trained: 0, 2\. "):
         load_model(file, device="cpu", folds=(1,))
 
 

@@ -66,6 +66,13 @@ def test_another_voxel_size_is_named_with_its_axis(step):
     )
 
 
+def test_pictures_of_no_known_size_are_measured_in_pixels():
+    made = make_fingerprint([(50, 60)] * 2, [(1, 1)] * 2, channel_names=NAMES)
+    data = summarised(made)
+    (sentence,) = found(image((200, 60), spacing=(1, 1), intensities=(0, 99)), data)
+    assert sentence == "it covers 200 px along axis 0; the training images always 50 px"
+
+
 def test_another_field_of_view_is_named():
     (sentence,) = found(image((200, 50, 60)))
     assert "covers 400 mm along axis 0 (superior); the training images 80 to 96.8 mm" in sentence

@@ -147,7 +147,7 @@ def test_the_reason_for_a_residual_encoder_names_its_preset():
     assert "preset L of 24 GiB, which serves below 36 GiB" in (
         reason(plan, "2d.architecture").because
     )
-    assert "shrinks until 12 patches fit" in reason(plan, "2d.patch_shape").because
+    assert "of which 12 patches fit" in reason(plan, "2d.patch_shape").because
     assert "100 % of all voxels" in reason(plan, "2d.batch_size").because
 
 

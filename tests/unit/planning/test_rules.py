@@ -83,7 +83,18 @@ def test_single_planes_are_trained_in_two_dimensions():
 def test_volumes_are_trained_in_three_dimensions_unless_coarse_and_few(spacing, slices, expected):
     choice = rules.default_configuration(spacing, (slices, 128, 128))
     assert choice.value == expected
-    assert f"{slices} slices" in choice.because
+    assert f"{slices} slices per patch, " in choice.because
+
+
+def test_the_distance_of_slices_is_told_in_pixels():
+    def because(spacing):
+        return rules.default_configuration(spacing, (40, 128, 128)).because
+
+    assert because((1.0, 1.0, 1.0)) == (
+        "40 slices per patch, as far apart as pixels: 3-D, as 2-D is only better below 8 slices "
+        "that are over 3 times as far apart"
+    )
+    assert because((2.5, 1.0, 1.0)).startswith("40 slices per patch, 2.5 times as far apart as")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from fingerprints import small_volumes
+from fingerprints import make_fingerprint, small_volumes
 
 from autoseg.architectures import ARCHITECTURES
 from autoseg.planning.forecast import Machine
@@ -38,7 +38,7 @@ def test_there_is_one_table_for_all_and_one_per_configuration():
 def test_a_table_shows_values_reasons_memory_and_time():
     found = rows(plan(), "3d_fullres")
     assert found["patch_shape"].value == "40 × 56 × 40 voxels"
-    assert "shrinks until" in found["patch_shape"].because
+    assert "voxels, of which 2 patches fit 8 GiB" in found["patch_shape"].because
     assert found["predicted_memory"].value.endswith("GiB")
     assert "2 CPU cores" in found["predicted_time"].because
 
@@ -63,3 +63,26 @@ def test_a_table_shown_alone_refers_to_no_other():
     (_, alone) = plan_tables(plan(), only=frozenset({"3d_compact"}))
     assert alone.title == "3d_compact"
     assert not [row for row in alone.rows if row.because.startswith("as in")]
+
+
+def test_pictures_of_no_known_size_have_pixels_and_no_millimetres():
+    pictures = make_fingerprint([(96, 128)] * 4, [(1, 1)] * 4)
+    of_a_scan = make_fingerprint([(96, 128)] * 4, [(0.5, 0.5)] * 4)
+    found = [
+        rows(make_plan(entry, memory_gib=8.0, machine=Machine(None, 2)), "2d")["spacing"]
+        for entry in (pictures, of_a_scan)
+    ]
+    assert [row.value for row in found] == ["1 × 1 px", "0.5 × 0.5 mm"]
+    assert rows(plan(), "2d")["spacing"].value.endswith("mm")
+
+
+def test_a_patch_is_called_shrunk_only_if_it_is():
+    large = make_fingerprint([(300, 300, 300)] * 4, [(1, 1, 1)] * 4)
+    whole = make_fingerprint([(30, 30, 30)] * 4, [(1, 1, 1)] * 4)
+    found = [
+        rows(make_plan(entry, memory_gib=8.0, machine=Machine(None, 2)), name)["patch_shape"]
+        for entry in (large, whole)
+        for name in ("3d_fullres", "3d_compact")
+    ]
+    words = ("and shrinks until 2 patches", "shrunk to 131072", ", of which 2", "which has 131072")
+    assert all(word in row.because for word, row in zip(words, found, strict=True))

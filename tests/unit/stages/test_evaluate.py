@@ -48,6 +48,14 @@ def test_distances_are_in_millimetres(folders):
     assert scores(*folders, measurement=Measurement(tolerance_mm=0.5)).foreground.nsd.value < 1
 
 
+def test_distances_are_in_pixels_if_neither_file_knows_its_size(folders, tmp_path):
+    _, labels = balls(np.random.default_rng(0), (20, 16))
+    write_picture(labels, tmp_path / "a" / "x.png")
+    write_picture(labels, tmp_path / "b" / "x.png")
+    assert scores(tmp_path / "a", tmp_path / "b").distance_unit == "px"
+    assert scores(*folders).distance_unit == "mm"
+
+
 def test_several_processes_give_the_same_report(folders):
     report = evaluate(*folders, workers=2, progress=Silent())
     assert report == scores(*folders)
@@ -191,11 +199,11 @@ def test_options_that_are_not_understood_are_named(folders, options, message):
 
 
 def test_classes_have_tolerances_of_their_own(folders, tmp_path):
-    (tmp_path / "mm.json").write_text('{"label 1": 0.5}')
+    (tmp_path / "mm.json").write_text('{"label_1": 0.5}')
     options = ("--tolerance", "3", "--tolerance", str(tmp_path / "mm.json"))
     assert invoke(folders, *options).exit_code == 0
     first = load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate")
-    assert invoke(folders, "--tolerance", "3", "--tolerance", "label 1=0.5").exit_code == 0
+    assert invoke(folders, "--tolerance", "3", "--tolerance", "label_1=0.5").exit_code == 0
     assert load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate") == first
     one, two = first.classes
     assert one.means.nsd.value < two.means.nsd.value == 1

@@ -15,6 +15,7 @@ from autoseg.core.progress import Silent
 from autoseg.inference.choice import only
 from autoseg.stages import predict as stage
 from autoseg.stages.predict import PredictOptions, predict
+from autoseg.terminal import TerminalProgress
 
 
 @pytest.fixture
@@ -50,6 +51,13 @@ def test_every_image_gets_its_label_map_on_its_own_grid(inputs, options, tmp_pat
         expected = np.select([voxels > 8, voxels > 4.5], [7, 3], 0)
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(labels), expected)
         assert labels.GetOrigin() == image.GetOrigin()
+
+
+def test_files_that_look_like_channels_are_warned_of(inputs, options, tmp_path, capsys):
+    (inputs / "case_0.nii.gz").rename(inputs / "case_0000.nii.gz")
+    (inputs / "case_1.nii.gz").rename(inputs / "case_0001.nii.gz")
+    predict(inputs, tmp_path / "out", options, TerminalProgress())
+    assert "warning: case_0000 … case_0001 look like the channels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("free", [None, 1, 10**9])

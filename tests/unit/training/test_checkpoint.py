@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
+from autoseg.core.errors import TrainingError
 from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses.dice_ce import DiceCrossEntropy
@@ -150,3 +152,21 @@ def test_the_random_numbers_of_an_apple_device_go_on(
     load_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
     (found,) = restored
     assert torch.equal(found, random)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "difference"),
+    [
+        ("--seed 0", "--seed 1", "with --seed 0, not with --seed 1. To go on"),
+        ("--seed 0", "--seed 0", "the same length and seed, but another plan, precision, set of"),
+        ("--pretrained, a", "--pretrained, a", "or weights of the pretrained model. To"),
+        ("", "--seed 0", "another plan, length, seed, precision, set of cases or pretrained"),
+    ],
+)
+def test_what_keeps_a_training_from_going_on_is_named(
+    then: str, now: str, difference: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(state_of(scales=False), path, identity="a", started_with=then)
+    with pytest.raises(TrainingError, match=re.escape(difference)):
+        load_checkpoint(state_of(scales=False), path, identity="b", started_with=now)
