@@ -9,6 +9,7 @@ import torch
 from autoseg.core.errors import TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents.machine import MeasuredMachine, StepCosts
+from autoseg.planning.speed import TimedStep
 from autoseg.stages import machine_speed as stage
 from autoseg.stages.machine_speed import (
     CPU_PROBES,
@@ -184,14 +185,18 @@ def test_a_card_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
 
     class Running:
         def __init__(self, probe, device):
-            self.timed = lambda seconds: seconds
+            pass
 
         def step(self):
             chosen.append(torch.backends.cudnn.benchmark)
             return 1.0
 
+        def timed(self, seconds):
+            return TimedStep(multiplications=1.0, activations=1.0, seconds=seconds)
+
     monkeypatch.setattr(stage, "_Running", Running)
-    assert timed([Probe(2, 16, 8, 2)], torch.device("cuda")) == [1.0]
+    (step,) = timed([Probe(2, 16, 8, 2)], torch.device("cuda"))
+    assert step.seconds == 1.0
     assert all(chosen)
     assert not torch.backends.cudnn.benchmark
 
