@@ -187,16 +187,16 @@ def test_a_card_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
         def __init__(self, probe, device):
             pass
 
-        def timed(self, seconds):
-            return TimedStep(multiplications=1.0, activations=1.0, seconds=seconds)
-
         def step(self):
             chosen.append(torch.backends.cudnn.benchmark)
             return 1.0
 
+        def timed(self, seconds):
+            return TimedStep(multiplications=1.0, activations=1.0, seconds=seconds)
+
     monkeypatch.setattr(stage, "_Running", Running)
-    (found,) = timed([Probe(2, 16, 8, 2)], torch.device("cuda"))
-    assert found.seconds == 1.0
+    (step,) = timed([Probe(2, 16, 8, 2)], torch.device("cuda"))
+    assert step.seconds == 1.0
     assert all(chosen)
     assert not torch.backends.cudnn.benchmark
 

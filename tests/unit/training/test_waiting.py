@@ -64,6 +64,13 @@ def test_augmentation_on_a_card_waits_for_nothing(
         assert copies.unsent == 0
 
 
+def test_masked_channels_are_picked_by_no_list_that_would_be_copied(cases) -> None:
+    draft = draw_draft(reader_of(cases, MASKED), MASKED, "train", 0)
+    with Copies() as copies:
+        augmented(draft, torch.device("cpu"))
+    assert not any(name.startswith("index") for name in copies.operations)
+
+
 @pytest.mark.parametrize("name", ["moved", "flat", "sparse"])
 def test_the_highest_value_is_that_which_augmentations_see(name: str, cases) -> None:
     sampling = SAMPLINGS[name]
