@@ -1,22 +1,22 @@
 """Draw images with their references and predictions, where a look tells more than a number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Integer
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.core.atomic import replacing
+from autoseg.core.colours import class_colour
 
-OPACITY = 0.45
-"""Of the colours over the image."""
-
-PLAIN_COLOURS = ("#ee7733", "#33bbee", "#009988", "#ee3377", "#0077bb", "#cc3311", "#bbbbbb")
-"""Paul Tol's vibrant scheme, which colour-blind readers can tell apart; repeated if need be."""
+OPACITY = 0.3
+"""Of the colours over the image, within outlines that hide it."""
 
 Picture = Float[np.ndarray, "rows columns colours"]
 
@@ -42,7 +42,7 @@ def panel(title: str, image: ImageArray, reference: LabelArray, prediction: Labe
     """Return the plane of a case that holds the most foreground, ready to be drawn.
 
     Args:
-        title: Shown above.
+        title: Shown above, with the slice of a volume.
         image: Intensities; three channels are shown as red, green and blue, others by the first.
         reference: Class indices.
         prediction: Class indices.
@@ -52,6 +52,7 @@ def panel(title: str, image: ImageArray, reference: LabelArray, prediction: Labe
             prediction, axis=(1, 2)
         )
         plane = int(np.argmax(counts))
+        title = f"{title}\nslice {plane + 1} of {len(counts)}"
         image, reference, prediction = image[:, plane], reference[plane], prediction[plane]
     shown = image[:3] if image.shape[0] == 3 else np.repeat(image[:1], 3, axis=0)
     low, high = np.percentile(shown, (1, 99))
@@ -69,7 +70,7 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
     """
     figure = Figure(figsize=(3.0 * len(panels) + 0.2, 9.4), layout="constrained")
     axes = figure.subplots(3, len(panels), squeeze=False)
-    colours = [PLAIN_COLOURS[index % len(PLAIN_COLOURS)] for index in range(len(class_names) - 1)]
+    colours = [class_colour(index) for index in range(len(class_names) - 1)]
     for column, shown in enumerate(panels):
         axes[0, column].set_title(shown.title, fontsize=9, parse_math=False)
         layers = (None, shown.reference, shown.prediction)
@@ -79,15 +80,7 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
             cell = axes[row, column]
             cell.imshow(shown.picture)
             if classes is not None:
-                masked = np.ma.masked_equal(classes, 0)
-                cell.imshow(
-                    masked,
-                    cmap=ListedColormap(colours),
-                    vmin=1,
-                    vmax=max(1, len(colours)),
-                    alpha=OPACITY,
-                    interpolation="nearest",
-                )
+                _draw_classes(cell, np.asarray(classes), colours)
             cell.set(xticks=[], yticks=[])
             if column == 0:
                 cell.set_ylabel(name)
@@ -100,3 +93,18 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
         text.set_parse_math(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=90)
+
+
+def _draw_classes(cell: Axes, classes: LabelArray, colours: Sequence[str]) -> None:
+    """Draw the area and the outline of every class over an image."""
+    masked = np.ma.masked_equal(classes, 0)
+    shades = ListedColormap(list(colours))
+    last = max(1, len(colours))
+    cell.imshow(masked, cmap=shades, vmin=1, vmax=last, alpha=OPACITY, interpolation="nearest")
+    framed = np.pad(classes, 1)  # so that outlines are closed at the border of the image
+    axes = [np.arange(-1, size + 1) for size in reversed(classes.shape)]
+    for index in np.unique(classes[classes > 0]).tolist():
+        cell.contour(
+            *axes, framed == index, levels=[0.5], colors=[colours[index - 1]], linewidths=1.2
+        )
+    cell.set(xlim=(-0.5, classes.shape[1] - 0.5), ylim=(classes.shape[0] - 0.5, -0.5))

@@ -28,8 +28,6 @@ def report_of(
     *,
     labels: LabelScheme | None = None,
     faults: Sequence[UnscoredCase] = (),
-    missing_predictions: Sequence[str] = (),
-    missing_references: Sequence[str] = (),
 ) -> Report:
     """Return the report on some cases.
 
@@ -38,8 +36,6 @@ def report_of(
         labels: The classes or regions; None takes the label values that occur and calls them by
             their number.
         faults: Cases that could not be scored.
-        missing_predictions: References without a prediction.
-        missing_references: Predictions without a reference.
     """
     scored = sorted(cases, key=lambda case: case.name)
     has_regions = labels is not None and bool(labels.regions)  # then all are scored, in order
@@ -57,8 +53,6 @@ def report_of(
     return _with_means(tuple(zip(names, values, strict=True)), scores, metrics).model_copy(
         update={
             "faults": tuple(faults),
-            "missing_predictions": tuple(missing_predictions),
-            "missing_references": tuple(missing_references),
             "distance_unit": _unit([case.distance_unit for case in scored]),
         }
     )

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from math import ceil
 
-from autoseg.architectures import Topology
-
 
 def number(value: float | int) -> str:
     """Return a number with up to four significant digits, large ones in full."""
@@ -40,8 +38,3 @@ def duration(hours: float) -> str:
 def time_span(seconds: float) -> str:
     """Return a time as options take it, rounded up: `45s`, `3m`."""
     return f"{ceil(seconds)}s" if seconds <= 90 else f"{ceil(seconds / 60)}m"
-
-
-def network(topology: Topology, features: Iterable[int]) -> str:
-    """Return a network's shape in one line."""
-    return f"{len(topology.strides)} stages, features {' '.join(map(str, features))}"

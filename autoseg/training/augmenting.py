@@ -22,8 +22,8 @@ def augmented(draft: Draft, device: torch.device) -> tuple[PatchImages, LabelPat
     """Return images and class indices of a batch, after their augmentations.
 
     Images have the channels of a previous stage's prediction after their own; class indices have no
-    margin. All that is drawn per patch depends on the draft
-    alone, what is drawn per voxel also on the kind of device.
+    margin. All that is drawn per patch depends on the draft alone, what is drawn per voxel also on
+    the kind of device.
     """
     sampling, chosen = draft.sampling, draft.chosen.copy()
     draws = draws_of(draft.seed, device)

@@ -2,42 +2,48 @@
 
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from autoseg.core.atomic import replacing
+from autoseg.core.colours import class_colour
 from autoseg.documents.run import EpochRecord
 
 
 def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], path: Path) -> None:
-    """Write a PNG: losses and pseudo-Dice over the steps, the learning rate in grey.
+    """Write a PNG: losses and pseudo-Dice over the steps, the learning rate below.
 
     Args:
         history: At least one epoch.
         class_names: Of the foreground classes, or of the regions.
         path: The picture; an older one is replaced.
     """
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    losses, scores = figure.subplots(1, 2)
-    for axes in (losses, scores):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure = Figure(figsize=(11, 5.0), layout="constrained")
+    shapes = [["losses", "scores"], ["rate", "rate"]]
+    parts: dict[str, Axes] = figure.subplot_mosaic(shapes, height_ratios=(4, 1))
+    losses, scores, rate = parts["losses"], parts["scores"], parts["rate"]
+    for axes in (losses, scores, rate):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     steps = [record.step for record in history]
-    losses.plot(steps, [record.training_loss for record in history], label="training")
+    trained = [record.training_loss for record in history]
+    losses.plot(steps, trained, label="training", color="0.1")
     validation = [
         float("nan") if record.validation_loss is None else record.validation_loss
         for record in history
     ]
-    losses.plot(steps, validation, label="validation patches")
-    losses.set(xlabel="step", ylabel="loss", title="Loss")
+    losses.plot(steps, validation, label="validation patches", color="0.6")
+    losses.set(ylabel="loss", title="Loss")
     losses.legend()
     for index, name in enumerate(class_names):
         values = [record.pseudo_dice[index] for record in history]
-        scores.plot(steps, [float("nan") if v is None else v for v in values], label=name)
-    scores.set(xlabel="step", ylabel="pseudo-Dice", ylim=(0, 1), title="Validation patches")
+        known = [float("nan") if value is None else value for value in values]
+        scores.plot(steps, known, label=name, color=class_colour(index))
+    scores.set(ylabel="pseudo-Dice", ylim=(0, 1), title="Validation patches")
     if len(class_names) <= 12:
-        for text in scores.legend().get_texts():
+        for text in scores.legend(loc="lower right").get_texts():
             text.set_parse_math(False)
-    rate = scores.twinx()
-    rate.plot(steps, [record.learning_rate for record in history], color="0.7", linewidth=1)
-    rate.set(ylabel="learning rate (grey)", ylim=(0, None))
+    rate.plot(steps, [record.learning_rate for record in history], color="0.4")
+    rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)

@@ -172,8 +172,8 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
 
     Raises:
         Interrupted: If a stop was asked for; the checkpoint holds everything.
-        TrainingError: If the loss is no longer a number, memory ran out, or a worker process was
-            killed.
+        TrainingError: If the loss is no longer a number, memory ran out, the network cannot be
+            compiled, or a worker process was killed.
         CaseError: If a prepared case cannot be read.
     """
     order = TicketOrder(

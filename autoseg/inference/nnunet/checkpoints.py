@@ -101,7 +101,7 @@ def _number(kind: np.dtype[Any], content: bytes) -> object:
 
 
 def _refused(name: str, error: Exception) -> ModelError:
-    named = re.search(r"GLOBAL (\S+)|GLOBAL (\S+) whose", str(error))
+    named = re.search(r"GLOBAL (\S+)", str(error))
     found = f"it names {named.group(1)}" if named else str(error).strip().splitlines()[0]
     return ModelError(
         f"{name} was not read: {store_safe(found)}, and a checkpoint of nnU-Net holds plain values "
