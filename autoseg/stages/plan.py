@@ -198,12 +198,15 @@ def load_plan(workspace: Workspace) -> Plan:
 def save_plan(made: Plan, workspace: Workspace, *, progress: Progress) -> None:
     """Write `plan.json`; a different plan that is there may hold edits and is kept under a number.
 
+    One that differs in reasons alone, predicted times for instance, is replaced by the new one.
     Nothing is written if the plan there is the same.
     """
     path = workspace.plan
-    if path.exists():
-        if _is_same(made, workspace):
-            return
+    known = _known_plan(workspace)
+    if known == made:
+        return
+    has_other_reasons = known is not None and _without_reasons(known) == _without_reasons(made)
+    if path.exists() and not has_other_reasons:
         kept = _free_name(path)
         path.rename(kept)
         progress.say(
@@ -254,11 +257,16 @@ def _training_seconds(
     return first_share(timing.budget_seconds, num_folds, num_entrants)
 
 
-def _is_same(made: Plan, workspace: Workspace) -> bool:
+def _known_plan(workspace: Workspace) -> Plan | None:
+    """Return the plan that is there; None if there is none that can be read."""
     try:
-        return load_plan(workspace) == made
+        return load_plan(workspace)
     except DocumentError:
-        return False
+        return None
+
+
+def _without_reasons(made: Plan) -> Plan:
+    return made.model_copy(update={"decisions": ()})
 
 
 def _free_name(path: Path) -> Path:

@@ -89,6 +89,17 @@ def test_planning_again_keeps_an_edited_plan_beside_the_new_one(workspace):
     assert "plan.previous-2.json" in progress.messages[0]
 
 
+def test_a_plan_that_differs_in_reasons_alone_is_no_other_plan(workspace):
+    original = small_plan()
+    reasons = [entry.model_copy(update={"because": "slower"}) for entry in original.decisions]
+    store.save(original.model_copy(update={"decisions": tuple(reasons)}), workspace.plan)
+    progress = Recorder()
+    save_plan(original, workspace, progress=progress)
+    assert load_plan(workspace) == original
+    assert [path.name for path in workspace.root.iterdir()] == ["plan.json"]
+    assert progress.messages == []
+
+
 def test_planning_again_keeps_a_plan_that_cannot_be_read(workspace):
     workspace.root.mkdir()
     workspace.plan.write_text("{ broken by hand")
