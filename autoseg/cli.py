@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -48,8 +49,24 @@ for command in COMMANDS:
 app.add_typer(importing, name="import")
 
 
+def _show_version(is_asked: bool) -> None:  # noqa: FBT001  (typer calls it)
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"autoseg {version('autoseg')}, torch {version('torch')}")
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
+def about(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Self-configuring image segmentation: a folder of images and labels in, a model out.
 
     All at once: autoseg run DATASET. Step by step: autoseg plan DATASET; autoseg train DATASET

@@ -1,12 +1,14 @@
 """How the command line ends."""
 
 import errno
+import re
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from autoseg import cli
+from autoseg.cli import app
 from autoseg.core.errors import CaseError, Interrupted
 from autoseg.terminal import exit_if_any
 
@@ -69,3 +71,9 @@ def test_every_summary_fits_its_line_of_80_columns(monkeypatch) -> None:
     listed = shown[shown.index("Commands:") :]
     assert "evaluate" in listed
     assert "..." not in listed
+
+
+def test_the_version_is_told() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert shown.exit_code == 0
+    assert re.fullmatch(r"autoseg \d+\.\d+\.\d+, torch \d+\.\d+\S*\n", shown.output)
