@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from command_line import commands
 
 import autoseg
+from autoseg.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "pages"
@@ -84,7 +86,7 @@ def test_commands_are_found_in_the_pages_and_wrong_ones_are_refused():
 def test_every_command_and_option_in_a_sentence_exists(path):
     known = {
         option
-        for command in commands().values()
+        for command in (typer.main.get_command(app), *commands().values())
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
