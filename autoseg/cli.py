@@ -49,12 +49,13 @@ for command in COMMANDS:
 app.add_typer(importing, name="import")
 
 
-def _show_version(is_asked: bool) -> None:  # noqa: FBT001  (typer calls it)
+def _show_version(is_asked: bool) -> bool:  # noqa: FBT001  (typer calls it)
     if is_asked:
         from importlib.metadata import version
 
         typer.echo(f"autoseg {version('autoseg')}, torch {version('torch')}")
         raise typer.Exit
+    return is_asked
 
 
 @app.callback()
