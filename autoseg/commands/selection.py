@@ -59,7 +59,7 @@ def show_selection(
             f"Only the largest component of label {values} is kept: Dice {step.dice_before:.4f} "
             f"before, {step.dice_after:.4f} after"
         )
-    cases = counted(len(report.cases), "held-out case")
+    cases = counted(len(report.cases), "scored case")
     progress.table(f"The choice, on {cases}", *report_rows(report))
     for line in calibration_lines(report):
         progress.say(line)

@@ -45,7 +45,7 @@ def draw_leaderboard(selection: Selection, path: Path) -> None:
         range(len(candidates)), [_label(entry, selection) for entry in candidates], parse_math=False
     )
     columns[0].set_ylim(len(candidates) - 0.5, -0.5)
-    figure.supxlabel("mean over classes of the mean over held-out cases, 95 % interval", fontsize=9)
+    figure.supxlabel("mean over classes of the mean over scored cases, 95 % interval", fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
 

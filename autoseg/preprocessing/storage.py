@@ -178,12 +178,17 @@ class StoredCase:
         return tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
 
     def _check_same(self) -> None:
-        """Check, after reading, that nobody has prepared the case anew since it was opened.
+        """Check, after reading, that the case is still the one that was opened.
+
+        Trainings that begin together may prepare one case twice, which gives the same content.
 
         Raises:
-            CaseError: If somebody has.
+            CaseError: If it was prepared from other files or by another plan since.
         """
-        if _inode(self.folder) != self.inode:
+        if _inode(self.folder) == self.inode:
+            return
+        record = _record(self.folder)
+        if record is None or record.content_key != self.record.content_key:
             msg = (
                 f"{self.folder} was prepared anew while it was in use: plan or files have changed. "
                 "Run the same command again: it says whether this training can go on."

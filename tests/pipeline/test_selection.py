@@ -252,6 +252,6 @@ def test_the_command_prints_the_leaderboard_the_reason_and_the_scores(own, volum
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     text = " ".join(done.output.split())
-    for expected in ("s/case", "The choice, on 6 held-out cases", "bright", str(own.selection)):
+    for expected in ("s/case", "The choice, on 6 scored cases", "bright", str(own.selection)):
         assert expected in text
     assert store.load(Selection, own.selection, made_by="").because in text

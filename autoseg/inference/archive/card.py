@@ -203,8 +203,7 @@ def _input_blocks(card: ModelCard) -> list[str]:
     )
     handling = (
         f"Orientation: {card.orientation}. Images are resampled to {spacings} {_unit(card)} and "
-        "label maps "
-        "back; the file needs no preparation."
+        "label maps back; the file needs no preparation."
     )
     channels = f"{len(card.channels)}-channel {kind}, the channels in this order:"
     return [channels, _table(header, rows), handling]

@@ -198,6 +198,17 @@ def test_the_key_stays_when_only_the_patch_changes(make_plan) -> None:
     assert keys[0] == keys[1]
 
 
+def test_a_case_that_two_trainings_prepare_at_once_is_read_by_both(tmp_path) -> None:
+    case = prepared_case()
+    save_case(case, tmp_path / "one", (16, 16, 16), key="a", content_key="a")
+    stored = open_case(tmp_path / "one")
+    save_case(case, tmp_path / "one", (16, 16, 16), key="a", content_key="a")
+    assert open_case(tmp_path / "one").inode != stored.inode
+    image, _ = stored.read_patch((0, 0, 0), (8, 8, 8))
+    np.testing.assert_array_equal(image, case.image.voxels[:, :8, :8, :8])
+    assert len(stored.foreground) == len(case.foreground)
+
+
 def test_a_case_that_is_prepared_anew_while_it_is_read_is_noticed(tmp_path) -> None:
     save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="a", content_key="a")
     stored = open_case(tmp_path / "one")
