@@ -23,6 +23,8 @@ def make_fingerprint(
     fits_8_bits=None,
     left_by_crop=1.0,
     centres=None,
+    extents=None,
+    coarse_dice=None,
 ) -> Fingerprint:
     """Return the fingerprint of cases with these shapes after the crop.
 
@@ -36,6 +38,8 @@ def make_fingerprint(
         fits_8_bits: Whether the whole image is from 0 to 255; by default, if the foreground is.
         left_by_crop: Share of a case that the crop leaves.
         centres: Gives the centres of the classes of a case, by its index.
+        extents: Of each class, the same in every case.
+        coarse_dice: At coarser voxels, the same in every case.
     """
     low, high = intensities
     channel = CaseIntensities(
@@ -52,11 +56,13 @@ def make_fingerprint(
             shape_after_crop=tuple(shape),
             class_voxels=tuple(round(share * 1e6) for share in class_shares),
             class_centres=(None,) * len(class_shares) if centres is None else centres(index),
+            class_extents=(None,) * len(class_shares) if extents is None else extents,
             intensities=(channel,) * len(channel_names),
             is_integer=is_integer,
             fits_8_bits=is_integer and low >= 0 and high <= 255
             if fits_8_bits is None
             else fits_8_bits,
+            coarse_dice=coarse_dice,
         )
         for index, (shape, spacing) in enumerate(zip(shapes, spacings, strict=True))
     )

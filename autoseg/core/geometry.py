@@ -116,6 +116,20 @@ class Reorientation:
         )
 
 
+def coarsened(spacing: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    """Return a voxel size whose finest axis is coarser by a factor; no axis becomes finer.
+
+    Axes that are as coarse already keep their size, so that anisotropic voxels become isotropic
+    before all of their axes grow.
+
+    Args:
+        spacing: Voxel size, mm.
+        factor: At least 1.
+    """
+    coarsest = factor * min(spacing)
+    return tuple(max(edge, coarsest) for edge in spacing)
+
+
 def length_unit(num_axes: int, spacings: Iterable[float]) -> LengthUnit:
     """Return what the lengths of a dataset are in: px for pictures whose pixels are all 1 long.
 

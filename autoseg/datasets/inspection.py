@@ -12,7 +12,8 @@ from autoseg.core.errors import CaseError
 from autoseg.core.geometry import axis_directions, tilt_degrees
 from autoseg.core.labels import LabelScheme
 from autoseg.core.random import generator
-from autoseg.datasets.class_centres import Centre, class_centres
+from autoseg.datasets.class_positions import ClassPosition, class_positions
+from autoseg.datasets.coarse_dice import coarse_dice
 from autoseg.datasets.label_counts import label_counts
 from autoseg.datasets.loading import faults_of_pair
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
@@ -38,8 +39,15 @@ SIGNIFICANT_DIGITS = 7
 """Of stored numbers: what float32 intensities hold, and JSON stays short."""
 
 
-def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
+def inspect_case(
+    files: CaseFiles, spec: DatasetSpec, *, at_coarser_voxels: bool = False
+) -> CaseFingerprint:
     """Return what the planner needs to know of a case.
+
+    Args:
+        files: Its files.
+        spec: The dataset, whose channels and labels it must have.
+        at_coarser_voxels: Whether to measure how well coarser voxels represent its labels.
 
     Raises:
         CaseError: If anything is wrong with the case; one line for each fault.
@@ -54,6 +62,8 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
     if faults or image is None or labels is None:
         raise CaseError("\n".join(faults))
     foreground = _foreground(labels.values, spec.labels)
+    classes = spec.labels.encode(labels.values)
+    places = _positions(classes, spec.labels)
     is_integer = all(_is_whole(channel) for channel in image.voxels)
     return CaseFingerprint(
         name=files.name,
@@ -62,7 +72,8 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         spacing=tuple(_rounded(value) for value in image.geometry.spacing),
         shape_after_crop=_shape_after_crop(image.voxels),
         class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
-        class_centres=_class_centres(labels.values, spec.labels),
+        class_centres=tuple(place and place.centre for place in places),
+        class_extents=tuple(place and place.extent for place in places),
         intensities=_intensities(image.voxels, foreground),
         is_integer=is_integer,
         fits_8_bits=bool(
@@ -70,6 +81,9 @@ def inspect_case(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         ),
         axis_directions=axis_directions(image.stored_geometry) if spec.num_axes == 3 else "",
         tilt_degrees=_rounded(tilt_degrees(image.geometry)),
+        coarse_dice=coarse_dice(classes, image.geometry.spacing, spec.labels.num_classes)
+        if at_coarser_voxels
+        else None,
     )
 
 
@@ -196,10 +210,10 @@ def _foreground(values: LabelArray, scheme: LabelScheme) -> MaskArray:
     return foreground
 
 
-def _class_centres(values: LabelArray, scheme: LabelScheme) -> tuple[Centre | None, ...]:
-    """Return the centre of each class; ignored voxels, which come last, have none."""
+def _positions(classes: LabelArray, scheme: LabelScheme) -> tuple[ClassPosition | None, ...]:
+    """Return the position of each class; ignored voxels, which come last, have none."""
     counted = scheme.num_classes + (scheme.ignored_index is not None)
-    return class_centres(scheme.encode(values), counted)[: scheme.num_classes]
+    return class_positions(classes, counted)[: scheme.num_classes]
 
 
 def _intensities(voxels: ImageArray, foreground: MaskArray) -> tuple[CaseIntensities, ...]:

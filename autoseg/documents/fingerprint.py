@@ -23,6 +23,11 @@ QUANTILE_LEVELS: tuple[float, ...] = (
 0.5 and 99.5 percentiles that CT clipping needs are read off after merging."""
 
 
+COARSENING_FACTORS: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0)
+"""By how much coarser than the finest axis the voxels are at which `CaseFingerprint.coarse_dice` is
+measured."""
+
+
 class CaseIntensities(Frozen):
     """Foreground intensities of one channel of one case; foreground is every class but 0.
 
@@ -51,11 +56,15 @@ class CaseFingerprint(Frozen):
         class_voxels: Number of voxels of each class, by class index.
         class_centres: Centre of mass of each class, as a share of the image along each axis; none
             for absent classes.
+        class_extents: Share of the image within the box that holds 95 % of each class along each
+            axis; none for absent classes.
         intensities: Per channel.
         is_integer: Whether all intensities are whole numbers.
         fits_8_bits: Whether they are, all of the image, whole numbers from 0 to 255.
         axis_directions: Which way the stored voxel axes run, e.g. "SPL"; empty if not known.
         tilt_degrees: Largest angle between a voxel axis and its world axis; None if not known.
+        coarse_dice: Mean Dice of the labels after resampling to voxels coarser by each of
+            `COARSENING_FACTORS`, and back; None if not measured, or without foreground.
     """
 
     name: str
@@ -65,11 +74,13 @@ class CaseFingerprint(Frozen):
     shape_after_crop: tuple[PositiveInt, ...]
     class_voxels: tuple[NonNegativeInt, ...]
     class_centres: tuple[tuple[Fraction, ...] | None, ...]
+    class_extents: tuple[Fraction | None, ...]
     intensities: tuple[CaseIntensities, ...]
     is_integer: bool
     fits_8_bits: bool
     axis_directions: str = ""
     tilt_degrees: NonNegativeFloat | None = None
+    coarse_dice: tuple[Fraction, ...] | None = None
 
 
 class ChannelIntensities(Frozen):

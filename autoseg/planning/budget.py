@@ -1,27 +1,30 @@
-"""Size a configuration so that its training makes enough progress in the time that there is.
+"""Choose voxel size, network, patch and batch for the time that one training has."""
 
-The sizes and how many steps each must get are those of `ladder`.
-"""
-
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 
 from autoseg.architectures import Architecture
 from autoseg.core.errors import PlanError
+from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
-from autoseg.planning.choice import OWN, Choice
-from autoseg.planning.compact import SHORT_REASON, resized, size_of
-from autoseg.planning.configurations import Choices, Draft
+from autoseg.planning import expected_dice
+from autoseg.planning.compact import sizes
+from autoseg.planning.expected_dice import ExpectedLoss
 from autoseg.planning.forecast import Machine, training_step_seconds
-from autoseg.planning.ladder import LADDER, LEAST_STEPS, REFERENCE_RECIPE_STEPS, Rung
-from autoseg.planning.memory import SMALLEST_BATCH
-from autoseg.planning.wording import duration, number, time_span
+from autoseg.planning.memory import MemoryBudget, batch_size, largest_network
+from autoseg.planning.resolution import Resolution, coarser
+from autoseg.planning.size_presets import SizePreset
+from autoseg.planning.survey import Survey
+from autoseg.planning.wording import duration, time_span
 
-RULE = "largest_that_learns"
+LEAST_STEPS = 100
+"""Steps without which nothing is planned: the learning rate has hardly risen before."""
 
 
 @dataclass(frozen=True)
-class Clock:
+class TimeBudget:
     """How long one training may take, and on what.
 
     Attributes:
@@ -32,140 +35,150 @@ class Clock:
     seconds: float
     machine: Machine
 
-    def steps(self, draft: Draft) -> float:
-        """Return how many steps a configuration is predicted to get."""
-        made = draft.configuration
-        return self.steps_of(made.architecture, made.batch_size, made.recipe)
-
-    def steps_of(self, architecture: Architecture, batch_size: int, recipe: Recipe) -> float:
-        """Return how many steps a network is predicted to get."""
-        step = training_step_seconds(architecture, batch_size, recipe, self.machine)
-        return self.seconds / step
+    def steps(self, architecture: Architecture, batch: int, recipe: Recipe) -> float:
+        """Return the number of optimiser steps that a network is predicted to get."""
+        return self.seconds / training_step_seconds(architecture, batch, recipe, self.machine)
 
     @property
     def text(self) -> str:
-        """The time, as a person says it."""
+        """The time, in the unit that suits it."""
         return duration(self.seconds / 3600)
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A size that was chosen.
+class Base:
+    """A voxel size, and the largest network and batch that fit the memory there.
 
     Attributes:
-        at: Its place on the ladder.
-        steps: How many steps each rung would get, from the lowest up.
+        factor: By how much the voxels are coarser than at full resolution.
+        resolution: The voxels.
+        architecture: The network.
+        batch_size: Patches per step.
     """
 
-    at: int
-    steps: tuple[float, ...]
+    factor: float
+    resolution: Resolution
+    architecture: Architecture
+    batch_size: int
+
+    def sizes(self) -> dict[tuple[Architecture, int], SizePreset]:
+        """Return the networks and batch sizes of all presets."""
+        return sizes(self.architecture, self.batch_size, self.resolution.grid)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One choice of voxel size, network, patch and batch.
+
+    Attributes:
+        base: The voxel size.
+        preset: The size of the network and the patches.
+        size: The network and the patches per step.
+        loss: The Dice that it is expected to lose in the time.
+    """
+
+    base: Base
+    preset: SizePreset
+    size: tuple[Architecture, int]
+    loss: ExpectedLoss
+
+
+@dataclass(frozen=True)
+class CandidateSearch:
+    """All candidates of one configuration, compared.
+
+    Attributes:
+        budget: The time.
+        survey: The dataset.
+        bases: Voxel sizes; the full resolution comes first.
+    """
+
+    budget: TimeBudget
+    survey: Survey
+    bases: tuple[Base, ...]
+
+    @cached_property
+    def ranked(self) -> list[Candidate]:
+        """All candidates that get enough steps, those with the least expected loss first.
+
+        Raises:
+            PlanError: If none gets enough; it says how much time would do.
+        """
+        candidates = self._candidates()
+        enough = [entry for entry in candidates if entry.loss.steps >= LEAST_STEPS]
+        if not enough:
+            raise PlanError(self._too_short(max(entry.loss.steps for entry in candidates)))
+        return sorted(enough, key=lambda entry: entry.loss.total)
+
+    def best_candidate(self) -> Candidate:
+        """Return the candidate with the least expected loss.
+
+        Raises:
+            PlanError: If none gets enough steps.
+        """
+        return self.ranked[0]
 
     @property
-    def rung(self) -> Rung:
-        """The size."""
-        return LADDER[self.at]
+    def best_at_full_resolution(self) -> Candidate | None:
+        """The best candidate that keeps the full resolution; None if none gets enough steps."""
+        return next((entry for entry in self.ranked if entry.base.factor == 1), None)
 
+    def _candidates(self) -> list[Candidate]:
+        found = []
+        for base in self.bases:
+            spacing = base.resolution.grid.spacing
+            kept = expected_dice.resolution_dice(self.survey.fingerprint, spacing)
+            if kept is None and base.factor > 1:
+                continue
+            resolution = 1.0 if kept is None else kept
+            found += [
+                Candidate(base, preset, size, self._loss(base, resolution, *size))
+                for size, preset in base.sizes().items()
+            ]
+        return found
 
-def sized_to(clock: Clock, parents: Mapping[str, Draft]) -> dict[str, Draft]:
-    """Return the largest variant of each configuration that gets enough steps, by parent's name.
+    def _loss(
+        self, base: Base, resolution: float, architecture: Architecture, batch: int
+    ) -> ExpectedLoss:
+        patch = architecture.topology.patch_shape
+        is_plane = len(patch) == 2 and self.survey.has_volumes
+        return ExpectedLoss(
+            resolution_dice=resolution,
+            coverage=expected_dice.coverage(patch, base.resolution.grid.median_shape),
+            locality=self.survey.locality,
+            steps=self.budget.steps(architecture, batch, SHORT_RECIPE),
+            voxels=batch * prod(patch),
+            features=getattr(architecture, "features", (0,))[0],
+            is_plane_of_volume=is_plane,
+        )
 
-    A parent itself is returned where it gets enough for its own recipe. All have one recipe, so
-    that they can be compared by what they reach in equal time.
-
-    Raises:
-        PlanError: If not even the smallest gets enough to learn anything.
-    """
-    _check_enough(clock, parents.values())
-    fits = {name: largest_that_learns(clock, parent) for name, parent in parents.items()}
-    fewest = min(fit.steps[fit.at] for fit in fits.values())
-    return {name: _sized(clock, parents[name], fit, fewest) for name, fit in fits.items()}
-
-
-def largest_that_learns(clock: Clock, parent: Draft) -> Fit:
-    """Return the highest rung whose training gets the steps that the rung asks for.
-
-    More time, or a faster machine, so never gives a lower rung: each rung's steps only grow.
-
-    Raises:
-        PlanError: If the lowest rung does not get its steps.
-    """
-    _check_enough(clock, [parent])
-    sizes = [size_of(parent, rung) for rung in LADDER]
-    steps = tuple(clock.steps_of(network, batch, SHORT_RECIPE) for network, batch in sizes)
-    return Fit(max(at for at, rung in enumerate(LADDER) if steps[at] >= rung.fewest_steps), steps)
-
-
-def _check_enough(clock: Clock, parents: Iterable[Draft]) -> None:
-    """Check that the smallest network gets enough steps, whichever configuration it is of.
-
-    Raises:
-        PlanError: If it does not; it says how much time would do.
-    """
-    smallest = [size_of(parent, LADDER[0]) for parent in parents]
-    steps = min(clock.steps_of(network, batch, SHORT_RECIPE) for network, batch in smallest)
-    if steps < LEAST_STEPS:
-        enough = time_span(clock.seconds * LEAST_STEPS / steps)
-        msg = (
-            f"found {clock.text} per training, in which the smallest network gets about "
-            f"{int(steps)} steps on this machine; expected time for {LEAST_STEPS} at least. "
+    def _too_short(self, most_steps: float) -> str:
+        enough = time_span(self.budget.seconds * LEAST_STEPS / most_steps)
+        return (
+            f"found {self.budget.text} per training, in which the smallest network gets about "
+            f"{int(most_steps)} steps on this machine; expected time for {LEAST_STEPS} at least. "
             f"Give --budget {enough} or more with `autoseg plan`; with `autoseg run` the budget is "
             "that of all folds together."
         )
-        raise PlanError(msg)
 
 
-def _sized(clock: Clock, parent: Draft, fit: Fit, fewest: float) -> Draft:
-    """Return the variant of a configuration at its rung, with the reasons for its size."""
-    is_long = fewest >= REFERENCE_RECIPE_STEPS
-    recipe = parent.configuration.recipe if is_long else SHORT_RECIPE
-    reasons = _reasons(clock, parent.configuration.name, fit, fewest)
-    draft = resized(parent, fit.rung, recipe, reasons)
-    name = parent.configuration.name
-    if draft.configuration.model_copy(update={"name": name}) == parent.configuration:
-        draft = parent
-    steps = clock.steps(draft)
-    because = f"{clock.text} at {number(clock.seconds / steps)} seconds each, validation included"
-    text = f"{number(round(steps))} steps in {clock.text}"
-    return replace(draft, steps=Choice(text, "training_step_seconds", because, OWN))
+def bases(full: Resolution, memory: MemoryBudget, reference: Base) -> tuple[Base, ...]:
+    """Return the voxel sizes to choose from, the full resolution first.
 
-
-def _reasons(clock: Clock, parent: str, fit: Fit, fewest: float) -> Choices:
-    """Return why a variant has its size and recipe."""
-    size, voxels = _size(clock, fit), fit.rung.voxels
-    patch, batch = f"that of {parent}", f"that of {parent}"
-    if voxels is not None:
-        patch = f"the patch of {parent}, shrunk to {voxels} voxels or less, to suit the clock"
-        batch = (
-            f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches, and no more than in "
-            f"{parent}"
-        )
-    recipe = (
-        f"{number(round(fewest))} steps or more; from {REFERENCE_RECIPE_STEPS} on the reference's"
-        if fewest >= REFERENCE_RECIPE_STEPS
-        else f"{number(round(fewest))} steps are under {REFERENCE_RECIPE_STEPS}: {SHORT_REASON}"
+    Args:
+        full: The full resolution.
+        memory: What networks must fit.
+        reference: The reference configuration at full resolution.
+    """
+    coarse = [coarser(full, factor) for factor in COARSENING_FACTORS]
+    networks = [largest_network(memory, resolution.grid) for resolution in coarse]
+    parts: Sequence[tuple[float, Resolution, Architecture]] = list(
+        zip(COARSENING_FACTORS, coarse, networks, strict=True)
     )
-    reasons = {
-        "architecture": size,
-        "patch_shape": patch,
-        "batch_size": batch,
-        "recipe": recipe,
-    }
-    return {field: Choice(None, RULE, because, OWN) for field, because in reasons.items()}
-
-
-def _size(clock: Clock, fit: Fit) -> str:
-    """Return why this rung and not the next."""
-    chosen = fit.rung
-    text = (
-        f"{chosen.features} features: in {clock.text} a step of this size is done "
-        f"{number(round(fit.steps[fit.at]))} times, at least {chosen.fewest_steps} are needed"
+    return (
+        reference,
+        *(
+            Base(factor, low, network, batch_size(network, memory, low.dataset_voxels).value)
+            for factor, low, network in parts
+        ),
     )
-    if fit.at + 1 == len(LADDER):
-        return f"{text}; there is no larger one than the reference's"
-    above, steps = LADDER[fit.at + 1], number(round(fit.steps[fit.at + 1]))
-    return f"{text}; the next larger ({_named(above)}) would get {steps} of {above.fewest_steps}"
-
-
-def _named(rung: Rung) -> str:
-    patch = "the reference's patch" if rung.voxels is None else f"{rung.voxels} voxels"
-    return f"{rung.features} features, {patch}"

@@ -1,15 +1,16 @@
-"""Smaller variants of a configuration, where its own size would make too little progress."""
+"""Smaller variants of a configuration, for trainings that are short."""
 
+from functools import partial
 from math import prod
 
 from autoseg.architectures import Architecture, Topology
-from autoseg.documents.recipe import SHORT_RECIPE, Recipe
+from autoseg.documents.recipe import Recipe
 from autoseg.planning import rules
-from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.choice import Choice
 from autoseg.planning.configurations import Choices, Draft, planned_loss
-from autoseg.planning.ladder import COMPACT, Rung, narrowed
 from autoseg.planning.lowres import SMALLEST_COVERAGE
-from autoseg.planning.memory import SMALLEST_BATCH, shrunk
+from autoseg.planning.memory import SMALLEST_BATCH, Grid, shrunk
+from autoseg.planning.size_presets import PATCH_VOXELS, WIDTHS, SizePreset, narrowed
 from autoseg.planning.step_memory import predicted_memory
 
 SHORT_REASON = (
@@ -18,40 +19,19 @@ SHORT_REASON = (
 )
 
 
-def compact(parent: Draft) -> Draft:
-    """Return the variant of a configuration that makes progress without an accelerator.
-
-    It shares the parent's prepared data; network, patch and batch are smaller.
-    """
-    short = "without an accelerator a step must stay short"
-    name = parent.configuration.name
-    is_shrunk = _topology(parent, COMPACT) != parent.configuration.topology
-    how = "shrunk to" if is_shrunk else "which has"
-    reasons = {
-        "patch_shape": f"{short}: the patch of {name}, {how} {COMPACT.voxels} voxels or less",
-        "architecture": f"{short}: a narrower network than that of {name}",
-        "batch_size": (
-            f"{short}: {COMPACT.voxels} voxels or less, but at least {SMALLEST_BATCH} patches"
-        ),
-        "recipe": SHORT_REASON,
-    }
-    choices: Choices = {
-        field: Choice(None, "compact", because, OWN) for field, because in reasons.items()
-    }
-    return resized(parent, COMPACT, SHORT_RECIPE, choices)
-
-
-def resized(parent: Draft, rung: Rung, recipe: Recipe, reasons: Choices) -> Draft:
-    """Return the variant of a configuration that has the size of a rung.
+def resized(
+    parent: Draft, size: tuple[Architecture, int], recipe: Recipe, reasons: Choices
+) -> Draft:
+    """Return the variant of a configuration with another network and batch.
 
     Args:
         parent: The configuration of the reference method, whose prepared data it shares.
-        rung: The size; nothing becomes larger than the parent's.
+        size: Network and batch size, one of `sizes`.
         recipe: How to train it; the augmentations are the parent's.
         reasons: Why patch, network, batch and recipe differ from the parent's.
     """
     full = parent.configuration
-    architecture, batch = size_of(parent, rung)
+    architecture, batch = size
     topology = architecture.topology
     trained = recipe.model_copy(update={"augmentations": full.recipe.augmentations})
     memory = predicted_memory(architecture, batch, trained)
@@ -81,20 +61,43 @@ def resized(parent: Draft, rung: Rung, recipe: Recipe, reasons: Choices) -> Draf
     return Draft(configuration=configuration, grid=parent.grid, choices=choices)
 
 
-def size_of(parent: Draft, rung: Rung) -> tuple[Architecture, int]:
-    """Return the network and the batch size that a configuration has on a rung."""
-    full = parent.configuration
-    topology = _topology(parent, rung)
-    planned = type(full.architecture).for_topology(
-        topology,
-        in_channels=full.architecture.in_channels,
-        num_classes=full.architecture.num_classes,
-    )
-    batch = full.batch_size
-    if rung.voxels is not None:
-        fitting = max(rung.voxels // prod(topology.patch_shape), SMALLEST_BATCH)
-        batch = min(fitting, full.batch_size)
-    return narrowed(planned, rung.features), batch
+def sizes(
+    full: Architecture, batch_size: int, grid: Grid
+) -> dict[tuple[Architecture, int], SizePreset]:
+    """Return the networks and batch sizes of all presets, each with the smallest that gives it.
+
+    Args:
+        full: The network of the reference method; nothing becomes larger.
+        batch_size: Its batch.
+        grid: The voxels its patches are cut from.
+    """
+    found = {}
+    for voxels, topology in _shrunk_topologies(full.topology, grid).items():
+        planned = type(full).for_topology(
+            topology, in_channels=full.in_channels, num_classes=full.num_classes
+        )
+        batch = batch_size
+        if voxels is not None:
+            fitting = max(voxels // prod(topology.patch_shape), SMALLEST_BATCH)
+            batch = min(fitting, batch_size)
+        for features in WIDTHS:
+            found[narrowed(planned, features), batch] = SizePreset(features, voxels)
+    return found
+
+
+def _shrunk_topologies(full: Topology, grid: Grid) -> dict[int | None, Topology]:
+    """Return the topology at each number of voxels that a patch may have, the largest first."""
+    found: dict[int | None, Topology] = {None: full}
+    topology = full
+    for most in sorted(PATCH_VOXELS, reverse=True):
+        fitting = shrunk(topology, grid, fits=partial(_has_at_most, most))
+        assert fitting is not None, "a patch of one voxel is small enough"  # noqa: S101
+        topology = found[most] = fitting
+    return found
+
+
+def _has_at_most(voxels: int, topology: Topology) -> bool:
+    return prod(topology.patch_shape) <= voxels
 
 
 def _pool(parent: Draft, topology: Topology) -> Choice[str]:
@@ -104,13 +107,3 @@ def _pool(parent: Draft, topology: Topology) -> Choice[str]:
         return Choice(str(chosen.value), chosen.rule, chosen.because, chosen.source)
     coverage = prod(topology.patch_shape) / prod(parent.grid.median_shape)
     return rules.dice_pool(is_2d=topology.num_axes == 2, has_lowres=coverage < SMALLEST_COVERAGE)
-
-
-def _topology(parent: Draft, rung: Rung) -> Topology:
-    """Return the parent's topology, its patch shrunk to what a rung allows."""
-    full, most = parent.configuration.topology, rung.voxels
-    if most is None:
-        return full
-    topology = shrunk(full, parent.grid, fits=lambda smaller: prod(smaller.patch_shape) <= most)
-    assert topology is not None, "a patch of one voxel is small enough"  # noqa: S101
-    return topology

@@ -1,6 +1,7 @@
 """Size one configuration: its patch, network, batch and loss, each with its reason."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 
 from autoseg.architectures import Architecture, Topology
@@ -23,7 +24,7 @@ from autoseg.planning.memory import (
     batch_size,
     largest_network,
 )
-from autoseg.planning.resolution import Resolution, full_resolution, plane_resolution
+from autoseg.planning.resolution import Resolution, coarser, full_resolution, plane_resolution
 from autoseg.planning.step_memory import predicted_memory
 from autoseg.planning.survey import Survey
 from autoseg.planning.topology import topology_for
@@ -46,13 +47,13 @@ class Draft:
         configuration: The values.
         grid: The voxels its patches are cut from.
         choices: The reasons.
-        steps: How many steps it is predicted to get, as text; none without a time budget.
+        forecasts: What it is predicted to reach in a time, as text, by field.
     """
 
     configuration: Configuration
     grid: Grid
     choices: Choices
-    steps: Choice[str] | None = None
+    forecasts: Mapping[str, Choice[str]] = field(default_factory=dict)
 
     def decisions(self, machine: Machine, unit: LengthUnit) -> list[Decision]:
         """Return one entry per value, and one for the predicted time on this machine.
@@ -68,8 +69,10 @@ class Draft:
         ]
         time = predicted_time(self.configuration, machine)
         found.append(time.decision(f"{name}.predicted_time", time.value))
-        if self.steps is not None:
-            found.append(self.steps.decision(f"{name}.predicted_steps", self.steps.value))
+        found += [
+            forecast.decision(f"{name}.{field}", forecast.value)
+            for field, forecast in self.forecasts.items()
+        ]
         return found
 
 
@@ -98,6 +101,27 @@ def references_3d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> lis
         drafts.append(_reference(survey, lowres, loss, pool))
         drafts.append(_cascade(survey, *drafts))
     return drafts
+
+
+def coarse_variant(
+    survey: Survey, budget: MemoryBudget, loss: type[Loss], parent: Draft, factor: float
+) -> Draft:
+    """Return a configuration of the reference method at voxels coarser by a factor.
+
+    Args:
+        survey: What all configurations share.
+        budget: The memory.
+        loss: What to minimise.
+        parent: The configuration at full resolution, `2d` or `3d_fullres`.
+        factor: By how much the voxels of the finest axes are larger.
+    """
+    is_2d = parent.configuration.topology.num_axes == 2
+    full = plane_resolution(survey) if is_2d else full_resolution(survey)
+    low = coarser(full, factor)
+    name = f"{parent.configuration.name}_x{factor:g}"
+    pool = rules.dice_pool(is_2d=is_2d, has_lowres=False)
+    network = largest_network(budget, low.grid)
+    return _reference(survey, Sized(name, low, budget, network), loss, pool)
 
 
 @dataclass(frozen=True)

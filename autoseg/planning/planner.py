@@ -5,24 +5,23 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Decision, Plan, TrainingBudget
 from autoseg.losses import LOSSES, Loss
 from autoseg.planning import rules
-from autoseg.planning.budget import Clock, sized_to
+from autoseg.planning.budget import TimeBudget
 from autoseg.planning.choice import OWN, Choice
-from autoseg.planning.compact import compact
-from autoseg.planning.configurations import (
-    Draft,
-    predicted_time,
-    reference_2d,
-    references_3d,
-)
+from autoseg.planning.configurations import Draft, reference_2d, references_3d
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
+from autoseg.planning.sizing import RULE, SizedDraft, Sizing
 from autoseg.planning.survey import Survey, survey
 from autoseg.planning.values import plan_values, unit_of
 from autoseg.planning.wording import number
 
 COMPACTED = ("2d", "3d_fullres")
-"""Configurations that have a compact variant; a compact `3d_lowres` would be another resolution to
-prepare for a network that sees most of a case anyway, and a compact cascade would need it."""
+"""Configurations that have a compact variant, whose voxels may be coarser; a compact `3d_lowres`
+would be one of these, and a compact cascade would need it."""
+
+ASSUMED_SECONDS = 30 * 60.0
+"""Time that compact configurations are sized to on a machine without accelerator if the user gives
+none. Source: a choice."""
 
 
 def make_plan(
@@ -63,13 +62,11 @@ def make_plan(
         chosen=chosen,
     )
     drafts = _references(surveyed, budget, loss or LOSSES["dice_ce"])
-    if training_seconds is not None:
-        return _timed(surveyed, drafts, Clock(training_seconds, machine))
-    if machine.accelerator_gib is not None:
+    if training_seconds is None and machine.accelerator_gib is not None:
         return _assembled(surveyed, list(drafts.values()), _default(surveyed, drafts), machine)
-    small = {name: compact(drafts[name]) for name in COMPACTED if name in drafts}
-    default = _compact_default(_default(surveyed, small), drafts, small, machine)
-    return _assembled(surveyed, [*drafts.values(), *small.values()], default, machine)
+    time = TimeBudget(training_seconds or ASSUMED_SECONDS, machine)
+    sizing = Sizing(surveyed, budget, loss or LOSSES["dice_ce"], time)
+    return _timed(sizing, drafts, is_asked_for=training_seconds is not None)
 
 
 def _references(surveyed: Survey, budget: MemoryBudget, loss: type[Loss]) -> dict[str, Draft]:
@@ -90,48 +87,54 @@ def _default(surveyed: Survey, drafts: dict[str, Draft]) -> Choice[str]:
     return rules.default_configuration(surveyed.grid.spacing, patch)
 
 
-def _compact_default(
-    default: Choice[str], drafts: dict[str, Draft], small: dict[str, Draft], machine: Machine
-) -> Choice[str]:
-    """Return the compact variant of the default, saying what either would take."""
-    full, chosen = drafts[default.value].configuration, small[default.value].configuration
-    because = (
-        f"{default.because}. There is no accelerator: a full training of {full.name} would take "
-        f"{predicted_time(full, machine).value} on {machine.cores} CPU cores, of {chosen.name} "
-        f"{predicted_time(chosen, machine).value}"
-    )
-    return Choice(chosen.name, default.rule, because, OWN)
+def _timed(sizing: Sizing, drafts: dict[str, Draft], *, is_asked_for: bool) -> Plan:
+    """Return the plan whose default is expected to lose least in the time; the references stay.
 
-
-def _timed(surveyed: Survey, drafts: dict[str, Draft], clock: Clock) -> Plan:
-    """Return the plan whose default makes enough progress in the time; the references stay."""
-    sized = sized_to(clock, {name: drafts[name] for name in COMPACTED if name in drafts})
-    parent = _default(surveyed, drafts)
-    chosen = sized[parent.value]
-    default = Choice(
-        chosen.configuration.name,
-        parent.rule,
-        f"{parent.because}. {_compared(drafts[parent.value], chosen, clock)}",
-        OWN,
-    )
-    names = {draft.configuration.name: draft for draft in (*drafts.values(), *sized.values())}
-    plan = _assembled(surveyed, list(names.values()), default, clock.machine)
-    timed = [draft.configuration.name for draft in sized.values()]
-    if set(timed) <= set(drafts):  # enough for the references: for all of them
-        timed = list(drafts)
-    budget = TrainingBudget(seconds=clock.seconds, configurations=tuple(timed))
+    Args:
+        sizing: What compact configurations are sized by.
+        drafts: The references, by name.
+        is_asked_for: Whether the user gave the time; otherwise trainings keep the reference's
+            length.
+    """
+    parents = {name: drafts[name] for name in COMPACTED if name in drafts}
+    if is_asked_for and sizing.is_enough_for(parents):
+        default = _default(sizing.survey, drafts)
+        because = f"{default.because}. {sizing.time.text} are enough for its own recipe"
+        made = list(drafts.values())
+        timed = tuple(drafts)
+    else:
+        sized = sizing.sized(parents)
+        default = _sized_default(sized, drafts, sizing)
+        because = default.because
+        made = [*drafts.values(), *(entry.draft for entry in sized.values())]
+        timed = tuple(entry.draft.configuration.name for entry in sized.values())
+    default = Choice(default.value, default.rule, because, OWN)
+    plan = _assembled(sizing.survey, made, default, sizing.time.machine)
+    if not is_asked_for:
+        return plan
+    budget = TrainingBudget(seconds=sizing.time.seconds, configurations=timed)
     return plan.model_copy(update={"budget": budget})
 
 
-def _compared(parent: Draft, chosen: Draft, clock: Clock) -> str:
-    """Return what the reference and what was chosen instead would get of the time."""
-    text = f"In {clock.text} {parent.configuration.name} gets {number(round(clock.steps(parent)))}"
-    if chosen.configuration == parent.configuration:
-        return f"{text} steps, enough for its own recipe"
-    return (
-        f"{text} steps, {chosen.configuration.name} {number(round(clock.steps(chosen)))} of a "
-        "smaller size or by a recipe for short trainings"
+def _sized_default(
+    sized: dict[str, SizedDraft], drafts: dict[str, Draft], sizing: Sizing
+) -> Choice[str]:
+    """Return the configuration that is expected to lose the least Dice in the time."""
+    parent, chosen = min(sized.items(), key=lambda item: item[1].candidate.loss.total)
+    name, time = chosen.draft.configuration.name, sizing.time
+    full = drafts[parent].configuration
+    steps = time.steps(full.architecture, full.batch_size, full.recipe)
+    because = (
+        f"in {time.text}, {full.name} gets {number(round(steps))} steps, {name} "
+        f"{number(round(chosen.candidate.loss.steps))}"
     )
+    for other in sized.values():
+        if other is not chosen:
+            because += (
+                f"; {name} is expected to lose {chosen.candidate.loss.total:.3f} Dice, "
+                f"{other.draft.configuration.name} {other.candidate.loss.total:.3f}"
+            )
+    return Choice(name, RULE, because, OWN)
 
 
 def _assembled(

@@ -1,10 +1,13 @@
 """The voxels that a configuration works on, with the reasons for their size."""
 
 from dataclasses import dataclass
+from math import prod
 
-from autoseg.planning.choice import Choice
+from autoseg.core.geometry import coarsened
+from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.memory import Grid
 from autoseg.planning.survey import Survey
+from autoseg.planning.wording import number, numbers
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,24 @@ def full_resolution(survey: Survey) -> Resolution:
 def plane_resolution(survey: Survey) -> Resolution:
     """Return the target spacing on the two finest axes."""
     return Resolution(survey.plane, survey.voxels, survey.spacing, survey.median_shape)
+
+
+def coarser(full: Resolution, factor: float) -> Resolution:
+    """Return a resolution whose finest axes have voxels larger by a factor.
+
+    Args:
+        full: The full resolution.
+        factor: At least 1.
+    """
+    grid = full.grid
+    spacing = coarsened(grid.spacing, factor)
+    sizes = zip(grid.median_shape, grid.spacing, spacing, strict=True)
+    shape = tuple(max(1.0, float(round(size * fine / coarse))) for size, fine, coarse in sizes)
+    because = f"{number(factor)} times as coarse as {numbers(grid.spacing)} along its finest axes"
+    size = f"{numbers(grid.median_shape)} voxels at the coarser spacing"
+    return Resolution(
+        grid=Grid(spacing=spacing, median_shape=shape),
+        dataset_voxels=full.dataset_voxels * prod(shape) / prod(grid.median_shape),
+        spacing=Choice(spacing, "coarser", because, OWN),
+        median_shape=Choice(shape, "coarser", size, OWN),
+    )

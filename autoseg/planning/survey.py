@@ -9,6 +9,7 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.normalizers import Normalizer
 from autoseg.planning import rules
 from autoseg.planning.choice import Choice
+from autoseg.planning.expected_dice import locality
 from autoseg.planning.memory import Grid
 from autoseg.planning.mirroring import mirror_axes
 from autoseg.planning.normalization import normalizers
@@ -28,6 +29,7 @@ class Survey:
         class_weights: Of the loss.
         class_frequencies: Of the loss, where it wants them; none for regions, which overlap.
         mirror_axes: Canonical axes along which images may be mirrored.
+        locality: How much of the image the classes leave free, from 0 to 1.
     """
 
     fingerprint: Fingerprint
@@ -38,6 +40,7 @@ class Survey:
     class_weights: Choice[Weights]
     class_frequencies: Choice[tuple[float, ...] | None]
     mirror_axes: Choice[tuple[int, ...]]
+    locality: float
 
     @cached_property
     def grid(self) -> Grid:
@@ -88,4 +91,5 @@ def survey(fingerprint: Fingerprint) -> Survey:
             "Wong et al., MICCAI 2018, equation 3",
         ),
         mirror_axes=mirror_axes(fingerprint),
+        locality=locality(fingerprint),
     )

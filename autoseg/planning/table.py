@@ -10,8 +10,8 @@ from autoseg.planning.wording import numbers
 PREDICTIONS = ("predicted_memory",)
 """Fields that follow from the others."""
 
-FORECASTS = ("predicted_time", "predicted_steps")
-"""Decisions about the machine, which the configuration itself does not hold."""
+FORECASTS = ("predicted_time", "predicted_steps", "predicted_coverage", "predicted_resolution")
+"""Decisions about the machine and the dataset, which the configuration itself does not hold."""
 
 EDITED = "edited by hand"
 """Begins the reason of a value that is not what its rule had chosen."""

@@ -8,6 +8,7 @@ from autoseg.core.geometry import (
     Geometry,
     axis_directions,
     canonical_orientation,
+    coarsened,
     tilt_degrees,
 )
 
@@ -114,3 +115,11 @@ def test_the_tilt_is_the_angle_of_a_rotation(degrees: float) -> None:
     direction = ((1.0, 0.0, 0.0), (0.0, cosine, -sine), (0.0, sine, cosine))
     oblique = Geometry((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), direction)
     assert tilt_degrees(oblique) == pytest.approx(degrees, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("factor", "expected"),
+    [(1.0, (5.0, 1.0, 1.5)), (1.2, (5.0, 1.2, 1.5)), (2.0, (5.0, 2.0, 2.0)), (6.0, (6.0,) * 3)],
+)
+def test_the_finest_axes_are_coarsened_first(factor, expected):
+    assert coarsened((5.0, 1.0, 1.5), factor) == pytest.approx(expected)

@@ -64,6 +64,7 @@ def case_with(found: CaseIntensities, class_voxels: tuple[int, int]) -> CaseFing
         shape_after_crop=(10, 10, 10),
         class_voxels=class_voxels,
         class_centres=(None, None),
+        class_extents=(None, None),
         intensities=(found,),
         is_integer=True,
         fits_8_bits=False,

@@ -7,9 +7,11 @@ from autoseg.architectures import ARCHITECTURES
 from autoseg.core.errors import PlanError
 from autoseg.documents.plan import Plan
 from autoseg.documents.recipe import SHORT_RECIPE
+from autoseg.planning.budget import LEAST_STEPS
+from autoseg.planning.expected_dice import coverage
 from autoseg.planning.forecast import Machine, step_seconds, training_step_seconds
-from autoseg.planning.ladder import FEWEST_STEPS_TO_WIDEN, LEAST_STEPS, REFERENCE_RECIPE_STEPS
 from autoseg.planning.planner import make_plan
+from autoseg.planning.sizing import REFERENCE_RECIPE_STEPS
 from autoseg.planning.table import plan_tables, summary_rows
 from autoseg.planning.values import plan_values
 
@@ -38,18 +40,56 @@ def reason(plan, field):
     return next(entry for entry in plan.decisions if entry.field == field)
 
 
-def test_five_minutes_on_two_cores_keep_to_what_was_measured_to_work():
-    chosen = planned(300.0).configuration(None)
+def organ(**settings):
+    """Return the fingerprint of large volumes with an organ in the middle."""
+    return make_fingerprint(
+        [(90, 140, 200)] * 15,
+        [(1.0, 1.0, 1.0)] * 15,
+        **{"extents": (1.0, 0.1), "coarse_dice": (0.99, 0.98, 0.97, 0.96, 0.93), **settings},
+    )
+
+
+def test_a_short_training_of_an_organ_sees_most_of_the_image_at_coarser_voxels():
+    plan = planned(120.0, fingerprint=organ())
+    chosen = plan.configuration(None)
     assert chosen.name == "3d_compact"
-    assert chosen.architecture.features[0] == 16
-    assert (chosen.batch_size, chosen.topology.patch_shape) == (2, (28, 40, 28))
+    assert chosen.data_name.startswith("3d_fullres_x")
+    assert min(chosen.spacing) >= 2
+    assert coverage(chosen.topology.patch_shape, chosen.median_shape) > 0.5
 
 
-def test_half_a_minute_gets_a_narrower_network_and_more_time_a_wider_one_and_larger_patches():
-    chosen = [planned(60.0 * minutes).configuration(None) for minutes in (0.5, 5, 20, 60)]
-    assert [entry.architecture.features[0] for entry in chosen] == [8, 16, 32, 32]
-    voxels = [prod(entry.topology.patch_shape) for entry in chosen]
-    assert voxels[0] == voxels[1] == voxels[2] < voxels[3]
+def test_detail_that_coarser_voxels_lose_keeps_the_full_resolution():
+    fine = (0.7, 0.5, 0.4, 0.3, 0.2)
+    plan = planned(120.0, fingerprint=organ(coarse_dice=fine))
+    assert plan.configuration(None).data_name in {"2d", "3d_fullres"}
+
+
+def test_labels_that_were_not_measured_at_coarser_voxels_keep_the_full_resolution():
+    plan = planned(120.0, fingerprint=organ(coarse_dice=None))
+    assert plan.configuration("3d_compact").data_name == "3d_fullres"
+
+
+def test_classes_that_are_everywhere_need_less_context():
+    shapes = [(512, 512)] * 30
+    texture, place = (
+        planned(
+            300.0,
+            fingerprint=make_fingerprint(shapes, [(1.0, 1.0)] * 30, extents=(1.0, extent)),
+        ).configuration(None)
+        for extent in (1.0, 0.05)
+    )
+    assert prod(texture.topology.patch_shape) < prod(place.topology.patch_shape)
+
+
+def test_more_time_gives_more_of_a_network_and_finer_voxels():
+    made = [planned(60.0 * minutes, fingerprint=organ()) for minutes in (1, 10, 120, 2000)]
+    chosen = [plan.configuration("3d_compact") for plan in made]
+    spacings = [min(entry.spacing) for entry in chosen]
+    widths = [entry.architecture.features[0] for entry in chosen]
+    assert spacings == sorted(spacings, reverse=True)
+    assert widths == sorted(widths)
+    assert spacings[0] > spacings[-1] == 1.0
+    assert widths[0] < widths[-1] == 32
 
 
 def test_the_references_stay_in_the_plan_unchanged():
@@ -65,7 +105,6 @@ def test_without_a_budget_nothing_is_timed():
     plan = planned(None)
     assert plan.budget is None
     assert plan.training_seconds(plan.configuration(None)) is None
-    assert not [entry for entry in plan.decisions if entry.field.endswith("predicted_steps")]
     assert "in the budget" not in summary_rows(plan)[0]
 
 
@@ -107,16 +146,25 @@ def test_all_timed_configurations_have_one_recipe_so_that_they_can_race():
 
 
 def test_the_plan_says_why_and_how_many_steps():
-    plan = planned(300.0)
-    found = reason(plan, "3d_compact.predicted_steps")
-    expected = training_steps(plan.configuration(None), 300.0, CPU)
-    assert found.value == f"{expected:.0f} steps in 5 minutes"
-    because = reason(plan, "3d_compact.architecture").because
-    assert "16 features: in 5 minutes" in because
-    assert "the next larger (32 features, 32768 voxels) would get" in because
-    assert f"of {FEWEST_STEPS_TO_WIDEN}" in because
-    assert "AdamW" in reason(plan, "3d_compact.recipe").because
-    assert "In 5 minutes 3d_fullres gets" in reason(plan, "default_configuration").because
+    plan = planned(300.0, fingerprint=organ())
+    chosen = plan.configuration(None)
+    found = reason(plan, f"{chosen.name}.predicted_steps")
+    assert found.value == f"{training_steps(chosen, 300.0, CPU):.0f} steps in 5 minutes"
+    because = reason(plan, f"{chosen.name}.architecture").because
+    assert "expected to lose the least Dice in 5 minutes" in because
+    assert "by its voxels" in because
+    assert "the next (" in because
+    assert "AdamW" in reason(plan, f"{chosen.name}.recipe").because
+    assert "in 5 minutes, 3d_fullres gets" in reason(plan, "default_configuration").because
+
+
+def test_the_plan_says_what_a_patch_sees_and_what_its_voxels_resolve():
+    plan = planned(120.0, fingerprint=organ())
+    chosen = plan.configuration(None)
+    share = coverage(chosen.topology.patch_shape, chosen.median_shape)
+    assert reason(plan, f"{chosen.name}.predicted_coverage").value == f"{round(100 * share)} %"
+    assert reason(plan, f"{chosen.name}.predicted_resolution").value == "Dice 0.970"
+    assert "at full resolution" in reason(plan, f"{chosen.name}.spacing").because
 
 
 def test_every_value_of_a_timed_plan_has_its_decision():
@@ -128,7 +176,12 @@ def test_every_value_of_a_timed_plan_has_its_decision():
 def test_the_table_shows_the_steps_beside_the_time():
     plan = planned(300.0)
     (*_, table) = plan_tables(plan, only=frozenset({"3d_compact"}))
-    assert [row.field for row in table.rows[-2:]] == ["predicted_time", "predicted_steps"]
+    assert [row.field for row in table.rows[-4:]] == [
+        "predicted_time",
+        "predicted_steps",
+        "predicted_coverage",
+        "predicted_resolution",
+    ]
     header, rows = summary_rows(plan)
     column = header.index("in the budget")
     by_name = {row[0]: row[column] for row in rows}
@@ -164,6 +217,6 @@ def test_a_budget_in_which_nothing_is_learnt_is_refused_with_the_least_that_woul
 def test_the_least_time_that_a_refusal_names_is_enough():
     smallest = planned(15.0).configuration(None)
     step = 15.0 / training_steps(smallest, 15.0, CPU)
-    assert planned(1.01 * LEAST_STEPS * step).default_configuration == "3d_compact"
+    assert planned(1.01 * LEAST_STEPS * step).budget is not None
     with pytest.raises(PlanError):
-        planned(0.9 * LEAST_STEPS * step)
+        planned(0.2 * LEAST_STEPS * step)

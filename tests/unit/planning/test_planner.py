@@ -1,5 +1,4 @@
 import ast
-from math import prod
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from autoseg.documents.plan import Plan
 from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine, training_hours
 from autoseg.planning.planner import make_plan
+from autoseg.planning.table import FORECASTS
 from autoseg.planning.values import PLANNED_LOSS_FIELDS, plan_values
 
 CPU = Machine(accelerator_gib=None, cores=2)
@@ -39,8 +39,9 @@ def test_without_an_accelerator_the_compact_variant_is_the_default():
     assert names(plan) == ["2d", "3d_fullres", "2d_compact", "3d_compact"]
     assert plan.default_configuration == "3d_compact"
     because = reason(plan, "default_configuration").because
-    assert "3d_fullres would take" in because
-    assert "of 3d_compact" in because
+    assert "in 30 minutes, 3d_fullres gets" in because
+    assert "3d_compact is expected to lose" in because
+    assert plan.budget is None
 
 
 def reason(plan, field):
@@ -52,18 +53,16 @@ def test_a_compact_variant_shares_the_data_of_its_parent():
     full, small = plan.configuration("3d_fullres"), plan.configuration("3d_compact")
     for field in ("data_name", "spacing", "normalizers", "resampling", "median_shape"):
         assert getattr(small, field) == getattr(full, field)
-    assert small.architecture.features[0] == 16
-    assert small.batch_size == 2
+    assert small.architecture.features[0] < full.architecture.features[0]
 
 
 @pytest.mark.parametrize("shape", [(300, 512, 512), (20, 256, 256), (64, 64, 64)])
-def test_a_compact_step_is_affordable(shape):
+def test_a_compact_training_of_half_an_hour_has_enough_steps(shape):
     plan = planned(make_fingerprint([shape] * 50, [(2.0, 1.0, 1.0)] * 50))
     for name in ("2d_compact", "3d_compact"):
         compact = plan.configuration(name)
-        assert prod(compact.topology.patch_shape) <= 2**17
         hours = training_hours(compact.architecture, compact.batch_size, CPU)
-        assert hours * 3600 / 250_000 < 0.8
+        assert 1800 / (hours * 3600 / 250_000) > 500
 
 
 def large_volumes(**settings):
@@ -166,9 +165,9 @@ def test_volumes_of_one_slice_have_a_2d_configuration_only():
 def test_every_value_has_a_decision_with_its_text_and_reason():
     plan = planned(small_volumes(class_shares=(0.9, 0.08, 0.02)))
     recorded = {decision.field: decision for decision in plan.decisions}
-    times = {field for field in recorded if field.endswith(".predicted_time")}
-    assert len(times) == len(plan.configurations)
-    assert {field: recorded[field].value for field in recorded if field not in times} == (
+    forecasts = {field for field in recorded if field.endswith(FORECASTS)}
+    assert len(forecasts) >= len(plan.configurations)
+    assert {field: recorded[field].value for field in recorded if field not in forecasts} == (
         plan_values(plan)
     )
     assert all(decision.because and decision.source for decision in plan.decisions)

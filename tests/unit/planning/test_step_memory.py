@@ -11,7 +11,7 @@ from autoseg.architectures import ARCHITECTURES
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.losses.dice_ce import DiceCrossEntropy
-from autoseg.planning.ladder import narrowed
+from autoseg.planning.size_presets import narrowed
 from autoseg.planning.step_memory import (
     BYTES_PER_GIB,
     predicted_memory,

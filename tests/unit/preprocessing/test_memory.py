@@ -21,6 +21,7 @@ def case(shape: tuple[int, ...], spacing: tuple[float, ...]) -> CaseFingerprint:
         shape_after_crop=shape,
         class_voxels=(1, 1),
         class_centres=(None, None),
+        class_extents=(None, None),
         intensities=(CaseIntensities(mean=0.0, std=1.0, quantiles=()),),
         is_integer=True,
         fits_8_bits=True,

@@ -195,9 +195,9 @@ def test_a_worker_is_sent_its_own_case_alone(
 ) -> None:
     sent = []
 
-    def inspect(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
+    def inspect(files: CaseFiles, spec: DatasetSpec, **options: bool) -> CaseFingerprint:
         sent.append(spec.cases)
-        return inspect_case(files, spec)
+        return inspect_case(files, spec, **options)
 
     monkeypatch.setattr(stage, "inspect_case", inspect)
     run(changeable, workspace)

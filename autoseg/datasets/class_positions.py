@@ -1,4 +1,7 @@
-"""Where the classes of a case lie, so that the planner can see which side is which."""
+"""Where the classes of a case lie, and over how much of the image they spread."""
+
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from jaxtyping import Float
@@ -9,16 +12,31 @@ from autoseg.preprocessing.crop import bounding_box, crop
 
 AxisCounts = Float[np.ndarray, "_positions classes"]
 
-Centre = tuple[float, ...]
-
 SLAB_VOXELS = 2**18
 """Voxels that are counted at a time: `numpy.bincount` makes 8 bytes of each."""
 
+OUTER_SHARE = 0.025
+"""Share of a class's voxels that its extent leaves out at either end of an axis, so that a few
+stray voxels do not widen it."""
 
-def class_centres(classes: LabelArray, num_classes: int) -> tuple[Centre | None, ...]:
-    """Return the centre of mass of each class as a share of the image's size, along each axis.
 
-    0 is the edge before the first voxel, 1 the edge behind the last; None where a class is absent.
+@dataclass(frozen=True)
+class ClassPosition:
+    """Where a class lies in an image.
+
+    Attributes:
+        centre: Centre of mass along each axis as a share of the image's size: 0 is the edge before
+            the first voxel, 1 the edge after the last.
+        extent: Share of the image within the box that holds 95 % of the class along each axis.
+    """
+
+    centre: tuple[float, ...]
+    extent: float
+
+
+def class_positions(classes: LabelArray, num_classes: int) -> tuple[ClassPosition | None, ...]:
+    """Return the position of each class; None where it is absent.
+
     Slab by slab and only within the foreground's bounding box, so that memory does not grow with
     the image.
 
@@ -38,9 +56,14 @@ def class_centres(classes: LabelArray, num_classes: int) -> tuple[Centre | None,
         axes.append(counts)
     present = axes[0].sum(axis=0) > 0
     return tuple(
-        tuple(_centre(counts[:, index]) for counts in axes) if present[index] else None
+        _position([counts[:, index] for counts in axes]) if present[index] else None
         for index in range(num_classes)
     )
+
+
+def _position(counts: list[NDArray[np.float64]]) -> ClassPosition:
+    extent = prod(_extent(axis) for axis in counts)
+    return ClassPosition(centre=tuple(map(_centre, counts)), extent=round(extent, 5))
 
 
 def _counts_per_axis(classes: NDArray[np.integer], num_classes: int) -> list[AxisCounts]:
@@ -68,3 +91,9 @@ def _counts_per_row(plane: NDArray[np.integer], num_classes: int) -> AxisCounts:
 def _centre(counts: NDArray[np.float64]) -> float:
     positions = (np.arange(counts.size) + 0.5) / counts.size
     return float(np.round((counts * positions).sum() / counts.sum(), 5))
+
+
+def _extent(counts: NDArray[np.float64]) -> float:
+    below = counts.cumsum() / counts.sum()
+    first, last = np.searchsorted(below, (OUTER_SHARE, 1 - OUTER_SHARE))
+    return float((last + 1 - first) / counts.size)

@@ -1,0 +1,152 @@
+"""How much Dice a size of voxels, patch and network is expected to lose in a time.
+
+Three things cost Dice in a short training: voxels too coarse to represent the labels, patches that
+see too little of the image to tell where they are, and too few steps. The rule adds them up, so
+that sizes can be compared; what it predicts is the order of candidates, not the Dice of a dataset,
+some of which are harder than others.
+"""
+
+from dataclasses import dataclass
+from math import log2, prod
+
+import numpy as np
+
+from autoseg.documents.fingerprint import COARSENING_FACTORS, CaseFingerprint, Fingerprint
+
+REFERENCE_VOXELS = 2**16
+"""Voxels of a step that counts as one: two patches of 2^15."""
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What the parts of the expected loss weigh; fitted by `docs/benchmarks/regret.py`.
+
+    Attributes:
+        steps: Dice that a training of 1000 steps lacks where the patch covers the whole image.
+        steps_exponent: That falls with the steps to this power.
+        voxels_exponent: A step counts as its voxels to this power.
+        context: Added to `steps` for every halving of the share of the image that a patch covers,
+            times the locality of the classes.
+        lasting_context: Dice that each such halving costs after any number of steps.
+        narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
+        plane: Dice that a 2-D network lacks on volumes, whose other slices it cannot see.
+    """
+
+    steps: float
+    steps_exponent: float
+    voxels_exponent: float
+    context: float
+    lasting_context: float
+    narrow: tuple[float, float]
+    plane: float
+
+
+FITTED = Coefficients(
+    steps=0.05,
+    steps_exponent=0.8,
+    voxels_exponent=0.5,
+    context=0.08,
+    lasting_context=0.002,
+    narrow=(0.012, 0.005),
+    plane=0.04,
+)
+"""Source: docs/pages/experiments.md, "Sizes for a time budget"."""
+
+
+@dataclass(frozen=True)
+class ExpectedLoss:
+    """The Dice that a candidate is expected to lose, and what that follows from.
+
+    Attributes:
+        resolution_dice: Mean Dice of the labels after resampling to the candidate's voxels and
+            back, from 0 to 1.
+        coverage: Share of the median case that a patch covers, from 0 to 1.
+        locality: Of the classes, from 0 to 1; see `locality`.
+        steps: Optimiser steps in the time.
+        voxels: Of the patches of a step together.
+        features: Of the network's first stage.
+        is_plane_of_volume: Whether a 2-D network works on slices of volumes.
+        coefficients: What the parts weigh.
+    """
+
+    resolution_dice: float
+    coverage: float
+    locality: float
+    steps: float
+    voxels: int
+    features: int
+    is_plane_of_volume: bool
+    coefficients: Coefficients = FITTED
+
+    @property
+    def resolution(self) -> float:
+        """Dice lost to voxels that are too coarse."""
+        return 1 - self.resolution_dice
+
+    @property
+    def training(self) -> float:
+        """Dice lost to too few steps, which patches that see little make worse."""
+        weigh = self.coefficients
+        effective = self.steps * (self.voxels / REFERENCE_VOXELS) ** weigh.voxels_exponent
+        halvings = self.locality * log2(1 / self.coverage)
+        at_1000_steps = weigh.steps + weigh.context * halvings
+        lost: float = at_1000_steps * (1000 / effective) ** weigh.steps_exponent
+        return lost + weigh.lasting_context * halvings
+
+    @property
+    def network(self) -> float:
+        """Dice lost to a narrow or 2-D network."""
+        narrow = dict(zip((8, 16), self.coefficients.narrow, strict=True)).get(self.features, 0.0)
+        return narrow + self.coefficients.plane * self.is_plane_of_volume
+
+    @property
+    def total(self) -> float:
+        """The sum; only its order among candidates means anything, and it may exceed 1."""
+        return self.resolution + self.training + self.network
+
+
+def coverage(patch_shape: tuple[int, ...], median_shape: tuple[float, ...]) -> float:
+    """Return the share of the median case that a patch covers, at most 1."""
+    edges = zip(patch_shape, median_shape, strict=True)
+    return prod(min(1.0, patch / median) for patch, median in edges)
+
+
+def resolution_dice(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> float | None:
+    """Return the mean Dice of the labels after resampling to a voxel size and back.
+
+    Interpolated between the factors that were measured, for each case from its own voxel size.
+
+    Args:
+        fingerprint: Of the dataset.
+        spacing: Voxel size, mm.
+
+    Returns:
+        From 0 to 1; None if no case was measured, or the voxels are coarser than what was measured.
+    """
+    measured = [case for case in fingerprint.cases if case.coarse_dice is not None]
+    factors = [min(spacing) / min(case.spacing) for case in measured]
+    if not measured or np.median(factors) > COARSENING_FACTORS[-1]:
+        return None
+    pairs = zip(measured, factors, strict=True)
+    return float(np.mean([_interpolated(case, factor) for case, factor in pairs]))
+
+
+def _interpolated(case: CaseFingerprint, factor: float) -> float:
+    known = (1.0, *(case.coarse_dice or ()))
+    return float(np.interp(np.log(factor), np.log((1.0, *COARSENING_FACTORS)), known))
+
+
+def locality(fingerprint: Fingerprint) -> float:
+    """Return how much of the image the classes leave free, on average over classes and cases.
+
+    Near 0, each class is spread over the whole image (membranes, cells), and a patch need not know
+    where it is. Near 1, a class fills a small part of it (an organ), and a patch must tell that
+    place from all others. 1 if nothing is known.
+    """
+    free = [
+        1 - min(1.0, extent * prod(case.shape) / prod(case.shape_after_crop))
+        for case in fingerprint.cases
+        for extent in case.class_extents[1:]
+        if extent is not None
+    ]
+    return float(np.mean(free)) if free else 1.0

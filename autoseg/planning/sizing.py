@@ -1,0 +1,189 @@
+"""Size configurations to a time, each value with its reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from autoseg.documents.fingerprint import COARSENING_FACTORS
+from autoseg.documents.recipe import SHORT_RECIPE
+from autoseg.losses import Loss
+from autoseg.planning.budget import Base, Candidate, CandidateSearch, TimeBudget, bases
+from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.compact import SHORT_REASON, resized
+from autoseg.planning.configurations import Choices, Draft, coarse_variant
+from autoseg.planning.memory import SMALLEST_BATCH, MemoryBudget
+from autoseg.planning.resolution import full_resolution, plane_resolution
+from autoseg.planning.survey import Survey
+from autoseg.planning.wording import number, percent
+
+RULE = "best_candidate"
+"""The function that chooses; recorded with every value that it decides."""
+
+REFERENCE_RECIPE_STEPS = 25_000
+"""Steps from which the reference recipe trains, a tenth of its own length. Source: a choice. After
+200 steps it had predicted background alone, where the short recipe had a Dice of 0.75
+(docs/pages/experiments.md); from 4000 to 250 000 steps the two were not compared."""
+
+
+@dataclass(frozen=True)
+class SizedDraft:
+    """A configuration that was sized to a time.
+
+    Attributes:
+        draft: The configuration with its reasons.
+        candidate: The candidate that it was made of.
+    """
+
+    draft: Draft
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What configurations are sized by.
+
+    Attributes:
+        survey: The dataset.
+        memory: What networks must fit.
+        loss: What they minimise.
+        time: What one training has.
+    """
+
+    survey: Survey
+    memory: MemoryBudget
+    loss: type[Loss]
+    time: TimeBudget
+
+    def is_enough_for(self, parents: Mapping[str, Draft]) -> bool:
+        """Return whether every reference configuration gets the steps that its own recipe needs."""
+        made = [parent.configuration for parent in parents.values()]
+        return all(
+            self.time.steps(full.architecture, full.batch_size, full.recipe)
+            >= REFERENCE_RECIPE_STEPS
+            for full in made
+        )
+
+    def sized(self, parents: Mapping[str, Draft]) -> dict[str, SizedDraft]:
+        """Return the best variant of each reference configuration, by the reference's name.
+
+        All have one recipe, so that they can be compared by what they reach in equal time.
+
+        Raises:
+            PlanError: If the time is too short for any.
+        """
+        searches = {name: self._search(parent) for name, parent in parents.items()}
+        fewest = min(search.best_candidate().loss.steps for search in searches.values())
+        return {
+            name: self._sized(parents[name], search, fewest) for name, search in searches.items()
+        }
+
+    def _search(self, parent: Draft) -> CandidateSearch:
+        full = parent.configuration
+        is_2d = full.topology.num_axes == 2
+        resolution = plane_resolution(self.survey) if is_2d else full_resolution(self.survey)
+        reference = Base(1.0, resolution, full.architecture, full.batch_size)
+        return CandidateSearch(self.time, self.survey, bases(resolution, self.memory, reference))
+
+    def _sized(self, parent: Draft, search: CandidateSearch, fewest: float) -> SizedDraft:
+        """Return the best candidate of a configuration with the reasons of its values."""
+        best, base = search.best_candidate(), parent
+        if best.base.factor > 1:
+            base = coarse_variant(self.survey, self.memory, self.loss, parent, best.base.factor)
+        is_long = fewest >= REFERENCE_RECIPE_STEPS
+        recipe = parent.configuration.recipe if is_long else SHORT_RECIPE
+        draft = resized(base, best.size, recipe, self._reasons(base, search, fewest))
+        return SizedDraft(replace(draft, forecasts=self._forecasts(draft, best)), best)
+
+    def _reasons(self, base: Draft, search: CandidateSearch, fewest: float) -> Choices:
+        """Return why a variant has its voxels, size and recipe."""
+        best, name = search.best_candidate(), base.configuration.name
+        size = _comparison(search, self.time)
+        patch, batch = f"that of {name}", f"that of {name}"
+        if (voxels := best.preset.voxels) is not None:
+            patch = f"{voxels} voxels or less: {size}"
+            batch = f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches"
+        recipe = (
+            f"{number(round(fewest))} steps or more; from {REFERENCE_RECIPE_STEPS} on the "
+            "reference's"
+            if fewest >= REFERENCE_RECIPE_STEPS
+            else f"{number(round(fewest))} steps are under {REFERENCE_RECIPE_STEPS}: {SHORT_REASON}"
+        )
+        reasons = {
+            "architecture": f"{best.preset.features} features: {size}",
+            "patch_shape": patch,
+            "batch_size": batch,
+            "recipe": recipe,
+        }
+        found: Choices = {
+            field: Choice(None, RULE, because, OWN) for field, because in reasons.items()
+        }
+        spacing = base.choices["spacing"]
+        because = f"{spacing.because}{_why_these_voxels(search)}"
+        return {**found, "spacing": replace(spacing, because=because)}
+
+    def _forecasts(self, draft: Draft, best: Candidate) -> dict[str, Choice[str]]:
+        """Return what a variant is predicted to see, to resolve and to have time for."""
+        made = draft.configuration
+        steps = self.time.steps(made.architecture, made.batch_size, made.recipe)
+        seconds = number(self.time.seconds / steps)
+        return {
+            "predicted_steps": Choice(
+                f"{number(round(steps))} steps in {self.time.text}",
+                "training_step_seconds",
+                f"{self.time.text} at {seconds} seconds each, validation included",
+                OWN,
+            ),
+            "predicted_coverage": Choice(
+                percent(best.loss.coverage),
+                "coverage",
+                "share of the median case that a patch sees; classes leave "
+                f"{percent(self.survey.locality)} of the image free, so context counts "
+                f"{number(round(self.survey.locality, 2))} times",
+                OWN,
+            ),
+            "predicted_resolution": Choice(
+                f"Dice {best.loss.resolution_dice:.3f}",
+                "resolution_dice",
+                "mean Dice of the labels after resampling to this spacing and back: no network "
+                "can be expected to exceed it",
+                OWN,
+            ),
+        }
+
+
+def _comparison(search: CandidateSearch, time: TimeBudget) -> str:
+    """Return the expected loss of the best candidate and of the next one of another size."""
+    best = search.best_candidate()
+    text = (
+        f"of {len(search.ranked)} sizes, the one expected to lose the least Dice in {time.text}: "
+        f"{_terms(best)}"
+    )
+    others = (entry for entry in search.ranked if entry.preset != best.preset)
+    if (other := next(others, None)) is None:
+        return text
+    voxels = other.preset.voxels or "the reference's"
+    return (
+        f"{text}; the next ({other.preset.features} features, {voxels} voxels) would lose "
+        f"{_terms(other)}"
+    )
+
+
+def _terms(candidate: Candidate) -> str:
+    loss = candidate.loss
+    return (
+        f"{loss.total:.3f} ({loss.resolution:.3f} by its voxels, {loss.training:.3f} by "
+        f"{number(round(loss.steps))} steps on {percent(loss.coverage)} of a case, "
+        f"{loss.network:.3f} by its network)"
+    )
+
+
+def _why_these_voxels(search: CandidateSearch) -> str:
+    best, full = search.best_candidate(), search.best_at_full_resolution
+    if best.base.factor == 1:
+        is_known = any(entry.base.factor > 1 for entry in search.ranked)
+        return "; coarser voxels are expected to lose more Dice than they gain" if is_known else ""
+    if full is None:
+        return "; at full resolution no size gets enough steps"
+    return (
+        f": expected to lose {_terms(best)}, at full resolution {_terms(full)}; coarser by 1, "
+        f"{', '.join(map(number, COARSENING_FACTORS))} times were compared"
+    )
