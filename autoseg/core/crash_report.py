@@ -21,7 +21,6 @@ FINISHED_STAYS = "The same command keeps what is finished and continues from the
 RESUMING = {
     "run": "The same command resumes from the last checkpoint.",
     "train": "The same command resumes from the last checkpoint.",
-    "plan": FINISHED_STAYS,
     "preprocess": FINISHED_STAYS,
     "select": FINISHED_STAYS,
     "predict": "The same command with --continue skips outputs that exist.",

@@ -17,8 +17,8 @@ FORWARDED = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-"""Signals that the parent forwards. SIGTSTP, SIGSTOP and SIGCONT keep their default action: a terminal
-and batch systems send them to both processes."""
+"""Signals that the parent forwards. SIGTSTP, SIGSTOP and SIGCONT keep their default action:
+terminals and batch systems send them to both processes."""
 
 FROM_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
 """Those of them that a key press sends to the whole process group."""
