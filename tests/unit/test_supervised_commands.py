@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -166,18 +166,43 @@ def test_a_signal_to_the_process_that_was_started_is_forwarded_once(
     assert process.returncode == 5
 
 
-def test_ctrl_c_reaches_the_work_once_and_leaves_its_parent_alive(tmp_path: Path) -> None:
-    keyboard, terminal = pty.openpty()
-    owning = "os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
-    with started(tmp_path, COUNTING, before=owning, stdin=terminal) as process:
+@pytest.fixture
+def keyboard_and_terminal() -> Iterator[tuple[int, int]]:
+    ends = pty.openpty()
+    yield ends
+    for end in ends:
+        with suppress(OSError):  # closed by the test
+            os.close(end)
+
+
+OWNING = "os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+"""Makes the terminal on standard input that of the process."""
+
+
+def test_ctrl_c_reaches_the_work_once_and_leaves_its_parent_alive(
+    keyboard_and_terminal: tuple[int, int], tmp_path: Path
+) -> None:
+    keyboard, terminal = keyboard_and_terminal
+    with started(tmp_path, COUNTING, before=OWNING, stdin=terminal) as process:
         process.stdout.readline()
         os.write(keyboard, b"\x03")
         assert process.stdout.readline() == "SIGINT\n"
         process.send_signal(signal.SIGUSR1)  # would come after a SIGINT that was forwarded, too
         output, _ = process.communicate()
-    os.close(keyboard)
-    os.close(terminal)
     assert output == ""
+    assert process.returncode == 5
+
+
+def test_a_terminal_that_is_closed_reaches_the_work(
+    keyboard_and_terminal: tuple[int, int], tmp_path: Path
+) -> None:
+    keyboard, terminal = keyboard_and_terminal
+    with started(tmp_path, COUNTING, before=OWNING, stdin=terminal) as process:
+        process.stdout.readline()
+        os.close(keyboard)  # the system tells the first process of the session, which is the parent
+        assert process.stdout.readline() == "SIGHUP\n"
+        process.send_signal(signal.SIGUSR1)
+        process.communicate()
     assert process.returncode == 5
 
 
