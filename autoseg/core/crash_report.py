@@ -27,8 +27,8 @@ RESUMING = {
 }
 """How to continue after a crash, for commands that keep what they have done."""
 
-PLANNED = ("run", "train", "plan")
-"""Commands whose need of memory follows `--memory` of the plan."""
+PLANNED = ("run", "train")
+"""Commands whose use of memory depends on the plan."""
 
 
 def crash_message(
