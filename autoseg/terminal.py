@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
+from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.progress import Progress
 from autoseg.core.text import cases_named, printable
 
@@ -29,9 +30,10 @@ class TerminalProgress(Progress):
     While there is a bar, the status stands behind it: a terminal has one living line at a time.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Draw on a console; by default on standard output."""
+    def __init__(self, console: Console | None = None, *, notes: CrashNotes | None = None) -> None:
+        """Draw on a console, by default on standard output; note stages for a crash report."""
         self._console = console or Console(soft_wrap=True)
+        self._notes = notes
         self._status: Status | None = None
         self._bar: tuple[RichProgress, TaskID] | None = None
         self._next_plain_status = perf_counter() + PLAIN_STATUS_SECONDS
@@ -46,6 +48,7 @@ class TerminalProgress(Progress):
         if total == 0:
             yield from items
             return
+        self.begin(description[0].lower() + description[1:])
         if not self._console.is_terminal:
             yield from self._track_plainly(items, description, total)
             return
@@ -81,6 +84,11 @@ class TerminalProgress(Progress):
         elif perf_counter() >= self._next_plain_status:
             self._next_plain_status = perf_counter() + PLAIN_STATUS_SECONDS
             self.say(line)
+
+    @override
+    def begin(self, stage: str) -> None:
+        if self._notes is not None:
+            self._notes.begin(stage)
 
     def close(self) -> None:
         """Take the status line away."""

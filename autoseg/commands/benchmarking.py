@@ -12,11 +12,13 @@ from autoseg.commands.options import (
     Work,
     Workers,
     cache_folder,
+    crash_notes,
     workspace_of,
 )
 
 
 def bench(
+    context: typer.Context,
     dataset: Annotated[
         Path | None,
         typer.Argument(help="Folder with images and labels.", show_default="small made-up volumes"),
@@ -51,8 +53,8 @@ def bench(
     from autoseg.documents import store
     from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress()
     workspace = workspace_of(dataset or Path(benchmark.DEMO_NAME), work)
+    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     options = benchmark.BenchOptions(
         configurations=tuple(configuration or ()),
         num_cases=cases,

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Device
+from autoseg.commands.options import Device, crash_notes
 
 
 def demo(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("autoseg_demo"),
     budget: Annotated[str, typer.Option(help="Training time of each of the two.")] = "50s",
     device: Device = "auto",
@@ -18,7 +19,7 @@ def demo(
     from autoseg.stages import demo as stage
     from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress()
+    progress = TerminalProgress(notes=crash_notes(context, folder))
     try:
         results = stage.demo(folder, budget=budget, device=device, progress=progress)
     finally:

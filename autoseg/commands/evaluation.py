@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoseg.commands.options import Workers, workers_or_default
+from autoseg.commands.options import Workers, crash_notes, workers_or_default
 
 if TYPE_CHECKING:
     from autoseg.documents.report import MetricName
@@ -16,6 +16,7 @@ ALL = "all"
 
 
 def evaluate(
+    context: typer.Context,
     predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.")],
     references: Annotated[Path, typer.Argument(help="Folder of what they should be.")],
     metrics: Annotated[
@@ -52,7 +53,7 @@ def evaluate(
     from autoseg.stages.known_labels import known_labels
     from autoseg.terminal import TerminalProgress, exit_if_any
 
-    progress = TerminalProgress()
+    progress = TerminalProgress(notes=crash_notes(context, predictions))
     measurement = measurement_of(metrics, tolerance or ())
     processes = workers_or_default(workers)
     report = stage.evaluate(

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from autoseg.commands.options import crash_notes
+
 importing = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -19,6 +21,7 @@ def about() -> None:
 
 @importing.command()
 def nnunet(
+    context: typer.Context,
     model: Annotated[
         Path,
         typer.Argument(help="Folder of a trained nnU-Net v2 model, or the zip that it exports."),
@@ -43,7 +46,7 @@ def nnunet(
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress()
+    progress = TerminalProgress(notes=crash_notes(context, output.parent))
     options = stage.ImportOptions(configuration=configuration, half=half)
     if model_license:
         options = stage.ImportOptions(configuration=configuration, half=half, license=model_license)

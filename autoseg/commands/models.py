@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import FoldOption, folds_of
+from autoseg.commands.options import FoldOption, crash_notes, folds_of
 
 
 def export(
+    context: typer.Context,
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -38,7 +39,7 @@ def export(
     options = stage.ExportOptions(folds=folds_of(fold), half=half)
     if model_license:
         options = replace(options, license=model_license)
-    progress = TerminalProgress()
+    progress = TerminalProgress(notes=crash_notes(context, paths[-1].parent))
     manifest = stage.export(model, paths[-1], options, progress)
     size = paths[-1].stat().st_size / 1e6
     progress.say(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.parallel import default_workers
 from autoseg.core.work_root import WORK_ROOT
 
@@ -107,6 +108,17 @@ def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
             "where with --work."
         )
     raise DatasetError(msg)
+
+
+def crash_notes(context: typer.Context, folder: Path) -> CrashNotes | None:
+    """Return where a command notes its stages, after noting the folder for a crash log.
+
+    None if no parent process would read it: in tests, and on other systems than Linux.
+    """
+    notes = context.find_object(CrashNotes)
+    if notes is not None:
+        notes.log_in(folder)
+    return notes
 
 
 def folds_of(texts: list[str] | None) -> "tuple[FoldName, ...] | None":

@@ -14,6 +14,7 @@ from autoseg.commands.options import (
     Work,
     Workers,
     cache_folder,
+    crash_notes,
     planned_workspace,
     workers_or_default,
     workspace_of,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def plan(
+    context: typer.Context,
     dataset: Dataset,
     work: Work = None,
     budget: Annotated[
@@ -67,8 +69,8 @@ def plan(
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress()
     workspace = workspace_of(dataset, work)
+    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
 
     def request() -> "PlanRequest":
         from autoseg.stages.length import seconds_of
@@ -104,6 +106,7 @@ def plan(
 
 
 def preprocess(
+    context: typer.Context,
     dataset: Dataset,
     configuration: ConfigurationName = None,
     work: Work = None,
@@ -115,8 +118,8 @@ def preprocess(
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress()
     workspace = planned_workspace(dataset, work)
+    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     report = stage.preprocess(
         workspace,
         configuration=configuration,

@@ -10,6 +10,7 @@ from autoseg.commands.options import (
     FoldOption,
     Precision,
     Workers,
+    crash_notes,
     folds_of,
     workers_or_default,
 )
@@ -17,6 +18,7 @@ from autoseg.core.work_root import WORK_ROOT
 
 
 def predict(
+    context: typer.Context,
     inputs: Annotated[Path, typer.Argument(help="Folder with images, or one image.")],
     outputs: Annotated[Path, typer.Argument(help="Folder for the label maps.")],
     model: Annotated[
@@ -42,7 +44,7 @@ def predict(
     from autoseg.stages import predict as stage
     from autoseg.terminal import TerminalProgress, exit_if_any
 
-    progress = TerminalProgress()
+    progress = TerminalProgress(notes=crash_notes(context, outputs))
     options = stage.PredictOptions(
         model=model,
         device=device,

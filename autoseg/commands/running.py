@@ -15,12 +15,14 @@ from autoseg.commands.options import (
     Work,
     Workers,
     cache_folder,
+    crash_notes,
     workspace_of,
 )
 from autoseg.commands.selection import show_selection
 
 
 def run(
+    context: typer.Context,
     dataset: Dataset,
     budget: Annotated[
         str | None,
@@ -75,7 +77,8 @@ def run(
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress, exit_if_any
 
-    progress, workspace = TerminalProgress(), workspace_of(dataset, work)
+    workspace = workspace_of(dataset, work)
+    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     request = stage.RunRequest(
         budget_seconds=None if budget is None else seconds_of(budget),
         configurations=tuple(configuration) if configuration else None,

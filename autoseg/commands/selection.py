@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoseg.commands.options import Dataset, Work, Workers, planned_workspace, workers_or_default
+from autoseg.commands.options import (
+    Dataset,
+    Work,
+    Workers,
+    crash_notes,
+    planned_workspace,
+    workers_or_default,
+)
 
 if TYPE_CHECKING:
     from autoseg.documents.selection import Selection
@@ -13,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def select(
+    context: typer.Context,
     dataset: Dataset,
     partial: Annotated[
         bool,
@@ -33,8 +41,8 @@ def select(
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress()
     workspace = planned_workspace(dataset, work)
+    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     selected = stage.select(
         workspace, partial=partial, workers=workers_or_default(workers), progress=progress
     )

@@ -13,6 +13,7 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
+    crash_notes,
     folds_of,
     planned_workspace,
     workers_or_default,
@@ -20,6 +21,7 @@ from autoseg.commands.options import (
 
 
 def test(
+    context: typer.Context,
     dataset: Dataset,
     model: Annotated[
         Path | None,
@@ -48,8 +50,8 @@ def test(
     from autoseg.stages.predict import PredictOptions
     from autoseg.terminal import TerminalProgress, exit_if_any
 
-    progress = TerminalProgress()
     workspace = planned_workspace(dataset, work)
+    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     options = PredictOptions(
         model=model,
         device=device,

@@ -12,12 +12,14 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
+    crash_notes,
     fold_of,
     planned_workspace,
 )
 
 
 def train(
+    context: typer.Context,
     dataset: Dataset,
     fold: Annotated[
         str, typer.Option(help="Which fold to hold out: a number, or all for none.")
@@ -63,8 +65,8 @@ def train(
     from autoseg.stages.training_job import TrainRequest
     from autoseg.terminal import TerminalProgress, exit_if_any
 
-    progress = TerminalProgress()
     workspace = planned_workspace(dataset, work)
+    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     request = TrainRequest(
         fold=fold_of(fold),
         configuration=configuration,

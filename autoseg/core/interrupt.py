@@ -1,9 +1,16 @@
 """Turn Ctrl-C and SIGTERM into a question that long work asks between two steps."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
+
+REPEAT_SECONDS = 0.5
+"""A signal that comes again so soon is the same request: `timeout`, `kill` by job number and batch
+systems send one to every process of a command, and the parent process then forwards its own."""
+
+Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
@@ -25,6 +32,7 @@ def listening() -> Iterator[StopRequest]:
     """
     request = StopRequest()
 
+    @_ignoring_repeats
     def on_signal(number: int, frame: FrameType | None) -> None:
         if request.is_made and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
@@ -50,7 +58,8 @@ def ending_at_once() -> Iterator[None]:
     Only a program's main thread can listen; elsewhere SIGTERM means what it did.
     """
     try:
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        handler = _ignoring_repeats(signal.default_int_handler)
+        previous = signal.signal(signal.SIGTERM, handler)
     except ValueError:  # not the main thread
         yield
         return
@@ -58,3 +67,16 @@ def ending_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _ignoring_repeats(handler: Handler) -> Handler:
+    """Return a handler that ignores a signal within `REPEAT_SECONDS` after the same signal."""
+    handled: dict[int, float] = {}
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        now = monotonic()
+        if now - handled.get(number, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            handled[number] = now
+            handler(number, frame)
+
+    return on_signal

@@ -10,10 +10,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from autoseg.core.errors import fault_of_case
+from autoseg.core.signals import CRASHES, end_with_parent, explained, signal_name
 
 CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux tells a container how many microseconds of CPU time it may use in how many."""
@@ -94,7 +96,9 @@ def _run_in_pool(
 ) -> Generator[Success[R] | Failure, None, list[int]]:
     """Yield what the pool could do, and return the items that a broken pool left undone."""
     pending = set(range(len(items)))
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context())
+    pool = ProcessPoolExecutor(
+        min(workers, len(items)), mp_context=get_context(), initializer=end_with_parent
+    )
     try:
         futures: dict[Future[Success[R] | Failure], int] = {
             pool.submit(_attempt, function, index, item): index for index, item in enumerate(items)
@@ -113,15 +117,41 @@ def _run_in_pool(
 
 
 def _run_alone(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
-    with ProcessPoolExecutor(1, mp_context=get_context()) as pool:
-        try:
-            return pool.submit(_attempt, function, index, item).result()
-        except BrokenProcessPool:
-            message = (
-                "the process working on it was killed, most often because memory ran out. "
-                "Free memory or use fewer workers (--workers 1), then run the same command again."
-            )
-            return Failure(index=index, message=message)
+    """Run the function in a process of its own, whose exit status says how it ended."""
+    context = get_context()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_attempt, args=(sender, function, index, item))
+    process.start()
+    sender.close()  # so that the end of the process is the end of what it sends
+    try:
+        outcome: Success[R] | Failure = receiver.recv()
+    except EOFError:
+        process.join()
+        return Failure(index=index, message=_death(process.exitcode or 0))
+    finally:
+        process.join()
+        receiver.close()
+    return outcome
+
+
+def _send_attempt(sender: Connection, function: Callable[[T], R], index: int, item: T) -> None:
+    end_with_parent()
+    sender.send(_attempt(function, index, item))
+
+
+def _death(exit_code: int) -> str:
+    """Return why an item has no result; the code is minus the signal that ended its process."""
+    if exit_code >= 0:
+        return f"the process working on it ended with exit status {exit_code} and no result."
+    ended = f"the process working on it was ended by {explained(-exit_code)}."
+    if signal_name(-exit_code) in CRASHES:
+        return (
+            f"{ended} A damaged file can cause that: open its files with another program and save "
+            "them again, or leave it out."
+        )
+    return (
+        f"{ended} Free memory or use fewer workers (--workers 1), then run the same command again."
+    )
 
 
 def _attempt(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:

@@ -24,6 +24,12 @@ class Progress(ABC):
     def status(self, line: str) -> None:
         """Show a line that the next one replaces, e.g. where training stands."""
 
+    def begin(self, stage: str) -> None:  # noqa: B027  (most kinds have nothing to do)
+        """Note what is done from now on, e.g. `training 3d_compact, fold 0`.
+
+        It is not shown; the command line reports it if a signal ends the process.
+        """
+
 
 class Silent(Progress):
     """Shows nothing."""

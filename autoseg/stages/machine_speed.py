@@ -108,6 +108,7 @@ def machine_speed(
     known = None if anew else known_speed(cache, device_name)
     if known is not None:
         return known
+    progress.begin("measuring how fast this machine trains")
     progress.say("measuring how fast this machine trains; this is done once")
     started, used = perf_counter(), process_time()
     try:

@@ -161,6 +161,7 @@ def predict(
             input.
     """
     _check_folder(outputs)
+    progress.begin("loading the model")
     choice = find_choice(options.model, options.folds)
     model = loaded(choice, LoadOptions(options.device, options.precision, options.use_mirroring))
     if selected := description(choice):
@@ -245,7 +246,9 @@ def _outcomes(
     """
     behind: deque[tuple[_Job, Future[Path], ChosenModel]] = deque()
     with ExportThread() as exports:
-        for job, ready in _ahead(lambda job: _prediction_job(job, model, workers, progress), jobs):
+        prepared = _ahead(lambda job: _prediction_job(job, model, workers, progress), jobs)
+        for position, (job, ready) in enumerate(prepared):
+            progress.begin(_at_work(jobs, position))
             watched = model.watched()
             behind.append((job, _started(ready, watched, exports, progress), watched))
             del ready  # the prepared image goes before the next one comes
@@ -253,6 +256,14 @@ def _outcomes(
                 yield _outcome(*behind.popleft())
         while behind:
             yield _outcome(*behind.popleft())
+
+
+def _at_work(jobs: Sequence[_Job], position: int) -> str:
+    """Return which case is predicted, and which others are read or written at the same time."""
+    first, last = max(0, position - CASES_BEHIND), position + CASES_AHEAD
+    others = [job.case.name for job in (*jobs[first:position], *jobs[position + 1 : last + 1])]
+    also = f" (also at work: {', '.join(others)})" if others else ""
+    return f"predicting {jobs[position].case.name}{also}"
 
 
 def _started(

@@ -64,6 +64,7 @@ def score_fold(
     kept = all(has_probabilities(held_out_probabilities(folder, case)) for case in files)
     if known is not None and not known.faults and kept and not have_labels_changed(known, files):
         return known
+    progress.begin(f"scoring the held-out cases of {folder}")
     model = load_model(folder, device=options.device, precision=options.precision)
     options = replace(options, skip_finished=True, probabilities=outputs / PROBABILITIES_NAME)
     report = score_cases(files, outputs, only(model), options, progress)

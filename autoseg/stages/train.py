@@ -150,6 +150,7 @@ def _trained(
     job: Job, plan: Plan, configuration: Configuration, request: TrainRequest, progress: Progress
 ) -> Run:
     """Train to the end, or go on to it, and save what came of it; the state is gone then."""
+    progress.begin(f"training {configuration.name}, fold {request.fold}")
     with naming_lack_of_memory(too_large(job)):
         state = _resumed_state(job, progress) or _first_state(job, progress)
     with listening() as stop:

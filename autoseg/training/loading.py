@@ -4,9 +4,7 @@ Batches cross the process border as plain bytes, not through shared memory, so c
 `--shm-size`. A fault in a worker arrives here as the exception it was.
 """
 
-import ctypes
 import signal
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from autoseg.core.errors import AutosegError, TrainingError
+from autoseg.core.signals import CRASHES, end_with_parent, explained, signal_name
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.training.drawing import draw_draft, finished, reader_of
 from autoseg.training.reading import CaseReader
@@ -26,9 +25,6 @@ from autoseg.training.sampling import Batch, Draft, Sampling
 MOST_PREFETCHED, PREFETCHED_BY_ALL = 4, 24
 """Batches that each worker keeps ready at most, and all together: a batch of large patches takes
 some 50 MB."""
-
-PR_SET_PDEATHSIG = 1
-"""Ask Linux for a signal when the parent dies. Source: prctl(2)."""
 
 
 class Ticket(NamedTuple):
@@ -169,19 +165,32 @@ def naming_dead_workers() -> Iterator[None]:
     goes on beside the workers belongs into this block.
 
     Raises:
-        TrainingError: If a worker process was killed from outside.
+        TrainingError: If a worker process was ended by a signal.
     """
     try:
         yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        msg = (
-            "a process that prepares training batches was killed, most often because memory ran "
-            "out. Use fewer of them (--workers 1, or 0 for none); the same command goes on from "
-            "the last checkpoint."
-        )
-        raise TrainingError(msg) from error
+        raise TrainingError(_worker_death(str(error))) from error
+
+
+def _worker_death(message: str) -> str:
+    """Return why a worker ended and what to do, given torch's message about it."""
+    number = next(
+        # torch quotes the C library's words for a signal, as strsignal does
+        (n for n in signal.valid_signals() if f"by signal: {signal.strsignal(n)}." in message),
+        None,
+    )
+    ended = "ended unexpectedly" if number is None else f"was ended by {explained(number)}"
+    if number is not None and signal_name(number) in CRASHES:
+        advice = "If it ends the same way again, use none (--workers 0)"
+    else:
+        advice = "To use less memory, take fewer of them (--workers 1, or 0 for none)"
+    return (
+        f"a process that prepares training batches {ended}. {advice}; the same command resumes "
+        "from the last checkpoint."
+    )
 
 
 def _keep(batch: Any) -> Any:  # noqa: ANN401  (torch types a collate function for lists)
@@ -196,5 +205,4 @@ def _start_worker(worker: int) -> None:  # noqa: ARG001  (torch passes the worke
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":  # elsewhere torch notices the parent's death, some seconds later
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()  # outside Linux torch notices the parent's death, some seconds later

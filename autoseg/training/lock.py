@@ -17,6 +17,9 @@ LOCK_NAME = "training.lock"
 PROCESSES = Path("/proc")
 """Where Linux tells about its processes."""
 
+ENDED = ("Z", "X")
+"""States of a process that has ended. Source: proc_pid_stat(5)."""
+
 
 class Holder(Frozen):
     """The process that holds a lock.
@@ -109,12 +112,16 @@ def _is_alive(holder: Holder) -> bool:
 
 
 def _start_of(pid: int) -> str:
-    """Return when a process began, in clock ticks since the system did; empty if not known."""
+    """Return when a process began, in clock ticks since the system did.
+
+    Empty if that is not known, or the process has ended and its parent has not taken note of it.
+    """
     try:
         state = (PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return state.rpartition(")")[2].split()[19]  # the name in brackets may hold spaces
+    fields = state.rpartition(")")[2].split()  # the name in brackets may hold spaces
+    return "" if fields[0] in ENDED else fields[19]
 
 
 def _held(path: Path, own: Holder) -> str:

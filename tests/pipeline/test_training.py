@@ -66,7 +66,7 @@ def uninterrupted(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathF
 class StopAfter(Progress):
     """Sends a signal once enough epochs have been reported: to the workers, then to this process.
 
-    SIGKILL goes to the workers alone.
+    SIGKILL and SIGSEGV go to the workers alone.
     """
 
     def __init__(self, epochs: int, number: signal.Signals) -> None:
@@ -82,7 +82,7 @@ class StopAfter(Progress):
         for worker in multiprocessing.active_children():
             os.kill(worker.pid, self._number)
         time.sleep(0.2)  # a worker that dies of it is dead by now
-        if self._number != signal.SIGKILL:
+        if self._number not in {signal.SIGKILL, signal.SIGSEGV}:
             signal.raise_signal(self._number)
 
     def track(self, items, *, description, total):
@@ -158,9 +158,15 @@ def test_a_training_goes_on_where_its_files_were_copied_to(
     assert_same_training(volumes_work, uninterrupted)
 
 
-def test_a_killed_worker_is_named(volumes_work: Workspace) -> None:
-    with pytest.raises(TrainingError, match="prepares training batches was killed"):
-        train(volumes_work, request(workers=1), progress=StopAfter(3, signal.SIGKILL))
+@pytest.mark.parametrize(
+    ("number", "advice"), [(signal.SIGKILL, "To use less memory"), (signal.SIGSEGV, "--workers 0")]
+)
+def test_a_worker_that_dies_is_named_with_its_signal(
+    number: signal.Signals, advice: str, volumes_work: Workspace
+) -> None:
+    message = rf"prepares training batches was ended by {number.name} \(.*{advice}"
+    with pytest.raises(TrainingError, match=message):
+        train(volumes_work, request(workers=1), progress=StopAfter(3, number))
 
 
 def test_background_workers_change_nothing(

@@ -16,7 +16,7 @@ from autoseg.terminal import exit_if_any
 def ended(error: Exception, monkeypatch: pytest.MonkeyPatch) -> object:
     """Return the exit status of a command that fails with an error."""
 
-    def failing() -> None:
+    def failing(obj: None) -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", failing)
@@ -77,3 +77,20 @@ def test_the_version_is_told() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert shown.exit_code == 0
     assert re.fullmatch(r"autoseg \d+\.\d+\.\d+, torch \d+\.\d+\S*\n", shown.output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_supervised"),
+    [
+        ("train DATASET", True),
+        ("import nnunet MODEL", True),
+        ("train --help", False),
+        ("describe FILE", False),
+        ("--version", False),
+        ("", False),
+    ],
+)
+def test_only_work_that_may_crash_gets_a_process_of_its_own(
+    arguments: str, is_supervised: bool
+) -> None:
+    assert cli._is_supervised(arguments.split()) == is_supervised

@@ -2,6 +2,7 @@ import signal
 
 import pytest
 
+from autoseg.core import interrupt
 from autoseg.core.interrupt import ending_at_once, listening
 
 
@@ -20,5 +21,36 @@ def test_sigterm_raises_what_ctrl_c_raises_where_there_is_nothing_to_save():
 def test_sigterm_means_afterwards_what_it_did():
     before = signal.getsignal(signal.SIGTERM)
     with ending_at_once():
-        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the time that the handlers see, in a list of one number."""
+    now = [100.0]
+    monkeypatch.setattr(interrupt, "monotonic", lambda: now[0])
+    return now
+
+
+def test_one_interruption_that_arrives_twice_counts_once(clock: list[float]):
+    with listening() as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+            clock[0] += 0.1
+        assert stop.is_made
+
+
+def test_a_second_ctrl_c_stops_at_once(clock: list[float]):
+    with listening():
+        signal.raise_signal(signal.SIGINT)
+        clock[0] += 1.0
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_termination_that_arrives_twice_does_not_disturb_the_clean_up(clock: list[float]):
+    with ending_at_once():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)

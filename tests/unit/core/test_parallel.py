@@ -1,3 +1,4 @@
+import faulthandler
 import os
 import re
 import signal
@@ -18,6 +19,11 @@ def work(item: int) -> int:
         raise ZeroDivisionError("by fourteen")
     if item == 15:
         os.kill(os.getpid(), signal.SIGKILL)
+    if item == 16:
+        faulthandler.disable()  # that of the tests would fill the screen
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if item == 17:
+        os._exit(7)
     return item * item
 
 
@@ -41,10 +47,18 @@ def test_a_bad_item_does_not_take_the_others_along(workers: int) -> None:
     assert re.fullmatch(place, outcomes[2].message)
 
 
-def test_a_killed_process_is_blamed_on_its_own_item() -> None:
-    outcomes = {outcome.index: outcome for outcome in run_each(work, [2, 15, 3, 4], workers=2)}
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (15, r"ended by SIGKILL \(most often because memory ran out\)\. Free memory"),
+        (16, r"ended by SIGSEGV \(an invalid memory access .*\)\. A damaged file"),
+        (17, r"ended with exit status 7"),
+    ],
+)
+def test_a_process_that_dies_is_blamed_on_its_own_item(item: int, message: str) -> None:
+    outcomes = {outcome.index: outcome for outcome in run_each(work, [2, item, 3, 4], workers=2)}
     assert isinstance(outcomes[1], Failure)
-    assert "memory" in outcomes[1].message
+    assert re.search(message, outcomes[1].message)
     assert {outcomes[i].value for i in (0, 2, 3)} == {4, 9, 16}
 
 

@@ -60,6 +60,19 @@ def test_files_that_look_like_channels_are_warned_of(inputs, options, tmp_path, 
     assert "warning: case_0000 … case_0001 look like the channels" in capsys.readouterr().out
 
 
+def test_the_stage_names_every_case_that_may_be_at_fault_in_a_crash(inputs, options, tmp_path):
+    stages = []
+
+    class Recording(Silent):
+        def begin(self, stage):
+            stages.append(stage)
+
+    predict(inputs, tmp_path / "out", options, Recording())
+    assert stages[0] == "loading the model"
+    assert stages[1] == "predicting case_0 (also at work: case_1)"
+    assert stages[4] == "predicting case_3 (also at work: case_1, case_2, case_4)"
+
+
 @pytest.mark.parametrize("free", [None, 1, 10**9])
 def test_an_image_is_read_ahead_only_if_there_is_memory_for_it(
     inputs, options, tmp_path, monkeypatch, free

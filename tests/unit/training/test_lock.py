@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,21 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
         assert f'"pid":{os.getpid()}' in (tmp_path / LOCK_NAME).read_text()
 
     assert not list(tmp_path.parent.glob(f"{tmp_path.name}/.*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not list such processes")
+def test_the_lock_of_a_dead_process_that_its_parent_ignores_is_taken_over(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    stat = Path("/proc") / str(process.pid) / "stat"
+    write_lock(tmp_path, pid=process.pid, started=stat.read_text().rpartition(")")[2].split()[19])
+    with pytest.raises(TrainingError, match="being trained by process"), locked(tmp_path):
+        pass
+
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and its status not fetched
+    with locked(tmp_path):
+        assert f'"pid":{os.getpid()}' in (tmp_path / LOCK_NAME).read_text()
+    process.communicate()
 
 
 def test_a_later_process_of_the_same_number_does_not_hold_the_lock(tmp_path):
