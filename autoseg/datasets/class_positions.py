@@ -27,7 +27,8 @@ class ClassPosition:
     Attributes:
         centre: Centre of mass along each axis as a share of the image's size: 0 is the edge before
             the first voxel, 1 the edge after the last.
-        extent: Share of the image within the box that holds 95 % of the class along each axis.
+        extent: Share of the image that the class spreads over: the box that holds 95 % of it along
+            each axis, widened so that a class that is everywhere has an extent of 1.
     """
 
     centre: tuple[float, ...]
@@ -96,4 +97,4 @@ def _centre(counts: NDArray[np.float64]) -> float:
 def _extent(counts: NDArray[np.float64]) -> float:
     below = counts.cumsum() / counts.sum()
     first, last = np.searchsorted(below, (OUTER_SHARE, 1 - OUTER_SHARE))
-    return float((last + 1 - first) / counts.size)
+    return min(1.0, float((last + 1 - first) / counts.size) / (1 - 2 * OUTER_SHARE))

@@ -56,8 +56,8 @@ class CaseFingerprint(Frozen):
         class_voxels: Number of voxels of each class, by class index.
         class_centres: Centre of mass of each class, as a share of the image along each axis; none
             for absent classes.
-        class_extents: Share of the image within the box that holds 95 % of each class along each
-            axis; none for absent classes.
+        class_extents: Share of the image that each class spreads over, 1 if it is everywhere; none
+            for absent classes.
         intensities: Per channel.
         is_integer: Whether all intensities are whole numbers.
         fits_8_bits: Whether they are, all of the image, whole numbers from 0 to 255.

@@ -82,6 +82,15 @@ class Candidate:
     size: tuple[Architecture, int]
     loss: ExpectedLoss
 
+    @property
+    def name(self) -> str:
+        """The voxels, patch and features, such as `3d_x2_2^15_f8`, in which 2 is a factor."""
+        axes = self.size[0].topology.num_axes
+        voxels = (
+            "full" if self.preset.voxels is None else f"2^{self.preset.voxels.bit_length() - 1}"
+        )
+        return f"{axes}d_x{self.base.factor:g}_{voxels}_f{self.preset.features}"
+
 
 @dataclass(frozen=True)
 class CandidateSearch:
@@ -99,23 +108,23 @@ class CandidateSearch:
 
     @cached_property
     def ranked(self) -> list[Candidate]:
-        """All candidates that get enough steps, those with the least expected loss first.
-
-        Raises:
-            PlanError: If none gets enough; it says how much time would do.
-        """
-        candidates = self._candidates()
-        enough = [entry for entry in candidates if entry.loss.steps >= LEAST_STEPS]
-        if not enough:
-            raise PlanError(self._too_short(max(entry.loss.steps for entry in candidates)))
+        """All candidates that get enough steps, those with the least expected loss first."""
+        enough = [entry for entry in self._candidates if entry.loss.steps >= LEAST_STEPS]
         return sorted(enough, key=lambda entry: entry.loss.total)
+
+    @property
+    def has_enough_time(self) -> bool:
+        """Whether any candidate gets enough steps."""
+        return bool(self.ranked)
 
     def best_candidate(self) -> Candidate:
         """Return the candidate with the least expected loss.
 
         Raises:
-            PlanError: If none gets enough steps.
+            PlanError: If none gets enough steps; it says how much time would do.
         """
+        if not self.has_enough_time:
+            raise PlanError(self._too_short())
         return self.ranked[0]
 
     @property
@@ -123,6 +132,7 @@ class CandidateSearch:
         """The best candidate that keeps the full resolution; None if none gets enough steps."""
         return next((entry for entry in self.ranked if entry.base.factor == 1), None)
 
+    @cached_property
     def _candidates(self) -> list[Candidate]:
         found = []
         for base in self.bases:
@@ -141,18 +151,21 @@ class CandidateSearch:
         self, base: Base, resolution: float, architecture: Architecture, batch: int
     ) -> ExpectedLoss:
         patch = architecture.topology.patch_shape
+        median = base.resolution.grid.median_shape
         is_plane = len(patch) == 2 and self.survey.has_volumes
         return ExpectedLoss(
             resolution_dice=resolution,
-            coverage=expected_dice.coverage(patch, base.resolution.grid.median_shape),
+            coverage=expected_dice.coverage(patch, median),
             locality=self.survey.locality,
             steps=self.budget.steps(architecture, batch, SHORT_RECIPE),
             voxels=batch * prod(patch),
+            edge=prod(median) ** (1 / len(median)),
             features=getattr(architecture, "features", (0,))[0],
             is_plane_of_volume=is_plane,
         )
 
-    def _too_short(self, most_steps: float) -> str:
+    def _too_short(self) -> str:
+        most_steps = max(entry.loss.steps for entry in self._candidates)
         enough = time_span(self.budget.seconds * LEAST_STEPS / most_steps)
         return (
             f"found {self.budget.text} per training, in which the smallest network gets about "

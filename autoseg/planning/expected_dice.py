@@ -1,9 +1,9 @@
 """How much Dice a size of voxels, patch and network is expected to lose in a time.
 
 Three things cost Dice in a short training: voxels too coarse to represent the labels, patches that
-see too little of the image to tell where they are, and too few steps. The rule adds them up, so
-that sizes can be compared; what it predicts is the order of candidates, not the Dice of a dataset,
-some of which are harder than others.
+see too little of the image to tell where they are, and too few steps for so fine an image. The rule
+adds them up, so that sizes can be compared. It predicts the order of candidates and not the Dice of
+a dataset, because some datasets are harder than others.
 """
 
 from dataclasses import dataclass
@@ -16,39 +16,51 @@ from autoseg.documents.fingerprint import COARSENING_FACTORS, CaseFingerprint, F
 REFERENCE_VOXELS = 2**16
 """Voxels of a step that counts as one: two patches of 2^15."""
 
+REFERENCE_EDGE = 64.0
+"""Voxels along an edge of an image of which `Coefficients.steps` speaks."""
+
+ENOUGH_COVERAGE = 0.5
+"""Share of the image of which a patch sees enough to tell where it is. Source: as `FITTED`."""
+
 
 @dataclass(frozen=True)
 class Coefficients:
     """What the parts of the expected loss weigh; fitted by `docs/benchmarks/regret.py`.
 
     Attributes:
-        steps: Dice that a training of 1000 steps lacks where the patch covers the whole image.
+        steps: Dice that a training of 1000 steps on images of 64 voxels along an edge lacks.
         steps_exponent: That falls with the steps to this power.
         voxels_exponent: A step counts as its voxels to this power.
+        edge_exponent: It grows with the voxels along an edge of the image to this power.
         context: Added to `steps` for every halving of the share of the image that a patch covers,
-            times the locality of the classes.
+            below one half, times the locality of the classes.
         lasting_context: Dice that each such halving costs after any number of steps.
         narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
         plane: Dice that a 2-D network lacks on volumes, whose other slices it cannot see.
+        plane_steps: By which share more it loses by too few steps.
     """
 
     steps: float
     steps_exponent: float
     voxels_exponent: float
+    edge_exponent: float
     context: float
     lasting_context: float
     narrow: tuple[float, float]
     plane: float
+    plane_steps: float
 
 
 FITTED = Coefficients(
-    steps=0.05,
-    steps_exponent=0.8,
-    voxels_exponent=0.5,
-    context=0.08,
+    steps=0.1,
+    steps_exponent=0.57,
+    voxels_exponent=0.14,
+    edge_exponent=0.2,
+    context=0.48,
     lasting_context=0.002,
-    narrow=(0.012, 0.005),
-    plane=0.04,
+    narrow=(0.03, 0.003),
+    plane=0.01,
+    plane_steps=0.17,
 )
 """Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 
@@ -64,6 +76,7 @@ class ExpectedLoss:
         locality: Of the classes, from 0 to 1; see `locality`.
         steps: Optimiser steps in the time.
         voxels: Of the patches of a step together.
+        edge: Voxels along an edge of the median case, the geometric mean of its axes.
         features: Of the network's first stage.
         is_plane_of_volume: Whether a 2-D network works on slices of volumes.
         coefficients: What the parts weigh.
@@ -74,6 +87,7 @@ class ExpectedLoss:
     locality: float
     steps: float
     voxels: int
+    edge: float
     features: int
     is_plane_of_volume: bool
     coefficients: Coefficients = FITTED
@@ -88,10 +102,11 @@ class ExpectedLoss:
         """Dice lost to too few steps, which patches that see little make worse."""
         weigh = self.coefficients
         effective = self.steps * (self.voxels / REFERENCE_VOXELS) ** weigh.voxels_exponent
-        halvings = self.locality * log2(1 / self.coverage)
-        at_1000_steps = weigh.steps + weigh.context * halvings
-        lost: float = at_1000_steps * (1000 / effective) ** weigh.steps_exponent
-        return lost + weigh.lasting_context * halvings
+        halvings = self.locality * max(0.0, log2(ENOUGH_COVERAGE / self.coverage))
+        lost = (weigh.steps + weigh.context * halvings) * (1000 / effective) ** weigh.steps_exponent
+        lost *= (self.edge / REFERENCE_EDGE) ** weigh.edge_exponent
+        lost *= 1 + weigh.plane_steps * self.is_plane_of_volume
+        return float(lost + weigh.lasting_context * halvings)
 
     @property
     def network(self) -> float:

@@ -25,6 +25,10 @@ ACTIVATIONS_PER_ACCELERATOR_SECOND = 8.6e9
 The 12, 35 and 66 hours that it gives for the residual encoder's presets M, L and XL are predicted
 as 11, 34 and 58."""
 
+SHORTEST_ACCELERATOR_STEP = 0.02
+"""Seconds that a training step takes on an accelerator however small the network, until the machine
+is measured: the kernels of the network have to be launched. Source: a choice."""
+
 FORWARD_SHARE = 1 / 3
 """Share of a training step that its forward pass takes: the backward pass finds two gradients, of
 what came in and of the weights, for each product of the forward pass."""
@@ -53,7 +57,7 @@ def step_seconds(architecture: Architecture, batch_size: int, machine: Machine) 
         costs = machine.measured.costs(architecture.topology.num_axes)
         return costs.seconds(multiplications=multiplications, activations=activations)
     if machine.accelerator_gib is not None:
-        return activations / ACTIVATIONS_PER_ACCELERATOR_SECOND
+        return max(activations / ACTIVATIONS_PER_ACCELERATOR_SECOND, SHORTEST_ACCELERATOR_STEP)
     one_core = (
         multiplications / MULTIPLICATIONS_PER_CORE_SECOND
         + activations / ACTIVATIONS_PER_CORE_SECOND

@@ -18,9 +18,9 @@ from autoseg.planning.wording import number, percent
 RULE = "best_candidate"
 """The function that chooses; recorded with every value that it decides."""
 
-REFERENCE_RECIPE_STEPS = 25_000
-"""Steps from which the reference recipe trains, a tenth of its own length. Source: a choice. After
-200 steps it had predicted background alone, where the short recipe had a Dice of 0.75
+REFERENCE_STEPS_NEEDED = 25_000
+"""Steps from which the references train by their own recipe, a tenth of its length. Source: a
+choice. After 200 steps it had predicted background alone, where the short recipe had a Dice of 0.75
 (docs/pages/experiments.md); from 4000 to 250 000 steps the two were not compared."""
 
 
@@ -58,67 +58,50 @@ class Sizing:
         made = [parent.configuration for parent in parents.values()]
         return all(
             self.time.steps(full.architecture, full.batch_size, full.recipe)
-            >= REFERENCE_RECIPE_STEPS
+            >= REFERENCE_STEPS_NEEDED
             for full in made
         )
 
     def sized(self, parents: Mapping[str, Draft]) -> dict[str, SizedDraft]:
         """Return the best variant of each reference configuration, by the reference's name.
 
-        All have one recipe, so that they can be compared by what they reach in equal time.
+        All have the recipe for short trainings, so that they can be compared by what they reach in
+        equal time.
 
         Raises:
             PlanError: If the time is too short for any.
         """
-        searches = {name: self._search(parent) for name, parent in parents.items()}
-        fewest = min(search.best_candidate().loss.steps for search in searches.values())
-        return {
-            name: self._sized(parents[name], search, fewest) for name, search in searches.items()
-        }
+        searches = {name: self.search(parent) for name, parent in parents.items()}
+        enough = {name: search for name, search in searches.items() if search.has_enough_time}
+        found = enough or searches  # raises for the first, where the time is too short for all
+        return {name: self._sized(parents[name], search) for name, search in found.items()}
 
-    def _search(self, parent: Draft) -> CandidateSearch:
+    def search(self, parent: Draft) -> CandidateSearch:
+        """Return the candidates of a reference configuration at full resolution."""
         full = parent.configuration
         is_2d = full.topology.num_axes == 2
         resolution = plane_resolution(self.survey) if is_2d else full_resolution(self.survey)
         reference = Base(1.0, resolution, full.architecture, full.batch_size)
         return CandidateSearch(self.time, self.survey, bases(resolution, self.memory, reference))
 
-    def _sized(self, parent: Draft, search: CandidateSearch, fewest: float) -> SizedDraft:
-        """Return the best candidate of a configuration with the reasons of its values."""
-        best, base = search.best_candidate(), parent
-        if best.base.factor > 1:
-            base = coarse_variant(self.survey, self.memory, self.loss, parent, best.base.factor)
-        is_long = fewest >= REFERENCE_RECIPE_STEPS
-        recipe = parent.configuration.recipe if is_long else SHORT_RECIPE
-        draft = resized(base, best.size, recipe, self._reasons(base, search, fewest))
-        return SizedDraft(replace(draft, forecasts=self._forecasts(draft, best)), best)
+    def variant(self, parent: Draft, candidate: Candidate, reasons: Choices) -> Draft:
+        """Return the variant of a reference configuration that is one of its candidates.
 
-    def _reasons(self, base: Draft, search: CandidateSearch, fewest: float) -> Choices:
-        """Return why a variant has its voxels, size and recipe."""
-        best, name = search.best_candidate(), base.configuration.name
-        size = _comparison(search, self.time)
-        patch, batch = f"that of {name}", f"that of {name}"
-        if (voxels := best.preset.voxels) is not None:
-            patch = f"{voxels} voxels or less: {size}"
-            batch = f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches"
-        recipe = (
-            f"{number(round(fewest))} steps or more; from {REFERENCE_RECIPE_STEPS} on the "
-            "reference's"
-            if fewest >= REFERENCE_RECIPE_STEPS
-            else f"{number(round(fewest))} steps are under {REFERENCE_RECIPE_STEPS}: {SHORT_REASON}"
-        )
-        reasons = {
-            "architecture": f"{best.preset.features} features: {size}",
-            "patch_shape": patch,
-            "batch_size": batch,
-            "recipe": recipe,
-        }
-        found: Choices = {
-            field: Choice(None, RULE, because, OWN) for field, because in reasons.items()
-        }
-        spacing = base.choices["spacing"]
-        because = f"{spacing.because}{_why_these_voxels(search)}"
-        return {**found, "spacing": replace(spacing, because=because)}
+        Args:
+            parent: The reference configuration at full resolution.
+            candidate: Of its search.
+            reasons: Why its values differ from the parent's.
+        """
+        base, factor = parent, candidate.base.factor
+        if factor > 1:
+            base = coarse_variant(self.survey, self.memory, self.loss, parent, factor)
+        return resized(base, candidate.size, SHORT_RECIPE, {**base.choices, **reasons})
+
+    def _sized(self, parent: Draft, search: CandidateSearch) -> SizedDraft:
+        """Return the best candidate of a configuration with the reasons of its values."""
+        best = search.best_candidate()
+        draft = self.variant(parent, best, _reasons(search))
+        return SizedDraft(replace(draft, forecasts=self._forecasts(draft, best)), best)
 
     def _forecasts(self, draft: Draft, best: Candidate) -> dict[str, Choice[str]]:
         """Return what a variant is predicted to see, to resolve and to have time for."""
@@ -150,11 +133,29 @@ class Sizing:
         }
 
 
-def _comparison(search: CandidateSearch, time: TimeBudget) -> str:
-    """Return the expected loss of the best candidate and of the next one of another size."""
+def _reasons(search: CandidateSearch) -> Choices:
+    """Return why a variant has its voxels, size and recipe."""
     best = search.best_candidate()
+    size = _comparison(search)
+    patch, batch = "that of the reference", "that of the reference"
+    if (voxels := best.preset.voxels) is not None:
+        patch = f"{voxels} voxels or less: {size}"
+        batch = f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches"
+    reasons = {
+        "spacing": f"{best.base.resolution.spacing.because}{_why_these_voxels(search)}",
+        "architecture": f"{best.preset.features} features: {size}",
+        "patch_shape": patch,
+        "batch_size": batch,
+        "recipe": SHORT_REASON,
+    }
+    return {field: Choice(None, RULE, because, OWN) for field, because in reasons.items()}
+
+
+def _comparison(search: CandidateSearch) -> str:
+    """Return the expected loss of the best candidate and of the next one of another size."""
+    best, time = search.best_candidate(), search.budget.text
     text = (
-        f"of {len(search.ranked)} sizes, the one expected to lose the least Dice in {time.text}: "
+        f"of {len(search.ranked)} sizes, the one expected to lose the least Dice in {time}: "
         f"{_terms(best)}"
     )
     others = (entry for entry in search.ranked if entry.preset != best.preset)

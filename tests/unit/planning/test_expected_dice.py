@@ -10,10 +10,11 @@ DICE = (0.98, 0.96, 0.94, 0.92, 0.9)
 
 LOSS = ExpectedLoss(
     resolution_dice=0.95,
-    coverage=0.5,
+    coverage=0.3,
     locality=0.8,
     steps=1000.0,
     voxels=2**16,
+    edge=80.0,
     features=16,
     is_plane_of_volume=False,
 )
@@ -27,10 +28,11 @@ def volumes(spacing=(1.0, 1.0, 1.0), **settings):
     "better",
     [
         {"resolution_dice": 0.96},
-        {"coverage": 0.6},
+        {"coverage": 0.4},
         {"locality": 0.7},
         {"steps": 1100.0},
         {"voxels": 2**17},
+        {"edge": 60.0},
         {"features": 32},
     ],
 )
@@ -46,6 +48,10 @@ def test_slices_of_volumes_and_the_narrowest_networks_lose_more():
 def test_context_does_not_matter_to_classes_that_are_everywhere():
     everywhere = replace(LOSS, locality=0.0)
     assert replace(everywhere, coverage=0.01).total == everywhere.total
+
+
+def test_half_of_the_image_is_context_enough():
+    assert replace(LOSS, coverage=0.5).total == replace(LOSS, coverage=1.0).total
 
 
 def test_the_parts_add_up():

@@ -1,0 +1,370 @@
+"""Train a grid of sizes for equal times, and compare the best of them with what the rule picks.
+
+    python docs/benchmarks/regret.py train WORK DATASET... --minutes 2 5 15 --candidates NAME...
+    python docs/benchmarks/regret.py table docs/benchmarks/regret_results.jsonl
+    python docs/benchmarks/regret.py fit docs/benchmarks/regret_results.jsonl
+
+`train` trains fold 0 of every dataset with every candidate for every time, with the recipe for
+short trainings, and adds a line to WORK/results.jsonl after each. Without --candidates it lists
+their names. A training has as many steps as fit into its time by the processor seconds of one step,
+so other work makes it longer but does not change its result. Interrupted, the same command
+continues, and what was trained is not trained again; with --threads 1, two of them can run side by
+side on different datasets. The folder of a dataset in WORK is named after it.
+
+`table` prints, for every dataset and time, the best candidate that was trained, and the one with
+the least expected loss (`autoseg.planning.expected_dice`): with the coefficients of the package,
+and with coefficients fitted to all other datasets. `fit` fits the coefficients to all of them.
+"""
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from math import exp, log
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+
+from autoseg.architectures import ARCHITECTURES
+from autoseg.core.errors import Interrupted
+from autoseg.core.processor import processor_name
+from autoseg.documents import store
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.recipe import SHORT_RECIPE
+from autoseg.documents.workspace import Workspace
+from autoseg.losses import LOSSES
+from autoseg.planning.budget import Candidate, TimeBudget
+from autoseg.planning.configurations import Draft, reference_2d, references_3d
+from autoseg.planning.expected_dice import FITTED, Coefficients, ExpectedLoss
+from autoseg.planning.forecast import Machine
+from autoseg.planning.memory import MemoryBudget
+from autoseg.planning.sizing import Sizing
+from autoseg.planning.survey import survey
+from autoseg.stages.length import LengthRequest
+from autoseg.stages.plan import PlanRequest, plan
+from autoseg.stages.train import train
+from autoseg.stages.training_job import TrainRequest
+from autoseg.terminal import TerminalProgress
+from autoseg.training.precision import training_dtype
+from autoseg.training.state import initial_state
+from autoseg.training.step import training_step
+from autoseg.training.targets import objective
+
+MEMORY_GIB = 8.0
+
+WARM_UP, TIMED_STEPS = 1, 7
+"""Steps before the timed ones, and these."""
+
+TWO_CORES = 0.55
+"""Wall-clock seconds on two cores per processor second on one: what a second core leaves of a step
+of a U-Net, measured with nothing else running."""
+
+Row = dict[str, Any]
+Groups = Mapping[tuple[str, float, str], Sequence[Row]]
+
+
+def parsed() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train")
+    training.add_argument("work", type=Path)
+    training.add_argument("datasets", type=Path, nargs="+")
+    training.add_argument("--minutes", type=float, nargs="+", default=[2.0, 5.0, 15.0])
+    training.add_argument("--candidates", nargs="*", default=[])
+    training.add_argument("--seed", type=int, default=0)
+    training.add_argument("--threads", type=int, default=2)
+    for name in ("table", "fit"):
+        commands.add_parser(name).add_argument("results", type=Path)
+    return parser.parse_args()
+
+
+def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Draft], Plan]:
+    """Return what candidates of a dataset are made of: the sizing, the references, the plan."""
+    if not workspace.plan.is_file():
+        request = PlanRequest(memory_gib=MEMORY_GIB)
+        plan(dataset, workspace, request, workers=2, progress=TerminalProgress())
+    planned = store.load(Plan, workspace.plan, made_by="autoseg plan")
+    measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    surveyed = survey(measured)
+    memory = MemoryBudget(
+        network=ARCHITECTURES["unet"],
+        in_channels=len(measured.channel_names),
+        num_classes=measured.labels.num_outputs,
+        memory_gib=MEMORY_GIB,
+    )
+    loss = LOSSES["dice_ce"]
+    parents = {"2d": reference_2d(surveyed, memory, loss)}
+    if surveyed.has_volumes:
+        parents["3d_fullres"] = references_3d(surveyed, memory, loss)[0]
+    time = TimeBudget(1e9, Machine(accelerator_gib=None, cores=2))
+    return Sizing(surveyed, memory, loss, time), parents, planned
+
+
+def timed(made: Configuration, planned: Plan) -> float:
+    """Return the seconds of a training step on noise, on two cores of this machine's processor."""
+    torch.set_num_threads(1)
+    device = torch.device("cpu")
+    dtype = training_dtype(device, "auto", made.topology)
+    state = initial_state(
+        made.architecture, made.recipe, device=device, dtype=dtype, seed=0, epoch_steps=1
+    )
+    shape = (made.batch_size, made.architecture.in_channels, *made.topology.patch_shape)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    loss = objective(made.loss.build(), planned.labels)
+    seconds = []
+    for _ in range(WARM_UP + TIMED_STEPS):
+        before = process_time()
+        batch = (images, (images[:, 0] > 1).long())
+        float(training_step(state, batch, loss, rate=0.001, gradient_clip=12.0, dtype=dtype))
+        seconds.append(process_time() - before)
+    return TWO_CORES * statistics.median(seconds[WARM_UP:])
+
+
+def train_grid(asked: argparse.Namespace) -> None:
+    """Train what is asked for, dataset by dataset."""
+    for dataset in asked.datasets:
+        workspace = Workspace(asked.work / dataset.name)
+        sizing, parents, planned = searched(dataset, workspace)
+        found = {
+            candidate.name: (parent, candidate)
+            for parent in parents.values()
+            for candidate in sizing.search(parent).ranked
+        }
+        if not asked.candidates:
+            print(dataset.name, *sorted(found), sep="\n  ")
+        for name in asked.candidates:
+            if name in found:
+                train_candidate(asked, workspace, sizing, planned, *found[name])
+
+
+def train_candidate(
+    asked: argparse.Namespace,
+    workspace: Workspace,
+    sizing: Sizing,
+    planned: Plan,
+    parent: Draft,
+    candidate: Candidate,
+) -> None:
+    """Train one candidate for each of the times, and add its results."""
+    made = sizing.variant(parent, candidate, {}).configuration
+    seconds = timed(made, planned)
+    torch.set_num_threads(asked.threads)
+    for minutes in asked.minutes:
+        key = {
+            "dataset": workspace.root.name,
+            "minutes": minutes,
+            "candidate": candidate.name,
+            "seed": asked.seed,
+        }
+        kept = asked.work / "results.jsonl"
+        if any(key.items() <= row.items() for row in read(kept)):
+            continue
+        steps = max(1, round(60 * minutes / seconds / (1 + SHORT_RECIPE.validation_share / 3)))
+        row = {
+            **key,
+            "machine": machine_of(made),
+            "seconds_per_step": round(seconds, 4),
+            **trained(workspace, made, candidate.name, minutes, steps, asked.seed),
+            **inputs_of(replace(candidate.loss, steps=float(steps))),
+        }
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+def machine_of(made: Configuration) -> str:
+    """Return the processor and the precision that a network is trained in."""
+    return f"{processor_name()}, {training_dtype(torch.device('cpu'), 'auto', made.topology)}"
+
+
+def trained(
+    workspace: Workspace, made: Configuration, name: str, minutes: float, steps: int, seed: int
+) -> Row:
+    """Return the scores of a training, which runs now unless it did before."""
+    named = f"{name}_{minutes:g}m_seed{seed}".replace("^", "-")
+    planned = store.load(Plan, workspace.plan, made_by="autoseg plan")
+    others = tuple(entry for entry in planned.configurations if entry.name != named)
+    changed = {"configurations": (*others, made.model_copy(update={"name": named}))}
+    store.save(planned.model_copy(update=changed), workspace.plan)
+    progress = TerminalProgress()
+    request = TrainRequest(
+        fold=0, configuration=named, length=LengthRequest(iterations=steps), seed=seed
+    )
+    try:
+        report = train(workspace, request, progress=progress).report
+    finally:
+        progress.close()
+    assert report is not None  # noqa: S101  (fold 0 holds cases out)
+    means = [entry.means for entry in report.classes]
+    distances = [mean.hd95_mm.value for mean in means if mean.hd95_mm.value is not None]
+    return {
+        "dice": round(statistics.fmean(mean.dice.value or 0.0 for mean in means), 4),
+        "hd95": round(statistics.fmean(distances), 2) if distances else None,
+        "patch": list(made.topology.patch_shape),
+        "batch": made.batch_size,
+    }
+
+
+def inputs_of(loss: ExpectedLoss) -> Row:
+    """Return what the expected loss follows from, without the coefficients."""
+    found = {key: value for key, value in vars(loss).items() if key != "coefficients"}
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()
+    }
+
+
+def read(path: Path) -> list[Row]:
+    """Return the results in a file; none if it does not exist."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def grouped(rows: Sequence[Row]) -> Groups:
+    """Return what was trained for the same dataset, time and machine, where there is a choice."""
+    groups = defaultdict(list)
+    for row in rows:
+        groups[row["dataset"], row["minutes"], row["machine"]].append(row)
+    return {key: group for key, group in groups.items() if len(group) > 1}
+
+
+def expected(row: Row, coefficients: Coefficients) -> ExpectedLoss:
+    """Return the expected loss of a training."""
+    fields = ExpectedLoss.__dataclass_fields__.keys() - {"coefficients"}
+    return ExpectedLoss(**{field: row[field] for field in fields}, coefficients=coefficients)
+
+
+def picked(group: Sequence[Row], coefficients: Coefficients) -> Row:
+    """Return the candidate with the least expected loss."""
+    return min(group, key=lambda row: expected(row, coefficients).total)
+
+
+def regret(group: Sequence[Row], coefficients: Coefficients) -> float:
+    """Return by how much the picked candidate is behind the best one, in Dice."""
+    best: float = max(row["dice"] for row in group)
+    return best - float(picked(group, coefficients)["dice"])
+
+
+def table(groups: Groups) -> None:
+    """Print what the rule picks against what was best."""
+    held_out = {
+        name: fitted({key: group for key, group in groups.items() if key[0] != name})
+        for name in {key[0] for key in groups}
+    }
+    print("| Dataset, minutes | Sizes | Best | Dice | Picked | Regret | Fitted to the others |")
+    print("|---|---|---|---|---|---|---|")
+    alone = []
+    for (name, minutes, _), group in sorted(groups.items()):
+        best, pick = max(group, key=lambda row: row["dice"]), picked(group, FITTED)
+        alone.append(regret(group, held_out[name]))
+        print(
+            f"| {name}, {minutes:g} | {len(group)} | {best['candidate']} | {best['dice']:.3f} | "
+            f"{pick['candidate']} | {regret(group, FITTED):.3f} | {alone[-1]:.3f} |"
+        )
+    own = [regret(group, FITTED) for group in groups.values()]
+    for text, found in (("Regret", own), ("Regret, fitted to the others", alone)):
+        print(f"\n{text}: mean {statistics.fmean(found):.3f}, worst {max(found):.3f}")
+
+
+def fitted(groups: Groups, rounds: int = 3000) -> Coefficients:
+    """Return the coefficients that explain the Dice of a dataset's candidates best.
+
+    How hard a dataset is, so how much Dice too few steps cost it, is free for each. Coefficients
+    are drawn around the best ones found so far, from the same seed every time.
+    """
+    random = np.random.default_rng(0)
+    best = start = logarithms(FITTED)
+    least = misfit(start, groups)
+    for number in range(rounds):
+        width = 0.25 if number < rounds / 2 else 0.08
+        moved = random.normal(0, width, start.size) * (random.random(start.size) < 0.35)
+        found = misfit(best + moved, groups)
+        if found < least:
+            best, least = best + moved, found
+    return coefficients_of(best)
+
+
+def logarithms(coefficients: Coefficients) -> np.ndarray:
+    """Return the logarithms of all coefficients."""
+    values = asdict(coefficients).values()
+    flat = [
+        entry for value in values for entry in (value if isinstance(value, tuple) else (value,))
+    ]
+    return np.array([log(value) for value in flat])
+
+
+def coefficients_of(logs: np.ndarray) -> Coefficients:
+    """Undo `logarithms`."""
+    values = iter([round(exp(value), 4) for value in logs])
+    found: dict[str, float | tuple[float, float]] = {}
+    for field, value in asdict(FITTED).items():
+        found[field] = (next(values), next(values)) if isinstance(value, tuple) else next(values)
+    return Coefficients(**found)  # type: ignore[arg-type]
+
+
+def misfit(logs: np.ndarray, groups: Groups) -> float:
+    """Return how badly coefficients explain the results; the picks' regret counts too."""
+    coefficients = coefficients_of(logs)
+    difficulty = difficulties(coefficients, groups)
+    total = sum(log(value) ** 2 for value in difficulty.values()) * 0.05
+    for (name, _, _), group in groups.items():
+        dice = np.array([row["dice"] for row in group])
+        losses = [expected(row, coefficients) for row in group]
+        scaled = np.array([difficulty[name] * loss.training + rest(loss) for loss in losses])
+        alike = np.array([loss.total for loss in losses])
+        spread = float(np.ptp(dice))
+        residual = dice - dice.mean() + scaled - scaled.mean()
+        weights = np.exp((alike.min() - alike) / 0.01)
+        missed = dice.max() - float(weights @ dice / weights.sum())
+        total += float(np.mean(residual**2)) / (0.01 + spread) ** 2
+        total += 8 * missed / (0.02 + spread / 2)
+    return total / len(groups) + 0.02 * float(np.sum((logs - logarithms(FITTED)) ** 2))
+
+
+def rest(loss: ExpectedLoss) -> float:
+    """Return what does not depend on how hard a dataset is to learn."""
+    return loss.resolution + loss.network
+
+
+def difficulties(coefficients: Coefficients, groups: Groups) -> dict[str, float]:
+    """Return by what factor too few steps cost each dataset more Dice than expected."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for (name, _, _), group in groups.items():
+        losses = [expected(row, coefficients) for row in group]
+        training = centred([loss.training for loss in losses])
+        lost = centred([-row["dice"] - rest(loss) for row, loss in zip(group, losses, strict=True)])
+        sums[name][0] += float(training @ lost)
+        sums[name][1] += float(training @ training)
+    return {
+        name: float(np.clip(product / max(square, 1e-9), 0.25, 4.0))
+        for name, (product, square) in sums.items()
+    }
+
+
+def centred(values: Sequence[float]) -> np.ndarray:
+    """Return values without their mean."""
+    return np.array(values) - statistics.fmean(values)
+
+
+COMMANDS: dict[str, Callable[[Groups], None]] = {
+    "table": table,
+    "fit": lambda groups: print(fitted(groups)),
+}
+
+
+if __name__ == "__main__":
+    arguments = parsed()
+    if arguments.command == "train":
+        try:
+            train_grid(arguments)
+        except Interrupted as stop:
+            print(stop)
+    else:
+        COMMANDS[arguments.command](grouped(read(arguments.results)))
