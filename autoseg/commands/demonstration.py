@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Device
+from autoseg.commands.options import Cache, Device, cache_folder
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("autoseg_demo"),
     budget: Annotated[str, typer.Option(help="Training time of each of the two.")] = "50s",
     device: Device = "auto",
+    cache: Cache = None,
 ) -> None:
     """Run the whole path on small made-up datasets."""
     from autoseg.evaluation.table import report_rows
@@ -20,7 +21,9 @@ def demo(
 
     progress = TerminalProgress()
     try:
-        results = stage.demo(folder, budget=budget, device=device, progress=progress)
+        results = stage.demo(
+            folder, budget=budget, device=device, cache=cache_folder(cache), progress=progress
+        )
     finally:
         progress.close()
     for result in results:
