@@ -24,6 +24,7 @@ from autoseg.architectures.convolutions import (
     stack_runs,
 )
 from autoseg.architectures.layers import Stride, convolution, initialise
+from autoseg.architectures.segmentation_head import segmentation_head
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import stage_voxels
 
@@ -106,7 +107,9 @@ class AttentionUNet(StagedArchitecture):
             for stage, (width, below) in enumerate(pairwise(features))
         )
         scores = nn.ModuleList(self._scores(width) for width in features[: len(decoder) or 1])
-        head = convolution(topology.num_axes)(len(scores) * self.num_classes, self.num_classes, 1)
+        head = segmentation_head(topology.num_axes)(
+            len(scores) * self.num_classes, self.num_classes
+        )
         network = AttentionNetwork(encoder, decoder, self._gates(), scores, head)
         network.apply(initialise)
         return network
@@ -119,7 +122,7 @@ class AttentionUNet(StagedArchitecture):
         )
 
     def _scores(self, width: int) -> nn.Module:
-        return convolution(self.topology.num_axes)(width, self.num_classes, 1)
+        return segmentation_head(self.topology.num_axes)(width, self.num_classes)
 
     def _gates(self) -> "SkipGates | None":
         if not self.gated_stages:

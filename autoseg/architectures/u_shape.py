@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from autoseg.architectures.base import NetworkOutput, Topology
-from autoseg.architectures.layers import DecoderStage, convolution, initialise
+from autoseg.architectures.layers import DecoderStage, initialise
+from autoseg.architectures.segmentation_head import segmentation_head
 
 BASE_FEATURES = 32
 """Features of the first stage; each further stage has twice as many."""
@@ -147,9 +148,8 @@ def supervised_heads(
         deep_supervision: Whether coarser stages have one too.
     """
     count = max(1, len(features) - 2) if deep_supervision else 1
-    return nn.ModuleList(
-        convolution(topology.num_axes)(features[stage], num_classes, 1) for stage in range(count)
-    )
+    head = segmentation_head(topology.num_axes)
+    return nn.ModuleList(head(features[stage], num_classes) for stage in range(count))
 
 
 class UShapedNetwork(nn.Module):

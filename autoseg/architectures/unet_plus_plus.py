@@ -20,7 +20,8 @@ from autoseg.architectures.convolutions import (
     references_beside_unet,
     stack_runs,
 )
-from autoseg.architectures.layers import Stride, convolution, initialise, transposed_convolution
+from autoseg.architectures.layers import Stride, initialise, transposed_convolution
+from autoseg.architectures.segmentation_head import segmentation_head
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import stage_voxels
 
@@ -115,8 +116,8 @@ class UNetPlusPlus(StagedArchitecture):
                 for level, column in self._nodes
             }
         )
-        head = convolution(topology.num_axes)
-        heads = nn.ModuleList(head(features[0], self.num_classes, 1) for _ in self._supervised)
+        head = segmentation_head(topology.num_axes)
+        heads = nn.ModuleList(head(features[0], self.num_classes) for _ in self._supervised)
         return NestedNetwork(
             encoder, nodes, heads, columns=self._supervised, pruned_to=self.pruned_to
         )

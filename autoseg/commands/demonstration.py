@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Device, crash_notes
+from autoseg.commands.options import Cache, Device, cache_folder, crash_notes
 
 
 def demo(
@@ -13,6 +13,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("autoseg_demo"),
     budget: Annotated[str, typer.Option(help="Training time of each of the two.")] = "50s",
     device: Device = "auto",
+    cache: Cache = None,
 ) -> None:
     """Run the whole path on small made-up datasets."""
     from autoseg.evaluation.table import report_rows
@@ -21,7 +22,9 @@ def demo(
 
     progress = TerminalProgress(notes=crash_notes(context, folder))
     try:
-        results = stage.demo(folder, budget=budget, device=device, progress=progress)
+        results = stage.demo(
+            folder, budget=budget, device=device, cache=cache_folder(cache), progress=progress
+        )
     finally:
         progress.close()
     for result in results:

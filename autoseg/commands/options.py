@@ -61,7 +61,7 @@ Cache = Annotated[
     Path | None,
     typer.Option(
         envvar="XDG_CACHE_HOME",
-        help="Folder for caches; how fast the machine trains is kept in autoseg/ there.",
+        help="Folder for caches; measurements of this machine are kept in autoseg/ there.",
         show_default="~/.cache",
     ),
 ]

@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from autoseg.commands.options import (
+    Cache,
     Device,
     FoldOption,
     Precision,
     Workers,
+    cache_folder,
     crash_notes,
     folds_of,
     workers_or_default,
@@ -38,6 +40,7 @@ def predict(
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = None,
+    cache: Cache = None,
 ) -> None:
     """Segment images. Each output has its input's geometry and the training's label values."""
     from autoseg.core.text import counted
@@ -53,6 +56,7 @@ def predict(
         use_mirroring=mirroring,
         skip_finished=go_on,
         workers=workers_or_default(workers),
+        cache=cache_folder(cache),
     )
     report = stage.predict(inputs, outputs, options, progress)
     written = counted(len(report.written), "label map")

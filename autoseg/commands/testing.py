@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from autoseg.commands.options import (
+    Cache,
     Dataset,
     Device,
     FoldOption,
     Precision,
     Work,
     Workers,
+    cache_folder,
     crash_notes,
     folds_of,
     planned_workspace,
@@ -39,6 +41,7 @@ def test(
     precision: Precision = "auto",
     work: Work = None,
     workers: Workers = None,
+    cache: Cache = None,
 ) -> None:
     """Segment and score a dataset's test cases.
 
@@ -59,6 +62,7 @@ def test(
         folds=folds_of(fold),
         use_mirroring=mirroring,
         workers=workers_or_default(workers),
+        cache=cache_folder(cache),
     )
     report = stage.test(workspace, options, progress)
     if cases:

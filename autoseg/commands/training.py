@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from autoseg.commands.options import (
+    Cache,
     ConfigurationName,
     Dataset,
     Device,
     Precision,
     Work,
     Workers,
+    cache_folder,
     crash_notes,
     fold_of,
     planned_workspace,
@@ -53,6 +55,7 @@ def train(
         bool,
         typer.Option("--compile", help="Compile the network first (torch.compile): takes minutes."),
     ] = False,
+    cache: Cache = None,
 ) -> None:
     """Train one fold and score it.
 
@@ -79,6 +82,7 @@ def train(
         restart=restart,
         pretrained=pretrained,
         compiled=compiled,
+        cache=cache_folder(cache),
     )
     try:
         trained = stage.train(workspace, request, progress=progress)

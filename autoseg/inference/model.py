@@ -1,6 +1,6 @@
 """Find and load trained models: JSON and safetensors, in a folder or a file, never pickled."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from autoseg.core.device import Precision, autocast_dtype, choose_device
 from autoseg.core.errors import ModelError
+from autoseg.core.instructions import choices, choose
 from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
@@ -29,6 +30,18 @@ from autoseg.inference.stored import (
     trained_folds,
 )
 
+PrecisionRule = Callable[[Configuration, torch.device, Precision], Precision]
+"""Gives the precision that a network predicts in, from the one that was asked for."""
+
+
+def as_asked(
+    _configuration: Configuration, device: torch.device, precision: Precision
+) -> Precision:
+    """Return the precision that was asked for; on a CPU, this process has computed then."""
+    if device.type == "cpu":
+        choose(choices()[0])
+    return precision
+
 
 @dataclass(frozen=True)
 class LoadOptions:
@@ -38,11 +51,13 @@ class LoadOptions:
         device: Name of the device; "auto" takes an accelerator if there is one.
         precision: What convolutions compute in.
         use_mirroring: Whether to average over flips, where training mirrored.
+        rule: Chooses the precision of each network.
     """
 
     device: str = "auto"
     precision: Precision = "auto"
     use_mirroring: bool = True
+    rule: PrecisionRule = as_asked
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,7 @@ def load_model(
     precision: Precision = "auto",
     folds: Sequence[FoldName] | None = None,
     use_mirroring: bool = True,
+    rule: PrecisionRule = as_asked,
 ) -> LoadedModel:
     """Return a trained model, its networks on the device.
 
@@ -142,6 +158,7 @@ def load_model(
         precision: What convolutions compute in.
         folds: Which folds to average; None for all numbered ones that are trained.
         use_mirroring: Whether to average over flips, where training mirrored.
+        rule: Chooses the precision of each network.
 
     Raises:
         ModelError: If a wanted fold is not trained, weights do not fit the plan, or a model file
@@ -150,7 +167,7 @@ def load_model(
     """
     if folds is None and (fold := named_fold(path)):
         folds = (fold.fold,)
-    options = LoadOptions(device=device, precision=precision, use_mirroring=use_mirroring)
+    options = LoadOptions(device, precision, use_mirroring, rule)
     return load_stored(open_model(path), options, folds)
 
 
@@ -180,8 +197,9 @@ def load_stored(
         load_network(configuration.architecture, stored, fold, chosen)
         for fold in _wanted_folds(stored, folds)
     )
+    precision = options.rule(configuration, chosen, options.precision)
     ensemble = ensemble_of(
-        networks, configuration, device=chosen, dtype=autocast_dtype(chosen, options.precision)
+        networks, configuration, device=chosen, dtype=autocast_dtype(chosen, precision)
     )
     if options.use_mirroring:
         ensemble = replace(ensemble, mirror_axes=trained.mirror_axes)

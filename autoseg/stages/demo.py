@@ -39,13 +39,16 @@ class DemoResult:
     overlay: Path
 
 
-def demo(folder: Path, *, budget: str, device: str, progress: Progress) -> tuple[DemoResult, ...]:
+def demo(
+    folder: Path, *, budget: str, device: str, cache: Path | None = None, progress: Progress
+) -> tuple[DemoResult, ...]:
     """Make a 3-D and a 2-D dataset, plan, train, predict unseen cases, and return the scores.
 
     Args:
         folder: Where everything goes.
         budget: Training time for each of the two, e.g. "50s".
         device: Name of the device.
+        cache: Folder that findings about this machine are kept in; None keeps none.
         progress: Where to report to.
     """
     kinds: tuple[Callable[[Path, int], tuple[Path, Path]], ...] = (write_volumes, write_pictures)
@@ -53,22 +56,21 @@ def demo(folder: Path, *, budget: str, device: str, progress: Progress) -> tuple
     for write in kinds:
         dataset, unseen = write(folder / "data", DEMO_SEED)
         progress.say(f"\n{dataset.name}: {dataset}")
-        results.append(
-            _run(dataset, unseen, folder, budget=budget, device=device, progress=progress)
-        )
+        length = LengthRequest(budget=budget)
+        request = TrainRequest(fold=0, length=length, device=device, cache=cache)
+        results.append(_run(dataset, unseen, folder, request, progress))
     return tuple(results)
 
 
 def _run(
-    dataset: Path, unseen: Path, folder: Path, *, budget: str, device: str, progress: Progress
+    dataset: Path, unseen: Path, folder: Path, request: TrainRequest, progress: Progress
 ) -> DemoResult:
     workspace = Workspace(folder / dataset.name)
     workers = default_workers()
     plan(dataset, workspace, workers=workers, progress=progress)
-    request = TrainRequest(fold=0, length=LengthRequest(budget=budget), device=device)
     train(workspace, request, progress=progress)
     outputs = folder / f"{dataset.name}_predictions"
-    options = PredictOptions(model=workspace.root, device=device)
+    options = PredictOptions(model=workspace.root, device=request.device, cache=request.cache)
     predict(unseen / "images", outputs, options, progress)
     labels = store.load(Plan, workspace.plan, made_by="autoseg plan").labels
     report = evaluate(outputs, unseen / "labels", labels=labels, workers=workers, progress=progress)

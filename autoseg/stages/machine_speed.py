@@ -1,27 +1,30 @@
 """How fast this machine trains: measured in seconds, once, and kept for all datasets."""
 
-import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 
 import torch
+from pydantic import PositiveInt
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.architectures.u_shape import doubling_features
-from autoseg.core.atomic import remove_leftovers
-from autoseg.core.device import choose_device, is_out_of_memory
-from autoseg.core.errors import DocumentError
+from autoseg.core.child import ended_after, run_module
+from autoseg.core.device import Precision, choose_device, is_out_of_memory
+from autoseg.core.errors import TrainingError
+from autoseg.core.frozen import Frozen
+from autoseg.core.instructions import choices
 from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import default_workers
 from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
-from autoseg.documents import store
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
 from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.planning.speed import TimedStep, fitted_costs
 from autoseg.planning.topology import topology_for
+from autoseg.stages.measurements import keep, kept, measurement_file
 from autoseg.training.loop import fast_convolutions
 from autoseg.training.precision import training_dtype
 from autoseg.training.state import TrainingState, initial_state
@@ -46,6 +49,12 @@ DISTURBED = (
     "the next plan measures again"
 )
 """What is said of such a measurement."""
+
+PROGRAM = "autoseg.stages.machine_speed"
+"""What measures a CPU, in a process of its own: its convolutions in bfloat16 may crash."""
+
+LONGEST_SECONDS = 600.0
+"""Time after which a measurement hangs."""
 
 LABELS = LabelScheme(names=("background", "class_1"), values=(0, 1))
 
@@ -72,6 +81,30 @@ class Probe:
         network = ARCHITECTURES["unet"].for_topology(topology, in_channels=1, num_classes=2)
         features = doubling_features(self.features, topology)
         return network.model_copy(update={"features": features})
+
+
+class MeasurementRequest(Frozen):
+    """How to measure a CPU.
+
+    Attributes:
+        threads: That torch computes with.
+        precision: Type that convolutions compute in.
+    """
+
+    threads: PositiveInt
+    precision: Precision
+
+
+class Measurement(Frozen):
+    """A measurement of a machine.
+
+    Attributes:
+        machine: What was measured.
+        is_disturbed: Whether other work took too much of the processor.
+    """
+
+    machine: MeasuredMachine
+    is_disturbed: bool
 
 
 CPU_PROBES = (
@@ -110,20 +143,67 @@ def machine_speed(
         return known
     progress.begin("measuring how fast this machine trains")
     progress.say("measuring how fast this machine trains; this is done once")
-    started, used = perf_counter(), process_time()
     try:
-        measured = measure(device)
+        found = measured_apart(progress) if device.type == "cpu" else measurement(device)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         progress.say(f"note: {device} has too little free memory to measure its speed")
         return None
-    seconds, used = perf_counter() - started, process_time() - used
-    if device.type == "cpu" and is_disturbed(seconds, used, torch.get_num_threads()):
+    if found.is_disturbed:
         progress.say(DISTURBED)
     else:
-        _keep(measured, cache, progress)
-    return measured
+        identity = found.machine.identity
+        keep(found.machine, measurement_file(cache, "machine", identity), progress)
+    return found.machine
+
+
+def measured_apart(progress: Progress) -> Measurement:
+    """Return a measurement of this CPU by another process, which a crash ends alone.
+
+    After a crash it is repeated with fewer instructions of the CPU where this process can still be
+    limited to these, and in float32 in the end, as trainings are.
+
+    Raises:
+        RuntimeError: If the other process has too little memory; `is_out_of_memory` tells.
+        TrainingError: If it crashes in float32 too.
+    """
+    instructions, *fewer = choices()
+    attempts: list[tuple[Precision, str]] = [("auto", instructions)]
+    attempts += [("auto", limit) for limit in fewer] + [("float32", instructions)]
+    for precision, limit in attempts:
+        request = MeasurementRequest(threads=torch.get_num_threads(), precision=precision)
+        ended = run_module(PROGRAM, request.model_dump_json(), instructions=limit)
+        if ended.crash is None:
+            if ended.status != 0:
+                raise RuntimeError(ended.errors)
+            found = Measurement.model_validate_json(ended.output.splitlines()[-1])
+            identity = identity_of(torch.device("cpu"))
+            return found.model_copy(
+                update={"machine": found.machine.model_copy(update={"identity": identity})}
+            )
+        progress.say(f"warning: the measurement {ended.crash} ({precision}, oneDNN: {limit})")
+    msg = (
+        f"the measurement of this machine's speed {ended.crash}, also in float32. Free memory and "
+        "run the same command again, or plan without --budget and --measure."
+    )
+    raise TrainingError(msg)
+
+
+def measurement(device: torch.device, precision: Precision = "auto") -> Measurement:
+    """Return a measurement by this process.
+
+    Raises:
+        RuntimeError: If the device has too little memory; `is_out_of_memory` tells.
+    """
+    started, used = perf_counter(), process_time()
+    measured = measure(device, precision)
+    seconds, used = perf_counter() - started, process_time() - used
+    is_cpu = device.type == "cpu"
+    return Measurement(
+        machine=measured,
+        is_disturbed=is_cpu and is_disturbed(seconds, used, torch.get_num_threads()),
+    )
 
 
 def is_disturbed(seconds: float, processor_seconds: float, threads: int) -> bool:
@@ -144,11 +224,8 @@ def known_speed(cache: Path, device_name: str = "auto") -> MeasuredMachine | Non
         TrainingError: If the device is none.
     """
     identity = identity_of(choose_device(device_name))
-    try:
-        kept = store.load(MeasuredMachine, _file(cache, identity), made_by="autoseg plan --measure")
-    except (DocumentError, OSError):
-        return None
-    return kept if kept.identity == identity else None
+    known = kept(MeasuredMachine, measurement_file(cache, "machine", identity))
+    return known if known is not None and known.identity == identity else None
 
 
 def identity_of(device: torch.device) -> MachineIdentity:
@@ -159,12 +236,12 @@ def identity_of(device: torch.device) -> MachineIdentity:
         cores=default_workers(),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
-        precision=str(_dtype(CPU_PROBES[0], device)).removeprefix("torch."),
+        precision=str(_dtype(CPU_PROBES[0], device, "auto")).removeprefix("torch."),
     )
 
 
-def measure(device: torch.device) -> MeasuredMachine:
-    """Return how fast a device trains, from steps on noise.
+def measure(device: torch.device, precision: Precision = "auto") -> MeasuredMachine:
+    """Return how fast a device trains in a precision, from steps on noise.
 
     Raises:
         RuntimeError: If it has too little memory; `is_out_of_memory` tells.
@@ -172,15 +249,16 @@ def measure(device: torch.device) -> MeasuredMachine:
     probes = CPU_PROBES if device.type == "cpu" else ACCELERATOR_PROBES
     costs: dict[int, StepCosts] = {}
     for num_axes in (2, 3):
-        costs[num_axes] = fitted_costs(
-            timed([probe for probe in probes if probe.num_axes == num_axes], device)
-        )
+        own = [probe for probe in probes if probe.num_axes == num_axes]
+        costs[num_axes] = fitted_costs(timed(own, device, precision))
     return MeasuredMachine(identity=identity_of(device), planes=costs[2], volumes=costs[3])
 
 
-def timed(probes: list[Probe], device: torch.device) -> list[TimedStep]:
+def timed(
+    probes: list[Probe], device: torch.device, precision: Precision = "auto"
+) -> list[TimedStep]:
     """Return the fastest of a few steps of every probe; the rounds go over all in turns."""
-    running = [_Running(probe, device) for probe in probes]
+    running = [_Running(probe, device, precision) for probe in probes]
     with fast_convolutions(device):
         for probe in running:  # warms up
             probe.step()
@@ -197,10 +275,10 @@ def timed(probes: list[Probe], device: torch.device) -> list[TimedStep]:
 class _Running:
     """A network in training on noise."""
 
-    def __init__(self, probe: Probe, device: torch.device) -> None:
+    def __init__(self, probe: Probe, device: torch.device, precision: Precision) -> None:
         self._probe = probe
         self._architecture = probe.architecture()
-        self._dtype = _dtype(probe, device)
+        self._dtype = _dtype(probe, device, precision)
         self._state: TrainingState = initial_state(
             self._architecture,
             SHORT_RECIPE,
@@ -239,19 +317,18 @@ class _Running:
         )
 
 
-def _dtype(probe: Probe, device: torch.device) -> torch.dtype:
-    return training_dtype(device, "auto", probe.architecture().topology)
+def _dtype(probe: Probe, device: torch.device, precision: Precision) -> torch.dtype:
+    return training_dtype(device, precision, probe.architecture().topology)
 
 
-def _file(cache: Path, identity: MachineIdentity) -> Path:
-    digest = hashlib.sha256(identity.model_dump_json().encode()).hexdigest()[:16]
-    return cache / f"machine-{digest}.json"
+def main() -> None:
+    """Read a `MeasurementRequest` and write a `Measurement` of this CPU, both as JSON."""
+    request = MeasurementRequest.model_validate_json(sys.stdin.buffer.read())
+    torch.set_num_threads(request.threads)
+    with ended_after(LONGEST_SECONDS):
+        found = measurement(torch.device("cpu"), request.precision)
+    sys.stdout.write(found.model_dump_json())
 
 
-def _keep(measured: MeasuredMachine, cache: Path, progress: Progress) -> None:
-    """Write a measurement; a cache that cannot be written costs the next command a new one."""
-    try:
-        store.save(measured, _file(cache, measured.identity))
-        remove_leftovers(cache)
-    except OSError as error:
-        progress.say(f"note: the measurement could not be kept in {cache} ({error.strerror})")
+if __name__ == "__main__":
+    main()

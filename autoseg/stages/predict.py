@@ -29,6 +29,7 @@ from autoseg.inference.probabilities import has_probabilities
 from autoseg.preprocessing.memory import available_bytes, reading_bytes
 from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
 from autoseg.stages.expected_quality import QualityReport
+from autoseg.stages.step_check import known_precision
 
 CASES_AHEAD = 1
 """Images that are read and prepared while the networks work on another."""
@@ -62,6 +63,7 @@ class PredictOptions:
         skip_finished: Whether outputs that exist are left as they are.
         probabilities: Folder to keep the probabilities of each case in, for a single configuration.
         workers: Threads of the export.
+        cache: Folder of what is known about this machine; None knows nothing.
     """
 
     model: Path | None = None
@@ -72,6 +74,12 @@ class PredictOptions:
     skip_finished: bool = False
     probabilities: Path | None = None
     workers: int = field(default_factory=default_workers)
+    cache: Path | None = None
+
+    def loading(self, progress: Progress) -> LoadOptions:
+        """Return how to load networks."""
+        rule = known_precision(self.cache, progress)
+        return LoadOptions(self.device, self.precision, self.use_mirroring, rule)
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,7 @@ def predict(
     _check_folder(outputs)
     progress.begin("loading the model")
     choice = find_choice(options.model, options.folds)
-    model = loaded(choice, LoadOptions(options.device, options.precision, options.use_mirroring))
+    model = loaded(choice, options.loading(progress))
     if selected := description(choice):
         progress.say(selected)
     for sentence in choice.warnings:

@@ -36,6 +36,7 @@ from autoseg.stages.folds import load_splits
 from autoseg.stages.next_command import train_command
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
+from autoseg.stages.step_check import known_precision
 
 ALGORITHM_VERSION = 1
 """Raised whenever priors come out differently, so that older ones are redone."""
@@ -127,7 +128,7 @@ def make_priors(
         return
     for stage in stages:
         preprocess(workspace, configuration=stage.name, workers=options.workers, progress=progress)
-    done = _predicted(workspace, plan, stages[0], tasks, options)
+    done = _predicted(workspace, plan, stages[0], tasks, options, progress)
     description = f"Predicting with {stages[0].name}"
     for task, classes in progress.track(done, description=description, total=len(tasks)):
         record = PriorRecord(name=task.case.record.name, key=task.key)
@@ -264,11 +265,15 @@ def _predicted(
     stage: Configuration,
     tasks: Sequence[_Task],
     options: PredictOptions,
+    progress: Progress,
 ) -> Iterator[tuple[_Task, LabelArray]]:
     """Yield each task with its classes, on the grid of the next stage."""
     for fold, group in groupby(tasks, key=lambda task: task.fold):
         model = load_model(
-            workspace.fold(stage.name, fold), device=options.device, precision=options.precision
+            workspace.fold(stage.name, fold),
+            device=options.device,
+            precision=options.precision,
+            rule=known_precision(options.cache, progress),
         )
         for task in group:
             image = _prepared(workspace, plan, stage, task.case.record.name)

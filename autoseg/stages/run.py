@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.core.device import Precision
+from autoseg.core.device import Precision, choose_device
 from autoseg.core.errors import TrainingError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
@@ -53,6 +53,7 @@ from autoseg.stages.preprocess import preprocess
 from autoseg.stages.run_clock import RunClock, load_schedule
 from autoseg.stages.run_messages import announcement, notes_on_dropped, score_of
 from autoseg.stages.select import select
+from autoseg.stages.step_check import StepChecks
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train import TrainedFold, train
 from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
@@ -77,7 +78,7 @@ class RunRequest:
         precision: Type that convolutions compute in.
         workers: Background processes; None fits the machine.
         skip_bad_cases: Whether to go on without the cases that have faults.
-        cache: Folder that the measured speed of machines is kept in; None measures nothing.
+        cache: Folder that measurements of machines are kept in; None measures no speed.
     """
 
     budget_seconds: float | None = None
@@ -138,6 +139,11 @@ def run(
         course = _Course(workspace, planned, num_folds, request)
         for note in notes_on_others(workspace, schedule):
             progress.say(note)
+        StepChecks(request.cache, progress).limit_for_all(
+            [planned.configuration(name) for name in schedule.entrants],
+            choose_device(request.device),
+            request.precision,
+        )
         _score_again(course, schedule, progress)
         _train_all(course, clock, progress)
         workers = default_workers() if request.workers is None else request.workers
@@ -190,7 +196,10 @@ def _tested(workspace: Workspace, request: RunRequest, progress: Progress) -> Re
     if not spec.test_cases:
         return None
     options = PredictOptions(
-        model=workspace.root, device=request.device, precision=request.precision
+        model=workspace.root,
+        device=request.device,
+        precision=request.precision,
+        cache=request.cache,
     )
     return score_test_cases(workspace, options, progress)
 
@@ -359,6 +368,7 @@ def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> Tra
             device=request.device,
             precision=request.precision,
             workers=request.workers,
+            cache=request.cache,
         ),
         progress=progress,
     )

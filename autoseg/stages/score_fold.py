@@ -25,6 +25,7 @@ from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_cases import label_map, score_cases
+from autoseg.stages.step_check import known_precision
 
 VALIDATION_NAME = "validation"
 """Folder of the predicted held-out cases and their scores, in the fold's folder."""
@@ -65,7 +66,12 @@ def score_fold(
     if known is not None and not known.faults and kept and not have_labels_changed(known, files):
         return known
     progress.begin(f"scoring the held-out cases of {folder}")
-    model = load_model(folder, device=options.device, precision=options.precision)
+    model = load_model(
+        folder,
+        device=options.device,
+        precision=options.precision,
+        rule=known_precision(options.cache, progress),
+    )
     options = replace(options, skip_finished=True, probabilities=outputs / PROBABILITIES_NAME)
     report = score_cases(files, outputs, only(model), options, progress)
     if known is not None and report.seconds_per_case is None:  # nothing had to be predicted

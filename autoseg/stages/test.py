@@ -10,7 +10,6 @@ from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.choice import description, find_choice, loaded
-from autoseg.inference.model import LoadOptions
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_cases import score_cases
@@ -42,7 +41,7 @@ def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> R
         )
         raise DatasetError(msg)
     choice = find_choice(options.model or workspace.root, options.folds)
-    model = loaded(choice, LoadOptions(options.device, options.precision, options.use_mirroring))
+    model = loaded(choice, options.loading(progress))
     progress.say(description(choice) or f"Predicting with {model.path}.")
     for sentence in choice.warnings:
         progress.say(f"warning: {sentence}.")

@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from autoseg.stages.previous_stage import (
     note_on_newer_stage,
 )
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
+from autoseg.stages.step_check import StepChecks
 from autoseg.stages.training_job import (
     CHECKPOINT_NAME,
     TrainRequest,
@@ -109,13 +110,17 @@ def _train_fold(
     preprocess(
         workspace, configuration=configuration.name, workers=max(1, workers), progress=progress
     )
+    precision = StepChecks(request.cache, progress).safe_precision(
+        configuration, training_device(request.device, configuration), request.precision
+    )
     options = PredictOptions(
-        device=request.device, precision=request.precision, workers=max(1, workers)
+        device=request.device, precision=precision, workers=max(1, workers), cache=request.cache
     )
     cases = (*fold.train, *fold.validation)
-    make_priors(workspace, plan, configuration, cases, options, progress)
+    asked = replace(options, precision=request.precision)
+    make_priors(workspace, plan, configuration, cases, asked, progress)
     _record_model(workspace, plan, configuration)
-    job = training_job(workspace, plan, fold, request, pretrained)
+    job = training_job(workspace, plan, fold, request, pretrained, precision)
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _finished_run(folder, job, progress)
         if note := note_on_newer_stage(workspace, configuration, request.fold):

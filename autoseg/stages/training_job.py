@@ -45,6 +45,7 @@ class TrainRequest:
         pretrained: Model to start from, as `autoseg predict --model` takes it; None starts at
             random.
         compiled: Whether torch compiles the network before it trains.
+        cache: Folder that findings about this machine are kept in; None keeps none.
     """
 
     fold: FoldName
@@ -58,6 +59,7 @@ class TrainRequest:
     restart: bool = False
     pretrained: Path | None = None
     compiled: bool = False
+    cache: Path | None = None
 
 
 def training_job(
@@ -66,6 +68,7 @@ def training_job(
     fold: Fold,
     request: TrainRequest,
     pretrained: Pretrained | None = None,
+    precision: Precision | None = None,
 ) -> Job:
     """Return everything a training needs, its cases opened; they must be prepared.
 
@@ -75,6 +78,8 @@ def training_job(
         fold: Which cases to train on, and which to hold out.
         request: What the user asked for.
         pretrained: Weights to start from; None starts at random.
+        precision: Type that convolutions compute in instead of the one that the user asked for;
+            None is that one. A checkpoint is of the one that the user asked for.
 
     Raises:
         TrainingError: If the device or the length is none, or the loss cannot be computed there.
@@ -100,7 +105,7 @@ def training_job(
         labels=plan.labels,
         class_frequencies=fingerprint.class_frequencies,
         device=device,
-        dtype=training_dtype(device, options.precision, configuration.topology),
+        dtype=training_dtype(device, precision or request.precision, configuration.topology),
         workers=loader_workers(request.workers, device),
         checkpoint=workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
         checkpoint_seconds=request.checkpoint_seconds,

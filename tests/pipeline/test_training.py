@@ -21,8 +21,10 @@ from autoseg.documents.plan import Plan, TrainingBudget
 from autoseg.documents.recipe import Budget
 from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
+from autoseg.inference.model import load_model
 from autoseg.stages import train as stage
 from autoseg.stages.length import LengthRequest
+from autoseg.stages.step_check import StepChecks
 from autoseg.stages.train import train
 from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
 
@@ -142,6 +144,27 @@ def test_a_signal_to_all_processes_at_once_saves_too(
         train(volumes_work, request(workers=1), progress=StopAfter(3, number))
     train(volumes_work, request(), progress=Silent())
     assert_same_training(volumes_work, uninterrupted)
+
+
+def test_where_bfloat16_is_faulty_a_fold_trains_resumes_and_predicts_in_float32(
+    volumes_work: Workspace, uninterrupted: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StepChecks, "_finding", lambda *_: "ended with SIGSEGV")
+    asked = []
+
+    def recording(path: Path, **settings: str) -> object:
+        asked.append(settings["precision"])
+        return load_model(path, **settings)
+
+    monkeypatch.setattr("autoseg.stages.score_fold.load_model", recording)
+    progress = StopAfter(3, signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train(volumes_work, request(precision="bfloat16"), progress=progress)
+    run = train(volumes_work, request(precision="bfloat16"), progress=Silent()).run
+    assert (run.options.precision, run.precision) == ("bfloat16", "float32")
+    assert asked == ["float32"]
+    if store.load(Run, fold_folder(uninterrupted) / "run.json", made_by="").precision == "float32":
+        assert_same_training(volumes_work, uninterrupted)
 
 
 def test_a_training_goes_on_where_its_files_were_copied_to(

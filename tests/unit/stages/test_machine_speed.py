@@ -1,24 +1,33 @@
 """What is kept of a measurement, and what is measured anew."""
 
 import json
+import sys
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 import torch
 
+from autoseg.core.child import Ended
 from autoseg.core.errors import TrainingError
+from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE, choices
 from autoseg.core.progress import Silent
 from autoseg.documents.machine import MeasuredMachine, StepCosts
 from autoseg.planning.speed import TimedStep
 from autoseg.stages import machine_speed as stage
 from autoseg.stages.machine_speed import (
     CPU_PROBES,
+    Measurement,
+    MeasurementRequest,
     Probe,
     identity_of,
     is_disturbed,
     known_speed,
     machine_speed,
+    main,
     measure,
+    measured_apart,
+    measurement,
     timed,
 )
 
@@ -43,11 +52,12 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     """Take a made-up measurement in no time; return the list of the devices that were measured."""
     devices: list[torch.device] = []
 
-    def measured(device):
+    def measured(device, precision="auto"):
         devices.append(device)
         return MeasuredMachine(identity=identity_of(device), planes=COSTS, volumes=COSTS)
 
     monkeypatch.setattr(stage, "measure", measured)
+    monkeypatch.setattr(stage, "measured_apart", lambda _: measurement(CPU))
     return devices
 
 
@@ -135,10 +145,8 @@ def test_a_cache_that_cannot_be_written_is_said_and_does_no_harm(tmp_path, measu
 
 
 def test_a_device_without_memory_goes_unmeasured(tmp_path, monkeypatch):
-    def fails(_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(stage, "measure", fails)
+    errors = "Traceback …\nRuntimeError: DefaultCPUAllocator: can't allocate memory"
+    ends(monkeypatch, Ended(1, "", errors))
     progress = Recorder()
     assert speed(tmp_path, progress) is None
     assert "too little free memory" in progress.messages[-1]
@@ -146,10 +154,7 @@ def test_a_device_without_memory_goes_unmeasured(tmp_path, monkeypatch):
 
 
 def test_another_error_is_not_swallowed(tmp_path, monkeypatch):
-    def fails(_):
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(stage, "measure", fails)
+    ends(monkeypatch, Ended(1, "", "ValueError: a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         speed(tmp_path)
 
@@ -168,6 +173,61 @@ def test_work_is_disturbed_if_its_threads_had_less_than_half_of_the_time():
     assert not is_disturbed(0.5, 0.0, threads=2)
 
 
+def ends(monkeypatch, *endings):
+    """Let child processes end in some ways; return what they are given."""
+    monkeypatch.setenv(VARIABLE, "")
+    seen, left = [], list(endings)
+
+    def run(module, given, *, instructions):
+        assert module == "autoseg.stages.machine_speed"
+        seen.append((MeasurementRequest.model_validate_json(given).precision, instructions))
+        return left.pop(0)
+
+    monkeypatch.setattr(stage, "run_module", run)
+    return seen
+
+
+def fine() -> Ended:
+    machine = MeasuredMachine(identity=identity_of(CPU), planes=COSTS, volumes=COSTS)
+    return Ended(0, Measurement(machine=machine, is_disturbed=False).model_dump_json(), "")
+
+
+HUNG = Ended(1, "", "Timeout (0:10:00)!")
+
+
+def test_after_a_crash_it_is_measured_with_fewer_instructions_and_in_float32(tmp_path, monkeypatch):
+    seen = ends(monkeypatch, HUNG, HUNG, fine())
+    progress = Recorder()
+    assert speed(tmp_path, progress) == known_speed(tmp_path, "cpu") is not None
+    assert seen == [("auto", UNLIMITED), ("auto", LIMITED), ("float32", UNLIMITED)]
+    assert "the measurement did not finish within 0:10:00" in progress.messages[1]
+    assert choices() == (UNLIMITED, LIMITED)  # this process has computed nothing
+
+
+def test_a_measurement_that_always_crashes_is_refused(tmp_path, monkeypatch):
+    ends(monkeypatch, HUNG, HUNG, HUNG)
+    with pytest.raises(TrainingError, match=r"also in float32.*plan without --budget"):
+        speed(tmp_path)
+
+
+def test_a_cpu_is_measured_by_a_child_process(monkeypatch):
+    def run(module, given, *, instructions):
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(given.encode())))
+        monkeypatch.setattr("sys.stdout", StringIO())
+        main()
+        return Ended(0, sys.stdout.getvalue(), "")
+
+    monkeypatch.setattr(stage, "run_module", run)
+    monkeypatch.setattr(
+        stage,
+        "measure",
+        lambda *_: MeasuredMachine(identity=identity_of(CPU), planes=COSTS, volumes=COSTS),
+    )
+    found = measured_apart(Silent())
+    assert found.machine.planes == COSTS
+    assert not found.is_disturbed
+
+
 def test_an_unknown_device_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="cannot be used"):
         machine_speed(tmp_path, "gpu9", progress=Silent())
@@ -184,7 +244,7 @@ def test_a_card_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
     chosen = []
 
     class Running:
-        def __init__(self, probe, device):
+        def __init__(self, probe, device, precision):
             pass
 
         def step(self):

@@ -14,9 +14,10 @@ from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.race import first_share
 from autoseg.stages import machine_speed as speed
-from autoseg.stages.machine_speed import identity_of
+from autoseg.stages.machine_speed import Measurement, identity_of
 from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 
+CPU = torch.device("cpu")
 HALF_A_SECOND = StepCosts(
     seconds_per_step=0.5,
     seconds_per_billion_multiplications=0.0,
@@ -29,12 +30,13 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     """Let every step take half a second; return the list of the devices that were measured."""
     devices: list[torch.device] = []
 
-    def measured(device):
-        devices.append(device)
-        identity = identity_of(device)
-        return MeasuredMachine(identity=identity, planes=HALF_A_SECOND, volumes=HALF_A_SECOND)
+    def measured(_progress):
+        devices.append(CPU)
+        costs = {"planes": HALF_A_SECOND, "volumes": HALF_A_SECOND}
+        machine = MeasuredMachine(identity=identity_of(CPU), **costs)
+        return Measurement(machine=machine, is_disturbed=False)
 
-    monkeypatch.setattr(speed, "measure", measured)
+    monkeypatch.setattr(speed, "measured_apart", measured)
     return devices
 
 

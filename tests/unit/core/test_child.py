@@ -1,0 +1,53 @@
+"""How another process ended."""
+
+import signal
+import sys
+
+import pytest
+
+from autoseg.core.child import Ended, run_module
+from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals on Windows")
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Return what makes a module of some lines, which child processes find."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(text):
+        (tmp_path / "made_up_program.py").write_text(text)
+        return "made_up_program"
+
+    return write
+
+
+def test_a_module_reads_and_writes(module):
+    echo = module("import sys; sys.stdout.write(sys.stdin.read())")
+    assert run_module(echo, "given", instructions=UNLIMITED) == Ended(0, "given", "")
+
+
+def test_it_has_the_instructions(module):
+    shown = module(f"import os; print(os.environ[{VARIABLE!r}])")
+    assert run_module(shown, "", instructions=LIMITED).output.strip() == LIMITED
+
+
+def test_an_exception_is_no_crash(module):
+    ended = run_module(module("raise ValueError('a bug')"), "", instructions=UNLIMITED)
+    assert (ended.status, ended.crash, ended.last_error) == (1, None, "ValueError: a bug")
+
+
+@POSIX
+@pytest.mark.parametrize(("name", "is_killed"), [("SIGSEGV", False), ("SIGKILL", True)])
+def test_the_signal_that_ended_it_is_named(name, is_killed, module):
+    number = int(getattr(signal, name))
+    ended = run_module(
+        module(f"import os; os.kill(os.getpid(), {number})"), "", instructions=UNLIMITED
+    )
+    assert ended.crash == f"ended with {name}"
+    assert ended.is_killed == is_killed
+
+
+def test_a_crash_on_windows_has_its_status():
+    assert Ended(0xC0000005, "", "").crash == "ended with status 0xc0000005"
