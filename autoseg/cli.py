@@ -15,6 +15,7 @@ from autoseg.commands.demonstration import demo
 from autoseg.commands.evaluation import evaluate
 from autoseg.commands.importing import importing
 from autoseg.commands.models import describe, export
+from autoseg.commands.options import Command
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
 from autoseg.commands.running import run
@@ -53,7 +54,7 @@ SHOW_CURSOR = "\x1b[?25h"
 """Has a terminal show the cursor, which a progress bar hides."""
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(importing, name="import")
 
 

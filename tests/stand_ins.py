@@ -120,6 +120,14 @@ def tiny_plan(
     )
 
 
+def compact_at_full_resolution(plan: Plan, num_axes: int) -> Configuration:
+    """Return a plan's compact configuration, on the voxels of the reference configuration."""
+    compact = plan.configuration(f"{num_axes}d_compact")
+    reference = plan.configuration({2: "2d", 3: "3d_fullres"}[num_axes])
+    kept = {field: getattr(reference, field) for field in ("data_name", "spacing", "median_shape")}
+    return compact.model_copy(update=kept)
+
+
 def threshold_model(plan: Plan) -> LoadedModel:
     """Return a model that thresholds: its prediction is known for every image."""
     configuration = plan.configuration(None)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import crash_notes
+from autoseg.commands.options import Command, crash_notes
 
 importing = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +19,7 @@ def about() -> None:
     """Make a model file of another program's model."""
 
 
-@importing.command()
+@importing.command(cls=Command)
 def nnunet(
     context: typer.Context,
     model: Annotated[

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.parallel import default_workers
@@ -108,6 +109,12 @@ def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
             "where with --work."
         )
     raise DatasetError(msg)
+
+
+class Command(TyperCommand):
+    """A command whose context is of the type that its parameter is declared with."""
+
+    context_class = typer.Context
 
 
 def crash_notes(context: typer.Context, folder: Path) -> CrashNotes | None:

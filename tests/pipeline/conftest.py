@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from stand_ins import compact_at_full_resolution
 
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
@@ -19,8 +20,8 @@ from autoseg.stages.step_check import StepChecks
 
 def tiny(made: Plan, patch_shape: tuple[int, ...]) -> Plan:
     """Return the plan with one configuration, of a two-stage network with 4 features."""
-    configuration = made.configuration(None)
     axes = len(patch_shape)
+    configuration = compact_at_full_resolution(made, axes)
     topology = Topology(
         patch_shape=patch_shape,
         strides=((1,) * axes, (2,) * axes),
@@ -35,7 +36,7 @@ def tiny(made: Plan, patch_shape: tuple[int, ...]) -> Plan:
         decoder_convolutions=(1,),
     )
     small = configuration.model_copy(update={"architecture": network, "batch_size": 2})
-    return made.model_copy(update={"configurations": (small,)})
+    return made.model_copy(update={"configurations": (small,), "default_configuration": small.name})
 
 
 def planned(dataset: Path, root: Path, patch_shape: tuple[int, ...]) -> Workspace:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from stand_ins import compact_at_full_resolution
 from synthetic import write_volume
 
 from autoseg.architectures import Topology
@@ -72,8 +73,10 @@ def planned_phantoms(root: Path, seed: int, names: tuple[str, str]) -> Workspace
     network = UNet.for_topology(
         topology, in_channels=1, num_classes=made.labels.num_classes
     ).model_copy(update={"features": (8, 16)})
-    small = made.configuration(None).model_copy(update={"architecture": network})
-    store.save(made.model_copy(update={"configurations": (small,)}), workspace.plan)
+    full = compact_at_full_resolution(made, 3)
+    small = full.model_copy(update={"architecture": network, "batch_size": 2})
+    changed = {"configurations": (small,), "default_configuration": small.name}
+    store.save(made.model_copy(update=changed), workspace.plan)
     return workspace
 
 

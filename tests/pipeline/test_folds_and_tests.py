@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stand_ins import compact_at_full_resolution
 from synthetic import balls, write_picture
 
 from autoseg.core.errors import DatasetError, Interrupted, ModelError, TrainingError
@@ -50,7 +51,7 @@ def write_discs(root: Path, count: int, *, part: str = "") -> Path:
 def shrink(workspace: Workspace) -> None:
     """Give a planned configuration two small stages."""
     made = store.load(Plan, workspace.plan, made_by="")
-    configuration = made.configuration(None)
+    configuration = compact_at_full_resolution(made, 2)
     network = configuration.architecture
     topology = network.topology.model_copy(
         update={"patch_shape": (32, 32), "strides": ((1, 1), (2, 2)), "kernels": ((3, 3),) * 2}
