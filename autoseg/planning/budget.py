@@ -152,6 +152,7 @@ class CandidateSearch:
     ) -> ExpectedLoss:
         patch = architecture.topology.patch_shape
         median = base.resolution.grid.median_shape
+        spacing = self.survey.grid.spacing
         is_plane = len(patch) == 2 and self.survey.has_volumes
         return ExpectedLoss(
             resolution_dice=resolution,
@@ -161,7 +162,7 @@ class CandidateSearch:
             voxels=batch * prod(patch),
             edge=prod(median) ** (1 / len(median)),
             features=getattr(architecture, "features", (0,))[0],
-            is_plane_of_volume=is_plane,
+            slice_isotropy=min(spacing[1:]) / spacing[0] if is_plane else 0.0,
         )
 
     def _too_short(self) -> str:

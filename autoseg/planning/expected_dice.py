@@ -32,18 +32,20 @@ class Coefficients:
         steps_exponent: That falls with the steps to this power.
         voxels_exponent: A step counts as its voxels to this power.
         edge_exponent: It grows with the voxels along an edge of the image to this power.
+        spread: Share of it that remains where the locality of the classes is 0.
         context: Added to `steps` for every halving of the share of the image that a patch covers,
             below one half, times the locality of the classes.
         lasting_context: Dice that each such halving costs after any number of steps.
         narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
-        plane: Dice that a 2-D network lacks on volumes, whose other slices it cannot see.
-        plane_steps: By which share more it loses by too few steps.
+        plane: Dice that a 2-D network lacks on isotropic volumes, whose other slices it cannot see.
+        plane_steps: By which share more it loses there by too few steps.
     """
 
     steps: float
     steps_exponent: float
     voxels_exponent: float
     edge_exponent: float
+    spread: float
     context: float
     lasting_context: float
     narrow: tuple[float, float]
@@ -52,15 +54,16 @@ class Coefficients:
 
 
 FITTED = Coefficients(
-    steps=0.1,
-    steps_exponent=0.57,
-    voxels_exponent=0.14,
-    edge_exponent=0.2,
-    context=0.48,
+    steps=0.075,
+    steps_exponent=0.62,
+    voxels_exponent=0.08,
+    edge_exponent=0.33,
+    spread=0.3,
+    context=0.5,
     lasting_context=0.002,
-    narrow=(0.03, 0.003),
-    plane=0.01,
-    plane_steps=0.17,
+    narrow=(0.02, 0.004),
+    plane=0.03,
+    plane_steps=0.12,
 )
 """Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 
@@ -78,7 +81,8 @@ class ExpectedLoss:
         voxels: Of the patches of a step together.
         edge: Voxels along an edge of the median case, the geometric mean of its axes.
         features: Of the network's first stage.
-        is_plane_of_volume: Whether a 2-D network works on slices of volumes.
+        slice_isotropy: Of a 2-D network on slices of volumes, the spacing of pixels as a share of
+            that of slices, from 0 to 1; 0 for all other networks.
         coefficients: What the parts weigh.
     """
 
@@ -89,7 +93,7 @@ class ExpectedLoss:
     voxels: int
     edge: float
     features: int
-    is_plane_of_volume: bool
+    slice_isotropy: float
     coefficients: Coefficients = FITTED
 
     @property
@@ -105,14 +109,15 @@ class ExpectedLoss:
         halvings = self.locality * max(0.0, log2(ENOUGH_COVERAGE / self.coverage))
         lost = (weigh.steps + weigh.context * halvings) * (1000 / effective) ** weigh.steps_exponent
         lost *= (self.edge / REFERENCE_EDGE) ** weigh.edge_exponent
-        lost *= 1 + weigh.plane_steps * self.is_plane_of_volume
+        lost *= 1 + weigh.plane_steps * self.slice_isotropy
+        lost *= weigh.spread + (1 - weigh.spread) * self.locality
         return float(lost + weigh.lasting_context * halvings)
 
     @property
     def network(self) -> float:
         """Dice lost to a narrow or 2-D network."""
         narrow = dict(zip((8, 16), self.coefficients.narrow, strict=True)).get(self.features, 0.0)
-        return narrow + self.coefficients.plane * self.is_plane_of_volume
+        return narrow + self.coefficients.plane * self.slice_isotropy
 
     @property
     def total(self) -> float:

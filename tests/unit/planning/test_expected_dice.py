@@ -16,7 +16,7 @@ LOSS = ExpectedLoss(
     voxels=2**16,
     edge=80.0,
     features=16,
-    is_plane_of_volume=False,
+    slice_isotropy=0.0,
 )
 
 
@@ -40,8 +40,14 @@ def test_finer_voxels_more_context_more_steps_and_wider_networks_lose_less(bette
     assert replace(LOSS, **better).total < LOSS.total
 
 
+def test_the_closer_slices_are_the_more_a_network_of_planes_loses():
+    losses = [replace(LOSS, slice_isotropy=share).total for share in (0.0, 0.1, 1.0)]
+    assert losses == sorted(losses)
+    assert losses[0] < losses[-1]
+
+
 def test_slices_of_volumes_and_the_narrowest_networks_lose_more():
-    assert replace(LOSS, is_plane_of_volume=True).total > LOSS.total
+    assert replace(LOSS, slice_isotropy=1.0).total > LOSS.total
     assert replace(LOSS, features=8).total > LOSS.total
 
 
