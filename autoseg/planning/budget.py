@@ -152,8 +152,7 @@ class CandidateSearch:
     ) -> ExpectedLoss:
         patch = architecture.topology.patch_shape
         median = base.resolution.grid.median_shape
-        spacing = self.survey.grid.spacing
-        is_plane = len(patch) == 2 and self.survey.has_volumes
+        isotropy = self.survey.slice_isotropy
         return ExpectedLoss(
             resolution_dice=resolution,
             coverage=expected_dice.coverage(patch, median),
@@ -162,7 +161,8 @@ class CandidateSearch:
             voxels=batch * prod(patch),
             edge=prod(median) ** (1 / len(median)),
             features=getattr(architecture, "features", (0,))[0],
-            slice_isotropy=min(spacing[1:]) / spacing[0] if is_plane else 0.0,
+            slice_isotropy=isotropy if len(patch) == 2 and self.survey.has_volumes else 0.0,
+            slice_anisotropy=1 - isotropy if len(patch) == 3 else 0.0,
         )
 
     def _too_short(self) -> str:

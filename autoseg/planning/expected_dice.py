@@ -28,6 +28,7 @@ class Coefficients:
     """What the parts of the expected loss weigh; fitted by `docs/benchmarks/regret.py`.
 
     Attributes:
+        resolution: What a network loses by coarser voxels, relative to what the labels lose.
         steps: Dice that a training of 1000 steps on images of 64 voxels along an edge lacks.
         steps_exponent: That falls with the steps to this power.
         voxels_exponent: A step counts as its voxels to this power.
@@ -39,8 +40,10 @@ class Coefficients:
         narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
         plane: Dice that a 2-D network lacks on isotropic volumes, whose other slices it cannot see.
         plane_steps: By which share more it loses there by too few steps.
+        distant_slices: Dice that a 3-D network lacks where slices are infinitely far apart.
     """
 
+    resolution: float
     steps: float
     steps_exponent: float
     voxels_exponent: float
@@ -51,19 +54,22 @@ class Coefficients:
     narrow: tuple[float, float]
     plane: float
     plane_steps: float
+    distant_slices: float
 
 
 FITTED = Coefficients(
-    steps=0.075,
-    steps_exponent=0.62,
-    voxels_exponent=0.08,
-    edge_exponent=0.33,
-    spread=0.3,
-    context=0.5,
+    resolution=1.5,
+    steps=0.1,
+    steps_exponent=0.6,
+    voxels_exponent=0.055,
+    edge_exponent=0.42,
+    spread=0.2,
+    context=0.7,
     lasting_context=0.002,
-    narrow=(0.02, 0.004),
-    plane=0.03,
-    plane_steps=0.12,
+    narrow=(0.028, 0.004),
+    plane=0.045,
+    plane_steps=0.1,
+    distant_slices=0.045,
 )
 """Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 
@@ -83,6 +89,7 @@ class ExpectedLoss:
         features: Of the network's first stage.
         slice_isotropy: Of a 2-D network on slices of volumes, the spacing of pixels as a share of
             that of slices, from 0 to 1; 0 for all other networks.
+        slice_anisotropy: Of a 3-D network, what that share lacks to 1; 0 for all other networks.
         coefficients: What the parts weigh.
     """
 
@@ -94,12 +101,13 @@ class ExpectedLoss:
     edge: float
     features: int
     slice_isotropy: float
+    slice_anisotropy: float
     coefficients: Coefficients = FITTED
 
     @property
     def resolution(self) -> float:
         """Dice lost to voxels that are too coarse."""
-        return 1 - self.resolution_dice
+        return self.coefficients.resolution * (1 - self.resolution_dice)
 
     @property
     def training(self) -> float:
@@ -115,9 +123,10 @@ class ExpectedLoss:
 
     @property
     def network(self) -> float:
-        """Dice lost to a narrow or 2-D network."""
+        """Dice lost to a narrow network, and to one that has the wrong number of axes."""
         narrow = dict(zip((8, 16), self.coefficients.narrow, strict=True)).get(self.features, 0.0)
-        return narrow + self.coefficients.plane * self.slice_isotropy
+        slices = self.coefficients.plane * self.slice_isotropy
+        return narrow + slices + self.coefficients.distant_slices * self.slice_anisotropy
 
     @property
     def total(self) -> float:

