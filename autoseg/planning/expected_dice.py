@@ -66,10 +66,10 @@ FITTED = Coefficients(
     spread=0.2,
     context=0.7,
     lasting_context=0.002,
-    narrow=(0.028, 0.004),
+    narrow=(0.03, 0.004),
     plane=0.045,
     plane_steps=0.1,
-    distant_slices=0.045,
+    distant_slices=0.03,
 )
 """Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 

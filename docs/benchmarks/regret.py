@@ -273,7 +273,7 @@ def table(groups: Groups) -> None:
         print(f"\n{text}: mean {statistics.fmean(found):.3f}, worst {max(found):.3f}")
 
 
-def fitted(groups: Groups, rounds: int = 3000) -> Coefficients:
+def fitted(groups: Groups, rounds: int = 1500) -> Coefficients:
     """Return the coefficients that explain the Dice of a dataset's candidates best.
 
     How hard a dataset is, so how much Dice too few steps cost it, is free for each. Coefficients
