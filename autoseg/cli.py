@@ -112,13 +112,13 @@ def main() -> None:
 
 
 def _is_supervised(arguments: list[str]) -> bool:
-    """Return whether a command line starts work that memory or a fault in a library may end."""
+    """True if a command line starts work that memory or a fault in a library may end."""
     working = {command.__name__ for command in COMMANDS if command is not describe} | {"import"}
     return not working.isdisjoint(arguments[:1]) and "--help" not in arguments
 
 
 def _supervised() -> CrashNotes | None:
-    """Return where the process that does the work notes its stages.
+    """Return the notes that the working process keeps of its stages.
 
     On Linux that is a child process; this one waits for it and exits. Elsewhere no child is made
     (Apple's frameworks cannot be used in a forked process) and tracebacks go to standard error.

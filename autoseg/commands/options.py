@@ -118,7 +118,7 @@ class Command(TyperCommand):
 
 
 def crash_notes(context: typer.Context, folder: Path) -> CrashNotes | None:
-    """Return where a command notes its stages, after noting the folder for a crash log.
+    """Return the notes of a command, in which the folder for a crash log is recorded.
 
     None if no parent process would read it: in tests, and on other systems than Linux.
     """

@@ -53,7 +53,7 @@ class CrashNotes:
         self._save()
 
     def read(self) -> CrashRecord:
-        """Return what was noted."""
+        """Return the record."""
         record = os.pread(self._file, RECORD_BYTES, 0).rstrip(b"\0")
         stage, _, folder = os.fsdecode(record).partition("\n")
         size = os.fstat(self._file).st_size

@@ -34,7 +34,7 @@ PLANNED = ("run", "train")
 def crash_message(
     command: str, number: int, stage: str, options: Collection[str], log: Path | None
 ) -> str:
-    """Return which signal ended a command, at which stage, and what to try.
+    """Name the signal that ended a command, its stage, and what to try.
 
     Args:
         command: Name of the command, such as `train`.
@@ -53,7 +53,7 @@ def crash_message(
 
 
 def _advice(command: str, number: int, options: Collection[str]) -> str:
-    """Return what else to try; empty for signals that somebody sent on purpose."""
+    """Suggest a remedy; empty for signals that were sent on purpose."""
     if signal_name(number) == "SIGKILL":
         trials = ["--workers 1"] if "--workers" in options else []
         trials += ["a plan made with a smaller --memory"] if command in PLANNED else []

@@ -19,7 +19,7 @@ LIMITED = "AVX512_CORE_BF16"
 
 
 def choices() -> tuple[str, ...]:
-    """Return what this process can still choose, the fastest first; one if it has chosen.
+    """Return the choices left to this process, the fastest first; one if it has chosen.
 
     A user who sets the variable has chosen. What a parent process noted for itself does not count.
     """
@@ -40,5 +40,5 @@ def child_environment(instructions: str) -> dict[str, str]:
 
 
 def _note() -> str:
-    """Return what notes that this process is unlimited; oneDNN ignores values it does not know."""
+    """Return the value that marks this process as unlimited; oneDNN ignores unknown values."""
     return f"{UNLIMITED}-{os.getpid()}"

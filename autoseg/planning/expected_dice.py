@@ -166,7 +166,7 @@ def _interpolated(case: CaseFingerprint, factor: float) -> float:
 
 
 def locality(fingerprint: Fingerprint) -> float:
-    """Return how much of the image the classes leave free, on average over classes and cases.
+    """Return the share of the image that classes leave free, averaged over classes and cases.
 
     Near 0, each class is spread over the whole image (membranes, cells), and a patch need not know
     where it is. Near 1, a class fills a small part of it (an organ), and a patch must tell that

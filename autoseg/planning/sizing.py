@@ -54,7 +54,7 @@ class Sizing:
     time: TimeBudget
 
     def is_enough_for(self, parents: Mapping[str, Draft]) -> bool:
-        """Return whether every reference configuration gets the steps that its own recipe needs."""
+        """True if every reference configuration gets the steps that its own recipe needs."""
         made = [parent.configuration for parent in parents.values()]
         return all(
             self.time.steps(full.architecture, full.batch_size, full.recipe)
@@ -104,7 +104,7 @@ class Sizing:
         return SizedDraft(replace(draft, forecasts=self._forecasts(draft, best)), best)
 
     def _forecasts(self, draft: Draft, best: Candidate) -> dict[str, Choice[str]]:
-        """Return what a variant is predicted to see, to resolve and to have time for."""
+        """Predict the steps, the coverage and the resolution of a variant."""
         made = draft.configuration
         steps = self.time.steps(made.architecture, made.batch_size, made.recipe)
         seconds = number(self.time.seconds / steps)

@@ -241,7 +241,7 @@ def identity_of(device: torch.device) -> MachineIdentity:
 
 
 def measure(device: torch.device, precision: Precision = "auto") -> MeasuredMachine:
-    """Return how fast a device trains in a precision, from steps on noise.
+    """Measure the speed of training on a device in a precision, from steps on noise.
 
     Raises:
         RuntimeError: If it has too little memory; `is_out_of_memory` tells.

@@ -14,7 +14,7 @@ T = TypeVar("T", bound=Frozen)
 
 
 def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
-    """Return where a measurement is kept.
+    """Return the path of a measurement.
 
     Args:
         cache: The folder.

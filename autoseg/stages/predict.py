@@ -77,7 +77,7 @@ class PredictOptions:
     cache: Path | None = None
 
     def loading(self, progress: Progress) -> LoadOptions:
-        """Return how to load networks."""
+        """Return the options for loading networks."""
         rule = known_precision(self.cache, progress)
         return LoadOptions(self.device, self.precision, self.use_mirroring, rule)
 
@@ -267,7 +267,7 @@ def _outcomes(
 
 
 def _at_work(jobs: Sequence[_Job], position: int) -> str:
-    """Return which case is predicted, and which others are read or written at the same time."""
+    """Name the case that is predicted, and those read or written at the same time."""
     first, last = max(0, position - CASES_BEHIND), position + CASES_AHEAD
     others = [job.case.name for job in (*jobs[first:position], *jobs[position + 1 : last + 1])]
     also = f" (also at work: {', '.join(others)})" if others else ""

@@ -89,7 +89,7 @@ class StepChecks:
     def _finding(
         self, configuration: Configuration, dtype: torch.dtype, instructions: str
     ) -> str | None:
-        """Return what is wrong with a training step; None if nothing is, or nothing is known."""
+        """Return the fault of a training step; None without a known fault."""
         identity = _identity(configuration, dtype, instructions)
         path = None if self.cache is None else measurement_file(self.cache, "step", identity)
         known = None if path is None else kept(CheckedStep, path)
@@ -103,7 +103,7 @@ class StepChecks:
         return None if checked is None else checked.finding
 
     def _tried(self, configuration: Configuration, identity: StepIdentity) -> CheckedStep | None:
-        """Return what came of a training step in another process; None if it could not be tried."""
+        """Return the finding of a training step in a child process; None if it could not run."""
         self.progress.say(
             f"checking a training step of {configuration.name} in {identity.precision} on this "
             "CPU; this is done once"

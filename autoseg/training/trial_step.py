@@ -60,7 +60,7 @@ class TrialResult(Frozen):
 
 
 def tried(request: TrialRequest) -> TrialResult:
-    """Return whether a step is as in float32; the process may end before it returns."""
+    """Compare a step with float32; the process may end before it returns."""
     torch.set_num_threads(request.threads)
     torch.manual_seed(0)
     network = on_device(request.architecture.build(), CPU)
@@ -103,7 +103,7 @@ def step_scores(network: nn.Module, images: Tensor, dtype: torch.dtype) -> Tenso
 
 
 def not_finite(network: nn.Module, scores: Tensor) -> str | None:
-    """Return which values of a step are not finite."""
+    """Name the values of a step that are not finite."""
     gradients = {f"the gradient of {name}": p.grad for name, p in network.named_parameters()}
     for name, values in {"the scores": scores, **gradients}.items():
         if values is not None and not values.isfinite().all():
