@@ -132,10 +132,8 @@ def names_of(configurations) -> list[str]:
 
 
 def test_the_default_and_its_planes_are_measured(large_plan):
-    chosen = measured_configurations(large_plan, ())
-    default = large_plan.configuration(None)
-    assert default.topology.num_axes == 3
-    assert names_of(chosen) == [default.name, "2d_compact"]
+    volumes = large_plan.model_copy(update={"default_configuration": "3d_compact"})
+    assert names_of(measured_configurations(volumes, ())) == ["3d_compact", "2d_compact"]
     reference = large_plan.model_copy(update={"default_configuration": "3d_fullres"})
     assert names_of(measured_configurations(reference, ())) == ["3d_fullres", "2d"]
 

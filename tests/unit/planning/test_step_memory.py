@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from autoseg.architectures import ARCHITECTURES
+from autoseg.core.device import autocast_dtype
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.losses.dice_ce import DiceCrossEntropy
@@ -87,6 +88,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_memory_is_predicted_within_a_tenth(case):
     kind, patch, features, num_classes, batch, recipe = CASES[case]
+    if len(patch) == 3 and autocast_dtype(torch.device("cpu")) != torch.bfloat16:
+        pytest.skip("this CPU emulates bfloat16, in which a step of volumes takes a minute")
     architecture = network(kind, patch, features, num_classes)
     predicted = step_memory_gib(architecture, batch, recipe)
     assert predicted == pytest.approx(measured_gib(architecture, batch, recipe), rel=0.1)
