@@ -19,6 +19,9 @@ REFERENCE_VOXELS = 2**16
 REFERENCE_EDGE = 64.0
 """Voxels along an edge of an image of which `Coefficients.steps` speaks."""
 
+NARROWEST = 8
+"""Features of the first stage of the narrowest network."""
+
 ENOUGH_COVERAGE = 0.5
 """Share of the image of which a patch sees enough to tell where it is. Source: as `FITTED`."""
 
@@ -38,6 +41,7 @@ class Coefficients:
             below one half, times the locality of the classes.
         lasting_context: Dice that each such halving costs after any number of steps.
         narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
+        narrow_steps: A step of a network of 8 features counts as this share of one.
         plane: Dice that a 2-D network lacks on isotropic volumes, whose other slices it cannot see.
         plane_steps: By which share more it loses there by too few steps.
         distant_slices: Dice that a 3-D network lacks where slices are infinitely far apart.
@@ -52,6 +56,7 @@ class Coefficients:
     context: float
     lasting_context: float
     narrow: tuple[float, float]
+    narrow_steps: float
     plane: float
     plane_steps: float
     distant_slices: float
@@ -66,7 +71,8 @@ FITTED = Coefficients(
     spread=0.2,
     context=0.7,
     lasting_context=0.002,
-    narrow=(0.03, 0.004),
+    narrow=(0.018, 0.004),
+    narrow_steps=0.78,
     plane=0.045,
     plane_steps=0.1,
     distant_slices=0.03,
@@ -114,6 +120,7 @@ class ExpectedLoss:
         """Dice lost to too few steps, which patches that see little make worse."""
         weigh = self.coefficients
         effective = self.steps * (self.voxels / REFERENCE_VOXELS) ** weigh.voxels_exponent
+        effective *= weigh.narrow_steps if self.features == NARROWEST else 1.0
         halvings = self.locality * max(0.0, log2(ENOUGH_COVERAGE / self.coverage))
         lost = (weigh.steps + weigh.context * halvings) * (1000 / effective) ** weigh.steps_exponent
         lost *= (self.edge / REFERENCE_EDGE) ** weigh.edge_exponent
@@ -124,7 +131,8 @@ class ExpectedLoss:
     @property
     def network(self) -> float:
         """Dice lost to a narrow network, and to one that has the wrong number of axes."""
-        narrow = dict(zip((8, 16), self.coefficients.narrow, strict=True)).get(self.features, 0.0)
+        widths = (NARROWEST, 2 * NARROWEST)
+        narrow = dict(zip(widths, self.coefficients.narrow, strict=True)).get(self.features, 0.0)
         slices = self.coefficients.plane * self.slice_isotropy
         return narrow + slices + self.coefficients.distant_slices * self.slice_anisotropy
 

@@ -139,7 +139,7 @@ def _reasons(search: CandidateSearch) -> Choices:
     size = _comparison(search)
     patch, batch = "that of the reference", "that of the reference"
     if (voxels := best.preset.voxels) is not None:
-        patch = f"{voxels} voxels or less: {size}"
+        patch = f"{voxels} voxels or less: with the network, expected to lose the least Dice"
         batch = f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches"
     reasons = {
         "spacing": f"{best.base.resolution.spacing.because}{_why_these_voxels(search)}",
@@ -185,6 +185,6 @@ def _why_these_voxels(search: CandidateSearch) -> str:
     if full is None:
         return "; at full resolution no size gets enough steps"
     return (
-        f": expected to lose {_terms(best)}, at full resolution {_terms(full)}; coarser by 1, "
-        f"{', '.join(map(number, COARSENING_FACTORS))} times were compared"
+        f": expected to lose {_terms(best)}, at full resolution {_terms(full)}; voxels 1, "
+        f"{', '.join(map(number, COARSENING_FACTORS))} times as coarse were compared"
     )
