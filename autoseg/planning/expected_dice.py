@@ -73,7 +73,7 @@ FITTED = Coefficients(
     lasting_context=0.002,
     narrow=(0.018, 0.004),
     narrow_steps=0.78,
-    plane=0.045,
+    plane=0.08,
     plane_steps=0.1,
     distant_slices=0.03,
 )
