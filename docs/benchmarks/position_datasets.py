@@ -39,7 +39,7 @@ def picture(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def centres(random: np.random.Generator) -> list[np.ndarray]:
-    """Return where the ellipses lie, the object first."""
+    """Return the centres of the ellipses, the object first."""
     found = [np.array(PLACE) + random.normal(0, DEVIATION, 2)]
     while len(found) < NUM_ELLIPSES:
         centre = random.uniform(25, EDGE - 25, 2)

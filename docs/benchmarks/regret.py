@@ -86,7 +86,7 @@ def parsed() -> argparse.Namespace:
 
 
 def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Draft], Plan]:
-    """Return what candidates of a dataset are made of: the sizing, the references, the plan."""
+    """Return the sizing, the references and the plan of a dataset."""
     if not workspace.plan.is_file():
         request = PlanRequest(memory_gib=MEMORY_GIB)
         plan(dataset, workspace, request, workers=2, progress=TerminalProgress())
@@ -213,7 +213,7 @@ def trained(
 
 
 def inputs_of(loss: ExpectedLoss) -> Row:
-    """Return what the expected loss follows from, without the coefficients."""
+    """Return the inputs of the expected loss, without the coefficients."""
     found = {key: value for key, value in vars(loss).items() if key != "coefficients"}
     return {
         key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()
@@ -228,7 +228,7 @@ def read(path: Path) -> list[Row]:
 
 
 def grouped(rows: Sequence[Row]) -> Groups:
-    """Return what was trained for the same dataset, time and machine, where there is a choice."""
+    """Group trainings by dataset, time and machine; groups of one are left out."""
     groups = defaultdict(list)
     for row in rows:
         groups[row["dataset"], row["minutes"], row["machine"]].append(row)
@@ -329,7 +329,7 @@ def misfit(logs: np.ndarray, groups: Groups) -> float:
 
 
 def rest(loss: ExpectedLoss) -> float:
-    """Return what does not depend on how hard a dataset is to learn."""
+    """Return the loss that does not depend on the difficulty of a dataset."""
     return loss.resolution + loss.network
 
 
