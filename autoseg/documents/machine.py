@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
 
@@ -64,3 +64,20 @@ class MeasuredMachine(Frozen):
     def costs(self, num_axes: int) -> StepCosts:
         """Return the costs of networks whose patches have 2 or 3 axes."""
         return self.planes if num_axes == 2 else self.volumes
+
+
+class TimedNetwork(Frozen):
+    """How long a training step of a network takes on a machine.
+
+    Attributes:
+        identity: Which machine.
+        network: Hash of the architecture with its sizes and the patch.
+        batch_size: Patches per step.
+        seconds: Of a step.
+    """
+
+    schema_version: Literal[1] = 1
+    identity: MachineIdentity
+    network: str
+    batch_size: PositiveInt
+    seconds: PositiveFloat

@@ -1,6 +1,10 @@
 """How long a training step takes, predicted from the size of the network alone."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import exp, log
+from statistics import fmean
 
 from autoseg.architectures import Architecture
 from autoseg.documents.machine import MeasuredMachine
@@ -34,6 +38,13 @@ FORWARD_SHARE = 1 / 3
 what came in and of the weights, for each product of the forward pass."""
 
 
+Step = tuple[Architecture, int]
+"""A network and its batch size, which decide how long a training step takes."""
+
+StepTimer = Callable[[Sequence[Step]], Mapping[Step, float]]
+"""Returns the seconds of training steps on a machine; those that cannot be timed are missing."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What training will run on.
@@ -42,15 +53,39 @@ class Machine:
         accelerator_gib: Memory of the graphics card, or none without one.
         cores: CPU cores.
         measured: Its speed; none goes by the constants above.
+        timed: Seconds of training steps that were timed.
+        time_steps: Times more of them; None goes by predictions.
     """
 
     accelerator_gib: float | None
     cores: int
     measured: MeasuredMachine | None = None
+    timed: Mapping[Step, float] = field(default_factory=dict)
+    time_steps: StepTimer | None = None
+
+    @cached_property
+    def corrections(self) -> dict[int, float]:
+        """By what factor timed steps took longer than predicted, by the number of patch axes."""
+        ratios: dict[int, list[float]] = {}
+        for (architecture, batch_size), seconds in self.timed.items():
+            predicted = _predicted_seconds(architecture, batch_size, self)
+            ratios.setdefault(architecture.topology.num_axes, []).append(log(seconds / predicted))
+        return {num_axes: exp(fmean(found)) for num_axes, found in ratios.items()}
 
 
 def step_seconds(architecture: Architecture, batch_size: int, machine: Machine) -> float:
-    """Return the predicted time of one optimiser step."""
+    """Return the time of one optimiser step: as it was timed, or else predicted.
+
+    Predictions are corrected by what other networks of as many axes took that were timed.
+    """
+    timed = machine.timed.get((architecture, batch_size))
+    if timed is not None:
+        return timed
+    correction = machine.corrections.get(architecture.topology.num_axes, 1.0)
+    return correction * _predicted_seconds(architecture, batch_size, machine)
+
+
+def _predicted_seconds(architecture: Architecture, batch_size: int, machine: Machine) -> float:
     activations = architecture.activation_count() * batch_size
     multiplications = architecture.multiplication_count() * batch_size
     if machine.measured is not None:

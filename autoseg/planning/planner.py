@@ -33,7 +33,9 @@ def make_plan(
     loss: type[Loss] | None = None,
     training_seconds: float | None = None,
 ) -> Plan:
-    """Return the plan for a dataset; arithmetic only, no network is built.
+    """Return the plan for a dataset; arithmetic only.
+
+    No network is built, unless a time is given for a machine whose training steps can be timed.
 
     Args:
         fingerprint: What was measured.
@@ -103,6 +105,8 @@ def _timed(sizing: Sizing, drafts: dict[str, Draft], *, is_asked_for: bool) -> P
         made = list(drafts.values())
         timed = tuple(drafts)
     else:
+        if is_asked_for:
+            sizing = sizing.with_timed_steps(parents)
         sized = sizing.sized(parents)
         default = _sized_default(sized, drafts, sizing)
         because = default.because

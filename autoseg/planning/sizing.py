@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.documents.recipe import SHORT_RECIPE
@@ -10,6 +11,7 @@ from autoseg.planning.budget import Base, Candidate, CandidateSearch, TimeBudget
 from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.compact import SHORT_REASON, resized
 from autoseg.planning.configurations import Choices, Draft, coarse_variant
+from autoseg.planning.forecast import Step
 from autoseg.planning.memory import SMALLEST_BATCH, MemoryBudget
 from autoseg.planning.resolution import full_resolution, plane_resolution
 from autoseg.planning.survey import Survey
@@ -22,6 +24,17 @@ REFERENCE_STEPS_NEEDED = 25_000
 """Steps from which the references train by their own recipe, a tenth of its length. Source: a
 choice. After 200 steps it had predicted background alone, where the short recipe had a Dice of 0.75
 (docs/pages/experiments.md); from 4000 to 250 000 steps the two were not compared."""
+
+
+FINALISTS = 3
+"""Best candidates of each configuration whose steps are timed. Source: a choice."""
+
+TIMING_ROUNDS = 3
+"""Times that candidates are timed which became the best ones by what was timed before."""
+
+LONGEST_TIMED_STEP = 2.0
+"""Seconds of a step that is predicted and not timed: of large networks, predictions are good
+(docs/pages/planning.md, "The machine's speed"), and timing them takes long."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,41 @@ class Sizing:
             >= REFERENCE_STEPS_NEEDED
             for full in made
         )
+
+    def with_timed_steps(self, parents: Mapping[str, Draft]) -> "Sizing":
+        """Return the sizing that knows how long steps of the best candidates take.
+
+        It is the same sizing if steps cannot be timed on the machine.
+
+        Args:
+            parents: The reference configurations.
+        """
+        time_steps = self.time.machine.time_steps
+        if time_steps is None:
+            return self
+        sizing, asked = self, set[Step]()
+        for _ in range(TIMING_ROUNDS):
+            steps = sizing._finalists(parents) - asked
+            if not steps:
+                break
+            asked |= steps
+            machine = sizing.time.machine
+            timed = {**machine.timed, **time_steps(list(steps))}
+            time = replace(sizing.time, machine=replace(machine, timed=timed))
+            sizing = replace(sizing, time=time)
+        return sizing
+
+    def _finalists(self, parents: Mapping[str, Draft]) -> set[Step]:
+        """Return the best candidates of every configuration whose steps are short enough."""
+        found = set[Step]()
+        for parent in parents.values():
+            short = (
+                candidate.size
+                for candidate in self.search(parent).ranked
+                if self.time.seconds / candidate.loss.steps <= LONGEST_TIMED_STEP
+            )
+            found.update(islice(short, FINALISTS))
+        return found
 
     def sized(self, parents: Mapping[str, Draft]) -> dict[str, SizedDraft]:
         """Return the best variant of each reference configuration, by the reference's name.
@@ -108,11 +156,13 @@ class Sizing:
         made = draft.configuration
         steps = self.time.steps(made.architecture, made.batch_size, made.recipe)
         seconds = number(self.time.seconds / steps)
+        is_timed = (made.architecture, made.batch_size) in self.time.machine.timed
+        timed = "; a step was timed on this machine" if is_timed else ""
         return {
             "predicted_steps": Choice(
                 f"{number(round(steps))} steps in {self.time.text}",
                 "training_step_seconds",
-                f"{self.time.text} at {seconds} seconds each, validation included",
+                f"{self.time.text} at {seconds} seconds each, validation included{timed}",
                 OWN,
             ),
             "predicted_coverage": Choice(

@@ -15,8 +15,8 @@ from autoseg.evaluation.overlay import draw_overlay, panel
 from autoseg.readers import read_image, read_labels
 from autoseg.readers.names import is_image_name
 from autoseg.stages.evaluate import evaluate
-from autoseg.stages.length import LengthRequest
-from autoseg.stages.plan import plan
+from autoseg.stages.length import LengthRequest, seconds_of
+from autoseg.stages.plan import PlanRequest, Timing, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest
@@ -51,6 +51,7 @@ def demo(
         cache: Folder that findings about this machine are kept in; None keeps none.
         progress: Where to report to.
     """
+    timing = Timing(cache=cache, budget_seconds=seconds_of(budget), device=device)
     kinds: tuple[Callable[[Path, int], tuple[Path, Path]], ...] = (write_volumes, write_pictures)
     results = []
     for write in kinds:
@@ -58,16 +59,21 @@ def demo(
         progress.say(f"\n{dataset.name}: {dataset}")
         length = LengthRequest(budget=budget)
         request = TrainRequest(fold=0, length=length, device=device, cache=cache)
-        results.append(_run(dataset, unseen, folder, request, progress))
+        results.append(_run(dataset, unseen, folder, timing, request, progress))
     return tuple(results)
 
 
 def _run(
-    dataset: Path, unseen: Path, folder: Path, request: TrainRequest, progress: Progress
+    dataset: Path,
+    unseen: Path,
+    folder: Path,
+    timing: Timing,
+    request: TrainRequest,
+    progress: Progress,
 ) -> DemoResult:
     workspace = Workspace(folder / dataset.name)
     workers = default_workers()
-    plan(dataset, workspace, workers=workers, progress=progress)
+    plan(dataset, workspace, PlanRequest(timing=timing), workers=workers, progress=progress)
     train(workspace, request, progress=progress)
     outputs = folder / f"{dataset.name}_predictions"
     options = PredictOptions(model=workspace.root, device=request.device, cache=request.cache)

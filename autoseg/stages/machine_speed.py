@@ -15,21 +15,16 @@ from autoseg.core.device import Precision, choose_device, is_out_of_memory
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
 from autoseg.core.instructions import choices
-from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import default_workers
 from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
-from autoseg.documents.recipe import SHORT_RECIPE
-from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.planning.speed import TimedStep, fitted_costs
 from autoseg.planning.topology import topology_for
 from autoseg.stages.measurements import keep, kept, measurement_file
 from autoseg.training.loop import fast_convolutions
+from autoseg.training.noise_training import NoiseTraining, step_times
 from autoseg.training.precision import training_dtype
-from autoseg.training.state import TrainingState, initial_state
-from autoseg.training.step import training_step
-from autoseg.training.targets import Objective, objective
 
 ROUNDS = 3
 """Times that every probe is timed; the fastest counts, for other work only makes steps slower."""
@@ -56,8 +51,6 @@ PROGRAM = "autoseg.stages.machine_speed"
 LONGEST_SECONDS = 600.0
 """Time after which a measurement hangs."""
 
-LABELS = LabelScheme(names=("background", "class_1"), values=(0, 1))
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -81,6 +74,15 @@ class Probe:
         network = ARCHITECTURES["unet"].for_topology(topology, in_channels=1, num_classes=2)
         features = doubling_features(self.features, topology)
         return network.model_copy(update={"features": features})
+
+    def timed(self, seconds: float) -> TimedStep:
+        """Return the size of a step with what it took."""
+        network = self.architecture()
+        return TimedStep(
+            multiplications=float(network.multiplication_count() * self.batch_size),
+            activations=float(network.activation_count() * self.batch_size),
+            seconds=seconds,
+        )
 
 
 class MeasurementRequest(Frozen):
@@ -258,63 +260,16 @@ def timed(
     probes: list[Probe], device: torch.device, precision: Precision = "auto"
 ) -> list[TimedStep]:
     """Return the fastest of a few steps of every probe; the rounds go over all in turns."""
-    running = [_Running(probe, device, precision) for probe in probes]
+    running = [
+        NoiseTraining(
+            probe.architecture(), probe.batch_size, device, _dtype(probe, device, precision)
+        )
+        for probe in probes
+    ]
     with fast_convolutions(device):
-        for probe in running:  # warms up
-            probe.step()
-        started = perf_counter()
-        seconds = [[probe.step()] for probe in running]
-        for _ in range(ROUNDS - 1):
-            if perf_counter() - started > MOST_SECONDS / 2:  # one half for each number of axes
-                break
-            for probe, found in zip(running, seconds, strict=True):
-                found.append(probe.step())
-    return [probe.timed(min(found)) for probe, found in zip(running, seconds, strict=True)]
-
-
-class _Running:
-    """A network in training on noise."""
-
-    def __init__(self, probe: Probe, device: torch.device, precision: Precision) -> None:
-        self._probe = probe
-        self._architecture = probe.architecture()
-        self._dtype = _dtype(probe, device, precision)
-        self._state: TrainingState = initial_state(
-            self._architecture,
-            SHORT_RECIPE,
-            device=device,
-            dtype=self._dtype,
-            seed=0,
-            epoch_steps=1,
-        )
-        shape = (probe.batch_size, 1, *(probe.edge,) * probe.num_axes)
-        drawn = torch.Generator().manual_seed(0)
-        images = torch.randn(shape, generator=drawn)
-        self._batch = (images.to(device), (images[:, 0] > 1).long().to(device))
-        self._objective: Objective = objective(DiceCrossEntropy().build(), LABELS)
-
-    def step(self) -> float:
-        """Return the seconds of one training step."""
-        before = perf_counter()
-        loss = training_step(
-            self._state,
-            self._batch,
-            self._objective,
-            rate=SHORT_RECIPE.optimizer.learning_rate,
-            gradient_clip=SHORT_RECIPE.gradient_clip,
-            dtype=self._dtype,
-        )
-        float(loss)  # waits until an accelerator is done
-        return perf_counter() - before
-
-    def timed(self, seconds: float) -> TimedStep:
-        """Return the size of a step with what it took."""
-        batch = self._probe.batch_size
-        return TimedStep(
-            multiplications=float(self._architecture.multiplication_count() * batch),
-            activations=float(self._architecture.activation_count() * batch),
-            seconds=seconds,
-        )
+        # one half of the time for each number of axes
+        seconds = step_times(running, ROUNDS, MOST_SECONDS / 2)
+    return [probe.timed(min(found)) for probe, found in zip(probes, seconds, strict=True)]
 
 
 def _dtype(probe: Probe, device: torch.device, precision: Precision) -> torch.dtype:

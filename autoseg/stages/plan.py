@@ -1,6 +1,7 @@
 """`autoseg plan`: measure a dataset and decide how to segment it."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from autoseg.planning.race import first_share
 from autoseg.stages.fingerprint import fingerprint
 from autoseg.stages.folds import load_splits, use_splits
 from autoseg.stages.machine_speed import known_speed, machine_speed
+from autoseg.stages.step_times import timed_steps
 
 MADE_BY = "autoseg plan DATASET"
 """The command that makes a plan, for error messages."""
@@ -237,13 +239,19 @@ def this_machine(device_name: str = "auto", cache: Path | None = None) -> Machin
 
 
 def _with_speed(machine: Machine, timing: Timing, progress: Progress) -> Machine:
-    """Return the machine with its speed, measured now where the plan depends on it."""
+    """Return the machine with its speed, measured now where the plan depends on it.
+
+    There, it can time training steps too.
+    """
     if timing.cache is None:
         return machine
     if timing.budget_seconds is None and not timing.measure:
         return replace(machine, measured=known_speed(timing.cache, timing.device))
     speed = machine_speed(timing.cache, timing.device, anew=timing.measure, progress=progress)
-    return replace(machine, measured=speed)
+    time_steps = partial(
+        timed_steps, timing.cache, timing.device, anew=timing.measure, progress=progress
+    )
+    return replace(machine, measured=speed, time_steps=time_steps)
 
 
 def _training_seconds(

@@ -6,8 +6,8 @@
 
 `train` trains fold 0 of every dataset with every candidate for every time, with the recipe for
 short trainings, and adds a line to WORK/results.jsonl after each. Without --candidates it lists
-their names. A training has as many steps as fit into its time by the processor seconds of one step,
-so other work makes it longer but does not change its result. Interrupted, the same command
+their names. A training has as many steps as fit into its time on the machine `TWO_CORES`, so
+neither the machine that it runs on nor other work changes its result. Interrupted, the same command
 continues, and what was trained is not trained again; with --threads 1, two of them can run side by
 side on different datasets. The folder of a dataset in WORK is named after it.
 
@@ -24,7 +24,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import exp, log
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,10 @@ import torch
 
 from autoseg.architectures import ARCHITECTURES
 from autoseg.core.errors import Interrupted
-from autoseg.core.processor import processor_name
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.planning.budget import Candidate, TimeBudget
@@ -51,19 +49,26 @@ from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
 from autoseg.stages.training_job import TrainRequest
 from autoseg.terminal import TerminalProgress
-from autoseg.training.precision import training_dtype
-from autoseg.training.state import initial_state
-from autoseg.training.step import training_step
-from autoseg.training.targets import objective
 
 MEMORY_GIB = 8.0
 
-WARM_UP, TIMED_STEPS = 1, 7
-"""Steps before the timed ones, and these."""
+ANY_SECONDS = 1e9
+"""A time in which every candidate gets enough steps."""
 
-TWO_CORES = 0.55
-"""Wall-clock seconds on two cores per processor second on one: what a second core leaves of a step
-of a U-Net, measured with nothing else running."""
+COSTS = StepCosts(
+    seconds_per_step=0.015,
+    seconds_per_billion_multiplications=0.03,
+    seconds_per_million_activations=0.015,
+)
+TWO_CORES = MeasuredMachine(
+    identity=MachineIdentity(
+        device="2 cores, AVX2, float32", cores=2, threads=2, torch="2.13.0", precision="float32"
+    ),
+    planes=COSTS,
+    volumes=COSTS,
+)
+"""The machine whose steps fit into the minutes of a row: what 14 networks of 8 and 16 features took
+on two otherwise idle cores of an AMD EPYC without AVX-512, within 30 %."""
 
 Row = dict[str, Any]
 Groups = Mapping[tuple[str, float, str], Sequence[Row]]
@@ -85,12 +90,11 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Draft], Plan]:
-    """Return the sizing, the references and the plan of a dataset."""
+def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Draft]]:
+    """Return the sizing and the references of a dataset."""
     if not workspace.plan.is_file():
         request = PlanRequest(memory_gib=MEMORY_GIB)
         plan(dataset, workspace, request, workers=2, progress=TerminalProgress())
-    planned = store.load(Plan, workspace.plan, made_by="autoseg plan")
     measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
     surveyed = survey(measured)
     memory = MemoryBudget(
@@ -103,35 +107,15 @@ def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Dra
     parents = {"2d": reference_2d(surveyed, memory, loss)}
     if surveyed.has_volumes:
         parents["3d_fullres"] = references_3d(surveyed, memory, loss)[0]
-    time = TimeBudget(1e9, Machine(accelerator_gib=None, cores=2))
-    return Sizing(surveyed, memory, loss, time), parents, planned
-
-
-def timed(made: Configuration, planned: Plan) -> float:
-    """Return the seconds of a training step on noise, on two cores of this machine's processor."""
-    torch.set_num_threads(1)
-    device = torch.device("cpu")
-    dtype = training_dtype(device, "auto", made.topology)
-    state = initial_state(
-        made.architecture, made.recipe, device=device, dtype=dtype, seed=0, epoch_steps=1
-    )
-    shape = (made.batch_size, made.architecture.in_channels, *made.topology.patch_shape)
-    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    loss = objective(made.loss.build(), planned.labels)
-    seconds = []
-    for _ in range(WARM_UP + TIMED_STEPS):
-        before = process_time()
-        batch = (images, (images[:, 0] > 1).long())
-        float(training_step(state, batch, loss, rate=0.001, gradient_clip=12.0, dtype=dtype))
-        seconds.append(process_time() - before)
-    return TWO_CORES * statistics.median(seconds[WARM_UP:])
+    time = TimeBudget(ANY_SECONDS, Machine(None, 2, TWO_CORES))
+    return Sizing(surveyed, memory, loss, time), parents
 
 
 def train_grid(asked: argparse.Namespace) -> None:
     """Train what is asked for, dataset by dataset."""
     for dataset in asked.datasets:
         workspace = Workspace(asked.work / dataset.name)
-        sizing, parents, planned = searched(dataset, workspace)
+        sizing, parents = searched(dataset, workspace)
         found = {
             candidate.name: (parent, candidate)
             for parent in parents.values()
@@ -141,20 +125,18 @@ def train_grid(asked: argparse.Namespace) -> None:
             print(dataset.name, *sorted(found), sep="\n  ")
         for name in asked.candidates:
             if name in found:
-                train_candidate(asked, workspace, sizing, planned, *found[name])
+                train_candidate(asked, workspace, sizing, *found[name])
 
 
 def train_candidate(
     asked: argparse.Namespace,
     workspace: Workspace,
     sizing: Sizing,
-    planned: Plan,
     parent: Draft,
     candidate: Candidate,
 ) -> None:
     """Train one candidate for each of the times, and add its results."""
     made = sizing.variant(parent, candidate, {}).configuration
-    seconds = timed(made, planned)
     torch.set_num_threads(asked.threads)
     for minutes in asked.minutes:
         key = {
@@ -166,22 +148,17 @@ def train_candidate(
         kept = asked.work / "results.jsonl"
         if any(key.items() <= row.items() for row in read(kept)):
             continue
-        steps = max(1, round(60 * minutes / seconds / (1 + SHORT_RECIPE.validation_share / 3)))
+        timed = replace(sizing.time, seconds=60 * minutes)
+        steps = round(timed.steps(made.architecture, made.batch_size, made.recipe))
         row = {
             **key,
-            "machine": machine_of(made),
-            "seconds_per_step": round(seconds, 4),
+            "machine": TWO_CORES.identity.device,
             **trained(workspace, made, candidate.name, minutes, steps, asked.seed),
             **inputs_of(replace(candidate.loss, steps=float(steps))),
         }
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
-
-
-def machine_of(made: Configuration) -> str:
-    """Return the processor and the precision that a network is trained in."""
-    return f"{processor_name()}, {training_dtype(torch.device('cpu'), 'auto', made.topology)}"
 
 
 def trained(

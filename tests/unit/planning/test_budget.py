@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from math import prod
 
 import pytest
@@ -85,6 +86,72 @@ def test_more_time_gives_more_of_a_network_and_finer_voxels():
     short, long = (plan.configuration("3d_compact") for plan in made)
     assert min(short.spacing) > min(long.spacing)
     assert short.architecture.features[0] < long.architecture.features[0]
+
+
+def timer(seconds):
+    """Return a timer by which a step takes so many seconds, and the list of what it was asked."""
+    asked = []
+
+    def time_steps(steps):
+        asked.append(steps)
+        return {step: seconds(step) for step in steps}
+
+    return time_steps, asked
+
+
+def timed_plan(seconds, time_steps) -> Plan:
+    return make_plan(
+        organ(),
+        network=ARCHITECTURES["unet"],
+        memory_gib=8.0,
+        machine=replace(CPU, time_steps=time_steps),
+        training_seconds=seconds,
+    )
+
+
+def test_the_best_candidates_are_timed_until_they_stay_the_best():
+    predicted = planned(300.0, fingerprint=organ()).configuration("3d_compact")
+
+    def seconds(step):  # as predicted, but what was best takes long
+        network, batch_size = step
+        is_best = network == predicted.architecture
+        return (5.0 if is_best else 1.0) * step_seconds(network, batch_size, CPU)
+
+    time_steps, asked = timer(seconds)
+    made = timed_plan(300.0, time_steps)
+    chosen = made.configuration("3d_compact")
+    assert chosen.architecture != predicted.architecture
+    assert (predicted.architecture, predicted.batch_size) in asked[0]
+    assert 1 <= len(asked) <= 3
+    steps = [step for round_ in asked for step in round_]
+    assert len(steps) == len(set(steps))  # none twice
+    assert (chosen.architecture, chosen.batch_size) in steps
+    forecast = reason(made, "3d_compact.predicted_steps")
+    assert "timed on this machine" in forecast.because
+
+
+def test_a_timed_step_takes_what_it_took_and_corrects_the_predictions_of_others():
+    first, other = (
+        planned(seconds, fingerprint=organ()).configuration("3d_compact")
+        for seconds in (60.0, 120_000.0)
+    )
+    predicted = [step_seconds(made.architecture, made.batch_size, CPU) for made in (first, other)]
+    machine = Machine(None, 2, timed={(first.architecture, first.batch_size): 3 * predicted[0]})
+    found = [step_seconds(made.architecture, made.batch_size, machine) for made in (first, other)]
+    assert first.architecture != other.architecture
+    assert found == pytest.approx([3 * seconds for seconds in predicted])
+    planes = planned(60.0, fingerprint=organ()).configuration("2d_compact")
+    assert step_seconds(planes.architecture, 2, machine) == step_seconds(
+        planes.architecture, 2, CPU
+    )
+
+
+def test_without_timed_steps_the_plan_goes_by_predictions():
+    time_steps, asked = timer(lambda _: 1.0)
+    made = timed_plan(300.0, lambda _: {})
+    assert made == planned(300.0, fingerprint=organ())
+    assert timed_plan(None, time_steps) == planned(None, fingerprint=organ())
+    assert asked == []  # nor is anything timed for a plan without a time
 
 
 def test_the_references_stay_in_the_plan_unchanged():

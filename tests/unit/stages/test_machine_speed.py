@@ -13,7 +13,6 @@ from autoseg.core.errors import TrainingError
 from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE, choices
 from autoseg.core.progress import Silent
 from autoseg.documents.machine import MeasuredMachine, StepCosts
-from autoseg.planning.speed import TimedStep
 from autoseg.stages import machine_speed as stage
 from autoseg.stages.machine_speed import (
     CPU_PROBES,
@@ -30,6 +29,7 @@ from autoseg.stages.machine_speed import (
     measurement,
     timed,
 )
+from autoseg.training.noise_training import NoiseTraining
 
 CPU = torch.device("cpu")
 COSTS = StepCosts(
@@ -243,18 +243,16 @@ def test_steps_are_timed_with_their_sizes():
 def test_a_card_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
     chosen = []
 
-    class Running:
-        def __init__(self, probe, device, precision):
+    class Running(NoiseTraining):
+        def __init__(self, *_):
             pass
 
         def step(self):
             chosen.append(torch.backends.cudnn.benchmark)
             return 1.0
 
-        def timed(self, seconds):
-            return TimedStep(multiplications=1.0, activations=1.0, seconds=seconds)
-
-    monkeypatch.setattr(stage, "_Running", Running)
+    monkeypatch.setattr(stage, "NoiseTraining", Running)
+    monkeypatch.setattr(stage, "_dtype", lambda *_: torch.float16)
     (step,) = timed([Probe(2, 16, 8, 2)], torch.device("cuda"))
     assert step.seconds == 1.0
     assert all(chosen)

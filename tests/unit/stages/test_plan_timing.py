@@ -14,6 +14,7 @@ from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.race import first_share
 from autoseg.stages import machine_speed as speed
+from autoseg.stages import plan as stage
 from autoseg.stages.machine_speed import Measurement, identity_of
 from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 
@@ -37,6 +38,7 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
         return Measurement(machine=machine, is_disturbed=False)
 
     monkeypatch.setattr(speed, "measured_apart", measured)
+    monkeypatch.setattr(stage, "timed_steps", lambda *_, **__: {})
     return devices
 
 
@@ -64,6 +66,19 @@ def test_a_plan_for_a_time_goes_by_what_was_measured(volumes_dataset, workspace,
     assert made.budget.seconds == 1000.0
     assert forecast(made, "predicted_steps") == "1935 steps in 17 minutes"
     assert load_plan(workspace) == made
+
+
+def test_the_best_candidates_are_timed(volumes_dataset, workspace, monkeypatch):
+    def timed(cache, device, steps, *, anew, progress):
+        assert cache == workspace.root / "cache"
+        assert not anew
+        return dict.fromkeys(steps, 0.25)
+
+    monkeypatch.setattr(stage, "timed_steps", timed)
+    made = planned(
+        volumes_dataset, workspace, cache=workspace.root / "cache", budget_seconds=1000.0
+    )
+    assert forecast(made, "predicted_steps") == "3871 steps in 17 minutes"
 
 
 def test_a_plan_without_a_time_measures_nothing_but_uses_what_is_known(

@@ -1,0 +1,82 @@
+"""Training steps on noise, to time them."""
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import torch
+
+from autoseg.architectures import Architecture
+from autoseg.core.device import memory_layout
+from autoseg.documents.recipe import SHORT_RECIPE
+from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.training.state import TrainingState, initial_state
+from autoseg.training.step import training_step
+
+
+class NoiseTraining:
+    """A network in training on noise by the recipe for short trainings."""
+
+    def __init__(
+        self, architecture: Architecture, batch_size: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Build the network and a batch.
+
+        Args:
+            architecture: The network.
+            batch_size: Patches per step.
+            device: Where it trains.
+            dtype: What convolutions compute in.
+        """
+        self._dtype = dtype
+        self._state: TrainingState = initial_state(
+            architecture, SHORT_RECIPE, device=device, dtype=dtype, seed=0, epoch_steps=1
+        )
+        shape = (batch_size, architecture.in_channels, *architecture.input_shape)
+        layout = memory_layout(device, architecture.topology.num_axes)
+        drawn = torch.Generator().manual_seed(0)
+        images = torch.randn(shape, generator=drawn)
+        labels = (images[:, 0] > 1).long().clamp(max=architecture.num_classes - 1)
+        margin = (slice(edge, -edge or None) for edge in architecture.output_margin())
+        self._batch = (
+            images.to(device).contiguous(memory_format=layout),
+            labels[(slice(None), *margin)].to(device),
+        )
+        self._loss = DiceCrossEntropy().build()
+
+    def step(self) -> float:
+        """Return the seconds of one training step."""
+        before = perf_counter()
+        loss = training_step(
+            self._state,
+            self._batch,
+            self._loss,
+            rate=SHORT_RECIPE.optimizer.learning_rate,
+            gradient_clip=SHORT_RECIPE.gradient_clip,
+            dtype=self._dtype,
+        )
+        float(loss)  # waits until an accelerator is done
+        return perf_counter() - before
+
+
+def step_times(
+    trainings: Sequence[NoiseTraining], rounds: int, most_seconds: float
+) -> list[list[float]]:
+    """Return the seconds of the steps of several trainings, which take turns.
+
+    The first step of each is not timed.
+
+    Args:
+        trainings: What is timed.
+        rounds: Steps of each at most; one at least.
+        most_seconds: Time after which no further round begins.
+    """
+    started = perf_counter()
+    for training in trainings:
+        training.step()
+    seconds = [[training.step()] for training in trainings]
+    for _ in range(rounds - 1):
+        if perf_counter() - started > most_seconds:
+            break
+        for training, found in zip(trainings, seconds, strict=True):
+            found.append(training.step())
+    return seconds
