@@ -37,14 +37,14 @@ class Coefficients:
         voxels_exponent: A step counts as its voxels to this power.
         edge_exponent: It grows with the voxels along an edge of the image to this power.
         spread: Share of it that remains where the locality of the classes is 0.
-        context: Added to `steps` for every halving of the share of the image that a patch covers,
-            below one half, times the locality of the classes.
-        lasting_context: Dice that each such halving costs after any number of steps.
+        context: Added to `steps`, times the square of the product of the locality of the classes
+            and of how often the share of the image that a patch covers is halved, below one half.
+        lasting_context: Dice that this square costs after any number of steps.
         narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
-        narrow_steps: A step of a network of 8 features counts as this share of one.
-        plane: Dice that a 2-D network lacks on isotropic volumes, whose other slices it cannot see.
+        plane: Dice that a 2-D network lacks on volumes of close slices, which it sees one by one.
         plane_steps: By which share more it loses there by too few steps.
-        distant_slices: Dice that a 3-D network lacks where slices are infinitely far apart.
+        distant_slices: Dice that a 3-D network lacks where slices are infinitely far apart; see
+            `closeness` for what lies between.
     """
 
     resolution: float
@@ -56,26 +56,24 @@ class Coefficients:
     context: float
     lasting_context: float
     narrow: tuple[float, float]
-    narrow_steps: float
     plane: float
     plane_steps: float
     distant_slices: float
 
 
 FITTED = Coefficients(
-    resolution=1.5,
-    steps=0.1,
-    steps_exponent=0.6,
-    voxels_exponent=0.055,
-    edge_exponent=0.42,
-    spread=0.2,
-    context=0.7,
+    resolution=1.25,
+    steps=0.033,
+    steps_exponent=1.05,
+    voxels_exponent=0.034,
+    edge_exponent=1.05,
+    spread=0.17,
+    context=0.22,
     lasting_context=0.002,
-    narrow=(0.018, 0.004),
-    narrow_steps=0.78,
-    plane=0.08,
-    plane_steps=0.1,
-    distant_slices=0.03,
+    narrow=(0.019, 0.002),
+    plane=0.045,
+    plane_steps=0.09,
+    distant_slices=0.044,
 )
 """Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 
@@ -120,26 +118,36 @@ class ExpectedLoss:
         """Dice lost to too few steps, which patches that see little make worse."""
         weigh = self.coefficients
         effective = self.steps * (self.voxels / REFERENCE_VOXELS) ** weigh.voxels_exponent
-        effective *= weigh.narrow_steps if self.features == NARROWEST else 1.0
-        halvings = self.locality * max(0.0, log2(ENOUGH_COVERAGE / self.coverage))
-        lost = (weigh.steps + weigh.context * halvings) * (1000 / effective) ** weigh.steps_exponent
+        halvings = max(0.0, log2(ENOUGH_COVERAGE / self.coverage))
+        unseen = (self.locality * halvings) ** 2
+        lost = (weigh.steps + weigh.context * unseen) * (1000 / effective) ** weigh.steps_exponent
         lost *= (self.edge / REFERENCE_EDGE) ** weigh.edge_exponent
-        lost *= 1 + weigh.plane_steps * self.slice_isotropy
+        lost *= 1 + weigh.plane_steps * closeness(self.slice_isotropy)
         lost *= weigh.spread + (1 - weigh.spread) * self.locality
-        return float(lost + weigh.lasting_context * halvings)
+        return float(lost + weigh.lasting_context * unseen)
 
     @property
     def network(self) -> float:
         """Dice lost to a narrow network, and to one that has the wrong number of axes."""
         widths = (NARROWEST, 2 * NARROWEST)
         narrow = dict(zip(widths, self.coefficients.narrow, strict=True)).get(self.features, 0.0)
-        slices = self.coefficients.plane * self.slice_isotropy
-        return narrow + slices + self.coefficients.distant_slices * self.slice_anisotropy
+        slices = self.coefficients.plane * closeness(self.slice_isotropy)
+        distant = 1 - closeness(1 - self.slice_anisotropy)
+        return narrow + slices + self.coefficients.distant_slices * distant
 
     @property
     def total(self) -> float:
         """The sum; only its order among candidates means anything, and it may exceed 1."""
         return self.resolution + self.training + self.network
+
+
+def closeness(isotropy: float) -> float:
+    """Return how much slices tell of each other, from 0 to 1: all from twice the pixel spacing on.
+
+    Args:
+        isotropy: Spacing of pixels as a share of that of slices, from 0 to 1.
+    """
+    return min(1.0, 2 * isotropy)
 
 
 def coverage(patch_shape: tuple[int, ...], median_shape: tuple[float, ...]) -> float:

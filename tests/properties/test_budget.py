@@ -79,7 +79,7 @@ def expected_losses(dataset: int, time: float, on: Machine) -> dict[str, float]:
     return {name: entry.candidate.loss.total for name, entry in found.items()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(dataset=datasets, time=seconds, factor=factors, costs=machine_costs)
 def test_more_time_is_never_expected_to_lose_more(dataset, time, factor, costs):
     less, more = (expected_losses(dataset, time * f, machine(costs)) for f in (1.0, factor))
@@ -87,7 +87,7 @@ def test_more_time_is_never_expected_to_lose_more(dataset, time, factor, costs):
     assert all(more[name] <= less[name] + 1e-9 for name in less)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(dataset=datasets, time=seconds, factor=factors, costs=machine_costs)
 def test_a_slower_machine_is_never_expected_to_lose_less(dataset, time, factor, costs):
     fast, slow = (expected_losses(dataset, time, machine(costs, f)) for f in (1.0, factor))
@@ -95,7 +95,7 @@ def test_a_slower_machine_is_never_expected_to_lose_less(dataset, time, factor, 
     assert all(fast[name] <= slow[name] + 1e-9 for name in slow)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(dataset=datasets, time=seconds, costs=machine_costs)
 def test_nothing_becomes_larger_than_the_reference(dataset, time, costs):
     _, _, parents = references(dataset)
@@ -113,7 +113,7 @@ def test_nothing_becomes_larger_than_the_reference(dataset, time, costs):
             )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(dataset=datasets, time=st.floats(0.1, 30.0), factor=factors, costs=machine_costs)
 def test_the_budget_that_a_refusal_names_is_taken(dataset, time, factor, costs):
     on = machine(costs, factor)

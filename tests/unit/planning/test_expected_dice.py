@@ -4,7 +4,13 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.documents.fingerprint import COARSENING_FACTORS
-from autoseg.planning.expected_dice import ExpectedLoss, coverage, locality, resolution_dice
+from autoseg.planning.expected_dice import (
+    ExpectedLoss,
+    closeness,
+    coverage,
+    locality,
+    resolution_dice,
+)
 
 DICE = (0.98, 0.96, 0.94, 0.92, 0.9)
 
@@ -45,6 +51,20 @@ def test_the_closer_slices_are_the_more_a_network_of_planes_loses():
     losses = [replace(LOSS, slice_isotropy=share).total for share in (0.0, 0.1, 1.0)]
     assert losses == sorted(losses)
     assert losses[0] < losses[-1]
+
+
+def test_slices_are_close_up_to_twice_the_spacing_of_pixels():
+    assert closeness(0.0) == 0.0
+    assert closeness(0.25) == 0.5
+    assert closeness(0.5) == closeness(1.0) == 1.0
+    half, close = (replace(LOSS, slice_anisotropy=share) for share in (0.5, 0.0))
+    assert half.total == close.total
+
+
+def test_little_context_costs_more_than_in_proportion():
+    quarter, eighth = (replace(LOSS, coverage=share).training for share in (0.25, 0.125))
+    enough = replace(LOSS, coverage=0.5).training
+    assert eighth - quarter > quarter - enough > 0
 
 
 def test_a_network_of_volumes_loses_by_distant_slices():
