@@ -182,7 +182,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         classes = ", ".join(f"{name} {value:.3f}" for name, value in row["classes"].items())
-        distance = "–" if row["hd95"] is None else f"{row['hd95']:.1f}"
+        distance = "–" if row["hd95"] is None else f"{row['hd95']:.2f}"
         print(
             f"| {row['dataset']} | {row['side']} | {row['steps']} | {row['dice']:.3f} | "
             f"{distance} | {row['missed']} | {classes} |"
@@ -259,10 +259,10 @@ def scores(task: Task, predictions: Path) -> Document:
     known = [distance for distance in distances if distance is not None]
     return {
         "cases": len(report.cases),
-        "dice": round(statistics.fmean(dice.values()), 4),
-        "hd95": round(statistics.fmean(known), 2) if known else None,
+        "dice": statistics.fmean(dice.values()),
+        "hd95": statistics.fmean(known) if known else None,
         "missed": sum(entry.missed for entry in report.classes),
-        "classes": {name: round(value, 4) for name, value in dice.items()},
+        "classes": dice,
     }
 
 
