@@ -41,6 +41,7 @@ class Coefficients:
             and of how often the share of the image that a patch covers is halved, below one half.
         lasting_context: Dice that this square costs after any number of steps.
         narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
+        narrow_steps: A step of a network of 8 features counts as this share of one.
         plane: Dice that a 2-D network lacks on volumes of close slices, which it sees one by one.
         plane_steps: By which share more it loses there by too few steps.
         distant_slices: Dice that a 3-D network lacks where slices are infinitely far apart; see
@@ -56,6 +57,7 @@ class Coefficients:
     context: float
     lasting_context: float
     narrow: tuple[float, float]
+    narrow_steps: float
     plane: float
     plane_steps: float
     distant_slices: float
@@ -71,7 +73,8 @@ FITTED = Coefficients(
     context=0.22,
     lasting_context=0.002,
     narrow=(0.019, 0.002),
-    plane=0.045,
+    narrow_steps=0.75,
+    plane=0.06,
     plane_steps=0.09,
     distant_slices=0.044,
 )
@@ -118,6 +121,7 @@ class ExpectedLoss:
         """Dice lost to too few steps, which patches that see little make worse."""
         weigh = self.coefficients
         effective = self.steps * (self.voxels / REFERENCE_VOXELS) ** weigh.voxels_exponent
+        effective *= weigh.narrow_steps if self.features == NARROWEST else 1.0
         halvings = max(0.0, log2(ENOUGH_COVERAGE / self.coverage))
         unseen = (self.locality * halvings) ** 2
         lost = (weigh.steps + weigh.context * unseen) * (1000 / effective) ** weigh.steps_exponent
