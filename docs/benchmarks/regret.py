@@ -67,8 +67,8 @@ TWO_CORES = MeasuredMachine(
     planes=COSTS,
     volumes=COSTS,
 )
-"""The machine whose steps fit into the minutes of a row. Source: 14 networks of 8 and 16 features on
-two cores of an AMD EPYC without AVX-512, whose steps took up to 40 % more or less than this."""
+"""The machine whose steps fit into the minutes of a row. Source: 14 networks of 8 and 16 features
+on two cores of an AMD EPYC without AVX-512, whose steps took up to 40 % more or less than this."""
 
 Row = dict[str, Any]
 Groups = Mapping[tuple[str, float, str], Sequence[Row]]
