@@ -74,7 +74,7 @@ FITTED = Coefficients(
     lasting_context=0.002,
     narrow=(0.019, 0.002),
     narrow_steps=0.8,
-    plane=0.06,
+    plane=0.08,
     plane_steps=0.09,
     distant_slices=0.044,
 )
