@@ -78,7 +78,7 @@ FITTED = Coefficients(
     plane_steps=0.09,
     distant_slices=0.044,
 )
-"""Source: docs/pages/experiments.md, "Sizes for a time budget"."""
+"""Source: docs/pages/experiments.md, "Sizes for a time budget"; `narrow_steps` and `plane` by hand."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class ExpectedLoss:
 
 
 def closeness(isotropy: float) -> float:
-    """Return how much slices tell of each other, from 0 to 1: all from twice the pixel spacing on.
+    """Return the closeness of slices, from 0 to 1; 1 up to twice the spacing of pixels.
 
     Args:
         isotropy: Spacing of pixels as a share of that of slices, from 0 to 1.

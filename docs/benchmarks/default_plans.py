@@ -109,7 +109,7 @@ def shape_of(made: Plan) -> Row:
 
 
 def child(workspace: Workspace, precision: str, asked: argparse.Namespace) -> Row:
-    """Train in another process; return how it ended."""
+    """Train in another process, and return the rest of its row."""
     words = ["one", str(workspace.root), precision, str(asked.steps)]
     command = [sys.executable, __file__, *words]
     try:

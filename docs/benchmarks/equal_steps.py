@@ -141,7 +141,7 @@ class Task:
 
     @property
     def preprocessed(self) -> Path:
-        """Return where nnU-Net keeps plans, folds and prepared cases."""
+        """Return the folder of nnU-Net's plans, folds and prepared cases."""
         return self.nnunet / "preprocessed" / NNUNET_NAME
 
 
@@ -249,7 +249,7 @@ def result(task: Task, side: str, dataset: Path) -> Document:
 
 
 def scores(task: Task, predictions: Path) -> Document:
-    """Return how good the predicted held-out cases are, by the label files of the dataset."""
+    """Score the predicted held-out cases against the label files of the dataset."""
     pairs = [Pair(case.name, label_map(predictions, case), case.labels) for case in task.held_out]
     report = evaluate_pairs(pairs, labels=task.plan.labels, workers=1, progress=Silent())
     if report.faults:
