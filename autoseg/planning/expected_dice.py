@@ -78,7 +78,7 @@ FITTED = Coefficients(
     plane_steps=0.09,
     distant_slices=0.044,
 )
-"""Source: docs/pages/experiments.md, "Sizes for a time budget"; `narrow_steps` and `plane` by hand."""
+"""Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 
 
 @dataclass(frozen=True)
