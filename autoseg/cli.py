@@ -23,7 +23,7 @@ from autoseg.commands.selection import select
 from autoseg.commands.testing import test
 from autoseg.commands.training import train
 from autoseg.core.crash_notes import CrashNotes
-from autoseg.core.errors import AutosegError, Interrupted, fault_of_disk
+from autoseg.core.errors import AutosegError, Interrupted, issue_of_disk
 from autoseg.core.signals import CRASHES, explained, signal_name
 from autoseg.core.text import printable
 
@@ -100,7 +100,7 @@ def main() -> None:
         typer.secho(printable(str(stop)), fg="yellow", err=True)
         sys.exit(130)
     except (AutosegError, OSError) as error:
-        message = str(error) if isinstance(error, AutosegError) else fault_of_disk(error)
+        message = str(error) if isinstance(error, AutosegError) else issue_of_disk(error)
         if message is None:
             raise
         typer.secho(printable(f"error: {message}"), fg="red", err=True)
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def _is_supervised(arguments: list[str]) -> bool:
-    """True if a command line starts work that memory or a fault in a library may end."""
+    """True if a command line starts work that lack of memory or a crash in a library may end."""
     working = {command.__name__ for command in COMMANDS if command is not describe} | {"import"}
     return not working.isdisjoint(arguments[:1]) and "--help" not in arguments
 

@@ -139,12 +139,12 @@ def _widths(
     return tuple(widths)
 
 
-def exit_if_any(faults: Sequence[tuple[str, str]]) -> None:
+def exit_if_any(issues: Sequence[tuple[str, str]]) -> None:
     """Print which cases failed and why, each cause once; end with status 1 if there is one."""
     by_message: dict[str, list[str]] = {}
-    for name, message in faults:
+    for name, message in issues:
         by_message.setdefault(message, []).append(name)
     for message, names in by_message.items():
         typer.secho(printable(f"error: {cases_named(names)}: {message}"), fg="red", err=True)
-    if faults:
+    if issues:
         raise typer.Exit(1)

@@ -1,7 +1,7 @@
-"""See whether work for a card would wait for it, without one.
+"""See whether work for a GPU would wait for it, without one.
 
-The meta device stands in for the card: it has no numbers that could be asked for, and a copy to it
-is seen as one to a card would be.
+The meta device stands in for the GPU: it has no numbers that could be asked for, and a copy to it
+is seen as one to a GPU would be.
 """
 
 import inspect
@@ -14,7 +14,7 @@ META = torch.device("meta")
 
 
 class Copies(TorchDispatchMode):
-    """Counts the copies to a device that `sent` did not make; each would wait, or read too late.
+    """Counts the copies to a device not made by `to_device`; each would wait, or read too late.
 
     It does not see the copy of a list that picks elements of a tensor, but in `operations` that
     elements were picked.
@@ -32,7 +32,7 @@ class Copies(TorchDispatchMode):
         self.operations.add(func.__name__)
         if _brings(args, result):
             callers = {frame.function for frame in inspect.stack(context=0)}
-            self.unsent += "sent" not in callers
+            self.unsent += "to_device" not in callers
         return result
 
 

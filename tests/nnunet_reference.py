@@ -170,7 +170,7 @@ def predict(model: Path, images: Path, outputs: Path, previous: Path | None = No
     )
 
 
-def write_priors(first: Path, later: str, root: Path) -> None:
+def write_cascade_inputs(first: Path, later: str, root: Path) -> None:
     """Write what the first stage of a cascade predicts for its training images, for the later one.
 
     nnU-Net does so for the cases that a fold holds out; here one network has seen most of them.

@@ -83,7 +83,7 @@ class NetworkOutput(NamedTuple):
 
 
 class MemoryReference(NamedTuple):
-    """What a known network needs on a known card; the planner scales from it.
+    """What a known network needs on a known GPU; the planner scales from it.
 
     Attributes:
         activations: Value of `activation_count` that fits `memory_gib` at `batch_size` patches.

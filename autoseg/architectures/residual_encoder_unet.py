@@ -38,11 +38,11 @@ FURTHER_BLOCKS = 6
 """Residual blocks of every further stage. Source: nnU-Net 2.8.1."""
 
 MEDIUM_BELOW_GIB = 20.0
-"""Memory from which the preset L is scaled instead of M: a card sold with 24 GB reports 22 to
+"""Memory from which the preset L is scaled instead of M: a GPU sold with 24 GB reports 22 to
 24 GiB."""
 
 LARGE_BELOW_GIB = 36.0
-"""Memory from which the preset XL is scaled instead of L: a card sold with 40 GB reports 39 GiB."""
+"""Memory from which the preset XL is scaled instead of L: a GPU sold with 40 GB reports 39 GiB."""
 
 
 def _presets(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor
 
-from autoseg.core.device import sent
+from autoseg.core.device import to_device
 from autoseg.core.frozen import Fraction
 from autoseg.core.random import derived_seed
 from autoseg.core.registry import Component, Family
@@ -80,11 +80,11 @@ class Augmentation(Component):
 
     Attributes:
         probability: Chance that a patch gets it.
-        changes_prior: Whether it changes not the image, but the channels that the previous stage
-            of a cascade predicted; these are then the `images` that it gets.
+        changes_cascade_input: Whether it changes the cascade input, which is the prediction of the
+            previous stage as channels, instead of the image; it then gets these as `images`.
     """
 
-    changes_prior: ClassVar[bool] = False
+    changes_cascade_input: ClassVar[bool] = False
 
     probability: Fraction = 1.0
 
@@ -115,7 +115,7 @@ def rows_of(images: PatchImages) -> Rows:
 
 def on_device(numbers: Factors, images: PatchImages) -> Float32[Tensor, "_patches _channels 1"]:
     """Return a number per patch and channel, to be used with `rows_of`."""
-    return sent(numbers.astype(np.float32), images.device)[..., None]
+    return to_device(numbers.astype(np.float32), images.device)[..., None]
 
 
 def factors_about_one(

@@ -19,7 +19,7 @@ from autoseg.augmentations.base import (
     PatchImages,
     on_device,
 )
-from autoseg.core.device import sent
+from autoseg.core.device import to_device
 from autoseg.core.frozen import Fraction
 
 TRUNCATE = 4.0
@@ -48,7 +48,7 @@ class GaussianBlur(Augmentation):
         sigmas = draws.numbers.uniform(*self.sigma, (*count, len(context.patch_shape)))
         places = np.nonzero(draws.numbers.random(count) < self.channel_probability)
         if len(places[0]):
-            chosen = sent(np.stack(places), images.device).unbind()
+            chosen = to_device(np.stack(places), images.device).unbind()
             images[chosen] = _blurred(images[chosen][:, None], sigmas[places])[:, 0]
         return patches
 

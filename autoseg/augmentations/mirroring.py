@@ -15,7 +15,7 @@ from autoseg.augmentations.base import (
     PatchContext,
     Patches,
 )
-from autoseg.core.device import sent
+from autoseg.core.device import to_device
 
 
 @AUGMENTATIONS.register
@@ -39,7 +39,7 @@ class Mirroring(Augmentation):
         axes = self.allowed_axes(len(context.patch_shape))
         is_flipped = draws.numbers.random((len(axes), len(images))) < 0.5
         for axis, flips in zip(axes, is_flipped, strict=True):
-            which = sent(np.flatnonzero(flips), images.device)
+            which = to_device(np.flatnonzero(flips), images.device)
             images[which] = images[which].flip(axis + 2)
             layers[which] = layers[which].flip(axis + 2)
         return patches

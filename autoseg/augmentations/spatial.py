@@ -22,7 +22,7 @@ from autoseg.augmentations.base import (
     Patches,
     PatchLayers,
 )
-from autoseg.core.device import sent
+from autoseg.core.device import to_device
 from autoseg.core.frozen import Fraction
 
 MovedLayers = Int16[Tensor, "patches layers *moved"]
@@ -161,7 +161,7 @@ def sampling_grid(
     reversed_axes = relative[:, ::-1, ::-1].astype(np.float32)
     affine = np.concatenate([reversed_axes, np.zeros_like(reversed_axes[:, :, :1])], axis=2)
     size = [len(matrices), 1, *shape]
-    return F.affine_grid(sent(affine, device), size, align_corners=False)
+    return F.affine_grid(to_device(affine, device), size, align_corners=False)
 
 
 def moved_layers(layers: PatchLayers, grid: Grid, highest: int | None = None) -> MovedLayers:

@@ -10,9 +10,9 @@ from pathlib import Path
 from time import perf_counter
 
 from autoseg.benchmarking import loading, machine, predicting, preparing, reading, scoring, stepping
-from autoseg.benchmarking.forecast import Pace, forecasts, pace_of, scale_of
+from autoseg.benchmarking.forecast import MeasuredSpeed, forecasts, pace_of, scale_of
 from autoseg.benchmarking.sample import Sample, measured_configurations, take_sample
-from autoseg.benchmarking.timing import Patience
+from autoseg.benchmarking.timing import TimeLimit
 from autoseg.core.device import Precision, choose_device
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import ending_at_once
@@ -27,10 +27,10 @@ from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.stages.demo import DEMO_SEED
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import this_machine
-from autoseg.stages.training_job import TrainRequest, training_job
-from autoseg.training.loop import Job
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest, training_task
+from autoseg.training.loop import TrainingTask
 
 SCRATCH_PREFIX = ".bench-"
 
@@ -48,7 +48,7 @@ class BenchOptions:
         device: Name of the device; "auto" takes an accelerator if there is one.
         precision: Type that convolutions compute in.
         workers: Processes that prepare training batches; None as `train` takes them.
-        patience: How long each row may take.
+        time_limit: How long each row may take.
         cache: Folder of measured speeds of machines, by which what is not measured is scaled; None
             goes by the planner's usual constants.
     """
@@ -58,7 +58,7 @@ class BenchOptions:
     device: str = "auto"
     precision: Precision = "auto"
     workers: int | None = None
-    patience: Patience = field(default_factory=Patience)
+    time_limit: TimeLimit = field(default_factory=TimeLimit)
     cache: Path | None = None
 
 
@@ -83,7 +83,7 @@ def bench(
 
     Raises:
         DatasetError: If the folder is no dataset, or the work folder belongs to another one.
-        CaseError: If one of the measured cases has faults.
+        CaseError: If one of the measured cases has issues.
         PlanError: If a configuration is none, or cannot be measured by itself.
         TrainingError: If the device is none, or has too little memory.
         Interrupted: If someone asked to stop; nothing is left behind.
@@ -160,55 +160,55 @@ def _measurements(
     sample: Sample, configurations: tuple[Configuration, ...], options: BenchOptions
 ) -> list[_Measurement]:
     """Return all that is measured, in the order of the work; each relies on those before."""
-    patience = options.patience
+    time_limit = options.time_limit
     found = [
-        _Measurement("import", partial(reading.import_time, patience)),
-        _Measurement("start", partial(reading.help_time, patience)),
+        _Measurement("import", partial(reading.import_time, time_limit)),
+        _Measurement("start", partial(reading.help_time, time_limit)),
         _Measurement(
-            "reading", partial(reading.reading, sample.spec.cases, sample.plan.labels, patience)
+            "reading", partial(reading.reading, sample.spec.cases, sample.plan.labels, time_limit)
         ),
-        _Measurement("fingerprint", partial(reading.fingerprinting, sample.spec, patience)),
+        _Measurement("fingerprint", partial(reading.fingerprinting, sample.spec, time_limit)),
     ]
     for configuration in configurations:
         found += _of_configuration(sample, configuration, options)
-    return [*found, _Measurement("evaluation", partial(scoring.evaluation, sample, patience))]
+    return [*found, _Measurement("evaluation", partial(scoring.evaluation, sample, time_limit))]
 
 
 def _of_configuration(
     sample: Sample, configuration: Configuration, options: BenchOptions
 ) -> list[_Measurement]:
     """Return what is measured of one configuration."""
-    name, patience = configuration.name, options.patience
+    name, time_limit = configuration.name, options.time_limit
 
-    def job() -> Job:
-        return _job(sample, configuration, options)
+    def task() -> TrainingTask:
+        return _task(sample, configuration, options)
 
     window = partial(
         predicting.prediction,
         sample,
         configuration,
-        patience,
+        time_limit,
         device=options.device,
         precision=options.precision,
     )
     steps: dict[str, Callable[[], Throughput]] = {
-        "preprocess": partial(preparing.preparing, sample, configuration, patience),
-        "resampling": partial(preparing.resampling, sample, configuration, patience),
-        "patches": lambda: loading.patches(job().data, name, patience),
-        "loader": lambda: loading.augmentation(job().data, name, patience),
-        "training step": lambda: stepping.training_steps(job(), name, patience),
+        "preprocess": partial(preparing.preparing, sample, configuration, time_limit),
+        "resampling": partial(preparing.resampling, sample, configuration, time_limit),
+        "patches": lambda: loading.patches(task().data, name, time_limit),
+        "loader": lambda: loading.augmentation(task().data, name, time_limit),
+        "training step": lambda: stepping.training_steps(task(), name, time_limit),
         "prediction": window,
-        "export": partial(predicting.export, sample, configuration, patience),
+        "export": partial(predicting.export, sample, configuration, time_limit),
     }
     return [_Measurement(f"{stage} {name}", measure) for stage, measure in steps.items()]
 
 
-def _job(sample: Sample, configuration: Configuration, options: BenchOptions) -> Job:
+def _task(sample: Sample, configuration: Configuration, options: BenchOptions) -> TrainingTask:
     """Return a training on the sample's cases, which must be prepared."""
     request = TrainRequest(
         fold=ALL,
         configuration=configuration.name,
-        length=LengthRequest(iterations=1),
+        length=TrainingDuration(iterations=1),
         precision=options.precision,
         device=options.device,
         workers=options.workers,
@@ -218,10 +218,10 @@ def _job(sample: Sample, configuration: Configuration, options: BenchOptions) ->
     total_bytes = sum(preparing.stored_bytes(case, num_channels) for case in prepared)
     names = loading.names_like_a_fold(sample.names, total_bytes, sample.num_cases)
     fold = Fold(train=names, validation=sample.names)
-    return training_job(sample.workspace, sample.plan, fold, request)
+    return training_task(sample.workspace, sample.plan, fold, request)
 
 
-def _pace(result: Bench, configuration: Configuration, case_scale: float) -> Pace:
+def _pace(result: Bench, configuration: Configuration, case_scale: float) -> MeasuredSpeed:
     rows = {row.stage: row for row in result.rows if row.configuration == configuration.name}
     return pace_of(rows, case_scale=case_scale)
 

@@ -11,11 +11,11 @@ from autoseg.documents.bench import ConfigurationForecast, Throughput
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.planning.forecast import FORWARD_SHARE, Machine, step_seconds
-from autoseg.stages.length import REFERENCE_EPOCHS
+from autoseg.stages.training_duration import REFERENCE_EPOCHS
 
 
 @dataclass(frozen=True)
-class Pace:
+class MeasuredSpeed:
     """How fast one configuration is.
 
     Attributes:
@@ -65,14 +65,14 @@ def scale_of(plan: Plan, fingerprint: Fingerprint, num_cases: int, machine: Mach
     )
 
 
-def pace_of(rows: Mapping[str, Throughput], *, case_scale: float) -> Pace:
+def pace_of(rows: Mapping[str, Throughput], *, case_scale: float) -> MeasuredSpeed:
     """Return the pace of a configuration from its rows.
 
     Args:
         rows: By stage.
         case_scale: Size of a mean case of the dataset over that of a mean case measured.
     """
-    return Pace(
+    return MeasuredSpeed(
         step_seconds=1 / rows["training step"].value,
         tile_seconds=1 / rows["prediction"].value,
         preparation_seconds=case_scale / rows["preprocess"].value,
@@ -80,7 +80,9 @@ def pace_of(rows: Mapping[str, Throughput], *, case_scale: float) -> Pace:
     )
 
 
-def forecasts(scale: Scale, paces: Mapping[str, Pace]) -> tuple[ConfigurationForecast, ...]:
+def forecasts(
+    scale: Scale, paces: Mapping[str, MeasuredSpeed]
+) -> tuple[ConfigurationForecast, ...]:
     """Return what each configuration of a plan will take.
 
     Args:
@@ -104,7 +106,12 @@ def forecasts(scale: Scale, paces: Mapping[str, Pace]) -> tuple[ConfigurationFor
 
 
 def _forecast(
-    configuration: Configuration, scale: Scale, pace: Pace, *, is_measured: bool, before: float
+    configuration: Configuration,
+    scale: Scale,
+    pace: MeasuredSpeed,
+    *,
+    is_measured: bool,
+    before: float,
 ) -> ConfigurationForecast:
     per_step = pace.step_seconds * (1 + FORWARD_SHARE * configuration.recipe.validation_share)
     steps = planned_steps(configuration, scale.plan, per_step)
@@ -134,7 +141,7 @@ def planned_steps(configuration: Configuration, plan: Plan, per_step: float) -> 
     return REFERENCE_EPOCHS * configuration.recipe.iterations_per_epoch
 
 
-def prediction_seconds(configuration: Configuration, scale: Scale, pace: Pace) -> float:
+def prediction_seconds(configuration: Configuration, scale: Scale, pace: MeasuredSpeed) -> float:
     """Return the time of one image of median size: prepare it, tile by tile, and back to its grid.
 
     As if none of the three went on beside another, which is so where they share a processor.
@@ -154,7 +161,9 @@ def prepared_shape(configuration: Configuration, scale: Scale) -> tuple[int, ...
     return tuple(max(1, round(size * old / new)) for size, old, new in triples)
 
 
-def scaled_pace(configuration: Configuration, scale: Scale, paces: Mapping[str, Pace]) -> Pace:
+def scaled_pace(
+    configuration: Configuration, scale: Scale, paces: Mapping[str, MeasuredSpeed]
+) -> MeasuredSpeed:
     """Return the pace of a configuration that was not measured.
 
     That of a measured one, of as many axes if there is one, times what the planner's model of step
@@ -168,7 +177,7 @@ def scaled_pace(configuration: Configuration, scale: Scale, paces: Mapping[str, 
     step = _modelled(configuration, scale) / _modelled(source, scale)
     tile = step * source.batch_size / configuration.batch_size
     flips = 2.0 ** (len(configuration.mirror_axes) - len(source.mirror_axes))
-    return Pace(
+    return MeasuredSpeed(
         step_seconds=pace.step_seconds * step,
         tile_seconds=pace.tile_seconds * tile * flips,
         preparation_seconds=pace.preparation_seconds,

@@ -6,19 +6,19 @@ from itertools import count
 
 import numpy as np
 
-from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
 from autoseg.core.errors import AutosegError
 from autoseg.documents.bench import Throughput
-from autoseg.training.loading import BatchDataset, Ticket
+from autoseg.training.loading import BatchDataset, BatchIndex
 from autoseg.training.reading import KEPT_BYTES
 
 BATCHES = 4
 """Batches of one repeat; more than one, since chance decides which augmentations a patch gets."""
 
 
-def patches(data: BatchDataset, configuration: str, patience: Patience) -> Throughput:
+def patches(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
     """Return how fast one process reads the patches of a batch, unchanged."""
-    subject = Subject(
+    label = RowLabel(
         stage="patches",
         unit="batches",
         measured_is="drawing batches without augmentation, by one process",
@@ -26,7 +26,7 @@ def patches(data: BatchDataset, configuration: str, patience: Patience) -> Throu
         configuration=configuration,
     )
     plain = without_augmentation(data)
-    batch = plain.draw(Ticket("train", 0))
+    batch = plain.draw(BatchIndex("train", 0))
     images, labels = np.empty_like(batch.images), np.empty_like(batch.labels)
 
     def copy_arrays() -> None:
@@ -34,23 +34,23 @@ def patches(data: BatchDataset, configuration: str, patience: Patience) -> Throu
             np.copyto(images, batch.images)
             np.copyto(labels, batch.labels)
 
-    return throughput(in_turns(_drawing(plain), copy_arrays, patience), float(BATCHES), subject)
+    return throughput(in_turns(_drawing(plain), copy_arrays, time_limit), float(BATCHES), label)
 
 
-def augmentation(data: BatchDataset, configuration: str, patience: Patience) -> Throughput:
+def augmentation(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
     """Return how fast a loader process makes batches.
 
     Where a device augments them itself, that is a part of the training step and not of this.
     """
-    subject = Subject(
+    label = RowLabel(
         stage="loader",
         unit="batches",
         measured_is="all that one loader process does for a batch",
         floor_is="the same without augmentation",
         configuration=configuration,
     )
-    pairs = in_turns(_drawing(data), _drawing(without_augmentation(data)), patience)
-    return throughput(pairs, float(BATCHES), subject)
+    pairs = in_turns(_drawing(data), _drawing(without_augmentation(data)), time_limit)
+    return throughput(pairs, float(BATCHES), label)
 
 
 def without_augmentation(data: BatchDataset) -> BatchDataset:
@@ -82,7 +82,7 @@ def _drawing(data: BatchDataset) -> Callable[[], None]:
 
     def draw() -> None:
         for _ in range(BATCHES):
-            batch = data[Ticket("train", next(steps))]
+            batch = data[BatchIndex("train", next(steps))]
             if isinstance(batch, AutosegError):
                 raise batch
 

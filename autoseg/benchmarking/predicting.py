@@ -13,9 +13,9 @@ from jaxtyping import Float32
 from autoseg.benchmarking.devices import lack_of_memory, synchronize
 from autoseg.benchmarking.preparing import prepared_cases
 from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
 from autoseg.core.arrays import LabelArray
-from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.device import (
     Precision,
     autocast,
@@ -29,8 +29,8 @@ from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.export import class_map
-from autoseg.inference.framing import Frame
 from autoseg.inference.model import ensemble_of
+from autoseg.inference.padding import Padding
 from autoseg.inference.prediction import export_orders
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.inference.tiling import tile_starts
@@ -49,7 +49,7 @@ Logits = Float32[np.ndarray, "classes planes rows columns"]
 
 
 @dataclass(frozen=True)
-class Window:
+class TimedWindow:
     """Networks and the part of an image that they are timed on.
 
     Attributes:
@@ -70,16 +70,16 @@ class Window:
 def prediction(
     sample: Sample,
     configuration: Configuration,
-    patience: Patience,
+    time_limit: TimeLimit,
     *,
     device: str,
     precision: Precision,
 ) -> Throughput:
     """Return how fast tiles pass through the sliding window; cases must be prepared."""
     with naming_lack_of_memory(lack_of_memory(choose_device(device), configuration.name)):
-        window = _window(sample, configuration, patience, device=device, precision=precision)
+        window = _window(sample, configuration, time_limit, device=device, precision=precision)
     views = "view" if window.num_flips == 1 else "mirrored views"
-    subject = Subject(
+    label = RowLabel(
         stage="prediction",
         unit="tiles",
         measured_is=f"sliding window over {window.num_tiles} tiles, {window.num_flips} {views} of "
@@ -97,11 +97,11 @@ def prediction(
     def apply_network() -> None:
         _bare(window, window.num_tiles, window.num_flips)
 
-    pairs = in_turns(slide, apply_network, patience)
-    return throughput(pairs, float(window.num_tiles), subject)
+    pairs = in_turns(slide, apply_network, time_limit)
+    return throughput(pairs, float(window.num_tiles), label)
 
 
-def export(sample: Sample, configuration: Configuration, patience: Patience) -> Throughput:
+def export(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
     """Return how fast logits become the label map of an image; cases must be prepared.
 
     Counted are those of the label map's grid: its voxels times the classes.
@@ -113,7 +113,7 @@ def export(sample: Sample, configuration: Configuration, patience: Patience) -> 
     logits = confident_logits(classes, num_classes, first=int(is_regional))
     copied = np.ones_like(logits)
     orders = export_orders(restoration, configuration.resampling)
-    subject = Subject(
+    label = RowLabel(
         stage="export",
         unit="Mlogit",
         measured_is=f"{num_classes} classes on {' × '.join(map(str, classes.shape))} to the label "
@@ -132,8 +132,8 @@ def export(sample: Sample, configuration: Configuration, patience: Patience) -> 
         )
 
     amount = num_classes * prod(restoration.full_shape) / 1e6
-    pairs = in_turns(write_back, partial(np.copyto, copied, logits), patience)
-    return throughput(pairs, amount, subject)
+    pairs = in_turns(write_back, partial(np.copyto, copied, logits), time_limit)
+    return throughput(pairs, amount, label)
 
 
 def num_tiles(shape: tuple[int, ...], patch_shape: tuple[int, ...]) -> int:
@@ -144,7 +144,7 @@ def num_tiles(shape: tuple[int, ...], patch_shape: tuple[int, ...]) -> int:
         patch_shape: Of the network; as many axes or one less.
     """
     patch = (1,) * (len(shape) - len(patch_shape)) + patch_shape
-    framed = Frame.around(shape, patch).shape
+    framed = Padding.around(shape, patch).shape
     return prod(len(tile_starts(size, edge)) for size, edge in zip(framed, patch, strict=True))
 
 
@@ -184,11 +184,11 @@ def confident_logits(classes: LabelArray, num_classes: int, *, first: int = 0) -
 def _window(
     sample: Sample,
     configuration: Configuration,
-    patience: Patience,
+    time_limit: TimeLimit,
     *,
     device: str,
     precision: Precision,
-) -> Window:
+) -> TimedWindow:
     chosen = choose_device(device)
     network = on_device(configuration.architecture.build(), chosen)
     dtype = autocast_dtype(chosen, precision)
@@ -196,23 +196,23 @@ def _window(
     axes = configuration.mirror_axes
     case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
     tiles = num_tiles(case.shape, ensemble.patch_shape)
-    whole = Window(
+    whole = TimedWindow(
         ensemble=replace(ensemble, mirror_axes=axes),
         image=PreparedImage(voxels=case.read_image(), restoration=case.record.restoration),
         tiles_per_batch=min(configuration.batch_size, tiles),
         num_tiles=tiles,
         num_flips=2 ** len(axes),
     )
-    return _affordable(whole, patience)
+    return _affordable(whole, time_limit)
 
 
-def _affordable(window: Window, patience: Patience) -> Window:
+def _affordable(window: TimedWindow, time_limit: TimeLimit) -> TimedWindow:
     """Return the window over the first part of its image that a repeat has the time for."""
     _bare(window, window.tiles_per_batch, 1)
     begun = perf_counter()
     _bare(window, window.tiles_per_batch, 1)
     seconds = (perf_counter() - begun) * window.num_flips / window.tiles_per_batch
-    most = max(window.tiles_per_batch, int(patience.seconds / patience.repeats / seconds))
+    most = max(window.tiles_per_batch, int(time_limit.seconds / time_limit.repeats / seconds))
     patch = window.ensemble.patch_shape
     shape = affordable_shape(window.image.voxels.shape[1:], patch, most)
     box = tuple(slice(size) for size in shape)
@@ -222,7 +222,7 @@ def _affordable(window: Window, patience: Patience) -> Window:
 
 
 @torch.inference_mode()
-def _bare(window: Window, tiles: int, views: int) -> None:
+def _bare(window: TimedWindow, tiles: int, views: int) -> None:
     """Apply the network to as many tiles, zeros on the device, once for each view."""
     ensemble = window.ensemble
     around = ensemble.margin or (0,) * len(ensemble.patch_shape)
@@ -236,7 +236,7 @@ def _bare(window: Window, tiles: int, views: int) -> None:
     synchronize(ensemble.device)
 
 
-def _exported_part(case: StoredCase, num_classes: int) -> tuple[LabelArray, Restoration]:
+def _exported_part(case: StoredCase, num_classes: int) -> tuple[LabelArray, InverseTransform]:
     """Return the classes of a case's first planes, as many as memory allows, and their way back.
 
     Without the nonzero crop and the turn of axes, which only move what is found.

@@ -9,9 +9,9 @@ import numpy as np
 
 from autoseg.benchmarking.reading import READING_FLOOR, unpacked_bytes
 from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
 from autoseg.core.arrays import ImageArray
-from autoseg.core.case import Restoration
+from autoseg.core.case import InverseTransform
 from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
 from autoseg.preprocessing.crop import crop
@@ -26,9 +26,9 @@ STRETCH = 1.25
 """Where no case changes its size, resampling is timed with so many times the voxels per axis."""
 
 
-def preparing(sample: Sample, configuration: Configuration, patience: Patience) -> Throughput:
+def preparing(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
     """Return how fast cases are prepared, by one process; afterwards they are."""
-    subject = Subject(
+    label = RowLabel(
         stage="preprocess",
         unit="cases",
         measured_is="reading, preparing and storing, by one process",
@@ -49,8 +49,8 @@ def preparing(sample: Sample, configuration: Configuration, patience: Patience) 
             path = sample.workspace.root / "floor.bin"
             np.ones(stored_bytes(case, len(sample.plan.channel_names)), np.uint8).tofile(path)
 
-    pairs = in_turns(prepare_cases, read_and_write, patience)
-    return throughput(pairs, float(len(sample.spec.cases)), subject)
+    pairs = in_turns(prepare_cases, read_and_write, time_limit)
+    return throughput(pairs, float(len(sample.spec.cases)), label)
 
 
 def prepared_cases(sample: Sample, configuration: Configuration) -> tuple[StoredCase, ...]:
@@ -64,7 +64,7 @@ def stored_bytes(case: StoredCase, num_channels: int) -> int:
     return prod(case.shape) * (BYTES_PER_INTENSITY * num_channels + 1)
 
 
-def resampling(sample: Sample, configuration: Configuration, patience: Patience) -> Throughput:
+def resampling(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
     """Return how fast an image is brought to another voxel size; its cases must be prepared."""
     place, shape = resampled_most(prepared_cases(sample, configuration), configuration)
     case = prepared_cases(sample, configuration)[place]
@@ -72,7 +72,7 @@ def resampling(sample: Sample, configuration: Configuration, patience: Patience)
     rules = configuration.resampling
     coarse = _separate_axis(case.record.restoration, configuration)
     sizes = (" × ".join(map(str, size)) for size in (image.shape[1:], shape))
-    subject = Subject(
+    label = RowLabel(
         stage="resampling",
         unit="Mvoxel",
         measured_is=f"one channel from {' to '.join(sizes)}, order {rules.image_order}",
@@ -90,8 +90,8 @@ def resampling(sample: Sample, configuration: Configuration, patience: Patience)
             separate_axis_order=rules.separate_axis_order,
         )
 
-    pairs = in_turns(resample, partial(np.copyto, copied, resampled), patience)
-    return throughput(pairs, prod(shape) / 1e6, subject)
+    pairs = in_turns(resample, partial(np.copyto, copied, resampled), time_limit)
+    return throughput(pairs, prod(shape) / 1e6, label)
 
 
 def resampled_most(
@@ -111,13 +111,13 @@ def resampled_most(
     return place, (*shape[:kept], *(round(STRETCH * size) for size in shape[kept:]))
 
 
-def _cropped_channel(sample: Sample, place: int, restoration: Restoration) -> ImageArray:
+def _cropped_channel(sample: Sample, place: int, restoration: InverseTransform) -> ImageArray:
     """Return the first channel of a case as it is before resampling."""
     voxels = read_image(sample.spec.cases[place].images).voxels[:1]
     planned = voxels.transpose(0, *(axis + 1 for axis in restoration.axis_order))
     return np.ascontiguousarray(crop(planned, restoration.crop))
 
 
-def _separate_axis(restoration: Restoration, configuration: Configuration) -> int | None:
+def _separate_axis(restoration: InverseTransform, configuration: Configuration) -> int | None:
     threshold = configuration.resampling.anisotropy_threshold
     return separate_axis(restoration.spacing, restoration.prepared_spacing, threshold)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from autoseg.benchmarking.timing import Patience, Subject, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.loading import load_case
@@ -20,25 +20,25 @@ BYTES_PER_MB = 1e6
 READING_FLOOR = "the files' bytes, .gz unpacked"
 
 
-def import_time(patience: Patience) -> Throughput:
+def import_time(time_limit: TimeLimit) -> Throughput:
     """Return how long `import autoseg` takes."""
-    return _start("import", "import autoseg", (), patience)
+    return _start("import", "import autoseg", (), time_limit)
 
 
-def help_time(patience: Patience) -> Throughput:
+def help_time(time_limit: TimeLimit) -> Throughput:
     """Return how long `autoseg --help` takes."""
-    return _start("start", "from autoseg.cli import main; main()", ("--help",), patience)
+    return _start("start", "from autoseg.cli import main; main()", ("--help",), time_limit)
 
 
-def _start(stage: str, program: str, arguments: Sequence[str], patience: Patience) -> Throughput:
-    subject = Subject(
+def _start(stage: str, program: str, arguments: Sequence[str], time_limit: TimeLimit) -> Throughput:
+    label = RowLabel(
         stage=stage,
         unit=SECONDS,
         measured_is=" ".join((f'python -c "{program}"', *arguments)),
         floor_is='python -c "pass"',
     )
     work, floor = partial(_run, program, arguments), partial(_run, "pass", ())
-    return throughput(in_turns(work, floor, patience), 1.0, subject)
+    return throughput(in_turns(work, floor, time_limit), 1.0, label)
 
 
 def _run(program: str, arguments: Sequence[str]) -> None:
@@ -46,9 +46,9 @@ def _run(program: str, arguments: Sequence[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def reading(cases: Sequence[CaseFiles], labels: LabelScheme, patience: Patience) -> Throughput:
+def reading(cases: Sequence[CaseFiles], labels: LabelScheme, time_limit: TimeLimit) -> Throughput:
     """Return how fast images and labels become arrays, by one process."""
-    subject = Subject(
+    label = RowLabel(
         stage="reading",
         unit="MB",
         measured_is="reading image and labels as canonical arrays; MB of the unpacked files",
@@ -59,13 +59,13 @@ def reading(cases: Sequence[CaseFiles], labels: LabelScheme, patience: Patience)
         for files in cases:
             load_case(files, labels)
 
-    pairs = in_turns(read_cases, partial(unpacked_bytes, cases), patience)
-    return throughput(pairs, unpacked_bytes(cases) / BYTES_PER_MB, subject)
+    pairs = in_turns(read_cases, partial(unpacked_bytes, cases), time_limit)
+    return throughput(pairs, unpacked_bytes(cases) / BYTES_PER_MB, label)
 
 
-def fingerprinting(spec: DatasetSpec, patience: Patience) -> Throughput:
+def fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
     """Return how fast cases are checked and measured, by one process."""
-    subject = Subject(
+    label = RowLabel(
         stage="fingerprint",
         unit="cases",
         measured_is="reading, checking and measuring, by one process",
@@ -77,8 +77,8 @@ def fingerprinting(spec: DatasetSpec, patience: Patience) -> Throughput:
         for files in spec.cases:
             inspect_case(files, alone)
 
-    pairs = in_turns(inspect_cases, partial(unpacked_bytes, spec.cases), patience)
-    return throughput(pairs, float(len(spec.cases)), subject)
+    pairs = in_turns(inspect_cases, partial(unpacked_bytes, spec.cases), time_limit)
+    return throughput(pairs, float(len(spec.cases)), label)
 
 
 def unpacked_bytes(cases: Sequence[CaseFiles]) -> int:

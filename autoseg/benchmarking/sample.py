@@ -17,7 +17,7 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.stages.origin import check_origin
+from autoseg.stages.dataset_identity import check_dataset_identity
 from autoseg.stages.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
 
 
@@ -68,10 +68,10 @@ def take_sample(
 
     Raises:
         DatasetError: If the folder is no dataset, or the work folder belongs to another one.
-        CaseError: If one of the cases has faults.
+        CaseError: If one of the cases has issues.
         PlanError: If nothing can be planned.
     """
-    check_origin(dataset, planned)
+    check_dataset_identity(dataset, planned)
     has_plan = planned.plan.is_file() and dataset.is_dir()
     spec = _described(dataset, planned if has_plan else None)
     sampled = spec.model_copy(update={"cases": evenly_spread(spec.cases, num_cases)})
@@ -189,7 +189,7 @@ def _measured_fingerprint(sampled: DatasetSpec) -> Fingerprint:
     """Return what is measured of the cases now.
 
     Raises:
-        CaseError: If one of them has faults.
+        CaseError: If one of them has issues.
     """
     alone = sampled.model_copy(update={"cases": ()})
     return combine(
@@ -204,7 +204,7 @@ def _inspected(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
     try:
         return inspect_case(files, spec)
     except CaseError as error:
-        msg = f"{files.name}: {error}\n`autoseg plan` lists the faults of all cases."
+        msg = f"{files.name}: {error}\n`autoseg plan` lists the issues of all cases."
         raise CaseError(msg) from error
 
 

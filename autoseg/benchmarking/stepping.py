@@ -10,7 +10,7 @@ from time import perf_counter
 import torch
 
 from autoseg.benchmarking.devices import lack_of_memory, synchronize
-from autoseg.benchmarking.timing import Pair, Patience, Subject, throughput
+from autoseg.benchmarking.timing import RowLabel, TimedPair, TimeLimit, throughput
 from autoseg.core.allocator import keeping_freed_memory
 from autoseg.core.device import naming_lack_of_memory
 from autoseg.core.errors import Interrupted
@@ -18,12 +18,12 @@ from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
 from autoseg.documents.recipe import Iterations
 from autoseg.losses.distance_loss import DistanceLoss
-from autoseg.training.loading import Ticket, prefetched_batches
-from autoseg.training.loop import Job, Watch, fast_convolutions, fit, new_state
+from autoseg.training.learning_rate import learning_rate
+from autoseg.training.loading import BatchIndex, prefetched_batches
+from autoseg.training.loop import Callbacks, TrainingTask, fast_convolutions, fit, new_state
 from autoseg.training.sampling import Batch
-from autoseg.training.schedule import learning_rate
 from autoseg.training.state import TrainingState
-from autoseg.training.step import to_device, training_step
+from autoseg.training.step import batch_to_device, training_step
 from autoseg.training.targets import Objective, objective
 
 FEWEST_STEPS = 2
@@ -61,46 +61,46 @@ class TimedSteps:
     longest_seconds: float
 
 
-def training_steps(job: Job, configuration: str, patience: Patience) -> Throughput:
+def training_steps(task: TrainingTask, configuration: str, time_limit: TimeLimit) -> Throughput:
     """Return the pace of training steps through the loader, beside those of the bare network.
 
     Both do the same number of steps in turns. A step's time is the mean over these, so that waiting
     for the loader now and then counts; what the loader had prepared before is used up first.
     """
-    subject = Subject(
+    label = RowLabel(
         stage="training step",
         unit="steps",
-        measured_is=f"steps as train does them, {job.workers} loader processes",
+        measured_is=f"steps as train does them, {task.workers} loader processes",
         floor_is="bare network, a batch on the device",
         configuration=configuration,
     )
-    with naming_lack_of_memory(lack_of_memory(job.device, configuration)):
-        state = new_state(job, epoch_steps=NO_VALIDATION)
-        pairs = _pairs(job, state, patience)
-    return throughput(pairs, 1.0, subject)
+    with naming_lack_of_memory(lack_of_memory(task.device, configuration)):
+        state = new_state(task, epoch_steps=NO_VALIDATION)
+        pairs = _pairs(task, state, time_limit)
+    return throughput(pairs, 1.0, label)
 
 
-def _pairs(job: Job, state: TrainingState, patience: Patience) -> list[Pair]:
+def _pairs(task: TrainingTask, state: TrainingState, time_limit: TimeLimit) -> list[TimedPair]:
     """Return the times of a step, through the loader and bare, in turns on one network."""
-    bare = _bare_steps(job, state)
+    bare = _bare_steps(task, state)
     seconds_per_step = bare(FEWEST_STEPS)
     timed = TimedSteps(
-        unused=unused_steps(_drawing_seconds(job), seconds_per_step, job.workers),
-        count=num_steps(seconds_per_step, patience),
+        unused=unused_steps(_drawing_seconds(task), seconds_per_step, task.workers),
+        count=num_steps(seconds_per_step, time_limit),
         longest_seconds=PATIENCE_FACTOR * seconds_per_step,
     )
-    pairs: list[Pair] = []
+    pairs: list[TimedPair] = []
     begun = perf_counter()
-    limit = PAIRS_FACTOR * patience.seconds
-    while not pairs or (len(pairs) < patience.repeats and perf_counter() - begun < limit):
+    limit = PAIRS_FACTOR * time_limit.seconds
+    while not pairs or (len(pairs) < time_limit.repeats and perf_counter() - begun < limit):
         floor_seconds = bare(timed.count)
-        pairs.append(Pair(_real_steps(job, state, timed), floor_seconds))
+        pairs.append(TimedPair(_real_steps(task, state, timed), floor_seconds))
     return pairs
 
 
-def num_steps(seconds_per_step: float, patience: Patience) -> int:
+def num_steps(seconds_per_step: float, time_limit: TimeLimit) -> int:
     """Return how many steps are timed together."""
-    wanted = int(patience.seconds / 2 / seconds_per_step)
+    wanted = int(time_limit.seconds / 2 / seconds_per_step)
     return min(MOST_STEPS, max(FEWEST_STEPS, wanted))
 
 
@@ -118,24 +118,24 @@ def unused_steps(drawing_seconds: float, seconds_per_step: float, workers: int) 
     return 1 if keeps_up else prefetched_batches(workers) * workers + 1
 
 
-def _drawing_seconds(job: Job) -> float:
+def _drawing_seconds(task: TrainingTask) -> float:
     """Return the time of one batch, the second that is drawn."""
     begun = perf_counter()
     for step in range(2):
         begun = perf_counter()
-        job.data.handed_out(Ticket("train", step))
+        task.data.handed_out(BatchIndex("train", step))
     return perf_counter() - begun
 
 
-def _bare_steps(job: Job, state: TrainingState) -> Callable[[int], float]:
+def _bare_steps(task: TrainingTask, state: TrainingState) -> Callable[[int], float]:
     """Return what does some steps, on one batch that is on the device, and tells their mean time.
 
     It is a real batch, since a network that is trained on noise leaves the range of numbers that
     processors are fast with.
     """
-    drawn = job.data.draw(Ticket("train", 0))
-    batch, function = to_device(drawn, job.device), _objective(job, drawn)
-    rate = learning_rate(job.recipe, 0.5)
+    drawn = task.data.draw(BatchIndex("train", 0))
+    batch, function = batch_to_device(drawn, task.device), _objective(task, drawn)
+    rate = learning_rate(task.recipe, 0.5)
 
     def step() -> None:
         training_step(
@@ -143,11 +143,11 @@ def _bare_steps(job: Job, state: TrainingState) -> Callable[[int], float]:
             batch,
             function,
             rate=rate,
-            gradient_clip=job.recipe.gradient_clip,
-            dtype=job.dtype,
+            gradient_clip=task.recipe.gradient_clip,
+            dtype=task.dtype,
         )
 
-    return partial(_mean_seconds, step, job.device)
+    return partial(_mean_seconds, step, task.device)
 
 
 def _mean_seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:
@@ -163,30 +163,30 @@ def _mean_seconds(step: Callable[[], None], device: torch.device, steps: int) ->
         return (perf_counter() - begun) / steps
 
 
-def _objective(job: Job, batch: Batch) -> Objective:
-    loss, measure = job.loss.at(0.5), job.data.training.measure
+def _objective(task: TrainingTask, batch: Batch) -> Objective:
+    loss, measure = task.loss.at(0.5), task.data.training.measure
     if isinstance(loss, DistanceLoss) and measure is not None and batch.maps is not None:
-        return measure.objective(loss, batch.maps, job.device)
-    return objective(loss.build(), job.labels)
+        return measure.objective(loss, batch.maps, task.device)
+    return objective(loss.build(), task.labels)
 
 
-def _real_steps(job: Job, state: TrainingState, timed: TimedSteps) -> float:
+def _real_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) -> float:
     """Return the mean time of training steps; the state goes on from where it is."""
     total = timed.unused + timed.count
     stop, times = StopRequest(), [perf_counter()]
 
     def on_step(_: TrainingState) -> None:
         if len(times) in (timed.unused, total):
-            synchronize(job.device)
+            synchronize(task.device)
         times.append(perf_counter())
         is_slow = times[-1] - times[0] > timed.longest_seconds * total
         if is_slow and len(times) > FEWEST_STEPS:
             stop.make()
 
     length = Iterations(total=state.position.step + total)
-    longer = replace(job, length=length, checkpoint_seconds=inf)
+    longer = replace(task, length=length, checkpoint_seconds=inf)
     with suppress(Interrupted):
-        fit(longer, state, Watch(on_step=on_step, on_epoch=lambda _: None, stop=stop))
+        fit(longer, state, Callbacks(on_step=on_step, on_epoch=lambda _: None, stop=stop))
     return mean_step(times, timed.unused)
 
 

@@ -16,7 +16,7 @@ MOST_CALLS = 1000
 
 
 @dataclass(frozen=True)
-class Patience:
+class TimeLimit:
     """How much time a row may take.
 
     Attributes:
@@ -29,7 +29,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Pair:
+class TimedPair:
     """Times that were taken one after the other.
 
     Attributes:
@@ -42,7 +42,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Subject:
+class RowLabel:
     """What a row is about.
 
     Attributes:
@@ -61,45 +61,45 @@ class Subject:
 
 
 def in_turns(
-    work: Callable[[], object], floor: Callable[[], object], patience: Patience
-) -> tuple[Pair, ...]:
+    work: Callable[[], object], floor: Callable[[], object], time_limit: TimeLimit
+) -> tuple[TimedPair, ...]:
     """Return the times of work and floor, done in turns, after one of each that does not count.
 
-    The first of each loads packages and files. If it took longer than the patience lasts, it counts
-    after all, and is the only one; a floor that was fast is then timed again, because it may have
-    waited for memory.
+    The first of each loads packages and files. If it exceeds the time limit, it counts after
+    all, and is the only one; a fast floor is then timed again, because it may have waited for
+    memory.
     """
-    first = Pair(_mean_seconds(work, 1), _mean_seconds(floor, 1))
-    if first.seconds + first.floor_seconds > patience.seconds:
+    first = TimedPair(_mean_seconds(work, 1), _mean_seconds(floor, 1))
+    if first.seconds + first.floor_seconds > time_limit.seconds:
         if first.floor_seconds < first.seconds:
-            return (Pair(first.seconds, _mean_seconds(floor, 1)),)
+            return (TimedPair(first.seconds, _mean_seconds(floor, 1)),)
         return (first,)
     calls, floor_calls = _calls(first.seconds), _calls(first.floor_seconds)
-    pairs: list[Pair] = []
+    pairs: list[TimedPair] = []
     begun = perf_counter()
     while not pairs or (
-        len(pairs) < patience.repeats and perf_counter() - begun < patience.seconds
+        len(pairs) < time_limit.repeats and perf_counter() - begun < time_limit.seconds
     ):
-        pairs.append(Pair(_mean_seconds(work, calls), _mean_seconds(floor, floor_calls)))
+        pairs.append(TimedPair(_mean_seconds(work, calls), _mean_seconds(floor, floor_calls)))
     return tuple(pairs)
 
 
-def throughput(pairs: Sequence[Pair], amount: float, subject: Subject) -> Throughput:
+def throughput(pairs: Sequence[TimedPair], amount: float, label: RowLabel) -> Throughput:
     """Return the row of some pairs.
 
     Args:
         pairs: At least one.
         amount: How many of the unit each of them did; 1 for times.
-        subject: What the row is about.
+        label: What the row is about.
     """
     seconds = median(pair.seconds for pair in pairs)
     floor_seconds = median(pair.floor_seconds for pair in pairs)
     ratios = [pair.seconds / pair.floor_seconds for pair in pairs]
-    is_time = subject.unit == SECONDS
+    is_time = label.unit == SECONDS
     return Throughput(
-        stage=subject.stage,
-        configuration=subject.configuration,
-        unit=SECONDS if is_time else f"{subject.unit}/s",
+        stage=label.stage,
+        configuration=label.configuration,
+        unit=SECONDS if is_time else f"{label.unit}/s",
         value=seconds / amount if is_time else amount / seconds,
         floor=floor_seconds / amount if is_time else amount / floor_seconds,
         ratio=median(ratios),
@@ -108,8 +108,8 @@ def throughput(pairs: Sequence[Pair], amount: float, subject: Subject) -> Throug
         repeats=len(pairs),
         seconds=seconds,
         floor_seconds=floor_seconds,
-        measured_is=subject.measured_is,
-        floor_is=subject.floor_is,
+        measured_is=label.measured_is,
+        floor_is=label.floor_is,
     )
 
 

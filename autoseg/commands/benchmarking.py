@@ -49,7 +49,7 @@ def bench(
     """
     from autoseg.benchmarking import bench as benchmark
     from autoseg.benchmarking.table import forecast_rows, sentences, throughput_rows
-    from autoseg.benchmarking.timing import Patience
+    from autoseg.benchmarking.timing import TimeLimit
     from autoseg.documents import store
     from autoseg.terminal import TerminalProgress
 
@@ -61,7 +61,7 @@ def bench(
         device=device,
         precision=precision,
         workers=workers,
-        patience=Patience(repeats=repeats),
+        time_limit=TimeLimit(repeats=repeats),
         cache=cache_folder(cache),
     )
     try:

@@ -74,7 +74,7 @@ def evaluate(
     for name in report.missing_references:
         progress.say(f"no reference: {name}")
     progress.say(f"Saved as {predictions / stage.REPORT_NAME}")
-    exit_if_any([(fault.name, fault.message) for fault in report.faults])
+    exit_if_any([(issue.name, issue.message) for issue in report.issues])
 
 
 def measurement_of(metrics: str | None, tolerances: Sequence[str]) -> "Measurement":

@@ -92,10 +92,10 @@ def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
         DatasetError: If it was not, or the folder belongs to another dataset.
     """
     from autoseg.core.errors import DatasetError
-    from autoseg.stages.origin import check_origin
+    from autoseg.stages.dataset_identity import check_dataset_identity
 
     workspace = workspace_of(dataset, work)
-    check_origin(dataset, workspace)
+    check_dataset_identity(dataset, workspace)
     if workspace.plan.is_file():
         return workspace
     option = "" if work is None else f" --work {work}"

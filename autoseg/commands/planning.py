@@ -47,7 +47,7 @@ def plan(
     loss: LossName = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[
-        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
+        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have issues.")
     ] = False,
     splits: Annotated[
         Path | None,
@@ -56,12 +56,12 @@ def plan(
             show_default="splits.json or splits_final.json of the dataset",
         ),
     ] = None,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="Measure anew how fast this machine trains.")
+    remeasure: Annotated[
+        bool, typer.Option("--remeasure", help="Measure anew how fast this machine trains.")
     ] = False,
     cache: Cache = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Show the reasons of every configuration.")
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the reasons of every configuration.")
     ] = False,
 ) -> None:
     """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
@@ -73,11 +73,11 @@ def plan(
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
 
     def request() -> "PlanRequest":
-        from autoseg.stages.length import seconds_of
         from autoseg.stages.plan import PlanRequest, Timing
+        from autoseg.stages.training_duration import seconds_of
 
         seconds = None if budget is None else seconds_of(budget)
-        timing = Timing(cache=cache_folder(cache), budget_seconds=seconds, measure=measure)
+        timing = Timing(cache=cache_folder(cache), budget_seconds=seconds, remeasure=remeasure)
         return PlanRequest(network, loss, memory, splits, timing)
 
     if any(asked is not None for asked in (network, loss, budget)):
@@ -94,13 +94,13 @@ def plan(
     from autoseg.stages.plan import decide
 
     made = decide(dataset, workspace, measured, request(), progress=progress)
-    only = None if everything else frozenset({made.default_configuration})
+    only = None if verbose else frozenset({made.default_configuration})
     for table in plan_tables(made, only=only):
-        rows = [(row.field, row.value, row.because) for row in table.rows]
-        progress.table(table.title, ("", "value", "because"), rows)
+        rows = [(row.field, row.value, row.reason) for row in table.rows]
+        progress.table(table.title, ("", "value", "reason"), rows)
     progress.table("Configurations", *summary_rows(made))
-    if not everything:
-        progress.say("--all shows the reasons of every configuration.")
+    if not verbose:
+        progress.say("--verbose shows the reasons of every configuration.")
     progress.say(f"The plan is {workspace.plan}; edit it if you know better.")
     progress.say(f"Next: {train_command(dataset, workspace.root, 0)}")
 

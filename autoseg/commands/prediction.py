@@ -35,7 +35,7 @@ def predict(
         bool, typer.Option(help="Average over mirrored images: slower, a little better.")
     ] = True,
     go_on: Annotated[
-        bool, typer.Option("--continue", help="Leave outputs that exist as they are.")
+        bool, typer.Option("--skip-existing", help="Leave outputs that exist as they are.")
     ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -54,7 +54,7 @@ def predict(
         precision=precision,
         folds=folds_of(fold),
         use_mirroring=mirroring,
-        skip_finished=go_on,
+        skip_existing=go_on,
         workers=workers_or_default(workers),
         cache=cache_folder(cache),
     )

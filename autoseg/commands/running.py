@@ -61,7 +61,7 @@ def run(
     work: Work = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[
-        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have faults.")
+        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have issues.")
     ] = False,
     cache: Cache = None,
 ) -> None:
@@ -73,8 +73,8 @@ def run(
     from autoseg.core.text import counted
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import run as stage
-    from autoseg.stages.length import seconds_of
     from autoseg.stages.next_command import predict_command
+    from autoseg.stages.training_duration import seconds_of
     from autoseg.terminal import TerminalProgress, exit_if_any
 
     workspace = workspace_of(dataset, work)
@@ -103,5 +103,5 @@ def run(
     size = finished.model.stat().st_size / 1e6
     progress.say(f"The model is {finished.model} ({size:.1f} MB)")
     progress.say(f"Next: {predict_command(finished.model)}")
-    faults = () if finished.test is None else finished.test.faults
-    exit_if_any([*finished.faults, *((fault.name, fault.message) for fault in faults)])
+    issues = () if finished.test is None else finished.test.issues
+    exit_if_any([*finished.issues, *((issue.name, issue.message) for issue in issues)])

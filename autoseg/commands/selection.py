@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def select(
     context: typer.Context,
     dataset: Dataset,
-    partial: Annotated[
+    allow_missing_folds: Annotated[
         bool,
         typer.Option(
-            "--partial",
+            "--allow-missing-folds",
             help="Compare configurations that lack folds, too, on the cases that all have.",
         ),
     ] = False,
@@ -44,7 +44,10 @@ def select(
     workspace = planned_workspace(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     selected = stage.select(
-        workspace, partial=partial, workers=workers_or_default(workers), progress=progress
+        workspace,
+        allow_missing_folds=allow_missing_folds,
+        workers=workers_or_default(workers),
+        progress=progress,
     )
     show_selection(progress, workspace, selected)
     progress.say(f"Next: {predict_command(workspace.root)}")
@@ -60,7 +63,7 @@ def show_selection(
 
     report = load_cross_validation(workspace)
     progress.table("Candidates", *leaderboard_rows(selected))
-    progress.say(selected.because)
+    progress.say(selected.reason)
     for step in selected.postprocessing:
         values = ", ".join(map(str, step.values))
         progress.say(

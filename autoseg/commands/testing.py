@@ -69,4 +69,4 @@ def test(
         progress.table("Cases", *case_rows(report))
     progress.table(counted(len(report.cases), "test case"), *report_rows(report))
     progress.say(f"Label maps and scores lie in {workspace.test}")
-    exit_if_any([(fault.name, fault.message) for fault in report.faults])
+    exit_if_any([(issue.name, issue.message) for issue in report.issues])

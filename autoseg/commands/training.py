@@ -63,9 +63,9 @@ def train(
     """
     from autoseg.evaluation.table import calibration_lines, report_rows
     from autoseg.stages import train as stage
-    from autoseg.stages.length import LengthRequest, seconds_of
     from autoseg.stages.next_command import predict_command
-    from autoseg.stages.training_job import TrainRequest
+    from autoseg.stages.training_duration import TrainingDuration, seconds_of
+    from autoseg.stages.training_task import TrainRequest
     from autoseg.terminal import TerminalProgress, exit_if_any
 
     workspace = planned_workspace(dataset, work)
@@ -73,7 +73,7 @@ def train(
     request = TrainRequest(
         fold=fold_of(fold),
         configuration=configuration,
-        length=LengthRequest(epochs=epochs, iterations=iterations, budget=budget),
+        length=TrainingDuration(epochs=epochs, iterations=iterations, budget=budget),
         seed=seed,
         precision=precision,
         device=device,
@@ -98,4 +98,4 @@ def train(
         progress.say(line)
     progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
     progress.say(f"Next: another --fold, or {predict_command(trained.folder.parent)}")
-    exit_if_any([(fault.name, fault.message) for fault in trained.report.faults])
+    exit_if_any([(issue.name, issue.message) for issue in trained.report.issues])

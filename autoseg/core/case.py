@@ -82,7 +82,7 @@ class LabelledCase:
 
 
 @dataclass(frozen=True)
-class Restoration:
+class InverseTransform:
     """How a prepared image came about, and so how a prediction on its grid gets back.
 
     Everything but `full_shape` is in planned axis order (`Plan.axis_order`).
@@ -110,7 +110,7 @@ class Restoration:
         spacing: tuple[float, ...],
         prepared_shape: tuple[int, ...] | None = None,
         prepared_spacing: tuple[float, ...] | None = None,
-    ) -> "Restoration":
+    ) -> "InverseTransform":
         """Return the way back of a whole image with its axes in order.
 
         Args:
@@ -133,7 +133,7 @@ class Restoration:
         """Size of the bounding box, voxels."""
         return tuple(stop - start for start, stop in self.crop)
 
-    def onto(self, other: "Restoration") -> "Restoration":
+    def onto(self, other: "InverseTransform") -> "InverseTransform":
         """Return the way from this prepared grid to another one of the same image.
 
         Raises:
@@ -142,7 +142,7 @@ class Restoration:
         if (self.axis_order, self.crop) != (other.axis_order, other.crop):
             msg = f"the grids have the crops {self.crop} and {other.crop}; expected the same."
             raise ValueError(msg)
-        return Restoration.uncropped(
+        return InverseTransform.uncropped(
             other.prepared_shape,
             other.prepared_spacing,
             self.prepared_shape,
@@ -151,7 +151,7 @@ class Restoration:
 
 
 @dataclass(frozen=True)
-class Prior:
+class CascadeInput:
     """What the previous stage of a cascade predicted, on the grid of the image it belongs to.
 
     Attributes:
@@ -178,14 +178,14 @@ class PreparedImage:
         voxels: Normalised intensities.
         restoration: The way back.
         previous: The same image as the previous stage of a cascade sees it; None without one.
-        prior: What that stage predicted; None without one, or before it has.
+        cascade_input: What that stage predicted; None without one, or before it has.
         outside: The voxels of the whole canonical image that are 0 in all channels and not
             enclosed by others; known only to later stages of imported models, and None if no voxel
             is.
     """
 
     voxels: ImageArray
-    restoration: Restoration
+    restoration: InverseTransform
     previous: "PreparedImage | None" = None
-    prior: Prior | None = None
+    cascade_input: CascadeInput | None = None
     outside: WholeMask | None = None

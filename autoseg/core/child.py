@@ -1,4 +1,4 @@
-"""Run a module in a process of its own, so that a fault of compiled code ends only that one."""
+"""Run a module in a process of its own, so that a crash of compiled code ends that process only."""
 
 import faulthandler
 import os

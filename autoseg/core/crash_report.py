@@ -23,7 +23,7 @@ RESUMING = {
     "train": "The same command resumes from the last checkpoint.",
     "preprocess": FINISHED_STAYS,
     "select": FINISHED_STAYS,
-    "predict": "The same command with --continue skips outputs that exist.",
+    "predict": "The same command with --skip-existing skips outputs that exist.",
 }
 """How to continue after a crash, for commands that keep what they have done."""
 
@@ -64,7 +64,7 @@ def _advice(command: str, number: int, options: Collection[str]) -> str:
         return "If it ends the same way again, try --precision float32."
     if "--workers" in options:
         return (
-            "If it ends the same way again, try --workers 2: a case that causes the fault is then "
+            "If it ends the same way again, try --workers 2: a case that causes the issue is then "
             "named."
         )
     return ""

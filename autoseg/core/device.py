@@ -30,7 +30,7 @@ MARKS_OF_MAIN_MEMORY = ("CPUAllocator", "alloc_cpu", "HOST_ALLOCATION_FAILED")
 def choose_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" takes CUDA, then Apple's MPS, then the CPU.
 
-    It computes something there: a card for which torch has no kernels is listed all the same.
+    It computes something there: a GPU for which torch has no kernels is listed all the same.
 
     Raises:
         TrainingError: If the name means nothing to torch, or the device is not there or does not
@@ -60,15 +60,15 @@ def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch
     """Return the type that convolutions compute in; float32 means no autocast.
 
     "auto" takes bfloat16 where the hardware has it (CUDA from Ampere on, CPUs with AVX-512 BF16 or
-    AMX), float16 on older CUDA cards, and float32 on other CPUs and on MPS, where float16 has open
-    faults in torch 2.10 to 2.12.
+    AMX), float16 on older CUDA GPUs, and float32 on other CPUs and on MPS, where float16 has open
+    issues in torch 2.10 to 2.12.
     """
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
             precision
         ]
     if device.type == "cuda":
-        return torch.bfloat16 if _card_has_bfloat16(device) else torch.float16
+        return torch.bfloat16 if _gpu_has_bfloat16(device) else torch.float16
     is_fast_cpu = device.type == "cpu" and _cpu_has_bfloat16()
     return torch.bfloat16 if is_fast_cpu else torch.float32
 
@@ -84,7 +84,7 @@ def memory_layout(device: torch.device, num_axes: int) -> torch.memory_format:
     """Return the layout in which networks are fast: channels last on a CPU, elsewhere contiguous.
 
     Measured on a CPU: contiguous steps take 1.06 to 1.26 times as long, of `trans_unet` in 2-D 0.94
-    (`docs/benchmarks/network_steps.py`). On a card nothing was measured; torch's normalisation
+    (`docs/benchmarks/network_steps.py`). On a GPU nothing was measured; torch's normalisation
     returns contiguous maps there, which every convolution would have to bring back.
     """
     if device.type != "cpu":
@@ -99,11 +99,11 @@ def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     return network.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
-def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     """Return an array as a tensor on a device; nobody waits until it is there.
 
-    On a CPU it shares the array's memory. To a card it goes from pinned memory: from other memory,
-    torch would wait for all that the card was told to do before.
+    On a CPU it shares the array's memory. To a GPU it goes from pinned memory: from other memory,
+    torch would wait for all that the GPU was told to do before.
     """
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
@@ -125,22 +125,22 @@ def is_out_of_main_memory(error: RuntimeError) -> bool:
 
 
 @contextmanager
-def naming_lack_of_memory(fault: AutosegError) -> Iterator[None]:
+def naming_lack_of_memory(issue: AutosegError) -> Iterator[None]:
     """Raise what tells the user what to do, in place of torch's error, where memory runs out.
 
     Args:
-        fault: Is raised if it does in the block; other errors pass.
+        issue: Is raised if it does in the block; other errors pass.
     """
     try:
         yield
     except RuntimeError as error:
         if is_out_of_memory(error):
-            raise fault from error
+            raise issue from error
         raise
 
 
-def _card_has_bfloat16(device: torch.device) -> bool:
-    """Return whether a card computes in bfloat16 by itself; older ones emulate it, slowly."""
+def _gpu_has_bfloat16(device: torch.device) -> bool:
+    """Return whether a GPU computes in bfloat16 by itself; older ones emulate it, slowly."""
     is_amd = torch.version.hip is not None
     return is_amd or torch.cuda.get_device_capability(device) >= (8, 0)
 

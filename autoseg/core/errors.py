@@ -49,7 +49,7 @@ class TrainingError(AutosegError):
     """Training cannot start, go on or be resumed."""
 
 
-class Interrupted(AutosegError):  # noqa: N818  (not a fault)
+class Interrupted(AutosegError):  # noqa: N818  (not an issue)
     """Someone asked to stop; what was done is saved and the same command goes on."""
 
 
@@ -69,7 +69,7 @@ class UnknownComponent(AutosegError):  # noqa: N818  (reads better than UnknownC
     """A name that no registered component has."""
 
 
-def fault_of_disk(error: OSError) -> str | None:
+def issue_of_disk(error: OSError) -> str | None:
     """Return what to do about a disk that is full or closed to the user; None if it is neither."""
     if error.errno not in UNWRITABLE:
         return None
@@ -80,7 +80,7 @@ def fault_of_disk(error: OSError) -> str | None:
     )
 
 
-def fault_of_case(error: Exception) -> str:
+def issue_of_case(error: Exception) -> str:
     """Return why one case of several has no result.
 
     Of what nobody foresaw, that is its kind and where it came up, so that it can be reported.

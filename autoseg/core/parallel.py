@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from autoseg.core.errors import fault_of_case
+from autoseg.core.errors import issue_of_case
 from autoseg.core.signals import CRASHES, end_with_parent, explained, signal_name
 
 CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
@@ -157,5 +157,5 @@ def _death(exit_code: int) -> str:
 def _attempt(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
     try:
         return Success(index=index, value=function(item))
-    except Exception as error:  # noqa: BLE001  (any fault of one case must stay with that case)
-        return Failure(index=index, message=fault_of_case(error))
+    except Exception as error:  # noqa: BLE001  (any issue of one case must stay with that case)
+        return Failure(index=index, message=issue_of_case(error))

@@ -4,17 +4,17 @@ import signal
 import sys
 
 CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"})
-"""Signals of a fault in compiled code, for which faulthandler writes tracebacks."""
+"""Signals of a crash in compiled code, for which faulthandler writes tracebacks."""
 
 MEANINGS = {
     "SIGKILL": "most often because memory ran out",
     "SIGSEGV": "an invalid memory access in compiled code",
     "SIGBUS": "a failed memory access in compiled code, or a full disk",
     "SIGILL": "an instruction that this processor does not have",
-    "SIGFPE": "an arithmetic fault in compiled code",
+    "SIGFPE": "an arithmetic error in compiled code",
     "SIGABRT": "a library stopped the process",
 }
-"""What a signal usually means; names, because not every system has all of them."""
+"""What a signal usually means; names, reason not every system has all of them."""
 
 PR_SET_PDEATHSIG = 1
 """Ask Linux for a signal when the parent dies. Source: prctl(2)."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autoseg.core.errors import CaseError, DatasetError
 from autoseg.core.text import counted
-from autoseg.datasets.layouts.pairing import fault_of_channel_files, image_files
+from autoseg.datasets.layouts.pairing import image_files, issue_of_channel_files
 from autoseg.readers import ENDINGS, ending_of, is_image_name, read_header, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
@@ -22,13 +22,13 @@ class InputCase:
         name: Outputs are called after it.
         images: One file with all channels, or one file per channel, in channel order.
         ending: Ending of its files, e.g. `.nii.gz`.
-        fault: What is wrong with its set of files, so that it cannot be predicted; else empty.
+        issue: What is wrong with its set of files, so that it cannot be predicted; else empty.
     """
 
     name: str
     images: tuple[Path, ...]
     ending: str
-    fault: str = ""
+    issue: str = ""
 
 
 def find_inputs(path: Path, *, num_channels: int) -> tuple[InputCase, ...]:
@@ -130,20 +130,20 @@ def _cases_of(files: list[Path], num_channels: int) -> list[InputCase]:
     if num_channels == 1 or _channels_in(files[0]) == num_channels:
         return [_single(file, stem_of(file)) for file in files]
     name = without_channel_suffix(stem)
-    fault = fault_of_channel_files(name, files)
-    sentence = fault.sentence if fault else _fault_of_number(files, num_channels)
+    issue = issue_of_channel_files(name, files)
+    sentence = issue.sentence if issue else _issue_of_number(files, num_channels)
     return [InputCase(name, tuple(files), ending_of(files[0]), sentence)]
 
 
 def _single(file: Path, name: str, *, num_channels: int | None = None) -> InputCase:
     """Return the case of one file, which a lone `_0000` should fill with all channels."""
-    fault = ""
+    issue = ""
     if num_channels is not None and 0 < _channels_in(file) < num_channels:
-        fault = _fault_of_number([file], num_channels)
-    return InputCase(name, (file,), ending_of(file), fault)
+        issue = _issue_of_number([file], num_channels)
+    return InputCase(name, (file,), ending_of(file), issue)
 
 
-def _fault_of_number(files: list[Path], num_channels: int) -> str:
+def _issue_of_number(files: list[Path], num_channels: int) -> str:
     """Return a sentence if the files cannot hold the model's channels, else nothing."""
     if len(files) == num_channels:
         return ""
@@ -163,7 +163,7 @@ def _channels_in(file: Path) -> int:
 
 
 def _named_once(cases: Iterable[InputCase]) -> list[InputCase]:
-    """Return the cases; those whose names, and so outputs, collide carry a fault."""
+    """Return the cases; those whose names, and so outputs, collide carry an issue."""
     by_name: dict[str, list[InputCase]] = {}
     for case in cases:
         by_name.setdefault(case.name, []).append(case)
@@ -174,8 +174,8 @@ def _merged(same: list[InputCase]) -> list[InputCase]:
     if len(same) == 1:
         return same
     images = tuple(path for case in same for path in case.images)
-    fault = (
+    issue = (
         f"several inputs have this name: {', '.join(path.name for path in images)}. "
         "Rename them, so that each has an output of its own."
     )
-    return [InputCase(same[0].name, images, same[0].ending, fault)]
+    return [InputCase(same[0].name, images, same[0].ending, issue)]

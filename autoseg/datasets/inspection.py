@@ -15,7 +15,7 @@ from autoseg.core.random import generator
 from autoseg.datasets.class_positions import ClassPosition, class_positions
 from autoseg.datasets.coarse_dice import coarse_dice
 from autoseg.datasets.label_counts import label_counts
-from autoseg.datasets.loading import faults_of_pair
+from autoseg.datasets.loading import issues_of_pair
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
 from autoseg.normalizers.rgb import BRIGHTEST
@@ -50,17 +50,17 @@ def inspect_case(
         at_coarser_voxels: Whether to measure how well coarser voxels represent its labels.
 
     Raises:
-        CaseError: If anything is wrong with the case; one line for each fault.
+        CaseError: If anything is wrong with the case; one line for each issue.
     """
-    image, labels, faults = _read(files)
+    image, labels, issues = _read(files)
     if image is not None:
-        faults += _faults_of_image(image, files, spec)
+        issues += _issues_of_image(image, files, spec)
     counts = label_counts(labels.values) if labels is not None else {}
-    faults += _faults_of_labels(counts, files, spec)
+    issues += _issues_of_labels(counts, files, spec)
     if image is not None and labels is not None:
-        faults += faults_of_pair(image, labels, files)
-    if faults or image is None or labels is None:
-        raise CaseError("\n".join(faults))
+        issues += issues_of_pair(image, labels, files)
+    if issues or image is None or labels is None:
+        raise CaseError("\n".join(issues))
     foreground = _foreground(labels.values, spec.labels)
     classes = spec.labels.encode(labels.values)
     places = _positions(classes, spec.labels)
@@ -138,63 +138,63 @@ def _paths(files: CaseFiles) -> list[Path]:
 
 def _read(files: CaseFiles) -> tuple[Image | None, LabelMap | None, list[str]]:
     """Return what of image and labels can be read, and why the rest cannot."""
-    image, labels, faults = None, None, []
+    image, labels, issues = None, None, []
     try:
         image = read_image(files.images)
     except CaseError as error:
-        faults.append(str(error))
+        issues.append(str(error))
     try:
         labels = read_labels(files.labels, like=image)
     except CaseError as error:
-        faults.append(str(error))
-    return image, labels, faults
+        issues.append(str(error))
+    return image, labels, issues
 
 
-def _faults_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[str]:
-    faults = []
+def _issues_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[str]:
+    issues = []
     names = _names(files)
     channels, expected = image.voxels.shape[0], len(spec.channel_names)
     if channels != expected:
-        faults.append(
+        issues.append(
             f"{names}: {channels} channel{'s' if channels > 1 else ''} found, expected {expected} "
             f"({', '.join(spec.channel_names)}). Add the missing channels or remove the extra ones "
             "(the opacity of an RGBA picture counts as one)."
         )
     if len(image.shape) != spec.num_axes:
-        faults.append(
+        issues.append(
             f"{names}: a {len(image.shape)}-D image in a {spec.num_axes}-D dataset "
             f"(shape {times(image.shape)}). Put 2-D and 3-D images into separate datasets."
         )
     not_finite = image.voxels.size - np.count_nonzero(np.isfinite(image.voxels))
     not_finite += sum(map(num_replaced, files.images))
     if not_finite:
-        faults.append(
+        issues.append(
             f"{names}: {not_finite} of {image.voxels.size} intensities are NaN or infinite. "
             "Replace them, for instance by the image's lowest value."
         )
-    return faults
+    return issues
 
 
-def _faults_of_labels(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -> list[str]:
+def _issues_of_labels(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -> list[str]:
     scheme = spec.labels
     if counts and counts.keys() <= {scheme.ignore}:
-        fault = (
+        issue = (
             f"{files.labels.name}: every voxel has the ignore value {scheme.ignore}, so there is "
             "nothing to learn from. Annotate some of it, background too, or leave the case out."
         )
-        return [fault]
+        return [issue]
     known = scheme.values if scheme.ignore is None else (*scheme.values, scheme.ignore)
     unexpected = sorted(counts.keys() - set(known))
     if not unexpected:
         return []
     shown = ", ".join(f"{value} ({counts[value]} voxels)" for value in unexpected[:5])
     more = f" and {len(unexpected) - 5} more" if len(unexpected) > 5 else ""
-    fault = (
+    issue = (
         f"{files.labels.name}: unexpected label value {shown}{more}; expected only "
         f"{', '.join(map(str, known))}. Correct the file, or declare the value in "
         "dataset.json."
     )
-    return [fault]
+    return [issue]
 
 
 def _shape_after_crop(voxels: ImageArray) -> tuple[int, ...]:

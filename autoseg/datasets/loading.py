@@ -20,8 +20,8 @@ def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:
     """
     image = read_image(files.images)
     found = read_labels(files.labels, like=image)
-    if faults := faults_of_pair(image, found, files):
-        raise CaseError("\n".join(faults))
+    if issues := issues_of_pair(image, found, files):
+        raise CaseError("\n".join(issues))
     if not np.isfinite(image.voxels).all():
         msg = (
             "some of its intensities are NaN or infinite. Replace them, for instance by the "
@@ -36,24 +36,24 @@ def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:
     return LabelledCase(name=files.name, image=image, classes=classes)
 
 
-def faults_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
+def issues_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
     """Return what keeps labels from belonging to an image, voxel by voxel."""
     if labels.values.shape != image.shape:
-        fault = (
+        issue = (
             f"{files.labels.name}: shape {times(labels.values.shape)}, but its image has "
             f"{times(image.shape)} (array order). Resample the labels to the grid of the image."
         )
-        return [fault]
+        return [issue]
     both_know = knows_geometry(files.labels) and any(map(knows_geometry, files.images))
     difference = _difference(labels, image) if both_know else None
     if difference is None:
         return []
-    fault = (
+    issue = (
         f"{files.labels.name}: not on the grid of its image: {difference} (labels against image). "
         "If the voxels do belong together, copy the image's header to the labels; if not, resample "
         "the labels to the grid of the image."
     )
-    return [fault]
+    return [issue]
 
 
 def _difference(labels: LabelMap, image: Image) -> str | None:

@@ -20,7 +20,7 @@ ConfigurationName = Annotated[str, Field(pattern=f"^{CONFIGURATION}$")]
 """The name of a configuration in a model file."""
 
 
-class Part(Frozen):
+class ArchivePart(Frozen):
     """One file inside a model file.
 
     Attributes:
@@ -50,7 +50,7 @@ class Manifest(Frozen):
     members: Annotated[tuple[ConfigurationName, ...], Field(min_length=1)]
     stages: tuple[ConfigurationName, ...] = ()
     precision: Literal["float32", "float16"]
-    parts: tuple[Part, ...]
+    parts: tuple[ArchivePart, ...]
 
     @property
     def configurations(self) -> tuple[str, ...]:

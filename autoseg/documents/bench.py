@@ -77,7 +77,7 @@ class BenchMachine(Frozen):
         processor: Name of the processor.
         cores: Cores that this process may use.
         memory_gib: Main memory; None if the system does not say.
-        device: Where networks ran: name of the graphics card, or `cpu`.
+        device: Where networks ran: name of the GPU, or `cpu`.
         load: Mean number of processes that were running or waiting in the minute before; None if
             the system does not say.
     """

@@ -11,7 +11,7 @@ class MachineIdentity(Frozen):
     """What a measurement holds for; anything else is measured by itself.
 
     Attributes:
-        device: Name of the graphics card, or of the processor without one.
+        device: Name of the GPU, or of the processor without one.
         cores: CPU cores that this process may use.
         threads: Threads that torch computes with.
         torch: Version of torch.

@@ -28,14 +28,14 @@ class Decision(Frozen):
         field: What was decided, e.g. `3d_fullres.patch_shape`.
         value: The value, as text.
         rule: Name of the function in `autoseg.planning` that chose it.
-        because: One sentence, with the numbers that mattered.
+        reason: One sentence, with the numbers that mattered.
         source: Paper or method that the rule is taken from.
     """
 
     field: str
     value: str
     rule: str
-    because: str
+    reason: str
     source: str
 
 
@@ -211,13 +211,14 @@ class Plan(Frozen):
 
     def _check_configuration(self, configuration: Configuration) -> None:
         architecture = configuration.architecture
-        prior = self.num_prior_channels(configuration)
-        if architecture.in_channels != len(self.channel_names) + prior:
+        cascade_input = self.num_cascade_channels(configuration)
+        if architecture.in_channels != len(self.channel_names) + cascade_input:
+            stage = f", and its previous stage gives {cascade_input}" if cascade_input else ""
             msg = (
                 f"{configuration.name}: in_channels is {architecture.in_channels}, but the "
                 f"dataset has {len(self.channel_names)} channels {list(self.channel_names)}"
-                f"{f', and its previous stage gives {prior}' if prior else ''}; expected "
-                f"{len(self.channel_names) + prior}."
+                f"{stage}; expected "
+                f"{len(self.channel_names) + cascade_input}."
             )
             raise ValueError(msg)
         if architecture.num_classes != self.labels.num_outputs:
@@ -248,7 +249,7 @@ class Plan(Frozen):
             return None
         return self.budget.seconds
 
-    def num_prior_channels(self, configuration: Configuration) -> int:
+    def num_cascade_channels(self, configuration: Configuration) -> int:
         """Return how many channels the previous stage's prediction gives to a network.
 
         One per foreground class, also where regions are predicted; 0 without a previous stage.

@@ -175,46 +175,46 @@ def named(configurations: Sequence[C], name: str) -> C:
     raise PlanError(msg)
 
 
-class Outline(Frozen):
+class PreparationView(Frozen):
     """Part of a document: what else the file says is passed over."""
 
     model_config = ConfigDict(extra="ignore")
 
 
-class TopologyOutline(Outline):
+class TopologyPreparationView(PreparationView):
     """The patch alone."""
 
     patch_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
 
 
-class ArchitectureOutline(Outline):
+class ArchitecturePreparationView(PreparationView):
     """Its topology alone."""
 
-    topology: TopologyOutline
+    topology: TopologyPreparationView
 
 
-class ConfigurationOutline(Outline):
+class ConfigurationPreparationView(PreparationView):
     """What a configuration says of its data; the fields are some of `Configuration`."""
 
     name: str
     data_name: str
     spacing: tuple[PositiveFloat, ...]
     normalizers: tuple[AnyNormalizer, ...]
-    architecture: ArchitectureOutline
+    architecture: ArchitecturePreparationView
     resampling: Resampling = Resampling()
 
     @model_validator(mode="after")
-    def _check(self) -> "ConfigurationOutline":
+    def _check(self) -> "ConfigurationPreparationView":
         check_data(self)
         return self
 
     @property
-    def topology(self) -> TopologyOutline:
+    def topology(self) -> TopologyPreparationView:
         """Holds the patch."""
         return self.architecture.topology
 
 
-class PlanOutline(Outline):
+class PlanPreparationView(PreparationView):
     """What a plan says of preparation; the fields are some of `Plan`.
 
     Networks, losses and recipes in the file are not looked at: who trains checks the whole plan.
@@ -226,15 +226,15 @@ class PlanOutline(Outline):
     labels: LabelScheme
     axis_order: tuple[int, ...]
     default_configuration: str
-    configurations: tuple[ConfigurationOutline, ...]
+    configurations: tuple[ConfigurationPreparationView, ...]
 
     @model_validator(mode="after")
-    def _check(self) -> "PlanOutline":
+    def _check(self) -> "PlanPreparationView":
         check_default(self.default_configuration, self.configurations)
         check_preparation(self, self.configurations)
         return self
 
-    def configuration(self, name: str | None) -> ConfigurationOutline:
+    def configuration(self, name: str | None) -> ConfigurationPreparationView:
         """Return the configuration called `name`, or the default one for None.
 
         Raises:

@@ -7,14 +7,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from autoseg.augmentations import AnyAugmentation
 from autoseg.augmentations.brightness import Brightness
+from autoseg.augmentations.cascade_components import CascadeComponents
+from autoseg.augmentations.cascade_morphology import CascadeMorphology
 from autoseg.augmentations.contrast import Contrast
 from autoseg.augmentations.gamma import Gamma
 from autoseg.augmentations.gaussian_blur import GaussianBlur
 from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.low_resolution import LowResolution
 from autoseg.augmentations.mirroring import Mirroring
-from autoseg.augmentations.prior_components import PriorComponents
-from autoseg.augmentations.prior_morphology import PriorMorphology
 from autoseg.augmentations.spatial import Spatial
 from autoseg.core.frozen import Fraction, Frozen
 
@@ -31,7 +31,7 @@ REFERENCE_AUGMENTATIONS = (
 )
 """nnU-Net's list, in its order. Source: Isensee et al. 2021, Supplementary Note 4."""
 
-PRIOR_AUGMENTATIONS = (PriorMorphology(), PriorComponents())
+CASCADE_INPUT_AUGMENTATIONS = (CascadeMorphology(), CascadeComponents())
 """What a cascade adds: changes of the previous stage's prediction, after the others.
 Source: nnU-Net 2.8.1."""
 

@@ -154,7 +154,7 @@ class ClassReport(Frozen):
         means: Over the cases where the metric is defined; `count` says how many.
         missed: Cases whose reference has the class and whose prediction does not; they have no
             distances, so look here before comparing those.
-        invented: Cases whose prediction has the class and whose reference does not.
+        spurious: Cases whose prediction has the class and whose reference does not.
         absent: Cases where neither has it; no metric counts them.
     """
 
@@ -162,7 +162,7 @@ class ClassReport(Frozen):
     label: NonNegativeInt
     means: Means
     missed: NonNegativeInt
-    invented: NonNegativeInt
+    spurious: NonNegativeInt
     absent: NonNegativeInt
 
 
@@ -186,7 +186,7 @@ class Report(Frozen):
         foreground: Mean over the classes' means; `count` is the number of classes.
         cases: Scored cases, sorted by name.
         metrics: What was measured.
-        faults: Cases that could not be scored.
+        issues: Cases that could not be scored.
         missing_predictions: References without a prediction.
         missing_references: Predictions without a reference.
         seconds_per_case: Time from image file to label map, mean over the cases that were predicted
@@ -204,7 +204,7 @@ class Report(Frozen):
     foreground: Means
     cases: tuple[CaseScores, ...]
     metrics: tuple[MetricName, ...] = DEFAULT_METRICS
-    faults: tuple[UnscoredCase, ...] = ()
+    issues: tuple[UnscoredCase, ...] = ()
     missing_predictions: tuple[str, ...] = ()
     missing_references: tuple[str, ...] = ()
     seconds_per_case: NonNegativeFloat | None = None

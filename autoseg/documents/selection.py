@@ -80,7 +80,7 @@ class Selection(Frozen):
         members: Configurations whose probabilities are averaged; one, or a pair.
         folds: Per member, which folds there were; prediction averages over them.
         postprocessing: Steps after prediction, in order; empty where none helped.
-        because: Why, in one sentence.
+        reason: Why, in one sentence.
         candidates: The leaderboard, best first.
         left_out: Configurations that lack folds, each on the cases that it has; nothing was chosen
             by these scores.
@@ -91,7 +91,7 @@ class Selection(Frozen):
     members: Annotated[tuple[str, ...], Field(min_length=1)]
     folds: tuple[tuple[FoldName, ...], ...]
     postprocessing: tuple[LargestComponent, ...]
-    because: str
+    reason: str
     candidates: tuple[Candidate, ...]
     left_out: tuple[Candidate, ...] = ()
     quality: tuple[QualityCurve, ...] = ()

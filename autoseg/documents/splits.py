@@ -58,14 +58,14 @@ class Splits(Frozen):
 
     Attributes:
         seed: Of the shuffling.
-        because: How the cases were divided, for the reader.
+        reason: How the cases were divided, for the reader.
         folds: Fold 0 first.
         source: The user's file that they are from; None if autoseg dealt the cases out.
     """
 
     schema_version: Literal[1] = 1
     seed: int
-    because: str
+    reason: str
     folds: Annotated[tuple[Fold, ...], Field(min_length=1)]
     source: Path | None = None
 
@@ -78,7 +78,7 @@ class Splits(Frozen):
         if not 0 <= index < len(self.folds):
             msg = (
                 f"there is no fold {index}: this dataset has folds 0 to {len(self.folds) - 1} "
-                f"({self.because}). Choose one of them with --fold, or --fold all for a training "
+                f"({self.reason}). Choose one of them with --fold, or --fold all for a training "
                 "on every case."
             )
             raise TrainingError(msg)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import DocumentError, UnknownComponent
 from autoseg.core.frozen import Frozen
 from autoseg.core.text import printable
@@ -14,12 +14,12 @@ from autoseg.core.text import printable
 T = TypeVar("T", bound=Frozen)
 
 MOST_FAULTS = 10
-"""Faults of a document that are shown."""
+"""Issues of a document that are shown."""
 
 
 def save(document: Frozen, path: Path) -> None:
     """Write a document as JSON to read and edit, whole or not at all, creating its folder."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(as_text(document), encoding="utf-8")
 
 
@@ -83,16 +83,16 @@ def _plain(value: object) -> str:
 
 
 def explain(error: ValidationError) -> str:
-    """Return a validation error as one line per fault: where it is, and what is wrong.
+    """Return a validation error as one line per issue: where it is, and what is wrong.
 
-    Many faults mostly have one cause, so only the first few are shown. What the document itself
+    Many issues mostly have one cause, so only the first few are shown. What the document itself
     says is shown without signs that would steer a terminal.
     """
     lines = []
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    for fault in faults[:MOST_FAULTS]:
-        where = ".".join(str(part) for part in fault["loc"]) or "the document"
-        lines.append(printable(f"  {where}: {fault['msg'].removeprefix('Value error, ')}"))
-    if len(faults) > MOST_FAULTS:
-        lines.append(f"  and {len(faults) - MOST_FAULTS} more")
+    issues = error.errors(include_url=False, include_context=False, include_input=False)
+    for issue in issues[:MOST_FAULTS]:
+        where = ".".join(str(part) for part in issue["loc"]) or "the document"
+        lines.append(printable(f"  {where}: {issue['msg'].removeprefix('Value error, ')}"))
+    if len(issues) > MOST_FAULTS:
+        lines.append(f"  and {len(issues) - MOST_FAULTS} more")
     return "\n".join(lines)

@@ -38,7 +38,7 @@ class Workspace:
 
     @property
     def partial_fingerprint(self) -> Path:
-        """What was measured until faults or Ctrl-C ended it; gone once the fingerprint is whole."""
+        """What was measured until issues or Ctrl-C ended it; gone once the fingerprint is whole."""
         return self.root / "fingerprint.partial.json"
 
     @property
@@ -95,9 +95,9 @@ class Workspace:
         """Return the folder of prepared cases that configurations named `data_name` share."""
         return self.root / "preprocessed" / data_name
 
-    def priors(self, stage: str, data_name: str) -> Path:
+    def cascade_inputs(self, stage: str, data_name: str) -> Path:
         """Return the folder of what a stage predicted for the prepared cases of the next one."""
-        return self.root / "priors" / stage / data_name
+        return self.root / "cascade_inputs" / stage / data_name
 
     def fold(self, configuration: str, fold: FoldName) -> Path:
         """Return the folder of one trained fold."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.text import counted
 from autoseg.documents.selection import Candidate, Estimate, Selection
 from autoseg.evaluation import table
@@ -46,7 +46,7 @@ def draw_leaderboard(selection: Selection, path: Path) -> None:
     )
     columns[0].set_ylim(len(candidates) - 0.5, -0.5)
     figure.supxlabel("mean over classes of the mean over scored cases, 95 % interval", fontsize=9)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 

@@ -12,7 +12,7 @@ What happens when a mask is empty; "none" stands for not defined:
 error: the volume of the mask that is not empty.
 
 "Not defined" is None, is left out of means, and the report counts such cases. An infinite distance
-would make every mean infinite, and any finite stand-in would be invented.
+would make every mean infinite, and any finite stand-in would be made up.
 
 Source: Maier-Hein, Reinke et al., "Metrics reloaded", Nature Methods 21 (2024), which recommends
 to report such cases apart. MONAI gives NaN for the same distances, nnU-Net for the Dice of two

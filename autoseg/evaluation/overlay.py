@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from autoseg.core.arrays import ImageArray, LabelArray
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.colours import class_colour
 
 OPACITY = 0.3
@@ -91,7 +91,7 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
     legend = figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=90)
 
 

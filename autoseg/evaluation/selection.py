@@ -45,16 +45,16 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Choice:
+class SelectedContender:
     """The chosen contender.
 
     Attributes:
         contender: Which.
-        because: Why, in one sentence with the numbers that decided.
+        reason: Why, in one sentence with the numbers that decided.
     """
 
     contender: Contender
-    because: str
+    reason: str
 
 
 def leaderboard(contenders: Sequence[Contender]) -> tuple[Candidate, ...]:
@@ -74,7 +74,7 @@ def leaderboard(contenders: Sequence[Contender]) -> tuple[Candidate, ...]:
     )
 
 
-def choose(contenders: Sequence[Contender]) -> Choice:
+def choose(contenders: Sequence[Contender]) -> SelectedContender:
     """Return which contender to predict with.
 
     Of the single configurations the one with the best mean Dice; of those within `EQUAL_DICE` of it
@@ -94,8 +94,8 @@ def choose(contenders: Sequence[Contender]) -> Choice:
     beyond = [entry for entry in gains if _is_beyond_noise(entry[1], _fewest_cases(best))]
     if beyond:
         return _pair_choice(*beyond[0], best)
-    because = _reason_for_single(singles) + _reason_against_pairs(gains, best)
-    return Choice(_simplest(singles), f"{because}.")
+    reason = _reason_for_single(singles) + _reason_against_pairs(gains, best)
+    return SelectedContender(_simplest(singles), f"{reason}.")
 
 
 def gain(first: Contender, second: Contender) -> Estimate:
@@ -153,12 +153,12 @@ def _reason_against_pairs(gains: Sequence[tuple[Contender, Estimate]], best: Con
     return f"; {pair.name} predicts with both for {_interval(gained)}, which may be noise"
 
 
-def _pair_choice(pair: Contender, gained: Estimate, best: Contender) -> Choice:
-    because = (
+def _pair_choice(pair: Contender, gained: Estimate, best: Contender) -> SelectedContender:
+    reason = (
         f"{pair.name} has Dice {_dice(pair)} over {counted(_num_cases(best), 'scored case')}, "
         f"{_interval(gained)} against {best.name}, the best single configuration: beyond noise."
     )
-    return Choice(pair, because)
+    return SelectedContender(pair, reason)
 
 
 def _rank(contender: Contender) -> tuple[float, int, float, str]:

@@ -27,7 +27,7 @@ def report_of(
     cases: Iterable[ScoredCase],
     *,
     labels: LabelScheme | None = None,
-    faults: Sequence[UnscoredCase] = (),
+    issues: Sequence[UnscoredCase] = (),
 ) -> Report:
     """Return the report on some cases.
 
@@ -35,7 +35,7 @@ def report_of(
         cases: Scored cases.
         labels: The classes or regions; None takes the label values that occur and calls them by
             their number.
-        faults: Cases that could not be scored.
+        issues: Cases that could not be scored.
     """
     scored = sorted(cases, key=lambda case: case.name)
     has_regions = labels is not None and bool(labels.regions)  # then all are scored, in order
@@ -52,7 +52,7 @@ def report_of(
     metrics = tuple(metric for metric in METRICS if metric in measured)
     return _with_means(tuple(zip(names, values, strict=True)), scores, metrics).model_copy(
         update={
-            "faults": tuple(faults),
+            "issues": tuple(issues),
             "distance_unit": _unit([case.distance_unit for case in scored]),
         }
     )
@@ -126,7 +126,7 @@ def _class_report(
         label=value,
         means=means,
         missed=has.count((True, False)),
-        invented=has.count((False, True)),
+        spurious=has.count((False, True)),
         absent=has.count((False, False)),
     )
 

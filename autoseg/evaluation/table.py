@@ -72,20 +72,20 @@ def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
 
     "0.912 (7)" is a mean over the 7 cases that define the metric, without a number over all; "–"
     means that no case defines it. "missed" counts cases whose prediction lacks the class,
-    "invented" those whose reference does.
+    "spurious" those whose reference does.
     """
     rows = [
         (
             entry.name,
             *(_mean_text(entry.means, name, len(report.cases)) for name in metrics),
             str(entry.missed),
-            str(entry.invented),
+            str(entry.spurious),
         )
         for entry in report.classes
     ]
     means = (_mean_text(report.foreground, name, None) for name in metrics)
     titles = (title(name, report.distance_unit) for name in metrics)
-    header = ("class", *titles, "missed", "invented")
+    header = ("class", *titles, "missed", "spurious")
     return Rows(header, (*rows, ("all classes", *means, "", "")))
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
-from autoseg.inference.blocks import BlockInterpolation, Pieces, Winners
+from autoseg.inference.blocks import BlockInterpolation, Pieces, RunningArgmax
 from autoseg.inference.export import (
     BLOCK_PLANES,
     BLOCK_VOXELS,
@@ -109,7 +109,7 @@ def ensemble_class_map(members: Sequence[Probabilities], *, workers: int) -> Lab
 
 
 def _check(members: Sequence[Probabilities]) -> None:
-    """Check that several answers are about the same.
+    """Check that several outputs are about the same.
 
     Raises:
         CaseError: If they differ in image, crop, classes or kind.
@@ -199,7 +199,7 @@ class _Block:
 
 def _classes(block: _Block) -> NDArray[np.generic]:
     """Return the class of highest sum; classes that cannot win anywhere are not interpolated."""
-    winners = Winners(block.sum(0), np.dtype(np.uint16))
+    winners = RunningArgmax(block.sum(0), np.dtype(np.uint16))
     for index in range(1, block.num_outputs):
         if block.upper_bound(index) >= winners.lowest:
             winners.consider(index, block.sum(index))

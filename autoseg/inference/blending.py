@@ -79,16 +79,16 @@ class LogitsSlab:
 
 
 @dataclass(frozen=True)
-class HeldShape:
+class AccumulatorShape:
     """What the held sums must cover.
 
     Attributes:
-        frame: Size of what tiles cover, voxels.
+        padded: Size of what tiles cover, voxels.
         patch: Size of a tile's scores, voxels; three axes.
         axes: The tiles along each axis, with their weights.
     """
 
-    frame: tuple[int, ...]
+    padded: tuple[int, ...]
     patch: tuple[int, ...]
     axes: tuple[AxisTiles, ...]
 
@@ -100,7 +100,7 @@ class HeldShape:
         Args:
             voxel_bytes: What is held for a voxel.
         """
-        rows, columns = self.frame[1:]
+        rows, columns = self.padded[1:]
         starts = self.axes[1].starts
         if len(starts) == 1 or voxel_bytes * self.patch[0] * rows * columns <= STRIP_BYTES:
             return ((0, rows),)
@@ -116,21 +116,21 @@ class HeldShape:
             - max(low for low in lows if low <= row)
             for row in rows
         )
-        return int(self.frame[2] * (self.patch[0] * active + below * (self.frame[1] - active)))
+        return int(self.padded[2] * (self.patch[0] * active + below * (self.padded[1] - active)))
 
 
-class HeldSums:
-    """The weighted answers of an ensemble, where tiles can still add to them.
+class LogitsAccumulator:
+    """The weighted outputs of an ensemble, where tiles can still add to them.
 
     They are on the accelerator if they fit it beside the networks. When its memory runs out they
     leave it for main memory, which is said, and what ran out of memory is done again.
     """
 
-    def __init__(self, ensemble: Ensemble, shape: HeldShape, progress: Progress) -> None:
+    def __init__(self, ensemble: Ensemble, shape: AccumulatorShape, progress: Progress) -> None:
         """Begin with nothing.
 
         Args:
-            ensemble: Whose answers are held.
+            ensemble: Whose outputs are held.
             shape: What they cover.
             progress: Where it is said that they leave the accelerator.
         """
@@ -162,12 +162,12 @@ class HeldSums:
         _release(self._ensemble.device)
         return True
 
-    def add(self, tile: Tile, answers: torch.Tensor) -> Iterator[LogitsSlab]:
-        """Yield what is finished before a tile, then add its answers, weighted.
+    def add(self, tile: Tile, outputs: torch.Tensor) -> Iterator[LogitsSlab]:
+        """Yield what is finished before a tile, then add its outputs, weighted.
 
         Args:
             tile: Where it is; tiles come in the order of their planes, then rows.
-            answers: `channels *patch`; a 2-D patch is one plane.
+            outputs: `channels *patch`; a 2-D patch is one plane.
 
         Raises:
             CaseError: If a finished logit is NaN or infinite.
@@ -175,7 +175,7 @@ class HeldSums:
         if self._at != tile[:2]:
             yield from self.finished()
             self._at = tile[:2]
-        self._attempt(lambda: self._add(tile, answers))
+        self._attempt(lambda: self._add(tile, outputs))
 
     def finished(self) -> Iterator[LogitsSlab]:
         """Yield what no tile behind the current row of tiles touches; after the last, the rest.
@@ -185,8 +185,8 @@ class HeldSums:
         """
         plane, row = self._at
         planes, rows = (axis.starts for axis in self._shape.axes[:2])
-        start, stop = (*planes, self._shape.frame[0])[plane : plane + 2]
-        low, high = (*rows, self._shape.frame[1])[row : row + 2]
+        start, stop = (*planes, self._shape.padded[0])[plane : plane + 2]
+        low, high = (*rows, self._shape.padded[1])[row : row + 2]
         for strip, (_, last) in enumerate(self._strips):
             if low < last <= high:
                 yield from self._slabs(strip, start, stop - start)
@@ -212,9 +212,9 @@ class HeldSums:
         self._sums = {strip: sums.cpu() for strip, sums in self._sums.items()}
         self._weights = [weights.cpu() for weights in self._weights]
 
-    def _add(self, tile: Tile, answers: torch.Tensor) -> None:
-        """Add a tile's answers; whatever may run out of memory comes before anything is added."""
-        volume = answers.reshape(len(answers), *self._shape.patch).to(self._device)
+    def _add(self, tile: Tile, outputs: torch.Tensor) -> None:
+        """Add a tile's outputs; whatever may run out of memory comes before anything is added."""
+        volume = outputs.reshape(len(outputs), *self._shape.patch).to(self._device)
         weighted, weights = self._weighed(tile, volume)
         row = self._shape.axes[1].starts[tile.row]
         touched = [
@@ -225,14 +225,14 @@ class HeldSums:
         for sums, rows in touched:
             self._put(sums, weighted[:, :, rows], weights[:, rows])
 
-    def _weighed(self, tile: Tile, answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _weighed(self, tile: Tile, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is added where a tile is, and how much each of its voxels counts."""
         along = [weights[index] for weights, index in zip(self._weights, tile, strict=True)]
-        return answers, along[0][:, None, None] * (along[1][:, None] * along[2])
+        return outputs, along[0][:, None, None] * (along[1][:, None] * along[2])
 
-    def _put(self, sums: torch.Tensor, answers: torch.Tensor, weights: torch.Tensor) -> None:
+    def _put(self, sums: torch.Tensor, outputs: torch.Tensor, weights: torch.Tensor) -> None:
         """Add to some sums, in no memory of its own."""
-        sums.addcmul_(answers, weights)
+        sums.addcmul_(outputs, weights)
 
     def _touched(self, strip: int, tile: Tile, first: int, stop: int) -> torch.Tensor:
         """Return a strip's sums under a tile, as a view, from one row of the volume to another."""
@@ -246,7 +246,7 @@ class HeldSums:
         sums = self._sums.get(strip)
         if sums is None or sums.shape[1] < self._shape.patch[0]:
             low, high = self._strips[strip]
-            size = (self._shape.patch[0], high - low, self._shape.frame[2])
+            size = (self._shape.patch[0], high - low, self._shape.padded[2])
             whole = torch.zeros(
                 (self._num_channels(), *size), dtype=self._dtype(), device=self._device
             )
@@ -302,7 +302,7 @@ class HeldSums:
             action()
 
 
-class HalfPrecisionSums(HeldSums):
+class HalfPrecisionAccumulator(LogitsAccumulator):
     """Blends tiles as nnU-Net does, rounding included, for models that it trained.
 
     The last channel holds the sum of the weights, by which the others are divided at the end.
@@ -310,7 +310,7 @@ class HalfPrecisionSums(HeldSums):
     exact blending then puts two voxels of a thousand into other classes where tiles disagree.
     """
 
-    def __init__(self, ensemble: Ensemble, shape: HeldShape, progress: Progress) -> None:
+    def __init__(self, ensemble: Ensemble, shape: AccumulatorShape, progress: Progress) -> None:
         super().__init__(ensemble, shape, progress)
         self._map = torch.from_numpy(nnunet_weights(shape.patch)).to(self._device)
 
@@ -328,12 +328,12 @@ class HalfPrecisionSums(HeldSums):
         self._map = self._map.cpu()
 
     @override
-    def _weighed(self, tile: Tile, answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return answers * self._map, self._map
+    def _weighed(self, tile: Tile, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return outputs * self._map, self._map
 
     @override
-    def _put(self, sums: torch.Tensor, answers: torch.Tensor, weights: torch.Tensor) -> None:
-        sums[:-1] += answers
+    def _put(self, sums: torch.Tensor, outputs: torch.Tensor, weights: torch.Tensor) -> None:
+        sums[:-1] += outputs
         sums[-1] += weights
 
     @override
@@ -349,7 +349,7 @@ def _buffer_device(device: torch.device, num_bytes: int) -> torch.device:
 
 
 def _free_bytes(device: torch.device) -> int:
-    """Return a card's memory that is free, also what torch only keeps in case it is needed."""
+    """Return a GPU's memory that is free, also what torch only keeps in case it is needed."""
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
 

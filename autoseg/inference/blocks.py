@@ -63,7 +63,7 @@ class BlockInterpolation:
         return result
 
 
-class Winners:
+class RunningArgmax:
     """The class of highest score so far, of equals the lowest, at every voxel of a block."""
 
     def __init__(self, first: NDArray[np.float32], dtype: np.dtype[np.generic]) -> None:

@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from autoseg.core.device import autocast, sent
+from autoseg.core.device import autocast, to_device
 from autoseg.core.tensors import ImageBatch, ScoredLogits
-from autoseg.inference.agreement import Agreement, Overlap
-from autoseg.inference.heads import DividedNetwork
+from autoseg.inference.heads import SplitHeadNetwork
+from autoseg.inference.tta_consistency import Overlap, TtaConsistency
 
-Answers = Float[torch.Tensor, "batch answers *scored"]
+Outputs = Float[torch.Tensor, "batch outputs *scored"]
 """Logits, or the features that they are made of."""
 
 
@@ -33,7 +33,7 @@ class Ensemble:
         margin: Voxels per axis and side that their input has around the patch; empty for none.
         agreement: Where it is added up how far the networks agree with themselves over the flips of
             one image; None measures nothing.
-        parts: The same networks, each divided before its last layer, where they have fewer features
+        parts: The same networks, each split before its last layer, where they have fewer features
             there than classes; else empty.
     """
 
@@ -45,12 +45,12 @@ class Ensemble:
     mirror_axes: tuple[int, ...] = ()
     blending: Literal["exact", "nnunet"] = "exact"
     margin: tuple[int, ...] = ()
-    agreement: Agreement | None = None
-    parts: tuple[DividedNetwork, ...] = ()
+    agreement: TtaConsistency | None = None
+    parts: tuple[SplitHeadNetwork, ...] = ()
 
     @property
     def num_channels(self) -> int:
-        """Channels of what `mean_answers` returns: features of all networks, or classes."""
+        """Channels of what `mean_outputs` returns: features of all networks, or classes."""
         return sum(part.num_features for part in self.parts) or self.num_classes
 
     @torch.inference_mode()
@@ -59,11 +59,11 @@ class Ensemble:
 
         Source: nnU-Net (Isensee et al. 2021): logits, not probabilities, are averaged.
         """
-        return self.scores(self.mean_answers(tiles))
+        return self.scores(self.mean_outputs(tiles))
 
     @torch.inference_mode()
-    def mean_answers(self, tiles: ImageBatch) -> Answers:
-        """Return what may be averaged over tiles: of divided networks the features, else logits.
+    def mean_outputs(self, tiles: ImageBatch) -> Outputs:
+        """Return what may be averaged over tiles: of split networks the features, else logits.
 
         Float32 means over all flips; logits also over all networks, while the features of several
         networks stand one behind the other.
@@ -71,7 +71,7 @@ class Ensemble:
         Args:
             tiles: In main memory.
         """
-        tiles, watches = sent(tiles.numpy(), self.device), list[_Watch]()
+        tiles, watches = to_device(tiles.numpy(), self.device), list[_Watch]()
         if self.parts:
             means = [self._own_mean(part.trunk, part, tiles, watches) for part in self.parts]
             total = torch.cat(means, 1)
@@ -89,12 +89,12 @@ class Ensemble:
         return total
 
     @torch.inference_mode()
-    def scores(self, answers: Answers) -> ScoredLogits:
-        """Return the logits that averages of `mean_answers` stand for, on their device."""
+    def scores(self, outputs: Outputs) -> ScoredLogits:
+        """Return the logits that averages of `mean_outputs` stand for, on their device."""
         if not self.parts:
-            return answers
+            return outputs
         sizes = [part.num_features for part in self.parts]
-        features = torch.split(answers, sizes, dim=1)
+        features = torch.split(outputs, sizes, dim=1)
         total = self.parts[0].scores(features[0])
         for part, own in zip(self.parts[1:], features[1:], strict=True):
             total.add_(part.scores(own))
@@ -103,10 +103,10 @@ class Ensemble:
     def _own_mean(
         self,
         network: nn.Module,
-        part: DividedNetwork | None,
+        part: SplitHeadNetwork | None,
         tiles: ImageBatch,
         watches: list["_Watch"],
-    ) -> Answers:
+    ) -> Outputs:
         """Return the mean over all flips of what one network, or its trunk, says.
 
         Args:
@@ -117,14 +117,14 @@ class Ensemble:
         """
         unflipped, *others = _all_flips(self.mirror_axes)
         watch = _Watch(self.agreement, part) if self.agreement and others else None
-        mean = self._flipped_answers(network, tiles, unflipped)
+        mean = self._flipped_outputs(network, tiles, unflipped)
         if watch is not None:
             watch.see(mean)
         for axes in others:
-            answers = self._flipped_answers(network, tiles, axes)
+            outputs = self._flipped_outputs(network, tiles, axes)
             if watch is not None:
-                watch.see(answers)
-            mean.add_(answers)
+                watch.see(outputs)
+            mean.add_(outputs)
         if others:
             mean.div_(1 + len(others))
         if watch is not None:
@@ -132,42 +132,42 @@ class Ensemble:
             watches.append(watch)
         return mean.contiguous()  # as the sums are that tiles are added to
 
-    def _flipped_answers(
+    def _flipped_outputs(
         self, network: nn.Module, tiles: ImageBatch, axes: Sequence[int]
-    ) -> Answers:
+    ) -> Outputs:
         dims = [2 + axis for axis in axes]
         with autocast(self.device, self.dtype):
-            answers: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits
-        return (answers.flip(dims) if dims else answers).float()  # flip copies, even along no axis
+            outputs: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits
+        return (outputs.flip(dims) if dims else outputs).float()  # flip copies, even along no axis
 
 
 class _Watch:
-    """Keeps what one network answers to each flip of some tiles, until its mean is known."""
+    """Keeps what one network outputs to each flip of some tiles, until its mean is known."""
 
-    def __init__(self, agreement: Agreement, part: DividedNetwork | None) -> None:
+    def __init__(self, agreement: TtaConsistency, part: SplitHeadNetwork | None) -> None:
         self._agreement = agreement
         self._part = part
-        self._answers: list[torch.Tensor] = []
+        self._outputs: list[torch.Tensor] = []
         self._overlap: Overlap | None = None
 
-    def see(self, answers: Answers) -> None:
+    def see(self, outputs: Outputs) -> None:
         """Take what the network says to one flip, which stays as it is."""
-        self._answers.append(self._decided(answers))
+        self._outputs.append(self._decided(outputs))
 
-    def finish(self, mean: Answers) -> None:
-        """Find how far the flips agree with their mean; their answers are let go of."""
-        self._overlap = self._agreement.counted(self._answers, self._decided(mean))
-        self._answers.clear()
+    def finish(self, mean: Outputs) -> None:
+        """Find how far the flips agree with their mean; their outputs are let go of."""
+        self._overlap = self._agreement.counted(self._outputs, self._decided(mean))
+        self._outputs.clear()
 
     def count(self) -> None:
         """Let it count."""
         if self._overlap is not None:
             self._agreement.add(self._overlap)
 
-    def _decided(self, answers: Answers) -> torch.Tensor:
+    def _decided(self, outputs: Outputs) -> torch.Tensor:
         if self._part is None:
-            return self._agreement.answer(answers)
-        parts = self._part.scores_in_parts(answers)
+            return self._agreement.answer(outputs)
+        parts = self._part.scores_in_parts(outputs)
         return torch.cat([self._agreement.answer(scores) for scores in parts])
 
 

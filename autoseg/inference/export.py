@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.case import Restoration
-from autoseg.inference.blocks import BlockInterpolation, Pieces, Winners
-from autoseg.inference.borders import Borders
+from autoseg.core.case import InverseTransform
+from autoseg.inference.blocks import BlockInterpolation, Pieces, RunningArgmax
 from autoseg.inference.interpolation import axis_sampling
+from autoseg.inference.seam_buffer import SeamBuffer
 from autoseg.inference.sliding_window import LogitsSlab
 from autoseg.preprocessing.crop import crop
 
@@ -42,7 +42,7 @@ class Block(NamedTuple):
 
 def class_map(
     slabs: Iterable[LogitsSlab],
-    restoration: Restoration,
+    restoration: InverseTransform,
     *,
     orders: Sequence[int],
     workers: int,
@@ -77,7 +77,7 @@ def class_map(
         is_regional=is_regional,
         in_half_precision=in_half_precision,
     )
-    borders = Borders(num_rows=restoration.prepared_shape[-2])
+    borders = SeamBuffer(num_rows=restoration.prepared_shape[-2])
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
             fill = partial(exporter.fill, borders.around(slab))
@@ -87,7 +87,7 @@ def class_map(
     return exporter.finished()
 
 
-def way_back(restoration: Restoration, orders: Sequence[int]) -> Pieces:
+def way_back(restoration: InverseTransform, orders: Sequence[int]) -> Pieces:
     """Return how planes, rows and columns of the crop are made of those of the prepared grid.
 
     Args:
@@ -110,7 +110,7 @@ class _Exporter:
     def __init__(
         self,
         samplings: Pieces,
-        restoration: Restoration,
+        restoration: InverseTransform,
         *,
         is_regional: bool,
         in_half_precision: bool,
@@ -220,7 +220,7 @@ def _classes(scores: _Scores, dtype: np.dtype[np.generic]) -> NDArray[np.generic
     A class whose highest logit in the block is below the lowest of the winners so far cannot win
     anywhere and is not interpolated; most classes of a whole-body model are far from most blocks.
     """
-    winners = Winners(scores[0], dtype)
+    winners = RunningArgmax(scores[0], dtype)
     for index in range(1, scores.num_classes):
         found = scores.reaching(index, winners.lowest)
         if found is not None:
@@ -247,7 +247,7 @@ def _upper_bound(values: NDArray[np.float32]) -> float:
     return highest + ROUNDING_MARGIN * max(abs(highest), abs(lowest))
 
 
-def cropped_view(whole: NDArray[np.generic], restoration: Restoration) -> NDArray[np.generic]:
+def cropped_view(whole: NDArray[np.generic], restoration: InverseTransform) -> NDArray[np.generic]:
     """Return the nonzero crop of a canonical array as `planes rows columns`, planned axis order."""
     planned = whole.transpose(restoration.axis_order)
     box = crop(planned, restoration.crop)

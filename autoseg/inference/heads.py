@@ -30,7 +30,7 @@ refuses a single voxel."""
 
 
 @dataclass(frozen=True)
-class DividedNetwork:
+class SplitHeadNetwork:
     """A network without its last layer, and that layer.
 
     Attributes:
@@ -66,9 +66,9 @@ class DividedNetwork:
                 yield torch.addmm(bias, part, weight.t())
 
 
-def divided(
+def split_head(
     networks: Sequence[nn.Module], architecture: Architecture
-) -> tuple[DividedNetwork, ...]:
+) -> tuple[SplitHeadNetwork, ...]:
     """Return networks without their last layers, sharing all weights.
 
     None if that would leave more to average: if their features together are no fewer than the
@@ -78,7 +78,7 @@ def divided(
         networks: In evaluation mode, with weights, on one device.
         architecture: Of all of them.
     """
-    parts: list[DividedNetwork] = []
+    parts: list[SplitHeadNetwork] = []
     left = architecture.num_classes - 1
     for network in networks:
         part = _divided(network, architecture, most_features=left)
@@ -91,7 +91,7 @@ def divided(
 
 def _divided(
     network: nn.Module, architecture: Architecture, *, most_features: int
-) -> DividedNetwork | None:
+) -> SplitHeadNetwork | None:
     """Return a network without its last layer; None if that is no matrix of few enough features.
 
     A tiny image goes through the network once, to see whether its logits are exactly what its first
@@ -106,7 +106,7 @@ def _divided(
         return None
     weight = head.weight.detach().flatten(1)
     bias = weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach()
-    return DividedNetwork(trunk=_without_head(network), weight=weight.float(), bias=bias.float())
+    return SplitHeadNetwork(trunk=_without_head(network), weight=weight.float(), bias=bias.float())
 
 
 def _first_head(network: nn.Module) -> nn.Module | None:

@@ -14,11 +14,11 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image, PreparedImage
 from autoseg.core.progress import Progress
 from autoseg.inference.averaging import ensemble_class_map
-from autoseg.inference.choice import ChosenModel
-from autoseg.inference.handover import ExportThread
+from autoseg.inference.export_queue import ExportThread
 from autoseg.inference.model import LoadedModel
+from autoseg.inference.model_selection import SelectedModel
 from autoseg.inference.prediction import (
-    PredictionJob,
+    PredictionTask,
     logits_of,
     prepared_for,
     probability_grid,
@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class JointJob(Generic[R]):
+class JointPredictionTask(Generic[R]):
     """One image to predict with all members.
 
     Attributes:
@@ -46,7 +46,7 @@ class JointJob(Generic[R]):
     probabilities: Path | None = None
 
 
-def prepared_for_all(image: Image, model: ChosenModel) -> tuple[PreparedImage, ...]:
+def prepared_for_all(image: Image, model: SelectedModel) -> tuple[PreparedImage, ...]:
     """Return the image as each member sees it.
 
     Raises:
@@ -56,7 +56,7 @@ def prepared_for_all(image: Image, model: ChosenModel) -> tuple[PreparedImage, .
 
 
 def predict_chosen(
-    image: Image, model: ChosenModel, *, workers: int = 1, progress: Progress | None = None
+    image: Image, model: SelectedModel, *, workers: int = 1, progress: Progress | None = None
 ) -> LabelArray:
     """Return the label value of every voxel, as label files have them, in the plan's orientation.
 
@@ -69,34 +69,34 @@ def predict_chosen(
     Raises:
         CaseError: If the image does not fit the model, or does not fit the device.
     """
-    job = JointJob(prepared_for_all(image, model), finish=model.values, workers=workers)
+    task = JointPredictionTask(prepared_for_all(image, model), finish=model.values, workers=workers)
     with ExportThread() as exports:
-        return start_joint(job, model, exports, progress=progress).result()
+        return start_joint(task, model, exports, progress=progress).result()
 
 
 def start_joint(
-    job: JointJob[R],
-    model: ChosenModel,
+    task: JointPredictionTask[R],
+    model: SelectedModel,
     exports: ExportThread,
     *,
     progress: Progress | None = None,
 ) -> Future[R]:
-    """Return what `job.finish` will return, once all networks are through with the image.
+    """Return what `task.finish` will return, once all networks are through with the image.
 
     The export goes on in its own thread, so the next image can start. An error of this image comes
     out of the future.
     """
     if len(model.members) == 1:
-        alone = PredictionJob(job.prepared[0], job.finish, job.workers, job.probabilities)
+        alone = PredictionTask(task.prepared[0], task.finish, task.workers, task.probabilities)
         return start_prediction(alone, model.members[0], exports, progress=progress)
     found = [
-        _started(prepared, member, exports, job.workers, progress)
-        for prepared, member in zip(job.prepared, model.members, strict=True)
+        _started(prepared, member, exports, task.workers, progress)
+        for prepared, member in zip(task.prepared, model.members, strict=True)
     ]
 
     def decide() -> R:
         parts = [part.result() for part in found]
-        return job.finish(ensemble_class_map(parts, workers=job.workers))
+        return task.finish(ensemble_class_map(parts, workers=task.workers))
 
     return exports.submit(decide)
 

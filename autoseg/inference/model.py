@@ -11,8 +11,8 @@ from autoseg.core.device import Precision, autocast_dtype, choose_device
 from autoseg.core.errors import ModelError
 from autoseg.core.instructions import choices, choose
 from autoseg.core.work_root import WORK_ROOT
-from autoseg.documents.card import DataSummary
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.selection import SELECTION_NAME
 from autoseg.documents.splits import ALL, FoldName, averaged_folds
@@ -21,7 +21,7 @@ from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.ensemble import Ensemble
-from autoseg.inference.heads import divided
+from autoseg.inference.heads import split_head
 from autoseg.inference.networks import load_network
 from autoseg.inference.stored import (
     ModelFolder,
@@ -133,7 +133,7 @@ def open_model(path: Path) -> StoredModel:
     Of a model file with several members, the first.
 
     Raises:
-        ModelError: If it is a file, but not a sound model file.
+        ModelError: If it is a file, but not a valid model file.
     """
     if path.is_file():
         return archived_model(ModelArchive(path))
@@ -162,7 +162,7 @@ def load_model(
 
     Raises:
         ModelError: If a wanted fold is not trained, weights do not fit the plan, or a model file
-            is not sound.
+            is not valid.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     if folds is None and (fold := named_fold(path)):
@@ -280,7 +280,7 @@ def ensemble_of(
         num_classes=configuration.architecture.num_classes,
         blending=configuration.blending,
         margin=configuration.architecture.output_margin(),
-        parts=() if is_whole else divided(ready, configuration.architecture),
+        parts=() if is_whole else split_head(ready, configuration.architecture),
     )
 
 

@@ -7,8 +7,8 @@ from autoseg.architectures import Architecture
 from autoseg.core.device import naming_lack_of_memory, on_device
 from autoseg.core.errors import ModelError, first_line
 from autoseg.documents.splits import FoldName
+from autoseg.inference.skip_init import SkipInitialization
 from autoseg.inference.stored import StoredModel, unusable
-from autoseg.inference.unfilled import WithoutRandomNumbers
 
 HEADER_BYTES_PER_TENSOR = 4096
 """What a weights file may hold beside the weights: names and shapes."""
@@ -33,11 +33,11 @@ def load_network(
         network.load_state_dict(widened, assign=True)
     except RuntimeError as error:
         raise unusable(stored.weights_name(fold), first_line(error)) from error
-    fault = ModelError(
+    issue = ModelError(
         f"{device} has too little free memory for the networks of {stored.path}. Close what else "
         "uses it, take fewer of them with --fold, or predict with --device cpu."
     )
-    with naming_lack_of_memory(fault):
+    with naming_lack_of_memory(issue):
         return on_device(network, device)
 
 
@@ -46,7 +46,7 @@ def empty_network(architecture: Architecture) -> nn.Module:
 
     A plan that does not match its weights is so refused before it can ask for any.
     """
-    with torch.device("meta"), WithoutRandomNumbers():
+    with torch.device("meta"), SkipInitialization():
         return architecture.build()
 
 

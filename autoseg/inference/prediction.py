@@ -9,18 +9,18 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.case import Image, PreparedImage, Prior, Restoration
+from autoseg.core.case import CascadeInput, Image, InverseTransform, PreparedImage
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.documents.preparation import Resampling
 from autoseg.inference.export import class_map
-from autoseg.inference.handover import ExportThread
+from autoseg.inference.export_queue import ExportThread
 from autoseg.inference.model import LoadedModel
-from autoseg.inference.nnunet.prior import prior_as_nnunet
+from autoseg.inference.nnunet.cascade_input import cascade_input_as_nnunet
+from autoseg.inference.out_of_distribution import out_of_distribution_warnings
 from autoseg.inference.probabilities import ProbabilityGrid, saving
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
-from autoseg.inference.suitability import deviations
 from autoseg.preprocessing.crop import nonzero_mask
 from autoseg.preprocessing.prepare import prepare_image
 from autoseg.preprocessing.resample import separate_axis
@@ -55,7 +55,7 @@ def unlike_training(image: Image, model: LoadedModel) -> tuple[str, ...]:
     if model.data is None:
         return ()
     names = model.plan.channel_names
-    return deviations(image, model.data, model.configuration.normalizers, names)
+    return out_of_distribution_warnings(image, model.data, model.configuration.normalizers, names)
 
 
 def predict_classes(
@@ -71,12 +71,12 @@ def predict_classes(
         CaseError: If not even one patch fits the device, or if logits are NaN or infinite.
     """
     with ExportThread() as exports:
-        job = PredictionJob(prepared, finish=lambda classes: classes, workers=workers)
-        return start_prediction(job, model, exports, progress=progress).result()
+        task = PredictionTask(prepared, finish=lambda classes: classes, workers=workers)
+        return start_prediction(task, model, exports, progress=progress).result()
 
 
 @dataclass(frozen=True)
-class PredictionJob(Generic[R]):
+class PredictionTask(Generic[R]):
     """One image to predict.
 
     Attributes:
@@ -93,34 +93,34 @@ class PredictionJob(Generic[R]):
 
 
 def start_prediction(
-    job: PredictionJob[R],
+    task: PredictionTask[R],
     model: LoadedModel,
     exports: ExportThread,
     *,
     progress: Progress | None = None,
 ) -> Future[R]:
-    """Return what `job.finish` will return, once the networks are through with the image.
+    """Return what `task.finish` will return, once the networks are through with the image.
 
     The export goes on in its own thread, so the next image can start. An error of this image comes
     out of the future.
     """
-    restoration = job.prepared.restoration
+    restoration = task.prepared.restoration
     orders = export_orders(restoration, model.configuration.resampling)
 
     def export(slabs: Iterator[LogitsSlab]) -> R:
-        if job.probabilities is not None:
-            slabs = saving(slabs, probability_grid(job.prepared, model), job.probabilities)
+        if task.probabilities is not None:
+            slabs = saving(slabs, probability_grid(task.prepared, model), task.probabilities)
         found = class_map(
             slabs,
             restoration,
             orders=orders,
-            workers=job.workers,
+            workers=task.workers,
             is_regional=bool(model.plan.labels.regions),
             in_half_precision=model.configuration.blending == "nnunet",
         )
-        return job.finish(found)
+        return task.finish(found)
 
-    slabs = logits_of(job.prepared, model, workers=job.workers, progress=progress)
+    slabs = logits_of(task.prepared, model, workers=task.workers, progress=progress)
     return exports.feed(slabs, export)
 
 
@@ -134,7 +134,7 @@ def logits_of(
     """Yield the logits of an image, after the previous stages are through with it."""
     yield from predict_slabs(
         model.ensemble,
-        with_prior(prepared, model, workers=workers, progress=progress),
+        with_cascade_input(prepared, model, workers=workers, progress=progress),
         tiles_per_batch=model.configuration.batch_size,
         progress=progress,
     )
@@ -176,7 +176,7 @@ def prepared_for(image: Image, model: LoadedModel) -> PreparedImage:
     return replace(prepared, previous=prepared_for(image, model.previous), outside=outside)
 
 
-def with_prior(
+def with_cascade_input(
     prepared: PreparedImage,
     model: LoadedModel,
     *,
@@ -197,7 +197,7 @@ def with_prior(
     Raises:
         CaseError: If not even one patch fits the device, or if logits are NaN or infinite.
     """
-    if model.previous is None or prepared.prior is not None:
+    if model.previous is None or prepared.cascade_input is not None:
         return prepared
     before = prepared.previous
     if before is None:
@@ -207,15 +207,17 @@ def with_prior(
     if not is_nnunet:
         before = replace(before, restoration=before.restoration.onto(target))
     outputs = predict_classes(before, model.previous, workers=workers, progress=progress)
-    prior = prior_of(outputs, model.plan.labels)
+    cascade_input = cascade_input_of(outputs, model.plan.labels)
     if is_nnunet:  # whose users hand label files from stage to stage
         resampling = model.configuration.resampling
-        classes = prior_as_nnunet(prior.classes, prepared.outside, target, resampling)
-        prior = replace(prior, classes=classes)
-    return replace(prepared, previous=None, prior=prior, outside=None)
+        classes = cascade_input_as_nnunet(
+            cascade_input.classes, prepared.outside, target, resampling
+        )
+        cascade_input = replace(cascade_input, classes=classes)
+    return replace(prepared, previous=None, cascade_input=cascade_input, outside=None)
 
 
-def prior_of(outputs: LabelArray, labels: LabelScheme) -> Prior:
+def cascade_input_of(outputs: LabelArray, labels: LabelScheme) -> CascadeInput:
     """Return a prediction as the next stage of a cascade gets it.
 
     Regions are written as the classes that label files would hold.
@@ -225,10 +227,10 @@ def prior_of(outputs: LabelArray, labels: LabelScheme) -> Prior:
         labels: What the indices mean.
     """
     classes = labels.encode(labels.decode(outputs)) if labels.regions else outputs
-    return Prior(classes=classes, num_channels=labels.num_classes - 1)
+    return CascadeInput(classes=classes, num_channels=labels.num_classes - 1)
 
 
-def export_orders(restoration: Restoration, resampling: Resampling) -> tuple[int, ...]:
+def export_orders(restoration: InverseTransform, resampling: Resampling) -> tuple[int, ...]:
     """Return how logits go back along each axis: 1 linearly, 0 by the nearest plane.
 
     The coarse axis of anisotropic volumes is treated apart, as when images were prepared.

@@ -12,9 +12,9 @@ from autoseg.core.device import Precision
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
 from autoseg.documents.splits import FoldName
-from autoseg.inference.choice import load_chosen
 from autoseg.inference.joint_prediction import predict_chosen
 from autoseg.inference.model import LoadOptions
+from autoseg.inference.model_selection import load_selected
 from autoseg.inference.prediction import unlike_training
 from autoseg.readers import read_image, write_labels
 
@@ -88,7 +88,7 @@ class Predictor:
         Raises:
             ModelError: If there is no such model, or several.
         """
-        self.model = load_chosen(
+        self.model = load_selected(
             None if model is None else Path(model),
             LoadOptions(device, precision, use_mirroring),
             folds,

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import UInt8
 from pydantic import Field, PositiveInt
 
-from autoseg.core.atomic import replacing_folder
-from autoseg.core.case import Restoration
+from autoseg.core.atomic_write import atomic_folder
+from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.core.frozen import Frozen
 from autoseg.documents import store
@@ -57,7 +57,7 @@ class ProbabilityGrid(Frozen):
     """
 
     schema_version: Literal[1] = 1
-    restoration: Restoration
+    restoration: InverseTransform
     orders: tuple[Annotated[int, Field(ge=0, le=1)], ...]
     num_outputs: PositiveInt
     is_regional: bool
@@ -123,7 +123,7 @@ def saving(
 
     The folder appears once the last slab has been taken; if not all are, nothing appears.
     """
-    with replacing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         writer = _Writer(grid, temporary / ARRAY_FILE)
         for slab in slabs:
             writer.add(slab)

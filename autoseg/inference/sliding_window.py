@@ -18,9 +18,14 @@ from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError, first_line
 from autoseg.core.progress import Progress, Silent
 from autoseg.core.tensors import ImageBatch
-from autoseg.inference.blending import HalfPrecisionSums, HeldShape, HeldSums, LogitsSlab
-from autoseg.inference.ensemble import Answers, Ensemble
-from autoseg.inference.framing import Frame
+from autoseg.inference.blending import (
+    AccumulatorShape,
+    HalfPrecisionAccumulator,
+    LogitsAccumulator,
+    LogitsSlab,
+)
+from autoseg.inference.ensemble import Ensemble, Outputs
+from autoseg.inference.padding import Padding
 from autoseg.inference.tiling import STEP, axis_tiles
 from autoseg.inference.window import Tile, Window
 
@@ -61,40 +66,41 @@ def predict_slabs(
     """
     patch = _as_volume_shape(ensemble.patch_shape)
     volume = _as_volume(image.voxels)
-    frame = Frame.around(tuple(volume.shape[1:]), patch, ensemble.margin)
+    padding = Padding.around(tuple(volume.shape[1:]), patch, ensemble.margin)
     axes = tuple(
-        axis_tiles(size, length, step=step) for size, length in zip(frame.shape, patch, strict=True)
+        axis_tiles(size, length, step=step)
+        for size, length in zip(padding.shape, patch, strict=True)
     )
     shown = progress or Silent()
-    held = HalfPrecisionSums if ensemble.blending == "nnunet" else HeldSums
-    sums = held(ensemble, HeldShape(frame.shape, patch, axes), shown)
+    held = HalfPrecisionAccumulator if ensemble.blending == "nnunet" else LogitsAccumulator
+    sums = held(ensemble, AccumulatorShape(padding.shape, patch, axes), shown)
     window = Window(
-        frame.applied(volume),
-        frame.applied_to_prior(image.prior),
-        frame.with_margin(patch),
+        padding.applied(volume),
+        padding.applied_to_cascade_input(image.cascade_input),
+        padding.with_margin(patch),
         axes,
         is_flat=len(ensemble.patch_shape) == 2,
     )
     tiles = _Tiles(ensemble, window, sums, shown)
-    for tile, answers in tiles.answers(min(tiles_per_batch, _most_tiles(ensemble))):
-        for slab in sums.add(tile, answers):
-            yield from _inside(slab, frame.box)
+    for tile, outputs in tiles.outputs(min(tiles_per_batch, _most_tiles(ensemble))):
+        for slab in sums.add(tile, outputs):
+            yield from _inside(slab, padding.box)
     for slab in sums.finished():
-        yield from _inside(slab, frame.box)
+        yield from _inside(slab, padding.box)
 
 
 class _Tiles:
     """Sends tiles through the networks, fewer together when memory runs out."""
 
     def __init__(
-        self, ensemble: Ensemble, window: Window, sums: HeldSums, progress: Progress
+        self, ensemble: Ensemble, window: Window, sums: LogitsAccumulator, progress: Progress
     ) -> None:
         self._ensemble = ensemble
         self._window = window
         self._sums = sums
         self._progress = progress
 
-    def answers(self, tiles_per_batch: int) -> Iterator[tuple[Tile, torch.Tensor]]:
+    def outputs(self, tiles_per_batch: int) -> Iterator[tuple[Tile, torch.Tensor]]:
         """Yield each tile with what the networks say, in order.
 
         Raises:
@@ -104,11 +110,11 @@ class _Tiles:
         done = 0
         while done < len(tiles):
             batch = tiles[done : done + tiles_per_batch]
-            answers = _answers_or_lack(self._ensemble, self._window.cut(batch))
-            if isinstance(answers, RuntimeError):
-                tiles_per_batch = self._fewer(len(batch), answers)
+            outputs = _outputs_or_error(self._ensemble, self._window.cut(batch))
+            if isinstance(outputs, RuntimeError):
+                tiles_per_batch = self._fewer(len(batch), outputs)
                 continue
-            yield from zip(batch, answers, strict=True)
+            yield from zip(batch, outputs, strict=True)
             done += len(batch)
             self._progress.status(f"tile {done} of {len(tiles)}")
 
@@ -149,13 +155,13 @@ def _most_tiles(ensemble: Ensemble) -> int:
     return max(1, LARGEST_ANSWER_BYTES // (4 * ensemble.num_channels * prod(ensemble.patch_shape)))
 
 
-def _answers_or_lack(ensemble: Ensemble, tiles: ImageBatch) -> Answers | RuntimeError:
-    """Return the networks' answers, or what torch says if memory ran out; other errors pass.
+def _outputs_or_error(ensemble: Ensemble, tiles: ImageBatch) -> Outputs | RuntimeError:
+    """Return the networks' outputs, or what torch says if memory ran out; other errors pass.
 
     It comes without its frames, which would hold what fills the memory.
     """
     try:
-        return ensemble.mean_answers(tiles)
+        return ensemble.mean_outputs(tiles)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from typing_extensions import override
 
 from autoseg.core.errors import ModelError, first_line
-from autoseg.documents.card import DataSummary
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -20,6 +19,7 @@ from autoseg.documents.model import (
     WEIGHTS_NAME,
     TrainedModel,
 )
+from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName, fold_named, in_order
 from autoseg.documents.store import load

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from autoseg.core.geometry import LengthUnit, length_unit
-from autoseg.documents.card import AxisRange, DataSummary
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
+from autoseg.documents.model_card import AxisRange, DataSummary
 
 
 def summarised(fingerprint: Fingerprint) -> DataSummary:

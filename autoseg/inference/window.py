@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from autoseg.core.case import Prior
+from autoseg.core.case import CascadeInput
 from autoseg.core.tensors import ImageBatch
 from autoseg.inference.tiling import AxisTiles
 
@@ -23,12 +23,12 @@ class Tile(NamedTuple):
 
 
 class Window:
-    """Cuts tiles out of a framed volume and its prior, in the order of their first plane."""
+    """Cuts tiles out of a padded volume and its cascade input, ordered by their first plane."""
 
     def __init__(
         self,
         volume: Float32[np.ndarray, "channels planes rows columns"],
-        prior: Prior | None,
+        cascade_input: CascadeInput | None,
         shape: tuple[int, ...],
         axes: tuple[AxisTiles, ...],
         *,
@@ -38,13 +38,13 @@ class Window:
 
         Args:
             volume: The framed image.
-            prior: What a previous stage predicted, framed alike; None without one.
+            cascade_input: What a previous stage predicted, framed alike; None without one.
             shape: Size of a tile as its network sees it, voxels.
             axes: The tiles along each axis.
             is_flat: Whether the network's patch has two axes.
         """
         self._voxels = torch.from_numpy(np.ascontiguousarray(volume))
-        self._prior = prior
+        self._prior = cascade_input
         self._shape = shape
         self._axes = axes
         self._is_flat = is_flat

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from autoseg.core.device import sent
+from autoseg.core.device import to_device
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import (
     LOSSES,
@@ -96,7 +96,7 @@ def term_weights(terms: Terms, labels: Targets, class_weights: ClassWeights) -> 
 def _sent_weights(class_weights: tuple[float, ...], like: Tensor) -> Float[Tensor, " terms"]:
     """Return weights as the type of a tensor, where it is; nobody waits until they are there."""
     exact = np.float64 if like.dtype == torch.float64 else np.float32  # numpy has no bfloat16
-    return sent(np.array(class_weights, exact), like.device).to(like.dtype)
+    return to_device(np.array(class_weights, exact), like.device).to(like.dtype)
 
 
 def mean_of_terms(terms: Terms, valid: ValidMask | None, weights: Terms | None = None) -> Scalar:

@@ -7,17 +7,17 @@ from math import prod
 
 from autoseg.architectures import Architecture
 from autoseg.core.errors import PlanError
+from autoseg.core.formatting import duration, time_span
 from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.planning import expected_dice
 from autoseg.planning.compact import sizes
+from autoseg.planning.dataset_traits import DatasetTraits
 from autoseg.planning.expected_dice import ExpectedLoss
 from autoseg.planning.forecast import Machine, training_step_seconds
 from autoseg.planning.memory import MemoryBudget, batch_size, largest_network
 from autoseg.planning.resolution import Resolution, coarser
 from autoseg.planning.size_presets import SizePreset
-from autoseg.planning.survey import Survey
-from autoseg.planning.wording import duration, time_span
 
 LEAST_STEPS = 100
 """Steps without which nothing is planned: the learning rate has hardly risen before."""
@@ -98,12 +98,12 @@ class CandidateSearch:
 
     Attributes:
         budget: The time.
-        survey: The dataset.
+        traits: The dataset.
         bases: Voxel sizes; the full resolution comes first.
     """
 
     budget: TimeBudget
-    survey: Survey
+    traits: DatasetTraits
     bases: tuple[Base, ...]
 
     @cached_property
@@ -137,7 +137,7 @@ class CandidateSearch:
         found = []
         for base in self.bases:
             spacing = base.resolution.grid.spacing
-            kept = expected_dice.resolution_dice(self.survey.fingerprint, spacing)
+            kept = expected_dice.resolution_dice(self.traits.fingerprint, spacing)
             if kept is None and base.factor > 1:
                 continue
             resolution = 1.0 if kept is None else kept
@@ -152,16 +152,16 @@ class CandidateSearch:
     ) -> ExpectedLoss:
         patch = architecture.topology.patch_shape
         median = base.resolution.grid.median_shape
-        isotropy = self.survey.slice_isotropy
+        isotropy = self.traits.slice_isotropy
         return ExpectedLoss(
             resolution_dice=resolution,
             coverage=expected_dice.coverage(patch, median),
-            locality=self.survey.locality,
+            locality=self.traits.locality,
             steps=self.budget.steps(architecture, batch, SHORT_RECIPE),
             voxels=batch * prod(patch),
             edge=prod(median) ** (1 / len(median)),
             features=getattr(architecture, "features", (0,))[0],
-            slice_isotropy=isotropy if len(patch) == 2 and self.survey.has_volumes else 0.0,
+            slice_isotropy=isotropy if len(patch) == 2 and self.traits.has_volumes else 0.0,
             slice_anisotropy=1 - isotropy if len(patch) == 3 else 0.0,
         )
 

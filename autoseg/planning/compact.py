@@ -6,10 +6,10 @@ from math import prod
 from autoseg.architectures import Architecture, Topology
 from autoseg.documents.recipe import Recipe
 from autoseg.planning import rules
-from autoseg.planning.choice import Choice
-from autoseg.planning.configurations import Choices, Draft, planned_loss
+from autoseg.planning.configurations import ConfigurationDraft, PlannedValues, planned_loss
 from autoseg.planning.lowres import SMALLEST_COVERAGE
 from autoseg.planning.memory import SMALLEST_BATCH, Grid, shrunk
+from autoseg.planning.planned_value import PlannedValue
 from autoseg.planning.size_presets import PATCH_VOXELS, WIDTHS, SizePreset, narrowed
 from autoseg.planning.step_memory import predicted_memory
 
@@ -20,8 +20,11 @@ SHORT_REASON = (
 
 
 def resized(
-    parent: Draft, size: tuple[Architecture, int], recipe: Recipe, reasons: Choices
-) -> Draft:
+    parent: ConfigurationDraft,
+    size: tuple[Architecture, int],
+    recipe: Recipe,
+    reasons: PlannedValues,
+) -> ConfigurationDraft:
     """Return the variant of a configuration with another network and batch.
 
     Args:
@@ -58,7 +61,7 @@ def resized(
         "loss.pool": pool,
         "predicted_memory": memory,
     }
-    return Draft(configuration=configuration, grid=parent.grid, choices=choices)
+    return ConfigurationDraft(configuration=configuration, grid=parent.grid, choices=choices)
 
 
 def sizes(
@@ -100,10 +103,10 @@ def _has_at_most(voxels: int, topology: Topology) -> bool:
     return prod(topology.patch_shape) <= voxels
 
 
-def _pool(parent: Draft, topology: Topology) -> Choice[str]:
+def _pool(parent: ConfigurationDraft, topology: Topology) -> PlannedValue[str]:
     """Return over what Dice is summed: as in the parent, or by what a smaller patch covers."""
     if topology == parent.configuration.topology:
         chosen = parent.choices["loss.pool"]
-        return Choice(str(chosen.value), chosen.rule, chosen.because, chosen.source)
+        return PlannedValue(str(chosen.value), chosen.rule, chosen.reason, chosen.source)
     coverage = prod(topology.patch_shape) / prod(parent.grid.median_shape)
     return rules.dice_pool(is_2d=topology.num_axes == 2, has_lowres=coverage < SMALLEST_COVERAGE)

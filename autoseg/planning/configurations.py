@@ -6,16 +6,17 @@ from math import isfinite
 
 from autoseg.architectures import Architecture, Topology
 from autoseg.augmentations.mirroring import Mirroring
+from autoseg.core.formatting import duration, number, numbers
 from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision
 from autoseg.documents.recipe import (
-    PRIOR_AUGMENTATIONS,
+    CASCADE_INPUT_AUGMENTATIONS,
     REFERENCE_AUGMENTATIONS,
     Recipe,
 )
 from autoseg.losses import Loss
 from autoseg.planning import rules
-from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.dataset_traits import DatasetTraits
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine, training_hours
 from autoseg.planning.lowres import low_resolution
 from autoseg.planning.memory import (
@@ -24,23 +25,22 @@ from autoseg.planning.memory import (
     batch_size,
     largest_network,
 )
+from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.resolution import Resolution, coarser, full_resolution, plane_resolution
 from autoseg.planning.step_memory import predicted_memory
-from autoseg.planning.survey import Survey
 from autoseg.planning.topology import topology_for
 from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
 from autoseg.planning.weights import equal_weights
-from autoseg.planning.wording import duration, number, numbers
 
 DEFAULT_LOSS = "dice_ce"
 """What to minimise if nothing else is asked for."""
 
-Choices = dict[str, Choice[object]]
+PlannedValues = dict[str, PlannedValue[object]]
 """The reason of every value, by field of the configuration."""
 
 
 @dataclass(frozen=True)
-class Draft:
+class ConfigurationDraft:
     """A configuration with the reasons of its values.
 
     Attributes:
@@ -52,8 +52,8 @@ class Draft:
 
     configuration: Configuration
     grid: Grid
-    choices: Choices
-    forecasts: Mapping[str, Choice[str]] = field(default_factory=dict)
+    choices: PlannedValues
+    forecasts: Mapping[str, PlannedValue[str]] = field(default_factory=dict)
 
     def decisions(self, machine: Machine, unit: LengthUnit) -> list[Decision]:
         """Return one entry per value, and one for the predicted time on this machine.
@@ -76,52 +76,60 @@ class Draft:
         return found
 
 
-def reference_2d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> Draft:
+def reference_2d(
+    traits: DatasetTraits, budget: MemoryBudget, loss: type[Loss]
+) -> ConfigurationDraft:
     """Return the 2-D configuration of the reference method, on the two finest axes."""
-    plane = plane_resolution(survey)
+    plane = plane_resolution(traits)
     sized = Sized("2d", plane, budget, largest_network(budget, plane.grid))
     pool = rules.dice_pool(is_2d=True, has_lowres=False)
-    return _reference(survey, sized, loss, pool)
+    return _reference(traits, sized, loss, pool)
 
 
-def references_3d(survey: Survey, budget: MemoryBudget, loss: type[Loss]) -> list[Draft]:
+def references_3d(
+    traits: DatasetTraits, budget: MemoryBudget, loss: type[Loss]
+) -> list[ConfigurationDraft]:
     """Return the 3-D configurations of the reference method.
 
     The one at full resolution comes first; where cases are much larger than its patches, one at
     low resolution follows, and the cascade that refines its prediction at full resolution.
     """
-    full = full_resolution(survey)
+    full = full_resolution(traits)
     fullres = Sized("3d_fullres", full, budget, largest_network(budget, full.grid))
     low = low_resolution(fullres.architecture, budget, full)
     pool = rules.dice_pool(is_2d=False, has_lowres=low is not None)
-    drafts = [_reference(survey, fullres, loss, pool)]
+    drafts = [_reference(traits, fullres, loss, pool)]
     if low is not None:
         lowres = Sized("3d_lowres", low.resolution, budget, low.architecture)
         pool = rules.dice_pool(is_2d=False, has_lowres=False)
-        drafts.append(_reference(survey, lowres, loss, pool))
-        drafts.append(_cascade(survey, *drafts))
+        drafts.append(_reference(traits, lowres, loss, pool))
+        drafts.append(_cascade(traits, *drafts))
     return drafts
 
 
 def coarse_variant(
-    survey: Survey, budget: MemoryBudget, loss: type[Loss], parent: Draft, factor: float
-) -> Draft:
+    traits: DatasetTraits,
+    budget: MemoryBudget,
+    loss: type[Loss],
+    parent: ConfigurationDraft,
+    factor: float,
+) -> ConfigurationDraft:
     """Return a configuration of the reference method at voxels coarser by a factor.
 
     Args:
-        survey: What all configurations share.
+        traits: What all configurations share.
         budget: The memory.
         loss: What to minimise.
         parent: The configuration at full resolution, `2d` or `3d_fullres`.
         factor: By how much the voxels of the finest axes are larger.
     """
     is_2d = parent.configuration.topology.num_axes == 2
-    full = plane_resolution(survey) if is_2d else full_resolution(survey)
+    full = plane_resolution(traits) if is_2d else full_resolution(traits)
     low = coarser(full, factor)
     name = f"{parent.configuration.name}_x{factor:g}"
     pool = rules.dice_pool(is_2d=is_2d, has_lowres=False)
     network = largest_network(budget, low.grid)
-    return _reference(survey, Sized(name, low, budget, network), loss, pool)
+    return _reference(traits, Sized(name, low, budget, network), loss, pool)
 
 
 @dataclass(frozen=True)
@@ -141,28 +149,30 @@ class Sized:
     architecture: Architecture
 
 
-def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]) -> Draft:
+def _reference(
+    traits: DatasetTraits, sized: Sized, loss: type[Loss], pool: PlannedValue[str]
+) -> ConfigurationDraft:
     """Return the configuration that consists of these parts, with their reasons."""
     architecture, budget, grid = sized.architecture, sized.budget, sized.resolution.grid
     batch = batch_size(architecture, budget, sized.resolution.dataset_voxels)
     resampling = rules.resampling()
-    recipe = _recipe(survey, grid)
+    recipe = _recipe(traits, grid)
     memory = predicted_memory(architecture, batch.value, recipe)
-    weights = survey.class_weights if loss.needs_class_weights else equal_weights()
-    return Draft(
+    weights = traits.class_weights if loss.needs_class_weights else equal_weights()
+    return ConfigurationDraft(
         configuration=Configuration(
             name=sized.name,
             data_name=sized.name,
             spacing=grid.spacing,
             median_shape=grid.median_shape,
             batch_size=batch.value,
-            normalizers=tuple(choice.value for choice in survey.normalizers),
+            normalizers=tuple(choice.value for choice in traits.normalizers),
             architecture=architecture,
             loss=planned_loss(
                 loss,
                 pool=pool.value,
                 class_weights=weights.value,
-                class_frequencies=survey.class_frequencies.value,
+                class_frequencies=traits.class_frequencies.value,
             ),
             recipe=recipe,
             resampling=resampling.value,
@@ -172,37 +182,39 @@ def _reference(survey: Survey, sized: Sized, loss: type[Loss], pool: Choice[str]
         choices={
             "spacing": sized.resolution.spacing,
             "median_shape": sized.resolution.median_shape,
-            **{f"normalizers.{at}": choice for at, choice in enumerate(survey.normalizers)},
+            **{f"normalizers.{at}": choice for at, choice in enumerate(traits.normalizers)},
             "resampling": resampling,
             **_network_choices(grid, budget, architecture.topology),
             "batch_size": batch,
             "loss": _loss_choice(loss),
             "loss.pool": pool,
             "loss.class_weights": weights,
-            "loss.class_frequencies": survey.class_frequencies,
-            "recipe": Choice(None, "make_plan", "the reference training"),
-            "mirroring": survey.mirror_axes,
+            "loss.class_frequencies": traits.class_frequencies,
+            "recipe": PlannedValue(None, "make_plan", "the reference training"),
+            "mirroring": traits.mirror_axes,
             "predicted_memory": memory,
         },
     )
 
 
-def _loss_choice(loss: type[Loss]) -> Choice[object]:
+def _loss_choice(loss: type[Loss]) -> PlannedValue[object]:
     is_default = loss.model_fields["kind"].default == DEFAULT_LOSS
-    because = "the default: Dice plus cross-entropy" if is_default else "asked for"
-    return Choice(None, "make_plan", because)
+    reason = "the default: Dice plus cross-entropy" if is_default else "asked for"
+    return PlannedValue(None, "make_plan", reason)
 
 
-def _cascade(survey: Survey, fullres: Draft, lowres: Draft) -> Draft:
+def _cascade(
+    traits: DatasetTraits, fullres: ConfigurationDraft, lowres: ConfigurationDraft
+) -> ConfigurationDraft:
     """Return the full resolution once more, with the low resolution's prediction as further input.
 
     Only what the additional channels change differs; the prepared data are shared.
     """
     full, low = fullres.configuration, lowres.configuration
-    channels = len(full.normalizers) + survey.fingerprint.labels.num_classes - 1
+    channels = len(full.normalizers) + traits.fingerprint.labels.num_classes - 1
     architecture = full.architecture.model_copy(update={"in_channels": channels})
     recipe = full.recipe.model_copy(
-        update={"augmentations": (*full.recipe.augmentations, *PRIOR_AUGMENTATIONS)}
+        update={"augmentations": (*full.recipe.augmentations, *CASCADE_INPUT_AUGMENTATIONS)}
     )
     memory = predicted_memory(architecture, full.batch_size, recipe)
     configuration = full.model_copy(
@@ -214,22 +226,22 @@ def _cascade(survey: Survey, fullres: Draft, lowres: Draft) -> Draft:
             "predicted_memory_gib": memory.value,
         }
     )
-    because = (
+    reason = (
         f"{full.name} sees small parts of a case in detail, {low.name} large parts coarsely: so "
         f"the prediction of {low.name} joins the image, one channel per foreground class; all "
         f"other values are those of {full.name}"
     )
     choices = {
         **fullres.choices,
-        "previous_stage": Choice(low.name, "references_3d", because),
+        "previous_stage": PlannedValue(low.name, "references_3d", reason),
         "predicted_memory": memory,
     }
-    return Draft(configuration=configuration, grid=fullres.grid, choices=choices)
+    return ConfigurationDraft(configuration=configuration, grid=fullres.grid, choices=choices)
 
 
-def _recipe(survey: Survey, grid: Grid) -> Recipe:
-    """Return the reference recipe, mirroring only where the survey allows it."""
-    axes = survey.mirrored_patch_axes(len(grid.spacing))
+def _recipe(traits: DatasetTraits, grid: Grid) -> Recipe:
+    """Return the reference recipe, mirroring only where the traits allows it."""
+    axes = traits.mirrored_patch_axes(len(grid.spacing))
     return Recipe(
         augmentations=tuple(
             entry.model_copy(update={"axes": axes}) if isinstance(entry, Mirroring) else entry
@@ -238,7 +250,7 @@ def _recipe(survey: Survey, grid: Grid) -> Recipe:
     )
 
 
-def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str]:
+def predicted_time(configuration: Configuration, machine: Machine) -> PlannedValue[str]:
     """Return the predicted time of a full training, as text."""
     hours = training_hours(configuration.architecture, configuration.batch_size, machine)
     where = (
@@ -246,11 +258,11 @@ def predicted_time(configuration: Configuration, machine: Machine) -> Choice[str
         if machine.accelerator_gib is None
         else f"an accelerator of {number(machine.accelerator_gib)} GiB"
     )
-    because = (
+    reason = (
         f"{REFERENCE_STEPS} steps of {3600 * hours / REFERENCE_STEPS:.2g} seconds on {where}; "
         f"{'as measured here' if machine.measured else 'training measures it anew'}"
     )
-    return Choice(duration(hours), "training_hours", because, OWN)
+    return PlannedValue(duration(hours), "training_hours", reason, OWN)
 
 
 def planned_loss(
@@ -267,7 +279,7 @@ def planned_loss(
     )
 
 
-def _network_choices(grid: Grid, budget: MemoryBudget, chosen: Topology) -> Choices:
+def _network_choices(grid: Grid, budget: MemoryBudget, chosen: Topology) -> PlannedValues:
     start = rules.initial_patch(grid.spacing, grid.median_shape)
     patches = budget.reference(len(grid.spacing)).smallest_batch
     is_shrunk = topology_for(grid.spacing, start).patch_shape != chosen.patch_shape
@@ -279,21 +291,21 @@ def _network_choices(grid: Grid, budget: MemoryBudget, chosen: Topology) -> Choi
     stages = "axes of 8 or more voxels are halved, the finest first, down to 4 at the least"
     kernels = "an axis 2 or more times coarser than the finest gets 1, the others 3"
     return {
-        "patch_shape": Choice(None, "largest_network", patch),
-        "depth": Choice(None, "topology_for", stages),
-        "strides": Choice(None, "topology_for", stages),
-        "kernels": Choice(None, "topology_for", kernels),
+        "patch_shape": PlannedValue(None, "largest_network", patch),
+        "depth": PlannedValue(None, "topology_for", stages),
+        "strides": PlannedValue(None, "topology_for", stages),
+        "kernels": PlannedValue(None, "topology_for", kernels),
         "architecture": _architecture_choice(budget, len(grid.spacing)),
     }
 
 
-def _architecture_choice(budget: MemoryBudget, num_axes: int) -> Choice[object]:
+def _architecture_choice(budget: MemoryBudget, num_axes: int) -> PlannedValue[object]:
     """Return why this network, and what its size was scaled from."""
-    chosen = budget.chosen or Choice(budget.network.__name__, "make_plan", "asked for", OWN)
+    chosen = budget.chosen or PlannedValue(budget.network.__name__, "make_plan", "asked for", OWN)
     reference = budget.reference(num_axes)
     sizing = "its default width"
     if reference.preset is not None:
         sizing += f", scaled from preset {reference.preset} of {number(reference.memory_gib)} GiB"
         if isfinite(reference.below_gib):
             sizing += f", which serves below {number(reference.below_gib)} GiB"
-    return Choice(None, chosen.rule, f"{chosen.because}; {sizing}", chosen.source)
+    return PlannedValue(None, chosen.rule, f"{chosen.reason}; {sizing}", chosen.source)

@@ -50,7 +50,7 @@ class Machine:
     """What training will run on.
 
     Attributes:
-        accelerator_gib: Memory of the graphics card, or none without one.
+        accelerator_gib: Memory of the GPU, or none without one.
         cores: CPU cores.
         measured: Its speed; none goes by the constants above.
         timed: Seconds of training steps that were timed.

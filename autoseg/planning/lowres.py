@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from math import prod
 
 from autoseg.architectures import Architecture
-from autoseg.planning.choice import Choice
+from autoseg.core.formatting import number, numbers, percent
 from autoseg.planning.memory import Grid, MemoryBudget, largest_network
+from autoseg.planning.planned_value import PlannedValue
 from autoseg.planning.resolution import Resolution
-from autoseg.planning.wording import number, numbers, percent
 
 SMALLEST_COVERAGE = 0.25
 """Share of the median case that a patch should cover. Source: nnU-Net 2.8.1."""
@@ -25,7 +25,7 @@ RULE = "low_resolution"
 
 
 @dataclass(frozen=True)
-class LowResolution:
+class LowResolutionStage:
     """A coarser resolution and the network for it.
 
     Attributes:
@@ -39,7 +39,7 @@ class LowResolution:
 
 def low_resolution(
     fullres: Architecture, budget: MemoryBudget, full: Resolution
-) -> LowResolution | None:
+) -> LowResolutionStage | None:
     """Return the resolution at which a patch covers a quarter of the median case.
 
     The spacing is coarsened until it does. There is none if a patch at full resolution already
@@ -69,29 +69,29 @@ def low_resolution(
         spacing=_spacing_choice(spacing, full.grid, covered),
         median_shape=_median_choice(median_shape, full.grid, 1 / share),
     )
-    return LowResolution(resolution=resolution, architecture=low)
+    return LowResolutionStage(resolution=resolution, architecture=low)
 
 
 def _spacing_choice(
     spacing: tuple[float, ...], full: Grid, covered: float
-) -> Choice[tuple[float, ...]]:
-    because = (
+) -> PlannedValue[tuple[float, ...]]:
+    reason = (
         f"a patch of 3d_fullres covers {number(100 * covered)} % of the median case; so its "
         f"spacing of {numbers(full.spacing)} mm grows by {percent(COARSENING - 1)} at a time, "
         f"first on axes over {SIMILAR_SPACING:g} times finer than the coarsest, until a patch "
         f"covers {percent(SMALLEST_COVERAGE)}"
     )
-    return Choice(spacing, RULE, because)
+    return PlannedValue(spacing, RULE, reason)
 
 
 def _median_choice(
     median_shape: tuple[float, ...], full: Grid, reduction: float
-) -> Choice[tuple[float, ...]]:
-    because = (
+) -> PlannedValue[tuple[float, ...]]:
+    reason = (
         f"{numbers(full.median_shape)} voxels at the coarser spacing: {number(reduction)} times "
         f"fewer; under {SMALLEST_REDUCTION:g} times there would be no low resolution"
     )
-    return Choice(median_shape, RULE, because)
+    return PlannedValue(median_shape, RULE, reason)
 
 
 def _size_at(spacing: tuple[float, ...], full: Grid) -> list[float]:

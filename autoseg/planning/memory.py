@@ -7,10 +7,10 @@ from math import prod
 from autoseg.architectures import Architecture, Topology
 from autoseg.architectures.base import MemoryReference
 from autoseg.core.errors import PlanError
-from autoseg.planning.choice import Choice
+from autoseg.core.formatting import number, percent
+from autoseg.planning.planned_value import PlannedValue
 from autoseg.planning.rules import initial_patch
 from autoseg.planning.topology import topology_for
-from autoseg.planning.wording import number, percent
 
 SMALLEST_BATCH = 2
 """Patches per step, at least. Source: nnU-Net 2.8.1."""
@@ -32,7 +32,7 @@ class MemoryBudget:
     in_channels: int
     num_classes: int
     memory_gib: float
-    chosen: Choice[str] | None = None
+    chosen: PlannedValue[str] | None = None
 
     def sized(self, topology: Topology) -> Architecture:
         """Return the network at a topology."""
@@ -116,7 +116,7 @@ def _reduced(patch: tuple[int, ...], axis: int, voxels: int) -> tuple[float, ...
 
 def batch_size(
     architecture: Architecture, budget: MemoryBudget, dataset_voxels: float
-) -> Choice[int]:
+) -> PlannedValue[int]:
     """Return how many patches make a step: what memory allows, but no large share of the data."""
     num_axes = architecture.topology.num_axes
     reference = budget.reference(num_axes)
@@ -124,12 +124,12 @@ def batch_size(
     fitting = round(budget.activations(num_axes) / count * reference.batch_size)
     voxels = prod(architecture.topology.patch_shape)
     sharing = round(dataset_voxels * reference.largest_share / voxels)
-    because = (
+    reason = (
         f"{fitting} patches fit {number(budget.memory_gib)} GiB and {sharing} are "
         f"{percent(reference.largest_share)} of all voxels: the smaller, but at least "
         f"{SMALLEST_BATCH}"
     )
-    return Choice(max(min(fitting, sharing), SMALLEST_BATCH), "batch_size", because)
+    return PlannedValue(max(min(fitting, sharing), SMALLEST_BATCH), "batch_size", reason)
 
 
 def predicted_memory_gib(architecture: Architecture, patches: int) -> float:

@@ -9,10 +9,10 @@ import re
 import numpy as np
 from jaxtyping import Bool, Float
 
+from autoseg.core.formatting import percent
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.planning.choice import OWN, Choice
-from autoseg.planning.wording import percent
+from autoseg.planning.planned_value import OWN, PlannedValue
 
 LEAST_CASES = 6
 """Fewer cases show nothing: 6 of 6 on the same side have a chance of 3 % by coin tosses."""
@@ -32,7 +32,7 @@ AXIS_NAMES = {3: ("superior", "posterior", "left"), 2: ("row", "column")}
 Centres = Float[np.ndarray, "cases classes axes"]
 
 
-def mirror_axes(fingerprint: Fingerprint) -> Choice[tuple[int, ...]]:
+def mirror_axes(fingerprint: Fingerprint) -> PlannedValue[tuple[int, ...]]:
     """Return the canonical axes that may be mirrored, in training and prediction alike.
 
     An axis stays out if two classes lie in the same order along it in nearly all cases, or if
@@ -48,11 +48,11 @@ def mirror_axes(fingerprint: Fingerprint) -> Choice[tuple[int, ...]]:
     axes = tuple(axis for axis in range(fingerprint.num_axes) if axis not in against)
     axis_names = AXIS_NAMES[fingerprint.num_axes]
     if not against:
-        because = "no two classes keep to their sides along an axis, and no name speaks of a side"
+        reason = "no two classes keep to their sides along an axis, and no name speaks of a side"
     else:
         reasons = (f"{axis_names[axis]} axis: {why}" for axis, why in sorted(against.items()))
-        because = f"not along the {'; not along the '.join(reasons)}"
-    return Choice(axes, "mirror_axes", because, OWN)
+        reason = f"not along the {'; not along the '.join(reasons)}"
+    return PlannedValue(axes, "mirror_axes", reason, OWN)
 
 
 def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:

@@ -2,10 +2,10 @@
 
 import re
 
+from autoseg.core.formatting import number
 from autoseg.documents.fingerprint import ChannelIntensities, Fingerprint
 from autoseg.normalizers import NORMALIZERS, Normalizer
-from autoseg.planning.choice import NNUNET, OWN, Choice
-from autoseg.planning.wording import number
+from autoseg.planning.planned_value import NNUNET, OWN, PlannedValue
 
 UNNAMED = re.compile(r"(channel|image|unknown)?[ _-]?\d*", re.IGNORECASE)
 """Channel names that say nothing about what was imaged."""
@@ -25,7 +25,7 @@ LOWEST_HU = -3100.0
 RULE = "normalizers"
 
 
-def normalizers(fingerprint: Fingerprint) -> tuple[Choice[Normalizer], ...]:
+def normalizers(fingerprint: Fingerprint) -> tuple[PlannedValue[Normalizer], ...]:
     """Return the normaliser of each channel."""
     kinds = [
         _kind(fingerprint, name, intensities)
@@ -38,24 +38,28 @@ def normalizers(fingerprint: Fingerprint) -> tuple[Choice[Normalizer], ...]:
     )
 
 
-def _kind(fingerprint: Fingerprint, name: str, intensities: ChannelIntensities) -> Choice[str]:
+def _kind(
+    fingerprint: Fingerprint, name: str, intensities: ChannelIntensities
+) -> PlannedValue[str]:
     """Return the kind of normaliser for one channel."""
     if not UNNAMED.fullmatch(name.strip()):
         return kind_by_name(name)
     return kind_by_intensities(fingerprint, intensities)
 
 
-def kind_by_name(name: str) -> Choice[str]:
+def kind_by_name(name: str) -> PlannedValue[str]:
     """Return the normaliser that claims a channel name, or the z-score."""
     wanted = name.strip().casefold()
     for kind in NORMALIZERS:
         if wanted == kind or wanted in NORMALIZERS[kind].channel_name_marks:
-            return Choice(kind, RULE, f"the channel is called {name!r}")
-    because = f"the channel is called {name!r}, which asks for no other normalisation"
-    return Choice("zscore", RULE, because)
+            return PlannedValue(kind, RULE, f"the channel is called {name!r}")
+    reason = f"the channel is called {name!r}, which asks for no other normalisation"
+    return PlannedValue("zscore", RULE, reason)
 
 
-def kind_by_intensities(fingerprint: Fingerprint, intensities: ChannelIntensities) -> Choice[str]:
+def kind_by_intensities(
+    fingerprint: Fingerprint, intensities: ChannelIntensities
+) -> PlannedValue[str]:
     """Return the normaliser that suits the intensities of a channel without a telling name."""
     low, high = intensities.minimum, intensities.maximum
     is_integer = all(case.is_integer for case in fingerprint.cases)
@@ -64,26 +68,28 @@ def kind_by_intensities(fingerprint: Fingerprint, intensities: ChannelIntensitie
         f"numbers from {number(low)} to {number(high)}"
     )
     if is_integer and LOWEST_HU <= low <= FAT_HU:
-        return Choice("ct", RULE, f"{found}, as Hounsfield units do", OWN)
+        return PlannedValue("ct", RULE, f"{found}, as Hounsfield units do", OWN)
     is_photograph = fingerprint.num_axes == 2 and len(fingerprint.channel_names) == 3
     if is_photograph and all(case.fits_8_bits for case in fingerprint.cases):
-        return Choice("rgb", RULE, f"{found}, in one of three channels, as 8-bit colour has", OWN)
-    return Choice("zscore", RULE, f"{found}, a scale without a unit", NNUNET)
+        return PlannedValue(
+            "rgb", RULE, f"{found}, in one of three channels, as 8-bit colour has", OWN
+        )
+    return PlannedValue("zscore", RULE, f"{found}, a scale without a unit", NNUNET)
 
 
 def _built(
-    kind: Choice[str], intensities: ChannelIntensities, *, masked: bool, left: float
-) -> Choice[Normalizer]:
+    kind: PlannedValue[str], intensities: ChannelIntensities, *, masked: bool, left: float
+) -> PlannedValue[Normalizer]:
     """Return the normaliser itself, with what it needs of the dataset."""
-    because, settings = kind.because, dict[str, object]()
+    reason, settings = kind.reason, dict[str, object]()
     if kind.value == "ct":
         fields = ("mean", "std", "percentile_00_5", "percentile_99_5")
         settings = {field: getattr(intensities, field) for field in fields}
     elif kind.value == "zscore":
         settings = {"masked": masked}
-        because += (
+        reason += (
             f"; the nonzero crop leaves {number(100 * left)} % of a case, "
             f"{'under' if masked else 'not under'} {100 * MASK_THRESHOLD:g} %, so "
             f"{'only nonzero' if masked else 'all'} voxels count"
         )
-    return Choice(NORMALIZERS[kind.value].model_validate(settings), RULE, because, kind.source)
+    return PlannedValue(NORMALIZERS[kind.value].model_validate(settings), RULE, reason, kind.source)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import prod
 
+from autoseg.core.formatting import number, numbers
 from autoseg.core.geometry import coarsened
-from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.dataset_traits import DatasetTraits
 from autoseg.planning.memory import Grid
-from autoseg.planning.survey import Survey
-from autoseg.planning.wording import number, numbers
+from autoseg.planning.planned_value import OWN, PlannedValue
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class Resolution:
 
     grid: Grid
     dataset_voxels: float
-    spacing: Choice[tuple[float, ...]]
-    median_shape: Choice[tuple[float, ...]]
+    spacing: PlannedValue[tuple[float, ...]]
+    median_shape: PlannedValue[tuple[float, ...]]
 
 
-def full_resolution(survey: Survey) -> Resolution:
+def full_resolution(traits: DatasetTraits) -> Resolution:
     """Return the target spacing on all axes."""
-    return Resolution(survey.grid, survey.voxels, survey.spacing, survey.median_shape)
+    return Resolution(traits.grid, traits.voxels, traits.spacing, traits.median_shape)
 
 
-def plane_resolution(survey: Survey) -> Resolution:
+def plane_resolution(traits: DatasetTraits) -> Resolution:
     """Return the target spacing on the two finest axes."""
-    return Resolution(survey.plane, survey.voxels, survey.spacing, survey.median_shape)
+    return Resolution(traits.plane, traits.voxels, traits.spacing, traits.median_shape)
 
 
 def coarser(full: Resolution, factor: float) -> Resolution:
@@ -48,11 +48,11 @@ def coarser(full: Resolution, factor: float) -> Resolution:
     spacing = coarsened(grid.spacing, factor)
     sizes = zip(grid.median_shape, grid.spacing, spacing, strict=True)
     shape = tuple(max(1.0, float(round(size * fine / coarse))) for size, fine, coarse in sizes)
-    because = f"{number(factor)} times as coarse as {numbers(grid.spacing)} along its finest axes"
+    reason = f"{number(factor)} times as coarse as {numbers(grid.spacing)} along its finest axes"
     size = f"{numbers(grid.median_shape)} voxels at the coarser spacing"
     return Resolution(
         grid=Grid(spacing=spacing, median_shape=shape),
         dataset_voxels=full.dataset_voxels * prod(shape) / prod(grid.median_shape),
-        spacing=Choice(spacing, "coarser", because, OWN),
-        median_shape=Choice(shape, "coarser", size, OWN),
+        spacing=PlannedValue(spacing, "coarser", reason, OWN),
+        median_shape=PlannedValue(shape, "coarser", size, OWN),
     )

@@ -5,11 +5,11 @@ from math import prod
 import numpy as np
 from jaxtyping import Float, Int
 
+from autoseg.core.formatting import number, numbers
 from autoseg.core.text import counted
 from autoseg.documents.preparation import Resampling
-from autoseg.planning.choice import OWN, Choice
+from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.topology import MINIMUM_EDGE
-from autoseg.planning.wording import number, numbers
 
 Spacings = Float[np.ndarray, "cases axes"]
 """Voxel size of every case, mm, canonical axis order."""
@@ -37,19 +37,19 @@ FEWEST_SLICES = 2 * MINIMUM_EDGE
 
 LARGE_ACCELERATOR_GIB = 20.0
 """Memory from which an accelerator can train the residual encoder at the size that its authors
-recommend, preset L for 24 GB; a card sold with 24 GB reports 22 to 24 GiB."""
+recommend, preset L for 24 GB; a GPU sold with 24 GB reports 22 to 24 GiB."""
 
 RESIDUAL_ENCODERS = "Isensee et al., MICCAI 2024, arXiv:2404.09556, as in nnU-Net's documentation"
 
 
-def target_spacing(spacings: Spacings, shapes: Shapes) -> Choice[tuple[float, ...]]:
+def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[float, ...]]:
     """Return the voxel size that every case is resampled to, mm, canonical axis order.
 
     It is the median of each axis; in a volume, an axis that is both coarse and short takes a low
     percentile instead, so that thin slices are not blurred to thick ones.
     """
     target = np.median(spacings, axis=0)
-    because = f"median of {counted(len(spacings), 'case')}"
+    reason = f"median of {counted(len(spacings), 'case')}"
     if target.size == 3:
         size = np.median(shapes, axis=0)
         coarse = int(np.argmax(target))
@@ -58,12 +58,12 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> Choice[tuple[float, ..
         if target[coarse] > ANISOTROPY_RATIO * finer and is_short:
             median = target[coarse]
             target[coarse] = _coarse_axis_spacing(spacings[:, coarse], finer)
-            because += (
+            reason += (
                 f", but axis {coarse} (median {number(median)} mm, {number(size[coarse])} voxels) "
                 f"is over {ANISOTROPY_RATIO:g} times coarser and shorter than the others: it "
                 f"takes the {COARSE_AXIS_PERCENTILE:g}th percentile"
             )
-    return Choice(tuple(target.tolist()), "target_spacing", because)
+    return PlannedValue(tuple(target.tolist()), "target_spacing", reason)
 
 
 def _coarse_axis_spacing(spacings: Float[np.ndarray, " cases"], finer: float) -> float:
@@ -72,23 +72,23 @@ def _coarse_axis_spacing(spacings: Float[np.ndarray, " cases"], finer: float) ->
     return low if low >= finer else finer + SMALLEST_STEP_MM
 
 
-def axis_order(spacing: tuple[float, ...]) -> Choice[tuple[int, ...]]:
+def axis_order(spacing: tuple[float, ...]) -> PlannedValue[tuple[int, ...]]:
     """Return, for each planned axis, the canonical axis it is: the coarsest axis comes first.
 
     A 2-D network works on the last two, the planes of highest resolution.
     """
     axes = tuple(range(len(spacing)))
     if len(axes) == 2:
-        return Choice(axes, "axis_order", "2-D images keep their axes")
+        return PlannedValue(axes, "axis_order", "2-D images keep their axes")
     coarsest = int(np.argmax(spacing))
     order = (coarsest, *(axis for axis in axes if axis != coarsest))
-    because = f"axis {coarsest} is the coarsest of {numbers(spacing)} mm (the first, if several)"
-    return Choice(order, "axis_order", because)
+    reason = f"axis {coarsest} is the coarsest of {numbers(spacing)} mm (the first, if several)"
+    return PlannedValue(order, "axis_order", reason)
 
 
 def median_shape(
     spacings: Spacings, shapes: Shapes, spacing: tuple[float, ...], order: tuple[int, ...]
-) -> Choice[tuple[float, ...]]:
+) -> PlannedValue[tuple[float, ...]]:
     """Return the median size of the cases once resampled to `spacing`, voxels, planned axis order.
 
     A half voxel is possible, between the two middle cases.
@@ -96,13 +96,13 @@ def median_shape(
     resampled = np.rint(spacings / np.asarray(spacing) * shapes)
     median = np.median(resampled, axis=0)[list(order)]
     smallest, largest = (numbers(edge(resampled, axis=0)[list(order)]) for edge in (np.min, np.max))
-    because = f"median of {counted(len(shapes), 'case')} after resampling; "
-    because += (
+    reason = f"median of {counted(len(shapes), 'case')} after resampling; "
+    reason += (
         "all are of this size"
         if smallest == largest
         else f"they reach from {smallest} to {largest} voxels"
     )
-    return Choice(tuple(median.tolist()), "median_shape", because)
+    return PlannedValue(tuple(median.tolist()), "median_shape", reason)
 
 
 def initial_patch(spacing: tuple[float, ...], median: tuple[float, ...]) -> tuple[float, ...]:
@@ -117,7 +117,7 @@ def initial_patch(spacing: tuple[float, ...], median: tuple[float, ...]) -> tupl
 
 def default_configuration(
     spacing: tuple[float, ...], patch_shape: tuple[int, ...] | None
-) -> Choice[str]:
+) -> PlannedValue[str]:
     """Return which of `2d` and `3d_fullres` to train when none is named.
 
     Args:
@@ -126,24 +126,24 @@ def default_configuration(
     """
     rule = "default_configuration"
     if patch_shape is None:
-        return Choice("2d", rule, "the images are single planes", OWN)
+        return PlannedValue("2d", rule, "the images are single planes", OWN)
     ratio = spacing[0] / max(spacing[1:])
     apart = "" if number(ratio) == "1" else f"{number(ratio)} times "
     found = f"{counted(patch_shape[0], 'slice')} per patch, {apart}as far apart as pixels"
     if ratio > ANISOTROPY_RATIO and patch_shape[0] < FEWEST_SLICES:
-        because = (
+        reason = (
             f"{found}: below {FEWEST_SLICES} slices that are over {ANISOTROPY_RATIO:g} times as "
             "far apart, a 3-D network can use hardly any context across slices"
         )
-        return Choice("2d", rule, because, OWN)
-    because = (
+        return PlannedValue("2d", rule, reason, OWN)
+    reason = (
         f"{found}: 3-D, as 2-D is only better below {FEWEST_SLICES} slices that are over "
         f"{ANISOTROPY_RATIO:g} times as far apart"
     )
-    return Choice("3d_fullres", rule, because, OWN)
+    return PlannedValue("3d_fullres", rule, reason, OWN)
 
 
-def default_network(memory_gib: float, accelerator_gib: float | None) -> Choice[str]:
+def default_network(memory_gib: float, accelerator_gib: float | None) -> PlannedValue[str]:
     """Return the kind of network to plan for when none is named.
 
     Args:
@@ -152,24 +152,24 @@ def default_network(memory_gib: float, accelerator_gib: float | None) -> Choice[
     """
     rule, source = "default_network", RESIDUAL_ENCODERS
     if accelerator_gib is None:
-        because = "the default without an accelerator: the faster network"
-        return Choice("unet", rule, because, source)
+        reason = "the default without an accelerator: the faster network"
+        return PlannedValue("unet", rule, reason, source)
     memory = min(memory_gib, accelerator_gib)
-    because = f"the default for {number(memory)} GiB"
+    reason = f"the default for {number(memory)} GiB"
     if memory < LARGE_ACCELERATOR_GIB:
-        because += (
+        reason += (
             f": below {LARGE_ACCELERATOR_GIB:g} the residual encoder gains 0.4 points of Dice on "
             "average and takes a third longer"
         )
-        return Choice("unet", rule, because, source)
-    because += (
+        return PlannedValue("unet", rule, reason, source)
+    reason += (
         f": from {LARGE_ACCELERATOR_GIB:g} on, the residual encoder was the more accurate one on "
         "5 of 6 datasets, by 0.8 points of Dice on average"
     )
-    return Choice("residual_encoder_unet", rule, because, source)
+    return PlannedValue("residual_encoder_unet", rule, reason, source)
 
 
-def dice_pool(*, is_2d: bool, has_lowres: bool) -> Choice[str]:
+def dice_pool(*, is_2d: bool, has_lowres: bool) -> PlannedValue[str]:
     """Return over what the Dice loss sums its counts: "batch" or "sample".
 
     Args:
@@ -178,19 +178,19 @@ def dice_pool(*, is_2d: bool, has_lowres: bool) -> Choice[str]:
             be made.
     """
     if is_2d:
-        because = "2-D patches often hold no foreground; the batch as a whole does"
-        return Choice("batch", "dice_pool", because)
+        reason = "2-D patches often hold no foreground; the batch as a whole does"
+        return PlannedValue("batch", "dice_pool", reason)
     if has_lowres:
-        because = "cases are so much larger than a patch that many patches hold no foreground"
-        return Choice("batch", "dice_pool", because)
-    because = "a patch covers a large part of a case, so each has foreground of its own"
-    return Choice("sample", "dice_pool", because)
+        reason = "cases are so much larger than a patch that many patches hold no foreground"
+        return PlannedValue("batch", "dice_pool", reason)
+    reason = "a patch covers a large part of a case, so each has foreground of its own"
+    return PlannedValue("sample", "dice_pool", reason)
 
 
-def resampling() -> Choice[Resampling]:
+def resampling() -> PlannedValue[Resampling]:
     """Return the spline orders of resampling, the same for every dataset."""
-    because = "cubic for images, linear for labels, nearest along an axis that is much coarser"
-    return Choice(Resampling(), "resampling", because)
+    reason = "cubic for images, linear for labels, nearest along an axis that is much coarser"
+    return PlannedValue(Resampling(), "resampling", reason)
 
 
 def voxels_of_dataset(median: tuple[float, ...], num_cases: int) -> float:

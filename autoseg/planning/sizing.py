@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from autoseg.core.formatting import number, percent
 from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.losses import Loss
 from autoseg.planning.budget import Base, Candidate, CandidateSearch, TimeBudget, bases
-from autoseg.planning.choice import OWN, Choice
 from autoseg.planning.compact import SHORT_REASON, resized
-from autoseg.planning.configurations import Choices, Draft, coarse_variant
+from autoseg.planning.configurations import ConfigurationDraft, PlannedValues, coarse_variant
+from autoseg.planning.dataset_traits import DatasetTraits
 from autoseg.planning.forecast import Step
 from autoseg.planning.memory import SMALLEST_BATCH, MemoryBudget
+from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.resolution import full_resolution, plane_resolution
-from autoseg.planning.survey import Survey
-from autoseg.planning.wording import number, percent
 
 RULE = "best_candidate"
 """The function that chooses; recorded with every value that it decides."""
@@ -46,7 +46,7 @@ class SizedDraft:
         candidate: The candidate that it was made of.
     """
 
-    draft: Draft
+    draft: ConfigurationDraft
     candidate: Candidate
 
 
@@ -55,18 +55,18 @@ class Sizing:
     """What configurations are sized by.
 
     Attributes:
-        survey: The dataset.
+        traits: The dataset.
         memory: What networks must fit.
         loss: What they minimise.
         time: What one training has.
     """
 
-    survey: Survey
+    traits: DatasetTraits
     memory: MemoryBudget
     loss: type[Loss]
     time: TimeBudget
 
-    def is_enough_for(self, parents: Mapping[str, Draft]) -> bool:
+    def is_enough_for(self, parents: Mapping[str, ConfigurationDraft]) -> bool:
         """True if every reference configuration gets the steps that its own recipe needs."""
         made = [parent.configuration for parent in parents.values()]
         return all(
@@ -75,7 +75,7 @@ class Sizing:
             for full in made
         )
 
-    def with_timed_steps(self, parents: Mapping[str, Draft]) -> "Sizing":
+    def with_timed_steps(self, parents: Mapping[str, ConfigurationDraft]) -> "Sizing":
         """Return the sizing that knows how long steps of the best candidates take.
 
         It is the same sizing if steps cannot be timed on the machine.
@@ -98,7 +98,7 @@ class Sizing:
             sizing = replace(sizing, time=time)
         return sizing
 
-    def _finalists(self, parents: Mapping[str, Draft]) -> set[Step]:
+    def _finalists(self, parents: Mapping[str, ConfigurationDraft]) -> set[Step]:
         """Return the best candidates of every configuration whose steps are short enough."""
         found = set[Step]()
         for parent in parents.values():
@@ -110,7 +110,7 @@ class Sizing:
             found.update(islice(short, FINALISTS))
         return found
 
-    def sized(self, parents: Mapping[str, Draft]) -> dict[str, SizedDraft]:
+    def sized(self, parents: Mapping[str, ConfigurationDraft]) -> dict[str, SizedDraft]:
         """Return the best variant of each reference configuration, by the reference's name.
 
         All have the recipe for short trainings, so that they can be compared by what they reach in
@@ -124,15 +124,17 @@ class Sizing:
         found = enough or searches  # raises for the first, where the time is too short for all
         return {name: self._sized(parents[name], search) for name, search in found.items()}
 
-    def search(self, parent: Draft) -> CandidateSearch:
+    def search(self, parent: ConfigurationDraft) -> CandidateSearch:
         """Return the candidates of a reference configuration at full resolution."""
         full = parent.configuration
         is_2d = full.topology.num_axes == 2
-        resolution = plane_resolution(self.survey) if is_2d else full_resolution(self.survey)
+        resolution = plane_resolution(self.traits) if is_2d else full_resolution(self.traits)
         reference = Base(1.0, resolution, full.architecture, full.batch_size)
-        return CandidateSearch(self.time, self.survey, bases(resolution, self.memory, reference))
+        return CandidateSearch(self.time, self.traits, bases(resolution, self.memory, reference))
 
-    def variant(self, parent: Draft, candidate: Candidate, reasons: Choices) -> Draft:
+    def variant(
+        self, parent: ConfigurationDraft, candidate: Candidate, reasons: PlannedValues
+    ) -> ConfigurationDraft:
         """Return the variant of a reference configuration that is one of its candidates.
 
         Args:
@@ -142,16 +144,18 @@ class Sizing:
         """
         base, factor = parent, candidate.base.factor
         if factor > 1:
-            base = coarse_variant(self.survey, self.memory, self.loss, parent, factor)
+            base = coarse_variant(self.traits, self.memory, self.loss, parent, factor)
         return resized(base, candidate.size, SHORT_RECIPE, {**base.choices, **reasons})
 
-    def _sized(self, parent: Draft, search: CandidateSearch) -> SizedDraft:
+    def _sized(self, parent: ConfigurationDraft, search: CandidateSearch) -> SizedDraft:
         """Return the best candidate of a configuration with the reasons of its values."""
         best = search.best_candidate()
         draft = self.variant(parent, best, _reasons(search))
         return SizedDraft(replace(draft, forecasts=self._forecasts(draft, best)), best)
 
-    def _forecasts(self, draft: Draft, best: Candidate) -> dict[str, Choice[str]]:
+    def _forecasts(
+        self, draft: ConfigurationDraft, best: Candidate
+    ) -> dict[str, PlannedValue[str]]:
         """Predict the steps, the coverage and the resolution of a variant."""
         made = draft.configuration
         steps = self.time.steps(made.architecture, made.batch_size, made.recipe)
@@ -159,21 +163,21 @@ class Sizing:
         is_timed = (made.architecture, made.batch_size) in self.time.machine.timed
         timed = "; a step was timed on this machine" if is_timed else ""
         return {
-            "predicted_steps": Choice(
+            "predicted_steps": PlannedValue(
                 f"{number(round(steps))} steps in {self.time.text}",
                 "training_step_seconds",
                 f"{self.time.text} at {seconds} seconds each, validation included{timed}",
                 OWN,
             ),
-            "predicted_coverage": Choice(
+            "predicted_coverage": PlannedValue(
                 percent(best.loss.coverage),
                 "coverage",
                 "share of the median case that a patch sees; classes leave "
-                f"{percent(self.survey.locality)} of the image free, so context counts "
-                f"{number(round(self.survey.locality, 2))} times",
+                f"{percent(self.traits.locality)} of the image free, so context counts "
+                f"{number(round(self.traits.locality, 2))} times",
                 OWN,
             ),
-            "predicted_resolution": Choice(
+            "predicted_resolution": PlannedValue(
                 f"Dice {best.loss.resolution_dice:.3f}",
                 "resolution_dice",
                 "mean Dice of the labels after resampling to this spacing and back: no network "
@@ -183,7 +187,7 @@ class Sizing:
         }
 
 
-def _reasons(search: CandidateSearch) -> Choices:
+def _reasons(search: CandidateSearch) -> PlannedValues:
     """Return why a variant has its voxels, size and recipe."""
     best = search.best_candidate()
     size = _comparison(search)
@@ -192,13 +196,13 @@ def _reasons(search: CandidateSearch) -> Choices:
         patch = f"{voxels} voxels or less: with the network, expected to lose the least Dice"
         batch = f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches"
     reasons = {
-        "spacing": f"{best.base.resolution.spacing.because}{_why_these_voxels(search)}",
+        "spacing": f"{best.base.resolution.spacing.reason}{_why_these_voxels(search)}",
         "architecture": f"{best.preset.features} features: {size}",
         "patch_shape": patch,
         "batch_size": batch,
         "recipe": SHORT_REASON,
     }
-    return {field: Choice(None, RULE, because, OWN) for field, because in reasons.items()}
+    return {field: PlannedValue(None, RULE, reason, OWN) for field, reason in reasons.items()}
 
 
 def _comparison(search: CandidateSearch) -> str:

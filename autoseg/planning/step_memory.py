@@ -15,15 +15,15 @@ from typing_extensions import override
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.architectures.convolutions import UNET_KEPT_VALUES
+from autoseg.core.formatting import number
 from autoseg.documents.recipe import AdamW, Recipe
-from autoseg.planning.choice import OWN, Choice
-from autoseg.planning.wording import number
+from autoseg.planning.planned_value import OWN, PlannedValue
 
 BYTES_PER_KEPT_VALUE = 2.3
 """Of a value that is kept for the backward pass: 2 in half precision, and what gradients on their
 way back add. Source: this and the next constant were fitted to the peak of all tensors of a
 training step in bfloat16 (torch 2.13.0), of the plain U-Net from 32³ to 128³ and 128² to 512²
-voxels; a test compares. What a card's convolutions need beside tensors was not measured."""
+voxels; a test compares. What a GPU's convolutions need beside tensors was not measured."""
 
 BYTES_PER_SCORE = 12.3
 """Of a score of a class in a voxel: the loss works in single precision. Source: as above."""
@@ -37,17 +37,19 @@ HALF_PRECISION_BYTES = 2
 BYTES_PER_GIB = 2**30
 
 
-def predicted_memory(architecture: Architecture, batch_size: int, recipe: Recipe) -> Choice[float]:
+def predicted_memory(
+    architecture: Architecture, batch_size: int, recipe: Recipe
+) -> PlannedValue[float]:
     """Return the memory of a training step, GiB, and how it is made up."""
     weights = weight_count(architecture)
-    because = (
+    reason = (
         f"{batch_size} × {architecture.activation_count() / 1e6:.0f} million activations at "
         f"{number(bytes_per_activation(architecture))} bytes, {number(weights / 1e6)} million "
         f"weights at {BYTES_PER_WEIGHT * _copies(recipe) + HALF_PRECISION_BYTES} and more, and "
         "the scores; patches are sized by the reference's reckoning, which leaves room"
     )
     value = step_memory_gib(architecture, batch_size, recipe)
-    return Choice(value, "step_memory_gib", because, OWN)
+    return PlannedValue(value, "step_memory_gib", reason, OWN)
 
 
 def step_memory_gib(architecture: Architecture, batch_size: int, recipe: Recipe) -> float:

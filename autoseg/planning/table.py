@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
+from autoseg.core.formatting import numbers
 from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.planning.values import configuration_values, plan_values, unit_of
-from autoseg.planning.wording import numbers
 
 PREDICTIONS = ("predicted_memory",)
 """Fields that follow from the others."""
@@ -23,12 +23,12 @@ class Row(NamedTuple):
     Attributes:
         field: What was decided, without the configuration's name.
         value: As text.
-        because: Why.
+        reason: Why.
     """
 
     field: str
     value: str
-    because: str
+    reason: str
 
 
 class Table(NamedTuple):
@@ -64,7 +64,7 @@ def plan_tables(plan: Plan, *, only: frozenset[str] | None = None) -> tuple[Tabl
         name = configuration.name
         owners = [first.setdefault(row, name) for row in rows]
         told = (
-            row if owner == name else row._replace(because=f"as in {owner}")
+            row if owner == name else row._replace(reason=f"as in {owner}")
             for row, owner in zip(rows, owners, strict=True)
         )
         tables.append(Table(name, tuple(told)))
@@ -76,10 +76,10 @@ def _configuration_rows(
 ) -> tuple[Row, ...]:
     prefix = f"{configuration.name}."
     rows = _rows(configuration_values(configuration, unit), reasons, prefix=prefix)
-    note = " (before editing)" if any(row.because.startswith(EDITED) for row in rows) else ""
+    note = " (before editing)" if any(row.reason.startswith(EDITED) for row in rows) else ""
     found = [(field, reasons.get(f"{prefix}{field}")) for field in FORECASTS]
     forecasts = [
-        Row(field, decision.value, f"{decision.because}{note}")
+        Row(field, decision.value, f"{decision.reason}{note}")
         for field, decision in found
         if decision is not None
     ]
@@ -113,16 +113,16 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ..
 
 def _rows(values: dict[str, str], reasons: dict[str, Decision], *, prefix: str) -> tuple[Row, ...]:
     return tuple(
-        Row(field, value, _because(field, value, reasons.get(prefix + field)))
+        Row(field, value, _reason(field, value, reasons.get(prefix + field)))
         for field, value in values.items()
     )
 
 
-def _because(field: str, value: str, decision: Decision | None) -> str:
+def _reason(field: str, value: str, decision: Decision | None) -> str:
     if decision is None:
         return EDITED
     if decision.value == value:
-        return decision.because
+        return decision.reason
     if field in PREDICTIONS:
         return f"follows from what was {EDITED}; it was {decision.value}"
     return f"{EDITED}; the rule had chosen {decision.value}"

@@ -3,11 +3,11 @@
 from pydantic import BaseModel
 
 from autoseg.architectures import Architecture
+from autoseg.core.formatting import number, numbers, per_stage
 from autoseg.core.geometry import LengthUnit, length_unit
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
 from autoseg.planning.step_memory import step_memory_gib
-from autoseg.planning.wording import number, numbers, per_stage
 
 PLANNED_LOSS_FIELDS = ("pool", "class_weights", "class_frequencies")
 """Fields that the planner sets on every loss that has them."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from autoseg.planning.choice import OWN, Choice
-from autoseg.planning.wording import number
+from autoseg.core.formatting import number
+from autoseg.planning.planned_value import OWN, PlannedValue
 
 SMALLEST_WEIGHT = 0.5
 """Bounds keep one very rare or very frequent class from ruling the loss."""
@@ -15,16 +15,18 @@ RULE = "class_weights"
 SOURCE = "square root of median-frequency balancing, Eigen & Fergus, ICCV 2015"
 
 
-def equal_weights() -> Choice[Weights]:
+def equal_weights() -> PlannedValue[Weights]:
     """Return that all classes count alike in cross-entropy.
 
     Beside a Dice term, weights by frequency were tried and lost: docs/pages/experiments.md.
     """
-    because = "weights by frequency did not raise Dice beside the Dice term (see the experiments)"
-    return Choice(None, "equal_weights", because, OWN)
+    reason = "weights by frequency did not raise Dice beside the Dice term (see the experiments)"
+    return PlannedValue(None, "equal_weights", reason, OWN)
 
 
-def class_weights(frequencies: tuple[float, ...], *, has_regions: bool = False) -> Choice[Weights]:
+def class_weights(
+    frequencies: tuple[float, ...], *, has_regions: bool = False
+) -> PlannedValue[Weights]:
     """Return the weight of each class in cross-entropy, background first, or none if all equal 1.
 
     A foreground class weighs √(median foreground frequency / its own frequency), kept between
@@ -36,24 +38,24 @@ def class_weights(frequencies: tuple[float, ...], *, has_regions: bool = False) 
         has_regions: Whether regions are predicted, which overlap; they all weigh the same.
     """
     if has_regions:
-        because = "regions overlap: each has a binary cross-entropy of its own, and all count alike"
-        return Choice(None, RULE, because, SOURCE)
+        reason = "regions overlap: each has a binary cross-entropy of its own, and all count alike"
+        return PlannedValue(None, RULE, reason, SOURCE)
     foreground = np.asarray(frequencies[1:])
     present = foreground[foreground > 0]
     if present.size < 2:
-        because = "fewer than two foreground classes occur: there is nothing to balance"
-        return Choice(None, RULE, because, SOURCE)
+        reason = "fewer than two foreground classes occur: there is nothing to balance"
+        return PlannedValue(None, RULE, reason, SOURCE)
     with np.errstate(divide="ignore"):
         balanced = np.sqrt(np.median(present) / foreground)
     bounded = np.clip(balanced, SMALLEST_WEIGHT, LARGEST_WEIGHT).round(3)
     weights = (1.0, *np.where(foreground > 0, bounded, 1.0).tolist())
-    because = (
+    reason = (
         f"foreground classes hold {_percent(present.min())} to {_percent(present.max())} of all "
         f"voxels, median {_percent(float(np.median(present)))}"
     )
     if all(weight == 1.0 for weight in weights):
-        return Choice(None, RULE, f"{because}: all are alike", SOURCE)
-    return Choice(weights, RULE, because, SOURCE)
+        return PlannedValue(None, RULE, f"{reason}: all are alike", SOURCE)
+    return PlannedValue(weights, RULE, reason, SOURCE)
 
 
 def _percent(share: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
-from autoseg.core.case import Image, LabelledCase, PreparedImage, Restoration
+from autoseg.core.case import Image, InverseTransform, LabelledCase, PreparedImage
 from autoseg.core.errors import CaseError
 from autoseg.core.text import counted
 from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resampling
@@ -140,7 +140,7 @@ def _clear_outside(
 
 def _prepare_classes(
     classes: LabelArray,
-    restoration: Restoration,
+    restoration: InverseTransform,
     plan: PlannedPreparation,
     configuration: PlannedData,
 ) -> ResizedLabels:
@@ -160,7 +160,7 @@ def _prepare_classes(
 
 def prepare_labels(
     classes: LabelArray,
-    restoration: Restoration,
+    restoration: InverseTransform,
     resampling: Resampling,
     ties: Ties = "highest",
 ) -> ResizedLabels:
@@ -215,11 +215,11 @@ def _restoration(
     plan: PlannedPreparation,
     configuration: PlannedData,
     bounds: tuple[tuple[int, int], ...],
-) -> Restoration:
+) -> InverseTransform:
     spacing = tuple(image.geometry.spacing[axis] for axis in plan.axis_order)
     target = target_spacing(configuration, spacing)
     cropped_shape = tuple(stop - start for start, stop in bounds)
-    return Restoration(
+    return InverseTransform(
         axis_order=plan.axis_order,
         full_shape=image.shape,
         crop=bounds,
@@ -229,7 +229,7 @@ def _restoration(
     )
 
 
-def _check_memory(image: Image, restoration: Restoration) -> None:
+def _check_memory(image: Image, restoration: InverseTransform) -> None:
     """Check that the prepared image fits into the memory that is free.
 
     A header with a wrong spacing makes a small image large.
@@ -256,7 +256,7 @@ def _times(sizes: tuple[int, ...] | tuple[float, ...]) -> str:
     return " × ".join(f"{size:g}" for size in sizes)
 
 
-def _separate_axis(restoration: Restoration, resampling: Resampling) -> int | None:
+def _separate_axis(restoration: InverseTransform, resampling: Resampling) -> int | None:
     return separate_axis(
         restoration.spacing, restoration.prepared_spacing, resampling.anisotropy_threshold
     )
@@ -265,7 +265,7 @@ def _separate_axis(restoration: Restoration, resampling: Resampling) -> int | No
 def _prepare_channels(
     voxels: ImageArray,
     inside: MaskArray,
-    restoration: Restoration,
+    restoration: InverseTransform,
     configuration: PlannedData,
 ) -> ResizedImage:
     """Return the channels of a cropped image, normalised and resampled one after the other."""

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
-from autoseg.core.atomic import replacing_folder
-from autoseg.core.case import Restoration
+from autoseg.core.atomic_write import atomic_folder
+from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.frozen import Frozen
 from autoseg.documents import store
@@ -33,8 +33,8 @@ IMAGE_FILE = "image.b2nd"
 LABELS_FILE = "labels.b2nd"
 FOREGROUND_FILE = "foreground.npy"
 RECORD_FILE = "case.json"
-PRIOR_FILE = "prior.b2nd"
-PRIOR_RECORD_FILE = "prior.json"
+CASCADE_INPUT_FILE = "cascade_input.b2nd"
+CASCADE_INPUT_RECORD_FILE = "cascade_input.json"
 
 BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
 """What is decompressed at once, by number of patch axes: 32 and 64 KiB of float32, which stay in
@@ -71,12 +71,12 @@ class CaseRecord(Frozen):
     name: str
     key: str
     content_key: str
-    restoration: Restoration
+    restoration: InverseTransform
     class_offsets: tuple[int, ...]
 
 
-class PriorRecord(Frozen):
-    """What `prior.json` says about a previous stage's prediction of a prepared case.
+class CascadeInputRecord(Frozen):
+    """What `cascade_input.json` says about a previous stage's prediction of a prepared case.
 
     Attributes:
         name: Name of the case.
@@ -89,7 +89,7 @@ class PriorRecord(Frozen):
 
 
 @dataclass(frozen=True)
-class StoredPrior:
+class StoredCascadeInput:
     """What the previous stage of a cascade predicted for a prepared case, on that case's grid.
 
     Attributes:
@@ -112,13 +112,13 @@ class StoredCase:
         folder: Where it lies.
         record: Name, key and the way back.
         inode: Of the image's file when the case was opened.
-        prior: What the previous stage of a cascade predicted; None without one.
+        cascade_input: What the previous stage of a cascade predicted; None without one.
     """
 
     folder: Path
     record: CaseRecord
     inode: int
-    prior: StoredPrior | None = None
+    cascade_input: StoredCascadeInput | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -158,16 +158,18 @@ class StoredCase:
         self._check_same()
         return image, labels
 
-    def read_prior(self, start: tuple[int, ...], stop: tuple[int, ...]) -> LabelArray:
+    def read_cascade_input(self, start: tuple[int, ...], stop: tuple[int, ...]) -> LabelArray:
         """Return the class indices that the previous stage predicted in a box; see `read_patch`.
 
         Raises:
             ValueError: If the box does not lie within the case, or there is no previous stage.
         """
-        if self.prior is None:
+        if self.cascade_input is None:
             msg = f"{self.folder} has no prediction of a previous stage."
             raise ValueError(msg)
-        classes: LabelArray = _open(self.prior.folder / PRIOR_FILE)[self._box(start, stop)]
+        classes: LabelArray = _open(self.cascade_input.folder / CASCADE_INPUT_FILE)[
+            self._box(start, stop)
+        ]
         return classes
 
     def _box(self, start: tuple[int, ...], stop: tuple[int, ...]) -> tuple[slice, ...]:
@@ -231,7 +233,7 @@ def save_case(
         restoration=prepared.image.restoration,
         class_offsets=tuple(offsets.tolist()),
     )
-    with replacing_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         _write(prepared.image.voxels, temporary / IMAGE_FILE, patch_shape)
         _write(prepared.classes, temporary / LABELS_FILE, patch_shape)
         np.save(temporary / FOREGROUND_FILE, np.concatenate(prepared.foreground))
@@ -283,8 +285,8 @@ def _record(folder: Path) -> CaseRecord | None:
         return None
 
 
-def save_prior(
-    classes: LabelArray, folder: Path, record: PriorRecord, patch_shape: tuple[int, ...]
+def save_cascade_input(
+    classes: LabelArray, folder: Path, record: CascadeInputRecord, patch_shape: tuple[int, ...]
 ) -> None:
     """Write what a previous stage predicted for a prepared case, whole or not at all.
 
@@ -294,21 +296,21 @@ def save_prior(
         record: Of which case, by which networks.
         patch_shape: What is going to be read at a time.
     """
-    with replacing_folder(folder) as temporary:
-        _write(classes, temporary / PRIOR_FILE, patch_shape)
-        store.save(record, temporary / PRIOR_RECORD_FILE)
+    with atomic_folder(folder) as temporary:
+        _write(classes, temporary / CASCADE_INPUT_FILE, patch_shape)
+        store.save(record, temporary / CASCADE_INPUT_RECORD_FILE)
 
 
-def open_prior(folder: Path) -> StoredPrior | None:
+def open_cascade_input(folder: Path) -> StoredCascadeInput | None:
     """Return what a previous stage predicted for a case; None if the folder does not hold it."""
-    path = folder / PRIOR_RECORD_FILE
+    path = folder / CASCADE_INPUT_RECORD_FILE
     if not path.is_file():
         return None
     try:
-        record = store.load(PriorRecord, path, made_by="autoseg train")
+        record = store.load(CascadeInputRecord, path, made_by="autoseg train")
     except DocumentError:
         return None
-    return StoredPrior(folder=folder, key=record.key)
+    return StoredCascadeInput(folder=folder, key=record.key)
 
 
 def preparation_key(

@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
@@ -83,7 +83,7 @@ class NaturalReader(Reader):
                 f"{largest}. Write .tif or .nii.gz instead."
             )
             raise CaseError(msg)
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             smallest = np.uint8 if labels.max(initial=0) <= 255 else np.uint16
             Image.fromarray(labels.astype(smallest)).save(temporary)
 

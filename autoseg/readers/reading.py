@@ -211,9 +211,9 @@ def _whole_numbers(values: NDArray[np.generic], path: Path) -> LabelArray:
     Raises:
         CaseError: If a value is negative, fractional or not finite.
     """
-    fault = _fault_of_values(values)
-    if fault:
-        raise _no_labels(path, fault)
+    issue = _issue_of_values(values)
+    if issue:
+        raise _no_labels(path, issue)
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
@@ -224,7 +224,7 @@ def _no_labels(path: Path, found: str) -> CaseError:
     )
 
 
-def _fault_of_values(values: NDArray[np.generic]) -> str | None:
+def _issue_of_values(values: NDArray[np.generic]) -> str | None:
     """Return what keeps an array from being a label map, or None."""
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():

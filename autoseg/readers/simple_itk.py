@@ -14,7 +14,7 @@ import numpy as np
 from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import ending_of
@@ -85,7 +85,7 @@ class SimpleItkReader(Reader):
         image.SetSpacing(tuple(reversed(geometry.spacing)))
         image.SetOrigin(tuple(reversed(geometry.origin)))
         image.SetDirection(np.asarray(geometry.direction)[::-1, ::-1].ravel().tolist())
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             if ending_of(path) == ".mhd":
                 # Written as .mha and renamed: header and voxels in one file, which .mhd allows,
                 # because two files cannot be replaced in one step.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
@@ -74,10 +74,10 @@ class TiffReader(Reader):
 
         # before the labels: whoever finds them finds it as well, and none of an earlier label map
         if set(geometry.spacing) != {1.0} or self.companion_files(path):
-            with replacing(path.with_suffix(".json")) as temporary:
+            with atomic_write(path.with_suffix(".json")) as temporary:
                 text = json.dumps({"spacing": geometry.spacing}) + "\n"
                 temporary.write_text(text, encoding="utf-8")
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             axes = "YX" if labels.ndim == 2 else "ZYX"
             tifffile.imwrite(
                 temporary,

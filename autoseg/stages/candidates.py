@@ -143,14 +143,15 @@ def find_trained(workspace: Workspace) -> tuple[Trained, ...]:
     return scored
 
 
-def compared(found: Sequence[Trained], num_folds: int, *, partial: bool) -> Field:
+def compared(found: Sequence[Trained], num_folds: int, *, allow_missing_folds: bool) -> Field:
     """Return which configurations are compared, and on which folds.
 
-    Where some configurations have all folds, only they are compared. Otherwise, or if `partial`,
-    all are that share a fold with the one that has most, on the folds that they all have.
+    If some configurations have all folds, only these are compared. Otherwise, or with
+    `allow_missing_folds`, all that share a fold with the one that has most are compared, on the
+    folds that they all have.
     """
     most = max(found, key=lambda entry: len(entry.folds))
-    enough = 1 if partial or most.missing else num_folds
+    enough = 1 if allow_missing_folds or most.missing else num_folds
     common = {fold.number for fold in most.folds}
     chosen = []
     for entry in sorted(found, key=lambda entry: -len(entry.folds)):

@@ -17,7 +17,7 @@ from autoseg.documents.selection import LargestComponent
 from autoseg.evaluation.postprocessing import Trial, decided, rounds, target_dice
 from autoseg.inference.postprocessing import keep_largest, postprocessed
 from autoseg.readers import read_image, write_labels
-from autoseg.stages.evaluate import Pair, read_label_map
+from autoseg.stages.evaluate import LabelMapPair, read_label_map
 
 Steps = tuple[LargestComponent, ...]
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def find_steps(
-    pairs: Sequence[Pair], labels: LabelScheme, *, workers: int, progress: Progress
+    pairs: Sequence[LabelMapPair], labels: LabelScheme, *, workers: int, progress: Progress
 ) -> Steps:
     """Return the steps of post-processing that raise the Dice of held-out label maps, in order.
 
@@ -55,14 +55,14 @@ def find_steps(
 
 
 def apply_steps(
-    pairs: Sequence[Pair],
+    pairs: Sequence[LabelMapPair],
     steps: Steps,
     folder: Path,
     background: int,
     *,
     workers: int,
     progress: Progress,
-) -> tuple[Pair, ...]:
+) -> tuple[LabelMapPair, ...]:
     """Write the label maps that the steps change, and return those.
 
     Args:
@@ -84,7 +84,7 @@ def apply_steps(
 
 
 def _trial_dice(
-    pair: Pair, *, labels: LabelScheme, steps: Steps, trials: Sequence[Trial]
+    pair: LabelMapPair, *, labels: LabelScheme, steps: Steps, trials: Sequence[Trial]
 ) -> Float[np.ndarray, "tables targets"]:
     """Return the Dice of each target: first without a further step, then with each trial."""
     reference = read_label_map(pair.reference, pair.prediction).values
@@ -100,7 +100,9 @@ def _trial_dice(
     return np.stack(rows)
 
 
-def _apply(pair: Pair, *, steps: Steps, folder: Path, background: int) -> Pair | None:
+def _apply(
+    pair: LabelMapPair, *, steps: Steps, folder: Path, background: int
+) -> LabelMapPair | None:
     """Return a label map's post-processed place, written; None if nothing changes."""
     raw = read_label_map(pair.prediction, pair.reference).values
     values = postprocessed(raw, steps, background)
@@ -111,7 +113,7 @@ def _apply(pair: Pair, *, steps: Steps, folder: Path, background: int) -> Pair |
     return replace(pair, prediction=output)
 
 
-def _value(outcome: Success[T] | Failure, pairs: Sequence[Pair]) -> T:
+def _value(outcome: Success[T] | Failure, pairs: Sequence[LabelMapPair]) -> T:
     """Return what was computed for a case.
 
     Raises:

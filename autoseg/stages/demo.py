@@ -15,11 +15,11 @@ from autoseg.evaluation.overlay import draw_overlay, panel
 from autoseg.readers import read_image, read_labels
 from autoseg.readers.names import is_image_name
 from autoseg.stages.evaluate import evaluate
-from autoseg.stages.length import LengthRequest, seconds_of
 from autoseg.stages.plan import PlanRequest, Timing, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration, seconds_of
+from autoseg.stages.training_task import TrainRequest
 
 DEMO_SEED = 7
 
@@ -57,7 +57,7 @@ def demo(
     for write in kinds:
         dataset, unseen = write(folder / "data", DEMO_SEED)
         progress.say(f"\n{dataset.name}: {dataset}")
-        length = LengthRequest(budget=budget)
+        length = TrainingDuration(budget=budget)
         request = TrainRequest(fold=0, length=length, device=device, cache=cache)
         results.append(_run(dataset, unseen, folder, timing, request, progress))
     return tuple(results)

@@ -14,7 +14,7 @@ def describe(file: Path) -> str:
     Signs that would steer a terminal are left out: the card is a stranger's text.
 
     Raises:
-        ModelError: If it is not a sound model file.
+        ModelError: If it is not a valid model file.
     """
     if not file.is_file():
         msg = f"{file} is not a file. Name a model file (*{SUFFIX}), as `autoseg export` writes it."

@@ -23,7 +23,7 @@ REPORT_NAME = "evaluation.json"
 
 
 @dataclass(frozen=True)
-class Pair:
+class LabelMapPair:
     """A label map and what it should be.
 
     Attributes:
@@ -77,7 +77,7 @@ def evaluate(
             "only the endings may differ."
         )
         raise DatasetError(msg)
-    pairs = [Pair(name, predicted[name], expected[name]) for name in names]
+    pairs = [LabelMapPair(name, predicted[name], expected[name]) for name in names]
     report = evaluate_pairs(
         pairs, labels=labels, measurement=measurement, workers=workers, progress=progress
     ).model_copy(
@@ -92,7 +92,7 @@ def evaluate(
 
 
 def evaluate_pairs(
-    pairs: Sequence[Pair],
+    pairs: Sequence[LabelMapPair],
     *,
     labels: LabelScheme | None = None,
     measurement: Measurement = USUAL,
@@ -107,7 +107,7 @@ def evaluate_pairs(
     report = report_of(
         [outcome.value for outcome in done if not isinstance(outcome, Failure)],
         labels=labels,
-        faults=[
+        issues=[
             UnscoredCase(name=pairs[outcome.index].name, message=outcome.message)
             for outcome in done
             if isinstance(outcome, Failure)
@@ -152,7 +152,9 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
     return {name: paths[0] for name, paths in found.items()}
 
 
-def _score(pair: Pair, *, labels: LabelScheme | None, measurement: Measurement) -> ScoredCase:
+def _score(
+    pair: LabelMapPair, *, labels: LabelScheme | None, measurement: Measurement
+) -> ScoredCase:
     """Return the scores of one case.
 
     Raises:
@@ -186,7 +188,7 @@ def read_label_map(path: Path, partner: Path) -> LabelMap:
     return read_labels(path, like=read_image((partner,)))
 
 
-def _check_grids(pair: Pair, prediction: LabelMap, reference: LabelMap) -> None:
+def _check_grids(pair: LabelMapPair, prediction: LabelMap, reference: LabelMap) -> None:
     """Check that two label maps are on one grid.
 
     Raises:

@@ -9,7 +9,6 @@ from autoseg.core.errors import ModelError
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
 from autoseg.documents.archive import Manifest
-from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, UNSTATED_LICENSE, CardChoice
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -18,18 +17,19 @@ from autoseg.documents.model import (
     WEIGHTS_NAME,
     TrainedModel,
 )
+from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, UNSTATED_LICENSE, CardSelection
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
 from autoseg.documents.splits import FoldName, averaged_folds, in_order
 from autoseg.evaluation.bootstrap import estimate, score_table
-from autoseg.inference.archive.card import FoldRecord, Networks, card_page, make_card
 from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX, fold_part
+from autoseg.inference.archive.model_card import FoldRecord, Networks, card_page, make_card
 from autoseg.inference.archive.privacy import Records, without_case_names
 from autoseg.inference.archive.writing import Content, weights_content, write_archive
-from autoseg.inference.choice import StoredChoice, find_choice
 from autoseg.inference.model import previous_folds
+from autoseg.inference.model_selection import StoredSelection, find_selection
 from autoseg.inference.networks import empty_network, largest_bytes
 from autoseg.inference.stored import StoredModel
 from autoseg.stages.evaluate import REPORT_NAME
@@ -69,7 +69,7 @@ def export(
         DocumentError: If a document of the model is missing or damaged.
     """
     check_output(output)
-    choice = find_choice(model, options.folds)
+    choice = find_selection(model, options.folds)
     if choice.path.is_file():
         msg = f"{choice.path} is a model file already. Copy it, or name a work folder to export."
         raise ModelError(msg)
@@ -127,7 +127,7 @@ class _Exported:
         return self.configuration.name
 
 
-def _configurations(choice: StoredChoice) -> list[_Exported]:
+def _configurations(choice: StoredSelection) -> list[_Exported]:
     """Return the members, then the stages that they need; each once, with all its folds.
 
     Raises:
@@ -164,7 +164,7 @@ def _exported(
 
 
 def _contents(
-    choice: StoredChoice,
+    choice: StoredSelection,
     configurations: Sequence[_Exported],
     precision: Literal["float32", "float16"],
     options: ExportOptions,
@@ -205,7 +205,7 @@ def _configuration_contents(
         yield Content(name, weights_content(tensors, precision))
 
 
-def _selection(choice: StoredChoice) -> Selection | None:
+def _selection(choice: StoredSelection) -> Selection | None:
     """Return the selection as the model file has it: with the folds that are in it."""
     if choice.selection is None:
         return None
@@ -217,7 +217,7 @@ def _selection(choice: StoredChoice) -> Selection | None:
 
 
 def _records(
-    choice: StoredChoice, configurations: Sequence[_Exported], selection: Selection | None
+    choice: StoredSelection, configurations: Sequence[_Exported], selection: Selection | None
 ) -> Records:
     """Return what is known of training data and scores.
 
@@ -251,13 +251,13 @@ def _networks(entry: _Exported, records: Records) -> Networks:
     )
 
 
-def _card_choice(selection: Selection | None, report: Report | None) -> CardChoice | None:
+def _card_choice(selection: Selection | None, report: Report | None) -> CardSelection | None:
     """Return the line of the leaderboard that is about what predicts, class by class."""
     if selection is None or report is None:
         return None
     dice = score_table(report, "dice")
-    return CardChoice(
-        because=selection.because,
+    return CardSelection(
+        reason=selection.reason,
         held_out_cases=len(report.cases),
         classes=tuple(
             (entry.name, estimate(dice[:, [index]])) for index, entry in enumerate(report.classes)

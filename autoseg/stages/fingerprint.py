@@ -10,15 +10,15 @@ import numpy as np
 from autoseg.core.errors import DatasetError, DocumentError
 from autoseg.core.parallel import Success, run_each
 from autoseg.core.progress import Progress
-from autoseg.datasets.faults import CaseFault, listed
 from autoseg.datasets.inspection import inspect_case, inspection_bytes, source_of
+from autoseg.datasets.issues import CaseIssue, listed
 from autoseg.datasets.layouts import recognise
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers
-from autoseg.stages.origin import other_origin
+from autoseg.stages.dataset_identity import other_dataset
 
 HEADERS_READ = 20
 """Cases whose size decides how many are read side by side: those with the largest files."""
@@ -40,22 +40,22 @@ def fingerprint(
     """Return the dataset's description and fingerprint, and save both.
 
     A case whose files have not changed since the last fingerprint is not read again, even if that
-    one was interrupted or found faults in other cases.
+    one was interrupted or found issues in other cases.
 
     Args:
         dataset: Folder of the dataset; nothing is written there.
         workspace: Where both documents go.
         workers: Number of processes that read cases.
-        skip_bad_cases: Leave cases out that have a fault, instead of stopping.
+        skip_bad_cases: Leave cases out that have an issue, instead of stopping.
         progress: Where messages and the bar go.
         meanwhile: What this process does while others read cases; see `run_each`.
 
     Raises:
         DatasetError: If the folder is no dataset or the work folder lies in it; or, listing all of
-            them, if cases have faults.
+            them, if cases have issues.
     """
     _check_place(dataset, workspace)
-    earlier = other_origin(dataset, workspace)
+    earlier = other_dataset(dataset, workspace)
     if earlier is not None:
         progress.say(
             f"note: {workspace.root} was made from {earlier}; from now on {dataset} counts."
@@ -68,9 +68,9 @@ def fingerprint(
         progress.say(f"note: {sentence}")
     cases = _unchanged_cases(spec, workspace)
     with _keeping(cases, spec, workspace):
-        faults = [*recognition.faults, *_inspect(cases, spec, workers, progress, meanwhile)]
-        if faults:
-            _handle(faults, cases, skip_bad_cases=skip_bad_cases, progress=progress)
+        issues = [*recognition.issues, *_inspect(cases, spec, workers, progress, meanwhile)]
+        if issues:
+            _handle(issues, cases, skip_bad_cases=skip_bad_cases, progress=progress)
     names = {case.name for case in cases}
     spec = spec.model_copy(update={"cases": tuple(c for c in spec.cases if c.name in names)})
     result = _combined(cases, spec)
@@ -151,7 +151,7 @@ def _inspect(
     workers: int,
     progress: Progress,
     meanwhile: Callable[[], object] | None,
-) -> list[CaseFault]:
+) -> list[CaseIssue]:
     """Add every other case that can be measured, and return all that is wrong with the rest."""
     known = {case.name for case in measured}
     left = [files for files in spec.cases if files.name not in known]
@@ -161,14 +161,14 @@ def _inspect(
     outcomes = run_each(
         partial(_inspect_one, spec=alone, sample=coarse), left, workers=number, meanwhile=meanwhile
     )
-    faults = []
+    issues = []
     for outcome in progress.track(outcomes, description="Reading cases", total=len(left)):
         if isinstance(outcome, Success):
             measured.append(outcome.value)
         else:
             name = left[outcome.index].name
-            faults += [CaseFault(name, line) for line in outcome.message.splitlines()]
-    return faults
+            issues += [CaseIssue(name, line) for line in outcome.message.splitlines()]
+    return issues
 
 
 def _sample(cases: tuple[CaseFiles, ...]) -> frozenset[str]:
@@ -192,7 +192,7 @@ def _number_of_workers(wanted: int, cases: list[CaseFiles], progress: Progress) 
 
 
 def _handle(
-    faults: list[CaseFault],
+    issues: list[CaseIssue],
     cases: list[CaseFingerprint],
     *,
     skip_bad_cases: bool,
@@ -203,19 +203,19 @@ def _handle(
     Raises:
         DatasetError: If bad cases may not be skipped, or none is good.
     """
-    num_bad = len({fault.case for fault in faults})
+    num_bad = len({issue.case for issue in issues})
     num_cases = num_bad + len(cases)
     subject = f"{num_bad} of {num_cases} cases"
     if not cases:
-        msg = f"None of the {num_bad} cases can be used:\n{listed(faults, num_cases)}"
+        msg = f"None of the {num_bad} cases can be used:\n{listed(issues, num_cases)}"
         raise DatasetError(msg)
     if not skip_bad_cases:
         msg = (
-            f"{subject} cannot be used:\n{listed(faults, num_cases)}\n"
+            f"{subject} cannot be used:\n{listed(issues, num_cases)}\n"
             "Correct them, or leave them out with --skip-bad-cases."
         )
         raise DatasetError(msg)
-    progress.say(f"Left out {subject}:\n{listed(faults, num_cases)}")
+    progress.say(f"Left out {subject}:\n{listed(issues, num_cases)}")
 
 
 def _say_absent_labels(result: Fingerprint, progress: Progress) -> None:

@@ -8,13 +8,13 @@ from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
-from autoseg.documents.schedule import Schedule
+from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.workspace import Workspace
-from autoseg.planning.race import Key
+from autoseg.planning.run_candidates import Key
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.score_fold import VALIDATION_NAME
 from autoseg.stages.train import RUN_NAME
-from autoseg.stages.training_job import CHECKPOINT_NAME
+from autoseg.stages.training_task import CHECKPOINT_NAME
 
 MADE_BY = "autoseg train"
 
@@ -36,9 +36,9 @@ def mean_dice(reports: Mapping[Key, Report]) -> dict[Key, float]:
     return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
 
 
-def notes_on_others(workspace: Workspace, schedule: Schedule) -> Iterator[str]:
+def notes_on_others(workspace: Workspace, schedule: RunSchedule) -> Iterator[str]:
     """Yield a sentence for each finished training that the run did not begin, and yet counts."""
-    for name, fold in finished_reports(workspace, schedule.entrants):
+    for name, fold in finished_reports(workspace, schedule.candidates):
         record = workspace.fold(name, fold) / RUN_NAME
         if schedule.training(name, fold) is None and record.is_file():
             trained = store.load(Run, record, made_by=MADE_BY)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from autoseg.core.errors import DatasetError, TrainingError
 from autoseg.core.progress import Progress, Silent
-from autoseg.datasets.given_splits import (
+from autoseg.datasets.user_splits import (
     check_folds,
     file_with_splits,
     notes_on_folds,
@@ -77,9 +77,7 @@ def use_splits(workspace: Workspace, path: Path, progress: Progress) -> Splits:
             f"cases that are held out now. To keep the former, move {path.name} away."
         )
         raise DatasetError(msg)
-    splits = Splits(
-        seed=0, because=f"as {path.name} gives them", folds=folds, source=path.resolve()
-    )
+    splits = Splits(seed=0, reason=f"as {path.name} gives them", folds=folds, source=path.resolve())
     store.save(splits, workspace.splits)
     progress.say(f"the folds are the {len(folds)} of {path}")
     for note in notes_on_folds(folds):

@@ -11,8 +11,8 @@ from autoseg.core.progress import Progress
 from autoseg.core.text import printable
 from autoseg.documents import store
 from autoseg.documents.archive import Manifest
-from autoseg.documents.card import UNSTATED_LICENSE
 from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.model_card import UNSTATED_LICENSE
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX

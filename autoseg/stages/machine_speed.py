@@ -33,7 +33,7 @@ MOST_SECONDS = 20.0
 """Time after which no further round begins."""
 
 LEAST_SHARE = 0.5
-"""Share of its threads' time that a measurement on a CPU must have had: one that had less, because
+"""Share of its threads' time that a measurement on a CPU must have had: one that had less, reason
 other work ran, serves one plan and is not kept."""
 
 SHORTEST_JUDGED = 1.0
@@ -123,7 +123,7 @@ Source: docs/pages/planning.md, "The machine's speed"."""
 
 
 def machine_speed(
-    cache: Path, device_name: str = "auto", *, anew: bool = False, progress: Progress
+    cache: Path, device_name: str = "auto", *, remeasure: bool = False, progress: Progress
 ) -> MeasuredMachine | None:
     """Return how fast a device trains, from the cache or measured now and kept there.
 
@@ -133,14 +133,14 @@ def machine_speed(
     Args:
         cache: Folder of such measurements; made if it is not there.
         device_name: As `choose_device` takes it.
-        anew: Whether to measure even if it was before.
+        remeasure: Whether to measure even if it was before.
         progress: Where to report to.
 
     Raises:
         TrainingError: If the device is none.
     """
     device = choose_device(device_name)
-    known = None if anew else known_speed(cache, device_name)
+    known = None if remeasure else known_speed(cache, device_name)
     if known is not None:
         return known
     progress.begin("measuring how fast this machine trains")
@@ -187,7 +187,7 @@ def measured_apart(progress: Progress) -> Measurement:
         progress.say(f"warning: the measurement {ended.crash} ({precision}, oneDNN: {limit})")
     msg = (
         f"the measurement of this machine's speed {ended.crash}, also in float32. Free memory and "
-        "run the same command again, or plan without --budget and --measure."
+        "run the same command again, or plan without --budget and --remeasure."
     )
     raise TrainingError(msg)
 

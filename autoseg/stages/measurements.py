@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-from autoseg.core.atomic import remove_leftovers
+from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.errors import DocumentError
 from autoseg.core.frozen import Frozen
 from autoseg.core.progress import Progress
@@ -28,7 +28,7 @@ def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
 def kept(document: type[T], path: Path) -> T | None:
     """Return a measurement; None if it is missing or damaged."""
     try:
-        return store.load(document, path, made_by="autoseg plan --measure")
+        return store.load(document, path, made_by="autoseg plan --remeasure")
     except (DocumentError, OSError):
         return None
 

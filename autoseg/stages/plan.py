@@ -11,7 +11,7 @@ from autoseg.core.device import choose_device
 from autoseg.core.errors import DocumentError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.datasets.given_splits import file_with_splits
+from autoseg.datasets.user_splits import file_with_splits
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
@@ -19,7 +19,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES, Loss
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.planning.race import first_share
+from autoseg.planning.run_candidates import first_share
 from autoseg.stages.fingerprint import fingerprint
 from autoseg.stages.folds import load_splits, use_splits
 from autoseg.stages.machine_speed import known_speed, machine_speed
@@ -42,14 +42,14 @@ class Timing:
         cache: Folder that the measured speed of machines is kept in; None measures nothing.
         budget_seconds: Time that the plan is sized to; None for as long as it takes.
         is_shared: Whether the budget is for all folds together and not for one training.
-        measure: Whether to measure the machine anew.
+        remeasure: Whether to measure the machine again, even if its speed is known.
         device: Name of the device that will train.
     """
 
     cache: Path | None = None
     budget_seconds: float | None = None
     is_shared: bool = False
-    measure: bool = False
+    remeasure: bool = False
     device: str = "auto"
 
 
@@ -117,11 +117,11 @@ def plan(
         workspace: Where the results go.
         request: What the user asked for.
         workers: Processes that read cases.
-        skip_bad_cases: Whether to go on without the cases that have faults.
+        skip_bad_cases: Whether to go on without the cases that have issues.
         progress: Where to report to.
 
     Raises:
-        DatasetError: If the dataset has faults, or the given folds have.
+        DatasetError: If the dataset has issues, or the given folds have.
         PlanError: If no configuration fits into the memory, or into the time.
     """
     _, measured = fingerprint(
@@ -148,7 +148,7 @@ def decide(
         progress: Where to report to.
 
     Raises:
-        DatasetError: If the given folds have faults.
+        DatasetError: If the given folds have issues.
         PlanError: If no configuration fits into the memory, or into the time.
     """
     if request.splits is not None:
@@ -222,7 +222,7 @@ def this_machine(device_name: str = "auto", cache: Path | None = None) -> Machin
     """Return the graphics memory and the CPU cores that this process may use.
 
     Args:
-        device_name: What will train; on the CPU, a graphics card does not count.
+        device_name: What will train; on the CPU, a GPU does not count.
         cache: Folder of measured speeds; None goes without, and so does what is not measured yet.
 
     Raises:
@@ -245,11 +245,13 @@ def _with_speed(machine: Machine, timing: Timing, progress: Progress) -> Machine
     """
     if timing.cache is None:
         return machine
-    if timing.budget_seconds is None and not timing.measure:
+    if timing.budget_seconds is None and not timing.remeasure:
         return replace(machine, measured=known_speed(timing.cache, timing.device))
-    speed = machine_speed(timing.cache, timing.device, anew=timing.measure, progress=progress)
+    speed = machine_speed(
+        timing.cache, timing.device, remeasure=timing.remeasure, progress=progress
+    )
     time_steps = partial(
-        timed_steps, timing.cache, timing.device, anew=timing.measure, progress=progress
+        timed_steps, timing.cache, timing.device, remeasure=timing.remeasure, progress=progress
     )
     return replace(machine, measured=speed, time_steps=time_steps)
 

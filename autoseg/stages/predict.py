@@ -13,17 +13,17 @@ import numpy as np
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image
 from autoseg.core.device import Precision
-from autoseg.core.errors import CaseError, DatasetError, fault_of_case, fault_of_disk
+from autoseg.core.errors import CaseError, DatasetError, issue_of_case, issue_of_disk
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, channels_alone, find_inputs
 from autoseg.documents import store
 from autoseg.documents.quality import CaseAgreement
 from autoseg.documents.splits import FoldName
-from autoseg.inference.choice import ChosenModel, description, find_choice, loaded
-from autoseg.inference.handover import ExportThread
-from autoseg.inference.joint_prediction import JointJob, prepared_for_all, start_joint
+from autoseg.inference.export_queue import ExportThread
+from autoseg.inference.joint_prediction import JointPredictionTask, prepared_for_all, start_joint
 from autoseg.inference.model import LoadOptions
+from autoseg.inference.model_selection import SelectedModel, description, find_selection, loaded
 from autoseg.inference.prediction import unlike_training
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.preprocessing.memory import available_bytes, reading_bytes
@@ -60,7 +60,7 @@ class PredictOptions:
         folds: Which folds to average; None for those selected, or else all numbered ones that are
             trained.
         use_mirroring: Whether to average over flips.
-        skip_finished: Whether outputs that exist are left as they are.
+        skip_existing: Whether outputs that exist are left as they are.
         probabilities: Folder to keep the probabilities of each case in, for a single configuration.
         workers: Threads of the export.
         cache: Folder of what is known about this machine; None knows nothing.
@@ -71,7 +71,7 @@ class PredictOptions:
     precision: Precision = "auto"
     folds: tuple[FoldName, ...] | None = None
     use_mirroring: bool = True
-    skip_finished: bool = False
+    skip_existing: bool = False
     probabilities: Path | None = None
     workers: int = field(default_factory=default_workers)
     cache: Path | None = None
@@ -124,7 +124,7 @@ class _Written:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _PredictionTask:
     case: InputCase
     output: Path
     probabilities: Path | None = None
@@ -138,7 +138,7 @@ class _Job:
         return kept and self.output.is_file() and (self.probabilities / AGREEMENT_NAME).is_file()
 
     def saved_agreement(self) -> tuple[CaseAgreement, ...]:
-        """Return how far the networks agreed, if a finished job kept it.
+        """Return how far the networks agreed, if a finished task kept it.
 
         Raises:
             DocumentError: If it is damaged.
@@ -170,7 +170,7 @@ def predict(
     """
     _check_folder(outputs)
     progress.begin("loading the model")
-    choice = find_choice(options.model, options.folds)
+    choice = find_selection(options.model, options.folds)
     model = loaded(choice, options.loading(progress))
     if selected := description(choice):
         progress.say(selected)
@@ -191,7 +191,7 @@ def predict(
 def predict_cases(
     cases: Sequence[InputCase],
     outputs: Path,
-    model: ChosenModel,
+    model: SelectedModel,
     options: PredictOptions,
     progress: Progress,
     *,
@@ -211,10 +211,10 @@ def predict_cases(
         DatasetError: If an output would overwrite an input.
         OSError: If the disk is full or closed to the user.
     """
-    jobs = [_job(case, outputs, options.probabilities) for case in cases]
-    _protect_inputs(jobs)
-    finished = [options.skip_finished and job.is_finished for job in jobs]
-    left = [job for job, is_finished in zip(jobs, finished, strict=True) if not is_finished]
+    tasks = [_task(case, outputs, options.probabilities) for case in cases]
+    _protect_inputs(tasks)
+    finished = [options.skip_existing and task.is_finished for task in tasks]
+    left = [task for task, is_finished in zip(tasks, finished, strict=True) if not is_finished]
     if left:
         _check_writable(outputs)
     outcomes = _outcomes(left, model, options.workers, progress)
@@ -226,39 +226,41 @@ def predict_cases(
     return PredictReport(
         model=model.path,
         written=tuple(outcome.output for outcome in done if isinstance(outcome, _Written)),
-        skipped=tuple(job.output for job, is_in in zip(jobs, finished, strict=True) if is_in),
+        skipped=tuple(task.output for task, is_in in zip(tasks, finished, strict=True) if is_in),
         failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
         agreements=(
             *(
                 entry
-                for job, is_in in zip(jobs, finished, strict=True)
+                for task, is_in in zip(tasks, finished, strict=True)
                 if is_in
-                for entry in job.saved_agreement()
+                for entry in task.saved_agreement()
             ),
             *(entry.agreement for entry in done if isinstance(entry, _Written)),
         ),
     )
 
 
-def _job(case: InputCase, outputs: Path, probabilities: Path | None) -> _Job:
+def _task(case: InputCase, outputs: Path, probabilities: Path | None) -> _PredictionTask:
     output = outputs / f"{case.name}{label_ending(case.ending)}"
-    return _Job(case, output, None if probabilities is None else probabilities / case.name)
+    return _PredictionTask(
+        case, output, None if probabilities is None else probabilities / case.name
+    )
 
 
 def _outcomes(
-    jobs: Sequence[_Job], model: ChosenModel, workers: int, progress: Progress
+    tasks: Sequence[_PredictionTask], model: SelectedModel, workers: int, progress: Progress
 ) -> Iterator[_Written | FailedCase]:
-    """Yield each job's output or failure, in order.
+    """Yield each task's output or failure, in order.
 
     At any time one image is being read, one is with the networks, and one or two are exported.
     """
-    behind: deque[tuple[_Job, Future[Path], ChosenModel]] = deque()
+    behind: deque[tuple[_PredictionTask, Future[Path], SelectedModel]] = deque()
     with ExportThread() as exports:
-        prepared = _ahead(lambda job: _prediction_job(job, model, workers, progress), jobs)
-        for position, (job, ready) in enumerate(prepared):
-            progress.begin(_at_work(jobs, position))
+        prepared = _ahead(lambda task: _joint_task(task, model, workers, progress), tasks)
+        for position, (task, ready) in enumerate(prepared):
+            progress.begin(_at_work(tasks, position))
             watched = model.watched()
-            behind.append((job, _started(ready, watched, exports, progress), watched))
+            behind.append((task, _started(ready, watched, exports, progress), watched))
             del ready  # the prepared image goes before the next one comes
             if len(behind) > CASES_BEHIND:
                 yield _outcome(*behind.popleft())
@@ -266,17 +268,17 @@ def _outcomes(
             yield _outcome(*behind.popleft())
 
 
-def _at_work(jobs: Sequence[_Job], position: int) -> str:
+def _at_work(tasks: Sequence[_PredictionTask], position: int) -> str:
     """Name the case that is predicted, and those read or written at the same time."""
     first, last = max(0, position - CASES_BEHIND), position + CASES_AHEAD
-    others = [job.case.name for job in (*jobs[first:position], *jobs[position + 1 : last + 1])]
+    others = [task.case.name for task in (*tasks[first:position], *tasks[position + 1 : last + 1])]
     also = f" (also at work: {', '.join(others)})" if others else ""
-    return f"predicting {jobs[position].case.name}{also}"
+    return f"predicting {tasks[position].case.name}{also}"
 
 
 def _started(
-    ready: Future[JointJob[Path]],
-    model: ChosenModel,
+    ready: Future[JointPredictionTask[Path]],
+    model: SelectedModel,
     exports: ExportThread,
     progress: Progress,
 ) -> Future[Path]:
@@ -289,27 +291,27 @@ def _started(
     return failed
 
 
-def _prediction_job(
-    job: _Job, model: ChosenModel, workers: int, progress: Progress
-) -> JointJob[Path]:
+def _joint_task(
+    task: _PredictionTask, model: SelectedModel, workers: int, progress: Progress
+) -> JointPredictionTask[Path]:
     """Read and prepare an image, say how it is unlike the training data, and return what to do.
 
     Raises:
         CaseError: If its files are not what the model needs.
     """
-    if job.case.fault:
-        raise CaseError(job.case.fault)
-    image = read_image(job.case.images).turned(model.plan.orientation)
+    if task.case.issue:
+        raise CaseError(task.case.issue)
+    image = read_image(task.case.images).turned(model.plan.orientation)
     grid = _without_voxels(image)
 
     def write(indices: LabelArray) -> Path:
-        write_labels(model.values(indices), grid, job.output)
-        return job.output
+        write_labels(model.values(indices), grid, task.output)
+        return task.output
 
     prepared = prepared_for_all(image, model)
     for sentence in unlike_training(image, model.members[0]):
-        progress.say(f"warning: {job.case.name}: {sentence}.")
-    return JointJob(prepared, write, workers, job.probabilities)
+        progress.say(f"warning: {task.case.name}: {sentence}.")
+    return JointPredictionTask(prepared, write, workers, task.probabilities)
 
 
 def _without_voxels(image: Image) -> Image:
@@ -317,18 +319,20 @@ def _without_voxels(image: Image) -> Image:
     return replace(image, voxels=np.broadcast_to(np.float32(0), image.voxels.shape))
 
 
-def _ahead(function: Callable[[_Job], R], jobs: Iterable[_Job]) -> Iterator[tuple[_Job, Future[R]]]:
-    """Yield each job with what `function` makes of it, a few jobs ahead in a thread.
+def _ahead(
+    function: Callable[[_PredictionTask], R], tasks: Iterable[_PredictionTask]
+) -> Iterator[tuple[_PredictionTask, Future[R]]]:
+    """Yield each task with what `function` makes of it, a few tasks ahead in a thread.
 
     A large image waits until the networks are through with those before it.
     """
-    waiting: deque[tuple[_Job, Future[R]]] = deque()
+    waiting: deque[tuple[_PredictionTask, Future[R]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
-        for job in jobs:
-            if waiting and _is_large(job.case):
+        for task in tasks:
+            if waiting and _is_large(task.case):
                 while waiting:
                     yield waiting.popleft()
-            waiting.append((job, pool.submit(function, job)))
+            waiting.append((task, pool.submit(function, task)))
             if len(waiting) > CASES_AHEAD:
                 yield waiting.popleft()
         while waiting:
@@ -338,7 +342,7 @@ def _ahead(function: Callable[[_Job], R], jobs: Iterable[_Job]) -> Iterator[tupl
 def _is_large(case: InputCase) -> bool:
     """Return whether reading a case takes a large part of the free memory; False if unknown."""
     available = available_bytes()
-    if available is None or case.fault:
+    if available is None or case.issue:
         return False
     try:
         headers = [read_header(path) for path in case.images]
@@ -348,18 +352,20 @@ def _is_large(case: InputCase) -> bool:
     return reading_bytes(headers[0].shape, channels) > AHEAD_SHARE * available
 
 
-def _outcome(job: _Job, future: Future[Path], watched: ChosenModel) -> _Written | FailedCase:
-    """Return a job's output, or why it has none."""
+def _outcome(
+    task: _PredictionTask, future: Future[Path], watched: SelectedModel
+) -> _Written | FailedCase:
+    """Return a task's output, or why it has none."""
     try:
         output = future.result()
-        agreement = CaseAgreement(name=job.case.name, targets=watched.agreement())
-        if job.probabilities is not None:
-            store.save(agreement, job.probabilities / AGREEMENT_NAME)
+        agreement = CaseAgreement(name=task.case.name, targets=watched.agreement())
+        if task.probabilities is not None:
+            store.save(agreement, task.probabilities / AGREEMENT_NAME)
         return _Written(output, agreement)
-    except Exception as error:  # any fault of one case must stay with that case
-        if isinstance(error, OSError) and fault_of_disk(error) is not None:
+    except Exception as error:  # any issue of one case must stay with that case
+        if isinstance(error, OSError) and issue_of_disk(error) is not None:
             raise  # the others would fail alike, after all the work
-        return FailedCase(job.case.name, fault_of_case(error))
+        return FailedCase(task.case.name, issue_of_case(error))
 
 
 def _check_folder(outputs: Path) -> None:
@@ -387,14 +393,14 @@ def _check_writable(outputs: Path) -> None:
         pass
 
 
-def _protect_inputs(jobs: Sequence[_Job]) -> None:
+def _protect_inputs(tasks: Sequence[_PredictionTask]) -> None:
     """Check that no output has the path of an input.
 
     Raises:
         DatasetError: If one has.
     """
-    inputs = {path.resolve() for job in jobs for path in job.case.images}
-    for job in jobs:
-        if job.output.resolve() in inputs:
-            msg = f"{job.output} would overwrite an input. Choose another output folder."
+    inputs = {path.resolve() for task in tasks for path in task.case.images}
+    for task in tasks:
+        if task.output.resolve() in inputs:
+            msg = f"{task.output} would overwrite an input. Choose another output folder."
             raise DatasetError(msg)

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.core.atomic import remove_leftovers
+from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
@@ -13,7 +13,7 @@ from autoseg.datasets.loading import load_case
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
-from autoseg.documents.preparation import PlannedData, PlannedPreparation, PlanOutline
+from autoseg.documents.preparation import PlannedData, PlannedPreparation, PlanPreparationView
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 from autoseg.preprocessing.prepare import prepare_case
@@ -78,7 +78,7 @@ def preprocess(
     start = time.monotonic()
     spec = store.load(DatasetSpec, workspace.dataset, made_by=MADE_BY)
     fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by=MADE_BY)
-    plan = store.load(PlanOutline, workspace.plan, made_by=MADE_BY)
+    plan = store.load(PlanPreparationView, workspace.plan, made_by=MADE_BY)
     tasks = _tasks(workspace, spec, fingerprint, plan, plan.configuration(configuration))
     todo = [task for task in tasks if not is_prepared(task.folder, task.key)]
     done: set[str] = set()

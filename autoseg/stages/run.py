@@ -12,18 +12,18 @@ from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
-from autoseg.documents.schedule import Schedule, ScheduledTraining
+from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
 from autoseg.documents.selection import Selection
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine
-from autoseg.planning.race import (
+from autoseg.planning.run_candidates import (
     RESERVED_SHARE,
     Key,
     TimeLeft,
-    entrants,
     next_training,
     reference_seconds,
+    run_candidates,
     training_seconds,
     trainings_to_come,
     with_stages,
@@ -37,6 +37,7 @@ from autoseg.stages.continuation import (
     note_on_budget,
     note_on_changed_cases,
 )
+from autoseg.stages.dataset_identity import check_dataset_identity
 from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.finished_trainings import (
     check_not_begun,
@@ -45,8 +46,6 @@ from autoseg.stages.finished_trainings import (
     notes_on_others,
 )
 from autoseg.stages.folds import load_splits
-from autoseg.stages.length import LengthRequest
-from autoseg.stages.origin import check_origin
 from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
@@ -56,7 +55,8 @@ from autoseg.stages.select import select
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train import TrainedFold, train
-from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
 
 SURE_SHARE = 0.25
 """Share of the time predicted for the reference's steps that surely is too short for them."""
@@ -77,7 +77,7 @@ class RunRequest:
         device: Name of the device.
         precision: Type that convolutions compute in.
         workers: Background processes; None fits the machine.
-        skip_bad_cases: Whether to go on without the cases that have faults.
+        skip_bad_cases: Whether to go on without the cases that have issues.
         cache: Folder that measurements of machines are kept in; None measures no speed.
     """
 
@@ -104,14 +104,14 @@ class FinishedRun:
         selection: What was chosen, with the leaderboard.
         schedule: How the time was spent.
         test: Scores of the dataset's test cases; None if it has none.
-        faults: Held-out cases that could not be predicted or scored, with where and why.
+        issues: Held-out cases that could not be predicted or scored, with where and why.
     """
 
     model: Path
     selection: Selection
-    schedule: Schedule
+    schedule: RunSchedule
     test: Report | None
-    faults: tuple[tuple[str, str], ...] = ()
+    issues: tuple[tuple[str, str], ...] = ()
 
 
 def run(
@@ -120,7 +120,7 @@ def run(
     """Check, plan, train, select and export; what is done already is not done again.
 
     Raises:
-        DatasetError: If the dataset has faults.
+        DatasetError: If the dataset has issues.
         PlanError: If a configuration is asked for that the plan does not have.
         TrainingError: If a training is refused or fails, or one that is done is of another plan.
         ModelError: If the output is no name for a model file.
@@ -133,14 +133,14 @@ def run(
         planned = _planned(dataset, workspace, request, progress)
         num_folds = len(load_splits(workspace, progress).folds)
         schedule = _schedule(workspace, planned, request, num_folds, spent=clock.seconds)
-        progress.say(f"entering: {', '.join(schedule.entrants)} ({schedule.because})")
-        for name in schedule.entrants:
+        progress.say(f"entering: {', '.join(schedule.candidates)} ({schedule.reason})")
+        for name in schedule.candidates:
             check_trained_with(workspace, planned, planned.configuration(name))
         course = _Course(workspace, planned, num_folds, request)
         for note in notes_on_others(workspace, schedule):
             progress.say(note)
         StepChecks(request.cache, progress).limit_for_all(
-            [planned.configuration(name) for name in schedule.entrants],
+            [planned.configuration(name) for name in schedule.candidates],
             choose_device(request.device),
             request.precision,
         )
@@ -151,19 +151,19 @@ def run(
         output = request.output or workspace.root / f"{planned.dataset_name}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
         tested = _tested(workspace, request, progress)
-    faults = tuple(
-        (f"{name}, fold {fold}, {fault.name}", fault.message)
-        for (name, fold), report in finished_reports(workspace, schedule.entrants).items()
-        for fault in report.faults
+    issues = tuple(
+        (f"{name}, fold {fold}, {issue.name}", issue.message)
+        for (name, fold), report in finished_reports(workspace, schedule.candidates).items()
+        for issue in report.issues
     )
-    return FinishedRun(output, selection, load_schedule(workspace), tested, faults)
+    return FinishedRun(output, selection, load_schedule(workspace), tested, issues)
 
 
 def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress) -> Plan:
     """Return the plan that is there, which may hold edits, or make one."""
     if workspace.plan.is_file():
         progress.say(f"going by the plan that is there: {workspace.plan}")
-        check_origin(dataset, workspace)
+        check_dataset_identity(dataset, workspace)
         planned = load_plan(workspace)
         asked = Asked(request.network, request.loss, request.memory_gib)
         check_plan_is_asked(workspace, planned, asked, progress)
@@ -206,28 +206,28 @@ def _tested(workspace: Workspace, request: RunRequest, progress: Progress) -> Re
 
 def _schedule(
     workspace: Workspace, planned: Plan, request: RunRequest, num_folds: int, *, spent: float
-) -> Schedule:
+) -> RunSchedule:
     """Return the schedule to go on with, saved: an earlier one with the budget of now, or anew."""
     if request.configurations is None:
         machine = this_machine(request.device, request.cache)
-        chosen = entrants(planned, num_folds, machine, request.budget_seconds)
-        names, because = chosen.value, chosen.because
+        chosen = run_candidates(planned, num_folds, machine, request.budget_seconds)
+        names, reason = chosen.value, chosen.reason
     else:
         names = with_stages(planned, request.configurations)
         stages = names[len(set(request.configurations)) :]
-        because = f"asked for, with {', '.join(stages)} to refine" if stages else "asked for"
+        reason = f"asked for, with {', '.join(stages)} to refine" if stages else "asked for"
     impossible = cascades_without_folds(workspace, planned, names)
     if impossible:
         if request.configurations is not None:
             raise TrainingError(f"{', '.join(impossible)} cannot be trained: {NEVER_HELD_OUT}")
         names = tuple(name for name in names if name not in impossible)
-        because += f"; without {', '.join(impossible)}, because {NEVER_HELD_OUT}"
+        reason += f"; without {', '.join(impossible)}, reason {NEVER_HELD_OUT}"
     known = load_schedule(workspace) if workspace.schedule.is_file() else None
-    schedule = Schedule(
+    schedule = RunSchedule(
         budget_seconds=request.budget_seconds,
         seconds_spent=spent,
-        entrants=names,
-        because=because,
+        candidates=names,
+        reason=reason,
         trainings=() if known is None else known.trainings,
     )
     store.save(schedule, workspace.schedule)
@@ -249,11 +249,11 @@ class _Course:
         return this_machine(self.request.device, self.request.cache)
 
 
-def _score_again(course: _Course, schedule: Schedule, progress: Progress) -> None:
+def _score_again(course: _Course, schedule: RunSchedule, progress: Progress) -> None:
     """Predict and score those held-out cases once more that an earlier run could not."""
-    reports = finished_reports(course.workspace, schedule.entrants)
+    reports = finished_reports(course.workspace, schedule.candidates)
     dice = mean_dice(reports)
-    for key in (key for key, report in reports.items() if report.faults):
+    for key in (key for key, report in reports.items() if report.issues):
         _train(course, _entry(course, schedule, key, dice), progress)
 
 
@@ -262,8 +262,8 @@ def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
     while True:
         clock.save()
         schedule = load_schedule(course.workspace)
-        dice = mean_dice(finished_reports(course.workspace, schedule.entrants))
-        names = schedule.entrants
+        dice = mean_dice(finished_reports(course.workspace, schedule.candidates))
+        names = schedule.candidates
         key = next_training(course.planned, names, course.num_folds, dice, _affordable(schedule))
         if key is None:
             for note in notes_on_dropped(names, dice, course.num_folds):
@@ -293,7 +293,7 @@ def _train_all(course: _Course, clock: RunClock, progress: Progress) -> None:
 
 
 def _entry(
-    course: _Course, schedule: Schedule, key: Key, dice: dict[Key, float]
+    course: _Course, schedule: RunSchedule, key: Key, dice: dict[Key, float]
 ) -> ScheduledTraining:
     """Return the entry of a training: as it was begun, if anything of it is left, or anew."""
     known = schedule.training(*key)
@@ -305,7 +305,7 @@ def _entry(
 
 
 def _begun(
-    course: _Course, schedule: Schedule, key: Key, dice: dict[Key, float]
+    course: _Course, schedule: RunSchedule, key: Key, dice: dict[Key, float]
 ) -> ScheduledTraining:
     """Return the entry of a training that begins now, with its share of the time.
 
@@ -316,7 +316,7 @@ def _begun(
     seconds = most_steps = None
     left = schedule.seconds_left
     if left is not None:
-        to_come = trainings_to_come(course.planned, schedule.entrants, course.num_folds, dice)
+        to_come = trainings_to_come(course.planned, schedule.candidates, course.num_folds, dice)
         usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
         seconds = training_seconds(max(1, to_come), TimeLeft(usable, _overhead(schedule)))
         if to_come == 0 and schedule.trainings:
@@ -333,13 +333,13 @@ def _begun(
     )
 
 
-def _overhead(schedule: Schedule) -> float | None:
+def _overhead(schedule: RunSchedule) -> float | None:
     """Return what trainings took beside themselves on average, in seconds."""
     known = [e.overhead_seconds for e in schedule.trainings if e.overhead_seconds is not None]
     return sum(known) / len(known) if known else None
 
 
-def _affordable(schedule: Schedule) -> int | None:
+def _affordable(schedule: RunSchedule) -> int | None:
     """Return how many trainings like the last one the budget still holds; None for any number.
 
     What counts is the time that one took: where its steps were through early, it is less than it
@@ -363,7 +363,7 @@ def _train(course: _Course, entry: ScheduledTraining, progress: Progress) -> Tra
         TrainRequest(
             fold=entry.fold,
             configuration=entry.configuration,
-            length=LengthRequest(budget=budget, most_steps=entry.most_steps),
+            length=TrainingDuration(budget=budget, most_steps=entry.most_steps),
             seed=request.seed,
             device=request.device,
             precision=request.precision,
@@ -381,7 +381,7 @@ def _prepare(course: _Course, configuration: str, progress: Progress) -> None:
     )
 
 
-def _note_on_length(course: _Course, schedule: Schedule, entry: ScheduledTraining) -> str | None:
+def _note_on_length(course: _Course, schedule: RunSchedule, entry: ScheduledTraining) -> str | None:
     """Return a sentence if a training goes on that was begun without a budget, and there is one."""
     configuration = course.planned.configuration(entry.configuration)
     left = schedule.seconds_left

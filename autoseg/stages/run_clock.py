@@ -5,17 +5,17 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from autoseg.documents import store
-from autoseg.documents.schedule import Schedule
+from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.workspace import Workspace
 
 
-def load_schedule(workspace: Workspace) -> Schedule:
+def load_schedule(workspace: Workspace) -> RunSchedule:
     """Return what `autoseg run` has begun in a work folder.
 
     Raises:
         DocumentError: If there is none, or it is damaged.
     """
-    return store.load(Schedule, workspace.schedule, made_by="autoseg run")
+    return store.load(RunSchedule, workspace.schedule, made_by="autoseg run")
 
 
 class RunClock:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from autoseg.core.text import counted
 from autoseg.documents.report import Report
-from autoseg.documents.schedule import Schedule, ScheduledTraining
-from autoseg.planning.race import DICE_MARGIN, Key
+from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
+from autoseg.planning.run_candidates import DICE_MARGIN, Key
 from autoseg.stages.training_progress import duration
 
 
@@ -46,7 +46,7 @@ def notes_on_dropped(names: Sequence[str], dice: Mapping[Key, float], num_folds:
     return notes
 
 
-def announcement(schedule: Schedule, entry: ScheduledTraining) -> str:
+def announcement(schedule: RunSchedule, entry: ScheduledTraining) -> str:
     """Return what trains next, how long, and what is left then."""
     time = "in full" if entry.seconds is None else f"for {duration(entry.seconds)}"
     left = schedule.seconds_left

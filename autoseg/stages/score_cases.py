@@ -8,23 +8,23 @@ from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.report import Report, UnscoredCase
-from autoseg.inference.choice import ChosenModel
+from autoseg.inference.model_selection import SelectedModel
 from autoseg.readers import ending_of
 from autoseg.readers.names import label_ending
-from autoseg.stages.evaluate import Pair, evaluate_pairs
+from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
 from autoseg.stages.predict import PredictOptions, PredictReport, predict_cases
 
 
 def score_cases(
     cases: Sequence[CaseFiles],
     outputs: Path,
-    model: ChosenModel,
+    model: SelectedModel,
     options: PredictOptions,
     progress: Progress,
 ) -> Report:
     """Return how good a model is on labelled cases, whose label maps go into a folder.
 
-    A case that could not be predicted or scored is a fault of the report.
+    A case that could not be predicted or scored is an issue of the report.
     """
     inputs = [
         InputCase(name=case.name, images=case.images, ending=ending_of(case.images[0]))
@@ -39,7 +39,7 @@ def score_cases(
     failed = {entry.name for entry in failures}
     kept = options.probabilities
     pairs = [
-        Pair(
+        LabelMapPair(
             name=case.name,
             prediction=label_map(outputs, case),
             reference=case.labels,
@@ -53,7 +53,7 @@ def score_cases(
     )
     return report.model_copy(
         update={
-            "faults": (*failures, *report.faults),
+            "issues": (*failures, *report.issues),
             "seconds_per_case": _seconds_per_case(seconds, predicted),
             "agreements": predicted.agreements,
         }

@@ -17,8 +17,8 @@ from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.overlay import draw_overlay, panel
-from autoseg.inference.choice import only
 from autoseg.inference.model import load_model
+from autoseg.inference.model_selection import only
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.readers import read_image, read_labels
 from autoseg.stages.evaluate import REPORT_NAME
@@ -45,8 +45,8 @@ def score_fold(
 
     Their compact probabilities are kept too, for `autoseg select`. Label maps that were predicted
     before, with the same weights, are kept, and so are their scores unless label files have changed
-    since. A case that could not be predicted or scored is a fault of the report, and is tried again
-    by the next call.
+    since. A case that could not be predicted or scored is listed in the report's issues, and is
+    tried again by the next call.
 
     Args:
         workspace: Work folder of the dataset.
@@ -63,7 +63,7 @@ def score_fold(
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     files = [case for case in spec.cases if case.name in fold.validation]
     kept = all(has_probabilities(held_out_probabilities(folder, case)) for case in files)
-    if known is not None and not known.faults and kept and not have_labels_changed(known, files):
+    if known is not None and not known.issues and kept and not have_labels_changed(known, files):
         return known
     progress.begin(f"scoring the held-out cases of {folder}")
     model = load_model(
@@ -72,7 +72,7 @@ def score_fold(
         precision=options.precision,
         rule=known_precision(options.cache, progress),
     )
-    options = replace(options, skip_finished=True, probabilities=outputs / PROBABILITIES_NAME)
+    options = replace(options, skip_existing=True, probabilities=outputs / PROBABILITIES_NAME)
     report = score_cases(files, outputs, only(model), options, progress)
     if known is not None and report.seconds_per_case is None:  # nothing had to be predicted
         report = report.model_copy(update={"seconds_per_case": known.seconds_per_case})
@@ -82,7 +82,7 @@ def score_fold(
 
 
 def saved_report(folder: Path, fold: Fold) -> Report | None:
-    """Return the report that was made with a fold's weights; some cases may be its faults.
+    """Return the report that was made with a fold's weights; some cases may be its issues.
 
     Raises:
         TrainingError: If other cases were held out then: these weights may know the present ones.
@@ -91,7 +91,7 @@ def saved_report(folder: Path, fold: Fold) -> Report | None:
     if not saved.is_file() or saved.stat().st_mtime < (folder / WEIGHTS_NAME).stat().st_mtime:
         return None
     report = store.load(Report, saved, made_by="autoseg train")
-    names = {case.name for case in report.cases} | {fault.name for fault in report.faults}
+    names = {case.name for case in report.cases} | {issue.name for issue in report.issues}
     if names != set(fold.validation):
         msg = (
             f"{folder} was trained when it held out {_some(names)}; now it should hold out "

@@ -20,12 +20,12 @@ from autoseg.evaluation.quality import quality_curve
 from autoseg.evaluation.selection import Contender, choose, leaderboard
 from autoseg.evaluation.summary import pooled
 from autoseg.stages.candidates import Field, Trained, compared, find_trained
+from autoseg.stages.cascade import note_on_newer_stage
 from autoseg.stages.components import apply_steps, find_steps
 from autoseg.stages.ensembles import ensemble_report, label_maps
 from autoseg.stages.evaluate import evaluate_pairs
 from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.next_command import train_command
-from autoseg.stages.previous_stage import note_on_newer_stage
 
 POSTPROCESSED_NAME = "postprocessed"
 """Folder of the chosen candidate's label maps that post-processing changes."""
@@ -34,7 +34,7 @@ Members = tuple[Trained, ...]
 
 
 def select(
-    workspace: Workspace, *, partial: bool = False, workers: int, progress: Progress
+    workspace: Workspace, *, allow_missing_folds: bool = False, workers: int, progress: Progress
 ) -> Selection:
     """Choose what to predict with, save it with its cross-validation, and return it.
 
@@ -44,7 +44,7 @@ def select(
 
     Args:
         workspace: Work folder of the dataset.
-        partial: Whether configurations with some folds missing always take part.
+        allow_missing_folds: Whether configurations with some folds missing always take part.
         workers: Processes.
         progress: Where the position goes, and what is left out.
 
@@ -54,7 +54,7 @@ def select(
     """
     found = find_trained(workspace)
     splits = store.load(Splits, workspace.splits, made_by="autoseg train")
-    field = compared(found, len(splits.folds), partial=partial)
+    field = compared(found, len(splits.folds), allow_missing_folds=allow_missing_folds)
     work = _Work(workspace, _spec(workspace), max(1, workers), progress)
     _say_what_is_missing(field, work)
     contenders = _contenders(field, work)
@@ -65,7 +65,7 @@ def select(
         members=choice.contender.members,
         folds=tuple(tuple(fold.number for fold in member.folds) for member in members),
         postprocessing=steps,
-        because=choice.because + _restriction(field),
+        reason=choice.reason + _restriction(field),
         candidates=leaderboard(contenders),
         left_out=leaderboard(
             [_contender((entry,), entry.report(entry.cases)) for entry in field.left_out]
@@ -143,10 +143,10 @@ def _contenders(field: Field, work: _Work) -> tuple[Contender, ...]:
     for members in groups:
         report = _report(members, names, work)
         name = " + ".join(member.name for member in members)
-        if report.faults:
-            fault = report.faults[0]
-            more = f" (and {len(report.faults) - 1} more)" if len(report.faults) > 1 else ""
-            work.progress.say(f"warning: without {name}: {fault.name}: {fault.message}{more}")
+        if report.issues:
+            issue = report.issues[0]
+            more = f" (and {len(report.issues) - 1} more)" if len(report.issues) > 1 else ""
+            work.progress.say(f"warning: without {name}: {issue.name}: {issue.message}{more}")
             continue
         contenders.append(_contender(members, report))
     return tuple(contenders)
@@ -190,8 +190,8 @@ def _finished(members: Members, work: _Work) -> tuple[tuple[LargestComponent, ..
     """
     names = frozenset.intersection(*(member.cases for member in members))
     report = _report(members, names, work)
-    if report.faults:
-        raise CaseError(f"{report.faults[0].name}: {report.faults[0].message}")
+    if report.issues:
+        raise CaseError(f"{report.issues[0].name}: {report.issues[0].message}")
     pairs = label_maps(members, work.files(names), _folder(members, work))
     labels = members[0].labels
     steps = find_steps(pairs, labels, workers=work.workers, progress=work.progress)
@@ -251,10 +251,10 @@ def _say_what_is_missing(field: Field, work: _Work) -> None:
 
 
 def _is_outdated(report: Report, work: _Work) -> bool:
-    """Return whether the label files of a fold without faults are not those it was scored on."""
+    """Return whether the label files of a fold without issues are not those it was scored on."""
     names = {case.name for case in report.cases}
     cases = [case for case in work.spec.cases if case.name in names]
-    return not report.faults and have_labels_changed(report, cases)
+    return not report.issues and have_labels_changed(report, cases)
 
 
 def _command(entry: Trained, fold: int, work: _Work) -> str:

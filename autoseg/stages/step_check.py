@@ -89,7 +89,7 @@ class StepChecks:
     def _finding(
         self, configuration: Configuration, dtype: torch.dtype, instructions: str
     ) -> str | None:
-        """Return the fault of a training step; None without a known fault."""
+        """Return the issue of a training step; None without a known issue."""
         identity = _identity(configuration, dtype, instructions)
         path = None if self.cache is None else measurement_file(self.cache, "step", identity)
         known = None if path is None else kept(CheckedStep, path)

@@ -78,7 +78,7 @@ def timed_steps(
     device_name: str,
     steps: Sequence[Step],
     *,
-    anew: bool = False,
+    remeasure: bool = False,
     progress: Progress,
 ) -> dict[Step, float]:
     """Return the seconds of training steps, from the cache or timed now and kept there.
@@ -89,7 +89,7 @@ def timed_steps(
         cache: Folder of such measurements; made if it is not there.
         device_name: As `choose_device` takes it.
         steps: Networks and their batch sizes.
-        anew: Whether to time steps that were timed before.
+        remeasure: Whether to time steps that were timed before.
         progress: Where to report to.
 
     Raises:
@@ -98,7 +98,7 @@ def timed_steps(
     device = choose_device(device_name)
     identities = {step: _identity(step, device) for step in steps}
     files = {step: _file(cache, step, identity) for step, identity in identities.items()}
-    known = {} if anew else {step: kept(TimedNetwork, file) for step, file in files.items()}
+    known = {} if remeasure else {step: kept(TimedNetwork, file) for step, file in files.items()}
     seconds = {
         step: found.seconds
         for step, found in known.items()

@@ -9,7 +9,7 @@ from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.choice import description, find_choice, loaded
+from autoseg.inference.model_selection import description, find_selection, loaded
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_cases import score_cases
@@ -19,7 +19,7 @@ def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> R
     """Return how good a model is on the test cases, which training never saw.
 
     Label maps and `evaluation.json` go into the work folder's `test`, in place of earlier ones. A
-    case that cannot be predicted or scored is a fault of the report, and the others go on.
+    case that cannot be predicted or scored is an issue of the report, and the others go on.
 
     Args:
         workspace: Of a planned dataset.
@@ -40,13 +40,13 @@ def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> R
             "`autoseg evaluate`."
         )
         raise DatasetError(msg)
-    choice = find_choice(options.model or workspace.root, options.folds)
+    choice = find_selection(options.model or workspace.root, options.folds)
     model = loaded(choice, options.loading(progress))
     progress.say(description(choice) or f"Predicting with {model.path}.")
     for sentence in choice.warnings:
         progress.say(f"warning: {sentence}.")
     shutil.rmtree(workspace.test, ignore_errors=True)
-    options = replace(options, skip_finished=False)
+    options = replace(options, skip_existing=False)
     report = score_cases(spec.test_cases, workspace.test, model, options, progress)
     store.save(report, workspace.test / REPORT_NAME)
     return report

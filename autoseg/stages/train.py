@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from autoseg.core.atomic import remove_leftovers, replacing
+from autoseg.core.atomic_write import atomic_write, remove_leftovers
 from autoseg.core.device import naming_lack_of_memory
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest, listening
@@ -30,29 +30,37 @@ from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.versions import Versions
 from autoseg.documents.workspace import Workspace
+from autoseg.stages.cascade import (
+    check_previous_stage,
+    make_cascade_inputs,
+    note_on_newer_stage,
+)
 from autoseg.stages.continuation import check_trained_with
 from autoseg.stages.folds import load_fold
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.pretrained import load_pretrained, told
-from autoseg.stages.previous_stage import (
-    check_previous_stage,
-    make_priors,
-    note_on_newer_stage,
-)
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.step_check import StepChecks
-from autoseg.stages.training_job import (
+from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
+from autoseg.stages.training_task import (
     CHECKPOINT_NAME,
     TrainRequest,
     training_device,
-    training_job,
+    training_task,
 )
-from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
 from autoseg.training.checkpoint import load_checkpoint, save_weights
+from autoseg.training.learning_rate import epoch_steps
 from autoseg.training.lock import locked
-from autoseg.training.loop import Job, Watch, fit, measure_step, new_state, started_with, too_large
-from autoseg.training.schedule import epoch_steps
+from autoseg.training.loop import (
+    Callbacks,
+    TrainingTask,
+    fit,
+    measure_step,
+    new_state,
+    started_with,
+    too_large,
+)
 from autoseg.training.state import TrainingState
 
 RUN_NAME = "run.json"
@@ -118,17 +126,17 @@ def _train_fold(
     )
     cases = (*fold.train, *fold.validation)
     asked = replace(options, precision=request.precision)
-    make_priors(workspace, plan, configuration, cases, asked, progress)
+    make_cascade_inputs(workspace, plan, configuration, cases, asked, progress)
     _record_model(workspace, plan, configuration)
-    job = training_job(workspace, plan, fold, request, pretrained, precision)
+    task = training_task(workspace, plan, fold, request, pretrained, precision)
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
-        run = _finished_run(folder, job, progress)
+        run = _finished_run(folder, task, progress)
         if note := note_on_newer_stage(workspace, configuration, request.fold):
             progress.say(note)
     else:
         remove_leftovers(folder)
-        run = _trained(job, plan, configuration, request, progress)
-        if job.device.type == "cuda":
+        run = _trained(task, plan, configuration, request, progress)
+        if task.device.type == "cuda":
             torch.cuda.empty_cache()  # what the training held is for predicting now
     report = None
     if request.fold != ALL:
@@ -152,54 +160,58 @@ def _check(
 
 
 def _trained(
-    job: Job, plan: Plan, configuration: Configuration, request: TrainRequest, progress: Progress
+    task: TrainingTask,
+    plan: Plan,
+    configuration: Configuration,
+    request: TrainRequest,
+    progress: Progress,
 ) -> Run:
     """Train to the end, or go on to it, and save what came of it; the state is gone then."""
     progress.begin(f"training {configuration.name}, fold {request.fold}")
-    with naming_lack_of_memory(too_large(job)):
-        state = _resumed_state(job, progress) or _first_state(job, progress)
+    with naming_lack_of_memory(too_large(task)):
+        state = _resumed_state(task, progress) or _first_state(task, progress)
     with listening() as stop:
-        _train_to_end(job, plan, state, stop, progress)
-    run = _run(configuration, request, job, state)
-    _save(state, run, job.checkpoint.parent, stop)
+        _train_to_end(task, plan, state, stop, progress)
+    run = _run(configuration, request, task, state)
+    _save(state, run, task.checkpoint.parent, stop)
     return run
 
 
 def _train_to_end(
-    job: Job, plan: Plan, state: TrainingState, stop: StopRequest, progress: Progress
+    task: TrainingTask, plan: Plan, state: TrainingState, stop: StopRequest, progress: Progress
 ) -> None:
-    folder = job.checkpoint.parent
+    folder = task.checkpoint.parent
     names = tuple(target.name for target in plan.labels.targets)
-    reporter = TrainingReporter(job, folder, names, progress)
-    fit(job, state, Watch(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
+    reporter = TrainingReporter(task, folder, names, progress)
+    fit(task, state, Callbacks(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
     reporter.finish(state)
 
 
-def _first_state(job: Job, progress: Progress) -> TrainingState:
+def _first_state(task: TrainingTask, progress: Progress) -> TrainingState:
     """Return the state that a training begins with, after a forecast of its length.
 
     Raises:
         Interrupted: If Ctrl-C came; it ends a slow step of the forecast at once.
     """
-    announce(job, progress)
+    announce(task, progress)
     try:
-        seconds = measure_step(job)
+        seconds = measure_step(task)
     except KeyboardInterrupt as stop:
         msg = "stopped before the first step. The same command begins the training."
         raise Interrupted(msg) from stop
-    progress.say(forecast(job.length, seconds))
-    state = new_state(job, epoch_steps=epoch_steps(job.recipe, job.length, seconds))
+    progress.say(forecast(task.length, seconds))
+    state = new_state(task, epoch_steps=epoch_steps(task.recipe, task.length, seconds))
     if state.pretraining is not None:
         progress.say(told(state.pretraining))
     return state
 
 
-def _resumed_state(job: Job, progress: Progress) -> TrainingState | None:
-    if not job.checkpoint.is_file():
+def _resumed_state(task: TrainingTask, progress: Progress) -> TrainingState | None:
+    if not task.checkpoint.is_file():
         return None
-    state = new_state(job, epoch_steps=1)
-    load_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with(job))
-    progress.say(f"going on from step {state.position.step} of {job.checkpoint}")
+    state = new_state(task, epoch_steps=1)
+    load_checkpoint(state, task.checkpoint, identity=task.identity, started_with=started_with(task))
+    progress.say(f"going on from step {state.position.step} of {task.checkpoint}")
     return state
 
 
@@ -209,7 +221,7 @@ def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration
     model = TrainedModel(configuration=configuration.name, mirror_axes=configuration.mirror_axes)
     store.save(model, folder / MODEL_NAME)
     store.save(plan, folder / PLAN_NAME)
-    with replacing(folder / FINGERPRINT_NAME) as temporary:
+    with atomic_write(folder / FINGERPRINT_NAME) as temporary:
         shutil.copyfile(workspace.fingerprint, temporary)
 
 
@@ -232,9 +244,9 @@ def _save(state: TrainingState, run: Run, folder: Path, stop: StopRequest) -> No
         raise Interrupted(UNSCORED)
 
 
-def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:
+def _finished_run(folder: Path, task: TrainingTask, progress: Progress) -> Run:
     run = store.load(Run, folder / RUN_NAME, made_by="autoseg train --restart")
-    if differences := _differences(run, job):
+    if differences := _differences(run, task):
         progress.say(
             f"this fold is trained already ({run.steps} steps in {duration(run.seconds)}), "
             f"otherwise than asked for: {'; '.join(differences)}. --restart trains it anew"
@@ -244,14 +256,14 @@ def _finished_run(folder: Path, job: Job, progress: Progress) -> Run:
     return run
 
 
-def _differences(run: Run, job: Job) -> list[str]:
+def _differences(run: Run, task: TrainingTask) -> list[str]:
     """Return in what a finished training is not what is asked for."""
     found = []
-    if run.options.length != job.length:
-        found.append(f"{_length(run.options.length)}, asked for {_length(job.length)}")
-    if run.options.seed != job.seed:
-        found.append(f"seed {run.options.seed}, asked for {job.seed}")
-    then, now = run.pretraining, job.pretrained
+    if run.options.length != task.length:
+        found.append(f"{_length(run.options.length)}, asked for {_length(task.length)}")
+    if run.options.seed != task.seed:
+        found.append(f"seed {run.options.seed}, asked for {task.seed}")
+    then, now = run.pretraining, task.pretrained
     if (then and then.sha256) != (now and now.sha256):
         begun, wanted = then.model if then else "random", now.model if now else "random"
         found.append(f"{begun} weights at the start, asked for {wanted} ones")
@@ -267,16 +279,16 @@ def _length(length: AnyLength) -> str:
 
 
 def _run(
-    configuration: Configuration, request: TrainRequest, job: Job, state: TrainingState
+    configuration: Configuration, request: TrainRequest, task: TrainingTask, state: TrainingState
 ) -> Run:
-    cuda = job.device.type == "cuda"
+    cuda = task.device.type == "cuda"
     return Run(
         configuration=configuration.name,
         fold=request.fold,
-        recipe=job.recipe,
-        options=TrainingOptions(length=job.length, seed=job.seed, precision=request.precision),
-        device=torch.cuda.get_device_name(job.device) if cuda else str(job.device),
-        precision=str(job.dtype).removeprefix("torch."),
+        recipe=task.recipe,
+        options=TrainingOptions(length=task.length, seed=task.seed, precision=request.precision),
+        device=torch.cuda.get_device_name(task.device) if cuda else str(task.device),
+        precision=str(task.dtype).removeprefix("torch."),
         steps=state.position.step,
         seconds=state.position.seconds,
         epoch_steps=state.epoch_steps,
@@ -286,5 +298,5 @@ def _run(
         ),
         history=tuple(state.history),
         pretraining=state.pretraining,
-        resubstitution=job.data.held_out_cases != job.data.validation_cases,
+        resubstitution=task.data.held_out_cases != task.data.validation_cases,
     )

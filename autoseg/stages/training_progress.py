@@ -3,13 +3,13 @@
 from pathlib import Path
 from time import perf_counter
 
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.progress import Progress
 from autoseg.core.text import counted
 from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
 from autoseg.training.curves import draw_curves
-from autoseg.training.loop import Job
+from autoseg.training.loop import TrainingTask
 from autoseg.training.state import TrainingState
 
 STATUS_SECONDS = 0.5
@@ -22,16 +22,16 @@ LONG_HOURS = 48.0
 """A forecast beyond this comes with the advice to set a budget."""
 
 
-def announce(job: Job, progress: Progress) -> None:
+def announce(task: TrainingTask, progress: Progress) -> None:
     """Say what is about to be trained, and where."""
-    parameters = sum(weight.numel() for weight in job.architecture.build().parameters())
-    held_out = len(job.data.held_out_cases)
+    parameters = sum(weight.numel() for weight in task.architecture.build().parameters())
+    held_out = len(task.data.held_out_cases)
     size = f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters:,}"
     progress.say(
-        f"training {job.architecture.kind} ({size} weights) on "
-        f"{counted(len(job.data.training_cases), 'case')}, {held_out or 'none'} held out; "
-        f"{job.device}, {str(job.dtype).removeprefix('torch.')}, batch "
-        f"{job.data.training.batch_size} × {_times(job.data.training.patch_shape)}"
+        f"training {task.architecture.kind} ({size} weights) on "
+        f"{counted(len(task.data.training_cases), 'case')}, {held_out or 'none'} held out; "
+        f"{task.device}, {str(task.dtype).removeprefix('torch.')}, batch "
+        f"{task.data.training.batch_size} × {_times(task.data.training.patch_shape)}"
     )
 
 
@@ -67,9 +67,9 @@ class TrainingReporter:
     """Turns the events of a training into status lines, `log.jsonl` and `curves.png`."""
 
     def __init__(
-        self, job: Job, folder: Path, class_names: tuple[str, ...], progress: Progress
+        self, task: TrainingTask, folder: Path, class_names: tuple[str, ...], progress: Progress
     ) -> None:
-        self._job = job
+        self._job = task
         self._folder = folder
         self._class_names = class_names
         self._progress = progress
@@ -114,7 +114,7 @@ class TrainingReporter:
         )
 
     def _log(self, state: TrainingState) -> None:
-        with replacing(self._folder / "log.jsonl") as temporary:
+        with atomic_write(self._folder / "log.jsonl") as temporary:
             lines = [record.model_dump_json() for record in state.history]
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 

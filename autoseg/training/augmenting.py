@@ -10,48 +10,52 @@ from torch import Tensor
 
 from autoseg.augmentations import AnyAugmentation, Draws, PatchContext, Patches, draws_of
 from autoseg.augmentations.base import PatchImages, PatchLayers
-from autoseg.core.device import sent
-from autoseg.training.sampling import Draft, LayerRegions, Regions, Sampling
+from autoseg.core.device import to_device
+from autoseg.training.sampling import LayerRegions, Regions, Sampling, UnaugmentedBatch
 
 Which = Bool[np.ndarray, " batch"]
 LabelPatches = Int16[Tensor, "batch *scored"]
-PriorChannels = Float32[Tensor, "batch classes *space"]
+CascadeChannels = Float32[Tensor, "batch classes *space"]
 
 
-def augmented(draft: Draft, device: torch.device) -> tuple[PatchImages, LabelPatches]:
+def augmented(
+    unaugmented: UnaugmentedBatch, device: torch.device
+) -> tuple[PatchImages, LabelPatches]:
     """Return images and class indices of a batch, after their augmentations.
 
     Images have the channels of a previous stage's prediction after their own; class indices have no
-    margin. All that is drawn per patch depends on the draft alone, what is drawn per voxel also on
+    margin. All that is drawn per patch depends on the batch alone, what is drawn per voxel also on
     the kind of device.
     """
-    sampling, chosen = draft.sampling, draft.chosen.copy()
-    draws = draws_of(draft.seed, device)
-    patches = _joined(draft, draws, device)
-    for regions in draft.regions:
+    sampling, chosen = unaugmented.sampling, unaugmented.chosen.copy()
+    draws = draws_of(unaugmented.seed, device)
+    patches = _joined(unaugmented, draws, device)
+    for regions in unaugmented.regions:
         if regions.first is not None:  # is done
             chosen[regions.positions, regions.first] = False
     for entry, which in zip(sampling.augmentations, chosen.T, strict=True):
-        if not entry.changes_prior:
+        if not entry.changes_cascade_input:
             patches = _applied(entry, patches, which, draws, sampling.context)
     images, layers = patches.images, patches.layers
     if sampling.masked_channels:
         inside = layers[:, 1:2] > 0
         for channel in sampling.masked_channels:  # a list of them would have to be copied there
             images[:, channel : channel + 1] *= inside
-    if sampling.num_prior_channels:
-        images = torch.cat([images, _prior_channels(layers, draft, draws)], dim=1)
+    if sampling.num_cascade_channels:
+        images = torch.cat([images, _cascade_channels(layers, unaugmented, draws)], dim=1)
     labels = _outside_last(layers[:, :1], sampling)[:, 0]
     return images, labels[(slice(None), *(slice(edge, -edge or None) for edge in sampling.margin))]
 
 
-def _joined(draft: Draft, draws: Draws, device: torch.device) -> Patches:
+def _joined(unaugmented: UnaugmentedBatch, draws: Draws, device: torch.device) -> Patches:
     """Return patches of one size, in their order; larger regions have become patches."""
-    parts = [_as_patches(regions, draft.sampling, draws, device) for regions in draft.regions]
+    parts = [
+        _as_patches(regions, unaugmented.sampling, draws, device) for regions in unaugmented.regions
+    ]
     if len(parts) == 1:
         return parts[0]
-    order = np.argsort(np.concatenate([regions.positions for regions in draft.regions]))
-    rows = sent(order, device)
+    order = np.argsort(np.concatenate([regions.positions for regions in unaugmented.regions]))
+    rows = to_device(order, device)
     images = torch.cat([part.images for part in parts])[rows]
     return Patches(images, torch.cat([part.layers for part in parts])[rows])
 
@@ -59,8 +63,8 @@ def _joined(draft: Draft, draws: Draws, device: torch.device) -> Patches:
 def _as_patches(
     regions: Regions, sampling: Sampling, draws: Draws, device: torch.device
 ) -> Patches:
-    layers = _outside_first(sent(regions.layers, device), sampling)
-    patches = Patches(sent(regions.images, device), layers, regions.highest)
+    layers = _outside_first(to_device(regions.layers, device), sampling)
+    patches = Patches(to_device(regions.images, device), layers, regions.highest)
     if regions.first is None:
         return patches
     return sampling.augmentations[regions.first].apply(patches, draws, sampling.context)
@@ -74,21 +78,23 @@ def _applied(
         return patches
     if which.all():
         return entry.apply(patches, draws, context)
-    rows = sent(np.flatnonzero(which), patches.images.device)
+    rows = to_device(np.flatnonzero(which), patches.images.device)
     changed = entry.apply(Patches(patches.images[rows], patches.layers[rows]), draws, context)
     patches.images[rows] = changed.images
     patches.layers[rows] = changed.layers
     return patches
 
 
-def _prior_channels(layers: PatchLayers, draft: Draft, draws: Draws) -> PriorChannels:
+def _cascade_channels(
+    layers: PatchLayers, unaugmented: UnaugmentedBatch, draws: Draws
+) -> CascadeChannels:
     """Return the previous stage's prediction as channels, after the augmentations of it."""
-    sampling = draft.sampling
-    classes = torch.arange(1, sampling.num_prior_channels + 1, device=layers.device)
+    sampling = unaugmented.sampling
+    classes = torch.arange(1, sampling.num_cascade_channels + 1, device=layers.device)
     channels = (layers[:, -1:] == classes.view(-1, *[1] * (layers.ndim - 2))).float()
     patches = Patches(channels, layers[:, :0])
-    for entry, which in zip(sampling.augmentations, draft.chosen.T, strict=True):
-        if entry.changes_prior:
+    for entry, which in zip(sampling.augmentations, unaugmented.chosen.T, strict=True):
+        if entry.changes_cascade_input:
             patches = _applied(entry, patches, which, draws, sampling.context)
     return patches.images
 

@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
 from autoseg.documents.run import EpochRecord
-from autoseg.training.schedule import Position
+from autoseg.training.learning_rate import Position
 from autoseg.training.state import TrainingState
 
 
@@ -67,7 +67,7 @@ def save_checkpoint(
         scaler=state.scaler.state_dict(),
         started_with=started_with,
     )
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         metadata = {"header": header.model_dump_json()}
         temporary.write_bytes(save(_tensors(state), metadata=metadata))
 
@@ -138,7 +138,7 @@ def _tensors(state: TrainingState) -> dict[str, Tensor]:
 
 
 def _device(network: nn.Module) -> torch.device:
-    """Return where a network is; other cards, which may be someone else's, are left alone."""
+    """Return where a network is; other GPUs, which may be someone else's, are left alone."""
     return next(network.parameters()).device
 
 
@@ -192,5 +192,5 @@ def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a finished network's weights, float32."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save(_prefixed("", network.state_dict())))

@@ -54,7 +54,7 @@ def _finding(
     made: Any,  # noqa: ANN401  (a tensor or several)
     expected: Any,  # noqa: ANN401
 ) -> str | None:
-    """Return the fault of the result of a convolution.
+    """Return the issue of the result of a convolution.
 
     Args:
         func: One of `PARTS`.

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.colours import class_colour
 from autoseg.documents.run import EpochRecord
 
@@ -45,5 +45,5 @@ def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], 
             text.set_parse_math(False)
     rate.plot(steps, [record.learning_rate for record in history], color="0.4")
     rate.set(xlabel="step", ylabel="learning rate", ylim=(0, None))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)

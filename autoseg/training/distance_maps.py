@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32, Integer
 from torch import Tensor
 
-from autoseg.core.device import sent
+from autoseg.core.device import to_device
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar
 from autoseg.losses import Loss
@@ -57,7 +57,7 @@ class Measure:
             device: Where logits are.
         """
         function = loss.build()
-        full, tables = sent(maps, device), region_tables(self.labels)
+        full, tables = to_device(maps, device), region_tables(self.labels)
 
         def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
             targets, valid = targets_of(classes, self.labels, tables)

@@ -12,7 +12,7 @@ from autoseg.preprocessing.storage import StoredCase
 from autoseg.training.augmenting import augmented, one_thread
 from autoseg.training.reading import CaseReader
 from autoseg.training.regions import draw_places, read_regions
-from autoseg.training.sampling import Batch, Choices, Draft, Positions, Sampling
+from autoseg.training.sampling import Batch, Choices, Positions, Sampling, UnaugmentedBatch
 
 
 def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, step: int) -> Batch:
@@ -27,15 +27,17 @@ def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, s
     Raises:
         CaseError: If a prepared case cannot be read.
     """
-    return finished(draw_draft(reader_of(cases, sampling), sampling, stream, step))
+    return finished(draw_unaugmented(reader_of(cases, sampling), sampling, stream, step))
 
 
 def reader_of(cases: tuple[StoredCase, ...], sampling: Sampling) -> CaseReader:
     """Return what reads all that patches need."""
-    return CaseReader(cases, with_prior=sampling.num_prior_channels > 0)
+    return CaseReader(cases, with_cascade_input=sampling.num_cascade_channels > 0)
 
 
-def draw_draft(reader: CaseReader, sampling: Sampling, stream: str, step: int) -> Draft:
+def draw_unaugmented(
+    reader: CaseReader, sampling: Sampling, stream: str, step: int
+) -> UnaugmentedBatch:
     """Return the batch of one step before it is augmented.
 
     The augmentation is decided before anything is read, so that only as much is read as it needs.
@@ -58,15 +60,15 @@ def draw_draft(reader: CaseReader, sampling: Sampling, stream: str, step: int) -
         for first, positions in _by_size(sampling, chosen)
     )
     seed = derived_seed(sampling.seed, "augmentation", stream, step)
-    return Draft(sampling=sampling, regions=regions, chosen=chosen, seed=seed)
+    return UnaugmentedBatch(sampling=sampling, regions=regions, chosen=chosen, seed=seed)
 
 
-def finished(draft: Draft) -> Batch:
+def finished(unaugmented: UnaugmentedBatch) -> Batch:
     """Return a batch, augmented on the processor."""
     with one_thread():
-        images, classes = augmented(draft, torch.device("cpu"))
+        images, classes = augmented(unaugmented, torch.device("cpu"))
     labels = classes.numpy()
-    measure = draft.sampling.measure
+    measure = unaugmented.sampling.measure
     maps = None if measure is None else np.stack([measure.maps(label) for label in labels])
     return Batch(images=images.numpy(), labels=labels, maps=maps)
 

@@ -1,7 +1,7 @@
 """Prepare batches in background processes, in a fixed order.
 
 Batches cross the process border as plain bytes, not through shared memory, so containers need no
-`--shm-size`. A fault in a worker arrives here as the exception it was.
+`--shm-size`. An issue in a worker arrives here as the exception it was.
 """
 
 import signal
@@ -18,16 +18,16 @@ from typing_extensions import override
 from autoseg.core.errors import AutosegError, TrainingError
 from autoseg.core.signals import CRASHES, end_with_parent, explained, signal_name
 from autoseg.preprocessing.storage import StoredCase
-from autoseg.training.drawing import draw_draft, finished, reader_of
+from autoseg.training.drawing import draw_unaugmented, finished, reader_of
 from autoseg.training.reading import CaseReader
-from autoseg.training.sampling import Batch, Draft, Sampling
+from autoseg.training.sampling import Batch, Sampling, UnaugmentedBatch
 
 MOST_PREFETCHED, PREFETCHED_BY_ALL = 4, 24
 """Batches that each worker keeps ready at most, and all together: a batch of large patches takes
 some 50 MB."""
 
 
-class Ticket(NamedTuple):
+class BatchIndex(NamedTuple):
     """Which batch to draw: the `step`-th of a stream."""
 
     stream: Literal["train", "validation"]
@@ -35,23 +35,23 @@ class Ticket(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BatchDataset(Dataset[Batch | Draft | AutosegError]):
-    """All batches of a training, by ticket.
+class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
+    """All batches of a training, by index.
 
     Attributes:
         training_cases: What the network learns from.
         validation_cases: What it is checked on.
         training: How patches are drawn from the first.
         validation: How, from the second.
-        are_drafts: Whether batches are handed out before they are augmented, for the device to do
-            that.
+        are_unaugmented: Whether batches are returned before augmentation, which then runs on
+            the device.
     """
 
     training_cases: tuple[StoredCase, ...]
     validation_cases: tuple[StoredCase, ...]
     training: Sampling
     validation: Sampling
-    are_drafts: bool = False
+    are_unaugmented: bool = False
 
     @property
     def held_out_cases(self) -> tuple[StoredCase, ...]:
@@ -60,36 +60,36 @@ class BatchDataset(Dataset[Batch | Draft | AutosegError]):
         return tuple(case for case in self.validation_cases if case.record.name not in seen)
 
     @override
-    def __getitem__(self, ticket: Ticket) -> Batch | Draft | AutosegError:
-        """Return the batch, or the user's fault that keeps it from being made.
+    def __getitem__(self, index: BatchIndex) -> Batch | UnaugmentedBatch | AutosegError:
+        """Return the batch, or the user's issue that keeps it from being made.
 
-        A fault is returned, not raised, because torch would bury its sentence in a traceback.
+        An issue is returned, not raised, because torch would bury its sentence in a traceback.
         """
         try:
-            return self.handed_out(ticket)
-        except AutosegError as fault:
-            return fault
+            return self.handed_out(index)
+        except AutosegError as issue:
+            return issue
 
-    def handed_out(self, ticket: Ticket) -> Batch | Draft:
-        """Return the batch of a ticket as a training gets it, augmented or for the device to do so.
-
-        Raises:
-            CaseError: If a prepared case cannot be read.
-        """
-        return self._draft(ticket) if self.are_drafts else self.draw(ticket)
-
-    def draw(self, ticket: Ticket) -> Batch:
-        """Return the batch of a ticket, augmented.
+    def handed_out(self, index: BatchIndex) -> Batch | UnaugmentedBatch:
+        """Return the batch of an index as a training gets it, augmented or for the device to do so.
 
         Raises:
             CaseError: If a prepared case cannot be read.
         """
-        return finished(self._draft(ticket))
+        return self._unaugmented(index) if self.are_unaugmented else self.draw(index)
 
-    def _draft(self, ticket: Ticket) -> Draft:
-        if ticket.stream == "train":
-            return draw_draft(self._training_reader, self.training, *ticket)
-        return draw_draft(self._validation_reader, self.validation, *ticket)
+    def draw(self, index: BatchIndex) -> Batch:
+        """Return the batch of an index, augmented.
+
+        Raises:
+            CaseError: If a prepared case cannot be read.
+        """
+        return finished(self._unaugmented(index))
+
+    def _unaugmented(self, index: BatchIndex) -> UnaugmentedBatch:
+        if index.stream == "train":
+            return draw_unaugmented(self._training_reader, self.training, *index)
+        return draw_unaugmented(self._validation_reader, self.validation, *index)
 
     @cached_property
     def _training_reader(self) -> CaseReader:
@@ -100,7 +100,7 @@ class BatchDataset(Dataset[Batch | Draft | AutosegError]):
         return reader_of(self.validation_cases, self.validation)
 
 
-class TicketOrder(Sampler[Ticket]):
+class BatchSampler(Sampler[BatchIndex]):
     """The endless order of batches: an epoch's training steps, then its validation batches.
 
     Validation draws the same batches after every epoch, so that its curve shows the network's
@@ -113,14 +113,14 @@ class TicketOrder(Sampler[Ticket]):
         self.validation_batches = validation_batches
 
     @override
-    def __iter__(self) -> Iterator[Ticket]:
+    def __iter__(self) -> Iterator[BatchIndex]:
         step = self._first_step
         while True:
-            yield Ticket("train", step)
+            yield BatchIndex("train", step)
             step += 1
             if step % self._epoch_steps == 0:
                 for index in range(self.validation_batches):
-                    yield Ticket("validation", index)
+                    yield BatchIndex("validation", index)
 
 
 def prefetched_batches(workers: int) -> int:
@@ -129,8 +129,8 @@ def prefetched_batches(workers: int) -> int:
 
 
 def load_batches(
-    dataset: BatchDataset, order: TicketOrder, *, workers: int
-) -> Generator[Batch | Draft, None, None]:
+    dataset: BatchDataset, order: BatchSampler, *, workers: int
+) -> Generator[Batch | UnaugmentedBatch, None, None]:
     """Yield batches in order, without end.
 
     Args:
@@ -200,7 +200,7 @@ def _keep(batch: Any) -> Any:  # noqa: ANN401  (torch types a collate function f
 def _start_worker(worker: int) -> None:  # noqa: ARG001  (torch passes the worker's number)
     """Leave Ctrl-C and SIGTERM to the main process, and never outlive it.
 
-    Both often reach all processes at once (a terminal, a batch system that ends a job). The main
+    Both often reach all processes at once (a terminal, a batch system that ends a task). The main
     process needs its workers to finish the step and save; it stops them itself.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)

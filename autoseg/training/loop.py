@@ -20,18 +20,18 @@ from autoseg.documents.recipe import AnyLength, Budget, Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses import Loss
 from autoseg.losses.distance_loss import DistanceLoss
-from autoseg.training.ahead import Ahead
 from autoseg.training.checkpoint import save_checkpoint
+from autoseg.training.device_prefetcher import DevicePrefetcher
+from autoseg.training.learning_rate import Position, learning_rate
 from autoseg.training.loading import (
     BatchDataset,
-    Ticket,
-    TicketOrder,
+    BatchIndex,
+    BatchSampler,
     load_batches,
     naming_dead_workers,
 )
 from autoseg.training.pretrained import Pretrained
-from autoseg.training.sampling import Batch, Draft
-from autoseg.training.schedule import Position, learning_rate
+from autoseg.training.sampling import Batch, UnaugmentedBatch
 from autoseg.training.state import TrainingState, initial_state
 from autoseg.training.step import (
     pseudo_dice,
@@ -52,7 +52,7 @@ COMPILERS = ("torch._dynamo", "torch._inductor")
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingTask:
     """What to train, on what, how, and where to keep it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Watch:
+class Callbacks:
     """Who is told what happens.
 
     Attributes:
@@ -108,23 +108,23 @@ class Watch:
     stop: StopRequest
 
 
-def new_state(job: Job, *, epoch_steps: int) -> TrainingState:
+def new_state(task: TrainingTask, *, epoch_steps: int) -> TrainingState:
     """Return the state that a training starts from."""
     state = initial_state(
-        job.architecture,
-        job.recipe,
-        device=job.device,
-        dtype=job.dtype,
-        seed=job.seed,
+        task.architecture,
+        task.recipe,
+        device=task.device,
+        dtype=task.dtype,
+        seed=task.seed,
         epoch_steps=epoch_steps,
     )
-    if job.recipe.head_prior:
-        set_head_prior(state.network, head_biases(job.class_frequencies, job.labels))
-    if job.pretrained is not None:
-        state.pretraining = job.pretrained.give_to(state.network)
+    if task.recipe.head_prior:
+        set_head_prior(state.network, head_biases(task.class_frequencies, task.labels))
+    if task.pretrained is not None:
+        state.pretraining = task.pretrained.give_to(state.network)
         if state.average is not None:
             state.average.load_state_dict(state.network.state_dict())
-    if job.compiled:
+    if task.compiled:
         state.network.compile()  # when it is first called
     return state
 
@@ -141,7 +141,7 @@ def set_head_prior(network: nn.Module, biases: tuple[float, ...]) -> None:
             head.bias.copy_(torch.tensor(biases))
 
 
-def measure_step(job: Job) -> float:
+def measure_step(task: TrainingTask) -> float:
     """Return the seconds of one training step, on a network that is thrown away afterwards.
 
     Raises:
@@ -151,15 +151,15 @@ def measure_step(job: Job) -> float:
     started = perf_counter()
     times = []
     with (
-        naming_lack_of_memory(too_large(job)),
-        fast_convolutions(job.device),
+        naming_lack_of_memory(too_large(task)),
+        fast_convolutions(task.device),
         keeping_freed_memory(),
     ):
-        state = new_state(job, epoch_steps=1)
+        state = new_state(task, epoch_steps=1)
         for step in range(FORECAST_STEPS + 1):
-            drawn = job.data.handed_out(Ticket("train", step))
+            drawn = task.data.handed_out(BatchIndex("train", step))
             before = perf_counter()
-            _train(job, state, Ahead(iter([drawn]), job.device))
+            _train(task, state, DevicePrefetcher(iter([drawn]), task.device))
             times.append(perf_counter() - before)
             if step > 0 and perf_counter() - started > FORECAST_SECONDS:
                 break
@@ -167,8 +167,8 @@ def measure_step(job: Job) -> float:
     return timed[len(timed) // 2]
 
 
-def fit(job: Job, state: TrainingState, watch: Watch) -> None:
-    """Train `state` to the end of the job.
+def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
+    """Train `state` to the end of the task.
 
     Raises:
         Interrupted: If a stop was asked for; the checkpoint holds everything.
@@ -176,64 +176,68 @@ def fit(job: Job, state: TrainingState, watch: Watch) -> None:
             compiled, or a worker process was killed.
         CaseError: If a prepared case cannot be read.
     """
-    order = TicketOrder(
+    order = BatchSampler(
         first_step=state.position.step,
         epoch_steps=state.epoch_steps,
-        validation_batches=_validation_batches(job, state),
+        validation_batches=_validation_batches(task, state),
     )
     clock = _Clock(state.position.seconds)
     saved = perf_counter()
-    loaded = load_batches(job.data, order, workers=job.workers)
+    loaded = load_batches(task.data, order, workers=task.workers)
     with (
-        naming_lack_of_memory(too_large(job)),
-        fast_convolutions(job.device),
+        naming_lack_of_memory(too_large(task)),
+        fast_convolutions(task.device),
         naming_dead_workers(),
         keeping_freed_memory(),
         closing(loaded) as drawn,
     ):
-        batches = Ahead(drawn, job.device)
-        while not _is_finished(state.position, job.length):
-            loss = _train(job, state, batches, is_more_wanted=_is_more_wanted(job, state))
+        batches = DevicePrefetcher(drawn, task.device)
+        while not _is_finished(state.position, task.length):
+            loss = _train(task, state, batches, is_more_wanted=_is_more_wanted(task, state))
             _check(loss, state.position.step)
             state.epoch_losses.append(loss)
             state.position = Position(step=state.position.step + 1, seconds=clock.seconds())
-            update_average(state, job.recipe.average_decay)
+            update_average(state, task.recipe.average_decay)
             if state.position.step % state.epoch_steps == 0:
-                _end_epoch(job, state, batches, order.validation_batches)
+                _end_epoch(task, state, batches, order.validation_batches)
                 state.position = Position(step=state.position.step, seconds=clock.seconds())
-                watch.on_epoch(state)
-            watch.on_step(state)
-            if watch.stop.is_made or perf_counter() - saved > job.checkpoint_seconds:
-                _save(job, state)
+                callbacks.on_epoch(state)
+            callbacks.on_step(state)
+            if callbacks.stop.is_made or perf_counter() - saved > task.checkpoint_seconds:
+                _save(task, state)
                 saved = perf_counter()
-            if watch.stop.is_made:
+            if callbacks.stop.is_made:
                 raise Interrupted(_interruption(state))
-    _save(job, state)
+    _save(task, state)
 
 
-def _save(job: Job, state: TrainingState) -> None:
-    save_checkpoint(state, job.checkpoint, identity=job.identity, started_with=started_with(job))
+def _save(task: TrainingTask, state: TrainingState) -> None:
+    save_checkpoint(state, task.checkpoint, identity=task.identity, started_with=started_with(task))
 
 
-def started_with(job: Job) -> str:
+def started_with(task: TrainingTask) -> str:
     """Return length, seed and start of a training as options of the command."""
-    length = job.length
+    length = task.length
     asked = (
         f"--budget {length.seconds:g}s"
         if isinstance(length, Budget)
         else f"--iterations {length.total}"
     )
-    start = "" if job.pretrained is None else f" --pretrained, {job.pretrained.model}"
-    return f"{asked} --seed {job.seed}{start}"
+    start = "" if task.pretrained is None else f" --pretrained, {task.pretrained.model}"
+    return f"{asked} --seed {task.seed}{start}"
 
 
 def _train(
-    job: Job, state: TrainingState, batches: Ahead, *, is_more_wanted: bool = False
+    task: TrainingTask,
+    state: TrainingState,
+    batches: DevicePrefetcher,
+    *,
+    is_more_wanted: bool = False,
 ) -> float:
     """Return the loss of one step.
 
     Args:
-        job: What to train.
+        task: What to train.
         state: Is changed.
         batches: The next one is taken.
         is_more_wanted: Whether the one behind it is fetched meanwhile.
@@ -241,22 +245,22 @@ def _train(
     Raises:
         TrainingError: If the network cannot be compiled.
     """
-    progress = state.position.progress(job.length)
+    progress = state.position.progress(task.length)
     try:
         drawn, batch = batches.take()
         loss = training_step(
             state,
             batch,
-            _objective(job, state, drawn),
-            rate=learning_rate(job.recipe, progress),
-            gradient_clip=job.recipe.gradient_clip,
-            dtype=job.dtype,
+            _objective(task, state, drawn),
+            rate=learning_rate(task.recipe, progress),
+            gradient_clip=task.recipe.gradient_clip,
+            dtype=task.dtype,
         )
         if is_more_wanted:
             batches.fetch()
         return float(loss)
     except RuntimeError as error:
-        if job.compiled and type(error).__module__.startswith(COMPILERS):
+        if task.compiled and type(error).__module__.startswith(COMPILERS):
             raise TrainingError(_not_compiled(error)) from error
         raise
 
@@ -269,20 +273,22 @@ def _not_compiled(error: RuntimeError) -> str:
     )
 
 
-def _objective(job: Job, state: TrainingState, batch: Batch | Draft) -> Objective:
+def _objective(
+    task: TrainingTask, state: TrainingState, batch: Batch | UnaugmentedBatch
+) -> Objective:
     """Return what is minimised now, as a function of a batch's logits and class indices."""
-    loss, measure = job.loss.at(state.position.progress(job.length)), job.data.training.measure
+    loss, measure = task.loss.at(state.position.progress(task.length)), task.data.training.measure
     maps = batch.maps if isinstance(batch, Batch) else None
     if isinstance(loss, DistanceLoss) and measure is not None and maps is not None:
-        return measure.objective(loss, maps, job.device)
-    return objective(loss.build(), job.labels)
+        return measure.objective(loss, maps, task.device)
+    return objective(loss.build(), task.labels)
 
 
 @contextmanager
 def fast_convolutions(device: torch.device) -> Iterator[None]:
     """Let cuDNN try its algorithms for each size of patch, of which a training has few.
 
-    Source: nnU-Net 2.8.1 does so as well; on a card it was not measured here.
+    Source: nnU-Net 2.8.1 does so as well; on a GPU it was not measured here.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
@@ -292,30 +298,30 @@ def fast_convolutions(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def too_large(job: Job) -> TrainingError:
+def too_large(task: TrainingTask) -> TrainingError:
     """Return what is to be said if a training's device has too little memory."""
-    sampling = job.data.training
+    sampling = task.data.training
     shape = " × ".join(str(size) for size in sampling.patch_shape)
     return TrainingError(
-        f"{job.device} has too little free memory for a batch of {sampling.batch_size} patches of "
+        f"{task.device} has too little free memory for a batch of {sampling.batch_size} patches of "
         f"{shape} voxels. Close what else uses it and run the same command, or plan for less with "
         "`autoseg plan DATASET --memory` and the GiB that are free, and train with --restart."
     )
 
 
 def _end_epoch(
-    job: Job,
+    task: TrainingTask,
     state: TrainingState,
-    batches: Ahead,
+    batches: DevicePrefetcher,
     validation_batches: int,
 ) -> None:
     """Validate on the batches that come next, and add a record to the history."""
     losses = []
-    counts = torch.zeros(3, len(job.labels.targets), dtype=torch.int64)
+    counts = torch.zeros(3, len(task.labels.targets), dtype=torch.int64)
     for _ in range(validation_batches):
         drawn, batch = batches.take()
-        function = _objective(job, state, drawn)
-        loss, found = validation_scores(state.result, batch, function, job.labels, job.dtype)
+        function = _objective(task, state, drawn)
+        loss, found = validation_scores(state.result, batch, function, task.labels, task.dtype)
         losses.append(float(loss))
         counts += found.cpu()
     state.history.append(
@@ -323,7 +329,7 @@ def _end_epoch(
             epoch=len(state.history) + 1,
             step=state.position.step,
             seconds=state.position.seconds,
-            learning_rate=learning_rate(job.recipe, state.position.progress(job.length)),
+            learning_rate=learning_rate(task.recipe, state.position.progress(task.length)),
             training_loss=sum(state.epoch_losses) / len(state.epoch_losses),
             validation_loss=sum(losses) / len(losses) if losses else None,
             pseudo_dice=pseudo_dice(counts),
@@ -332,10 +338,10 @@ def _end_epoch(
     state.epoch_losses = []
 
 
-def _validation_batches(job: Job, state: TrainingState) -> int:
-    if not job.data.validation_cases or not job.recipe.validation_share:
+def _validation_batches(task: TrainingTask, state: TrainingState) -> int:
+    if not task.data.validation_cases or not task.recipe.validation_share:
         return 0
-    return max(1, round(state.epoch_steps * job.recipe.validation_share))
+    return max(1, round(state.epoch_steps * task.recipe.validation_share))
 
 
 def _is_finished(position: Position, length: AnyLength) -> bool:
@@ -347,11 +353,11 @@ def _is_finished(position: Position, length: AnyLength) -> bool:
     return position.step >= length.total
 
 
-def _is_more_wanted(job: Job, state: TrainingState) -> bool:
+def _is_more_wanted(task: TrainingTask, state: TrainingState) -> bool:
     """Return whether a batch is wanted after the next step, as far as can be known."""
     position = replace(state.position, step=state.position.step + 1)
-    is_validated = position.step % state.epoch_steps == 0 and _validation_batches(job, state) > 0
-    return is_validated or not _is_finished(position, job.length)
+    is_validated = position.step % state.epoch_steps == 0 and _validation_batches(task, state) > 0
+    return is_validated or not _is_finished(position, task.length)
 
 
 def _check(loss: float, step: int) -> None:

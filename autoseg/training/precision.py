@@ -11,7 +11,7 @@ from autoseg.core.device import Precision, autocast_dtype
 FAULTY_SIZE = 2
 """Voxels along an axis at which a 3-D convolution's weight gradient in bfloat16 is at times not a
 number on a CPU, with kernels of 3. Source: measured with torch 2.13.0; sizes 1, 3 and 4 are
-sound."""
+valid."""
 
 
 def training_dtype(device: torch.device, precision: Precision, topology: Topology) -> torch.dtype:

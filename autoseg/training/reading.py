@@ -23,12 +23,12 @@ class Box:
     Attributes:
         image: Intensities.
         labels: Class indices.
-        prior: What the previous stage of a cascade predicted; None where none is asked for.
+        cascade_input: What the previous stage of a cascade predicted; None where none is asked for.
     """
 
     image: ImageArray
     labels: LabelArray
-    prior: LabelArray | None
+    cascade_input: LabelArray | None
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class CaseReader:
 
     Attributes:
         cases: Where they lie.
-        with_prior: Whether the previous stage's predictions are read too.
+        with_cascade_input: Whether the previous stage's predictions are read too.
     """
 
     cases: tuple[StoredCase, ...]
-    with_prior: bool
+    with_cascade_input: bool
     _wholes: dict[int, Box] = field(default_factory=dict, repr=False, compare=False)
     _foreground: dict[int, tuple[VoxelList, ...]] = field(
         default_factory=dict, repr=False, compare=False
@@ -51,7 +51,7 @@ class CaseReader:
 
     @override
     def __reduce__(self) -> tuple[type["CaseReader"], tuple[tuple[StoredCase, ...], bool]]:
-        return CaseReader, (self.cases, self.with_prior)
+        return CaseReader, (self.cases, self.with_cascade_input)
 
     @cached_property
     def num_channels(self) -> int:
@@ -64,7 +64,7 @@ class CaseReader:
     def _keeps(self) -> bool:
         """Whether all cases together are small enough to stay in memory."""
         voxels = sum(prod(case.shape) for case in self.cases)
-        return voxels * (4 * self.num_channels + 1 + self.with_prior) <= KEPT_BYTES
+        return voxels * (4 * self.num_channels + 1 + self.with_cascade_input) <= KEPT_BYTES
 
     def foreground(self, index: int) -> tuple[VoxelList, ...]:
         """Return the positions of a case's annotated voxels and of those of each target."""
@@ -89,10 +89,12 @@ class CaseReader:
             shape = self.cases[index].shape
             whole = self._wholes[index] = self._read(index, (0,) * len(shape), shape)
         box = tuple(map(slice, start, stop))
-        prior = None if whole.prior is None else whole.prior[box]
-        return Box(whole.image[(slice(None), *box)], whole.labels[box], prior)
+        cascade_input = None if whole.cascade_input is None else whole.cascade_input[box]
+        return Box(whole.image[(slice(None), *box)], whole.labels[box], cascade_input)
 
     def _read(self, index: int, start: tuple[int, ...], stop: tuple[int, ...]) -> Box:
         case = self.cases[index]
         image, labels = case.read_patch(start, stop)
-        return Box(image, labels, case.read_prior(start, stop) if self.with_prior else None)
+        return Box(
+            image, labels, case.read_cascade_input(start, stop) if self.with_cascade_input else None
+        )

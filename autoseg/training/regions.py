@@ -103,7 +103,7 @@ def read_regions(
     loaded = context.patch_shape if first is None else entries[first].loaded_shape(context)
     count = len(positions)
     images = np.zeros((count, reader.num_channels, *loaded), np.float32)
-    num_layers = 1 + bool(sampling.masked_channels) + bool(sampling.num_prior_channels)
+    num_layers = 1 + bool(sampling.masked_channels) + bool(sampling.num_cascade_channels)
     layers = np.zeros((count, num_layers, *loaded), np.int16)
     layers[:, 0] = sampling.ignored_index or 0
     fill = _fill_mirrored if any(sampling.margin) else _fill
@@ -113,7 +113,9 @@ def read_regions(
         shown = Box(
             image=images[row].reshape(len(images[row]), *leading, *loaded),
             labels=layers[row, 0].reshape(*leading, *loaded),
-            prior=layers[row, -1].reshape(*leading, *loaded) if reader.with_prior else None,
+            cascade_input=layers[row, -1].reshape(*leading, *loaded)
+            if reader.with_cascade_input
+            else None,
         )
         fill(shown, reader, place)
     if sampling.masked_channels:
@@ -139,8 +141,8 @@ def _fill(shown: Box, reader: CaseReader, place: Place) -> None:
     box = reader.read(place.case, first, last)
     shown.image[(slice(None), *inside)] = box.image
     shown.labels[tuple(inside)] = box.labels
-    if shown.prior is not None:
-        shown.prior[tuple(inside)] = box.prior
+    if shown.cascade_input is not None:
+        shown.cascade_input[tuple(inside)] = box.cascade_input
 
 
 def _fill_mirrored(shown: Box, reader: CaseReader, place: Place) -> None:
@@ -160,8 +162,8 @@ def _fill_mirrored(shown: Box, reader: CaseReader, place: Place) -> None:
     for channel, source in zip(shown.image, box.image, strict=True):
         channel[...] = source[taken]
     shown.labels[...] = box.labels[taken]
-    if shown.prior is not None and box.prior is not None:
-        shown.prior[...] = box.prior[taken]
+    if shown.cascade_input is not None and box.cascade_input is not None:
+        shown.cascade_input[...] = box.cascade_input[taken]
 
 
 def mirrored_positions(start: int, count: int, size: int) -> Positions:

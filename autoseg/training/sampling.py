@@ -25,7 +25,7 @@ class Sampling:
         augmentations: Random changes, in order; none for validation.
         seed: Of all draws.
         ignored_index: Class index of voxels that nobody annotated, if there are any.
-        num_prior_channels: Channels that the previous stage's prediction gives; 0 without one.
+        num_cascade_channels: Channels that the previous stage's prediction gives; 0 without one.
         margin: Voxels per axis and side that images have around the patch; empty for none.
         measure: What measures distances in label patches; None if the loss needs none.
     """
@@ -37,7 +37,7 @@ class Sampling:
     augmentations: tuple[AnyAugmentation, ...]
     seed: int
     ignored_index: int | None = None
-    num_prior_channels: int = 0
+    num_cascade_channels: int = 0
     margin: tuple[int, ...] = ()
     measure: Measure | None = None
 
@@ -95,7 +95,7 @@ class Regions:
 
 
 @dataclass(frozen=True)
-class Draft:
+class UnaugmentedBatch:
     """A batch before it is augmented; that happens here, or on the device that trains.
 
     Attributes:
@@ -117,5 +117,5 @@ def augments_on_device(sampling: Sampling, device: torch.device) -> bool:
     So they are on CUDA, but for what only the processor can do: measuring distances in label
     patches, and the augmentations of what a previous stage predicted.
     """
-    needs_processor = sampling.measure is not None or sampling.num_prior_channels > 0
+    needs_processor = sampling.measure is not None or sampling.num_cascade_channels > 0
     return device.type == "cuda" and not needs_processor

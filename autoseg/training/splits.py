@@ -28,9 +28,9 @@ def make_splits(cases: tuple[str, ...], groups: Mapping[str, str | None]) -> Spl
     names = sorted(members)
     if len(names) == 1:
         everything = tuple(sorted(cases))
-        because = "a single case or group: validated on what was trained on, so scores mean little"
+        reason = "a single case or group: validated on what was trained on, so scores mean little"
         return Splits(
-            seed=SPLIT_SEED, because=because, folds=(Fold(train=everything, validation=everything),)
+            seed=SPLIT_SEED, reason=reason, folds=(Fold(train=everything, validation=everything),)
         )
     num_folds = min(NUM_FOLDS, len(names))
     held_out = _deal(members, names, num_folds)
@@ -40,7 +40,7 @@ def make_splits(cases: tuple[str, ...], groups: Mapping[str, str | None]) -> Spl
         )
         for validation in held_out
     )
-    return Splits(seed=SPLIT_SEED, because=_because(len(cases), len(names), num_folds), folds=folds)
+    return Splits(seed=SPLIT_SEED, reason=_reason(len(cases), len(names), num_folds), folds=folds)
 
 
 def _deal(members: Mapping[str, list[str]], names: list[str], num_folds: int) -> list[list[str]]:
@@ -52,7 +52,7 @@ def _deal(members: Mapping[str, list[str]], names: list[str], num_folds: int) ->
     return held_out
 
 
-def _because(num_cases: int, num_groups: int, num_folds: int) -> str:
+def _reason(num_cases: int, num_groups: int, num_folds: int) -> str:
     if num_groups < NUM_FOLDS:
         unit = "cases" if num_groups == num_cases else "groups"
         return f"only {num_groups} {unit}: each fold holds out one of them"

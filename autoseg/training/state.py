@@ -10,7 +10,7 @@ from autoseg.core.device import on_device
 from autoseg.core.random import derived_seed
 from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.documents.run import EpochRecord, Pretraining
-from autoseg.training.schedule import Position
+from autoseg.training.learning_rate import Position
 
 FUSED_DEVICES = ("cpu", "cuda")
 """Where torch's optimisers have a step that goes through the weights once."""

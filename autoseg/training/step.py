@@ -4,27 +4,27 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.architectures import NetworkOutput
-from autoseg.core.device import autocast, memory_layout, sent
+from autoseg.core.device import autocast, memory_layout, to_device
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import ImageBatch, ScoredLabels
 from autoseg.training.augmenting import augmented
 from autoseg.training.deep_supervision import supervised_loss
-from autoseg.training.sampling import Batch, Draft
+from autoseg.training.sampling import Batch, UnaugmentedBatch
 from autoseg.training.state import TrainingState
 from autoseg.training.targets import Objective, TargetCounts, target_counts
 
 TensorBatch = tuple[ImageBatch, ScoredLabels]
 
 
-def to_device(batch: Batch | Draft, device: torch.device) -> TensorBatch:
-    """Return images and labels as tensors on the device; a draft is augmented there."""
-    if isinstance(batch, Draft):
+def batch_to_device(batch: Batch | UnaugmentedBatch, device: torch.device) -> TensorBatch:
+    """Return images and labels as tensors on the device; a unaugmented is augmented there."""
+    if isinstance(batch, UnaugmentedBatch):
         patches, classes = augmented(batch, device)
         layout = memory_layout(device, patches.ndim - 2)
         return patches.contiguous(memory_format=layout), classes.long()
     layout = memory_layout(device, batch.images.ndim - 2)
-    images = sent(batch.images, device).contiguous(memory_format=layout)
-    return images, sent(batch.labels, device).long()
+    images = to_device(batch.images, device).contiguous(memory_format=layout)
+    return images, to_device(batch.labels, device).long()
 
 
 def training_step(

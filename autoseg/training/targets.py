@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from autoseg.core.device import sent
+from autoseg.core.device import to_device
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar, ValidMask
 from autoseg.losses import LossFunction
@@ -85,7 +85,7 @@ def _region_table(labels: LabelScheme, device: torch.device) -> RegionTable:
     table = np.zeros((labels.num_classes, len(labels.regions)), dtype=bool)
     for region, members in enumerate(labels.target_classes):
         table[list(members), region] = True
-    return sent(table, device)
+    return to_device(table, device)
 
 
 def target_counts(logits: LogitsBatch, classes: LabelBatch, labels: LabelScheme) -> TargetCounts:

@@ -27,11 +27,11 @@ from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.readers.names import reader_for
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 MEMORY_GIB = 0.2
@@ -115,7 +115,7 @@ def planned(dataset: Path, workspace: Workspace, progress: TerminalProgress) -> 
     names = [f"volume_{index}" for index in range(NUM_CASES)]
     halves = (tuple(names[::2]), tuple(names[1::2]))
     folds = tuple(Fold(train=halves[1 - fold], validation=halves[fold]) for fold in (0, 1))
-    store.save(Splits(seed=0, because="two halves", folds=folds), workspace.splits)
+    store.save(Splits(seed=0, reason="two halves", folds=folds), workspace.splits)
     return store.load(Plan, workspace.plan, made_by="autoseg plan")
 
 
@@ -129,7 +129,7 @@ def main() -> None:
     made = planned(dataset, workspace, progress)
     for entry in made.configurations:
         print(entry.name, entry.spacing, entry.topology.patch_shape, entry.batch_size)
-    length = LengthRequest(iterations=iterations)
+    length = TrainingDuration(iterations=iterations)
     rows = []
     for name, fold in (
         ("3d_lowres", 1),

@@ -14,10 +14,10 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 Weights = tuple[float, ...] | None
@@ -77,7 +77,7 @@ def main() -> None:
     table: dict[str, list[list[float]]] = {}
     for seed in seeds:
         for arm in arms(measured.class_frequencies):
-            length = LengthRequest(iterations=iterations)
+            length = TrainingDuration(iterations=iterations)
             request = TrainRequest(
                 fold=0, configuration=f"{arm}_{seed}", length=length, seed=seed, workers=1
             )

@@ -261,7 +261,7 @@ def compared(convolution: Convolution) -> tuple[str, str | None]:
     with ended_after(seconds), ComparedConvolutions() as mode:
         compute(convolution, torch.bfloat16)
     if mode.finding is None:
-        return "sound", None
+        return "valid", None
     return (
         "not finite" if "nan%" in mode.finding or "inf%" in mode.finding else "wrong",
         mode.finding,
@@ -281,10 +281,10 @@ class Summary:
         cells = (self.name, len(self.results), *(counts[outcome] for outcome in OUTCOMES))
         return f"| {' | '.join(map(str, cells))} |"
 
-    def faults(self) -> Iterator[str]:
+    def issues(self) -> Iterator[str]:
         """Yield the rows of the second table."""
         for result in self.results:
-            if result.outcome != "sound":
+            if result.outcome != "valid":
                 one = result.convolution
                 kind = "transposed " if one.transposed else ""
                 sizes = f"{kind}{list(one.images)}, {list(one.weights)}, stride {list(one.stride)}"
@@ -305,7 +305,7 @@ def tables(results: Sequence[Result]) -> Iterator[str]:
     yield "| Instructions | Images, weights | Outcome | What was found |"
     yield "|---|---|---|---|"
     for summary in summaries:
-        yield from summary.faults()
+        yield from summary.issues()
 
 
 def child() -> None:

@@ -31,13 +31,13 @@ from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.folds import load_fold
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.step_check import StepChecks
-from autoseg.stages.training_job import TrainRequest, training_job
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest, training_task
 from autoseg.terminal import TerminalProgress
-from autoseg.training.loop import Watch, fit, new_state
+from autoseg.training.loop import Callbacks, fit, new_state
 
 PRECISIONS = ("float32", "bfloat16")
 FOLD: FoldName = 0
@@ -132,17 +132,17 @@ def train_one(asked: argparse.Namespace) -> None:
     preprocess(workspace, configuration=made.default_configuration, workers=2, progress=progress)
     request = TrainRequest(
         fold=FOLD,
-        length=LengthRequest(iterations=asked.steps),
+        length=TrainingDuration(iterations=asked.steps),
         precision=asked.precision,
         checkpoint_seconds=math.inf,
     )
     safe = StepChecks(None, progress).safe_precision(
         made.configuration(None), torch.device("cpu"), asked.precision
     )
-    job = training_job(
+    task = training_task(
         workspace, made, load_fold(workspace, FOLD, progress), request, precision=safe
     )
-    job.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     losses: list[float] = []
     ends = [perf_counter()]
 
@@ -150,13 +150,13 @@ def train_one(asked: argparse.Namespace) -> None:
         losses.append(state.epoch_losses[-1])
         ends.append(perf_counter())
 
-    fit(job, new_state(job, epoch_steps=10**6), Watch(on_step, lambda _: None, StopRequest()))
-    job.checkpoint.unlink()
+    fit(task, new_state(task, epoch_steps=10**6), Callbacks(on_step, lambda _: None, StopRequest()))
+    task.checkpoint.unlink()
     seconds = [after - before for before, after in pairwise(ends)]
     is_finite = all(math.isfinite(loss) for loss in losses)
     row = {
         "ended": "well" if is_finite else "with losses that are not finite",
-        "computed_in": str(job.dtype).removeprefix("torch."),
+        "computed_in": str(task.dtype).removeprefix("torch."),
         "losses": [round(losses[0], 4), round(losses[-1], 4)],
         "seconds_per_step": round(statistics.median(seconds), 3),
     }

@@ -46,12 +46,12 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.nnunet.conversion import NnunetModel, imported_plan
 from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans
 from autoseg.readers import ending_of
-from autoseg.stages.evaluate import Pair, evaluate_pairs
+from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
 from autoseg.stages.folds import load_fold
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.score_cases import label_map
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 SIDES = ("nnunet", "nnunet-pool", "autoseg", "autoseg-sgd")
@@ -250,10 +250,12 @@ def result(task: Task, side: str, dataset: Path) -> Document:
 
 def scores(task: Task, predictions: Path) -> Document:
     """Score the predicted held-out cases against the label files of the dataset."""
-    pairs = [Pair(case.name, label_map(predictions, case), case.labels) for case in task.held_out]
+    pairs = [
+        LabelMapPair(case.name, label_map(predictions, case), case.labels) for case in task.held_out
+    ]
     report = evaluate_pairs(pairs, labels=task.plan.labels, workers=1, progress=Silent())
-    if report.faults:
-        sys.exit(f"{predictions}: {report.faults[0].name}: {report.faults[0].message}")
+    if report.issues:
+        sys.exit(f"{predictions}: {report.issues[0].name}: {report.issues[0].message}")
     dice = {entry.name: entry.means.dice.value or 0.0 for entry in report.classes}
     distances = [entry.means.hd95_mm.value for entry in report.classes]
     known = [distance for distance in distances if distance is not None]
@@ -272,7 +274,7 @@ def autoseg_predictions(task: Task, side: str) -> Path:
     request = TrainRequest(
         fold=0,
         configuration=task.configuration(side),
-        length=LengthRequest(iterations=task.steps),
+        length=TrainingDuration(iterations=task.steps),
         seed=task.seed,
         precision="float32",
         device="cpu",

@@ -25,10 +25,10 @@ from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.planning.topology import topology_for
 from autoseg.stages.folds import load_fold
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest, training_job
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest, training_task
 from autoseg.terminal import TerminalProgress
 from autoseg.training.loop import measure_step
 
@@ -125,7 +125,7 @@ def trained(workspace: Workspace, name: str, iterations: int, seed: int) -> tupl
     request = TrainRequest(
         fold=0,
         configuration=f"{name}_{seed}",
-        length=LengthRequest(iterations=iterations),
+        length=TrainingDuration(iterations=iterations),
         seed=seed,
         workers=1,
         checkpoint_seconds=3600.0,
@@ -157,7 +157,7 @@ def print_times(workspace: Workspace, names: Sequence[str]) -> None:
     for _ in range(TIMED_ROUNDS):
         for name in names:
             request = TrainRequest(fold=0, configuration=f"{name}_0")
-            times[name].append(measure_step(training_job(workspace, made, fold, request)))
+            times[name].append(measure_step(training_task(workspace, made, fold, request)))
     print("| Arm | Seconds per step |\n|---|---|")
     for name, found in times.items():
         print(f"| {name} | {statistics.median(found):.3f} |")

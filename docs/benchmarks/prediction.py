@@ -27,15 +27,15 @@ from scipy import ndimage
 
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
-from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.device import autocast, autocast_dtype, on_device
 from autoseg.core.parallel import default_workers
-from autoseg.inference.agreement import Agreement
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.export import class_map
 from autoseg.inference.heads import divided
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.inference.tiling import tile_starts
+from autoseg.inference.tta_consistency import Agreement
 
 ROUNDS = 3
 PATCH = (40, 56, 40)
@@ -61,9 +61,9 @@ def medians(rounds: list[Spent]) -> Spent:
     return median(entry[0] for entry in rounds), median(entry[1] for entry in rounds)
 
 
-def way_back(coarse: tuple[int, ...], fine: tuple[int, ...]) -> Restoration:
+def way_back(coarse: tuple[int, ...], fine: tuple[int, ...]) -> InverseTransform:
     """Return the way from a grid to a finer one, without crop."""
-    return Restoration.uncropped(fine, FINE_SPACING, coarse, COARSE_SPACING)
+    return InverseTransform.uncropped(fine, FINE_SPACING, coarse, COARSE_SPACING)
 
 
 def ensemble_of(num_classes: int) -> Ensemble:

@@ -21,12 +21,12 @@ from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.readers import read_image, read_labels, write_labels
-from autoseg.stages.evaluate import Pair, evaluate_pairs
+from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
 from autoseg.stages.known_labels import known_labels
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 ARMS = ("dense", "sparse")
@@ -93,12 +93,12 @@ def trained_dice(
     """Return the Dice of each region on the dense labels of the held-out cases, and their mean."""
     name = f"seed_{seed}"
     request = TrainRequest(
-        fold=0, configuration=name, length=LengthRequest(iterations=steps), seed=seed, workers=1
+        fold=0, configuration=name, length=TrainingDuration(iterations=steps), seed=seed, workers=1
     )
     folder = train(workspace, request, progress=progress).folder / "validation"
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     held_out = [case.labels.name for case in spec.cases if (folder / case.labels.name).is_file()]
-    pairs = [Pair(name, folder / name, dense / "labels" / name) for name in held_out]
+    pairs = [LabelMapPair(name, folder / name, dense / "labels" / name) for name in held_out]
     labels = known_labels(dense)
     report = evaluate_pairs(pairs, labels=labels, workers=1, progress=progress)
     found = [entry.means.dice.value or 0.0 for entry in report.classes]

@@ -38,16 +38,16 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.planning.budget import Candidate, TimeBudget
-from autoseg.planning.configurations import Draft, reference_2d, references_3d
+from autoseg.planning.configurations import ConfigurationDraft, reference_2d, references_3d
+from autoseg.planning.dataset_traits import dataset_traits
 from autoseg.planning.expected_dice import FITTED, Coefficients, ExpectedLoss
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.sizing import Sizing
-from autoseg.planning.survey import survey
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 from autoseg.terminal import TerminalProgress
 
 MEMORY_GIB = 8.0
@@ -90,13 +90,13 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Draft]]:
+def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, ConfigurationDraft]]:
     """Return the sizing and the references of a dataset."""
     if not workspace.plan.is_file():
         request = PlanRequest(memory_gib=MEMORY_GIB)
         plan(dataset, workspace, request, workers=2, progress=TerminalProgress())
     measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
-    surveyed = survey(measured)
+    traits = dataset_traits(measured)
     memory = MemoryBudget(
         network=ARCHITECTURES["unet"],
         in_channels=len(measured.channel_names),
@@ -104,11 +104,11 @@ def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Dra
         memory_gib=MEMORY_GIB,
     )
     loss = LOSSES["dice_ce"]
-    parents = {"2d": reference_2d(surveyed, memory, loss)}
-    if surveyed.has_volumes:
-        parents["3d_fullres"] = references_3d(surveyed, memory, loss)[0]
+    parents = {"2d": reference_2d(traits, memory, loss)}
+    if traits.has_volumes:
+        parents["3d_fullres"] = references_3d(traits, memory, loss)[0]
     time = TimeBudget(ANY_SECONDS, Machine(None, 2, TWO_CORES))
-    return Sizing(surveyed, memory, loss, time), parents
+    return Sizing(traits, memory, loss, time), parents
 
 
 def train_grid(asked: argparse.Namespace) -> None:
@@ -132,7 +132,7 @@ def train_candidate(
     asked: argparse.Namespace,
     workspace: Workspace,
     sizing: Sizing,
-    parent: Draft,
+    parent: ConfigurationDraft,
     candidate: Candidate,
 ) -> None:
     """Train one candidate for each of the times, and add its results."""
@@ -172,7 +172,7 @@ def trained(
     store.save(planned.model_copy(update=changed), workspace.plan)
     progress = TerminalProgress()
     request = TrainRequest(
-        fold=0, configuration=named, length=LengthRequest(iterations=steps), seed=seed
+        fold=0, configuration=named, length=TrainingDuration(iterations=steps), seed=seed
     )
     try:
         report = train(workspace, request, progress=progress).report

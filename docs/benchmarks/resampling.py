@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.transform import resize
 
-from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.labels import LabelScheme
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
@@ -109,7 +109,7 @@ def compare_labels(classes: np.ndarray) -> None:
 
 def time_patches(voxels: np.ndarray, classes: np.ndarray, random: np.random.Generator) -> None:
     """Print how long image and labels of one random patch take to read from disk."""
-    restoration = Restoration.uncropped(VOLUME, (1.0, 1.0, 1.0))
+    restoration = InverseTransform.uncropped(VOLUME, (1.0, 1.0, 1.0))
     case = PreparedCase(
         name="benchmark",
         image=PreparedImage(voxels=voxels, restoration=restoration),

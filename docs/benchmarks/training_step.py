@@ -35,15 +35,15 @@ from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.folds import load_fold
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.preprocess import preprocess
-from autoseg.stages.training_job import TrainRequest, training_job
-from autoseg.training.ahead import Ahead
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest, training_task
 from autoseg.training.deep_supervision import supervised_loss
-from autoseg.training.loading import Ticket, TicketOrder, load_batches, prefetched_batches
-from autoseg.training.loop import Job, new_state
+from autoseg.training.device_prefetcher import DevicePrefetcher
+from autoseg.training.loading import BatchIndex, BatchSampler, load_batches, prefetched_batches
+from autoseg.training.loop import TrainingTask, new_state
 from autoseg.training.state import TrainingState
-from autoseg.training.step import TensorBatch, to_device, training_step
+from autoseg.training.step import TensorBatch, batch_to_device, training_step
 from autoseg.training.targets import Objective, objective
 
 RATE = 1e-4
@@ -66,68 +66,68 @@ def main() -> None:
     plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
     for name in options.configurations or [plan.default_configuration]:
         preprocess(workspace, configuration=name, workers=2, progress=Silent())
-        length = LengthRequest(iterations=1000)
+        length = TrainingDuration(iterations=1000)
         request = TrainRequest(fold=0, configuration=name, length=length, device=options.device)
-        job = training_job(workspace, plan, load_fold(workspace, 0, Silent()), request)
-        shape = "x".join(map(str, job.data.training.patch_shape))
-        batch = f"{job.data.training.batch_size} patches of {shape}"
-        print(f"\n{options.dataset.name} {name}: {batch}, {job.device}, {job.dtype}")
+        task = training_task(workspace, plan, load_fold(workspace, 0, Silent()), request)
+        shape = "x".join(map(str, task.data.training.patch_shape))
+        batch = f"{task.data.training.batch_size} patches of {shape}"
+        print(f"\n{options.dataset.name} {name}: {batch}, {task.device}, {task.dtype}")
         with keeping_freed_memory():
-            print_step(job, options.steps)
-            print_loader(job, options.batches)
-            print_keeping_up(job, options.steps, options.turns)
+            print_step(task, options.steps)
+            print_loader(task, options.batches)
+            print_keeping_up(task, options.steps, options.turns)
 
 
-def print_step(job: Job, steps: int) -> None:
+def print_step(task: TrainingTask, steps: int) -> None:
     """Print what the parts of a step on one batch take."""
-    state, batch, function = prepared(job)
+    state, batch, function = prepared(task)
     images, labels = batch
     seconds: dict[str, list[float]] = {"forward": [], "loss": [], "backward": [], "optimiser": []}
     for _ in range(steps):
-        clock = Clock(job.device)
+        clock = Clock(task.device)
         state.optimizer.zero_grad(set_to_none=True)
-        with autocast(job.device, job.dtype):
+        with autocast(task.device, task.dtype):
             output = state.network(images)
         seconds["forward"].append(clock.lap())
         value = supervised_loss(function, output, labels)
         seconds["loss"].append(clock.lap())
         value.backward()
         seconds["backward"].append(clock.lap())
-        torch.nn.utils.clip_grad_norm_(state.network.parameters(), job.recipe.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(state.network.parameters(), task.recipe.gradient_clip)
         state.optimizer.step()
         seconds["optimiser"].append(clock.lap())
     parts = {name: median(times) for name, times in seconds.items()}
     print(f"step, wall clock: {milliseconds(parts)}, together {1000 * sum(parts.values()):.1f} ms")
 
 
-def print_loader(job: Job, batches: int) -> None:
+def print_loader(task: TrainingTask, batches: int) -> None:
     """Print what the parts of drawing a batch take."""
-    sampling = job.data.training
+    sampling = task.data.training
     entries = sampling.augmentations
-    plain = replace(job.data, training=replace(sampling, augmentations=()))
+    plain = replace(task.data, training=replace(sampling, augmentations=()))
     bare = drawing(plain.draw, batches)
     parts = {"reading": bare}
     for entry in entries:
-        alone = replace(job.data, training=replace(sampling, augmentations=(entry,)))
+        alone = replace(task.data, training=replace(sampling, augmentations=(entry,)))
         parts[entry.kind] = parts.get(entry.kind, 0.0) + drawing(alone.draw, batches) - bare
-    batch = job.data.draw(Ticket("train", 0))
+    batch = task.data.draw(BatchIndex("train", 0))
     parts["sending"] = processor_time(lambda: pickle.loads(pickle.dumps(batch, protocol=5)))
     print(f"loader, processor time: {milliseconds(parts)}")
-    print(f"a whole batch, drawn and augmented: {1000 * drawing(job.data.draw, batches):.1f} ms")
+    print(f"a whole batch, drawn and augmented: {1000 * drawing(task.data.draw, batches):.1f} ms")
 
 
-def print_keeping_up(job: Job, steps: int, turns: int) -> None:
+def print_keeping_up(task: TrainingTask, steps: int, turns: int) -> None:
     """Print dummy and real steps, in turns."""
-    state, batch, function = prepared(job)
+    state, batch, function = prepared(task)
     timed: dict[str, list[float]] = {}
     ratios: dict[int, list[float]] = {}
-    step = step_of(job, state)
-    mean_seconds(lambda: step(batch, function), 2, job.device)
+    step = step_of(task, state)
+    mean_seconds(lambda: step(batch, function), 2, task.device)
     for turn in range(turns):
-        dummy = mean_seconds(lambda: step(batch, function), steps, job.device)
+        dummy = mean_seconds(lambda: step(batch, function), steps, task.device)
         timed.setdefault("dummy", []).append(dummy)
         for workers in WORKERS:
-            real = real_steps(job, state, workers, first=turn * 10 * steps, steps=steps)
+            real = real_steps(task, state, workers, first=turn * 10 * steps, steps=steps)
             timed.setdefault(f"real, {workers} workers", []).append(real)
             ratios.setdefault(workers, []).append(real / dummy)
     for name, times in timed.items():
@@ -137,28 +137,30 @@ def print_keeping_up(job: Job, steps: int, turns: int) -> None:
         print(f"{workers} workers: real / dummy {median(found):.3f} ({spread})")
 
 
-def real_steps(job: Job, state: TrainingState, workers: int, *, first: int, steps: int) -> float:
+def real_steps(
+    task: TrainingTask, state: TrainingState, workers: int, *, first: int, steps: int
+) -> float:
     """Return the mean seconds of steps through the loader, after what it had prepared before."""
-    order = TicketOrder(first_step=first, epoch_steps=ENDLESS, validation_batches=0)
-    step, function = step_of(job, state), objective(job.loss.at(0.5).build(), job.labels)
-    with closing(load_batches(job.data, order, workers=workers)) as drawn:
-        batches = Ahead(drawn, job.device)
+    order = BatchSampler(first_step=first, epoch_steps=ENDLESS, validation_batches=0)
+    step, function = step_of(task, state), objective(task.loss.at(0.5).build(), task.labels)
+    with closing(load_batches(task.data, order, workers=workers)) as drawn:
+        batches = DevicePrefetcher(drawn, task.device)
 
         def one() -> None:
             step(batches.take()[1], function, batches.fetch)
 
         for _ in range(prefetched_batches(workers) * workers + 1):
             one()
-        return mean_seconds(one, steps, job.device)
+        return mean_seconds(one, steps, task.device)
 
 
-def step_of(job: Job, state: TrainingState) -> Callable[..., None]:
+def step_of(task: TrainingTask, state: TrainingState) -> Callable[..., None]:
     """Return what does one step on a batch, and something else while the device computes."""
 
     def step(
         batch: TensorBatch, function: Objective, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
-        clip, dtype = job.recipe.gradient_clip, job.dtype
+        clip, dtype = task.recipe.gradient_clip, task.dtype
         loss = training_step(state, batch, function, rate=RATE, gradient_clip=clip, dtype=dtype)
         meanwhile()
         float(loss)  # as the training loop looks at it
@@ -166,22 +168,24 @@ def step_of(job: Job, state: TrainingState) -> Callable[..., None]:
     return step
 
 
-def prepared(job: Job) -> tuple[TrainingState, TensorBatch, Objective]:
+def prepared(task: TrainingTask) -> tuple[TrainingState, TensorBatch, Objective]:
     """Return a network that has done two steps, a batch that it can do more on, and the loss."""
-    state = new_state(job, epoch_steps=ENDLESS)
-    batch = to_device(job.data.draw(Ticket("train", 0)), job.device)
-    function = objective(job.loss.at(0.5).build(), job.labels)
+    state = new_state(task, epoch_steps=ENDLESS)
+    batch = batch_to_device(task.data.draw(BatchIndex("train", 0)), task.device)
+    function = objective(task.loss.at(0.5).build(), task.labels)
     for _ in range(2):
-        step_of(job, state)(batch, function)
+        step_of(task, state)(batch, function)
     return state, batch, function
 
 
-def drawing(draw: Callable[[Ticket], object], batches: int) -> float:
+def drawing(draw: Callable[[BatchIndex], object], batches: int) -> float:
     """Return the mean processor seconds of drawing, after as many batches that do not count."""
-    tickets = count()
+    indices = count()
     for _ in range(batches):
-        draw(Ticket("train", next(tickets)))
-    times = [processor_time(lambda: draw(Ticket("train", next(tickets)))) for _ in range(batches)]
+        draw(BatchIndex("train", next(indices)))
+    times = [
+        processor_time(lambda: draw(BatchIndex("train", next(indices)))) for _ in range(batches)
+    ]
     return fmean(times)
 
 

@@ -294,7 +294,7 @@ def kept_values(config):
 @pytest.mark.parametrize("kind", network_kinds("unet", "residual_encoder_unet"))
 @pytest.mark.parametrize("patch", [(512, 512), (128, 128, 128)], ids=["two_axes", "three_axes"])
 def test_memory_is_predicted_as_that_of_the_plain_u_net_by_what_training_keeps(kind, patch):
-    """The two exceptions have references that others measured on graphics cards."""
+    """The two exceptions have references that others measured on GPUs."""
     axes, stages = len(patch), 5
     if axes not in ARCHITECTURES[kind].memory_references:
         return

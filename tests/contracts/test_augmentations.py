@@ -37,7 +37,7 @@ def patches_for(kind: str, context: PatchContext, *, seed: int = 0, count: int =
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, (count, 1, *shape)).astype(np.int16)
     images = random.normal(size=(count, 2, *shape))
-    if config.changes_prior:
+    if config.changes_cascade_input:
         images = labels == np.array([1, 2]).reshape(1, 2, *[1] * len(shape))
     return Patches(torch.from_numpy(images.astype(np.float32)), torch.from_numpy(labels))
 

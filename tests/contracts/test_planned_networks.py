@@ -50,7 +50,7 @@ def test_volumes_are_segmented_slice_by_slice_by_a_network_for_planes(data, acce
     expected = {"2d"} if accelerator_gib else {"2d", "2d_compact"}
     assert {entry.name for entry in plan.configurations} == expected
     (default,) = [entry for entry in plan.decisions if entry.field == "default_configuration"]
-    assert "encoder_unet works on single planes" in default.because
+    assert "encoder_unet works on single planes" in default.reason
 
 
 @KINDS

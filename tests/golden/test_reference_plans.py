@@ -103,7 +103,7 @@ def inherited(configurations):
 
 def comparable(plan, configuration):
     architecture = configuration.architecture
-    channels = len(plan.channel_names) + plan.num_prior_channels(configuration)
+    channels = len(plan.channel_names) + plan.num_cascade_channels(configuration)
     assert architecture.in_channels == channels
     is_plain = architecture.kind == "unet"
     blocks = architecture.encoder_convolutions if is_plain else architecture.encoder_blocks

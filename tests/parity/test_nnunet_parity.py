@@ -18,8 +18,8 @@ from nnunet_reference import (
     predict,
     prepare,
     train,
+    write_cascade_inputs,
     write_dataset,
-    write_priors,
 )
 from skimage import io
 
@@ -92,7 +92,7 @@ def test_labels_of_a_cascade_are_those_of_nnunet(
     unseen = write_dataset(later, tmp_path)
     first = train(replace(later, configuration="3d_lowres"), tmp_path, monkeypatch.setenv)
     if steps:
-        write_priors(first, later.configuration, tmp_path)
+        write_cascade_inputs(first, later.configuration, tmp_path)
     predict(first, unseen, tmp_path / "first")
     model = train(later, tmp_path, monkeypatch.setenv)
     predict(model, unseen, tmp_path / "theirs", tmp_path / "first")

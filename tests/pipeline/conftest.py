@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stand_ins import compact_at_full_resolution
+from fakes import compact_at_full_resolution
 
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipeline.test_losses import job, stored
+from pipeline.test_losses import stored, task
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.recipe import Iterations
 from autoseg.training import ahead, loop
 from autoseg.training.loading import BatchDataset
-from autoseg.training.loop import Watch, fit, new_state
+from autoseg.training.loop import Callbacks, fit, new_state
 
 
 class Loss:
@@ -32,9 +32,9 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     events: list[str] = []
     draw, step = BatchDataset.__getitem__, loop.training_step
 
-    def drawn(data, ticket):
-        events.append(f"draw {ticket.stream} {ticket.step}")
-        return draw(data, ticket)
+    def drawn(data, index):
+        events.append(f"draw {index.stream} {index.step}")
+        return draw(data, index)
 
     def stepped(*arguments, **settings):
         events.append("step")
@@ -47,10 +47,10 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def trained(folder: Path, num_steps: int) -> None:
     """Train for some steps, with a validation batch after every second one."""
-    training = job("dice_ce", stored(folder / "case", (8, 12, 12)), (8, 12, 12), folder)
+    training = task("dice_ce", stored(folder / "case", (8, 12, 12)), (8, 12, 12), folder)
     training = replace(training, length=Iterations(total=num_steps))
     state = new_state(training, epoch_steps=2)
-    fit(training, state, Watch(lambda _: None, lambda _: None, StopRequest()))
+    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest()))
 
 
 def test_the_next_batch_is_brought_before_a_loss_is_waited_for(log, tmp_path: Path) -> None:
@@ -70,13 +70,13 @@ def test_the_last_batch_of_all_may_be_one_for_validation(log, tmp_path: Path) ->
 def test_memory_that_runs_out_while_the_next_batch_is_brought_is_named(
     log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring = ahead.to_device
+    bring = ahead.batch_to_device
 
     def crowded(batch, device):
         if "step" in log:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return bring(batch, device)
 
-    monkeypatch.setattr(ahead, "to_device", crowded)
+    monkeypatch.setattr(ahead, "batch_to_device", crowded)
     with pytest.raises(TrainingError, match="too little free memory"):
         trained(tmp_path, 3)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from typing_extensions import override
 
 from autoseg.benchmarking.bench import BenchOptions, bench
-from autoseg.benchmarking.timing import Patience
+from autoseg.benchmarking.timing import TimeLimit
 from autoseg.cli import app
 from autoseg.core.errors import DatasetError, Interrupted, TrainingError
 from autoseg.core.progress import Silent
@@ -18,7 +18,7 @@ from autoseg.documents.bench import Bench
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 
-QUICK = Patience(repeats=1, seconds=0.05)
+QUICK = TimeLimit(repeats=1, seconds=0.05)
 
 SHARED = ("import", "start", "reading", "fingerprint", "evaluation")
 OWN = ("preprocess", "resampling", "patches", "loader", "training step", "prediction", "export")
@@ -48,7 +48,7 @@ class Stopping(Silent):
 def measured(planned_volumes: Workspace, volumes_dataset: Path) -> tuple[Bench, dict, dict]:
     """Return a bench, and the files around the work folder before and after it."""
     before = files_under(planned_volumes.root.parent)
-    options = BenchOptions(num_cases=2, device="cpu", workers=0, patience=QUICK)
+    options = BenchOptions(num_cases=2, device="cpu", workers=0, time_limit=QUICK)
     found = bench(volumes_dataset, planned_volumes, options, progress=Silent())
     return found, before, files_under(planned_volumes.root.parent)
 
@@ -94,7 +94,7 @@ def test_nothing_is_left_behind_and_the_work_folder_is_as_before(measured):
 
 def test_stopping_leaves_nothing_behind(planned_volumes, volumes_dataset):
     before = files_under(planned_volumes.root.parent)
-    options = BenchOptions(num_cases=2, device="cpu", workers=0, patience=QUICK)
+    options = BenchOptions(num_cases=2, device="cpu", workers=0, time_limit=QUICK)
     with pytest.raises(Interrupted, match="nothing is left behind"):
         bench(volumes_dataset, planned_volumes, options, progress=Stopping("resampling"))
     assert files_under(planned_volumes.root.parent) == before

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from autoseg.augmentations.prior_components import PriorComponents
-from autoseg.augmentations.prior_morphology import PriorMorphology
+from autoseg.augmentations.cascade_components import CascadeComponents
+from autoseg.augmentations.cascade_morphology import CascadeMorphology
 from autoseg.core.case import PreparedImage
 from autoseg.core.errors import ModelError, TrainingError
 from autoseg.core.progress import Silent
@@ -20,14 +20,14 @@ from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_classes
-from autoseg.preprocessing.storage import StoredCase, open_prior
+from autoseg.preprocessing.storage import StoredCase, open_cascade_input
+from autoseg.stages.cascade import make_cascade_inputs, note_on_newer_stage, open_prepared
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import load_splits
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.previous_stage import make_priors, note_on_newer_stage, open_prepared
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 
 CPU = PredictOptions(device="cpu", workers=1)
 
@@ -51,8 +51,8 @@ def staged(plan: Plan) -> Plan:
                 update={
                     "augmentations": (
                         *single.recipe.augmentations,
-                        PriorMorphology(probability=1.0),
-                        PriorComponents(probability=1.0),
+                        CascadeMorphology(probability=1.0),
+                        CascadeComponents(probability=1.0),
                     )
                 }
             ),
@@ -69,7 +69,7 @@ def trained(workspace: Workspace, name: str, fold: int, iterations: int = 2):
     request = TrainRequest(
         fold=fold,
         configuration=name,
-        length=LengthRequest(iterations=iterations),
+        length=TrainingDuration(iterations=iterations),
         device="cpu",
         workers=0,
     )
@@ -85,7 +85,7 @@ def staged_work(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFac
     names = [case for fold in load_splits(workspace).folds for case in fold.validation]
     halves = tuple(sorted(names)[:3]), tuple(sorted(names)[3:])
     folds = [{"train": halves[1 - held_out], "validation": halves[held_out]} for held_out in (0, 1)]
-    store.save(Splits(seed=0, because="two halves", folds=folds), workspace.splits)
+    store.save(Splits(seed=0, reason="two halves", folds=folds), workspace.splits)
     for fold in (0, 1):
         trained(workspace, "coarse", fold, iterations=8)
     return workspace
@@ -109,9 +109,9 @@ def configuration(workspace: Workspace, name: str) -> Configuration:
     return store.load(Plan, workspace.plan, made_by="").configuration(name)
 
 
-def prior_files(workspace: Workspace) -> list[Path]:
+def cascade_input_files(workspace: Workspace) -> list[Path]:
     return sorted(
-        workspace.priors("coarse", configuration(workspace, "cascade").data_name).iterdir()
+        workspace.cascade_inputs("coarse", configuration(workspace, "cascade").data_name).iterdir()
     )
 
 
@@ -121,7 +121,7 @@ def test_a_cascade_is_trained_scored_and_predicted_with(
     scored = trained_work.fold("cascade", 0) / "validation" / "evaluation.json"
     report = store.load(Report, scored, made_by="")
     assert len(report.cases) == 3
-    assert not report.faults
+    assert not report.issues
     image = sorted((volumes_dataset / "imagesTr").iterdir())[0]
     options = PredictOptions(trained_work.root, device="cpu", workers=1)
     done = predict(image, tmp_path / "out", options, Silent())
@@ -183,7 +183,7 @@ def made(workspace: Workspace) -> None:
     """Prepare the cascade's cases as `train` does, without training."""
     plan = store.load(Plan, workspace.plan, made_by="")
     names = [name for fold in load_splits(workspace).folds for name in fold.validation]
-    make_priors(workspace, plan, plan.configuration("cascade"), names, CPU, Silent())
+    make_cascade_inputs(workspace, plan, plan.configuration("cascade"), names, CPU, Silent())
 
 
 def test_each_case_is_predicted_by_the_fold_that_held_it_out(work: Workspace):
@@ -197,7 +197,7 @@ def test_each_case_is_predicted_by_the_fold_that_held_it_out(work: Workspace):
         )
         for name in cases.validation:
             case = open_prepared(work, cascade, name)
-            stored = case.read_prior((0,) * 3, case.shape)
+            stored = case.read_cascade_input((0,) * 3, case.shape)
             coarse = open_prepared(work, configuration(work, "coarse"), name)
             image = onto_next_grid(coarse, case)
             assert np.array_equal(stored, predict_classes(image, own))
@@ -212,8 +212,11 @@ def onto_next_grid(coarse: StoredCase, case: StoredCase) -> PreparedImage:
 
 def test_only_what_is_missing_or_from_other_weights_is_predicted_anew(work: Workspace):
     made(work)
-    written = {folder: (folder / "prior.json").stat().st_mtime_ns for folder in prior_files(work)}
-    shutil.rmtree(prior_files(work)[0])
+    written = {
+        folder: (folder / "cascade_input.json").stat().st_mtime_ns
+        for folder in cascade_input_files(work)
+    }
+    shutil.rmtree(cascade_input_files(work)[0])
     trained_again = work.fold("coarse", 1)
     shutil.rmtree(trained_again)
     trained(work, "coarse", 1, iterations=1)
@@ -221,10 +224,10 @@ def test_only_what_is_missing_or_from_other_weights_is_predicted_anew(work: Work
     held_out = set(load_splits(work).folds[1].validation)
     redone = {
         folder.name
-        for folder in prior_files(work)
-        if (folder / "prior.json").stat().st_mtime_ns != written[folder]
+        for folder in cascade_input_files(work)
+        if (folder / "cascade_input.json").stat().st_mtime_ns != written[folder]
     }
-    assert redone == held_out | {prior_files(work)[0].name}
+    assert redone == held_out | {cascade_input_files(work)[0].name}
 
 
 def test_a_finished_fold_says_that_its_previous_stage_was_trained_again(
@@ -242,12 +245,12 @@ def test_a_finished_fold_says_that_its_previous_stage_was_trained_again(
     assert note_on_newer_stage(work, configuration(work, "coarse"), 1) is None
 
 
-def test_a_damaged_prior_counts_as_missing(work: Workspace):
+def test_a_damaged_cascade_input_counts_as_missing(work: Workspace):
     made(work)
-    (prior_files(work)[0] / "prior.json").write_text("{")
-    assert open_prior(prior_files(work)[0]) is None
+    (cascade_input_files(work)[0] / "cascade_input.json").write_text("{")
+    assert open_cascade_input(cascade_input_files(work)[0]) is None
     made(work)
-    assert open_prior(prior_files(work)[0]) is not None
+    assert open_cascade_input(cascade_input_files(work)[0]) is not None
 
 
 def test_a_held_out_case_is_scored_with_the_same_fold_of_the_previous_stage(

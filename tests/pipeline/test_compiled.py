@@ -14,10 +14,10 @@ from functools import partialmethod
 from pathlib import Path
 import torch
 from torch import nn
-from pipeline.test_losses import job, stored
+from pipeline.test_losses import task, stored
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest
-from autoseg.training.loop import Watch, fit, measure_step, new_state
+from autoseg.training.loop import Callbacks, fit, measure_step, new_state
 
 folder, graphs = Path(sys.argv[1]), []
 
@@ -28,11 +28,11 @@ def backend(graph, inputs):
     return graph
 
 nn.Module.compile = partialmethod(nn.Module.compile, backend=backend)
-plain = job("dice_ce", stored(folder / "case", (8, 12, 12)), (8, 12, 12), folder)
+plain = task("dice_ce", stored(folder / "case", (8, 12, 12)), (8, 12, 12), folder)
 
 def trained(training):
     state = new_state(training, epoch_steps=2)
-    fit(training, state, Watch(lambda _: None, lambda _: None, StopRequest()))
+    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest()))
     return state.network.state_dict()
 
 try:
@@ -48,9 +48,9 @@ except TrainingError as error:
 """A process of its own, since what checks the types of arrays in tests cannot be compiled."""
 
 
-def told(folder: Path, *fault: str) -> dict[str, object]:
-    """Return what the program says; with a fault, the compiler fails with it."""
-    command = [sys.executable, "-c", PROGRAM, str(folder), *fault]
+def told(folder: Path, *issue: str) -> dict[str, object]:
+    """Return what the program says; with an issue, the compiler fails with it."""
+    command = [sys.executable, "-c", PROGRAM, str(folder), *issue]
     found = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=True)
     return dict(json.loads(found.stdout.splitlines()[-1]))
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from stand_ins import compact_at_full_resolution
+from fakes import compact_at_full_resolution
 from synthetic import write_volume
 
 from autoseg.architectures import Topology
@@ -20,10 +20,10 @@ from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 
 SOURCE_STEPS = 80
 STEPS = 20
@@ -82,7 +82,7 @@ def planned_phantoms(root: Path, seed: int, names: tuple[str, str]) -> Workspace
 
 def request(steps: int = STEPS, **changes: object) -> TrainRequest:
     """On every case: no held-out case takes time to predict."""
-    length = LengthRequest(iterations=steps)
+    length = TrainingDuration(iterations=steps)
     settings = {"fold": ALL, "length": length, "device": "cpu", "workers": 0}
     return TrainRequest(**settings | changes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_ins import compact_at_full_resolution
+from fakes import compact_at_full_resolution
 from synthetic import balls, write_picture
 
 from autoseg.core.errors import DatasetError, Interrupted, ModelError, TrainingError
@@ -25,16 +25,16 @@ from autoseg.stages import test as test_stage
 from autoseg.stages import train as train_stage
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import load_fold, load_splits, use_splits
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 from autoseg.training.lock import LOCK_NAME, locked
 
 
 def request(**changes: object) -> TrainRequest:
-    length = LengthRequest(iterations=2)
+    length = TrainingDuration(iterations=2)
     return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
 
 
@@ -220,7 +220,7 @@ def test_the_test_set_is_predicted_and_scored(whole: Workspace):
     report = test_stage.test(whole, options, Silent())
 
     assert [case.name for case in report.cases] == ["test_0", "test_1"]
-    assert report.faults == ()
+    assert report.issues == ()
     files = {path.name for path in whole.test.iterdir()}
     assert files == {"evaluation.json", "test_0.png", "test_1.png"}
 
@@ -266,7 +266,7 @@ def heard_ctrl_c():
 
 @pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_during_the_forecast_stops_at_once(whole: Workspace, monkeypatch):
-    def interrupted(job: object) -> float:
+    def interrupted(task: object) -> float:
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("went on")
 

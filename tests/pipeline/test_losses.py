@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stand_ins import LABELS, tiny_configuration
+from fakes import LABELS, tiny_configuration
 
-from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.recipe import Iterations, Recipe
 from autoseg.losses import LOSSES
@@ -15,7 +15,7 @@ from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import StoredCase, open_case, save_case
 from autoseg.training.distance_maps import measure_for
 from autoseg.training.loading import BatchDataset
-from autoseg.training.loop import Job, Watch, fit, new_state
+from autoseg.training.loop import Callbacks, TrainingTask, fit, new_state
 from autoseg.training.sampling import Sampling
 
 SHAPES = {"2d": (1, 16, 16), "3d": (8, 12, 12)}
@@ -27,7 +27,7 @@ def stored(folder: Path, shape: tuple[int, ...]) -> StoredCase:
     classes = np.zeros(shape, np.uint8)
     classes[:, 2:7, 3:8], classes[:, 8:11, 2:9] = 1, 2
     noise = np.random.default_rng(0).normal(size=shape)
-    restoration = Restoration.uncropped(shape, (1.0,) * 3)
+    restoration = InverseTransform.uncropped(shape, (1.0,) * 3)
     prepared = PreparedCase(
         name=folder.name,
         image=PreparedImage(
@@ -40,7 +40,7 @@ def stored(folder: Path, shape: tuple[int, ...]) -> StoredCase:
     return open_case(folder)
 
 
-def job(kind: str, case: StoredCase, patch: tuple[int, ...], folder: Path) -> Job:
+def task(kind: str, case: StoredCase, patch: tuple[int, ...], folder: Path) -> TrainingTask:
     configuration = tiny_configuration(patch, spacing=(1.0, 0.8, 0.7)[-len(patch) :])
     loss = LOSSES[kind]()
     sampling = Sampling(
@@ -52,7 +52,7 @@ def job(kind: str, case: StoredCase, patch: tuple[int, ...], folder: Path) -> Jo
         seed=0,
         measure=measure_for(loss, LABELS, configuration.spacing),
     )
-    return Job(
+    return TrainingTask(
         architecture=configuration.architecture,
         loss=loss,
         labels=LABELS,
@@ -75,10 +75,10 @@ def job(kind: str, case: StoredCase, patch: tuple[int, ...], folder: Path) -> Jo
 def test_every_loss_trains_a_network(kind: str, axes: str, tmp_path: Path) -> None:
     shape = SHAPES[axes]
     case = stored(tmp_path / "case", shape)
-    training = job(kind, case, shape[1:] if axes == "2d" else shape, tmp_path)
+    training = task(kind, case, shape[1:] if axes == "2d" else shape, tmp_path)
     state = new_state(training, epoch_steps=2)
     before = {name: value.clone() for name, value in state.network.state_dict().items()}
-    fit(training, state, Watch(lambda _: None, lambda _: None, StopRequest()))
+    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest()))
     after = state.network.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
     assert any(not torch.equal(value, after[name]) for name, value in before.items())

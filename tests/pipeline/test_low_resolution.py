@@ -6,12 +6,12 @@ import SimpleITK
 
 from autoseg.core.progress import Silent
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 
 NAME = "3d_lowres"
 
@@ -38,7 +38,7 @@ def test_the_low_resolution_is_prepared_trained_and_predicted_with(
     request = TrainRequest(
         fold=0,
         configuration=NAME,
-        length=LengthRequest(iterations=2),
+        length=TrainingDuration(iterations=2),
         device="cpu",
         workers=0,
     )

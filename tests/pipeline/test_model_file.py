@@ -22,12 +22,12 @@ from autoseg.inference.averaging import ensemble_class_map
 from autoseg.inference.probabilities import open_probabilities
 from autoseg.readers import read_image
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.select import select
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 
 
 class Recorder(Silent):
@@ -44,7 +44,7 @@ class Recorder(Silent):
 def trained(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     work = tmp_path_factory.mktemp("model_file") / "work"
     workspace = Workspace(shutil.copytree(planned_volumes.root, work))
-    length = LengthRequest(iterations=6)
+    length = TrainingDuration(iterations=6)
     train(
         workspace,
         TrainRequest(fold=0, length=length, device="cpu", workers=0),
@@ -99,7 +99,7 @@ def selected(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wo
     request = TrainRequest(
         fold=0,
         configuration="coarse",
-        length=LengthRequest(iterations=4),
+        length=TrainingDuration(iterations=4),
         device="cpu",
         workers=0,
     )
@@ -108,7 +108,7 @@ def selected(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wo
         members=(first.name, "coarse"),
         folds=((0,), (0,)),
         postprocessing=(LargestComponent(values=(1, 2), dice_before=0.1, dice_after=0.2),),
-        because="Together they are better.",
+        reason="Together they are better.",
         candidates=(),
     )
     store.save(selection, workspace.selection)
@@ -221,7 +221,7 @@ def test_the_card_of_a_single_case_does_not_call_it_held_out(pictures_dataset, s
     workspace = Workspace(tmp_path / "work")
     made = plan(tmp_path / "one", workspace, workers=1, progress=Silent())
     store.save(shrink(made, (32, 32)), workspace.plan)
-    length = LengthRequest(iterations=2)
+    length = TrainingDuration(iterations=2)
     request = TrainRequest(fold=0, length=length, device="cpu", workers=0)
     assert train(workspace, request, progress=Silent()).run.resubstitution
     select(workspace, workers=1, progress=Silent())

@@ -17,10 +17,10 @@ from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 
 OTHERS = network_kinds("unet", "residual_encoder_unet")
 """The two planned by default are tested elsewhere."""
@@ -44,7 +44,7 @@ def with_network(planned: Workspace, root: Path, kind: str) -> Workspace:
 
 
 def training(steps: int) -> TrainRequest:
-    return TrainRequest(fold=0, length=LengthRequest(iterations=steps), device="cpu", workers=0)
+    return TrainRequest(fold=0, length=TrainingDuration(iterations=steps), device="cpu", workers=0)
 
 
 def weights_of(workspace: Workspace) -> dict:

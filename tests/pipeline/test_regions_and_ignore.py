@@ -17,12 +17,12 @@ from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.storage import open_case
 from autoseg.stages.evaluate import evaluate
 from autoseg.stages.known_labels import known_labels
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.plan import plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 
 RIM, CORE, IGNORE = 100, 200, 255
 DECLARED = {
@@ -76,7 +76,9 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory, shrink) -> 
     workspace = Workspace(tmp_path_factory.mktemp("sparse_work") / "work")
     made = plan(dataset, workspace, workers=1, progress=Silent())
     store.save(quick(shrink(made, (32, 32))), workspace.plan)
-    request = TrainRequest(fold=0, length=LengthRequest(iterations=STEPS), device="cpu", workers=0)
+    request = TrainRequest(
+        fold=0, length=TrainingDuration(iterations=STEPS), device="cpu", workers=0
+    )
     train(workspace, request, progress=Silent())
     return workspace
 
@@ -130,7 +132,7 @@ def test_held_out_cases_are_scored_where_somebody_annotated(trained: Workspace) 
     folder = trained.fold(made.default_configuration, 0)
     assert (folder / "overlay.png").is_file()
     report = json.loads((folder / "validation" / "evaluation.json").read_text())
-    assert not report["faults"]
+    assert not report["issues"]
     for case in report["cases"]:
         index = int(case["name"].removeprefix("disc_"))
         annotated = with_scribbles(disc(index)[1], index)

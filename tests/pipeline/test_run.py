@@ -12,19 +12,19 @@ from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report, UnscoredCase
-from autoseg.documents.schedule import Schedule
+from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
 from autoseg.stages import run as stage
 from autoseg.stages import run_clock
 from autoseg.stages.folds import load_splits
-from autoseg.stages.length import LengthRequest, seconds_of
 from autoseg.stages.plan import plan
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.run import RunRequest, run
 from autoseg.stages.train import train
-from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.training_duration import TrainingDuration, seconds_of
+from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def request(**changes: object) -> RunRequest:
     return RunRequest(**{"budget_seconds": 12.0, "device": "cpu", "workers": 0} | changes)
 
 
-def schedule(work: Workspace) -> Schedule:
-    return store.load(Schedule, work.schedule, made_by="autoseg run")
+def schedule(work: Workspace) -> RunSchedule:
+    return store.load(RunSchedule, work.schedule, made_by="autoseg run")
 
 
 def test_a_run_ends_with_a_model_file_that_predicts(dataset: Path, work: Workspace):
@@ -260,14 +260,14 @@ def test_cascades_are_left_out_or_refused_before_anything_is_trained_if_no_fold_
     three = (first, other, cascade)
     store.save(made.model_copy(update={"configurations": three}), work.plan)
     folds = load_splits(work).folds
-    store.save(Splits(seed=0, because="one", folds=folds[:1]), work.splits)
+    store.save(Splits(seed=0, reason="one", folds=folds[:1]), work.splits)
     monkeypatch.setattr(stage, "train", lambda *_, **__: stop())
     with pytest.raises(TrainingError, match="cascade cannot be trained: some cases are held out"):
         run(dataset, work, request(configurations=("cascade",)), progress=Silent())
     with pytest.raises(Interrupted):
         run(dataset, work, request(budget_seconds=None), progress=Silent())
-    assert schedule(work).entrants == (first.name, other.name)
-    assert "without cascade" in schedule(work).because
+    assert schedule(work).candidates == (first.name, other.name)
+    assert "without cascade" in schedule(work).reason
 
 
 def test_the_name_of_the_model_file_is_checked_before_anything_is_trained(
@@ -342,15 +342,15 @@ def test_held_out_cases_that_failed_are_tried_again_and_named(
     scores = work.fold(name, 0) / "validation" / "evaluation.json"
     whole = store.load(Report, scores, made_by="")
     (case,) = whole.cases
-    fault = UnscoredCase(name=case.name, message="CUDA out of memory")
-    store.save(whole.model_copy(update={"cases": (), "faults": (fault,)}), scores)
+    issue = UnscoredCase(name=case.name, message="CUDA out of memory")
+    store.save(whole.model_copy(update={"cases": (), "issues": (issue,)}), scores)
 
     with monkeypatch.context() as patch:
         patch.setattr(stage, "_score_again", lambda *_: None)
         left = run(dataset, work, asked, progress=Silent())
-    assert left.faults == ((f"{name}, fold 0, {case.name}", "CUDA out of memory"),)
+    assert left.issues == ((f"{name}, fold 0, {case.name}", "CUDA out of memory"),)
 
-    assert run(dataset, work, asked, progress=Silent()).faults == ()
+    assert run(dataset, work, asked, progress=Silent()).issues == ()
     assert store.load(Report, scores, made_by="").cases[0].name == case.name
 
 
@@ -358,7 +358,7 @@ def test_what_train_finished_counts_and_is_said_and_what_it_left_is_refused(
     dataset: Path, work: Workspace
 ):
     name = store.load(Plan, work.plan, made_by="").default_configuration
-    length = LengthRequest(iterations=3)
+    length = TrainingDuration(iterations=3)
     train(work, TrainRequest(fold=0, length=length, device="cpu", workers=0), progress=Silent())
     progress = Told()
     run(dataset, work, request(configurations=(name,)), progress=progress)
@@ -392,5 +392,5 @@ def test_preparing_is_taken_from_the_budget_once_before_it_is_shared(
     monkeypatch.setattr(stage, "train", stopping)
     with pytest.raises(Interrupted):
         run(dataset, work, request(budget_seconds=600.0), progress=Silent())
-    shares = len(load_splits(work).folds) + len(schedule(work).entrants) - 1
+    shares = len(load_splits(work).folds) + len(schedule(work).candidates) - 1
     assert 0.8 * 270 / shares < lengths[0] < 270 / shares

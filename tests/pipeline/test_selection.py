@@ -18,16 +18,16 @@ from autoseg.documents.selection import Selection
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.evaluate import REPORT_NAME
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.select import load_cross_validation, select
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import TrainRequest
 
 NAMES = [f"ball_{index:02d}" for index in range(6)]
 HALVES = (NAMES[:3], NAMES[3:])
 SPLITS = Splits(
     seed=0,
-    because="halves",
+    reason="halves",
     folds=tuple(
         Fold(train=tuple(HALVES[1 - index]), validation=tuple(HALVES[index])) for index in (0, 1)
     ),
@@ -52,7 +52,7 @@ class Listening(Progress):
 
 
 def train_fold(workspace: Workspace, configuration: str, fold: int) -> None:
-    steps = LengthRequest(iterations=20 if configuration.endswith("other") else 40)
+    steps = TrainingDuration(iterations=20 if configuration.endswith("other") else 40)
     request = TrainRequest(
         fold=fold, configuration=configuration, length=steps, device="cpu", workers=0
     )
@@ -104,8 +104,8 @@ def test_both_configurations_and_their_pair_are_candidates(trained, selected):
 
 def test_every_held_out_case_counts_once(trained, selected):
     selection, _ = selected
-    assert "6 scored cases" in selection.because
-    assert "alone" not in selection.because
+    assert "6 scored cases" in selection.reason
+    assert "alone" not in selection.reason
     assert [case.name for case in load_cross_validation(trained).cases] == NAMES
 
 
@@ -211,10 +211,10 @@ def test_a_configuration_that_lacks_a_fold_is_named_with_the_command_that_trains
 def test_partial_compares_on_the_folds_that_all_have_and_judges_the_choice_on_all_of_its(own):
     first, other = configurations(own)
     shutil.rmtree(own.fold(other, 1))
-    selection = select(own, partial=True, workers=1, progress=Silent())
+    selection = select(own, allow_missing_folds=True, workers=1, progress=Silent())
     assert len(selection.candidates) == 3
-    assert "3 scored cases" in selection.because
-    assert "Compared on fold 0 of 2 alone." in selection.because
+    assert "3 scored cases" in selection.reason
+    assert "Compared on fold 0 of 2 alone." in selection.reason
     has_both = selection.members == (first,)
     assert len(load_cross_validation(own).cases) == (6 if has_both else 3)
 
@@ -224,7 +224,7 @@ def test_with_one_fold_of_each_trained_they_are_compared_on_it(own):
         shutil.rmtree(own.fold(name, 1))
     selection = select(own, workers=1, progress=Silent())
     assert len(selection.candidates) == 3
-    assert "Compared on fold 0 of 2 alone." in selection.because
+    assert "Compared on fold 0 of 2 alone." in selection.reason
     assert selection.folds[0] == (0,)
 
 
@@ -232,11 +232,11 @@ def test_a_case_that_one_configuration_could_not_predict_counts_for_none(own):
     first, _ = configurations(own)
     path = own.fold(first, 0) / "validation" / "evaluation.json"
     report = store.load(Report, path, made_by="")
-    fault = {"name": report.cases[0].name, "message": "broken"}
-    changed = report.model_dump() | {"cases": report.cases[1:], "faults": (fault,)}
+    issue = {"name": report.cases[0].name, "message": "broken"}
+    changed = report.model_dump() | {"cases": report.cases[1:], "issues": (issue,)}
     store.save(Report.model_validate(changed), path)
     selection = select(own, workers=1, progress=Silent())
-    assert "5 scored cases" in selection.because
+    assert "5 scored cases" in selection.reason
 
 
 def test_a_work_folder_without_scored_folds_is_refused_with_what_to_do(own):
@@ -254,4 +254,4 @@ def test_the_command_prints_the_leaderboard_the_reason_and_the_scores(own, volum
     text = " ".join(done.output.split())
     for expected in ("s/case", "The choice, on 6 scored cases", "bright", str(own.selection)):
         assert expected in text
-    assert store.load(Selection, own.selection, made_by="").because in text
+    assert store.load(Selection, own.selection, made_by="").reason in text

@@ -23,16 +23,16 @@ from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import load_model
 from autoseg.stages import train as stage
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.train import train
-from autoseg.stages.training_job import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.training_duration import TrainingDuration
+from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
 
 STEPS = 16
 
 
 def request(**changes: object) -> TrainRequest:
-    length = LengthRequest(iterations=STEPS)
+    length = TrainingDuration(iterations=STEPS)
     return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
 
 
@@ -103,7 +103,7 @@ def test_a_finished_fold_has_weights_record_log_picture_and_scores(uninterrupted
     assert (folder / "overlay.png").stat().st_size > 1000
     report = json.loads((folder / "validation" / "evaluation.json").read_text())
     assert len(report["cases"]) == 2
-    assert not report["faults"]
+    assert not report["issues"]
     files = {path.name for path in (folder / "validation").iterdir()}
     names = {case["name"] for case in report["cases"]}
     kept = {"evaluation.json", "probabilities"}
@@ -206,10 +206,10 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(
         "import sys; from pathlib import Path; "
         "from autoseg.core.progress import Silent; "
         "from autoseg.documents.workspace import Workspace; "
-        "from autoseg.stages.length import LengthRequest; "
+        "from autoseg.stages.training_duration import TrainingDuration; "
         "from autoseg.stages.train import train; "
-        "from autoseg.stages.training_job import TrainRequest; "
-        f"train(Workspace(Path(sys.argv[1])), TrainRequest(fold=0, length=LengthRequest("
+        "from autoseg.stages.training_task import TrainRequest; "
+        f"train(Workspace(Path(sys.argv[1])), TrainRequest(fold=0, length=TrainingDuration("
         f"iterations={STEPS}), device='cpu', workers=1, checkpoint_seconds=0.0), progress=Silent())"
     )
     checkpoint = fold_folder(volumes_work) / CHECKPOINT_NAME
@@ -253,7 +253,7 @@ def test_a_truncated_checkpoint_is_named_and_not_read(volumes_work: Workspace) -
 
 
 def test_a_budget_ends_a_training_that_would_have_gone_on(volumes_work: Workspace) -> None:
-    budget = request(length=LengthRequest(budget="2s"))
+    budget = request(length=TrainingDuration(budget="2s"))
     trained = train(volumes_work, budget, progress=Silent())
     assert trained.run.steps > 1
     assert trained.run.seconds < 60
@@ -268,7 +268,7 @@ def test_a_plan_that_was_sized_to_a_time_is_trained_so_long(volumes_work: Worksp
 
 
 def test_a_budget_that_is_not_needed_ends_after_the_most_steps(volumes_work: Workspace) -> None:
-    budget = request(length=LengthRequest(budget="2h", most_steps=3))
+    budget = request(length=TrainingDuration(budget="2h", most_steps=3))
     assert train(volumes_work, budget, progress=Silent()).run.steps == 3
 
 
@@ -281,7 +281,7 @@ def test_pictures_train_and_predict_in_two_dimensions(pictures_work: Workspace) 
 def test_a_fault_in_a_case_surfaces_as_its_own_error(
     workers: int, volumes_work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "measure_step", lambda job: 0.1)  # it would meet the fault first
+    monkeypatch.setattr(stage, "measure_step", lambda task: 0.1)  # it would meet the issue first
     made = store.load(Plan, volumes_work.plan, made_by="")
     prepared = volumes_work.preprocessed(made.configuration(None).data_name)
     for folder in prepared.iterdir():

@@ -19,11 +19,11 @@ from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import load_model
 from autoseg.stages import score_fold as scoring
-from autoseg.stages.length import LengthRequest
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.train import train
-from autoseg.stages.training_job import TrainRequest, loader_workers
+from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_progress import TrainingReporter
+from autoseg.stages.training_task import TrainRequest, loader_workers
 
 
 class Spoken(Silent):
@@ -37,7 +37,7 @@ class Spoken(Silent):
 
 
 def request(**changes: object) -> TrainRequest:
-    length = LengthRequest(iterations=2)
+    length = TrainingDuration(iterations=2)
     return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
 
 
@@ -68,7 +68,7 @@ def rename_labels(work: Workspace) -> Plan:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"length": LengthRequest(budget="half an hour")}, {"device": "gpu"}, {"fold": 77}],
+    [{"length": TrainingDuration(budget="half an hour")}, {"device": "gpu"}, {"fold": 77}],
     ids=["length", "device", "fold"],
 )
 def test_a_mistyped_restart_throws_nothing_away(work: Workspace, changes: dict) -> None:
@@ -147,12 +147,12 @@ def test_a_held_out_case_that_failed_is_a_fault_and_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr("autoseg.stages.predict.read_image", _unreadable)
         report = train(work, request(), progress=Silent()).report
-    assert [fault.message.split(" (")[0] for fault in report.faults] == [
+    assert [issue.message.split(" (")[0] for issue in report.issues] == [
         "OSError: the disk is gone"
     ]
     assert len(report.cases) == 1
     mended = train(work, request(), progress=Silent()).report
-    assert not mended.faults
+    assert not mended.issues
     assert len(mended.cases) == 2
 
 
@@ -242,6 +242,6 @@ def test_a_device_with_too_little_memory_comes_with_advice(
 def test_a_training_on_any_accelerator_gets_several_workers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("autoseg.stages.training_job.default_workers", lambda: 8)
+    monkeypatch.setattr("autoseg.stages.training_task.default_workers", lambda: 8)
     found = [loader_workers(None, torch.device(name)) for name in ("cpu", "mps", "cuda")]
     assert found == [1, 8, 8]

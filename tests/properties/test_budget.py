@@ -13,12 +13,12 @@ from autoseg.core.errors import PlanError
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
 from autoseg.losses import LOSSES
 from autoseg.planning.budget import TimeBudget
-from autoseg.planning.configurations import Draft, reference_2d, references_3d
+from autoseg.planning.configurations import ConfigurationDraft, reference_2d, references_3d
+from autoseg.planning.dataset_traits import DatasetTraits, dataset_traits
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.sizing import SizedDraft, Sizing
-from autoseg.planning.survey import Survey, survey
-from autoseg.stages.length import seconds_of
+from autoseg.stages.training_duration import seconds_of
 
 COARSE = (0.98, 0.96, 0.94, 0.92, 0.9)
 DATASETS = (
@@ -50,14 +50,14 @@ def machine(costs: StepCosts, slower: float = 1.0) -> Machine:
 
 
 @cache
-def references(at: int) -> tuple[Survey, MemoryBudget, dict[str, Draft]]:
+def references(at: int) -> tuple[DatasetTraits, MemoryBudget, dict[str, ConfigurationDraft]]:
     """Return a dataset, the memory, and what is resized for it."""
-    surveyed = survey(DATASETS[at])
+    traits = dataset_traits(DATASETS[at])
     memory = MemoryBudget(ARCHITECTURES["unet"], in_channels=1, num_classes=2, memory_gib=8.0)
-    drafts = [reference_2d(surveyed, memory, LOSSES["dice_ce"])]
-    if surveyed.has_volumes:
-        drafts.append(references_3d(surveyed, memory, LOSSES["dice_ce"])[0])
-    return surveyed, memory, {draft.configuration.name: draft for draft in drafts}
+    drafts = [reference_2d(traits, memory, LOSSES["dice_ce"])]
+    if traits.has_volumes:
+        drafts.append(references_3d(traits, memory, LOSSES["dice_ce"])[0])
+    return traits, memory, {draft.configuration.name: draft for draft in drafts}
 
 
 def sized(dataset: int, time: float, on: Machine) -> dict[str, SizedDraft]:
@@ -66,8 +66,8 @@ def sized(dataset: int, time: float, on: Machine) -> dict[str, SizedDraft]:
     Raises:
         PlanError: If the time is too short for anything.
     """
-    surveyed, memory, parents = references(dataset)
-    return Sizing(surveyed, memory, LOSSES["dice_ce"], TimeBudget(time, on)).sized(parents)
+    traits, memory, parents = references(dataset)
+    return Sizing(traits, memory, LOSSES["dice_ce"], TimeBudget(time, on)).sized(parents)
 
 
 def expected_losses(dataset: int, time: float, on: Machine) -> dict[str, float]:

@@ -42,7 +42,7 @@ def test_a_full_or_closed_disk_is_named_without_a_traceback(number, monkeypatch,
     assert "error: work/plan.json: no way. Free space, or name a place" in capsys.readouterr().err
 
 
-def test_any_other_fault_of_the_system_keeps_its_traceback(monkeypatch) -> None:
+def test_any_other_issue_of_the_system_keeps_its_traceback(monkeypatch) -> None:
     with pytest.raises(OSError, match="device"):
         ended(OSError(errno.EIO, "device"), monkeypatch)
 

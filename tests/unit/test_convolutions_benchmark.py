@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stand_ins import tiny_configuration
+from fakes import tiny_configuration
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "benchmarks" / "convolutions.py"
 FAULTY = f"""
@@ -15,7 +15,7 @@ spec = importlib.util.spec_from_file_location("convolutions", {str(SCRIPT)!r})
 script = importlib.util.module_from_spec(spec)
 sys.modules["convolutions"] = script
 spec.loader.exec_module(script)
-sound = script.compute
+valid = script.compute
 def compute(convolution, dtype):
     if dtype is script.torch.bfloat16:
         if convolution.images[0] == 2:
@@ -23,7 +23,7 @@ def compute(convolution, dtype):
         if convolution.images[0] == 3:
             faulthandler.dump_traceback_later(0.1, exit=True)  # earlier than the script's own
             time.sleep(600)
-    sound(convolution, dtype)
+    valid(convolution, dtype)
 script.compute = compute
 script.child()
 """
@@ -66,7 +66,7 @@ def test_a_convolution_that_crashes_or_hangs_is_recorded_and_the_others_are_comp
     convolutions = [listed(script, batch_size)[0] for batch_size in (1, 2, 3, 4)]
     results = list(script.results_of("AMX", "DEFAULT", list(convolutions)))
     assert [result.convolution for result in results] == convolutions
-    assert [result.outcome for result in results] == ["sound", "crashed", "hung", "sound"]
+    assert [result.outcome for result in results] == ["valid", "crashed", "hung", "valid"]
     assert results[1].finding == "ended with SIGSEGV"
     lines = list(script.tables(results))
     assert "| AMX | 4 | 1 | 1 | 0 | 0 |" in lines

@@ -75,7 +75,7 @@ def test_there_is_no_bar_for_nothing(is_terminal) -> None:
 def widest_table(*, width: int) -> list[str]:
     written = io.StringIO()
     progress = TerminalProgress(Console(file=written, width=width))
-    header = ("class", "Dice", "IoU", "HD95 mm", "ASSD mm", "NSD", "missed", "invented")
+    header = ("class", "Dice", "IoU", "HD95 mm", "ASSD mm", "NSD", "missed", "spurious")
     row = ("left hippocampus", *["0.345 (17)"] * 5, "3", "0")
     progress.table("17 cases", header, [row])
     return written.getvalue().splitlines()
@@ -84,14 +84,14 @@ def widest_table(*, width: int) -> list[str]:
 def test_a_table_of_scores_fits_80_columns_without_breaking_a_word() -> None:
     lines = widest_table(width=80)
     assert max(map(len, lines)) <= 80
-    for word in ("missed", "invented", "left hippocampus", "0.345", "(17)"):
+    for word in ("missed", "spurious", "left hippocampus", "0.345", "(17)"):
         assert any(word in line for line in lines), word
 
 
 def test_words_break_where_a_table_has_no_room_for_them() -> None:
     lines = widest_table(width=60)
     assert max(map(len, lines)) <= 60
-    assert not any("invented" in line for line in lines)
+    assert not any("spurious" in line for line in lines)
 
 
 def test_names_from_files_of_others_do_not_steer_the_terminal(capsys) -> None:

@@ -29,16 +29,16 @@ def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
     """
     step = max(1, len(cases) // SAMPLED_CASES)
     found: list[tuple[int, int]] = []
-    fault = ""
+    issue = ""
     for case in cases[::step]:
         try:
             headers = [read_header(path) for path in case.images]
         except CaseError as error:
-            fault = str(error)
+            issue = str(error)
             continue
         found.append((headers[0].num_axes, sum(header.num_channels for header in headers)))
     if not found:
-        msg = f"no image can be read, for instance: {fault}"
+        msg = f"no image can be read, for instance: {issue}"
         raise DatasetError(msg)
     return Counter(found).most_common(1)[0][0]
 
@@ -74,15 +74,15 @@ def values_in_files(paths: Iterable[Path], *, workers: int) -> FoundValues:
         DatasetError: If none can be read, or there are too many values to be classes.
     """
     per_file: list[tuple[int, ...]] = []
-    fault = "there are none"
+    issue = "there are none"
     for outcome in run_each(_values_in, list(paths), workers=workers):
         if isinstance(outcome, Success):
             per_file.append(outcome.value)
         else:
-            fault = outcome.message
+            issue = outcome.message
     values = sorted({value for file in per_file for value in file})
     if not values:
-        msg = f"no label file can be read, for instance: {fault}"
+        msg = f"no label file can be read, for instance: {issue}"
         raise DatasetError(msg)
     if len(values) > MOST_LABEL_VALUES:
         msg = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.text import counted
-from autoseg.datasets.faults import CaseFault
+from autoseg.datasets.issues import CaseIssue
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.workspace import names_a_folder
 from autoseg.readers import is_image_name, stem_of
@@ -20,12 +20,12 @@ class FoundCases:
 
     Attributes:
         cases: Those that are complete.
-        faults: Of the others.
+        issues: Of the others.
         notes: Sentences on files that were left out.
     """
 
     cases: tuple[CaseFiles, ...]
-    faults: tuple[CaseFault, ...] = ()
+    issues: tuple[CaseIssue, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -82,16 +82,16 @@ def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:
         return stem if stem in labels_of or not numbered else without_channel_suffix(stem)
 
     images_of = _by_name(images, case_name)
-    cases, faults = [], []
+    cases, issues = [], []
     for name in sorted({*images_of, *labels_of}):
-        fault = fault_of_files(name, images_of.get(name, []), labels_of.get(name, []))
-        if fault:
-            faults.append(fault)
+        issue = issue_of_files(name, images_of.get(name, []), labels_of.get(name, []))
+        if issue:
+            issues.append(issue)
         else:
             cases.append(
                 CaseFiles(name=name, images=tuple(images_of[name]), labels=labels_of[name][0])
             )
-    return FoundCases(cases=tuple(cases), faults=tuple(faults))
+    return FoundCases(cases=tuple(cases), issues=tuple(issues))
 
 
 def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
@@ -100,7 +100,7 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
     A case must have a name that a folder can have, because its prepared form lies in one.
     """
     absent = [
-        CaseFault(
+        CaseIssue(
             case.name,
             f"dataset.json names {relative(path, root)}, which does not exist.",
             "Add the file, or remove the case from dataset.json.",
@@ -110,12 +110,12 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
         if not path.is_file()
     ]
     repeated = [
-        CaseFault(name, f"dataset.json lists it {count} times.", "Keep one entry.")
+        CaseIssue(name, f"dataset.json lists it {count} times.", "Keep one entry.")
         for name, count in Counter(case.name for case in cases).items()
         if count > 1
     ]
     misnamed = [
-        CaseFault(
+        CaseIssue(
             name,
             "dataset.json gives it a name that cannot be that of a folder.",
             "Rename it, without slashes and without a dot in front.",
@@ -123,9 +123,9 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
         for name in sorted({case.name for case in cases})
         if not names_a_folder(name)
     ]
-    faults = (*absent, *repeated, *misnamed)
-    faulty = {fault.case for fault in faults}
-    return FoundCases(tuple(case for case in cases if case.name not in faulty), faults)
+    issues = (*absent, *repeated, *misnamed)
+    faulty = {issue.case for issue in issues}
+    return FoundCases(tuple(case for case in cases if case.name not in faulty), issues)
 
 
 def listed_path(root: Path, name: str) -> Path:
@@ -142,21 +142,21 @@ def relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def fault_of_files(name: str, images: list[Path], labels: list[Path]) -> CaseFault | None:
+def issue_of_files(name: str, images: list[Path], labels: list[Path]) -> CaseIssue | None:
     """Return what is wrong with the set of files that one case has, or None."""
     if not images:
         cause = f"there is no image for the label file {labels[0].name}."
-        return CaseFault(name, cause, "Add the image, or remove the label file.")
+        return CaseIssue(name, cause, "Add the image, or remove the label file.")
     if not labels:
         cause = f"there is no label file for the image {images[0].name}."
-        return CaseFault(name, cause, "Add the label file, or remove the image.")
+        return CaseIssue(name, cause, "Add the label file, or remove the image.")
     if len(labels) > 1:
         cause = f"it has {len(labels)} label files: {', '.join(path.name for path in labels)}."
-        return CaseFault(name, cause, "Keep one of them.")
-    return fault_of_channel_files(name, images)
+        return CaseIssue(name, cause, "Keep one of them.")
+    return issue_of_channel_files(name, images)
 
 
-def fault_of_channel_files(name: str, images: list[Path]) -> CaseFault | None:
+def issue_of_channel_files(name: str, images: list[Path]) -> CaseIssue | None:
     """Return what is wrong with a case's image files (sorted by name), or None."""
     names = ", ".join(path.name for path in images)
     channels = [channel_of(stem_of(path)) for path in images]
@@ -164,10 +164,10 @@ def fault_of_channel_files(name: str, images: list[Path]) -> CaseFault | None:
         return None
     if None in channels or len(set(channels)) < len(channels):
         cause = f"it has several image files that are not numbered by channel: {names}."
-        return CaseFault(name, cause, "Keep one of them, or number them _0000, _0001, …")
+        return CaseIssue(name, cause, "Keep one of them, or number them _0000, _0001, …")
     if channels != list(range(len(channels))):
         cause = f"its channel files are not numbered from 0000 on without a gap: {names}."
-        return CaseFault(name, cause, "Add the missing file, or rename the files.")
+        return CaseIssue(name, cause, "Add the missing file, or rename the files.")
     return None
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme, unnamed
-from autoseg.datasets.faults import CaseFault, listed
+from autoseg.datasets.issues import CaseIssue, listed
 from autoseg.datasets.layouts import decathlon, folders, nnunet_raw
 from autoseg.datasets.layouts.declared_labels import (
     BACKGROUND,
@@ -41,12 +41,12 @@ class Recognition:
 
     Attributes:
         spec: The dataset with all cases that have their files.
-        faults: What is wrong with the files of the other cases.
-        notes: Sentences on what is no fault of a case but most likely a mistake.
+        issues: What is wrong with the files of the other cases.
+        notes: Sentences on what is no issue of a case but most likely a mistake.
     """
 
     spec: DatasetSpec
-    faults: tuple[CaseFault, ...]
+    issues: tuple[CaseIssue, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -85,7 +85,7 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
         test_cases=_with_groups(test_set.cases, description),
     )
     names = {case.name for case in (*found.cases, *test_set.cases)}
-    names |= {fault.case for fault in found.faults}
+    names |= {issue.case for issue in found.issues}
     notes = (
         *found.notes,
         *label_notes,
@@ -93,7 +93,7 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
         *test_set.notes,
         *_notes_on_leaks(spec),
     )
-    return Recognition(spec=spec, faults=found.faults, notes=notes)
+    return Recognition(spec=spec, issues=found.issues, notes=notes)
 
 
 class CaseNames(NamedTuple):
@@ -118,7 +118,7 @@ def case_names(root: Path) -> CaseNames:
     description = load_description(root.resolve())
     _, found = _find_cases(root.resolve(), description)
     test_set = find_test_set(root.resolve(), description, found.cases)
-    faulty = (fault.case for fault in found.faults)
+    faulty = (issue.case for issue in found.issues)
     return CaseNames(
         training=frozenset({*(case.name for case in found.cases), *faulty}),
         test=frozenset(case.name for case in test_set.cases),
@@ -136,7 +136,7 @@ def _find_cases(root: Path, description: Description | None) -> tuple[str, Found
         if found is None:
             continue
         if not found.cases:
-            reason = listed(found.faults) or f"  no image files; known are {', '.join(ENDINGS)}"
+            reason = listed(found.issues) or f"  no image files; known are {', '.join(ENDINGS)}"
             msg = f"{root} looks like a {layout.NAME} dataset, but no case is complete:\n{reason}"
             raise DatasetError(msg)
         return layout.NAME, found

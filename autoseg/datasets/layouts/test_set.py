@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoseg.core.errors import DatasetError
-from autoseg.datasets.faults import CaseFault
+from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.decathlon import listed_cases
 from autoseg.datasets.layouts.description import Description, TrainingPair
 from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, image_files, pair_by_stem
@@ -59,12 +59,12 @@ def find_test_set(
     """
     places = [_listed(root, description)] if description is not None else []
     places += [_in_folders(root, *names, description) for names in FOLDER_PAIRS]
-    found = next((place for place in places if place.cases.cases or place.cases.faults), None)
+    found = next((place for place in places if place.cases.cases or place.cases.issues), None)
     if found is None:
         unlabelled = next((place for place in places if place.num_unlabelled), None)
         return FoundTestCases(notes=() if unlabelled is None else (_told_unlabelled(unlabelled),))
     _check_apart(found.cases.cases, training)
-    notes = [_told_left_out(fault) for fault in found.cases.faults]
+    notes = [_told_left_out(issue) for issue in found.cases.issues]
     if found.cases.cases:
         notes.insert(
             0,
@@ -107,11 +107,11 @@ def _in_folders(root: Path, images: str, labels: str, description: Description |
     maps = image_files(root / labels, preferred_ending=ending)
     found = pair_by_stem(pictures, maps)
     labelled = {stem_of(path) for path in maps}
-    faults = tuple(fault for fault in found.faults if fault.case in labelled)
+    issues = tuple(issue for issue in found.issues if issue.case in labelled)
     return _Found(
         place=images,
-        cases=FoundCases(found.cases, faults),
-        num_unlabelled=len(found.faults) - len(faults),
+        cases=FoundCases(found.cases, issues),
+        num_unlabelled=len(found.issues) - len(issues),
     )
 
 
@@ -132,8 +132,8 @@ def _check_apart(test: tuple[CaseFiles, ...], training: tuple[CaseFiles, ...]) -
         raise DatasetError(msg)
 
 
-def _told_left_out(fault: CaseFault) -> str:
-    return f"test case {fault.case} is left out: {fault.sentence}"
+def _told_left_out(issue: CaseIssue) -> str:
+    return f"test case {issue.case} is left out: {issue.sentence}"
 
 
 def _told_unlabelled(found: _Found) -> str:

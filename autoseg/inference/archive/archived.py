@@ -5,8 +5,8 @@ from safetensors.torch import load as load_safetensors
 from typing_extensions import override
 
 from autoseg.core.errors import first_line
-from autoseg.documents.card import DataSummary
 from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
 from autoseg.inference.archive.checks import refused

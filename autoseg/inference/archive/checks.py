@@ -35,7 +35,7 @@ ENCRYPTED = 0x1
 def refused(path: Path, found: str) -> ModelError:
     """Return the error for a file that cannot be trusted."""
     return ModelError(
-        f"{path} is not a sound model file: {found}. Copy it again from where it came, or make it "
+        f"{path} is not a valid model file: {found}. Copy it again from where it came, or make it "
         f"again with `autoseg export`. Expected is what that command writes (*{SUFFIX})."
     )
 
@@ -114,9 +114,9 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> Non
     if twice:
         raise refused(path, f"it has two entries named {_shown(twice[0])}")
     for entry in entries:
-        fault = _fault(entry)
-        if fault:
-            raise refused(path, f"its entry {_shown(entry.orig_filename)} {fault}")
+        issue = _issue(entry)
+        if issue:
+            raise refused(path, f"its entry {_shown(entry.orig_filename)} {issue}")
     total = sum(entry.file_size for entry in entries)
     if total > size:
         raise refused(path, f"its entries claim {total} bytes, but the file has only {size}")
@@ -124,7 +124,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> Non
         raise refused(path, f"it has no {MANIFEST_NAME}")
 
 
-def _fault(entry: zipfile.ZipInfo) -> str | None:
+def _issue(entry: zipfile.ZipInfo) -> str | None:
     """Return what is wrong with an entry, as the end of a sentence, or None."""
     name = entry.orig_filename
     limit = largest_bytes(name)
@@ -139,10 +139,10 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
             f"is compressed ({entry.compress_size} bytes that claim to become {entry.file_size}); "
             "parts of a model never are"
         )
-    return _fault_of_size(entry, limit)
+    return _issue_of_size(entry, limit)
 
 
-def _fault_of_size(entry: zipfile.ZipInfo, limit: int) -> str | None:
+def _issue_of_size(entry: zipfile.ZipInfo, limit: int) -> str | None:
     if entry.flag_bits & ENCRYPTED:
         return "is encrypted"
     if entry.file_size > limit:

@@ -17,8 +17,8 @@ import re
 from typing import NamedTuple
 
 from autoseg.documents.archive import CONFIGURATION
-from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME
 from autoseg.documents.model import FINGERPRINT_NAME, MODEL_NAME, PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
 from autoseg.documents.splits import FoldName
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.report import Report, UnscoredCase
 from autoseg.documents.splits import FoldName
-from autoseg.inference.archive.card import FoldRecord
+from autoseg.inference.archive.model_card import FoldRecord
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _fingerprint(
 def _numbered(fingerprint: Fingerprint | None, reports: Iterable[Report]) -> dict[str, str]:
     names = {case.name for case in fingerprint.cases} if fingerprint is not None else set()
     for report in reports:
-        names |= {case.name for case in report.cases} | {fault.name for fault in report.faults}
+        names |= {case.name for case in report.cases} | {issue.name for issue in report.issues}
         names |= {*report.missing_predictions, *report.missing_references}
         names |= {entry.name for entry in report.agreements}
     return {name: f"case_{number:04d}" for number, name in enumerate(sorted(names))}
@@ -68,16 +68,16 @@ def _numbered(fingerprint: Fingerprint | None, reports: Iterable[Report]) -> dic
 def _report(report: Report | None, numbered: Mapping[str, str]) -> Report | None:
     if report is None:
         return None
-    faults = tuple(
-        UnscoredCase(name=numbered[fault.name], message="could not be scored")
-        for fault in report.faults
+    issues = tuple(
+        UnscoredCase(name=numbered[issue.name], message="could not be scored")
+        for issue in report.issues
     )
     return report.model_copy(
         update={
             "cases": tuple(
                 case.model_copy(update={"name": numbered[case.name]}) for case in report.cases
             ),
-            "faults": faults,
+            "issues": issues,
             "agreements": tuple(
                 entry.model_copy(update={"name": numbered[entry.name]})
                 for entry in report.agreements

@@ -9,8 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from autoseg.core.errors import ModelError, UnknownComponent, first_line
 from autoseg.core.frozen import Frozen
-from autoseg.documents.archive import MANIFEST_VERSION, Manifest, Part
-from autoseg.documents.card import CARD_NAME, CARD_PAGE_NAME, ModelCard
+from autoseg.documents.archive import MANIFEST_VERSION, ArchivePart, Manifest
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -18,6 +17,7 @@ from autoseg.documents.model import (
     PLAN_NAME,
     WEIGHTS_NAME,
 )
+from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, ModelCard
 from autoseg.documents.report import Report
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
 from autoseg.documents.splits import FoldName, fold_named, in_order
@@ -171,7 +171,7 @@ def _folder(name: str) -> str:
     return name.split("/", maxsplit=1)[0]
 
 
-def _content(archive: zipfile.ZipFile, part: Part, path: Path) -> bytes:
+def _content(archive: zipfile.ZipFile, part: ArchivePart, path: Path) -> bytes:
     """Return a part's bytes; never more than the manifest says, whatever the zip does."""
     try:
         with archive.open(part.name) as file:

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import torch
 from safetensors.torch import save
 
-from autoseg.core.atomic import replacing
+from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import ModelError
-from autoseg.documents.archive import Manifest, Part
+from autoseg.documents.archive import ArchivePart, Manifest
 from autoseg.documents.store import as_text
 from autoseg.inference.archive.contents import MANIFEST_NAME, largest_bytes
 from autoseg.inference.stored import Tensors
@@ -57,7 +57,7 @@ def write_archive(
         ModelError: If a part has a name or size that would be refused on reading.
     """
     parts = []
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for part in contents:
             _write(archive, part)
             parts.append(_described(part))
@@ -116,6 +116,6 @@ def _write(archive: zipfile.ZipFile, part: Content) -> None:
     archive.writestr(entry, part.content)
 
 
-def _described(part: Content) -> Part:
+def _described(part: Content) -> ArchivePart:
     digest = hashlib.sha256(part.content).hexdigest()
-    return Part(name=part.name, size=len(part.content), sha256=digest)
+    return ArchivePart(name=part.name, size=len(part.content), sha256=digest)

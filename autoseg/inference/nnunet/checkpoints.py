@@ -117,7 +117,7 @@ def store_safe(text: str) -> str:
 
 def _damaged(name: str, found: str) -> ModelError:
     return ModelError(
-        f"{name} is not a sound checkpoint ({store_safe(found)}). Expected is what nnU-Net v2 "
+        f"{name} is not a valid checkpoint ({store_safe(found)}). Expected is what nnU-Net v2 "
         "writes with torch.save; copy it again from where it came."
     )
 

@@ -197,11 +197,11 @@ def _configuration(
         planned.preprocessor_name == PREPROCESSOR, "preprocessor_name", planned.preprocessor_name
     )
     _check(is_flat or len(planned.patch_size) in (2, 3), "patch_size", planned.patch_size)
-    prior = 0 if planned.previous_stage is None else labels.num_classes - 1
+    cascade_input = 0 if planned.previous_stage is None else labels.num_classes - 1
     network = architecture(
         planned.architecture,
         planned.patch_size,
-        in_channels=len(model.dataset.channels) + prior,
+        in_channels=len(model.dataset.channels) + cascade_input,
         num_outputs=labels.num_outputs,
     )
     return Configuration(
@@ -316,7 +316,7 @@ def _decision(plans: NnunetPlans) -> Decision:
         field="configurations",
         value=printable(plans.plans_name),
         rule="imported_plan",
-        because="the networks were planned and trained by nnU-Net, and its choices were kept.",
+        reason="the networks were planned and trained by nnU-Net, and its choices were kept.",
         source="nnU-Net (Isensee et al. 2021)",
     )
 

@@ -29,7 +29,7 @@ COPIES = re.compile(r"^decoder\.encoder\.|\.all_modules\.")
 """Tensors that nnU-Net stores a second time."""
 
 WRAPPERS = ("module.", "_orig_mod.")
-"""What torch puts before the names of a network that trained on several cards, or compiled."""
+"""What torch puts before the names of a network that trained on several GPUs, or compiled."""
 
 KNOWN_NETWORKS = f"{PLAIN} and {RESIDUAL}"
 

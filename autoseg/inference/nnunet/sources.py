@@ -191,6 +191,6 @@ def _too_large(path: Path, name: str, size: int, largest: int) -> ModelError:
 
 def _unsound(path: Path, found: str) -> ModelError:
     return ModelError(
-        f"{path} is not a sound export of nnU-Net: {found}. Expected is the folder of a trained "
+        f"{path} is not a valid export of nnU-Net: {found}. Expected is the folder of a trained "
         "model, or the zip that nnUNetv2_export_model_to_zip writes; copy it again."
     )

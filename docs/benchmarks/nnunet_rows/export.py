@@ -11,7 +11,7 @@ from nnunet_rows.data import ball_distances, write
 from nnunet_rows.reported import report, stopwatch
 
 if TYPE_CHECKING:
-    from autoseg.core.case import Restoration
+    from autoseg.core.case import InverseTransform
     from autoseg.inference.sliding_window import LogitsSlab
 
 SHAPE, SPACING = (160, 384, 384), (1.5, 0.8, 0.8)
@@ -134,10 +134,10 @@ def autoseg(kind: str, folder: str, cores: str) -> None:
     report(watch, _equal(theirs, ours))
 
 
-def _restoration() -> "Restoration":
-    from autoseg.core.case import Restoration
+def _restoration() -> "InverseTransform":
+    from autoseg.core.case import InverseTransform
 
-    return Restoration.uncropped(SHAPE, SPACING, COARSE_SHAPE, COARSE_SPACING)
+    return InverseTransform.uncropped(SHAPE, SPACING, COARSE_SHAPE, COARSE_SPACING)
 
 
 def _slabs(logits: NDArray[np.float16]) -> "Iterator[LogitsSlab]":

@@ -61,9 +61,9 @@ def autoseg(work: str, device: str) -> None:
     from autoseg.documents.plan import Plan
     from autoseg.documents.workspace import Workspace
     from autoseg.stages.folds import load_fold
-    from autoseg.stages.length import LengthRequest
-    from autoseg.stages.training_job import TrainRequest, training_job
-    from autoseg.training.loop import Watch, fit, measure_step, new_state
+    from autoseg.stages.training_duration import TrainingDuration
+    from autoseg.stages.training_task import TrainRequest, training_task
+    from autoseg.training.loop import Callbacks, fit, measure_step, new_state
 
     workspace = Workspace(Path(work))
     plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
@@ -72,19 +72,19 @@ def autoseg(work: str, device: str) -> None:
         update={"configurations": (chosen,), "default_configuration": CONFIGURATION}
     )
     count = STEPS.get(device, OTHER_STEPS)
-    length = LengthRequest(iterations=WARM_UP + count)
+    length = TrainingDuration(iterations=WARM_UP + count)
     request = TrainRequest(fold=0, length=length, device=device, checkpoint_seconds=1e6)
-    job = training_job(workspace, plan, load_fold(workspace, 0, Silent()), request)
-    job.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    before = measure_step(job)
+    task = training_task(workspace, plan, load_fold(workspace, 0, Silent()), request)
+    task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    before = measure_step(task)
     ends: list[tuple[float, float]] = []
-    watch = Watch(
+    callbacks = Callbacks(
         lambda _: ends.append((perf_counter(), process_time())), lambda _: None, StopRequest()
     )
-    fit(job, new_state(job, epoch_steps=10**6), watch)
+    fit(task, new_state(task, epoch_steps=10**6), callbacks)
     first, last = ends[WARM_UP - 1], ends[-1]
     real = Stopwatch((last[0] - first[0]) / count, (last[1] - first[1]) / count)
-    _report(real, (before + measure_step(job)) / 2, str(job.dtype).removeprefix("torch."))
+    _report(real, (before + measure_step(task)) / 2, str(task.dtype).removeprefix("torch."))
 
 
 def _report(real: Stopwatch, dummy: float, precision: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.benchmarking.forecast import (
-    Pace,
+    MeasuredSpeed,
     forecasts,
     pace_of,
     planned_steps,
@@ -14,14 +14,14 @@ from autoseg.benchmarking.forecast import (
     scaled_pace,
 )
 from autoseg.benchmarking.predicting import num_tiles
-from autoseg.benchmarking.timing import Pair, Subject, throughput
+from autoseg.benchmarking.timing import RowLabel, TimedPair, throughput
 from autoseg.core.parallel import default_workers
 from autoseg.documents.plan import TrainingBudget
 from autoseg.planning.forecast import FORWARD_SHARE, Machine
 from autoseg.planning.planner import make_plan
 
 MACHINE = Machine(accelerator_gib=None, cores=2)
-PACE = Pace(step_seconds=2.0, tile_seconds=0.5, preparation_seconds=3.0, export_rate=100.0)
+PACE = MeasuredSpeed(step_seconds=2.0, tile_seconds=0.5, preparation_seconds=3.0, export_rate=100.0)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def scale():
 
 def test_a_pace_is_read_off_the_rows():
     def row(stage, seconds, amount):
-        return throughput([Pair(seconds, 1.0)], amount, Subject(stage, "x", "this", "that"))
+        return throughput([TimedPair(seconds, 1.0)], amount, RowLabel(stage, "x", "this", "that"))
 
     rows = {
         "training step": row("training step", 2.0, 1.0),
@@ -99,7 +99,9 @@ def test_a_cascade_takes_its_previous_stage_too(scale):
 
 
 def test_a_configuration_that_was_not_measured_is_scaled_from_one_of_as_many_axes(scale):
-    slow = Pace(step_seconds=200.0, tile_seconds=50.0, preparation_seconds=3.0, export_rate=100.0)
+    slow = MeasuredSpeed(
+        step_seconds=200.0, tile_seconds=50.0, preparation_seconds=3.0, export_rate=100.0
+    )
     paces = {"3d_fullres": slow, "2d_compact": PACE}
     flat = scaled_pace(scale.plan.configuration("2d"), scale, paces)
     assert flat.step_seconds > PACE.step_seconds  # more features than the compact one

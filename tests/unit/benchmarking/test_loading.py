@@ -1,7 +1,7 @@
 import pytest
 
 from autoseg.benchmarking.loading import augmentation_share, names_like_a_fold
-from autoseg.benchmarking.timing import Pair, Subject, throughput
+from autoseg.benchmarking.timing import RowLabel, TimedPair, throughput
 from autoseg.training.reading import KEPT_BYTES
 
 
@@ -19,5 +19,5 @@ def test_cases_of_a_large_dataset_are_too_many_to_be_kept_as_its_folds_are():
 
 @pytest.mark.parametrize(("seconds", "share"), [(4.0, 0.75), (1.0, 0.0), (0.9, 0.0)])
 def test_the_share_of_augmentation_is_what_is_left_without_reading(seconds, share):
-    row = throughput([Pair(seconds, 1.0)], 1.0, Subject("loader", "batches", "this", "that"))
+    row = throughput([TimedPair(seconds, 1.0)], 1.0, RowLabel("loader", "batches", "this", "that"))
     assert augmentation_share(row) == share

@@ -7,7 +7,7 @@ from autoseg.benchmarking.predicting import (
     confident_logits,
     num_tiles,
 )
-from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.sliding_window import predict_slabs
 
@@ -45,7 +45,7 @@ def test_the_count_is_that_of_the_sliding_window_itself():
         patch_shape=patch,
         num_classes=2,
     )
-    way = Restoration.uncropped(shape, (1.0,) * 3)
+    way = InverseTransform.uncropped(shape, (1.0,) * 3)
     image = PreparedImage(np.zeros((1, *shape), np.float32), way)
     list(predict_slabs(ensemble, image, tiles_per_batch=2))
     assert sum(seen) == num_tiles(shape, patch)

@@ -112,7 +112,7 @@ def test_a_work_folder_of_another_dataset_is_refused(volumes_dataset, pictures_d
         sampled(volumes_dataset, tmp_path)
 
 
-def test_a_faulty_case_is_named_with_where_to_find_all_faults(volumes_dataset, tmp_path):
+def test_a_faulty_case_is_named_with_where_to_find_all_issues(volumes_dataset, tmp_path):
     dataset = shutil.copytree(volumes_dataset, tmp_path / "data")
     description = json.loads((dataset / "dataset.json").read_text())
     del description["labels"]["2"]

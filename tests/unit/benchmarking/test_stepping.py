@@ -9,7 +9,7 @@ from autoseg.benchmarking.stepping import (
     num_steps,
     unused_steps,
 )
-from autoseg.benchmarking.timing import Patience
+from autoseg.benchmarking.timing import TimeLimit
 from autoseg.training.loading import prefetched_batches
 
 
@@ -35,7 +35,7 @@ def test_waiting_now_and_then_counts_in_full():
     ("seconds", "steps"), [(1e-6, MOST_STEPS), (0.1, 10), (0.5, 2), (100.0, FEWEST_STEPS)]
 )
 def test_as_many_steps_are_timed_as_fit_into_half_the_patience(seconds, steps):
-    assert num_steps(seconds, Patience(seconds=2.0)) == steps
+    assert num_steps(seconds, TimeLimit(seconds=2.0)) == steps
 
 
 def test_what_a_slow_loader_has_in_stock_is_used_up_before_steps_are_timed():

@@ -9,14 +9,14 @@ from autoseg.benchmarking.table import (
     throughput_rows,
     time_of,
 )
-from autoseg.benchmarking.timing import Pair, Subject, throughput
+from autoseg.benchmarking.timing import RowLabel, TimedPair, throughput
 from autoseg.documents.bench import SECONDS, Bench, BenchMachine, ConfigurationForecast
 from autoseg.documents.versions import Versions
 
 
 def made(load: float | None = 0.1) -> Bench:
-    start = Subject(stage="start", unit=SECONDS, measured_is="this", floor_is="that")
-    loader = Subject("loader", "batches", "drawing", "plain drawing", "2d")
+    start = RowLabel(stage="start", unit=SECONDS, measured_is="this", floor_is="that")
+    loader = RowLabel("loader", "batches", "drawing", "plain drawing", "2d")
     return Bench(
         date=datetime(2026, 11, 2, 12, 5, tzinfo=UTC),
         seconds=61.0,
@@ -26,8 +26,8 @@ def made(load: float | None = 0.1) -> Bench:
         num_cases=9,
         cases=("a", "b"),
         rows=(
-            throughput([Pair(0.25, 0.125)], 1.0, start),
-            throughput([Pair(4.0, 1.0)], 8.0, loader),
+            throughput([TimedPair(0.25, 0.125)], 1.0, start),
+            throughput([TimedPair(4.0, 1.0)], 8.0, loader),
         ),
         fingerprint_seconds=12.34,
         forecasts=(

@@ -14,7 +14,7 @@ ROUNDS = 5
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the setting is that of Linux")
 
 
-def faults_of_allocating() -> int:
+def issues_of_allocating() -> int:
     """Return how many pages the system maps while the same memory is asked for several times."""
     np.ones(PIECE, np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -28,7 +28,7 @@ def test_memory_is_mapped_once() -> None:
     if allocator._gnu_library() is None:
         pytest.skip("the C library is not that of GNU")
     with keeping_freed_memory():
-        assert faults_of_allocating() < 100
+        assert issues_of_allocating() < 100
 
 
 @linux

@@ -17,7 +17,7 @@ OPTIONS = frozenset({"--workers", "--precision"})
     ("command", "number", "options", "expected"),
     [
         ("train", signal.SIGKILL, OPTIONS, "try --workers 1 or a plan made with a smaller"),
-        ("predict", signal.SIGKILL, OPTIONS, "--continue skips outputs.*try --workers 1\\."),
+        ("predict", signal.SIGKILL, OPTIONS, "--skip-existing skips outputs.*try --workers 1\\."),
         ("train", signal.SIGILL, OPTIONS, "last checkpoint.*try --precision float32"),
         ("preprocess", signal.SIGBUS, {"--workers"}, "keeps what is finished.*try --workers 2"),
         ("export", signal.SIGABRT, set(), "a library stopped the process"),

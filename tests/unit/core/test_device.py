@@ -1,4 +1,4 @@
-"""What cards that are not here are taken for; they are asked by torch, which is replaced."""
+"""What GPUs that are not here are taken for; they are asked by torch, which is replaced."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from autoseg.core.device import (
     is_out_of_memory,
     memory_layout,
     naming_lack_of_memory,
-    sent,
+    to_device,
 )
 from autoseg.core.errors import TrainingError
 
@@ -63,7 +63,7 @@ def test_libraries_of_cards_say_in_their_ways_that_memory_ran_out(message) -> No
 def test_main_memory_and_that_of_a_card_are_told_apart() -> None:
     assert is_out_of_main_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     assert not is_out_of_main_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."))
-    assert not is_out_of_main_memory(RuntimeError("CPUAllocator has another fault"))
+    assert not is_out_of_main_memory(RuntimeError("CPUAllocator has another issue"))
 
 
 def test_other_faults_are_no_lack_of_memory() -> None:
@@ -96,7 +96,7 @@ def test_only_processors_have_channels_last() -> None:
 
 def test_an_array_that_stays_is_not_copied() -> None:
     array = np.zeros(3, np.float32)
-    sent(array, torch.device("cpu"))[0] = 1.0
+    to_device(array, torch.device("cpu"))[0] = 1.0
     assert array[0] == 1.0
 
 

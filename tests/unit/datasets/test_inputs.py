@@ -24,7 +24,7 @@ def test_every_image_of_a_folder_is_a_case(tmp_path: Path) -> None:
     (tmp_path / "._a.mha").write_text("stray")
     (tmp_path / "notes.txt").write_text("stray")
     cases = find_inputs(tmp_path, num_channels=1)
-    assert [(case.name, case.ending, case.fault) for case in cases] == [
+    assert [(case.name, case.ending, case.issue) for case in cases] == [
         ("a", ".mha", ""),
         ("b", ".nii.gz", ""),
     ]
@@ -35,7 +35,7 @@ def test_channel_files_are_grouped(tmp_path: Path) -> None:
     cases = find_inputs(tmp_path, num_channels=2)
     assert [case.name for case in cases] == ["a", "b"]
     assert [path.name for path in cases[0].images] == ["a_0000.nii.gz", "a_0001.nii.gz"]
-    assert not any(case.fault for case in cases)
+    assert not any(case.issue for case in cases)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_channel_files_are_grouped(tmp_path: Path) -> None:
         (("a.nii.gz", "a.mha"), 1, "several inputs have this name"),
     ],
 )
-def test_incomplete_cases_carry_their_fault(
+def test_incomplete_cases_carry_their_issue(
     names: tuple[str, ...], num_channels: int, words: str, tmp_path: Path
 ) -> None:
     put(tmp_path, *names, "good.nii.gz")
     faulty, good = find_inputs(tmp_path, num_channels=num_channels)
     assert faulty.name == "a"
-    assert words in faulty.fault
-    assert good.fault == ""
+    assert words in faulty.issue
+    assert good.issue == ""
 
 
 def test_a_lone_channel_number_is_no_part_of_the_name(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_numbered_frames_are_cases_of_their_own(tmp_path: Path) -> None:
     for num_channels in (1, 3):
         cases = find_inputs(tmp_path, num_channels=num_channels)
         assert [case.name for case in cases] == ["frame_0000", "frame_0001", "frame_0002"]
-        assert not any(case.fault for case in cases)
+        assert not any(case.issue for case in cases)
 
 
 def test_channels_that_a_model_of_one_takes_for_cases_are_named(tmp_path: Path) -> None:

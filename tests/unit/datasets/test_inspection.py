@@ -168,7 +168,7 @@ def test_small_differences_of_geometry_are_tolerated(tmp_path: Path) -> None:
     assert inspect_case(spec.cases[0], spec).spacing == SPACING
 
 
-def test_all_faults_of_a_case_are_found_at_once(tmp_path: Path) -> None:
+def test_all_issues_of_a_case_are_found_at_once(tmp_path: Path) -> None:
     write_case(tmp_path, image=np.where(LABELS == 2, np.nan, IMAGE), labels=LABELS[1:] + 5)
     spec = dataset(tmp_path, channels=2)
     with pytest.raises(CaseError) as caught:
@@ -247,7 +247,7 @@ def test_ignored_voxels_are_neither_foreground_nor_counted(tmp_path: Path) -> No
             assert centre[1] == pytest.approx(rows.mean() / 14, abs=1e-4)
 
 
-def test_a_case_that_nobody_annotated_is_a_fault(tmp_path: Path) -> None:
+def test_a_case_that_nobody_annotated_is_a_issue(tmp_path: Path) -> None:
     spec = ignoring(write_case(tmp_path, labels=np.full_like(LABELS, 9)))
     with pytest.raises(CaseError, match=r"every voxel has the ignore value 9.*leave the case out"):
         inspect_case(spec.cases[0], spec)

@@ -7,7 +7,7 @@ import pytest
 from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
-from autoseg.datasets.faults import listed
+from autoseg.datasets.issues import listed
 from autoseg.datasets.layouts import recognise
 
 VOLUME = np.zeros((3, 5, 7), np.uint8)
@@ -53,7 +53,7 @@ def test_decathlon_pairs_are_read(volumes_dataset: Path) -> None:
     assert spec.channel_names == ("MRI",)
     assert spec.labels.names == ("background", "bright", "dim")
     assert [case.name for case in spec.cases] == [f"ball_{index:02d}" for index in range(6)]
-    assert (recognition.faults, spec.inferred) == ((), ())
+    assert (recognition.issues, spec.inferred) == ((), ())
 
 
 def test_a_decathlon_image_may_be_one_file_per_channel(tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_files_of_one_name_outside_the_dataset_get_names_that_folders_can_have(
     describe(tmp_path / "DS", labels={"background": 0, "x": 1}, training=pairs)
     recognition = recognise(tmp_path / "DS")
     assert [case.name for case in recognition.spec.cases] == ["first_a", "second_a"]
-    assert recognition.faults == ()
+    assert recognition.issues == ()
 
 
 def test_nnunet_channels_are_grouped_by_case(tmp_path: Path) -> None:
     recognition = recognise(raw_dataset(tmp_path / "Dataset001_X"))
     assert recognition.spec.layout == "nnunet_raw"
-    assert recognition.faults == ()
+    assert recognition.issues == ()
     cases = recognition.spec.cases
     assert [case.name for case in cases] == ["a_0001", "b"]
     assert [path.name for path in cases[0].images] == [
@@ -142,19 +142,19 @@ def test_nnunet_may_map_cases_to_files_elsewhere(tmp_path: Path) -> None:
     )
     recognition = recognise(root)
     assert [case.name for case in recognition.spec.cases] == ["one"]
-    assert "gone.nii.gz, which does not exist" in listed(recognition.faults)
+    assert "gone.nii.gz, which does not exist" in listed(recognition.issues)
 
 
 @pytest.mark.parametrize("name", ["../a", "site/a", ".a", ""])
-def test_a_mapped_case_whose_name_leads_elsewhere_is_a_fault(name: str, tmp_path: Path) -> None:
+def test_a_mapped_case_whose_name_leads_elsewhere_is_a_issue(name: str, tmp_path: Path) -> None:
     put_volume(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
     files = {"images": ["a.nii.gz"], "label": "b.nii.gz"}
     describe(tmp_path, labels={"background": 0, "x": 1}, dataset={name: files, "good": files})
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == ["good"]
-    (fault,) = recognition.faults
-    assert fault.case == name
-    assert "cannot be that of a folder" in fault.sentence
+    (issue,) = recognition.issues
+    assert issue.case == name
+    assert "cannot be that of a folder" in issue.sentence
 
 
 def test_folders_alone_are_enough(pictures_dataset: Path) -> None:
@@ -174,7 +174,7 @@ def test_images_and_labels_may_have_different_endings(tmp_path: Path) -> None:
     put_picture(tmp_path / "images" / "two.bmp", tmp_path / "labels" / "two.tif")
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == ["one", "two"]
-    assert recognition.faults == ()
+    assert recognition.issues == ()
 
 
 def test_a_number_at_the_end_is_no_channel_when_the_label_has_it_too(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_stray_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "images" / "folder.png").mkdir()
     recognition = recognise(tmp_path)
     assert len(recognition.spec.cases) == 1
-    assert recognition.faults == ()
+    assert recognition.issues == ()
 
 
 def test_every_incomplete_case_is_listed(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_every_incomplete_case_is_listed(tmp_path: Path) -> None:
     put_picture(tmp_path / "labels" / "gap.png")
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == ["good"]
-    causes = {fault.case: fault.cause for fault in recognition.faults}
+    causes = {issue.case: issue.cause for issue in recognition.issues}
     assert causes.keys() == {"lonely", "orphan", "twice", "gap"}
     assert "no label file for the image lonely.png" in causes["lonely"]
     assert "no image for the label file orphan.png" in causes["orphan"]
@@ -214,7 +214,7 @@ def test_every_incomplete_case_is_listed(tmp_path: Path) -> None:
     assert "without a gap" in causes["gap"]
 
 
-def test_missing_files_of_a_listed_case_are_faults(tmp_path: Path) -> None:
+def test_missing_files_of_a_listed_case_are_issues(tmp_path: Path) -> None:
     put_volume(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
     describe(
         tmp_path,
@@ -227,18 +227,18 @@ def test_missing_files_of_a_listed_case_are_faults(tmp_path: Path) -> None:
     )
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == ["a"]
-    assert {fault.case for fault in recognition.faults} == {"no"}
-    assert len(recognition.faults) == 2
+    assert {issue.case for issue in recognition.issues} == {"no"}
+    assert len(recognition.issues) == 2
 
 
-def test_a_case_that_is_listed_twice_is_a_fault(tmp_path: Path) -> None:
+def test_a_case_that_is_listed_twice_is_a_issue(tmp_path: Path) -> None:
     put_volume(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", tmp_path / "c.nii.gz")
     twice = {"image": "a.nii.gz", "label": "b.nii.gz"}
     pairs = [twice, twice, {"image": "c.nii.gz", "label": "b.nii.gz"}]
     describe(tmp_path, modality={"0": "CT"}, labels={"0": "background", "1": "x"}, training=pairs)
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == ["c"]
-    assert "lists it 2 times" in recognition.faults[0].cause
+    assert "lists it 2 times" in recognition.issues[0].cause
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_real_datasets_are_recognised(
     recognition = recognise(real_data / name)
     spec = recognition.spec
     assert (spec.num_axes, len(spec.channel_names), len(spec.cases)) == (num_axes, channels, cases)
-    assert recognition.faults == ()
+    assert recognition.issues == ()
 
 
 def test_a_listed_name_may_have_brackets_backslashes_and_variables(
@@ -470,7 +470,7 @@ def test_a_listed_name_may_have_brackets_backslashes_and_variables(
     describe(tmp_path, labels={"background": 0, "x": 1}, training=training, test=None, groups=None)
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == ["p[1]", "q"]
-    assert recognition.faults == ()
+    assert recognition.issues == ()
 
 
 def test_an_accent_pairs_however_it_is_written(tmp_path: Path) -> None:

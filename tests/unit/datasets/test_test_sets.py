@@ -129,7 +129,7 @@ def test_a_test_case_without_image_is_left_out_with_the_cause(tmp_path):
     recognition = recognise(root)
 
     assert [case.name for case in recognition.spec.test_cases] == ["x"]
-    assert recognition.faults == ()
+    assert recognition.issues == ()
     assert recognition.notes[1] == (
         "test case z is left out: there is no image for the label file z.png. "
         "Add the image, or remove the label file."

@@ -1,8 +1,8 @@
 """What cannot work as stages of a cascade is refused with a sentence."""
 
 import pytest
+from fakes import LABELS, tiny_configuration, tiny_plan
 from pydantic import ValidationError
-from stand_ins import LABELS, tiny_configuration, tiny_plan
 
 from autoseg.documents.plan import Configuration, Plan
 
@@ -10,10 +10,10 @@ COARSE = tiny_configuration((8, 8, 8), name="coarse")
 FLAT = tiny_configuration((8, 8), name="flat")
 
 
-def after(previous: str, *, name: str = "cascade", prior_channels: int = 2, axes: int = 3):
+def after(previous: str, *, name: str = "cascade", cascade_channels: int = 2, axes: int = 3):
     """Return a configuration with a previous stage."""
     single = tiny_configuration((8,) * axes, name=name)
-    network = single.architecture.model_copy(update={"in_channels": 1 + prior_channels})
+    network = single.architecture.model_copy(update={"in_channels": 1 + cascade_channels})
     return single.model_copy(update={"previous_stage": previous, "architecture": network})
 
 
@@ -24,8 +24,8 @@ def planned(*configurations: Configuration) -> Plan:
 def test_a_cascade_has_one_input_channel_more_per_foreground_class():
     plan = planned(COARSE, after("coarse"))
     assert LABELS.num_classes == 3
-    assert plan.num_prior_channels(plan.configuration("cascade")) == 2
-    assert plan.num_prior_channels(plan.configuration("coarse")) == 0
+    assert plan.num_cascade_channels(plan.configuration("cascade")) == 2
+    assert plan.num_cascade_channels(plan.configuration("coarse")) == 0
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
 
 
@@ -39,8 +39,8 @@ def test_stages_may_follow_each_other():
         ((COARSE, after("rough")), r"previous_stage 'rough' is no configuration of the plan"),
         ((after("cascade"),), "is a stage that follows it"),
         ((after("b", name="a"), after("a", name="b")), "is a stage that follows it"),
-        ((COARSE, after("coarse", prior_channels=3)), "its previous stage gives 2; expected 3"),
-        ((COARSE, after("coarse", prior_channels=0)), "in_channels is 1"),
+        ((COARSE, after("coarse", cascade_channels=3)), "its previous stage gives 2; expected 3"),
+        ((COARSE, after("coarse", cascade_channels=0)), "in_channels is 1"),
         ((FLAT, after("flat")), r"\['flat'\] have 2-D patches"),
         ((COARSE, after("coarse", axes=2)), r"\['cascade'\] have 2-D patches"),
     ],
@@ -50,7 +50,7 @@ def test_stages_that_cannot_work_are_refused(configurations, message):
         planned(*configurations)
 
 
-def test_each_image_channel_needs_a_normalizer_and_the_prior_none():
+def test_each_image_channel_needs_a_normalizer_and_the_cascade_input_none():
     cascade = after("coarse")
     more = cascade.model_copy(update={"normalizers": cascade.normalizers * 3})
     with pytest.raises(ValidationError, match="found 3 normalizers for 1 image channels"):

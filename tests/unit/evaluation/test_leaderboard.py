@@ -27,7 +27,7 @@ def selection():
         members=("3d_fullres",),
         folds=((0,),),
         postprocessing=(),
-        because="",
+        reason="",
         candidates=(
             candidate(LONG, 0.91),
             candidate(("3d_fullres",), 0.9, seconds_per_case=12.34, memory_gib=7.26),

@@ -47,29 +47,29 @@ NOISE = np.random.default_rng(1).normal(0, 0.03, size=20)
 def test_the_best_single_configuration_wins():
     choice = choose([contender("2d", HARDNESS), contender("3d", HARDNESS + 0.05)])
     assert choice.contender.name == "3d"
-    assert "20 scored cases" in choice.because
-    assert f"{HARDNESS.mean():.3f}" in choice.because
+    assert "20 scored cases" in choice.reason
+    assert f"{HARDNESS.mean():.3f}" in choice.reason
 
 
 def test_a_pair_that_is_better_on_all_cases_wins():
     gain = 0.01 + 0.3 * NOISE
     choice = choose([contender("2d", HARDNESS), contender("2d+3d", HARDNESS + gain)])
     assert choice.contender.members == ("2d", "3d")
-    assert f"{gain.mean():+.3f} (95 % interval +0.0" in choice.because
+    assert f"{gain.mean():+.3f} (95 % interval +0.0" in choice.reason
 
 
 def test_a_pair_whose_gain_may_be_noise_loses():
     gain = NOISE - NOISE.mean() + 0.005
     choice = choose([contender("2d", HARDNESS), contender("2d+3d", HARDNESS + gain)])
     assert choice.contender.name == "2d"
-    assert "+0.005 (95 % interval -0.0" in choice.because
-    assert "may be noise" in choice.because
+    assert "+0.005 (95 % interval -0.0" in choice.reason
+    assert "may be noise" in choice.reason
 
 
 def test_a_pair_that_gains_too_little_loses_however_sure_the_gain_is():
     choice = choose([contender("2d", HARDNESS), contender("2d+3d", HARDNESS + 0.0005)])
     assert choice.contender.name == "2d"
-    assert "no pair is better" in choice.because
+    assert "no pair is better" in choice.reason
 
 
 def test_a_pair_beyond_noise_wins_over_a_better_one_that_may_be_noise():
@@ -82,7 +82,7 @@ def test_few_cases_never_speak_for_a_pair():
     few = HARDNESS[: FEWEST_CASES - 1]
     choice = choose([contender("2d", few), contender("2d+3d", few + 0.05)])
     assert choice.contender.name == "2d"
-    assert f"fewer than {FEWEST_CASES} cases" in choice.because
+    assert f"fewer than {FEWEST_CASES} cases" in choice.reason
     enough = HARDNESS[:FEWEST_CASES]
     choice = choose([contender("2d", enough), contender("2d+3d", enough + 0.05)])
     assert choice.contender.name == "2d + 3d"
@@ -92,7 +92,7 @@ def test_of_equal_configurations_the_faster_one_is_chosen():
     slow, fast = contender("3d", HARDNESS + 0.0005, 9.0), contender("2d", HARDNESS, 2.0)
     choice = choose([slow, fast])
     assert choice.contender is fast
-    assert "2 against 9 s per case" in choice.because
+    assert "2 against 9 s per case" in choice.reason
 
 
 def test_of_equal_configurations_without_known_times_the_better_one_is_chosen():
@@ -114,7 +114,7 @@ def test_a_pair_is_compared_with_the_best_single_not_with_the_faster_equal():
 def test_the_only_configuration_is_chosen_and_called_so():
     choice = choose([contender("2d", HARDNESS)])
     assert choice.contender.name == "2d"
-    assert "only configuration to compare" in choice.because
+    assert "only configuration to compare" in choice.reason
 
 
 def test_absent_classes_count_in_no_mean():
@@ -127,7 +127,7 @@ def test_absent_classes_count_in_no_mean():
 def test_contenders_without_any_dice_are_still_chosen_from():
     choice = choose([contender("2d", [None, None], 1.0), contender("3d", [None, None], 2.0)])
     assert choice.contender.name == "2d"
-    assert "undefined" in choice.because
+    assert "undefined" in choice.reason
     assert leaderboard([choice.contender])[0].dice.value is None
 
 

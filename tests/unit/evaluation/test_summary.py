@@ -49,9 +49,9 @@ def test_a_mean_is_over_the_cases_that_define_it(cases):
     assert (nucleus.name, nucleus.label) == ("nucleus", 9)
     assert (nucleus.means.dice.value, nucleus.means.dice.count) == (pytest.approx(1 / 3), 3)
     assert (nucleus.means.hd95_mm.value, nucleus.means.hd95_mm.count) == (0, 1)
-    assert (nucleus.missed, nucleus.invented, nucleus.absent) == (1, 1, 0)
+    assert (nucleus.missed, nucleus.spurious, nucleus.absent) == (1, 1, 0)
     assert (rim.means.dice.value, rim.means.dice.count) == (1, 2)
-    assert (rim.missed, rim.invented, rim.absent) == (0, 0, 1)
+    assert (rim.missed, rim.spurious, rim.absent) == (0, 0, 1)
     assert report.foreground.dice.value == pytest.approx((1 / 3 + 1) / 2)
 
 
@@ -97,7 +97,7 @@ def test_a_background_that_is_not_zero_is_no_class():
 
 def test_tables_show_means_with_counts_below_all_and_undefined_as_a_dash(cases):
     header, rows = report_rows(report_of(cases, labels=LABELS))
-    assert header == ("class", "Dice", "HD95 mm", "NSD", "missed", "invented")
+    assert header == ("class", "Dice", "HD95 mm", "NSD", "missed", "spurious")
     assert rows[1] == (
         "nucleus",
         "0.333\n0.000–1.000",
@@ -239,4 +239,4 @@ def test_missed_invented_and_absent_classes_are_told_apart() -> None:
         for index, (true, predicted) in enumerate(sizes)
     ]
     (entry,) = report_of(cases).classes
-    assert (entry.missed, entry.invented, entry.absent) == (3, 2, 1)
+    assert (entry.missed, entry.spurious, entry.absent) == (3, 2, 1)

@@ -20,8 +20,8 @@ from archives import (
     written,
     zeros_compressed,
 )
+from fakes import save_model, tiny_configuration, tiny_plan
 from safetensors.torch import save
-from stand_ins import save_model, tiny_configuration, tiny_plan
 
 import autoseg
 from autoseg.core.case import Image

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autoseg.core.case import Restoration
+from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.inference import averaging
 from autoseg.inference.averaging import ensemble_class_map, mean_probabilities
@@ -19,7 +19,7 @@ PICTURE = {"axis_order": (1, 0), "full_shape": (30, 24), "crop": ((2, 19), (3, 2
 def member(image, prepared_shape, *, orders, seed, num_outputs=4, is_regional=False):
     """Return random probabilities of an image on some prepared grid."""
     axes = len(prepared_shape)
-    way = Restoration(
+    way = InverseTransform(
         **image,
         spacing=(1.0,) * axes,
         prepared_shape=prepared_shape,
@@ -92,7 +92,7 @@ def test_bands_equal_the_whole_array_bit_for_bit(monkeypatch, case, is_regional,
 def certain(image, shape, winners, *, is_regional=False):
     """Return a member that is sure of some outputs everywhere."""
     axes = len(shape)
-    way = Restoration(
+    way = InverseTransform(
         **image, spacing=(1.0,) * axes, prepared_shape=shape, prepared_spacing=(1.0,) * axes
     )
     grid = ProbabilityGrid(

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from autoseg.inference.blocks import BlockInterpolation, Winners
+from autoseg.inference.blocks import BlockInterpolation, RunningArgmax
 from autoseg.inference.interpolation import axis_sampling
 
 SOURCE = (4, 6, 5)
@@ -33,7 +33,7 @@ def test_a_block_has_the_bits_of_axis_after_axis(orders, target):
 def test_winners_are_the_first_of_the_highest(num_classes):
     random = np.random.default_rng(0)
     scores = random.integers(-3, 3, (num_classes, 3, 5, 7)).astype(np.float32)
-    winners = Winners(scores[0], np.dtype(np.uint8 if num_classes <= 256 else np.uint16))
+    winners = RunningArgmax(scores[0], np.dtype(np.uint8 if num_classes <= 256 else np.uint16))
     for index in range(1, num_classes):
         winners.consider(index, scores[index])
         assert winners.lowest == scores[: index + 1].max(axis=0).min()
@@ -42,5 +42,5 @@ def test_winners_are_the_first_of_the_highest(num_classes):
 
 def test_the_first_scores_stay_as_they_are():
     first = np.zeros((1, 2, 2), np.float32)
-    Winners(first, np.dtype(np.uint8)).consider(1, first + 1)
+    RunningArgmax(first, np.dtype(np.uint8)).consider(1, first + 1)
     assert not first.any()

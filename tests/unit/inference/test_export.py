@@ -5,17 +5,17 @@ from itertools import chain, pairwise, product
 import numpy as np
 import pytest
 
-from autoseg.core.case import Restoration
+from autoseg.core.case import InverseTransform
 from autoseg.inference import export
-from autoseg.inference.borders import Borders
 from autoseg.inference.export import class_map
 from autoseg.inference.interpolation import axis_sampling
+from autoseg.inference.seam_buffer import SeamBuffer
 from autoseg.inference.sliding_window import LogitsSlab
 
 
 def restoration(axis_order, full_shape, crop, prepared_shape):
     axes = len(full_shape)
-    return Restoration(
+    return InverseTransform(
         axis_order=axis_order,
         full_shape=full_shape,
         crop=crop,
@@ -128,7 +128,7 @@ def test_strips_equal_the_whole_array_bit_for_bit(monkeypatch, case, groups, num
 
 def test_borders_behind_which_nothing_comes_are_not_kept():
     logits = np.zeros((2, 40, 12, 3), np.float32)
-    borders, most = Borders(num_rows=12), 0
+    borders, most = SeamBuffer(num_rows=12), 0
     for slab in strips_of(logits, (8,), 3):
         borders.keep(slab)
         kept = (*borders._planes.values(), *chain.from_iterable(borders._rows.values()))

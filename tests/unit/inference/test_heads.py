@@ -1,22 +1,22 @@
-"""A network divided before its last layer says the same, and little of it is kept."""
+"""A network split before its last layer computes the same, and little of it is kept."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from stand_ins import prepared, tiny_configuration
+from fakes import prepared, tiny_configuration
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.architectures.attention_unet import AttentionUNet
 from autoseg.architectures.unet import UNet
 from autoseg.architectures.unet_2015 import UNet2015
-from autoseg.inference.agreement import Agreement
 from autoseg.inference.ensemble import Ensemble
-from autoseg.inference.heads import divided
+from autoseg.inference.heads import split_head
 from autoseg.inference.model import ensemble_of
 from autoseg.inference.sliding_window import predict_slabs
+from autoseg.inference.tta_consistency import TtaConsistency
 
 NUM_CLASSES = 11
 
@@ -36,7 +36,7 @@ def networks_of(configuration, count=1):
 
 
 def whole_and_parts(configuration, count=1, **settings):
-    """Return an ensemble of whole networks, and one of the same networks, divided."""
+    """Return an ensemble of whole networks, and one of the same networks, split."""
     networks = networks_of(configuration, count)
     ensemble = ensemble_of(networks, configuration, device=torch.device("cpu"), dtype=torch.float32)
     ensemble = replace(ensemble, **settings)
@@ -50,7 +50,7 @@ def test_a_divided_ensemble_says_what_the_whole_networks_say(patch, count, mirro
     whole, parts = whole_and_parts(crowded(patch=patch), count, mirror_axes=mirror_axes)
     assert (whole.num_channels, parts.num_channels) == (NUM_CLASSES, 4 * count)
     tiles = torch.randn(3, 1, *patch)
-    assert parts.mean_answers(tiles).shape == (3, 4 * count, *patch)
+    assert parts.mean_outputs(tiles).shape == (3, 4 * count, *patch)
     torch.testing.assert_close(parts.mean_logits(tiles), whole.mean_logits(tiles))
 
 
@@ -76,9 +76,9 @@ def test_the_agreement_of_a_divided_network_is_that_of_the_whole_one(monkeypatch
     monkeypatch.setattr("autoseg.inference.heads.PART_BYTES", 4 * NUM_CLASSES * 100)
     agreements = []
     for ensemble in whole_and_parts(crowded(), mirror_axes=(0, 2)):
-        agreement = Agreement(NUM_CLASSES, is_regional=False)
+        agreement = TtaConsistency(NUM_CLASSES, is_regional=False)
         tiles = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(1))
-        replace(ensemble, agreement=agreement).mean_answers(tiles)
+        replace(ensemble, agreement=agreement).mean_outputs(tiles)
         agreements.append(agreement.dice())
     assert agreements[0] == agreements[1]
     assert any(value not in (None, 1.0) for value in agreements[0])
@@ -87,19 +87,19 @@ def test_the_agreement_of_a_divided_network_is_that_of_the_whole_one(monkeypatch
 def test_the_agreement_over_regions_is_that_of_the_whole_network():
     agreements = []
     for ensemble in whole_and_parts(crowded(), mirror_axes=(0,)):
-        agreement = Agreement(NUM_CLASSES, is_regional=True)
+        agreement = TtaConsistency(NUM_CLASSES, is_regional=True)
         tiles = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(1))
-        replace(ensemble, agreement=agreement).mean_answers(tiles)
+        replace(ensemble, agreement=agreement).mean_outputs(tiles)
         agreements.append(agreement.dice())
     assert agreements[0] == pytest.approx(agreements[1])
 
 
 def test_a_network_with_no_fewer_features_than_classes_stays_whole():
     configuration = crowded(num_classes=4)
-    assert divided(networks_of(configuration), configuration.architecture) == ()
+    assert split_head(networks_of(configuration), configuration.architecture) == ()
     configuration = crowded(num_classes=9)
-    assert len(divided(networks_of(configuration, 2), configuration.architecture)) == 2
-    assert divided(networks_of(configuration, 3), configuration.architecture) == ()
+    assert len(split_head(networks_of(configuration, 2), configuration.architecture)) == 2
+    assert split_head(networks_of(configuration, 3), configuration.architecture) == ()
 
 
 def test_models_of_nnunet_stay_whole():
@@ -112,13 +112,13 @@ def test_models_of_nnunet_stay_whole():
 
 def test_networks_whose_scores_are_made_of_scores_stay_whole():
     configuration = crowded(AttentionUNet)
-    assert divided(networks_of(configuration), configuration.architecture) == ()
+    assert split_head(networks_of(configuration), configuration.architecture) == ()
 
 
 def test_a_network_that_trims_its_scores_is_divided_only_if_they_are_its_heads():
     configuration = crowded(UNet2015, num_classes=100)
     (network,) = networks_of(configuration)
-    parts = divided((network,), configuration.architecture)
+    parts = split_head((network,), configuration.architecture)
     tile = torch.randn(1, 1, *configuration.architecture.input_shape)
     with torch.inference_mode():
         expected = network(tile).logits
@@ -138,7 +138,7 @@ class Reworked(nn.Module):
 
 
 def test_a_network_that_reworks_what_its_head_returns_stays_whole():
-    assert divided((Reworked().eval(),), crowded().architecture) == ()
+    assert split_head((Reworked().eval(),), crowded().architecture) == ()
 
 
 def test_dividing_leaves_the_network_as_it_was_and_copies_no_weights():
@@ -147,7 +147,7 @@ def test_dividing_leaves_the_network_as_it_was_and_copies_no_weights():
     tile = torch.randn(1, 1, 8, 8, 8)
     with torch.inference_mode():
         before = network(tile).logits
-        (part,) = divided((network,), configuration.architecture)
+        (part,) = split_head((network,), configuration.architecture)
         torch.testing.assert_close(network(tile).logits, before, rtol=0, atol=0)
     own = {id(tensor) for tensor in network.parameters()}
     assert {id(tensor) for tensor in part.trunk.parameters()} < own

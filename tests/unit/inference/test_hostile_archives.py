@@ -20,13 +20,13 @@ from archives import (
     written,
     zeros_compressed,
 )
-from stand_ins import save_model, tiny_configuration, tiny_plan
+from fakes import save_model, tiny_configuration, tiny_plan
 
 from autoseg.core.errors import ModelError
 from autoseg.documents.selection import Selection
 from autoseg.documents.store import save
-from autoseg.inference.choice import load_chosen
 from autoseg.inference.model import LoadOptions
+from autoseg.inference.model_selection import load_selected
 from autoseg.stages.export import ExportOptions, export
 
 COARSE = tiny_configuration((8, 8, 8), name="3d_lowres", spacing=(2.0, 2.0, 2.0))
@@ -43,14 +43,14 @@ SELECTION = Selection(
     members=("2d", "3d_cascade"),
     folds=((0,), (0,)),
     postprocessing=(),
-    because="They are the best together.",
+    reason="They are the best together.",
     candidates=(),
 )
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
-    """Return a sound model file: two members, one of them a cascade, with their selection."""
+    """Return a valid model file: two members, one of them a cascade, with their selection."""
     work = tmp_path_factory.mktemp("hostile") / "work"
     for configuration in (FLAT, COARSE, CASCADE):
         save_model(work, PLAN, configuration, (0,))
@@ -203,10 +203,10 @@ def test_a_hostile_model_file_is_refused_in_a_sentence(kind, file, tmp_path):
     hostile = tmp_path / "model.autoseg"
     kind.make(file, hostile)
     with pytest.raises(ModelError, match=kind.refusal):
-        load_chosen(hostile, LoadOptions(device="cpu"))
+        load_selected(hostile, LoadOptions(device="cpu"))
     assert [path.name for path in tmp_path.iterdir()] == ["model.autoseg"]  # nothing ran
 
 
 def test_the_sound_file_is_accepted(file):
-    model = load_chosen(file, LoadOptions(device="cpu"))
+    model = load_selected(file, LoadOptions(device="cpu"))
     assert [member.configuration.name for member in model.members] == ["2d", "3d_cascade"]

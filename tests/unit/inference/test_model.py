@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stand_ins import save_model, tiny_configuration, tiny_plan
+from fakes import save_model, tiny_configuration, tiny_plan
 
 from autoseg.core.errors import DocumentError, ModelError
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stand_ins import Pointwise, ensemble_of, prepared, stitched
+from fakes import Pointwise, ensemble_of, prepared, stitched
 
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Silent
 from autoseg.inference import blending
-from autoseg.inference.agreement import Agreement
-from autoseg.inference.blending import HeldSums
+from autoseg.inference.blending import LogitsAccumulator
 from autoseg.inference.sliding_window import predict_slabs
+from autoseg.inference.tta_consistency import TtaConsistency
 
 
 class Said(Silent):
@@ -81,14 +81,14 @@ def held(request, monkeypatch):
     if request.param:
         monkeypatch.setattr(blending, "STRIP_BYTES", 0)
     state = {"on device": True}
-    monkeypatch.setattr(HeldSums, "is_on_device", property(lambda _: state["on device"]))
-    leave = HeldSums._move_to_host
+    monkeypatch.setattr(LogitsAccumulator, "is_on_device", property(lambda _: state["on device"]))
+    leave = LogitsAccumulator._move_to_host
 
     def moved(planes):
         leave(planes)
         state["on device"] = False
 
-    monkeypatch.setattr(HeldSums, "_move_to_host", moved)
+    monkeypatch.setattr(LogitsAccumulator, "_move_to_host", moved)
     return state
 
 
@@ -115,27 +115,27 @@ def leaves_once_and_loses_nothing():
 
 
 def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, monkeypatch):
-    adding, calls = HeldSums._add, []
+    adding, calls = LogitsAccumulator._add, []
 
-    def tight(planes, tile, answers):
+    def tight(planes, tile, outputs):
         calls.append(tile)
         if held["on device"] and len(calls) == 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        adding(planes, tile, answers)
+        adding(planes, tile, outputs)
 
-    monkeypatch.setattr(HeldSums, "_add", tight)
+    monkeypatch.setattr(LogitsAccumulator, "_add", tight)
     leaves_once_and_loses_nothing()
 
 
 def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypatch):
-    means = HeldSums._means
+    means = LogitsAccumulator._means
 
     def tight(sums, part):
         if held["on device"]:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return means(sums, part)
 
-    monkeypatch.setattr(HeldSums, "_means", tight)
+    monkeypatch.setattr(LogitsAccumulator, "_means", tight)
     leaves_once_and_loses_nothing()
 
 
@@ -143,7 +143,7 @@ def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypat
 def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
     held, monkeypatch, method
 ):
-    original, calls = getattr(HeldSums, method), []
+    original, calls = getattr(LogitsAccumulator, method), []
 
     def tight(sums, *arguments):
         calls.append(arguments)
@@ -151,17 +151,17 @@ def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return original(sums, *arguments)
 
-    monkeypatch.setattr(HeldSums, method, tight)
+    monkeypatch.setattr(LogitsAccumulator, method, tight)
     leaves_once_and_loses_nothing()
 
 
 def main_memory_runs_out(monkeypatch):
     """Predict where main memory is full; return what is said."""
 
-    def full(planes, tile, answers):
+    def full(planes, tile, outputs):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(HeldSums, "_add", full)
+    monkeypatch.setattr(LogitsAccumulator, "_add", full)
     said, ensemble = Said(), ensemble_of(Pointwise(), (8, 8, 8))
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         list(predict_slabs(ensemble, prepared((8, 8, 8)), tiles_per_batch=1, progress=said))
@@ -181,7 +181,7 @@ def test_an_answer_that_was_given_up_does_not_count_as_agreement():
     """One network has answered a batch when the other one runs out of memory."""
 
     def dice(*networks):
-        agreement = Agreement(3, is_regional=False)
+        agreement = TtaConsistency(3, is_regional=False)
         ensemble = replace(
             ensemble_of(networks[0], (8, 8, 8), mirror_axes=(0,), agreement=agreement),
             networks=networks,
@@ -193,20 +193,20 @@ def test_an_answer_that_was_given_up_does_not_count_as_agreement():
 
 
 def test_memory_that_torch_only_keeps_counts_as_free(monkeypatch):
-    """After a first image, all that a card has may be kept for the next."""
-    card, gib = torch.device("cuda"), 2**30
+    """After a first image, all that a GPU has may be kept for the next."""
+    cuda, gib = torch.device("cuda"), 2**30
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (gib, 8 * gib))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 6 * gib)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2 * gib)
-    assert blending._buffer_device(card, int(1.9 * gib)) == card
-    assert blending._buffer_device(card, int(2.1 * gib)) == torch.device("cpu")
+    assert blending._buffer_device(cuda, int(1.9 * gib)) == cuda
+    assert blending._buffer_device(cuda, int(2.1 * gib)) == torch.device("cpu")
 
 
 def test_a_fault_that_is_no_lack_of_memory_is_raised_at_once(held, monkeypatch) -> None:
-    def faulty(planes, tile, answers):
+    def faulty(planes, tile, outputs):
         raise RuntimeError("sizes of tensors must match")
 
-    monkeypatch.setattr(HeldSums, "_add", faulty)
+    monkeypatch.setattr(LogitsAccumulator, "_add", faulty)
     said = Said()
     with pytest.raises(RuntimeError, match="must match"):
         list(

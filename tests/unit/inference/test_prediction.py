@@ -5,24 +5,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fakes import LABELS, threshold_model, tiny_configuration, tiny_plan
 from scipy import ndimage
-from stand_ins import LABELS, threshold_model, tiny_configuration, tiny_plan
 from synthetic import balls
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
-from autoseg.core.case import Image, Restoration
+from autoseg.core.case import Image, InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry, Reorientation
 from autoseg.core.labels import Region
 from autoseg.documents.plan import Resampling
-from autoseg.inference.nnunet.prior import prior_as_nnunet
+from autoseg.inference.nnunet.cascade_input import cascade_input_as_nnunet
 from autoseg.inference.prediction import (
+    cascade_input_of,
     export_orders,
     predict_image,
     prepared_for,
-    prior_of,
-    with_prior,
+    with_cascade_input,
 )
 from autoseg.preprocessing.crop import nonzero_mask
 
@@ -105,7 +105,7 @@ def test_only_the_coarse_axis_of_anisotropic_volumes_takes_the_nearest_plane(
     prepared_spacing, spacing, expected
 ):
     shape = (4,) * len(spacing)
-    way_back = Restoration.uncropped(shape, spacing, shape, prepared_spacing)
+    way_back = InverseTransform.uncropped(shape, spacing, shape, prepared_spacing)
     assert export_orders(way_back, Resampling()) == expected
 
 
@@ -136,7 +136,7 @@ def test_a_cascade_gets_what_its_previous_stage_predicts():
     np.testing.assert_array_equal(found, thresholded(voxels))
 
 
-def test_an_image_smaller_than_the_patch_is_padded_together_with_the_prior():
+def test_an_image_smaller_than_the_patch_is_padded_together_with_the_cascade_input():
     voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
     model = cascade((1.0, 1.0, 1.0), patch=(24, 16, 24))
     found = predict_image(image_of(voxels[None]), model)
@@ -162,14 +162,14 @@ def test_a_model_of_nnunet_gets_labels_that_were_at_the_resolution_of_the_image(
     imported = exact.configuration.model_copy(update={"blending": "nnunet"})
     prepared = prepared_for(image, exact)
     nnunet = replace(exact, configuration=imported)
-    found = with_prior(prepared_for(image, nnunet), nnunet).prior
-    direct = with_prior(prepared, exact).prior
+    found = with_cascade_input(prepared_for(image, nnunet), nnunet).cascade_input
+    direct = with_cascade_input(prepared, exact).cascade_input
     assert exact.previous is not None
     assert found is not None
     assert direct is not None
     labels = LABELS.encode(predict_image(image, exact.previous))
     outside = ~nonzero_mask(image.voxels)
-    expected = prior_as_nnunet(labels, outside, prepared.restoration, imported.resampling)
+    expected = cascade_input_as_nnunet(labels, outside, prepared.restoration, imported.resampling)
     np.testing.assert_array_equal(found.classes, expected)
     differing = np.count_nonzero(found.classes != direct.classes)
     assert 0 < differing < 0.05 * expected.size
@@ -180,21 +180,21 @@ def test_an_image_is_prepared_for_every_stage():
     prepared = prepared_for(image_of(voxels[None]), cascade((2.0, 2.0, 2.0)))
     assert prepared.previous is not None
     assert prepared.previous.voxels.shape == (1, 7, 5, 9)  # the border of zeros is cut off
-    assert prepared.prior is None
+    assert prepared.cascade_input is None
 
 
 def test_the_next_stage_gets_the_classes_of_predicted_regions():
     whole = Region(name="whole", values=(3, 7), written_as=3)
     core = Region(name="core", values=(7,), written_as=7)
     outputs = np.array([[[0, 1, 2]]], dtype=np.uint8)
-    prior = prior_of(outputs, LABELS.model_copy(update={"regions": (whole, core)}))
-    np.testing.assert_array_equal(prior.classes, [[[0, 1, 2]]])
-    swapped = prior_of(outputs, LABELS.model_copy(update={"regions": (core, whole)}))
+    cascade_input = cascade_input_of(outputs, LABELS.model_copy(update={"regions": (whole, core)}))
+    np.testing.assert_array_equal(cascade_input.classes, [[[0, 1, 2]]])
+    swapped = cascade_input_of(outputs, LABELS.model_copy(update={"regions": (core, whole)}))
     np.testing.assert_array_equal(swapped.classes, [[[0, 2, 1]]])
     assert swapped.num_channels == 2
     np.testing.assert_array_equal(swapped.one_hot()[:, 0, 0], [[0, 0, 1], [0, 1, 0]])
 
 
 def test_the_grid_that_logits_come_from_decides_which_axis_is_coarse() -> None:
-    way = Restoration.uncropped((8, 8, 8), (1.0, 1.0, 6.0), (8, 8, 8), (5.0, 1.0, 1.0))
+    way = InverseTransform.uncropped((8, 8, 8), (1.0, 1.0, 6.0), (8, 8, 8), (5.0, 1.0, 1.0))
     assert export_orders(way, Resampling()) == (0, 1, 1)

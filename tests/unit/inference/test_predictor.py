@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import SimpleITK
-from stand_ins import save_model, threshold_model, tiny_configuration, tiny_plan
+from fakes import save_model, threshold_model, tiny_configuration, tiny_plan
 from synthetic import balls, write_volume
 
-from autoseg.inference.choice import only
+from autoseg.inference.model_selection import only
 from autoseg.inference.predictor import Predictor
 from autoseg.readers import read_image
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from autoseg.core.case import Restoration
+from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.inference import probabilities
 from autoseg.inference.probabilities import (
@@ -24,7 +24,7 @@ from autoseg.inference.sliding_window import LogitsSlab
 
 def grid_of(shape, *, num_outputs=3, is_regional=False):
     axes = len(shape)
-    way = Restoration.uncropped(shape, (1.0,) * axes)
+    way = InverseTransform.uncropped(shape, (1.0,) * axes)
     return ProbabilityGrid(
         restoration=way, orders=(1,) * axes, num_outputs=num_outputs, is_regional=is_regional
     )

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from copies import META, Copies
-from stand_ins import Pointwise, ensemble_of, prepared, stitched
+from fakes import Pointwise, ensemble_of, prepared, stitched
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.errors import CaseError
 from autoseg.inference import blending, sliding_window
-from autoseg.inference.blending import HeldShape, HeldSums
+from autoseg.inference.blending import AccumulatorShape, LogitsAccumulator
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.sliding_window import predict_slabs
 from autoseg.inference.tiling import axis_tiles, importance_curve, tile_starts
@@ -177,19 +177,19 @@ def test_a_large_picture_is_held_strip_by_strip(monkeypatch):
 def test_as_much_is_held_as_was_said_and_no_more(monkeypatch, shape):
     monkeypatch.setattr(blending, "STRIP_BYTES", 0)
     most = []
-    at_full_height = HeldSums._at_full_height
+    at_full_height = LogitsAccumulator._at_full_height
 
     def watched(sums, strip):
         found = at_full_height(sums, strip)
         most.append(sum(part[0].numel() for part in sums._sums.values()))
         return found
 
-    monkeypatch.setattr(HeldSums, "_at_full_height", watched)
+    monkeypatch.setattr(LogitsAccumulator, "_at_full_height", watched)
     image, ensemble, patch = prepared(shape), ensemble_of(Edges(3), (8, 8, 12)), (8, 8, 12)
     list(predict_slabs(ensemble, image, tiles_per_batch=1))
     framed = tuple(map(max, shape, patch))
     axes = tuple(axis_tiles(*pair) for pair in zip(framed, patch, strict=True))
-    held = HeldShape(framed, patch, axes)
+    held = AccumulatorShape(framed, patch, axes)
     assert max(most) == held.most_voxels(held.strips(4))
 
 
@@ -281,6 +281,6 @@ def test_logits_that_are_not_finite_are_an_error(bad):
 def test_tiles_reach_a_card_without_a_wait():
     ensemble = replace(ensemble_of(Pointwise(), (6, 8)), device=META)
     with Copies() as copies:
-        answers = ensemble.mean_answers(torch.zeros(2, 2, 6, 8))
-    assert answers.device == META
+        outputs = ensemble.mean_outputs(torch.zeros(2, 2, 6, 8))
+    assert outputs.device == META
     assert copies.unsent == 0

@@ -35,9 +35,9 @@ def test_class_weights_weigh_the_mean_as_torch_does() -> None:
 
 @pytest.mark.parametrize("valid", [None, CASE.valid], ids=["all", "valid"])
 def test_class_weights_reach_a_card_without_a_wait(valid, monkeypatch) -> None:
-    send, found = cross_entropy.sent, []
+    send, found = cross_entropy.to_device, []
     monkeypatch.setattr(
-        cross_entropy, "sent", lambda array, device: found.append(array) or send(array, device)
+        cross_entropy, "to_device", lambda array, device: found.append(array) or send(array, device)
     )
     build("weighted_cross_entropy", class_weights=(1.0, 2.0, 5.0))(CASE.logits, CASE.labels, valid)
     (weights,) = found

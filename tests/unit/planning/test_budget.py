@@ -38,7 +38,7 @@ def training_steps(configuration, seconds, machine) -> float:
     return seconds / step
 
 
-def reason(plan, field):
+def decision_on(plan, field):
     return next(entry for entry in plan.decisions if entry.field == field)
 
 
@@ -127,8 +127,8 @@ def test_the_best_candidates_are_timed_until_they_stay_the_best():
     steps = [step for round_ in asked for step in round_]
     assert len(steps) == len(set(steps))  # none twice
     assert (chosen.architecture, chosen.batch_size) in steps
-    forecast = reason(made, "3d_compact.predicted_steps")
-    assert "timed on this machine" in forecast.because
+    forecast = decision_on(made, "3d_compact.predicted_steps")
+    assert "timed on this machine" in forecast.reason
 
 
 def test_a_timed_step_takes_what_it_took_and_corrects_the_predictions_of_others():
@@ -176,7 +176,7 @@ def test_a_card_with_hours_gets_the_reference_by_its_own_recipe():
     assert [entry.name for entry in plan.configurations] == ["2d", "3d_fullres"]
     assert plan.default_configuration == "3d_fullres"
     assert plan.budget.configurations == ("2d", "3d_fullres")
-    assert "enough for its own recipe" in reason(plan, "default_configuration").because
+    assert "enough for its own recipe" in decision_on(plan, "default_configuration").reason
 
 
 def test_a_card_with_minutes_gets_wider_networks_than_a_cpu_and_the_short_recipe():
@@ -198,25 +198,25 @@ def test_all_timed_configurations_have_one_recipe_so_that_they_can_race():
 def test_the_plan_says_why_and_how_many_steps():
     plan = planned(300.0, fingerprint=organ())
     chosen = plan.configuration(None)
-    found = reason(plan, f"{chosen.name}.predicted_steps")
+    found = decision_on(plan, f"{chosen.name}.predicted_steps")
     assert found.value == f"{training_steps(chosen, 300.0, CPU):.0f} steps in 5 minutes"
-    because = reason(plan, f"{chosen.name}.architecture").because
-    assert "expected to lose the least Dice in 5 minutes" in because
-    assert "by its voxels" in because
-    assert "the next (" in because
-    assert "AdamW" in reason(plan, f"{chosen.name}.recipe").because
-    assert "is expected to lose" in reason(plan, "default_configuration").because
+    reason = decision_on(plan, f"{chosen.name}.architecture").reason
+    assert "expected to lose the least Dice in 5 minutes" in reason
+    assert "by its voxels" in reason
+    assert "the next (" in reason
+    assert "AdamW" in decision_on(plan, f"{chosen.name}.recipe").reason
+    assert "is expected to lose" in decision_on(plan, "default_configuration").reason
 
 
 def test_the_plan_says_what_a_patch_sees_and_what_its_voxels_resolve():
     plan = planned(120.0, fingerprint=organ())
     chosen = plan.configuration(None)
     share = coverage(chosen.topology.patch_shape, chosen.median_shape)
-    assert reason(plan, f"{chosen.name}.predicted_coverage").value == f"{round(100 * share)} %"
+    assert decision_on(plan, f"{chosen.name}.predicted_coverage").value == f"{round(100 * share)} %"
     factor = round(min(chosen.spacing))
     dice = dict(zip((2, 3, 4, 6), (0.98, 0.97, 0.96, 0.93), strict=True))[factor]
-    assert reason(plan, f"{chosen.name}.predicted_resolution").value == f"Dice {dice:.3f}"
-    assert "at full resolution" in reason(plan, f"{chosen.name}.spacing").because
+    assert decision_on(plan, f"{chosen.name}.predicted_resolution").value == f"Dice {dice:.3f}"
+    assert "at full resolution" in decision_on(plan, f"{chosen.name}.spacing").reason
 
 
 def test_every_value_of_a_timed_plan_has_its_decision():

@@ -3,9 +3,9 @@ from math import prod
 import pytest
 
 from autoseg.architectures.unet import UNet
-from autoseg.planning.choice import Choice
 from autoseg.planning.lowres import low_resolution
 from autoseg.planning.memory import Grid, MemoryBudget, largest_network
+from autoseg.planning.planned_value import PlannedValue
 from autoseg.planning.resolution import Resolution
 
 BUDGET = MemoryBudget(network=UNet, in_channels=1, num_classes=2, memory_gib=8.0)
@@ -16,8 +16,8 @@ def found(spacing, median_shape, cases=10):
     full = Resolution(
         grid=grid,
         dataset_voxels=prod(median_shape) * cases,
-        spacing=Choice(spacing, "target_spacing", "given"),
-        median_shape=Choice(median_shape, "median_shape", "given"),
+        spacing=PlannedValue(spacing, "target_spacing", "given"),
+        median_shape=PlannedValue(median_shape, "median_shape", "given"),
     )
     return low_resolution(largest_network(BUDGET, grid), BUDGET, full)
 
@@ -67,5 +67,5 @@ def test_a_stack_of_few_large_planes_keeps_one_voxel_of_its_short_axis(planes, e
 def test_the_reasons_name_the_numbers_that_mattered():
     low = found((1.0, 1.0, 1.0), (400.0, 400.0, 400.0))
     assert low is not None
-    assert "covers 3.277 % of the median case" in low.resolution.spacing.because
-    assert "7.687 times fewer" in low.resolution.median_shape.because
+    assert "covers 3.277 % of the median case" in low.resolution.spacing.reason
+    assert "7.687 times fewer" in low.resolution.median_shape.reason

@@ -19,7 +19,7 @@ def kinds(fingerprint):
 def test_a_channel_name_chooses_the_normaliser(name, kind):
     (choice,) = normalizers(small_volumes(channel_names=(name,)))
     assert choice.value.kind == kind
-    assert repr(name) in choice.because
+    assert repr(name) in choice.reason
 
 
 def test_ct_takes_the_foreground_statistics_of_the_dataset():

@@ -38,13 +38,13 @@ def test_without_an_accelerator_the_compact_variant_is_the_default():
     plan = planned(small_volumes())
     assert names(plan) == ["2d", "3d_fullres", "2d_compact", "3d_compact"]
     assert plan.default_configuration == "3d_compact"
-    because = reason(plan, "default_configuration").because
-    assert "in 30 minutes, 3d_fullres gets" in because
-    assert "3d_compact is expected to lose" in because
+    reason = decision_on(plan, "default_configuration").reason
+    assert "in 30 minutes, 3d_fullres gets" in reason
+    assert "3d_compact is expected to lose" in reason
     assert plan.budget is None
 
 
-def reason(plan, field):
+def decision_on(plan, field):
     return next(decision for decision in plan.decisions if decision.field == field)
 
 
@@ -79,7 +79,7 @@ def test_large_cases_also_have_a_low_resolution_with_data_of_its_own():
     assert low.spacing[0] > 1.9
     assert low.loss.pool == "sample"
     assert plan.configuration("3d_fullres").loss.pool == "batch"
-    assert "covers 3.277 %" in reason(plan, "3d_lowres.spacing").because
+    assert "covers 3.277 %" in decision_on(plan, "3d_lowres.spacing").reason
 
 
 def test_without_an_accelerator_the_low_resolution_has_no_compact_variant():
@@ -97,13 +97,13 @@ def test_the_cascade_is_the_full_resolution_with_more_input_channels():
     kinds = [entry.kind for entry in cascade.recipe.augmentations]
     assert kinds == [
         *(entry.kind for entry in full.recipe.augmentations),
-        *("prior_morphology", "prior_components"),
+        *("cascade_morphology", "cascade_components"),
     ]
     changed = ("name", "previous_stage", "architecture", "recipe", "predicted_memory_gib")
     for field in type(cascade).model_fields:
         assert field in changed or getattr(cascade, field) == getattr(full, field)
     assert "prediction of 3d_lowres joins the image" in (
-        reason(plan, "3d_cascade_fullres.previous_stage").because
+        decision_on(plan, "3d_cascade_fullres.previous_stage").reason
     )
 
 
@@ -130,25 +130,25 @@ def test_a_large_accelerator_gets_the_residual_encoder(memory_gib, accelerator_g
         small_volumes(), memory_gib=memory_gib, machine=Machine(accelerator_gib, cores=4)
     )
     assert {entry.architecture.kind for entry in plan.configurations} == {kind}
-    decision = reason(plan, "3d_fullres.architecture")
+    decision = decision_on(plan, "3d_fullres.architecture")
     assert decision.rule == "default_network"
-    assert decision.because.startswith("the default ")
+    assert decision.reason.startswith("the default ")
 
 
 def test_a_network_that_was_asked_for_is_taken_on_any_machine():
     for machine in (CPU, CARD, Machine(80.0, 16)):
-        decision = reason(planned(small_volumes(), machine), "2d.architecture")
+        decision = decision_on(planned(small_volumes(), machine), "2d.architecture")
         assert decision.value.startswith("unet, ")
-        assert decision.because == "asked for; its default width"
+        assert decision.reason == "asked for; its default width"
 
 
 def test_the_reason_for_a_residual_encoder_names_its_preset():
     plan = make_plan(small_volumes(), memory_gib=24.0, machine=Machine(24.0, 8))
     assert "preset L of 24 GiB, which serves below 36 GiB" in (
-        reason(plan, "2d.architecture").because
+        decision_on(plan, "2d.architecture").reason
     )
-    assert "of which 12 patches fit" in reason(plan, "2d.patch_shape").because
-    assert "100 % of all voxels" in reason(plan, "2d.batch_size").because
+    assert "of which 12 patches fit" in decision_on(plan, "2d.patch_shape").reason
+    assert "100 % of all voxels" in decision_on(plan, "2d.batch_size").reason
 
 
 def test_pictures_have_a_2d_configuration_only():
@@ -171,7 +171,7 @@ def test_every_value_has_a_decision_with_its_text_and_reason():
     assert {field: recorded[field].value for field in recorded if field not in forecasts} == (
         plan_values(plan)
     )
-    assert all(decision.because and decision.source for decision in plan.decisions)
+    assert all(decision.reason and decision.source for decision in plan.decisions)
 
 
 def test_every_decision_names_a_function_of_the_planner():
@@ -245,15 +245,18 @@ def test_more_cores_are_predicted_to_be_faster_and_a_card_much_faster():
 def test_the_reason_for_a_loss_tells_the_default_from_one_that_was_asked_for():
     volumes = small_volumes()
     asked = make_plan(volumes, network=None, memory_gib=8.0, machine=CPU, loss=LOSSES["tversky"])
-    assert reason(planned(volumes), "2d.loss").because.startswith("the default")
-    assert reason(asked, "2d.loss").because == "asked for"
+    assert decision_on(planned(volumes), "2d.loss").reason.startswith("the default")
+    assert decision_on(asked, "2d.loss").reason == "asked for"
 
 
 def test_cases_of_one_size_are_said_to_be_alike():
     alike = make_fingerprint([(32, 48, 48)] * 3, [(1.0, 1.0, 1.0)] * 3)
     unlike = make_fingerprint([(32, 48, 48), (40, 48, 48)], [(1.0, 1.0, 1.0)] * 2)
-    assert reason(planned(alike), "2d.median_shape").because.endswith("all are of this size")
-    assert "from 32 × 48 × 48 to 40 × 48 × 48" in reason(planned(unlike), "2d.median_shape").because
+    assert decision_on(planned(alike), "2d.median_shape").reason.endswith("all are of this size")
+    assert (
+        "from 32 × 48 × 48 to 40 × 48 × 48"
+        in decision_on(planned(unlike), "2d.median_shape").reason
+    )
 
 
 def test_a_cascade_for_regions_has_a_channel_per_class_all_the_same():

@@ -18,7 +18,7 @@ def test_a_coarse_and_short_axis_takes_a_low_percentile():
     spacings = np.array([[float(mm), 1.0, 1.0] for mm in range(4, 15)])
     choice = rules.target_spacing(spacings, np.full((11, 3), (20, 200, 200)))
     assert choice.value == (5.0, 1.0, 1.0)
-    assert "10th percentile" in choice.because
+    assert "10th percentile" in choice.reason
 
 
 def test_a_coarse_but_long_axis_keeps_its_median():
@@ -83,18 +83,18 @@ def test_single_planes_are_trained_in_two_dimensions():
 def test_volumes_are_trained_in_three_dimensions_unless_coarse_and_few(spacing, slices, expected):
     choice = rules.default_configuration(spacing, (slices, 128, 128))
     assert choice.value == expected
-    assert f"{slices} slices per patch, " in choice.because
+    assert f"{slices} slices per patch, " in choice.reason
 
 
 def test_the_distance_of_slices_is_told_in_pixels():
-    def because(spacing):
-        return rules.default_configuration(spacing, (40, 128, 128)).because
+    def reason(spacing):
+        return rules.default_configuration(spacing, (40, 128, 128)).reason
 
-    assert because((1.0, 1.0, 1.0)) == (
+    assert reason((1.0, 1.0, 1.0)) == (
         "40 slices per patch, as far apart as pixels: 3-D, as 2-D is only better below 8 slices "
         "that are over 3 times as far apart"
     )
-    assert because((2.5, 1.0, 1.0)).startswith("40 slices per patch, 2.5 times as far apart as")
+    assert reason((2.5, 1.0, 1.0)).startswith("40 slices per patch, 2.5 times as far apart as")
 
 
 @pytest.mark.parametrize(

@@ -38,14 +38,14 @@ def test_there_is_one_table_for_all_and_one_per_configuration():
 def test_a_table_shows_values_reasons_memory_and_time():
     found = rows(plan(), "3d_fullres")
     assert found["patch_shape"].value == "40 × 56 × 40 voxels"
-    assert "voxels, of which 2 patches fit 8 GiB" in found["patch_shape"].because
+    assert "voxels, of which 2 patches fit 8 GiB" in found["patch_shape"].reason
     assert found["predicted_memory"].value.endswith("GiB")
-    assert "2 CPU cores" in found["predicted_time"].because
+    assert "2 CPU cores" in found["predicted_time"].reason
 
 
 def test_what_an_earlier_configuration_has_refers_to_it():
-    assert rows(plan(), "3d_compact")["spacing"].because == "as in 3d_fullres"
-    assert "expected to lose the least Dice" in rows(plan(), "3d_compact")["patch_shape"].because
+    assert rows(plan(), "3d_compact")["spacing"].reason == "as in 3d_fullres"
+    assert "expected to lose the least Dice" in rows(plan(), "3d_compact")["patch_shape"].reason
 
 
 def test_an_edited_value_shows_what_the_rule_had_chosen():
@@ -53,16 +53,16 @@ def test_an_edited_value_shows_what_the_rule_had_chosen():
     batch = original.configuration("3d_fullres").batch_size
     found = rows(edited(original, batch_size=5), "3d_fullres")
     assert found["batch_size"].value == "5"
-    assert found["batch_size"].because == f"edited by hand; the rule had chosen {batch}"
-    assert "follows from what was edited" in found["predicted_memory"].because
-    assert found["predicted_time"].because.endswith("(before editing)")
-    assert "edited" not in found["spacing"].because
+    assert found["batch_size"].reason == f"edited by hand; the rule had chosen {batch}"
+    assert "follows from what was edited" in found["predicted_memory"].reason
+    assert found["predicted_time"].reason.endswith("(before editing)")
+    assert "edited" not in found["spacing"].reason
 
 
 def test_a_table_shown_alone_refers_to_no_other():
     (_, alone) = plan_tables(plan(), only=frozenset({"3d_compact"}))
     assert alone.title == "3d_compact"
-    assert not [row for row in alone.rows if row.because.startswith("as in")]
+    assert not [row for row in alone.rows if row.reason.startswith("as in")]
 
 
 def test_pictures_of_no_known_size_have_pixels_and_no_millimetres():
@@ -86,4 +86,4 @@ def test_a_patch_is_called_shrunk_only_if_it_is():
         for entry in (large, whole)
     ]
     words = ("and shrinks until 2 patches", ", of which 2")
-    assert all(word in row.because for word, row in zip(words, found, strict=True))
+    assert all(word in row.reason for word, row in zip(words, found, strict=True))

@@ -32,4 +32,4 @@ def test_a_dataset_without_foreground_needs_no_weights():
 def test_regions_overlap_and_get_no_weights():
     choice = class_weights((0.9, 0.09, 0.01), has_regions=True)
     assert choice.value is None
-    assert "overlap" in choice.because
+    assert "overlap" in choice.reason

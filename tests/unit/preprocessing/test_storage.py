@@ -5,7 +5,7 @@ import blosc2
 import numpy as np
 import pytest
 
-from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.plan import Resampling
@@ -32,7 +32,7 @@ def prepared_case(shape: tuple[int, ...] = (20, 40, 30), channels: int = 2) -> P
     voxels = random.normal(size=(channels, *shape)).astype(np.float32)
     classes = random.integers(0, 3, shape).astype(np.uint8)
     axes = len(shape)
-    restoration = Restoration.uncropped(shape, (1.0,) * axes)
+    restoration = InverseTransform.uncropped(shape, (1.0,) * axes)
     return PreparedCase(
         name="one",
         image=PreparedImage(voxels=voxels, restoration=restoration),

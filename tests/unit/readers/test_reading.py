@@ -9,7 +9,7 @@ import SimpleITK
 import tifffile
 from synthetic import write_picture, write_volume
 
-from autoseg.core.errors import CaseError, fault_of_disk
+from autoseg.core.errors import CaseError, issue_of_disk
 from autoseg.readers import (
     companion_files,
     num_replaced,
@@ -330,7 +330,7 @@ def test_a_label_map_that_a_full_disk_cut_off_is_no_label_map(
     monkeypatch.setattr(SimpleITK, "WriteImage", cut)
     with pytest.raises(OSError, match=f"No space left.*labels{ending}") as caught:
         write_labels(labels, image, path)
-    assert fault_of_disk(caught.value) is not None
+    assert issue_of_disk(caught.value) is not None
     assert path.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == [tmp_path / "image.nii.gz", path]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autoseg.core.case import Restoration
+from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.evaluation.calibration import BINS
@@ -28,7 +28,7 @@ SPARSE = CLASSES.model_copy(update={"ignore": 5})
 def store(folder, labels, *, seed=0, prepared=(17, 24, 5), full_shape=FULL_SHAPE):
     """Write random probabilities of an image, and return where they lie."""
     grid = ProbabilityGrid(
-        restoration=Restoration(
+        restoration=InverseTransform(
             axis_order=AXES,
             full_shape=full_shape,
             crop=CROP,

@@ -48,7 +48,7 @@ def names(entries):
 
 
 @pytest.mark.parametrize(
-    ("found", "partial", "expected", "folds"),
+    ("found", "allow_missing_folds", "expected", "folds"),
     [
         ([("2d", 0, 1, 2), ("3d", 0, 1, 2)], False, ["2d", "3d"], (0, 1, 2)),
         ([("2d", 0, 1, 2), ("3d", 0)], False, ["2d"], (0, 1, 2)),
@@ -56,18 +56,18 @@ def names(entries):
         ([("2d", 0), ("3d", 0, 1)], False, ["2d", "3d"], (0,)),
         ([("2d", 0, 1), ("3d", 2)], False, ["2d"], (0, 1)),
     ],
-    ids=["all whole", "whole only", "partial", "none whole", "no fold in common"],
+    ids=["all whole", "whole only", "missing folds allowed", "none whole", "no fold in common"],
 )
-def test_those_are_compared_that_share_folds(found, partial, expected, folds):
+def test_those_are_compared_that_share_folds(found, allow_missing_folds, expected, folds):
     entries = [trained(*entry) for entry in found]
-    field = compared(entries, NUM_FOLDS, partial=partial)
+    field = compared(entries, NUM_FOLDS, allow_missing_folds=allow_missing_folds)
     assert names(field.trained) == expected
     assert field.folds == folds
     assert names(field.left_out) == [name for name in names(entries) if name not in expected]
 
 
 def test_common_cases_are_those_of_the_common_folds():
-    field = compared([trained("2d", 0), trained("3d", 0, 1)], NUM_FOLDS, partial=False)
+    field = compared([trained("2d", 0), trained("3d", 0, 1)], NUM_FOLDS, allow_missing_folds=False)
     assert field.cases == {"00", "01"}
 
 

@@ -11,7 +11,7 @@ from autoseg.core.labels import LabelScheme, Region
 from autoseg.core.progress import Silent
 from autoseg.readers import read_labels
 from autoseg.stages.components import apply_steps, find_steps
-from autoseg.stages.evaluate import Pair
+from autoseg.stages.evaluate import LabelMapPair
 
 LABELS = LabelScheme(names=("ground", "organ", "lesion"), values=(0, 1, 2))
 REGIONS = LABELS.model_copy(
@@ -33,10 +33,10 @@ def boxes(*parts: tuple[int, int, int]) -> np.ndarray:
     return values
 
 
-def pair(folder: Path, name: str, predicted: np.ndarray, expected: np.ndarray) -> Pair:
+def pair(folder: Path, name: str, predicted: np.ndarray, expected: np.ndarray) -> LabelMapPair:
     for kind, values in (("predicted", predicted), ("expected", expected)):
         write_volume(values, folder / kind / f"{name}.nii.gz", spacing=(2.0, 1.0, 1.0))
-    return Pair(
+    return LabelMapPair(
         name, folder / "predicted" / f"{name}.nii.gz", folder / "expected" / f"{name}.nii.gz"
     )
 

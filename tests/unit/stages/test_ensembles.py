@@ -5,7 +5,7 @@ from pathlib import Path
 
 from autoseg.documents.dataset import CaseFiles
 from autoseg.inference.probabilities import RECORD_FILE
-from autoseg.stages.ensembles import _Job
+from autoseg.stages.ensembles import _EnsembleTask
 
 
 def test_a_label_map_that_is_older_than_its_probabilities_is_made_again(tmp_path: Path) -> None:
@@ -15,12 +15,12 @@ def test_a_label_map_that_is_older_than_its_probabilities_is_made_again(tmp_path
         (source / RECORD_FILE).write_text("{}")
         os.utime(source / RECORD_FILE, (100, 100))
     case = CaseFiles(name="case", images=(tmp_path / "image.png",), labels=tmp_path / "labels.png")
-    job = _Job(case=case, sources=sources, output=tmp_path / "case.png")
-    assert not job.is_done
-    job.output.write_text("")
-    os.utime(job.output, (200, 200))
-    assert job.is_done
+    task = _EnsembleTask(case=case, sources=sources, output=tmp_path / "case.png")
+    assert not task.is_done
+    task.output.write_text("")
+    os.utime(task.output, (200, 200))
+    assert task.is_done
     os.utime(sources[1] / RECORD_FILE, (300, 300))
-    assert not job.is_done
+    assert not task.is_done
     (sources[1] / RECORD_FILE).unlink()
-    assert not job.is_done
+    assert not task.is_done

@@ -1,4 +1,4 @@
-"""`autoseg evaluate` on folders: pairing, faults, the saved report."""
+"""`autoseg evaluate` on folders: pairing, issues, the saved report."""
 
 import json
 
@@ -82,15 +82,15 @@ def test_a_folder_that_is_not_there_is_an_error(folders, tmp_path):
         scores(tmp_path / "nowhere", folders[1])
 
 
-def test_a_prediction_on_another_grid_is_a_fault_of_its_case(folders):
+def test_a_prediction_on_another_grid_is_a_issue_of_its_case(folders):
     predictions, _ = folders
     labels = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(predictions / "case_0.nii.gz")))
     write_volume(labels[:-1], predictions / "case_0.nii.gz", spacing=(2, 1, 1))
     write_volume(labels, predictions / "case_1.nii.gz", spacing=(1, 1, 1))
     (predictions / "case_2.nii.gz").write_bytes(b"junk")
     report = scores(*folders)
-    assert [fault.name for fault in report.faults] == ["case_0", "case_1", "case_2"]
-    shape, spacing, unreadable = (fault.message for fault in report.faults)
+    assert [issue.name for issue in report.issues] == ["case_0", "case_1", "case_2"]
+    shape, spacing, unreadable = (issue.message for issue in report.issues)
     assert "shape [11, 20, 16] against [12, 20, 16]" in shape
     assert "spacing (1, 1, 1) against (2, 1, 1)" in spacing
     assert "cannot be read" in unreadable
@@ -102,7 +102,7 @@ def test_files_may_be_stored_in_different_orientations(folders):
     turned = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "RAS")
     SimpleITK.WriteImage(turned, str(predictions / "case_0.nii.gz"))
     report = scores(*folders)
-    assert not report.faults
+    assert not report.issues
     assert [entry.dice for entry in report.cases[0].classes] == [1, 1]
 
 
@@ -127,7 +127,7 @@ def test_a_stack_without_geometry_lies_as_its_partner_does(folders, tmp_path):
     write_picture(SimpleITK.GetArrayFromImage(turned), tmp_path / "a" / "x.tif")
     report = scores(tmp_path / "a", tmp_path / "b")
     assert values.shape == (12, 20, 16)
-    assert not report.faults
+    assert not report.issues
     assert report.foreground.dice.value == 1
     assert report.cases[0].tolerance_mm == 2
 

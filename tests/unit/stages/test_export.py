@@ -5,9 +5,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fakes import LABELS, save_model, tiny_configuration, tiny_plan
 from fingerprints import make_fingerprint
 from safetensors.torch import load_file, save_file
-from stand_ins import LABELS, save_model, tiny_configuration, tiny_plan
 
 from autoseg.core.errors import ModelError
 from autoseg.core.labels import Region
@@ -23,7 +23,7 @@ from autoseg.documents.report import (
     UnscoredCase,
 )
 from autoseg.documents.store import save
-from autoseg.inference.archive.card import _classes
+from autoseg.inference.archive.model_card import _classes
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.stages.describe import describe
 from autoseg.stages.evaluate import REPORT_NAME
@@ -51,7 +51,7 @@ def named_fingerprint() -> Fingerprint:
 
 
 def report() -> Report:
-    """Return scores of one case, and a fault of another."""
+    """Return scores of one case, and an issue of another."""
     mean = Mean(value=0.875, count=1)
     means = Means(dice=mean, iou=mean, hd95_mm=mean, assd_mm=mean, nsd=mean)
     scores = ClassScores(
@@ -59,12 +59,12 @@ def report() -> Report:
     )
     return Report(
         classes=tuple(
-            ClassReport(name=name, label=value, means=means, missed=0, invented=0, absent=0)
+            ClassReport(name=name, label=value, means=means, missed=0, spurious=0, absent=0)
             for name, value in zip(LABELS.names[1:], LABELS.values[1:], strict=True)
         ),
         foreground=means,
         cases=(CaseScores(name="john_doe", tolerance_mm=1, classes=(scores, scores)),),
-        faults=(UnscoredCase(name="jane_roe", message="/data/jane_roe.nii.gz is damaged"),),
+        issues=(UnscoredCase(name="jane_roe", message="/data/jane_roe.nii.gz is damaged"),),
         missing_predictions=("mary_smith",),
         agreements=(CaseAgreement(name="john_doe", targets=(0.9, None)),),
     )

@@ -20,8 +20,8 @@ from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine,
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing import memory
 from autoseg.stages import fingerprint as stage
+from autoseg.stages.dataset_identity import check_dataset_identity
 from autoseg.stages.fingerprint import fingerprint
-from autoseg.stages.origin import check_origin
 
 
 class Recorder(Silent):
@@ -88,7 +88,7 @@ def test_a_work_folder_of_another_dataset_of_that_name_is_not_trained_on(
         assert f"was made from {changeable}, not from {other}" in str(refusal)
     _, _, progress = run(other, workspace)
     assert progress.messages[0].endswith(f"from now on {other} counts.")
-    check_origin(other, workspace)
+    check_dataset_identity(other, workspace)
 
 
 def test_a_dataset_that_was_moved_or_linked_is_the_same(
@@ -97,13 +97,13 @@ def test_a_dataset_that_was_moved_or_linked_is_the_same(
     run(changeable, workspace)
     link = tmp_path / "link"
     link.symlink_to(changeable)
-    check_origin(link, workspace)
+    check_dataset_identity(link, workspace)
     moved = changeable.rename(tmp_path / "moved")
-    check_origin(moved, workspace)
+    check_dataset_identity(moved, workspace)
     spec = store.load(DatasetSpec, workspace.dataset, made_by="")
     assert spec.root == moved
     assert all(case.labels.is_file() and case.images[0].is_file() for case in spec.cases)
-    check_origin(changeable, workspace)  # is not there: what was prepared may do
+    check_dataset_identity(changeable, workspace)  # is not there: what was prepared may do
 
 
 def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
@@ -115,7 +115,7 @@ def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
     image.write_bytes(image.read_bytes() + b"0")
     shutil.rmtree(changeable)
     with pytest.raises(DatasetError, match=r"not there any more, and .* has other files"):
-        check_origin(other, workspace)
+        check_dataset_identity(other, workspace)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -159,7 +159,7 @@ def test_a_damaged_or_unfitting_fingerprint_is_made_anew(
     assert renamed.labels.names == ("background", "bright", "faint")
 
 
-def test_good_cases_are_not_read_again_after_others_had_faults(
+def test_good_cases_are_not_read_again_after_others_had_issues(
     changeable: Path, workspace: Workspace
 ) -> None:
     damaged = changeable / "labelsTr" / "ball_03.nii.gz"
@@ -222,7 +222,7 @@ def test_a_removed_case_leaves_the_fingerprint(changeable: Path, workspace: Work
 
 
 def spoil(dataset: Path) -> None:
-    """Give four of the six cases one fault each, and one of them two."""
+    """Give four of the six cases one issue each, and one of them two."""
     (dataset / "imagesTr" / "ball_00.nii.gz").write_bytes(b"nothing")
     (dataset / "labelsTr" / "ball_01.nii.gz").unlink()
     write_volume(
@@ -301,7 +301,7 @@ def test_two_halves_merge_into_the_whole(volumes_dataset: Path, workspace: Works
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["VNC_ssTEM_3D", "ISBI2012_EM_membrane"])
-def test_real_data_have_no_faults(name: str, real_data: Path, workspace: Workspace) -> None:
+def test_real_data_have_no_issues(name: str, real_data: Path, workspace: Workspace) -> None:
     spec, found, _ = run(real_data / name, workspace, workers=2)
     assert len(found.cases) == len(spec.cases)
     assert min(found.cases_with_class[:2]) > 0

@@ -81,7 +81,7 @@ def test_a_machine_is_measured_once(tmp_path, measurements):
 
 def test_it_can_be_measured_anew(tmp_path, measurements):
     speed(tmp_path)
-    speed(tmp_path, anew=True)
+    speed(tmp_path, remeasure=True)
     assert len(measurements) == 2
 
 

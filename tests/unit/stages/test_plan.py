@@ -91,7 +91,7 @@ def test_planning_again_keeps_an_edited_plan_beside_the_new_one(workspace):
 
 def test_a_plan_that_differs_in_reasons_alone_is_no_other_plan(workspace):
     original = small_plan()
-    reasons = [entry.model_copy(update={"because": "slower"}) for entry in original.decisions]
+    reasons = [entry.model_copy(update={"reason": "slower"}) for entry in original.decisions]
     store.save(original.model_copy(update={"decisions": tuple(reasons)}), workspace.plan)
     progress = Recorder()
     save_plan(original, workspace, progress=progress)

@@ -12,7 +12,7 @@ from autoseg.documents.machine import MeasuredMachine, StepCosts
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.planning.race import first_share
+from autoseg.planning.run_candidates import first_share
 from autoseg.stages import machine_speed as speed
 from autoseg.stages import plan as stage
 from autoseg.stages.machine_speed import Measurement, identity_of
@@ -87,7 +87,7 @@ def test_a_plan_without_a_time_measures_nothing_but_uses_what_is_known(
     cache = workspace.root / "cache"
     before = planned(volumes_dataset, workspace, cache=cache)
     assert measurements == []
-    planned(volumes_dataset, workspace, cache=cache, measure=True)
+    planned(volumes_dataset, workspace, cache=cache, remeasure=True)
     assert len(measurements) == 1
     after = planned(volumes_dataset, workspace, cache=cache)
     assert len(measurements) == 1

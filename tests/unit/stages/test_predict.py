@@ -6,13 +6,13 @@ import time
 import numpy as np
 import pytest
 import SimpleITK
+from fakes import save_model, threshold_model, tiny_configuration, tiny_plan
 from skimage import io
-from stand_ins import save_model, threshold_model, tiny_configuration, tiny_plan
 from synthetic import balls, write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
-from autoseg.inference.choice import only
+from autoseg.inference.model_selection import only
 from autoseg.stages import predict as stage
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.terminal import TerminalProgress
@@ -132,7 +132,7 @@ def test_going_on_leaves_finished_outputs_as_they_are(inputs, options, tmp_path)
     done = tmp_path / "out" / "case_2.nii.gz"
     done.parent.mkdir()
     done.write_bytes(b"finished before")
-    going_on = PredictOptions(model=options.model, device="cpu", skip_finished=True)
+    going_on = PredictOptions(model=options.model, device="cpu", skip_existing=True)
     report = predict(inputs, tmp_path / "out", going_on, Silent())
     assert report.skipped == (done,)
     assert len(report.written) == 4

@@ -6,11 +6,11 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.architectures import ARCHITECTURES
-from autoseg.documents.schedule import Schedule
+from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.planning.race import entrants, next_training, reference_seconds
+from autoseg.planning.run_candidates import next_training, reference_seconds, run_candidates
 from autoseg.stages import run
 from autoseg.stages.run import RunRequest, _affordable, _begun, _Course
 
@@ -27,15 +27,15 @@ NUM_FOLDS = 5
 
 @pytest.fixture(autouse=True)
 def card(monkeypatch):
-    """Let the plan's card be that of this machine."""
+    """Let the plan's GPU be that of this machine."""
     monkeypatch.setattr(run, "this_machine", lambda *_: CARD)
 
 
 def complete_after(hours: float, *, slowness: float = 1.0) -> tuple[set[str], float]:
     """Return the configurations that a run completes, and the share of the budget that it took."""
     budget = 3600 * hours
-    names = entrants(PLAN, NUM_FOLDS, CARD, budget).value
-    schedule = Schedule(budget_seconds=budget, entrants=names, because="a test")
+    names = run_candidates(PLAN, NUM_FOLDS, CARD, budget).value
+    schedule = RunSchedule(budget_seconds=budget, candidates=names, reason="a test")
     course = _Course(Workspace(Path("nowhere")), PLAN, NUM_FOLDS, RunRequest(budget_seconds=budget))
     dice, spent = {}, 0.0
     while key := next_training(PLAN, names, NUM_FOLDS, dice, _affordable(schedule)):

@@ -1,7 +1,7 @@
 """A run says how good each training is, and why it does not go on with some."""
 
 from autoseg.documents.report import ClassReport, Mean, Means, Report
-from autoseg.documents.schedule import ScheduledTraining
+from autoseg.documents.run_schedule import ScheduledTraining
 from autoseg.stages.run_messages import notes_on_dropped, score_of
 
 
@@ -11,7 +11,7 @@ def of_dice(value: float | None) -> Means:
 
 def test_a_score_names_the_classes_that_have_one() -> None:
     classes = tuple(
-        ClassReport(name=name, label=1, means=of_dice(dice), missed=0, invented=0, absent=0)
+        ClassReport(name=name, label=1, means=of_dice(dice), missed=0, spurious=0, absent=0)
         for name, dice in (("kidney", 0.91234), ("cyst", None))
     )
     report = Report(classes=classes, foreground=of_dice(0.91234), cases=())

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from stand_ins import tiny_configuration
+from fakes import tiny_configuration
 
 from autoseg.core.child import Ended, run_module
 from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE, choices

@@ -86,7 +86,7 @@ def test_another_batch_or_machine_is_timed_anew(tmp_path, children, monkeypatch)
 def test_steps_can_be_timed_anew(tmp_path, children):
     children(found(0.5), found(0.6))
     timed_steps(tmp_path, "cpu", [SMALL], progress=Recorder())
-    again = timed_steps(tmp_path, "cpu", [SMALL], anew=True, progress=Recorder())
+    again = timed_steps(tmp_path, "cpu", [SMALL], remeasure=True, progress=Recorder())
     assert again == timed_steps(tmp_path, "cpu", [SMALL], progress=Recorder()) == {SMALL: 0.6}
 
 

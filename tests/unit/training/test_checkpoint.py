@@ -12,7 +12,7 @@ from autoseg.documents.run import EpochRecord
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.training import checkpoint
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
-from autoseg.training.schedule import Position
+from autoseg.training.learning_rate import Position
 from autoseg.training.state import TrainingState, build_optimizer
 from autoseg.training.step import training_step
 
@@ -108,7 +108,7 @@ def test_saving_a_training_on_the_cpu_leaves_graphics_cards_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def touched(*_: object) -> None:
-        pytest.fail("a graphics card was asked for its random state")
+        pytest.fail("a GPU was asked for its random state")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_rng_state", touched)

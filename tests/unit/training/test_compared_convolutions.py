@@ -40,7 +40,7 @@ def step():
     scores.float().square().mean().backward()
 
 
-def test_rounding_is_no_fault():
+def test_rounding_is_no_issue():
     with ComparedConvolutions() as compared:
         step()
     assert compared.finding is None

@@ -10,10 +10,10 @@ from unit.training.test_sampling import Content, stored
 from autoseg.augmentations.spatial import Spatial
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.training import reading
-from autoseg.training.drawing import draw_batch, draw_draft, finished, reader_of
-from autoseg.training.loading import BatchDataset, Ticket, TicketOrder, load_batches
-from autoseg.training.sampling import Draft, Sampling, augments_on_device
-from autoseg.training.step import to_device
+from autoseg.training.drawing import draw_batch, draw_unaugmented, finished, reader_of
+from autoseg.training.loading import BatchDataset, BatchIndex, BatchSampler, load_batches
+from autoseg.training.sampling import Sampling, UnaugmentedBatch, augments_on_device
+from autoseg.training.step import batch_to_device
 
 CPU = torch.device("cpu")
 SAMPLING = Sampling(
@@ -41,16 +41,16 @@ def test_a_draft_that_the_device_augments_is_the_same_batch(cases, sampling: Sam
     reader = reader_of(cases, sampling)
     for step in range(4):
         expected = draw_batch(cases, sampling, "train", step)
-        sent = pickle.loads(pickle.dumps(draw_draft(reader, sampling, "train", step)))
-        images, labels = to_device(sent, CPU)
+        sent = pickle.loads(pickle.dumps(draw_unaugmented(reader, sampling, "train", step)))
+        images, labels = batch_to_device(sent, CPU)
         assert np.array_equal(images.numpy(), expected.images)
         assert np.array_equal(labels.numpy(), expected.labels)
 
 
 def test_what_is_kept_in_memory_is_never_changed(cases) -> None:
     reader = reader_of(cases, SAMPLING)
-    first = [finished(draw_draft(reader, SAMPLING, "train", step)) for step in range(6)]
-    again = [finished(draw_draft(reader, SAMPLING, "train", step)) for step in range(6)]
+    first = [finished(draw_unaugmented(reader, SAMPLING, "train", step)) for step in range(6)]
+    again = [finished(draw_unaugmented(reader, SAMPLING, "train", step)) for step in range(6)]
     for before, after in zip(first, again, strict=True):
         assert np.array_equal(before.images, after.images)
         assert np.array_equal(before.labels, after.labels)
@@ -75,33 +75,36 @@ def test_a_small_fold_is_read_once(cases, monkeypatch: pytest.MonkeyPatch) -> No
     )
     reader = reader_of(cases, SAMPLING)
     for step in range(5):
-        draw_draft(reader, SAMPLING, "train", step)
+        draw_unaugmented(reader, SAMPLING, "train", step)
     assert len([stop for _, stop in reads if stop != (1, 1, 1)]) == 2
 
 
 def test_a_reader_travels_without_what_it_keeps(cases) -> None:
     reader = reader_of(cases, SAMPLING)
     before = len(pickle.dumps(reader))
-    draw_draft(reader, SAMPLING, "train", 0)
+    draw_unaugmented(reader, SAMPLING, "train", 0)
     assert len(pickle.dumps(reader)) == before
     assert pickle.loads(pickle.dumps(reader)).cases == cases
 
 
 def test_only_patches_that_need_it_load_a_larger_region(cases) -> None:
-    draft = draw_draft(reader_of(cases, SAMPLING), SAMPLING, "train", 0)
-    sizes = {regions.first: regions.images.shape[2:] for regions in draft.regions}
+    unaugmented = draw_unaugmented(reader_of(cases, SAMPLING), SAMPLING, "train", 0)
+    sizes = {regions.first: regions.images.shape[2:] for regions in unaugmented.regions}
     assert sizes[None] == SAMPLING.patch_shape
     assert sizes[0] == Spatial().loaded_shape(SAMPLING.context)
-    positions = np.concatenate([regions.positions for regions in draft.regions])
+    positions = np.concatenate([regions.positions for regions in unaugmented.regions])
     assert sorted(positions) == list(range(SAMPLING.batch_size))
     assert {
-        int(place) for regions in draft.regions if regions.first == 0 for place in regions.positions
-    } == set(np.flatnonzero(draft.chosen[:, 0]))
+        int(place)
+        for regions in unaugmented.regions
+        if regions.first == 0
+        for place in regions.positions
+    } == set(np.flatnonzero(unaugmented.chosen[:, 0]))
 
 
 def test_augmentations_happen_as_often_as_planned(cases) -> None:
     sampling = replace(PICTURES, batch_size=2000)
-    chosen = draw_draft(reader_of(cases, sampling), sampling, "train", 0).chosen
+    chosen = draw_unaugmented(reader_of(cases, sampling), sampling, "train", 0).chosen
     planned = [entry.chance() for entry in sampling.augmentations]
     np.testing.assert_allclose(chosen.mean(axis=0), planned, atol=0.05)
 
@@ -112,9 +115,9 @@ def test_patches_of_both_sizes_come_back_in_their_order(cases) -> None:
     plain = replace(SAMPLING, augmentations=())
     found = 0
     for step in range(4):
-        draft = draw_draft(reader_of(cases, turned), turned, "train", step)
-        again = replace(draft, chosen=np.zeros_like(draft.chosen))
-        images = finished(draft).images
+        unaugmented = draw_unaugmented(reader_of(cases, turned), turned, "train", step)
+        again = replace(unaugmented, chosen=np.zeros_like(unaugmented.chosen))
+        images = finished(unaugmented).images
         for regions in again.regions:
             middle = tuple(
                 slice((size - edge) // 2, (size - edge) // 2 + edge)
@@ -130,19 +133,19 @@ def test_patches_of_both_sizes_come_back_in_their_order(cases) -> None:
 def test_cuda_augments_what_it_can() -> None:
     assert augments_on_device(SAMPLING, torch.device("cuda"))
     assert not augments_on_device(SAMPLING, CPU)
-    assert not augments_on_device(replace(SAMPLING, num_prior_channels=1), torch.device("cuda"))
+    assert not augments_on_device(replace(SAMPLING, num_cascade_channels=1), torch.device("cuda"))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_loader_hands_out_drafts_for_a_device(cases, workers: int) -> None:
     data = BatchDataset(
-        cases, cases, PICTURES, replace(PICTURES, augmentations=()), are_drafts=True
+        cases, cases, PICTURES, replace(PICTURES, augmentations=()), are_unaugmented=True
     )
-    order = TicketOrder(first_step=0, epoch_steps=2, validation_batches=1)
+    order = BatchSampler(first_step=0, epoch_steps=2, validation_batches=1)
     batches = load_batches(data, order, workers=workers)
-    tickets = [Ticket("train", 0), Ticket("train", 1), Ticket("validation", 0)]
-    for ticket in tickets:
-        draft = next(batches)
-        assert isinstance(draft, Draft)
-        assert np.array_equal(to_device(draft, CPU)[0].numpy(), data.draw(ticket).images)
+    indices = [BatchIndex("train", 0), BatchIndex("train", 1), BatchIndex("validation", 0)]
+    for index in indices:
+        unaugmented = next(batches)
+        assert isinstance(unaugmented, UnaugmentedBatch)
+        assert np.array_equal(batch_to_device(unaugmented, CPU)[0].numpy(), data.draw(index).images)
     batches.close()

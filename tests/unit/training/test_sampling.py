@@ -5,21 +5,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.augmentations.cascade_components import CascadeComponents
+from autoseg.augmentations.cascade_morphology import CascadeMorphology
 from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.mirroring import Mirroring
-from autoseg.augmentations.prior_components import PriorComponents
-from autoseg.augmentations.prior_morphology import PriorMorphology
 from autoseg.augmentations.spatial import Spatial
-from autoseg.core.case import PreparedImage, Restoration
+from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import (
-    PriorRecord,
+    CascadeInputRecord,
     StoredCase,
+    open_cascade_input,
     open_case,
-    open_prior,
+    save_cascade_input,
     save_case,
-    save_prior,
 )
 from autoseg.training.drawing import draw_batch
 from autoseg.training.sampling import Sampling
@@ -49,7 +49,7 @@ def stored(folder: Path, content: Content) -> StoredCase:
         classes[content.spot] = 1
         spots = np.array([content.spot], np.int32)
     axes = len(content.shape)
-    restoration = Restoration.uncropped(content.shape, (1.0,) * axes)
+    restoration = InverseTransform.uncropped(content.shape, (1.0,) * axes)
     prepared = PreparedCase(
         name=folder.name,
         image=PreparedImage(voxels=voxels, restoration=restoration),
@@ -182,19 +182,19 @@ def test_augmentations_too_leave_the_outside_ignored(tmp_path: Path) -> None:
         assert (labels == 0).any()
 
 
-def with_prior(folder: Path, content: Content) -> StoredCase:
+def with_cascade_input(folder: Path, content: Content) -> StoredCase:
     """Save a case whose previous stage predicted class 1 in the front and 2 in the back half."""
     case = stored(folder / "case", content)
     predicted = np.ones(content.shape, np.uint8)
     predicted[content.shape[0] // 2 :] = 2
-    record = PriorRecord(name=folder.name, key="key")
-    save_prior(predicted, folder / "prior", record, SAMPLING.patch_shape)
-    return replace(case, prior=open_prior(folder / "prior"))
+    record = CascadeInputRecord(name=folder.name, key="key")
+    save_cascade_input(predicted, folder / "cascade_input", record, SAMPLING.patch_shape)
+    return replace(case, cascade_input=open_cascade_input(folder / "cascade_input"))
 
 
 def test_the_previous_stage_adds_a_channel_per_class_at_the_same_place(tmp_path: Path) -> None:
-    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
-    sampling = replace(SAMPLING, num_prior_channels=2)
+    case = with_cascade_input(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+    sampling = replace(SAMPLING, num_cascade_channels=2)
     seen = set()
     for step in range(4):
         batch = draw_batch((case,), sampling, "train", step)
@@ -206,10 +206,10 @@ def test_the_previous_stage_adds_a_channel_per_class_at_the_same_place(tmp_path:
     assert seen == {0, 1}
 
 
-def test_without_the_prior_a_patch_is_what_it_was(tmp_path: Path) -> None:
-    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+def test_without_the_cascade_input_a_patch_is_what_it_was(tmp_path: Path) -> None:
+    case = with_cascade_input(tmp_path, Content((20, 30, 30), (10, 15, 15)))
     plain = replace(SAMPLING, augmentations=REFERENCE_AUGMENTATIONS)
-    both = replace(plain, num_prior_channels=2)
+    both = replace(plain, num_cascade_channels=2)
     for step in range(3):
         alone = draw_batch((case,), plain, "train", step)
         joined = draw_batch((case,), both, "train", step)
@@ -218,15 +218,15 @@ def test_without_the_prior_a_patch_is_what_it_was(tmp_path: Path) -> None:
 
 
 def test_outside_the_image_nothing_was_predicted(tmp_path: Path) -> None:
-    case = with_prior(tmp_path, Content((4, 6, 6), None))
-    sampling = replace(SAMPLING, num_prior_channels=2)
+    case = with_cascade_input(tmp_path, Content((4, 6, 6), None))
+    sampling = replace(SAMPLING, num_cascade_channels=2)
     images = draw_batch((case,), sampling, "validation", 0).images
     np.testing.assert_array_equal(images[:, 1:].sum(axis=1), images[:, 0] > 0)
 
 
-def test_the_prior_moves_with_the_image(tmp_path: Path) -> None:
-    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
-    sampling = replace(SAMPLING, num_prior_channels=2, augmentations=(Mirroring(axes=(0,)),))
+def test_the_cascade_input_moves_with_the_image(tmp_path: Path) -> None:
+    case = with_cascade_input(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+    sampling = replace(SAMPLING, num_cascade_channels=2, augmentations=(Mirroring(axes=(0,)),))
     upside_down = 0
     for step in range(4):
         images = draw_batch((case,), sampling, "train", step).images
@@ -236,10 +236,10 @@ def test_the_prior_moves_with_the_image(tmp_path: Path) -> None:
     assert upside_down > 0
 
 
-def test_augmentations_of_the_prior_leave_image_and_labels_alone(tmp_path: Path) -> None:
-    case = with_prior(tmp_path, Content((20, 30, 30), (10, 15, 15)))
-    plain = replace(SAMPLING, num_prior_channels=2)
-    changing = (PriorMorphology(probability=1.0), PriorComponents(probability=1.0))
+def test_augmentations_of_the_cascade_input_leave_image_and_labels_alone(tmp_path: Path) -> None:
+    case = with_cascade_input(tmp_path, Content((20, 30, 30), (10, 15, 15)))
+    plain = replace(SAMPLING, num_cascade_channels=2)
+    changing = (CascadeMorphology(probability=1.0), CascadeComponents(probability=1.0))
     changed = 0
     for step in range(4):
         before = draw_batch((case,), plain, "train", step)
@@ -249,7 +249,7 @@ def test_augmentations_of_the_prior_leave_image_and_labels_alone(tmp_path: Path)
     assert changed > 0
     alone = replace(SAMPLING, augmentations=changing)
     np.testing.assert_array_equal(
-        draw_batch((case,), replace(alone, num_prior_channels=2), "train", 0).images[:, :1],
+        draw_batch((case,), replace(alone, num_cascade_channels=2), "train", 0).images[:, :1],
         draw_batch((case,), alone, "train", 0).images,
     )
 
@@ -292,13 +292,13 @@ def test_augmentations_get_the_margin_too(tmp_path: Path) -> None:
         assert batch.labels.shape == (4, 6, 8, 8)
 
 
-def test_the_prior_has_the_margin_of_the_image(tmp_path: Path) -> None:
-    case = with_prior(tmp_path, Content((20, 30, 30), (0, 15, 29)))
-    sampling = replace(SAMPLING, num_prior_channels=2, margin=(3, 0, 12))
+def test_the_cascade_input_has_the_margin_of_the_image(tmp_path: Path) -> None:
+    case = with_cascade_input(tmp_path, Content((20, 30, 30), (0, 15, 29)))
+    sampling = replace(SAMPLING, num_cascade_channels=2, margin=(3, 0, 12))
     batch = draw_batch((case,), sampling, "train", 0)
     assert batch.images.shape == (4, 3, 12, 8, 32)
     voxels = batch.images[:, 0].astype(np.int64) - 1
-    predicted = case.read_prior((0, 0, 0), (20, 30, 30)).reshape(-1)[voxels]
+    predicted = case.read_cascade_input((0, 0, 0), (20, 30, 30)).reshape(-1)[voxels]
     for index in (1, 2):
         np.testing.assert_array_equal(batch.images[:, index], predicted == index)
 
@@ -315,7 +315,7 @@ def with_targets(folder: Path, shape, targets, voxels=None) -> StoredCase:
         classes[tuple(np.array(spots).T)] = index
     prepared = PreparedCase(
         name=folder.name,
-        image=PreparedImage(voxels, Restoration.uncropped(shape, (1.0,) * len(shape))),
+        image=PreparedImage(voxels, InverseTransform.uncropped(shape, (1.0,) * len(shape))),
         classes=classes,
         foreground=(
             np.zeros((0, len(shape)), np.int32),

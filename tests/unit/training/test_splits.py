@@ -34,13 +34,13 @@ def test_a_patient_is_never_on_both_sides() -> None:
 def test_three_cases_are_left_out_one_by_one() -> None:
     splits = make_splits(("a", "b", "c"), {})
     assert [len(fold.validation) for fold in splits.folds] == [1, 1, 1]
-    assert "only 3 cases" in splits.because
+    assert "only 3 cases" in splits.reason
 
 
 def test_a_single_case_trains_and_says_that_its_score_means_little() -> None:
     splits = make_splits(("only",), {})
     assert splits.folds[0].train == splits.folds[0].validation == ("only",)
-    assert "scores mean little" in splits.because
+    assert "scores mean little" in splits.reason
 
 
 def test_a_fold_that_does_not_exist_is_refused_with_the_ones_that_do() -> None:

@@ -6,8 +6,8 @@ from autoseg.architectures import NetworkOutput
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import AdamW, Recipe, StochasticGradientDescent
 from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.training.learning_rate import Position
 from autoseg.training.loop import set_head_prior
-from autoseg.training.schedule import Position
 from autoseg.training.state import TrainingState, build_optimizer
 from autoseg.training.step import pseudo_dice, training_step, update_average, validation_scores
 from autoseg.training.targets import head_biases

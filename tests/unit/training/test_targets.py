@@ -92,9 +92,9 @@ def test_a_region_that_is_nowhere_or_everywhere_has_finite_biases() -> None:
 
 
 def test_the_regions_of_classes_are_sent_once_for_all_resolutions(monkeypatch) -> None:
-    sent, given = targets.sent, []
+    to_device, given = targets.to_device, []
     monkeypatch.setattr(
-        targets, "sent", lambda array, device: given.append(array) or sent(array, device)
+        targets, "to_device", lambda array, device: given.append(array) or to_device(array, device)
     )
     loss = objective(lambda logits, _, __: logits.mean(), BOTH)
     logits, classes = scores(2).to(META), PARTLY.to(META)

@@ -1,11 +1,11 @@
-"""A training step in half precision is tried against float32, and faults are found."""
+"""A training step in half precision is tried against float32, and issues are found."""
 
 import subprocess
 import sys
 
 import pytest
 import torch
-from stand_ins import tiny_configuration
+from fakes import tiny_configuration
 
 from autoseg.architectures import ARCHITECTURES
 from autoseg.core.child import Ended
@@ -39,10 +39,10 @@ def test_a_sound_step_has_no_finding(kind):
 
 def faulty(monkeypatch, spoil):
     """Let steps in bfloat16 go wrong."""
-    sound = trial_step.step_scores
+    valid = trial_step.step_scores
 
     def step_scores(network, images, dtype):
-        scores = sound(network, images, dtype)
+        scores = valid(network, images, dtype)
         return scores if dtype == torch.float32 else spoil(network, scores)
 
     monkeypatch.setattr(trial_step, "step_scores", step_scores)
@@ -71,11 +71,11 @@ def test_a_faulty_step_is_described(words, monkeypatch):
 HANGS = """
 import time, torch
 from autoseg.training import trial_step
-sound = trial_step.step_scores
+valid = trial_step.step_scores
 def step_scores(network, images, dtype):
     if dtype == torch.bfloat16:
         time.sleep(600)
-    return sound(network, images, dtype)
+    return valid(network, images, dtype)
 trial_step.step_scores, trial_step.SLOWEST = step_scores, 0
 trial_step.main()
 """

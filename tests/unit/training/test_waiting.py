@@ -1,4 +1,4 @@
-"""Telling a card to augment a batch waits for none of its results."""
+"""Telling a GPU to augment a batch waits for none of its results."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from autoseg.augmentations.spatial import Spatial
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.training import augmenting
 from autoseg.training.augmenting import augmented
-from autoseg.training.drawing import draw_draft, reader_of
+from autoseg.training.drawing import draw_unaugmented, reader_of
 from autoseg.training.sampling import Sampling
 
 PLAIN = Sampling(
@@ -57,17 +57,17 @@ def test_augmentation_on_a_card_waits_for_nothing(
     monkeypatch.setattr(augmenting, "draws_of", draws)
     sampling = SAMPLINGS[name]
     for step in range(3):
-        draft = draw_draft(reader_of(cases, sampling), sampling, "train", step)
+        unaugmented = draw_unaugmented(reader_of(cases, sampling), sampling, "train", step)
         with Copies() as copies:
-            images, _ = augmented(draft, META)
+            images, _ = augmented(unaugmented, META)
         assert images.device == META
         assert copies.unsent == 0
 
 
 def test_masked_channels_are_picked_by_no_list_that_would_be_copied(cases) -> None:
-    draft = draw_draft(reader_of(cases, MASKED), MASKED, "train", 0)
+    unaugmented = draw_unaugmented(reader_of(cases, MASKED), MASKED, "train", 0)
     with Copies() as copies:
-        augmented(draft, torch.device("cpu"))
+        augmented(unaugmented, torch.device("cpu"))
     assert not any(name.startswith("index") for name in copies.operations)
 
 
@@ -76,7 +76,9 @@ def test_the_highest_value_is_that_which_augmentations_see(name: str, cases) -> 
     sampling = SAMPLINGS[name]
     found = 0
     for step in range(6):
-        for regions in draw_draft(reader_of(cases, sampling), sampling, "train", step).regions:
+        for regions in draw_unaugmented(
+            reader_of(cases, sampling), sampling, "train", step
+        ).regions:
             if regions.first is not None:
                 layers = torch.from_numpy(regions.layers.copy())
                 seen = augmenting._outside_first(layers, sampling)

@@ -66,7 +66,7 @@ def test_numpy_arrays_of_objects_are_refused() -> None:
 
 def test_a_bare_pickle_is_no_checkpoint(tmp_path) -> None:
     trap = tmp_path / "sprung"
-    with pytest.raises(ModelError, match="not a sound checkpoint"):
+    with pytest.raises(ModelError, match="not a valid checkpoint"):
         read_checkpoint(io.BytesIO(pickle.dumps(Hostile(trap))), "checkpoint")
     assert not trap.exists()
 
@@ -81,7 +81,7 @@ def test_a_checkpoint_that_swells_is_refused() -> None:
 
 def test_a_truncated_checkpoint_is_refused() -> None:
     whole = saved(nnunet_folder.checkpoint()).getvalue()
-    with pytest.raises(ModelError, match="not a sound checkpoint"):
+    with pytest.raises(ModelError, match="not a valid checkpoint"):
         read_checkpoint(io.BytesIO(whole[: len(whole) // 2]), "checkpoint")
 
 
@@ -99,5 +99,5 @@ def test_a_truncated_checkpoint_is_refused() -> None:
     ids=["list", "empty", "no weights", "no tensors", "no arguments", "no name", "axis 7"],
 )
 def test_what_is_no_checkpoint_of_nnunet_is_refused(content) -> None:
-    with pytest.raises(ModelError, match="not a sound checkpoint"):
+    with pytest.raises(ModelError, match="not a valid checkpoint"):
         read_checkpoint(saved(content), "checkpoint")

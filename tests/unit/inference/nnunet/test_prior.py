@@ -1,12 +1,12 @@
 import numpy as np
 
-from autoseg.core.case import Restoration
+from autoseg.core.case import InverseTransform
 from autoseg.documents.plan import Resampling
-from autoseg.inference.nnunet.prior import prior_as_nnunet
+from autoseg.inference.nnunet.cascade_input import cascade_input_as_nnunet
 
 
 def restoration(shape, prepared_shape, crop=None):
-    return Restoration(
+    return InverseTransform(
         axis_order=(0, 1, 2),
         full_shape=shape,
         crop=crop or tuple((0, size) for size in shape),
@@ -21,14 +21,16 @@ def test_background_outside_does_not_add_to_that_inside():
     outside = np.array([[[1, 1], [1, 0]], [[0, 0], [0, 0]]], dtype=bool)
     to_one = restoration(classes.shape, (1, 1, 1))
     resampling = Resampling()
-    assert prior_as_nnunet(classes, None, to_one, resampling).item() == 0  # 5 of 8
-    assert prior_as_nnunet(classes, outside, to_one, resampling).item() == 1  # 3, of 3, 2 and 3
+    assert cascade_input_as_nnunet(classes, None, to_one, resampling).item() == 0  # 5 of 8
+    assert (
+        cascade_input_as_nnunet(classes, outside, to_one, resampling).item() == 1
+    )  # 3, of 3, 2 and 3
 
 
 def test_what_was_predicted_outside_stays():
     classes = np.ones((2, 2, 2), dtype=np.uint8)
     same = restoration(classes.shape, classes.shape)
-    found = prior_as_nnunet(classes, np.ones(classes.shape, bool), same, Resampling())
+    found = cascade_input_as_nnunet(classes, np.ones(classes.shape, bool), same, Resampling())
     np.testing.assert_array_equal(found, classes)
 
 
@@ -36,7 +38,7 @@ def test_the_crop_is_what_is_seen():
     classes = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
     outside = classes % 2 == 0
     box = restoration(classes.shape, (1, 2, 3), crop=((1, 2), (0, 2), (0, 3)))
-    found = prior_as_nnunet(classes, outside, box, Resampling())
+    found = cascade_input_as_nnunet(classes, outside, box, Resampling())
     np.testing.assert_array_equal(found, classes[1:2, :2])
     assert found.dtype == np.uint8
 
@@ -45,6 +47,6 @@ def test_the_last_index_of_a_byte_has_room():
     classes = np.full((1, 2, 2), 255, dtype=np.uint8)
     classes[0, 0] = 0
     same = restoration(classes.shape, classes.shape)
-    found = prior_as_nnunet(classes, classes == 0, same, Resampling())
+    found = cascade_input_as_nnunet(classes, classes == 0, same, Resampling())
     np.testing.assert_array_equal(found, classes)
     assert found.dtype == np.uint8

@@ -84,7 +84,7 @@ def test_documents_of_unlikely_size_are_refused(results) -> None:
 
 def test_what_is_no_zip_and_what_is_not_there_are_refused(tmp_path) -> None:
     (tmp_path / "text.zip").write_text(json.dumps({}))
-    with pytest.raises(ModelError, match="not a sound export"):
+    with pytest.raises(ModelError, match="not a valid export"):
         opened_source(tmp_path / "text.zip")
     with pytest.raises(ModelError, match="does not exist"):
         opened_source(tmp_path / "nowhere")

@@ -1,0 +1,37 @@
+"""What a planning rule returns: a value, and why."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from autoseg.documents.plan import Decision
+
+T_co = TypeVar("T_co", covariant=True)
+
+NNUNET = "nnU-Net 2.8.1; Isensee et al., Nature Methods 18 (2021)"
+"""Source of every rule that follows the reference method."""
+
+OWN = "autoseg's own rule"
+"""Source of a rule that the reference method does not have."""
+
+
+@dataclass(frozen=True)
+class PlannedValue(Generic[T_co]):
+    """A planned value with its reason.
+
+    Attributes:
+        value: What was chosen.
+        rule: Name of the function that chose it.
+        reason: One sentence, with the numbers that mattered.
+        source: Paper or method that the rule is taken from.
+    """
+
+    value: T_co
+    rule: str
+    reason: str
+    source: str = NNUNET
+
+    def decision(self, field: str, value: str) -> Decision:
+        """Return the entry of the plan that records this choice; `value` is its text."""
+        return Decision(
+            field=field, value=value, rule=self.rule, reason=self.reason, source=self.source
+        )
