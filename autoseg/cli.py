@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what becomes of errors."""
+"""The command line: its commands, and how errors are reported."""
 
 import faulthandler
 import gc
@@ -23,8 +23,8 @@ from autoseg.commands.selection import select
 from autoseg.commands.testing import test
 from autoseg.commands.training import train
 from autoseg.core.crash_notes import CrashNotes
-from autoseg.core.errors import AutosegError, Interrupted, issue_of_disk
-from autoseg.core.signals import CRASHES, explained, signal_name
+from autoseg.core.errors import AutosegError, Interrupted, disk_error_message
+from autoseg.core.signals import CRASHES, describe_signal, signal_name
 from autoseg.core.text import printable
 
 app = typer.Typer(
@@ -48,23 +48,23 @@ COMMANDS = (
     demo,
     bench,
 )
-"""In the order in which `autoseg --help` shows them."""
+"""Commands in the order of `autoseg --help`."""
 
 SHOW_CURSOR = "\x1b[?25h"
-"""Has a terminal show the cursor, which a progress bar hides."""
+"""Makes a terminal show the cursor again, which a progress bar hides."""
 
 for command in COMMANDS:
     app.command(cls=Command)(command)
 app.add_typer(importing, name="import")
 
 
-def _show_version(is_asked: bool) -> bool:  # noqa: FBT001  (typer calls it)
-    if is_asked:
+def _show_version(is_requested: bool) -> bool:  # noqa: FBT001  (typer calls it)
+    if is_requested:
         from importlib.metadata import version
 
         typer.echo(f"autoseg {version('autoseg')}, torch {version('torch')}")
         raise typer.Exit
-    return is_asked
+    return is_requested
 
 
 @app.callback()
@@ -73,26 +73,26 @@ def about(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
-    """Self-configuring image segmentation: a folder of images and labels in, a model out.
+    """Self-configuring image segmentation: from a folder of images and labels to a model.
 
-    All at once: autoseg run DATASET. Step by step: autoseg plan DATASET; autoseg train DATASET
+    Whole workflow: autoseg run DATASET. Step by step: autoseg plan DATASET; autoseg train DATASET
     --fold 0; autoseg predict IN OUT.
     """
 
 
 def main() -> None:
-    """Run the command line; user errors print one message and exit with status 1.
+    """Run the command line.
 
-    Ctrl-C and SIGTERM, once the work is saved, exit with status 130. A command that a signal ends
-    (its process is killed, or compiled code is at fault) is reported, with status 128 plus the
-    signal's number, as in a shell.
+    A user error prints one message and exits with status 1. Ctrl-C and SIGTERM exit with status
+    130 after the work is saved. If a signal ends the command (the process was killed, or compiled
+    code crashed), a report is printed and the status is 128 plus the signal number, as in a shell.
     """
-    _let_idle_threads_sleep()
-    _compress_without_threads()
+    _use_passive_openmp_waiting()
+    _disable_blosc_threads()
     notes = _supervised() if _is_supervised(sys.argv[1:]) else None
     try:
         app(obj=notes)
@@ -100,7 +100,7 @@ def main() -> None:
         typer.secho(printable(str(stop)), fg="yellow", err=True)
         sys.exit(130)
     except (AutosegError, OSError) as error:
-        message = str(error) if isinstance(error, AutosegError) else issue_of_disk(error)
+        message = str(error) if isinstance(error, AutosegError) else disk_error_message(error)
         if message is None:
             raise
         typer.secho(printable(f"error: {message}"), fg="red", err=True)
@@ -108,29 +108,30 @@ def main() -> None:
     finally:
         if notes is not None:
             notes.begin("exiting")
-        gc.freeze()  # else Python looks through all that torch made for cycles before it ends
+        gc.freeze()  # skips a final search for reference cycles in all objects of torch
 
 
 def _is_supervised(arguments: list[str]) -> bool:
-    """True if a command line starts work that lack of memory or a crash in a library may end."""
-    working = {command.__name__ for command in COMMANDS if command is not describe} | {"import"}
-    return not working.isdisjoint(arguments[:1]) and "--help" not in arguments
+    """Return True if the command may be ended by lack of memory or a crash in a library."""
+    supervised = {command.__name__ for command in COMMANDS if command is not describe} | {"import"}
+    return not supervised.isdisjoint(arguments[:1]) and "--help" not in arguments
 
 
 def _supervised() -> CrashNotes | None:
-    """Return the notes that the working process keeps of its stages.
+    """Start supervision, and return the crash notes in which a command records its stages.
 
-    On Linux that is a child process; this one waits for it and exits. Elsewhere no child is made
-    (Apple's frameworks cannot be used in a forked process) and tracebacks go to standard error.
+    On Linux, the command runs in a child process; the parent waits for it and exits. Elsewhere no
+    child is started (Apple's frameworks cannot be used in a forked process), the result is None,
+    and tracebacks go to standard error.
     """
     if sys.platform != "linux":
         faulthandler.enable()
         return None
-    from autoseg.core.supervision import supervised
+    from autoseg.core.supervision import fork_supervised
 
     started = time.time()
     notes = CrashNotes()
-    end = supervised()
+    end = fork_supervised()
     if end is not None:
         _exit_like(end, notes, started)
     faulthandler.enable(notes.fileno())
@@ -138,27 +139,27 @@ def _supervised() -> CrashNotes | None:
 
 
 def _exit_like(end: int, notes: CrashNotes, started: float) -> NoReturn:
-    """Exit as the child process did, after reporting a signal that ended it or one of its workers.
+    """Exit like the child process, after reporting a signal that ended it or one of its workers.
 
     Args:
-        end: Its exit status, or minus the number of the signal.
-        notes: What it noted.
-        started: When it started, in seconds since 1970.
+        end: Exit status of the child, or minus the number of the signal.
+        notes: Crash notes of the child.
+        started: Start time of the child, in seconds since 1970.
     """
     record = notes.read()
     if end >= 0 and not record.tracebacks:
         sys.exit(end)
     from autoseg.core.crash_report import crash_message, save_crash_log
 
-    how = f"Ended by {explained(-end)}." if end < 0 else "A worker process crashed."
+    cause = f"Ended by {describe_signal(-end)}." if end < 0 else "A worker process crashed."
     is_logged = end >= 0 or signal_name(-end) in {"SIGKILL", *CRASHES}
-    log = save_crash_log(record, sys.argv[1:], started, how) if is_logged else None
+    log = save_crash_log(record, sys.argv[1:], started, cause) if is_logged else None
     if end >= 0:
-        _say_at_the_end(f"The crash log of a worker process is {log}", colour="yellow")
+        _print_after_exit(f"The crash log of a worker process is {log}", colour="yellow")
         sys.exit(end)
     name = sys.argv[1]
     message = crash_message(name, -end, record.stage, _options_of(name), log)
-    _say_at_the_end(f"error: {message}", colour="red")
+    _print_after_exit(f"error: {message}", colour="red")
     sys.exit(128 - end)
 
 
@@ -167,30 +168,30 @@ def _options_of(command: str) -> frozenset[str]:
     return frozenset(name for option in group.commands[command].params for name in option.opts)
 
 
-def _say_at_the_end(message: str, *, colour: str) -> None:
-    """Print a message after the child's last output, which may be a bar with the cursor hidden."""
+def _print_after_exit(message: str, *, colour: str) -> None:
+    """Print a message after the child's last output; a progress bar may have hidden the cursor."""
     with suppress(OSError):  # the terminal may be gone
         if sys.stdout.isatty():
             typer.echo(SHOW_CURSOR)
         typer.secho(printable(message), fg=colour, err=True)
 
 
-def _let_idle_threads_sleep() -> None:
-    """Have OpenMP threads sleep while they wait, unless the user has said otherwise.
+def _use_passive_openmp_waiting() -> None:
+    """Make idle OpenMP threads sleep, unless the user has set `OMP_WAIT_POLICY`.
 
-    By default they spin, and where other processes share the cores (the batch loader, a second
-    training, a laptop's browser) a spinning thread keeps the one it waits for from running: beside
-    another training on the same 2 cores a step took 2.76 s, sleeping 0.45 s. OpenMP reads this
-    when torch is loaded, which is later than here.
+    By default idle threads spin. If other processes share the cores (the batch loader, a second
+    training, a browser), a spinning thread blocks the core that the thread it waits for needs:
+    with a second training on the same 2 cores, a step took 2.76 s with spinning threads and 0.45 s
+    with sleeping ones. OpenMP reads the variable when torch is loaded, which happens later.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # noqa: TID251
 
 
-def _compress_without_threads() -> None:
-    """Have Blosc2 start no threads, unless the user has said otherwise.
+def _disable_blosc_threads() -> None:
+    """Stop Blosc2 from starting threads, unless the user has set `BLOSC_NTHREADS`.
 
-    Whatever a prepared case asks for, it compresses the place of every chunk with four threads of
-    their own, which takes longer than the small case itself: 1.6 ms against 0.7 ms. Cases are
-    prepared side by side anyway.
+    Regardless of the parameters of a prepared case, Blosc2 starts four extra threads to compress
+    the chunk offsets. For a small case this takes longer than the case itself: 1.6 ms against
+    0.7 ms. Cases are prepared in parallel processes anyway.
     """
     os.environ.setdefault("BLOSC_NTHREADS", "1")  # noqa: TID251

@@ -1,4 +1,4 @@
-"""Draw progress and tables on a terminal, or as plain lines where there is none (a batch job)."""
+"""Draw progress and tables on a terminal, or as plain lines without one (batch jobs)."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,22 +16,27 @@ from typing_extensions import override
 
 from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.progress import Progress
-from autoseg.core.text import cases_named, printable
+from autoseg.core.text import format_case_names, printable
 
 T = TypeVar("T")
 
 PLAIN_STATUS_SECONDS = 60.0
-"""Without a terminal the status is a line of its own, this often."""
+"""Interval of status lines if the output is not a terminal."""
 
 
 class TerminalProgress(Progress):
-    """Shows bars and a living status line; a log file gets plain lines, flushed at once.
+    """Progress bars and a live status line; a log file gets plain lines, flushed immediately.
 
-    While there is a bar, the status stands behind it: a terminal has one living line at a time.
+    While a bar is shown, the status is appended to it: a terminal has one live line at a time.
     """
 
     def __init__(self, console: Console | None = None, *, notes: CrashNotes | None = None) -> None:
-        """Draw on a console, by default on standard output; note stages for a crash report."""
+        """Initialise the progress display.
+
+        Args:
+            console: Console to draw on; None for standard output.
+            notes: Crash notes in which stages are recorded; None records nothing.
+        """
         self._console = console or Console(soft_wrap=True)
         self._notes = notes
         self._status: Status | None = None
@@ -91,21 +96,27 @@ class TerminalProgress(Progress):
             self._notes.begin(stage)
 
     def close(self) -> None:
-        """Take the status line away."""
+        """Remove the status line."""
         if self._status is not None:
             self._status.stop()
             self._status = None
 
     def table(self, title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-        """Print a table. Cells wrap between words; words only break if nothing else would fit."""
+        """Print a table. Cells wrap between words; a word is broken only if it does not fit.
+
+        Args:
+            title: Title above the table.
+            header: Name of each column.
+            rows: One text per column and row.
+        """
         texts = [tuple(map(printable, row)) for row in rows]
-        drawn = Table(title=Text(title, style="bold"), title_justify="left", expand=False)
-        widths = _widths(header, texts, self._console.width)
+        table = Table(title=Text(title, style="bold"), title_justify="left", expand=False)
+        widths = _column_widths(header, texts, self._console.width)
         for position, (name, width) in enumerate(zip(header, widths, strict=True)):
-            drawn.add_column(Text(name), no_wrap=position == 0, overflow="fold", width=width)
+            table.add_column(Text(name), no_wrap=position == 0, overflow="fold", width=width)
         for row in texts:
-            drawn.add_row(*row)
-        self._console.print(drawn, markup=False, highlight=False, soft_wrap=False)
+            table.add_row(*row)
+        self._console.print(table, markup=False, highlight=False, soft_wrap=False)
 
     def _track_plainly(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
         next_line = perf_counter() + PLAIN_STATUS_SECONDS
@@ -118,19 +129,26 @@ class TerminalProgress(Progress):
         self.say(f"{description}: {done} of {total}")
 
 
-def _widths(
-    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], room: int
+def _column_widths(
+    header: tuple[str, ...], rows: Sequence[tuple[str, ...]], total: int
 ) -> tuple[int | None, ...]:
-    """Return the width of each column: none if all fits in one line, or if not even words do.
+    """Return the width of each column, or None for each if wrapping between words cannot help.
 
-    Between these, each column gets its longest word, and what is left goes to the narrowest ones
-    that would use it. The first column does not wrap. A column has a border and two blanks besides.
+    Widths are None if every row fits on one line, or if the longest words do not fit. Otherwise
+    each column gets the width of its longest word, and the rest is distributed to the narrowest
+    columns that need it. The first column does not wrap. Each column also needs a border and two
+    blanks.
+
+    Args:
+        header: Name of each column.
+        rows: One text per column and row.
+        total: Width of the terminal, in characters.
     """
     columns = list(zip(header, *rows, strict=True))
     lines = [[line for cell in column for line in cell.split("\n")] for column in columns]
     words = [lines[0], *(" ".join(column).split() for column in columns[1:])]
-    whole, widths = ([max(map(len, found), default=0) for found in each] for each in (lines, words))
-    spare = room - 1 - sum(width + 3 for width in widths)
+    whole, widths = ([max(map(len, texts), default=0) for texts in each] for each in (lines, words))
+    spare = total - 1 - sum(width + 3 for width in widths)
     if spare < 0 or spare >= sum(whole) - sum(widths):
         return (None,) * len(columns)
     for _ in range(spare):
@@ -139,12 +157,12 @@ def _widths(
     return tuple(widths)
 
 
-def exit_if_any(issues: Sequence[tuple[str, str]]) -> None:
-    """Print which cases failed and why, each cause once; end with status 1 if there is one."""
+def exit_on_issues(issues: Sequence[tuple[str, str]]) -> None:
+    """Print the failed cases grouped by message, and exit with status 1 if there are any."""
     by_message: dict[str, list[str]] = {}
     for name, message in issues:
         by_message.setdefault(message, []).append(name)
     for message, names in by_message.items():
-        typer.secho(printable(f"error: {cases_named(names)}: {message}"), fg="red", err=True)
+        typer.secho(printable(f"error: {format_case_names(names)}: {message}"), fg="red", err=True)
     if issues:
         raise typer.Exit(1)

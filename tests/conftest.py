@@ -4,12 +4,17 @@ The dataset fixtures are made once per session and nothing may be written into t
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from synthetic import balls, write_picture, write_volume
+
+# pytest-xdist runs one process per core; with a thread per core each, they mostly wait for each
+# other. torch reads this when it is imported, also in processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # noqa: TID251
 
 # Machines are slow at times, and no test is about time.
 settings.register_profile(

@@ -1,4 +1,4 @@
-"""Architectures: one file each. To add one, add a file here; nothing else changes."""
+"""Architectures: one module each. To add one, add a module to this package."""
 
 from autoseg.architectures.base import (
     ARCHITECTURES,

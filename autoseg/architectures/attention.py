@@ -1,7 +1,7 @@
-"""Attention: every voxel of one set of maps looks at all voxels of another.
+"""Multi-head attention and transformer layers.
 
-Voxels are called tokens here, as in the papers; they come as `batch tokens features`. No matrix of
-all pairs is kept, so that memory grows with the number of tokens, not with its square.
+Voxels are called tokens here, as in the papers, with the layout `batch tokens features`. The
+attention matrix is not stored, so that memory grows linearly with the number of tokens.
 """
 
 from collections.abc import Iterator
@@ -19,36 +19,37 @@ Queries = Float[Tensor, "batch queries features"]
 Keys = Float[Tensor, "batch keys other_features"]
 Heads = Float[Tensor, "batch heads tokens head_features"]
 
-LONGEST_WAVE = 10_000.0
-"""Wavelength of the slowest position code, in multiples of 2π tokens. Source: Vaswani et al."""
+MAX_WAVELENGTH = 10_000.0
+"""Longest wavelength of the position encoding, in multiples of 2π tokens. Source: Vaswani et al."""
 
 
 def as_tokens(maps: Tensor) -> Tensor:
-    """Return maps, `batch features *space`, as tokens."""
+    """Convert feature maps, `batch features *space`, to tokens, `batch tokens features`."""
     return maps.flatten(2).transpose(1, 2)
 
 
 def as_maps(tokens: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Return tokens as maps of that size, voxels."""
+    """Convert tokens to feature maps of size `grid`, voxels."""
     return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
 
 
-def sinusoidal_codes(
+def sinusoidal_encoding(
     grid: tuple[int, ...], features: int, *, device: torch.device | None = None
 ) -> Float[Tensor, "tokens features"]:
-    """Return one code per voxel of a grid: sines and cosines of its index along each axis.
+    """Compute the sinusoidal position encoding of a grid.
 
-    Each axis has an equal share of the features; what is left over is 0. Values lie in [-1, 1].
+    Each axis is encoded by sines and cosines of the voxel index in an equal share of the features;
+    remaining features are 0. Values are in [-1, 1].
 
     Args:
         grid: Size, voxels.
-        features: Length of a code.
-        device: Where to put them.
+        features: Features per token.
+        device: Device of the result.
 
     Source: Vaswani et al., NeurIPS 2017, section 3.5; axis by axis as in Petit et al., 2021.
     """
     waves = features // (2 * len(grid))
-    rates = LONGEST_WAVE ** (-torch.arange(waves, device=device) / max(waves, 1))
+    rates = MAX_WAVELENGTH ** (-torch.arange(waves, device=device) / max(waves, 1))
     indices = torch.cartesian_prod(*(torch.arange(size, device=device) for size in grid)).view(
         -1, len(grid)
     )
@@ -58,11 +59,11 @@ def sinusoidal_codes(
 
 
 NORM_EPSILON = 1e-6
-"""Added to the variance in a transformer layer. Source: the code of Dosovitskiy et al."""
+"""Epsilon of layer normalisation in a transformer layer. Source: code of Dosovitskiy et al."""
 
 
 class DotProductAttention(nn.Module):
-    """The mean of all values, weighted by how well their keys match a query.
+    """Scaled dot-product attention.
 
     Source: Vaswani et al., equation 1.
     """
@@ -73,65 +74,65 @@ class DotProductAttention(nn.Module):
 
 
 class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each in a space of its own.
+    """Multi-head attention, in which queries and keys may differ in width from the values.
 
     Args:
-        features: Of the tokens that ask and of those that are looked at.
-        heads: How many attentions.
-        head_features: Features of each.
+        features: Features of the query (and key) tokens, and of the value tokens.
+        heads: Number of heads.
+        head_features: Features per head.
 
     Source: Vaswani et al., section 3.2.2.
     """
 
     def __init__(self, features: tuple[int, int], *, heads: int, head_features: int) -> None:
         super().__init__()
-        asking, looked_at = features
+        query_features, value_features = features
         width = heads * head_features
         self.heads = heads
-        self.queries = nn.Linear(asking, width)
-        self.keys = nn.Linear(asking, width)
-        self.values = nn.Linear(looked_at, width)
+        self.queries = nn.Linear(query_features, width)
+        self.keys = nn.Linear(query_features, width)
+        self.values = nn.Linear(value_features, width)
         self.attention = DotProductAttention()
-        self.output = nn.Linear(width, looked_at)
+        self.output = nn.Linear(width, value_features)
 
     @override
     def forward(self, queries: Queries, keys: Tensor, values: Keys) -> Tensor:
-        """Return one token per query, with the features of the values.
+        """Return one token per query, with as many features as the values.
 
         Args:
-            queries: What asks.
-            keys: What it is compared with, one per value; features as those of the queries.
-            values: What is averaged.
+            queries: Query tokens.
+            keys: Key tokens, one per value token, with as many features as the queries.
+            values: Value tokens.
         """
-        found = self.attention(
+        attended = self.attention(
             self._split(self.queries(queries)),
             self._split(self.keys(keys)),
             self._split(self.values(values)),
         )
-        averaged: Tensor = self.output(found.transpose(1, 2).flatten(2))
-        return averaged
+        output: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return output
 
     def weights(self, queries: Tensor, keys: Tensor) -> Float[Tensor, "batch heads queries keys"]:
-        """Return how much each query takes of each key; over all keys they sum to 1.
+        """Compute the attention weights, which sum to 1 over all keys.
 
-        The forward pass does not keep them; this is for looking at.
+        The forward pass does not store them; use this method for inspection.
         """
-        asking, compared = self._split(self.queries(queries)), self._split(self.keys(keys))
-        scale = asking.shape[-1] ** -0.5
-        return torch.softmax(scale * asking @ compared.transpose(-1, -2), dim=-1)
+        split_queries, split_keys = self._split(self.queries(queries)), self._split(self.keys(keys))
+        scale = split_queries.shape[-1] ** -0.5
+        return torch.softmax(scale * split_queries @ split_keys.transpose(-1, -2), dim=-1)
 
     def _split(self, tokens: Tokens) -> Heads:
         return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, then two linear layers per token, each added to what came in.
+    """Pre-norm transformer layer: self-attention and a two-layer perceptron, both residual.
 
     Args:
         width: Features of the tokens.
-        heads: Attentions side by side; must divide the width.
-        hidden: Features between the two linear layers.
-        dropout: Share of these two layers' values that training sets to 0.
+        heads: Number of attention heads; must divide `width`.
+        hidden: Hidden features of the perceptron.
+        dropout: Dropout rate after both linear layers of the perceptron.
 
     Source: Dosovitskiy et al., ICLR 2021, arXiv:2010.11929, equations 2 and 3.
     """
@@ -153,33 +154,33 @@ class TransformerLayer(nn.Module):
 
     @override
     def forward(self, tokens: Tokens) -> Tensor:
-        normal = self.attention_norm(tokens)
-        tokens = tokens + self.attention(normal, normal, normal)
-        looked: Tensor = tokens + self.perceptron(self.norm(tokens))
-        return looked
+        normalised = self.attention_norm(tokens)
+        tokens = tokens + self.attention(normalised, normalised, normalised)
+        output: Tensor = tokens + self.perceptron(self.norm(tokens))
+        return output
 
 
 def attention_runs(
     features: tuple[int, int], width: int, *, queries: int, keys: int
 ) -> Iterator[ConvolutionRun]:
-    """Yield what a `MultiHeadAttention` computes, as the convolutions that do as much.
+    """Yield convolutions with the same cost as a `MultiHeadAttention`.
 
     Args:
-        features: Of the tokens that ask and of those that are looked at.
+        features: Features of the query (and key) tokens, and of the value tokens.
         width: Features of all heads together.
-        queries: Number of tokens that ask.
-        keys: Number of tokens that are looked at.
+        queries: Number of query tokens.
+        keys: Number of key (and value) tokens.
     """
-    asking, looked_at = features
-    yield ConvolutionRun(asking, width, queries)
-    yield ConvolutionRun(asking, width, keys)
-    yield ConvolutionRun(looked_at, width, keys)
-    yield ConvolutionRun(2 * keys, width, queries)  # scores, and the mean that they weigh
-    yield ConvolutionRun(width, looked_at, queries)
+    query_features, value_features = features
+    yield ConvolutionRun(query_features, width, queries)
+    yield ConvolutionRun(query_features, width, keys)
+    yield ConvolutionRun(value_features, width, keys)
+    yield ConvolutionRun(2 * keys, width, queries)  # attention scores and the weighted mean
+    yield ConvolutionRun(width, value_features, queries)
 
 
 def initialise_attention(module: nn.Module) -> None:
-    """Draw the weights of a linear layer by Glorot's rule and set its biases to 0.
+    """Initialise a linear layer: Glorot uniform weights and zero biases.
 
     Source: Glorot and Bengio, AISTATS 2010, equation 16.
     """

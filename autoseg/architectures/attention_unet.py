@@ -1,7 +1,7 @@
-"""Attention U-Net: gates let through of each skip connection what the coarser stage asks for.
+"""Attention U-Net: a U-Net with attention gates on the skip connections.
 
-Source: Oktay et al., MIDL 2018, arXiv:1804.03999; details that it leaves open are those of its
-authors' implementation.
+Source: Oktay et al., MIDL 2018, arXiv:1804.03999; details missing in the paper follow the authors'
+implementation.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from autoseg.architectures.convolutions import (
     RectifiedConvolutions,
     max_pooling,
     normalizing_layers,
-    references_beside_unet,
+    scaled_unet_references,
     stack_runs,
 )
 from autoseg.architectures.layers import Stride, convolution, initialise
@@ -35,19 +35,19 @@ PUBLISHED_FEATURES = (16, 32, 64, 128, 256)
 class AttentionUNet(StagedArchitecture):
     """Configuration of the Attention U-Net.
 
-    Every decoder stage gives scores; they are brought to full resolution, and one more convolution
-    makes a single output of them, which has the only loss. All skip connections have a gate but the
-    one at full resolution.
+    Each decoder stage predicts logits, which are upsampled to full resolution and fused by one more
+    convolution. The loss is computed for the fused logits only. All skip connections except the one
+    at full resolution have a gate.
 
-    The planned form differs from the published one in its strides, kernels, widths and number of
-    stages, all the planner's, and in that it normalises each sample by itself.
+    Differences between the planned and the published network: the planner chooses strides, kernels,
+    widths and number of stages, and normalisation is per sample.
 
     Attributes:
-        normalization: What follows each convolution; as published, "batch".
-        is_gated: Whether there are gates; without, it is the U-Net that the paper compares with.
+        normalization: Normalisation after each convolution; "batch" as published.
+        is_gated: Whether to use gates; without gates, it is the U-Net baseline of the paper.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
         two_axes=2.7, three_axes=2.73
     )
 
@@ -59,7 +59,13 @@ class AttentionUNet(StagedArchitecture):
     def published(
         cls, *, in_channels: int = 1, num_classes: int = 4, is_gated: bool = True
     ) -> "AttentionUNet":
-        """Return the network of the paper's tables: five stages in 3-D, 16 to 256 features."""
+        """Return the network of the paper's tables: five stages in 3-D, 16 to 256 features.
+
+        Args:
+            in_channels: Image channels.
+            num_classes: Classes, background included.
+            is_gated: Whether to use gates.
+        """
         topology = Topology(
             patch_shape=(96, 160, 160),
             strides=((1, 1, 1), *((2, 2, 2),) * 4),
@@ -106,7 +112,7 @@ class AttentionUNet(StagedArchitecture):
             self._stack(stage, width + below)
             for stage, (width, below) in enumerate(pairwise(features))
         )
-        scores = nn.ModuleList(self._scores(width) for width in features[: len(decoder) or 1])
+        scores = nn.ModuleList(self._head(width) for width in features[: len(decoder) or 1])
         head = segmentation_head(topology.num_axes)(
             len(scores) * self.num_classes, self.num_classes
         )
@@ -121,7 +127,7 @@ class AttentionUNet(StagedArchitecture):
             normalization=self.normalization,
         )
 
-    def _scores(self, width: int) -> nn.Module:
+    def _head(self, width: int) -> nn.Module:
         return segmentation_head(self.topology.num_axes)(width, self.num_classes)
 
     def _gates(self) -> "SkipGates | None":
@@ -150,7 +156,7 @@ class AttentionUNet(StagedArchitecture):
 def _gate_runs(
     features: tuple[int, ...], stage: int, voxels: list[int]
 ) -> Iterator[ConvolutionRun]:
-    """Yield the convolutions of the gate of a stage."""
+    """Yield the convolutions of one gate."""
     width, below = features[stage], features[stage + 1]
     stride_voxels = voxels[stage] // voxels[stage + 1]
     yield ConvolutionRun(width, width, voxels[stage + 1], (stride_voxels,))
@@ -160,15 +166,16 @@ def _gate_runs(
 
 
 class AttentionGate(nn.Module):
-    """Multiply the maps of a skip connection by coefficients between 0 and 1.
+    """Attention gate: multiplies a skip connection by coefficients between 0 and 1.
 
-    The maps are brought to the resolution of the stage below, added to what that stage says, and
-    rectified; a last convolution and the logistic function make one coefficient per voxel of it.
+    The skip connection is downsampled to the resolution of the stage below, added to the gating
+    signal of that stage, and rectified. A convolution and a sigmoid turn the sum into one
+    coefficient per voxel.
 
     Args:
         features: Channels of the skip connection and of the stage below.
-        stride: Between the two.
-        normalization: What follows the convolution of what is let through.
+        stride: Stride between the two.
+        normalization: Normalisation after the output convolution.
 
     Source: Oktay et al., equations 1 and 2, figure 2.
     """
@@ -187,23 +194,23 @@ class AttentionGate(nn.Module):
         )
 
     def coefficients(self, skip: Tensor, signal: Tensor) -> Tensor:
-        """Return how much of each voxel is let through, at the skip connection's resolution."""
-        together = F.relu(self.skip(skip) + self.signal(signal))
-        return resized(torch.sigmoid(self.coefficient(together)), skip)
+        """Compute the attention coefficients at the resolution of the skip connection."""
+        combined = F.relu(self.skip(skip) + self.signal(signal))
+        return resize_like(torch.sigmoid(self.coefficient(combined)), skip)
 
     @override
     def forward(self, skip: Tensor, signal: Tensor) -> Tensor:
-        passed: Tensor = self.output(self.coefficients(skip, signal) * skip)
-        return passed
+        gated: Tensor = self.output(self.coefficients(skip, signal) * skip)
+        return gated
 
 
 class SkipGates(nn.Module):
-    """The gates of all stages that have one.
+    """Attention gates of all gated stages.
 
     Args:
-        signal: What the lowest stage's maps go through before they reach the gate above it; maps
-            of the decoder go to the next gate as they are.
-        gates: By stage.
+        signal: Module that converts the feature maps of the lowest stage to the gating signal of
+            the stage above. The other gates use the feature maps of the decoder directly.
+        gates: One gate per gated stage, by stage index.
     """
 
     def __init__(self, signal: nn.Module, gates: nn.ModuleDict) -> None:
@@ -216,19 +223,19 @@ class SkipGates(nn.Module):
         if str(stage) not in self.gates:
             return skip
         is_lowest = stage == max(map(int, self.gates))
-        passed: Tensor = self.gates[str(stage)](skip, self.signal(below) if is_lowest else below)
-        return passed
+        gated: Tensor = self.gates[str(stage)](skip, self.signal(below) if is_lowest else below)
+        return gated
 
 
 class AttentionNetwork(nn.Module):
-    """An encoder, a decoder whose skip connections have gates, and one output of all stages.
+    """Encoder, decoder with gated skip connections, and a head that fuses all decoder stages.
 
     Args:
-        encoder: One module per stage, from the full resolution down.
-        decoder: One module per stage but the lowest.
-        gates: Of the skip connections; none to let everything through.
-        scores: Class maps of each decoder stage.
-        head: Makes the output of all class maps.
+        encoder: One module per stage, finest first.
+        decoder: One module per stage except the lowest, finest first.
+        gates: Gates of the skip connections; None disables gating.
+        scores: Segmentation head of each decoder stage.
+        head: Convolution that fuses the logits of all decoder stages.
     """
 
     def __init__(
@@ -253,19 +260,19 @@ class AttentionNetwork(nn.Module):
             maps = stage(maps)
             skips.append(maps)
         decoded = [maps]
-        for at in reversed(range(len(self.decoder))):
+        for index in reversed(range(len(self.decoder))):
             below = decoded[-1]
-            skip = skips[at] if self.gates is None else self.gates(at, skips[at], below)
-            joined = torch.cat((skip, resized(below, skip)), dim=1)
-            decoded.append(self.decoder[at](joined))
-        pairs = zip(self.scores, reversed(decoded), strict=False)
-        full = [resized(scores(stage), images) for scores, stage in pairs]
-        return NetworkOutput(self.heads[0](torch.cat(full, dim=1)))
+            skip = skips[index] if self.gates is None else self.gates(index, skips[index], below)
+            joined = torch.cat((skip, resize_like(below, skip)), dim=1)
+            decoded.append(self.decoder[index](joined))
+        finest_first = zip(self.scores, reversed(decoded), strict=False)
+        logits = [resize_like(head(maps), images) for head, maps in finest_first]
+        return NetworkOutput(self.heads[0](torch.cat(logits, dim=1)))
 
 
-def resized(maps: Tensor, to: Tensor) -> Tensor:
-    """Return maps interpolated linearly to the spatial size of others."""
-    if maps.shape[2:] == to.shape[2:]:
+def resize_like(maps: Tensor, target: Tensor) -> Tensor:
+    """Interpolate feature maps linearly to the spatial size of `target`."""
+    if maps.shape[2:] == target.shape[2:]:
         return maps
     mode = "bilinear" if maps.ndim == 4 else "trilinear"
-    return F.interpolate(maps, size=to.shape[2:], mode=mode, align_corners=False)
+    return F.interpolate(maps, size=target.shape[2:], mode=mode, align_corners=False)

@@ -1,4 +1,4 @@
-"""What an architecture is, and how the planner sizes one it has never heard of."""
+"""Base class of the architectures, and the interface that the planner uses to size a network."""
 
 from abc import abstractmethod
 from math import inf, prod
@@ -12,12 +12,12 @@ from autoseg.core.registry import Component, Family
 
 
 class Topology(Frozen):
-    """Where a network changes its resolution; chosen by the planner, architecture-independent.
+    """Resolutions of a network; chosen by the planner independently of the architecture.
 
     Attributes:
-        patch_shape: Input size in voxels, planned axis order.
-        strides: Per stage, the downsampling factor along each axis; the first is all ones.
-        kernels: Per stage, the convolution kernel along each axis (1 or 3).
+        patch_shape: Patch size in voxels, in planned axis order.
+        strides: Downsampling factor along each axis, per stage; all ones in the first stage.
+        kernels: Convolution kernel size along each axis (1 or 3), per stage.
     """
 
     patch_shape: tuple[PositiveInt, ...]
@@ -51,7 +51,7 @@ class Topology(Frozen):
         for axis, (size, factor) in enumerate(zip(self.patch_shape, self.divisors, strict=True)):
             if size % factor:
                 msg = (
-                    f"patch_shape {list(self.patch_shape)} cannot be halved as the strides ask: "
+                    f"patch_shape {list(self.patch_shape)} is not divisible by the strides: "
                     f"axis {axis} ({size} voxels) must be a multiple of {factor}; "
                     f"try {max(factor, round(size / factor) * factor)}."
                 )
@@ -60,22 +60,22 @@ class Topology(Frozen):
 
     @property
     def num_axes(self) -> int:
-        """2 or 3."""
+        """Number of spatial axes, 2 or 3."""
         return len(self.patch_shape)
 
     @property
     def divisors(self) -> tuple[int, ...]:
-        """Per axis, what an input's size must be a multiple of: the product of its strides."""
+        """Product of the strides along each axis; the input size must be a multiple of it."""
         return tuple(prod(column) for column in zip(*self.strides, strict=True))
 
 
 class NetworkOutput(NamedTuple):
-    """What every network returns.
+    """Output of every network.
 
     Attributes:
         logits: Raw scores at input resolution, `batch classes *space`.
-        auxiliary: Further scores, as of the coarser decoder stages, finest first, for deep
-            supervision; empty in evaluation mode and for networks without deep supervision.
+        auxiliary: Further logits for deep supervision, e.g. of the coarser decoder stages, finest
+            first; empty in evaluation mode and for networks without deep supervision.
     """
 
     logits: Tensor
@@ -83,16 +83,16 @@ class NetworkOutput(NamedTuple):
 
 
 class MemoryReference(NamedTuple):
-    """What a known network needs on a known GPU; the planner scales from it.
+    """Known memory requirement of a network, from which the planner scales.
 
     Attributes:
         activations: Value of `activation_count` that fits `memory_gib` at `batch_size` patches.
-        batch_size: Patches per step of the reference.
-        memory_gib: Accelerator memory of the reference.
-        below_gib: Memory from which the next larger reference is used instead.
-        smallest_batch: Patches that the largest patch must leave room for.
-        largest_share: Share of the dataset's voxels that one batch may hold.
-        preset: What its authors call it, if it is one of several.
+        batch_size: Patches per step of the known network.
+        memory_gib: GPU memory of the known network, GiB.
+        below_gib: GPU memory at and above which the next larger entry is used, GiB.
+        smallest_batch: Smallest batch size that must fit with the largest patch.
+        largest_share: Largest share of the dataset's voxels in one batch.
+        preset: Published name of the size preset, if there are several.
     """
 
     activations: float
@@ -104,20 +104,27 @@ class MemoryReference(NamedTuple):
     preset: str | None = None
 
     def needed_gib(self, activations: int, patches: int) -> float:
-        """Return the memory that so many patches of so many activations need."""
+        """Return the memory that a batch needs, GiB.
+
+        Args:
+            activations: Value of `activation_count` per patch.
+            patches: Batch size.
+        """
         return activations * patches / (self.activations * self.batch_size) * self.memory_gib
 
 
 class Architecture(Component):
-    """Configuration of a network, complete enough to rebuild it without the dataset.
+    """Configuration of a network, sufficient to rebuild it without the dataset.
 
     Attributes:
         topology: Patch, strides and kernels.
-        in_channels: Image channels, and in a cascade those of the previous stage's prediction.
+        in_channels: Image channels, plus the channels of the cascade input in a cascade.
         num_classes: Classes, background included.
-        memory_references: By number of axes, what the planner scales from, by rising memory.
-        kept_values: By number of axes, values per activation that a training step keeps for the
-            backward pass; None where the references say it, compared with the plain U-Net's.
+        memory_references: Known memory requirements by number of axes, in ascending order of
+            memory.
+        kept_values: Values per activation that a training step stores for the backward pass, by
+            number of axes; None if `memory_references` are scaled from the plain U-Net's, which
+            implies the number.
     """
 
     memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]]
@@ -129,7 +136,7 @@ class Architecture(Component):
 
     @classmethod
     def memory_reference(cls, num_axes: int, memory_gib: float) -> MemoryReference:
-        """Return the reference that a network for this much memory is scaled from."""
+        """Return the memory reference to scale from for this much GPU memory, GiB."""
         references = cls.memory_references[num_axes]
         return next(reference for reference in references if memory_gib < reference.below_gib)
 
@@ -138,57 +145,63 @@ class Architecture(Component):
     def for_topology(
         cls, topology: Topology, *, in_channels: int, num_classes: int
     ) -> "Architecture":
-        """Return the default configuration of this architecture at that topology."""
+        """Create the default configuration for a topology.
+
+        Args:
+            topology: Patch, strides and kernels.
+            in_channels: Image channels, plus the channels of the cascade input in a cascade.
+            num_classes: Classes, background included.
+        """
 
     @abstractmethod
     def activation_count(self) -> int:
-        """Return how many activations one forward pass keeps, per batch element.
+        """Return the number of activations of one forward pass, per batch element.
 
-        Arithmetic only; the planner calls it in its loop. It compares the count with
-        `memory_references` to predict memory.
+        The planner compares the count with `memory_references` to predict memory. The method must
+        be cheap, because the planner calls it in a loop.
         """
 
     @abstractmethod
     def multiplication_count(self) -> int:
-        """Return how many multiplications one forward pass needs, per batch element.
+        """Return the number of multiplications of one forward pass, per batch element.
 
-        Arithmetic only; the planner predicts time from it.
+        The planner predicts the training time from it. The method must be cheap.
         """
 
     def output_margin(self) -> tuple[int, ...]:
-        """Return how many voxels per axis and side the scores are smaller than the images.
+        """Return the voxels per axis and side by which the output is smaller than the input.
 
-        A network of convolutions that do not pad is given so many voxels around the patch, those
-        of the image or, where it ends, its mirror image. All others have no margin.
+        It is 0 unless the network uses unpadded convolutions. Such a network receives the patch
+        plus this margin, filled with image voxels or, beyond the image border, mirrored voxels.
         """
         return (0,) * self.topology.num_axes
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """What the network is given, voxels: the patch, with the margin on either side."""
+        """Input size of the network, voxels: the patch plus the margin on both sides."""
         sizes = zip(self.topology.patch_shape, self.output_margin(), strict=True)
         return tuple(size + 2 * margin for size, margin in sizes)
 
     @abstractmethod
     def compact(self) -> "Architecture":
-        """Return the same network at the smallest width that still learns well.
+        """Return a narrow variant: the smallest width that still learns well.
 
-        The planner offers it on machines without an accelerator.
+        The planner offers it on machines without a GPU.
         """
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """Return a module mapping `batch channels *space` to a `NetworkOutput`.
+        """Build a module that maps `batch channels *space` to a `NetworkOutput`.
 
-        The weights are initialised from torch's global generator. Any input size that is a
-        multiple of `topology.divisors`, plus twice the margin, works. The modules that give the
-        scores their last value are its `heads`; the bias of each has one value per class.
+        The weights are initialised with PyTorch's global generator. The input size must be a
+        multiple of `topology.divisors`, plus twice the margin. The attribute `heads` of the module
+        holds the layers that produce the logits; the bias of each has one value per class.
         """
 
-    def load_start(self, network: nn.Module) -> None:
-        """Give a built network what its training starts from, if that is not random.
+    def load_pretrained(self, network: nn.Module) -> None:
+        """Load pretrained weights into a new network; by default, weights remain random.
 
-        Only a training calls this: whoever loads trained weights needs no others before.
+        Only training calls this method; it is not needed before loading a checkpoint.
         """
 
 

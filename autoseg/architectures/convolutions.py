@@ -1,7 +1,7 @@
-"""Architectures that are sized by listing their convolutions, and the layers of the literature.
+"""Architectures sized by listing their convolutions, and layers of networks from the literature.
 
-The older networks differ from nnU-Net's in the same few ways: plain rectifiers, max-pooling, other
-normalisation or none, and convolutions that do not pad.
+Unlike nnU-Net's networks, the older networks use plain ReLU, max-pooling, batch normalisation or
+none, and in some cases unpadded convolutions.
 """
 
 from abc import abstractmethod
@@ -19,25 +19,25 @@ from autoseg.architectures.layers import InstanceNorm, Stride, convolution
 from autoseg.architectures.unet import UNet
 
 Normalization = Literal["none", "instance", "batch"]
-"""What follows a convolution: nothing, or zero mean and unit variance per sample or per batch."""
+"""Normalisation after a convolution: none, per sample, or per batch."""
 
 
 UNET_KEPT_VALUES = 1.98
-"""What `references_beside_unet` takes, of the plain U-Net."""
+"""Values per activation that a training step of the plain U-Net stores for the backward pass."""
 
 
-def references_beside_unet(
+def scaled_unet_references(
     *, two_axes: float, three_axes: float
 ) -> dict[int, tuple[MemoryReference, ...]]:
-    """Return the plain U-Net's memory references, scaled to a network that keeps more or less.
+    """Scale the memory references of the plain U-Net to a network that stores more or fewer values.
 
-    The numbers say how many values per activation a training step keeps for the backward pass:
-    counted as the tensors that autograd saves, once each, of default networks from 256² to 512² and
-    from 48³ to 128³ voxels. A contract test checks them.
+    Both arguments are the number of values per activation that a training step stores for the
+    backward pass. They were measured as the tensors saved by autograd, each counted once, for
+    default networks from 256² to 512² and from 48³ to 128³ voxels. A contract test checks them.
 
     Args:
-        two_axes: In 2-D.
-        three_axes: In 3-D.
+        two_axes: Values per activation in 2-D.
+        three_axes: Values per activation in 3-D.
     """
     kept = {2: two_axes, 3: three_axes}
     return {
@@ -50,14 +50,15 @@ def references_beside_unet(
 
 
 class ConvolutionRun(NamedTuple):
-    """One pass of a convolution over one patch.
+    """Size of one convolution applied to one patch.
 
     Attributes:
-        inputs: Channels in.
-        outputs: Channels out.
-        voxels: Voxels that go out.
-        kernel: Size, voxels; empty for 1 × 1, and for transposed convolutions whose kernel is their
-            stride: they also use one weight per pair of channels and voxel that goes out.
+        inputs: Input channels.
+        outputs: Output channels.
+        voxels: Output voxels.
+        kernel: Kernel size, voxels. Empty for 1 × 1 convolutions, and for transposed convolutions
+            whose kernel equals their stride: both use one weight per pair of channels and output
+            voxel.
     """
 
     inputs: int
@@ -67,25 +68,25 @@ class ConvolutionRun(NamedTuple):
 
     @property
     def activations(self) -> int:
-        """Values that it puts out."""
+        """Number of output values."""
         return self.outputs * self.voxels
 
     @property
     def multiplications(self) -> int:
-        """Multiplications that it takes."""
+        """Number of multiplications."""
         return self.inputs * self.outputs * self.voxels * prod(self.kernel)
 
 
 class ConvolutionalArchitecture(Architecture):
-    """A network whose memory and time are those of its convolutions."""
+    """Architecture whose memory and time are estimated from its convolutions."""
 
     @abstractmethod
     def convolutions(self) -> Iterator[ConvolutionRun]:
-        """Yield every convolution of one forward pass over the planned patch."""
+        """Yield all convolutions of one forward pass over the planned patch."""
 
     @override
     def activation_count(self) -> int:
-        """Return the number of values that all convolutions put out at the planned patch."""
+        """Return the number of output values of all convolutions for the planned patch."""
         return sum(run.activations for run in self.convolutions())
 
     @override
@@ -94,20 +95,26 @@ class ConvolutionalArchitecture(Architecture):
 
 
 def stack_runs(features: tuple[int, ...], voxels: int, kernel: Stride) -> Iterator[ConvolutionRun]:
-    """Yield the convolutions of a `RectifiedConvolutions` that pads."""
+    """Yield the convolutions of a padded `RectifiedConvolutions`.
+
+    Args:
+        features: Input channels, and output channels of each convolution.
+        voxels: Voxels of the feature maps.
+        kernel: Kernel size, voxels.
+    """
     for inputs, outputs in pairwise(features):
         yield ConvolutionRun(inputs, outputs, voxels, kernel)
 
 
 class RectifiedConvolutions(nn.Sequential):
-    """Convolution, normalisation and rectifier, one after another.
+    """Sequence of convolution, normalisation and ReLU.
 
     Args:
-        features: Channels in, and those that each convolution puts out.
-        kernel: Size of each, voxels.
-        normalization: What follows each convolution.
-        padded: Whether zeros around the maps keep their size; else each convolution takes away
-            `kernel` − 1 voxels per axis.
+        features: Input channels, and output channels of each convolution.
+        kernel: Kernel size, voxels.
+        normalization: Normalisation after each convolution.
+        padded: Whether zero padding preserves the size; without padding, each convolution reduces
+            the size by `kernel` − 1 voxels per axis.
     """
 
     def __init__(
@@ -129,7 +136,13 @@ class RectifiedConvolutions(nn.Sequential):
 
 
 def normalizing_layers(kind: Normalization, features: int, *, num_axes: int) -> list[nn.Module]:
-    """Return the normalising layer as a list, which is empty for "none"."""
+    """Return a list with the normalisation layer; empty for "none".
+
+    Args:
+        kind: Normalisation.
+        features: Channels.
+        num_axes: Number of spatial axes, 2 or 3.
+    """
     if kind == "none":
         return []
     if kind == "instance":
@@ -138,17 +151,17 @@ def normalizing_layers(kind: Normalization, features: int, *, num_axes: int) -> 
 
 
 def max_pooling(stride: Stride) -> list[nn.Module]:
-    """Return the layer that takes the largest of each block, or nothing where blocks are voxels."""
+    """Return a list with the max-pooling layer; empty if the stride is 1 along all axes."""
     if prod(stride) == 1:
         return []
     return [nn.MaxPool2d(stride) if len(stride) == 2 else MaxPool3d(stride)]
 
 
 class MaxPool3d(nn.MaxPool3d):
-    """torch's max-pooling, which on a CPU autocast would widen to float32 for no gain."""
+    """Max-pooling without autocast, which would needlessly convert to float32 on a CPU."""
 
     @override
     def forward(self, input: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=False):  # on other devices, autocast leaves it alone
+        with torch.autocast("cpu", enabled=False):  # autocast does not affect it on other devices
             pooled: Tensor = super().forward(input)
         return pooled

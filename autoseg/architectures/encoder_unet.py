@@ -1,6 +1,6 @@
-"""A U-Net whose encoder is any convolutional network of timm; in 2-D.
+"""2-D U-Net with a convolutional network of timm as encoder.
 
-Source: the idea of a pretrained encoder is that of Iglovikov and Shvets, arXiv:1801.05746.
+Source: pretrained encoders were proposed by Iglovikov and Shvets, arXiv:1801.05746.
 """
 
 from collections.abc import Iterator
@@ -43,8 +43,8 @@ from autoseg.core.errors import PlanError
 ENCODER = "resnet34"
 COMPACT_ENCODER = "resnet18"
 
-MOST_STAGES = 6
-"""The coarsest maps of most encoders have 32 times fewer pixels per axis than the image."""
+MAX_STAGES = 6
+"""Largest number of stages: the coarsest feature maps of most encoders have stride 32."""
 
 CONVOLUTIONS_PER_STAGE = 2
 
@@ -54,18 +54,19 @@ STRIDE = (2, 2)
 
 @ARCHITECTURES.register
 class EncoderUNet(Architecture):
-    """Configuration of a U-Net with an encoder of timm, in 2-D.
+    """Configuration of a 2-D U-Net with an encoder of timm.
 
-    The decoder is the plain U-Net's. Resolutions above the encoder's finest maps (the full one of
-    most networks) have stages of the plain U-Net. The encoder halves both axes at every stage, so
-    the patch does too, as often as the plan halves both, and at least once.
+    The decoder is that of the plain U-Net. Resolutions finer than the finest feature maps of the
+    encoder (full resolution for most encoders) use stages of the plain U-Net. The encoder halves
+    both axes at every stage, so the topology halves both axes together: as often as the plan halves
+    both, and at least once.
 
     Attributes:
-        encoder: As timm calls it.
-        pretrained: Whether training starts from weights that timm names, from its cache or online;
-            or a file of such weights.
-        features: Of the decoder, per stage but the lowest, from the full resolution down.
-        deep_supervision: Whether coarser decoder stages give scores too, in training.
+        encoder: Name of the timm model.
+        pretrained: Whether to start training from the pretrained weights of timm, from its cache
+            or online; or the path of a file of weights.
+        features: Features of each decoder stage, finest first.
+        deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
     memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
@@ -83,9 +84,9 @@ class EncoderUNet(Architecture):
         strides = self.topology.strides
         if self.topology.num_axes != 2 or len(strides) < 2 or set(strides[1:]) != {STRIDE}:
             msg = (
-                "the encoder halves both axes of pictures and slices at every stage; found the "
-                f"strides {[list(stride) for stride in strides]}. Take a 2-D configuration with "
-                "strides [1, 1], [2, 2], [2, 2] …, or another network."
+                "encoder_unet needs a 2-D topology that halves both axes at every stage; found the "
+                f"strides {[list(stride) for stride in strides]}. Use a 2-D configuration with "
+                "strides [1, 1], [2, 2], [2, 2] …, or another architecture."
             )
             raise ValueError(msg)
         check_stages(self.topology, encoder={}, decoder={"features": self.features})
@@ -96,7 +97,7 @@ class EncoderUNet(Architecture):
     def for_topology(
         cls, topology: Topology, *, in_channels: int, num_classes: int
     ) -> "EncoderUNet":
-        used = halved_alike(topology)
+        used = isotropic_topology(topology)
         return cls(
             topology=used,
             in_channels=in_channels,
@@ -111,26 +112,28 @@ class EncoderUNet(Architecture):
 
     @override
     def activation_count(self) -> int:
-        """Return the outputs of the plain U-Net's convolutions that as many values are kept for.
+        """Return the activation count of a plain U-Net that stores as many values.
 
-        Encoders differ too much for their outputs to say it: those with dense connections or
-        smooth rectifiers keep several times more.
+        The outputs of the encoder's convolutions would not predict memory: encoders with dense
+        connections or smooth activation functions store several times more values.
 
         Raises:
             MissingPackage: If timm is not installed.
         """
         kept = self._size.kept_values * prod(self.topology.patch_shape)
-        return round(kept / UNET_KEPT_VALUES) + sum(run.activations for run in self._own_runs())
+        return round(kept / UNET_KEPT_VALUES) + sum(
+            run.activations for run in self._non_encoder_runs()
+        )
 
     @override
     def multiplication_count(self) -> int:
         encoder = self._size.multiplications * prod(self.topology.patch_shape)
-        return round(encoder) + sum(run.multiplications for run in self._own_runs())
+        return round(encoder) + sum(run.multiplications for run in self._non_encoder_runs())
 
-    def _own_runs(self) -> Iterator[ConvolutionRun]:
-        """Yield all convolutions that are not the encoder's."""
+    def _non_encoder_runs(self) -> Iterator[ConvolutionRun]:
+        """Yield all convolutions outside the encoder."""
         voxels, skips = stage_voxels(self.topology), self._skip_features
-        for stage in range(self._own_stages):
+        for stage in range(self._finest_stages):
             inputs, width = (self.in_channels, *skips)[stage : stage + 2]
             yield from stack_runs((inputs, width, width), voxels[stage], KERNEL)
         for stage, (width, below) in enumerate(pairwise((*self.features, skips[-1]))):
@@ -140,7 +143,7 @@ class EncoderUNet(Architecture):
 
     @override
     def build(self) -> nn.Module:
-        """Return the module; its weights are random, see `load_start`.
+        """Build the network with random weights; see `load_pretrained`.
 
         Raises:
             MissingPackage: If timm is not installed.
@@ -155,7 +158,7 @@ class EncoderUNet(Architecture):
                 kernel=KERNEL,
                 stride=self.topology.strides[stage],
             )
-            for stage in range(self._own_stages)
+            for stage in range(self._finest_stages)
         )
         decoder = nn.ModuleList(
             JoiningStage((below, skips[stage], width))
@@ -167,60 +170,61 @@ class EncoderUNet(Architecture):
             self.num_classes,
             deep_supervision=self.deep_supervision,
         )
-        encoder = make_encoder(self.encoder, self.in_channels, self._coarsest)
+        encoder = make_encoder(self.encoder, self.in_channels, self._coarsest_stride)
         return EncoderNetwork(encoder, finest, decoder, heads)
 
     @override
-    def load_start(self, network: nn.Module) -> None:
-        """Give a new network the encoder's pretrained weights, if there are to be any.
+    def load_pretrained(self, network: nn.Module) -> None:
+        """Load the pretrained weights of the encoder, if `pretrained` is set.
 
         Raises:
-            ModelError: If they cannot be had.
+            ModelError: If the weights cannot be loaded.
         """
         if self.pretrained is False:
             return
         source = Path(self.pretrained) if isinstance(self.pretrained, str) else None
-        weights = pretrained_weights(self.encoder, self.in_channels, self._coarsest, source)
+        weights = pretrained_weights(self.encoder, self.in_channels, self._coarsest_stride, source)
         encoder = network.get_submodule("encoder")
         encoder.load_state_dict(weights)
 
     @property
-    def _coarsest(self) -> int:
-        """How many times fewer pixels per axis the lowest stage has."""
+    def _coarsest_stride(self) -> int:
+        """Stride of the lowest stage relative to the image."""
         return self.topology.divisors[0]
 
     @property
     def _size(self) -> EncoderSize:
-        return encoder_size(self.encoder, self.in_channels, self._coarsest)
+        return encoder_size(self.encoder, self.in_channels, self._coarsest_stride)
 
     @property
-    def _own_stages(self) -> int:
-        """How many stages are finer than all maps of the encoder."""
+    def _finest_stages(self) -> int:
+        """Number of stages that are finer than all feature maps of the encoder."""
         return self._size.strides[0].bit_length() - 1
 
     @property
     def _skip_features(self) -> tuple[int, ...]:
-        """Channels that each stage of the way down gives; those of own stages as the decoder's."""
-        return (*self.features[: self._own_stages], *self._size.channels)
+        """Channels of each skip connection; stages above the encoder use the decoder's widths."""
+        return (*self.features[: self._finest_stages], *self._size.channels)
 
 
-def halved_alike(topology: Topology) -> Topology:
-    """Return the 2-D topology that halves both axes as often as the given one does either.
+def isotropic_topology(topology: Topology) -> Topology:
+    """Convert a 2-D topology to one that halves both axes at every stage.
 
-    At least once: a patch that is too small for it is enlarged.
+    Both axes are halved as often as the less often halved axis of the given topology, at least
+    once. The patch is enlarged to a multiple of the resulting stride.
 
     Raises:
-        PlanError: If there are three axes.
+        PlanError: If the topology has three axes.
     """
     if topology.num_axes != 2:
         msg = (
-            "encoder_unet works on pictures and slices; found a patch of "
-            f"{' × '.join(map(str, topology.patch_shape))} voxels. Take a 2-D configuration, or "
-            "another network."
+            "encoder_unet supports only 2-D patches; found a patch of "
+            f"{' × '.join(map(str, topology.patch_shape))} voxels. Use a 2-D configuration or "
+            "another architecture."
         )
         raise PlanError(msg)
     halvings = min(divisor.bit_length() - 1 for divisor in topology.divisors)
-    count = min(max(halvings, 1), MOST_STAGES - 1)
+    count = min(max(halvings, 1), MAX_STAGES - 1)
     factor = 2**count
     return Topology(
         patch_shape=tuple(ceil(edge / factor) * factor for edge in topology.patch_shape),
@@ -230,10 +234,10 @@ def halved_alike(topology: Topology) -> Topology:
 
 
 class JoiningStage(nn.Module):
-    """Bring the maps from below up, join the skip connection of any width, and convolve.
+    """Decoder stage with a skip connection of any width.
 
     Args:
-        features: Channels of the stage below, of the skip connection, and out.
+        features: Channels of the stage below, of the skip connection, and of the output.
     """
 
     def __init__(self, features: tuple[int, int, int]) -> None:
@@ -251,13 +255,13 @@ class JoiningStage(nn.Module):
 
 
 class EncoderNetwork(nn.Module):
-    """An encoder that gives the list of its maps, and a decoder.
+    """U-Net whose encoder returns the list of its feature maps.
 
     Args:
-        encoder: Of timm; its weights stay as they are.
-        finest: The stages above the encoder's finest maps, from the full resolution down.
-        decoder: One module per stage but the lowest, from the full resolution down.
-        heads: One module per stage that gives scores.
+        encoder: Encoder of timm; its weights are not reinitialised.
+        finest: Stages finer than the feature maps of the encoder, finest first.
+        decoder: One module per stage except the lowest, finest first.
+        heads: Segmentation heads of the supervised stages, finest first.
     """
 
     def __init__(
@@ -272,8 +276,8 @@ class EncoderNetwork(nn.Module):
         self.finest = finest
         self.decoder = decoder
         self.heads = heads
-        for part in (finest, decoder, heads):
-            part.apply(initialise)
+        for modules in (finest, decoder, heads):
+            modules.apply(initialise)
 
     @override
     def forward(self, images: Tensor) -> NetworkOutput:

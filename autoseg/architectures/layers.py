@@ -1,4 +1,4 @@
-"""Convolutions with normalisation and rectifier: the layers that several networks are made of."""
+"""Layers shared by several networks: convolution, instance normalisation and leaky ReLU."""
 
 from collections.abc import Callable
 from math import prod
@@ -9,76 +9,77 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 NEGATIVE_SLOPE = 0.01
-"""Slope of the leaky rectifier below zero, and the slope that He initialisation assumes."""
+"""Negative slope of the leaky ReLU, also assumed by He initialisation."""
 
 NORM_EPSILON = 1e-5
-"""Added to the variance in instance normalisation."""
+"""Epsilon of instance normalisation."""
 
 Stride = tuple[int, ...]
 
 
 def convolution(num_axes: int) -> Callable[..., nn.Module]:
-    """Return torch's convolution for 2 or 3 axes."""
+    """Return PyTorch's convolution class for 2 or 3 axes."""
     return nn.Conv2d if num_axes == 2 else nn.Conv3d
 
 
 def transposed_convolution(num_axes: int) -> Callable[..., nn.Module]:
-    """Return the transposed convolution for 2 or 3 axes, which does not pad."""
+    """Return the class of unpadded transposed convolutions for 2 or 3 axes."""
     return UpConvolution2d if num_axes == 2 else UpConvolution3d
 
 
 class UpConvolution2d(nn.ConvTranspose2d):
-    """torch's transposed convolution, with a fast gradient of the bias on a CPU."""
+    """2-D transposed convolution with a fast bias gradient on a CPU."""
 
     @override
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
-        return _brought_up(self, maps)
+        return _conv_transpose(self, maps)
 
 
 class UpConvolution3d(nn.ConvTranspose3d):
-    """torch's transposed convolution, with a fast gradient of the bias on a CPU."""
+    """3-D transposed convolution with a fast bias gradient on a CPU."""
 
     @override
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
-        return _brought_up(self, maps)
+        return _conv_transpose(self, maps)
 
 
-def _brought_up(layer: nn.ConvTranspose2d | nn.ConvTranspose3d, maps: Tensor) -> Tensor:
-    """Return what a transposed convolution without padding makes of maps.
+def _conv_transpose(layer: nn.ConvTranspose2d | nn.ConvTranspose3d, maps: Tensor) -> Tensor:
+    """Apply a transposed convolution without padding.
 
-    oneDNN takes several times as long for the gradient of the bias as for all the rest of the
-    backward pass. So there the convolution has no such gradient, and an addition of 0 has it.
+    oneDNN takes several times as long for the bias gradient as for the rest of the backward pass.
+    On a CPU, the convolution therefore uses a detached bias, and adding a zero tensor that depends
+    on the bias provides the gradient.
     """
     convolve = F.conv_transpose2d if maps.ndim == 4 else F.conv_transpose3d
     bias = layer.bias
     if bias is None or maps.device.type != "cpu" or not torch.is_grad_enabled():
         return convolve(maps, layer.weight, bias, layer.stride)
     up = convolve(maps, layer.weight, bias.detach(), layer.stride)
-    nothing = (bias - bias.detach()).to(up.dtype)
-    return up.add_(nothing.view(-1, *(1,) * (maps.ndim - 2)))
+    zero = (bias - bias.detach()).to(up.dtype)
+    return up.add_(zero.view(-1, *(1,) * (maps.ndim - 2)))
 
 
 def average_pooling(num_axes: int) -> Callable[..., nn.Module]:
-    """Return torch's average pooling for 2 or 3 axes."""
+    """Return PyTorch's average pooling class for 2 or 3 axes."""
     return nn.AvgPool2d if num_axes == 2 else nn.AvgPool3d
 
 
 LARGEST_MERGED_SAMPLE = 2**17
-"""Values of a sample, all features together, up to which several samples on a CPU are normalised at
-once where channels are last: they are brought to the other layout and back, which costs two copies
-instead of a quarter of a millisecond per sample. 32 samples of 2^15 values take 1.2 instead of
-10 ms; of 2^20 values, 111 instead of 36."""
+"""Largest sample (number of values) for which channels-last batches on a CPU are normalised at
+once. This converts the memory layout back and forth, which costs two copies instead of 0.25 ms per
+sample. 32 samples of 2^15 values take 1.2 ms instead of 10 ms; of 2^20 values, 111 ms instead of
+36 ms."""
 
 
 class InstanceNorm(nn.Module):
-    """Zero mean and unit variance per sample and feature, then a learnt scale and shift.
+    """Instance normalisation with a learnt scale and shift.
 
-    A map of a single voxel has no statistics: it is scaled and shifted only. (torch's own layer
-    raises there, which would forbid small inputs to deep networks.)
+    A feature map of a single voxel has no statistics and is only scaled and shifted. (PyTorch's
+    layer raises an error, which would rule out small inputs to deep networks.)
 
-    What comes out is no view of another tensor: a rectifier that overwrites a view would make
-    autograd copy its gradient several times over. On a CPU, maps whose channels are last stay so;
-    torch's layer would bring them to the other layout, and the next convolution back.
+    The output is never a view of another tensor: an in-place ReLU on a view would make autograd
+    copy the gradient several times. On a CPU, channels-last inputs stay channels-last; PyTorch's
+    layer would convert the layout, and the next convolution would convert it back.
 
     Source: Ulyanov et al., arXiv:1607.08022, equation 4.
     """
@@ -97,39 +98,39 @@ class InstanceNorm(nn.Module):
         if maps.device.type == "cpu" and not maps.is_contiguous():
             if len(maps) > 1 and maps[0].numel() <= LARGEST_MERGED_SAMPLE:
                 layout = torch.channels_last if maps.ndim == 4 else torch.channels_last_3d
-                return self._merged(maps.contiguous()).contiguous(memory_format=layout)
-            parts = [_normal(each, self.weight, self.bias) for each in torch.split(maps, 1)]
+                return self._merge_samples(maps.contiguous()).contiguous(memory_format=layout)
+            parts = [_normalise(each, self.weight, self.bias) for each in torch.split(maps, 1)]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
-        return self._merged(maps)
+        return self._merge_samples(maps)
 
-    def _merged(self, maps: Tensor) -> Tensor:
-        """Return the normalised maps; the channels of all samples are those of one.
+    def _merge_samples(self, maps: Tensor) -> Tensor:
+        """Normalise the batch as a single sample that has the channels of all samples.
 
-        A single sample stays as it is: of a view without a change, torch 2.13 computes wrong
-        gradients where those that come back have another layout.
+        A single sample is not reshaped: with a view of the same shape, PyTorch 2.13 computes wrong
+        gradients if the incoming gradient has a different memory layout.
         """
         if len(maps) == 1:
-            return _normal(maps, self.weight, self.bias)
-        # As many samples of one feature are one sample of as many features.
+            return _normalise(maps, self.weight, self.bias)
+        # Batch normalisation of one sample normalises each channel separately.
         samples, merged = len(maps), maps.reshape(1, -1, *maps.shape[2:])
-        normal = _normal(merged, self.weight.repeat(samples), self.bias.repeat(samples))
-        result: Tensor = torch.ops.aten._unsafe_view(normal, maps.shape)  # noqa: SLF001
+        normalised = _normalise(merged, self.weight.repeat(samples), self.bias.repeat(samples))
+        result: Tensor = torch.ops.aten._unsafe_view(normalised, maps.shape)  # noqa: SLF001
         return result
 
 
-def _normal(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Return maps of zero mean and unit variance per feature, scaled and shifted."""
+def _normalise(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Normalise each feature to zero mean and unit variance, then scale and shift."""
     return F.batch_norm(maps, None, None, scale, shift, training=True, eps=NORM_EPSILON)
 
 
 def normalised_convolution(
     features: tuple[int, int], *, kernel: Stride, stride: Stride
 ) -> tuple[nn.Module, InstanceNorm]:
-    """Return a convolution that keeps the size up to its stride, and its instance normalisation.
+    """Create a padded convolution and its instance normalisation.
 
     Args:
-        features: Channels in and out.
-        kernel: Odd sizes, voxels.
+        features: Input and output channels.
+        kernel: Kernel size, odd, voxels.
         stride: Downsampling factors.
     """
     inputs, width = features
@@ -139,18 +140,18 @@ def normalised_convolution(
 
 
 def rectifier() -> nn.Module:
-    """Return the leaky rectifier; it overwrites its input, which saves memory."""
+    """Return an in-place leaky ReLU."""
     return nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)
 
 
 class ConvolutionStack(nn.Sequential):
-    """Convolution, instance normalisation and leaky rectifier, `count` times.
+    """Sequence of convolution, instance normalisation and leaky ReLU, repeated `count` times.
 
     Args:
-        features: Channels in and out.
+        features: Input and output channels.
         count: Number of convolutions.
-        kernel: Size of each, voxels.
-        stride: Of the first convolution; the others keep the resolution.
+        kernel: Kernel size, voxels.
+        stride: Stride of the first convolution; the others have stride 1.
     """
 
     def __init__(
@@ -170,13 +171,13 @@ class ConvolutionStack(nn.Sequential):
 
 
 class DecoderStage(nn.Module):
-    """Bring the maps from below up to this resolution, join the skip connection, and convolve.
+    """Decoder stage: upsample, concatenate the skip connection, and convolve.
 
     Args:
-        features: Channels of the stage below and of this one.
+        features: Channels of the stage below and of this stage.
         count: Number of convolutions.
-        kernel: Size of each, voxels.
-        stride: Between this stage and the one below.
+        kernel: Kernel size, voxels.
+        stride: Stride between this stage and the stage below.
     """
 
     def __init__(
@@ -196,9 +197,9 @@ class DecoderStage(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw a convolution's weights by He's rule and set its biases to 0.
+    """Initialise a convolution: He normal weights and zero biases.
 
-    Source: He et al., ICCV 2015, equation 10, with the leaky rectifier's gain.
+    Source: He et al., ICCV 2015, equation 10, with the gain of the leaky ReLU.
     """
     convolutions = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
     if isinstance(module, convolutions):

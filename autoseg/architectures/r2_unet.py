@@ -1,4 +1,4 @@
-"""R2U-Net: a U-Net of recurrent convolutions with residual connections.
+"""R2U-Net: a U-Net with recurrent convolutions and residual connections.
 
 Source: Alom et al., arXiv:1802.06955, sections III and IV.
 """
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference
-from autoseg.architectures.convolutions import ConvolutionRun, max_pooling, references_beside_unet
+from autoseg.architectures.convolutions import ConvolutionRun, max_pooling, scaled_unet_references
 from autoseg.architectures.layers import InstanceNorm, Stride, convolution, transposed_convolution
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels, supervised_heads
 
 RECURRENCES = 2
-"""Source: t = 2 is the smaller of the two that the paper reports."""
+"""Number of recurrences. Source: t = 2, the smaller of the two values reported in the paper."""
 
 CONVOLUTIONS_PER_UNIT = 2
 
@@ -28,16 +28,16 @@ CONVOLUTIONS_PER_UNIT = 2
 class R2UNet(StagedArchitecture):
     """Configuration of the recurrent residual U-Net.
 
-    The planned form differs from the published one in its strides, kernels, widths and number of
-    stages, all the planner's; in that it normalises each sample by itself; and in deep supervision.
+    Differences between the planned and the published network: the planner chooses strides, kernels,
+    widths and number of stages, normalisation is per sample, and deep supervision is used.
 
     Attributes:
-        recurrences: How often a recurrent convolution sees its own output again, t in the paper;
-            0 makes it an ordinary convolution.
-        deep_supervision: Whether coarser decoder stages give scores too, in training.
+        recurrences: Number of times that a recurrent convolution receives its own output (t in the
+            paper); 0 gives an ordinary convolution.
+        deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
         two_axes=1.91, three_axes=1.88
     )
 
@@ -91,24 +91,24 @@ class R2UNet(StagedArchitecture):
             topology, self.features, self.num_classes, deep_supervision=self.deep_supervision
         )
         network = UShapedNetwork(encoder, decoder, heads)
-        network.apply(_keep_variance)
+        network.apply(_initialise_linear_skip)
         return network
 
     @property
     def _encoder_features(self) -> tuple[tuple[int, int], ...]:
-        """Channels in and out of each encoder stage."""
+        """Input and output channels of each encoder stage."""
         return tuple(zip((self.in_channels, *self.features), self.features, strict=False))
 
 
 class RecurrentConvolution(nn.Module):
-    """A convolution that sees, a few times over, its input and its own last output.
+    """Recurrent convolution of the input and of the previous output.
 
-    Input and output have kernels of their own, the same each time.
+    Input and output have separate kernels, which are shared by all recurrences.
 
     Args:
-        features: Channels in and out.
-        kernel: Size of both convolutions, voxels.
-        recurrences: How often it sees its output.
+        features: Input and output channels.
+        kernel: Kernel size of both convolutions, voxels.
+        recurrences: Number of recurrences.
 
     Source: Alom et al., equations 1 and 2; Liang and Hu, CVPR 2015.
     """
@@ -135,15 +135,15 @@ class RecurrentConvolution(nn.Module):
 
 
 class RecurrentResidualUnit(nn.Module):
-    """Two recurrent convolutions, added to what came in.
+    """Two recurrent convolutions with a residual connection.
 
-    Where the width changes, a 1 × 1 convolution adapts what came in for the sum alone: the
-    recurrent convolutions see it as it is.
+    If the width changes, a 1 × 1 convolution adapts the residual connection; the recurrent
+    convolutions receive the original input.
 
     Args:
-        features: Channels in and out.
-        kernel: Size of the convolutions, voxels.
-        recurrences: How often each sees its output.
+        features: Input and output channels.
+        kernel: Kernel size, voxels.
+        recurrences: Number of recurrences of each convolution.
     """
 
     def __init__(self, features: tuple[int, int], *, kernel: Stride, recurrences: int) -> None:
@@ -158,18 +158,18 @@ class RecurrentResidualUnit(nn.Module):
 
     @override
     def forward(self, maps: Tensor) -> Tensor:
-        added: Tensor = self.skip(maps) + self.convolutions(maps)
-        return added
+        output: Tensor = self.skip(maps) + self.convolutions(maps)
+        return output
 
 
 class RecurrentDecoderStage(nn.Module):
-    """Bring the maps from below up, join the skip connection, and pass both through a unit.
+    """Decoder stage: upsample, concatenate the skip connection, and apply a recurrent unit.
 
     Args:
-        features: Channels of the stage below and of this one.
-        kernel: Size of the convolutions, voxels.
-        stride: Between this stage and the one below.
-        recurrences: How often each recurrent convolution sees its output.
+        features: Channels of the stage below and of this stage.
+        kernel: Kernel size, voxels.
+        stride: Stride between this stage and the stage below.
+        recurrences: Number of recurrences of each recurrent convolution.
     """
 
     def __init__(
@@ -184,15 +184,15 @@ class RecurrentDecoderStage(nn.Module):
 
     @override
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        joined: Tensor = self.unit(torch.cat((skip, self.up(below)), dim=1))
-        return joined
+        output: Tensor = self.unit(torch.cat((skip, self.up(below)), dim=1))
+        return output
 
 
-def _keep_variance(module: nn.Module) -> None:
-    """Draw the weights around a unit for what no rectifier follows.
+def _initialise_linear_skip(module: nn.Module) -> None:
+    """Initialise the skip convolution of a unit with the gain of a linear layer.
 
-    Nothing normalises the sums of units; by He's rule, made for rectifiers, they would grow from
-    unit to unit.
+    The output of a unit is not normalised. With He initialisation, whose gain assumes a ReLU, it
+    would grow from unit to unit.
 
     Source: He et al., ICCV 2015, equation 10, without the factor 2.
     """

@@ -1,7 +1,7 @@
-"""The residual-encoder U-Net: residual blocks down, single convolutions up.
+"""Residual-encoder U-Net: residual blocks in the encoder, single convolutions in the decoder.
 
-Source: Isensee et al., "nnU-Net Revisited", MICCAI 2024, arXiv:2404.09556; its blocks are those of
-He et al., "Bag of Tricks", CVPR 2019, arXiv:1812.01187, figure 2c (ResNet-D), without a bottleneck.
+Source: Isensee et al., "nnU-Net Revisited", MICCAI 2024, arXiv:2404.09556; the blocks are from He
+et al., "Bag of Tricks", CVPR 2019, arXiv:1812.01187, figure 2c (ResNet-D), without a bottleneck.
 """
 
 from math import inf, prod
@@ -35,20 +35,19 @@ FIRST_BLOCKS = (1, 3, 4)
 """Residual blocks of the first three stages. Source: nnU-Net 2.8.1."""
 
 FURTHER_BLOCKS = 6
-"""Residual blocks of every further stage. Source: nnU-Net 2.8.1."""
+"""Residual blocks of each further stage. Source: nnU-Net 2.8.1."""
 
 MEDIUM_BELOW_GIB = 20.0
-"""Memory from which the preset L is scaled instead of M: a GPU sold with 24 GB reports 22 to
-24 GiB."""
+"""GPU memory at and above which preset L replaces M: a 24 GB GPU reports 22 to 24 GiB."""
 
 LARGE_BELOW_GIB = 36.0
-"""Memory from which the preset XL is scaled instead of L: a GPU sold with 40 GB reports 39 GiB."""
+"""GPU memory at and above which preset XL replaces L: a 40 GB GPU reports 39 GiB."""
 
 
 def _presets(
     batch_size: int, medium: float, large: float, extra_large: float
 ) -> tuple[MemoryReference, ...]:
-    """Return the published presets for one number of axes, given the activations of each."""
+    """Create the published presets for one number of axes from their activation counts."""
     return tuple(
         MemoryReference(
             activations=activations,
@@ -72,21 +71,22 @@ class ResidualEncoderUNet(Architecture):
     """Configuration of the residual-encoder U-Net.
 
     Attributes:
-        features: Per stage, from the full resolution down.
-        encoder_blocks: Residual blocks per stage, the first of which halves the resolution.
-        decoder_convolutions: Per stage but the lowest, from the full resolution down.
-        deep_supervision: Whether coarser decoder stages give scores too, in training.
+        features: Features per stage, finest first.
+        encoder_blocks: Residual blocks per encoder stage, finest first; the first block of each
+            stage downsamples.
+        decoder_convolutions: Convolutions per decoder stage, finest first.
+        deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
     memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
         2: _presets(12, 135e6, 380e6, 560e6),
         3: _presets(2, 680e6, 2.1e9, 3.6e9),
     }
-    """Source: the presets M, L and XL of nnU-Net 2.8.1; unlike its plain U-Net, a 2-D patch must
-    leave room for 12 patches, and a batch may hold the whole dataset."""
+    """Source: presets M, L and XL of nnU-Net 2.8.1. Unlike for its plain U-Net, the smallest batch
+    size in 2-D is 12, and a batch may contain the whole dataset."""
 
     kept_values: ClassVar[dict[int, float] | None] = {2: 2.01, 3: 2.2}
-    """Source: the peak of all tensors of a training step, 256² and 64³ voxels (`step_memory`)."""
+    """Source: peak of all tensors of a training step, 256² and 64³ voxels (`step_memory`)."""
 
     kind: Literal["residual_encoder_unet"] = "residual_encoder_unet"
     features: tuple[PositiveInt, ...]
@@ -126,13 +126,13 @@ class ResidualEncoderUNet(Architecture):
 
     @override
     def activation_count(self) -> int:
-        """Return the number of values that all convolutions put out at the planned patch.
+        """Return the number of output values of all convolutions for the planned patch.
 
-        A skip connection counts once where it changes the maps: the output of its convolution or,
-        where only the resolution changes, of its pooling. Of the heads only the one at full
-        resolution counts.
+        A skip connection that is not the identity counts once: the output of its convolution or,
+        if only the resolution changes, of its pooling. Of the segmentation heads, only the head at
+        full resolution counts.
 
-        Source: what nnU-Net 2.8.1 counts, so that its references hold.
+        Source: nnU-Net 2.8.1 counts the same values, so its memory references apply.
         """
         voxels = stage_voxels(self.topology)
         count = self._decoder.activation_count() + self.features[0] * voxels[0]  # the stem
@@ -180,12 +180,12 @@ class ResidualEncoderUNet(Architecture):
         ]
         encoder = nn.ModuleList([nn.Sequential(stem, stages[0]), *stages[1:]])
         network = UShapedNetwork(encoder, decoder.stages(), decoder.heads())
-        network.apply(_silence)
+        network.apply(_zero_initialise_residual)
         return network
 
     @property
     def _inputs(self) -> tuple[int, ...]:
-        """Features that each stage's first block receives; the first stage has the stem's."""
+        """Input features of each stage; the first stage receives the output of the stem."""
         return (self.features[0], *self.features)
 
     def _changes_width(self, stage: int) -> bool:
@@ -203,13 +203,13 @@ class ResidualEncoderUNet(Architecture):
 
 
 class ResidualStage(nn.Sequential):
-    """Residual blocks, `count` of them.
+    """Sequence of residual blocks.
 
     Args:
-        features: Channels in and out.
+        features: Input and output channels.
         count: Number of blocks.
-        kernel: Size of their convolutions, voxels.
-        stride: Of the first block; the others keep the resolution.
+        kernel: Kernel size, voxels.
+        stride: Stride of the first block; the others have stride 1.
     """
 
     def __init__(
@@ -224,15 +224,15 @@ class ResidualStage(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, added to what came in.
+    """Residual block of two convolutions.
 
-    Where the resolution changes, what came in is averaged down; where the width changes, a 1 × 1
-    convolution without bias adapts it.
+    The skip connection applies average pooling if the resolution changes, and a 1 × 1 convolution
+    without bias if the width changes.
 
     Args:
-        features: Channels in and out.
-        kernel: Size of both convolutions, voxels.
-        stride: Of the first convolution and of the average.
+        features: Input and output channels.
+        kernel: Kernel size of both convolutions, voxels.
+        stride: Stride of the first convolution and of the average pooling.
     """
 
     def __init__(self, features: tuple[int, int], *, kernel: Stride, stride: Stride) -> None:
@@ -246,13 +246,13 @@ class ResidualBlock(nn.Module):
 
     @override
     def forward(self, maps: Tensor) -> Tensor:
-        changed = self.norm(self.second(self.first(maps)))
-        added: Tensor = self.rectifier(changed + self.skip(maps))
-        return added
+        residual = self.norm(self.second(self.first(maps)))
+        output: Tensor = self.rectifier(residual + self.skip(maps))
+        return output
 
 
 def _skip(features: tuple[int, int], stride: Stride) -> nn.Sequential:
-    """Return what brings a block's input to the resolution and width of its output."""
+    """Create the skip connection, which matches the resolution and width of the block's output."""
     inputs, width = features
     layers: list[nn.Module] = []
     if prod(stride) > 1:
@@ -262,8 +262,8 @@ def _skip(features: tuple[int, int], stride: Stride) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _silence(module: nn.Module) -> None:
-    """Let a residual block start as its skip connection alone.
+def _zero_initialise_residual(module: nn.Module) -> None:
+    """Zero the last normalisation scale of a residual block, so it starts as its skip connection.
 
     Source: Goyal et al., arXiv:1706.02677, section 5.1.
     """

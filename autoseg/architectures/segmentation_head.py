@@ -1,4 +1,4 @@
-"""Segmentation heads: the convolutions with a kernel of 1 that give scores of the classes."""
+"""Segmentation heads: 1 × 1 convolutions that predict the logits of the classes."""
 
 from collections.abc import Callable
 
@@ -9,16 +9,17 @@ from typing_extensions import override
 
 
 def segmentation_head(num_axes: int) -> Callable[[int, int], nn.Module]:
-    """Return the class of the head for 2 or 3 axes, made from the numbers of features and scores.
+    """Return the segmentation head class for 2 or 3 axes.
 
-    Its parameters are named and shaped as those of torch's convolution with a kernel of 1. Maps are
-    `batch features *space`, scores `batch scores *space`.
+    Its constructor takes the number of features and the number of logits. Its parameters have the
+    names and shapes of a 1 × 1 convolution in PyTorch. It maps `batch features *space` to
+    `batch logits *space`.
     """
     return SegmentationHead2d if num_axes == 2 else SegmentationHead3d
 
 
 class SegmentationHead2d(nn.Conv2d):
-    """A head for maps of 2 axes; on a CPU its scores are float32, also under autocast."""
+    """2-D segmentation head; on a CPU its logits are float32 even under autocast."""
 
     def __init__(self, features: int, scores: int) -> None:
         super().__init__(features, scores, kernel_size=1)
@@ -29,7 +30,7 @@ class SegmentationHead2d(nn.Conv2d):
 
 
 class SegmentationHead3d(nn.Conv3d):
-    """A head for maps of 3 axes; on a CPU its scores are float32, also under autocast."""
+    """3-D segmentation head; on a CPU its logits are float32 even under autocast."""
 
     def __init__(self, features: int, scores: int) -> None:
         super().__init__(features, scores, kernel_size=1)
@@ -40,10 +41,10 @@ class SegmentationHead3d(nn.Conv3d):
 
 
 def _product(head: nn.Conv2d | nn.Conv3d, maps: Tensor) -> Tensor:
-    """Return the scores as a matrix product in the type of the weights, channels last in memory.
+    """Compute the logits as a matrix product in the dtype of the weights, channels last in memory.
 
-    oneDNN's convolution in bfloat16 with few outputs writes beyond its memory: on a CPU with AMX
-    and torch 2.13.0, `Conv3d(16, 4, 1)` on 2 × 16 × 8×128×128 ended in a segmentation fault.
+    oneDNN's bfloat16 convolution with few outputs writes out of bounds: on a CPU with AMX and
+    PyTorch 2.13.0, `Conv3d(16, 4, 1)` on 2 × 16 × 8×128×128 caused a segmentation fault.
     """
     with torch.autocast("cpu", enabled=False):
         voxels = maps.movedim(1, -1).to(head.weight.dtype)

@@ -1,7 +1,7 @@
-"""Networks of one width per stage: what is planned, checked and made compact is the same for all.
+"""Base class of networks with one width per stage, with common planning and validation.
 
-A subclass says by class variables where it differs from the plain U-Net, lists its convolutions,
-and builds itself.
+A subclass sets class variables where it differs from the plain U-Net, lists its convolutions, and
+builds its module.
 """
 
 from typing import ClassVar, TypeVar
@@ -24,20 +24,21 @@ S = TypeVar("S", bound="StagedArchitecture")
 
 
 class StagedArchitecture(ConvolutionalArchitecture):
-    """A network whose stages are as wide as `features` says, doubling on the way down.
+    """Architecture with one width per stage, which doubles from stage to stage by default.
 
     Attributes:
-        first_features: By number of axes, features of the first stage.
-        compact_first_features: The same of the compact variant, for any number of axes.
-        is_capped: Whether the doubling ends where the plain U-Net's does.
-        most_stages: How many of the planned stages are used at most; none means all.
-        features: Per stage, from the full resolution down.
+        first_features: Features of the first stage, by number of axes.
+        compact_first_features: Features of the first stage of the compact variant, for any number
+            of axes.
+        is_capped: Whether widths are capped as in the plain U-Net.
+        max_stages: Largest number of planned stages to use; None means all.
+        features: Features per stage, finest first.
     """
 
     first_features: ClassVar[dict[int, int]] = {2: BASE_FEATURES, 3: BASE_FEATURES}
     compact_first_features: ClassVar[int] = COMPACT_BASE_FEATURES
     is_capped: ClassVar[bool] = True
-    most_stages: ClassVar[int | None] = None
+    max_stages: ClassVar[int | None] = None
 
     features: tuple[PositiveInt, ...]
 
@@ -49,7 +50,7 @@ class StagedArchitecture(ConvolutionalArchitecture):
     @classmethod
     @override
     def for_topology(cls: type[S], topology: Topology, *, in_channels: int, num_classes: int) -> S:
-        used = topology if cls.most_stages is None else first_stages(topology, cls.most_stages)
+        used = topology if cls.max_stages is None else first_stages(topology, cls.max_stages)
         return cls.model_validate(
             {
                 "topology": used,

@@ -1,4 +1,4 @@
-"""Residual blocks of standardised convolutions and group normalisation, which batches do not mix.
+"""Residual blocks with weight-standardised convolutions and group normalisation.
 
 Source: Kolesnikov et al., ECCV 2020, arXiv:1912.11370, section 3.1: ResNet-v2 of "Big Transfer".
 """
@@ -14,29 +14,29 @@ from autoseg.architectures.convolutions import ConvolutionRun
 from autoseg.architectures.layers import InstanceNorm, Stride
 
 STEM_KERNEL = 7
-"""Voxels that the first convolution spans along an axis that it halves."""
+"""Kernel size of the first convolution along downsampled axes, voxels."""
 
 POOLING_KERNEL = 3
-"""Voxels that max-pooling looks at along an axis that it halves."""
+"""Kernel size of max-pooling along downsampled axes, voxels."""
 
 BOTTLENECK_SHARE = 4
-"""How many times narrower a block is inside. Source: He et al., CVPR 2016, figure 5."""
+"""Width of a block divided by its bottleneck width. Source: He et al., CVPR 2016, figure 5."""
 
-MOST_GROUPS = 32
-"""Groups of features that are normalised together. Source: Wu and He, ECCV 2018."""
+MAX_GROUPS = 32
+"""Largest number of groups in group normalisation. Source: Wu and He, ECCV 2018."""
 
 GROUP_NORM_EPSILON = 1e-6
-"""Added to the variance of a group. Source: the code of Kolesnikov et al."""
+"""Epsilon of group normalisation. Source: code of Kolesnikov et al."""
 
 STANDARD_EPSILON = 1e-5
-"""Added to the variance of a kernel. Source: Qiao et al., arXiv:1903.10520, code."""
+"""Epsilon of weight standardisation. Source: code of Qiao et al., arXiv:1903.10520."""
 
 
 def stem_kernel(kernel: Stride, stride: Stride) -> Stride:
-    """Return the kernel of the first convolution: wide along the axes that it makes coarser.
+    """Return the kernel size of the first convolution, which is larger along downsampled axes.
 
     Args:
-        kernel: That of other convolutions, voxels.
+        kernel: Kernel size of the other convolutions, voxels.
         stride: Downsampling factors.
     """
     return tuple(
@@ -45,18 +45,18 @@ def stem_kernel(kernel: Stride, stride: Stride) -> Stride:
 
 
 def bottleneck_features(width: int) -> int:
-    """Return the features inside a block of that width."""
+    """Return the bottleneck width of a block."""
     return max(1, width // BOTTLENECK_SHARE)
 
 
 def standardized_convolution(
     features: tuple[int, int], *, kernel: Stride, stride: Stride
 ) -> nn.Module:
-    """Return a convolution without bias whose kernels have zero mean and unit variance each.
+    """Create a padded convolution with weight standardisation and without bias.
 
     Args:
-        features: Channels in and out.
-        kernel: Odd sizes, voxels.
+        features: Input and output channels.
+        kernel: Kernel size, odd, voxels.
         stride: Downsampling factors.
 
     Source: Qiao et al., arXiv:1903.10520, equations 6 to 9.
@@ -68,40 +68,44 @@ def standardized_convolution(
     return make(*features, kernel, stride=stride, padding=padding, bias=False)
 
 
-def standardized(weight: Tensor) -> Tensor:
-    """Return kernels, one per output, with zero mean and unit variance each."""
+def standardize_kernels(weight: Tensor) -> Tensor:
+    """Standardise each output channel's kernel to zero mean and unit variance."""
     return F.layer_norm(weight, weight.shape[1:], eps=STANDARD_EPSILON)
 
 
 class StandardizedConvolution2d(nn.Conv2d):
-    """In 2-D; see `standardized_convolution`."""
+    """2-D convolution with weight standardisation; see `standardized_convolution`."""
 
     @override
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, standardized(self.weight), stride=self.stride, padding=self.padding)
+        return F.conv2d(
+            input, standardize_kernels(self.weight), stride=self.stride, padding=self.padding
+        )
 
 
 class StandardizedConvolution3d(nn.Conv3d):
-    """In 3-D; see `standardized_convolution`."""
+    """3-D convolution with weight standardisation; see `standardized_convolution`."""
 
     @override
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv3d(input, standardized(self.weight), stride=self.stride, padding=self.padding)
+        return F.conv3d(
+            input, standardize_kernels(self.weight), stride=self.stride, padding=self.padding
+        )
 
 
 def group_norm(features: int) -> nn.GroupNorm:
-    """Return a group normalisation, of at least two features per group if there are two.
+    """Create a group normalisation with at least two features per group, if there are two.
 
-    So it also works on maps of a single voxel.
+    Two features per group make it work on feature maps of a single voxel.
     """
-    groups = gcd(MOST_GROUPS, features)
+    groups = gcd(MAX_GROUPS, features)
     if groups == features:
         groups = max(1, groups // 2)
     return nn.GroupNorm(groups, features, eps=GROUP_NORM_EPSILON)
 
 
 def overlapping_pooling(stride: Stride) -> nn.Module:
-    """Return max-pooling over 3 voxels along each axis that it makes coarser."""
+    """Create max-pooling over 3 voxels along each downsampled axis."""
     kernel = tuple(POOLING_KERNEL if factor > 1 else 1 for factor in stride)
     padding = tuple(size // 2 for size in kernel)
     make: Callable[..., nn.Module] = nn.MaxPool2d if len(stride) == 2 else nn.MaxPool3d
@@ -109,11 +113,11 @@ def overlapping_pooling(stride: Stride) -> nn.Module:
 
 
 def stem(features: tuple[int, int], *, kernel: Stride, stride: Stride) -> nn.Sequential:
-    """Return the first convolution, with normalisation and rectifier.
+    """Create the first convolution, with normalisation and ReLU.
 
     Args:
-        features: Channels in and out.
-        kernel: That of other convolutions, voxels; the stem's is wider.
+        features: Input and output channels.
+        kernel: Kernel size of the other convolutions, voxels; see `stem_kernel`.
         stride: Downsampling factors.
     """
     wide = stem_kernel(kernel, stride)
@@ -125,13 +129,13 @@ def stem(features: tuple[int, int], *, kernel: Stride, stride: Stride) -> nn.Seq
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions, narrow between 1 × 1 ones, added to what came in.
+    """Residual bottleneck block: a narrow convolution between two 1 × 1 convolutions.
 
     Args:
-        features: Channels in and out.
-        kernel: Size of the convolution in the middle, voxels.
-        stride: Of that convolution.
-        is_projected: Whether a further convolution adapts what came in.
+        features: Input and output channels.
+        kernel: Kernel size of the middle convolution, voxels.
+        stride: Stride of the middle convolution.
+        is_projected: Whether a 1 × 1 convolution projects the skip connection.
     """
 
     def __init__(
@@ -152,8 +156,8 @@ class Bottleneck(nn.Module):
         )
         self.skip = nn.Sequential()
         if is_projected:
-            adapted = standardized_convolution((inputs, width), kernel=one, stride=stride)
-            self.skip = nn.Sequential(adapted, InstanceNorm(width))
+            projection = standardized_convolution((inputs, width), kernel=one, stride=stride)
+            self.skip = nn.Sequential(projection, InstanceNorm(width))
 
     @override
     def forward(self, maps: Tensor) -> Tensor:
@@ -163,13 +167,13 @@ class Bottleneck(nn.Module):
 def residual_stage(
     features: tuple[int, int], *, count: int, kernel: Stride, stride: Stride
 ) -> nn.Sequential:
-    """Return blocks one after another.
+    """Create a sequence of bottleneck blocks.
 
     Args:
-        features: Channels in and out.
+        features: Input and output channels.
         count: Number of blocks.
-        kernel: Size of their middle convolutions, voxels.
-        stride: Of the first block; the others keep the resolution.
+        kernel: Kernel size of the middle convolutions, voxels.
+        stride: Stride of the first block; the others have stride 1.
     """
     width, same = features[1], (1,) * len(kernel)
     blocks = [Bottleneck(features, kernel=kernel, stride=stride, is_projected=True)]
@@ -186,19 +190,19 @@ def residual_runs(
     """Yield the convolutions of a `residual_stage`.
 
     Args:
-        features: Channels in and out.
+        features: Input and output channels.
         count: Number of blocks.
-        kernel: Size of their middle convolutions, voxels.
-        voxels: Of the maps that come in and go out.
+        kernel: Kernel size of the middle convolutions, voxels.
+        voxels: Voxels of the input and of the output.
     """
-    entering, leaving = voxels
+    input_voxels, output_voxels = voxels
     inputs, width = features
     inside = bottleneck_features(width)
-    yield ConvolutionRun(inputs, width, leaving)
+    yield ConvolutionRun(inputs, width, output_voxels)
     for block in range(count):
         is_first = block == 0
         yield ConvolutionRun(
-            inputs if is_first else width, inside, entering if is_first else leaving
+            inputs if is_first else width, inside, input_voxels if is_first else output_voxels
         )
-        yield ConvolutionRun(inside, inside, leaving, kernel)
-        yield ConvolutionRun(inside, width, leaving)
+        yield ConvolutionRun(inside, inside, output_voxels, kernel)
+        yield ConvolutionRun(inside, width, output_voxels)

@@ -1,4 +1,4 @@
-"""Encoders of timm, the PyTorch image models: optional, and imported only where one is made.
+"""Encoders of timm (PyTorch Image Models), an optional dependency that is imported lazily.
 
 Source: Wightman, "PyTorch Image Models", https://github.com/huggingface/pytorch-image-models.
 """
@@ -19,20 +19,20 @@ from torch import Tensor, nn
 from autoseg.core.errors import MissingPackage, ModelError, UnknownComponent
 
 MEASURED_EDGE = 32 * 11
-"""Pixels per axis of the images that an encoder is measured with; nothing is computed. All
-strides divide it, but no window or image size that some models are made for."""
+"""Edge of the image that encoders are measured with on the meta device, pixels. It is divisible by
+all strides, but not by the fixed window or image sizes that some models require."""
 
 
 @dataclass(frozen=True)
 class EncoderSize:
-    """What an encoder gives and takes.
+    """Feature maps and cost of an encoder.
 
     Attributes:
-        strides: Per set of maps that it gives, how many times fewer pixels they have per axis than
-            the image; powers of two, each twice the one before.
-        channels: Of each set.
-        kept_values: That a training step keeps for the backward pass, per pixel of the image.
-        multiplications: Of a forward pass, per pixel of the image.
+        strides: Stride of each feature map relative to the image; powers of two, each twice the
+            previous one.
+        channels: Channels of each feature map.
+        kept_values: Values that a training step stores for the backward pass, per image pixel.
+        multiplications: Multiplications of a forward pass, per image pixel.
     """
 
     strides: tuple[int, ...]
@@ -43,21 +43,21 @@ class EncoderSize:
 
 @cache
 def encoder_size(name: str, in_channels: int, coarsest: int) -> EncoderSize:
-    """Return the size of an encoder of random weights; kept, since the planner asks for each patch.
+    """Measure an encoder; results are cached because the planner needs them for many patches.
 
     Args:
-        name: As timm calls it.
+        name: Name of the timm model.
         in_channels: Image channels.
-        coarsest: Stride of the coarsest maps that are needed.
+        coarsest: Stride of the coarsest feature map to use.
 
     Raises:
         MissingPackage: If timm is not installed.
-        UnknownComponent: If timm has no such model, or none of its maps can be used.
+        UnknownComponent: If timm has no such model, or none of its feature maps can be used.
     """
     with torch.device("meta"):
         encoder = make_encoder(name, in_channels, coarsest)
         image = torch.zeros(1, in_channels, MEASURED_EDGE, MEASURED_EDGE)
-        strides, channels = _maps(encoder)
+        strides, channels = _strides_and_channels(encoder)
         kept = _kept_values(encoder, image)
         multiplications = _multiplications(encoder, image)
     return EncoderSize(
@@ -66,125 +66,131 @@ def encoder_size(name: str, in_channels: int, coarsest: int) -> EncoderSize:
 
 
 def make_encoder(name: str, in_channels: int, coarsest: int) -> nn.Module:
-    """Return an encoder of random weights, which gives the list of its maps, finest first.
+    """Create an encoder with random weights, which returns the list of its feature maps.
+
+    The feature maps are ordered from finest to coarsest.
 
     Args:
-        name: As timm calls it.
+        name: Name of the timm model.
         in_channels: Image channels.
-        coarsest: Stride of the coarsest maps that are needed; what comes after them is left out.
+        coarsest: Stride of the coarsest feature map to use; later layers are removed.
 
     Raises:
         MissingPackage: If timm is not installed.
-        UnknownComponent: If timm has no such model, or none of its maps can be used.
+        UnknownComponent: If timm has no such model, or none of its feature maps can be used.
     """
-    return _created(name, in_channels, coarsest, {"pretrained": False})
+    return _create_encoder(name, in_channels, coarsest, {"pretrained": False})
 
 
 def pretrained_weights(
     name: str, in_channels: int, coarsest: int, source: Path | None
 ) -> dict[str, Tensor]:
-    """Return the weights of an encoder that was trained before, by their name in it.
+    """Load the pretrained weights of an encoder as a state dict.
 
-    The first convolution is adapted to the image channels, as timm does it.
+    timm adapts the first convolution to the image channels.
 
     Args:
-        name: As timm calls it.
+        name: Name of the timm model.
         in_channels: Image channels.
-        coarsest: As for `make_encoder`.
-        source: File of the whole model's weights, as timm saves them; none takes those that timm
-            names, from its cache or online.
+        coarsest: Stride of the coarsest feature map to use, as for `make_encoder`.
+        source: File with the weights of the whole model, as saved by timm. None loads the weights
+            of timm, from its cache or online.
 
     Raises:
         MissingPackage: If timm is not installed.
-        ModelError: If there are no such weights, or they cannot be had.
+        ModelError: If the weights do not exist or cannot be loaded.
     """
     settings: dict[str, Any] = {"pretrained": True}
     if source is not None:
         _check_file(name, source)
         settings["pretrained_cfg_overlay"] = {"file": str(source)}
     try:
-        return _created(name, in_channels, coarsest, settings).state_dict()
+        return _create_encoder(name, in_channels, coarsest, settings).state_dict()
     except (OSError, RuntimeError, ValueError) as error:
         msg = (
-            f"the weights of {name} cannot be had from {source or 'the internet'}: {error}. Set "
-            "`pretrained` in plan.json to a file of them, or to false for random ones."
+            f"the weights of {name} cannot be loaded from {source or 'the internet'}: {error}. Set "
+            "`pretrained` in plan.json to a file of weights, or to false for random weights."
         )
         raise ModelError(msg) from error
 
 
 def _check_file(name: str, source: Path) -> None:
-    """Check that a file holds the weights of a model: timm skips over what it does not find.
+    """Check that a file contains all weights of a model, because timm skips missing tensors.
 
     Raises:
-        ModelError: If it is missing, damaged, or lacks some.
+        ModelError: If the file is missing, corrupt or incomplete.
     """
-    wanted = f"Expected weights of {name} as timm saves them. Correct `pretrained` in plan.json."
+    hint = f"Expected weights of {name} as saved by timm. Correct `pretrained` in plan.json."
     if source.suffix != ".safetensors":
         msg = (
-            f"{source} is no .safetensors file, and other files of weights can run code when they "
-            f"are opened. {wanted}"
+            f"{source} is not a .safetensors file, and other weight files can run code when "
+            f"opened. {hint}"
         )
         raise ModelError(msg)
     if not source.is_file():
-        msg = f"{source} is no file. {wanted}"
+        msg = f"{source} is not a file. {hint}"
         raise ModelError(msg)
     try:
         found = set(load_file(source))
     except (OSError, ValueError, SafetensorError) as error:
-        msg = f"{source} cannot be read: {error}. {wanted}"
+        msg = f"{source} cannot be read: {error}. {hint}"
         raise ModelError(msg) from error
     with torch.device("meta"):
-        model = _timm().create_model(name, num_classes=0)
+        model = _import_timm().create_model(name, num_classes=0)
     missing = sorted(set(model.state_dict()) - found)
     if missing:
-        msg = f"{source} lacks {len(missing)} tensors, of which {missing[0]} is the first. {wanted}"
+        msg = f"{source} lacks {len(missing)} tensors, the first of which is {missing[0]}. {hint}"
         raise ModelError(msg)
 
 
-def _timm() -> Any:  # noqa: ANN401  (a module)
-    """Return timm.
+def _import_timm() -> Any:  # noqa: ANN401  (a module)
+    """Import timm.
 
     Raises:
-        MissingPackage: If it cannot be imported.
+        MissingPackage: If timm cannot be imported.
     """
     try:
         return import_module("timm")
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision of another torch
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision does not match torch
         msg = (
-            f"encoders come from timm, which cannot be imported ({error}). Install it: pip install "
-            '"autoseg[timm]", with torchvision from where torch comes from.'
+            f"encoder_unet needs timm, which cannot be imported ({error}). Install it with: pip "
+            'install "autoseg[timm]". Install torchvision from the same source as torch.'
         )
         raise MissingPackage(msg) from error
 
 
-def _created(name: str, in_channels: int, coarsest: int, settings: dict[str, Any]) -> nn.Module:
-    timm = _timm()
+def _create_encoder(
+    name: str, in_channels: int, coarsest: int, settings: dict[str, Any]
+) -> nn.Module:
+    timm = _import_timm()
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=5)
-        likely = f" Similar: {', '.join(near)}." if near else ""
-        msg = f"timm has no model called {name!r}.{likely} timm.list_models() lists all."
+        similar = f" Similar: {', '.join(near)}." if near else ""
+        msg = f"timm has no model called {name!r}.{similar} timm.list_models() lists all models."
         raise UnknownComponent(msg)
     strides = _all_strides(name)
-    wanted = tuple(index for index, stride in enumerate(strides) if stride <= coarsest)
-    if not wanted:
+    used = tuple(index for index, stride in enumerate(strides) if stride <= coarsest)
+    if not used:
         msg = (
-            f"the finest maps of {name} are {strides[0]} times coarser than the image, but this "
-            f"patch is halved only to {coarsest} times. Take another encoder, or a larger patch."
+            f"the finest feature map of {name} has stride {strides[0]}, but the coarsest stage of "
+            f"this patch has stride {coarsest}. Use another encoder or a larger patch."
         )
         raise UnknownComponent(msg)
-    return _features(timm, name, {"in_chans": in_channels, "out_indices": wanted, **settings})
+    return _feature_extractor(
+        timm, name, {"in_chans": in_channels, "out_indices": used, **settings}
+    )
 
 
 @cache
 def _all_strides(name: str) -> tuple[int, ...]:
-    """Return the strides of all maps that a model gives.
+    """Return the strides of all feature maps of a model.
 
     Raises:
-        UnknownComponent: If they are not those of an encoder, or not for images of any size.
+        UnknownComponent: If the model is not an encoder or does not support all image sizes.
     """
     with torch.device("meta"):
-        encoder = _features(_timm(), name, {})
-        strides, _ = _maps(encoder)
+        encoder = _feature_extractor(_import_timm(), name, {})
+        strides, _ = _strides_and_channels(encoder)
         try:
             maps = encoder(torch.zeros(1, 3, MEASURED_EDGE, MEASURED_EDGE))
         except (AssertionError, RuntimeError) as error:
@@ -195,52 +201,54 @@ def _all_strides(name: str) -> tuple[int, ...]:
     return strides
 
 
-def _features(timm: Any, name: str, settings: dict[str, Any]) -> nn.Module:  # noqa: ANN401
+def _feature_extractor(timm: Any, name: str, settings: dict[str, Any]) -> nn.Module:  # noqa: ANN401
     try:
-        made: nn.Module = timm.create_model(name, features_only=True, **settings)
+        encoder: nn.Module = timm.create_model(name, features_only=True, **settings)
     except (AttributeError, NotImplementedError, TypeError) as error:
         raise UnknownComponent(_unusable(name, str(error))) from error
-    if str(getattr(made, "output_fmt", "NCHW")).rpartition(".")[2] != "NCHW":
-        raise UnknownComponent(_unusable(name, "its maps have their channels last"))
-    strides, _ = _maps(made)
+    if str(getattr(encoder, "output_fmt", "NCHW")).rpartition(".")[2] != "NCHW":
+        raise UnknownComponent(_unusable(name, "its feature maps have channels last"))
+    strides, _ = _strides_and_channels(encoder)
     if any(after != 2 * before for before, after in pairwise(strides)):
-        found = f"its maps are {', '.join(map(str, strides))} times coarser than the image"
-        raise UnknownComponent(_unusable(name, found))
-    return made
+        reason = f"its feature maps have the strides {', '.join(map(str, strides))}"
+        raise UnknownComponent(_unusable(name, reason))
+    return encoder
 
 
-def _unusable(name: str, found: str) -> str:
+def _unusable(name: str, reason: str) -> str:
+    """Build the message for a model that is not an encoder."""
     return (
-        f"{name} cannot be an encoder: {found}. Expected a convolutional network of timm, each of "
-        "whose maps is twice coarser than the one before, as of resnet34 or efficientnet_b0."
+        f"{name} cannot be used as an encoder: {reason}. Expected a convolutional network of timm "
+        "in which each feature map has twice the stride of the previous one, e.g. resnet34 or "
+        "efficientnet_b0."
     )
 
 
-def _maps(encoder: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the stride and the channels of each set of maps."""
+def _strides_and_channels(encoder: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the stride and the channels of each feature map."""
     info: Any = encoder.feature_info
     return tuple(info.reduction()), tuple(info.channels())
 
 
 def _kept_values(encoder: nn.Module, image: Tensor) -> int:
-    """Return how many values autograd keeps of a forward pass, each tensor once."""
+    """Count the values that autograd saves in a forward pass, each tensor once."""
     sizes: dict[int, tuple[object, int]] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         sizes[storage._cdata] = (storage, storage.nbytes() // tensor.element_size())  # noqa: SLF001
         return tensor
 
     for constant in (*encoder.parameters(), *encoder.buffers()):
-        note(constant)
+        record(constant)
     constants = set(sizes)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
         encoder(image)
     return sum(size for key, (_, size) in sizes.items() if key not in constants)
 
 
 def _multiplications(encoder: nn.Module, image: Tensor) -> int:
-    """Return how many multiplications the convolutions and linear layers of a pass take."""
+    """Count the multiplications of convolutions and linear layers in a forward pass."""
     count = 0
 
     def add(module: nn.Module, _inputs: object, output: Tensor) -> None:

@@ -1,7 +1,7 @@
-"""TransUNet: a residual network, a vision transformer on its lowest maps, and a way up again.
+"""TransUNet: residual encoder, vision transformer at the lowest resolution, and decoder.
 
-Source: Chen et al., arXiv:2102.04306; details that it leaves open are those of its authors'
-implementation. The residual network is that of Kolesnikov et al., ECCV 2020, arXiv:1912.11370.
+Source: Chen et al., arXiv:2102.04306; details missing in the paper follow the authors'
+implementation. The residual encoder is from Kolesnikov et al., ECCV 2020, arXiv:1912.11370.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from autoseg.architectures.attention import (
     attention_runs,
     initialise_attention,
 )
-from autoseg.architectures.attention_unet import resized
+from autoseg.architectures.attention_unet import resize_like
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
 from autoseg.architectures.convolutions import (
     ConvolutionalArchitecture,
     ConvolutionRun,
     Normalization,
     normalizing_layers,
-    references_beside_unet,
+    scaled_unet_references,
     stack_runs,
 )
 from autoseg.architectures.layers import convolution, initialise
@@ -42,34 +42,34 @@ from autoseg.architectures.standardized_residual import (
 from autoseg.architectures.u_shape import first_stages, stage_voxels
 from autoseg.core.frozen import Fraction, Frozen
 
-MOST_STAGES = 5
-"""Stages of the published network: tokens are 16 × 16 pixels."""
+MAX_STAGES = 5
+"""Largest number of stages, as in the published network, whose tokens are 16 × 16 pixels."""
 
 ENCODER_FEATURES = (64, 256, 512, 1024)
-"""Of the first convolution and of the residual stages. Source: R50-ViT-B/16."""
+"""Features of the first convolution and of the residual stages. Source: R50-ViT-B/16."""
 
 BLOCKS = (3, 4, 9)
-"""Residual blocks per stage. Source: the same."""
+"""Residual blocks per stage. Source: R50-ViT-B/16."""
 
 DECODER_FEATURES = (16, 64, 128, 256)
-"""Per stage but the lowest, from the full resolution down."""
+"""Features per decoder stage, finest first."""
 
 COMPACT_SHARE = 4
-"""How many times narrower than the published one a compact network is."""
+"""Width of the published network divided by the width of the compact network."""
 
 POSITION_DEVIATION = 0.02
-"""Standard deviation of learnt position codes before training. Source: Dosovitskiy et al., code."""
+"""Initial standard deviation of learnt position embeddings. Source: code of Dosovitskiy et al."""
 
 
 class VisionTransformer(Frozen):
-    """Size of a vision transformer; by default ViT-B.
+    """Size of a vision transformer; ViT-B by default.
 
     Attributes:
         width: Features of a token.
-        layers: Number of layers.
-        heads: Attentions side by side; must divide the width.
-        hidden: Features within a layer.
-        dropout: Share of values that training sets to 0.
+        layers: Number of transformer layers.
+        heads: Number of attention heads; must divide `width`.
+        hidden: Hidden features of the perceptron in each layer.
+        dropout: Dropout rate.
     """
 
     width: PositiveInt = 768
@@ -81,7 +81,10 @@ class VisionTransformer(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "VisionTransformer":
         if self.width % self.heads:
-            msg = f"heads must divide width; found {self.heads} heads and a width of {self.width}."
+            msg = (
+                f"width must be divisible by heads; found {self.heads} heads and a width of "
+                f"{self.width}."
+            )
             raise ValueError(msg)
         return self
 
@@ -90,21 +93,21 @@ class VisionTransformer(Frozen):
 class TransUNet(ConvolutionalArchitecture):
     """Configuration of TransUNet.
 
-    The planned form differs from the published one in its strides and kernels, and has fewer stages
-    where the plan has fewer than five; it normalises each sample of the decoder by itself. In 3-D
-    all kernels have a third axis.
+    Differences between the planned and the published network: the planner chooses strides and
+    kernels, there are fewer stages if the plan has fewer than five, and normalisation in the
+    decoder is per sample. In 3-D, all kernels have a third axis.
 
     Attributes:
-        encoder_features: Of the first convolution, then per residual stage; there is nothing at the
-            full resolution.
-        blocks: Per residual stage.
+        encoder_features: Features of the first convolution and of each residual stage; the encoder
+            has no stage at full resolution.
+        blocks: Residual blocks per residual stage.
         transformer: Size of the transformer.
-        joined_features: That the transformer's tokens are turned into.
-        decoder_features: Per stage but the lowest, from the full resolution down.
-        normalization: In the decoder, what follows each convolution; as published, "batch".
+        joined_features: Features of the decoder's input, computed from the tokens.
+        decoder_features: Features per decoder stage, finest first.
+        normalization: Normalisation after each convolution of the decoder; "batch" as published.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
         two_axes=2.32, three_axes=2.85
     )
 
@@ -130,7 +133,7 @@ class TransUNet(ConvolutionalArchitecture):
     @classmethod
     @override
     def for_topology(cls, topology: Topology, *, in_channels: int, num_classes: int) -> "TransUNet":
-        used = first_stages(topology, MOST_STAGES)
+        used = first_stages(topology, MAX_STAGES)
         levels = len(used.strides) - 1
         return cls(
             topology=used,
@@ -206,12 +209,12 @@ class TransUNet(ConvolutionalArchitecture):
 
     @property
     def _stem_stage(self) -> int:
-        """Stage that the first convolution leads to: the second, if there is one."""
+        """Stage of the first convolution's output: the second stage, if there is one."""
         return min(1, len(self.topology.strides) - 1)
 
     @property
     def _decoder_inputs(self) -> tuple[int, ...]:
-        """Channels that the first convolution of each decoder stage receives."""
+        """Input channels of each decoder stage."""
         below = (*self.decoder_features[1:], self.joined_features)
         skips = (0, *self.encoder_features[:-1])
         return tuple(below[stage] + skips[stage] for stage in range(len(self.decoder_features)))
@@ -246,7 +249,7 @@ class TransUNet(ConvolutionalArchitecture):
         return network
 
     def _encoder(self) -> nn.ModuleList:
-        """Return the first convolution, and the residual stages."""
+        """Create the first convolution and the residual stages."""
         topology, at = self.topology, self._stem_stage
         channels = (self.in_channels, self.encoder_features[0])
         stages = [stem(channels, kernel=topology.kernels[at], stride=topology.strides[at])]
@@ -265,7 +268,7 @@ class TransUNet(ConvolutionalArchitecture):
         return nn.ModuleList(stages)
 
     def _rectified(self, features: tuple[int, int], stage: int, *, count: int) -> nn.Sequential:
-        """Return convolutions of the decoder, each with normalisation and rectifier."""
+        """Create convolutions of the decoder, each with normalisation and ReLU."""
         kernel = self.topology.kernels[stage]
         padding = tuple(size // 2 for size in kernel)
         inputs, width = features
@@ -281,15 +284,15 @@ class TransUNet(ConvolutionalArchitecture):
 
 
 class TokenEncoder(nn.Module):
-    """Turn each voxel of the lowest maps into a token, and pass all through a transformer.
+    """Transformer whose tokens are the voxels of the lowest feature maps.
 
-    The codes of their places are learnt for the grid of the planned patch; for others they are
-    interpolated linearly.
+    The position embeddings are learnt for the grid of the planned patch and interpolated linearly
+    for other grids.
 
     Args:
-        features: Of the maps.
-        size: Of the transformer.
-        grid: Size of the maps at the planned patch, voxels.
+        features: Channels of the feature maps.
+        size: Size of the transformer.
+        grid: Size of the feature maps for the planned patch, voxels.
     """
 
     def __init__(self, features: int, size: VisionTransformer, grid: tuple[int, ...]) -> None:
@@ -310,20 +313,21 @@ class TokenEncoder(nn.Module):
     @override
     def forward(self, maps: Tensor) -> Tensor:
         embedded = self.embedding(maps)
-        placed = self.dropout(embedded + resized(self.positions, embedded))
-        tokens = self.norm(self.layers(as_tokens(placed)))
+        positioned = self.dropout(embedded + resize_like(self.positions, embedded))
+        tokens = self.norm(self.layers(as_tokens(positioned)))
         return as_maps(tokens, tuple(maps.shape[2:]))
 
 
 class TransformerNetwork(nn.Module):
-    """A residual encoder, a transformer, and a decoder that interpolates its way up.
+    """Residual encoder, transformer, and a decoder that upsamples by interpolation.
 
     Args:
-        encoder: One module per stage, from the second down.
-        transformer: What becomes of the lowest maps.
-        decoder: One module per stage but the lowest, from the full resolution down, of the maps
-            from below and, except at the full resolution, the skip connection.
-        head: Makes the scores.
+        encoder: One module per stage from the second stage down, finest first.
+        transformer: Module applied to the lowest feature maps.
+        decoder: One module per stage except the lowest, finest first. Its input is the upsampled
+            output of the stage below, concatenated with the skip connection except at full
+            resolution.
+        head: Convolution that predicts the logits.
     """
 
     def __init__(
@@ -350,7 +354,7 @@ class TransformerNetwork(nn.Module):
         for stage in reversed(self.decoder):
             if skips:
                 skip = skips.pop()
-                maps = stage(torch.cat((resized(maps, skip), skip), dim=1))
+                maps = stage(torch.cat((resize_like(maps, skip), skip), dim=1))
             else:
-                maps = stage(resized(maps, images))
+                maps = stage(resize_like(maps, images))
         return NetworkOutput(self.heads[0](maps))

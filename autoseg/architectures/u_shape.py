@@ -1,4 +1,4 @@
-"""What all U-shaped networks share: widths that double on the way down, a decoder, and heads."""
+"""Parts shared by U-shaped networks: stage widths, decoder and segmentation heads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,35 +12,35 @@ from autoseg.architectures.layers import DecoderStage, initialise
 from autoseg.architectures.segmentation_head import segmentation_head
 
 BASE_FEATURES = 32
-"""Features of the first stage; each further stage has twice as many."""
+"""Features of the first stage; they double at each further stage."""
 
 COMPACT_BASE_FEATURES = 16
 """Features of the first stage of a compact variant."""
 
-MOST_FEATURES = {2: 512, 3: 320}
-"""Features that no stage exceeds, by number of axes. Source: nnU-Net 2.8.1."""
+MAX_FEATURES = {2: 512, 3: 320}
+"""Largest number of features per stage, by number of axes. Source: nnU-Net 2.8.1."""
 
 
 def first_stages(topology: Topology, count: int) -> Topology:
-    """Return the topology without the stages below the first `count`."""
+    """Return the topology with only the first `count` stages."""
     return topology.model_copy(
         update={"strides": topology.strides[:count], "kernels": topology.kernels[:count]}
     )
 
 
 def doubling_features(base_features: int, topology: Topology) -> tuple[int, ...]:
-    """Return the features of each stage: doubled from `base_features` up to the cap."""
-    cap = MOST_FEATURES[topology.num_axes]
+    """Return the features of each stage: doubling from `base_features`, up to the cap."""
+    cap = MAX_FEATURES[topology.num_axes]
     return tuple(min(width, cap) for width in uncapped_features(base_features, topology))
 
 
 def uncapped_features(base_features: int, topology: Topology) -> tuple[int, ...]:
-    """Return the features of each stage: doubled from `base_features`, as far down as it goes."""
+    """Return the features of each stage: doubling from `base_features`, without a cap."""
     return tuple(base_features * 2**stage for stage in range(len(topology.strides)))
 
 
 def stage_voxels(topology: Topology) -> list[int]:
-    """Return the number of voxels of each stage's feature maps at the planned patch."""
+    """Return the number of voxels of each stage's feature maps for the planned patch."""
     sizes = [prod(topology.patch_shape)]
     for stride in topology.strides[1:]:
         sizes.append(sizes[-1] // prod(stride))
@@ -53,10 +53,15 @@ def check_stages(
     encoder: dict[str, tuple[int, ...]],
     decoder: dict[str, tuple[int, ...]],
 ) -> None:
-    """Check that every encoder setting has an entry per stage, and a decoder's one fewer.
+    """Check that encoder settings have one entry per stage, and decoder settings one fewer.
+
+    Args:
+        topology: Topology that determines the number of stages.
+        encoder: Encoder settings by name.
+        decoder: Decoder settings by name.
 
     Raises:
-        ValueError: If not; the message names all of them.
+        ValueError: If the number of entries is wrong; the message lists all settings.
     """
     stages = len(topology.strides)
     needed = {**dict.fromkeys(encoder, stages), **dict.fromkeys(decoder, stages - 1)}
@@ -73,14 +78,14 @@ def _listed(counts: dict[str, int]) -> str:
 
 @dataclass(frozen=True)
 class Decoder:
-    """The way up again, of any U-shaped network.
+    """Decoder of a U-shaped network.
 
     Attributes:
         topology: Patch, strides and kernels.
         num_classes: Classes, background included.
-        features: Per stage, from the full resolution down.
-        convolutions: Per stage but the lowest.
-        deep_supervision: Whether coarser stages give scores too, in training.
+        features: Features per stage, finest first.
+        convolutions: Convolutions per decoder stage, finest first.
+        deep_supervision: Whether coarser stages also predict logits during training.
     """
 
     topology: Topology
@@ -90,30 +95,30 @@ class Decoder:
     deep_supervision: bool
 
     def activation_count(self) -> int:
-        """Return the number of values that its convolutions put out at the planned patch.
+        """Return the number of output values of the decoder's convolutions for the planned patch.
 
-        Transposed convolutions count, and of the 1 × 1 heads only the one at full resolution.
+        Transposed convolutions are included; of the heads, only the one at full resolution.
         """
         voxels = stage_voxels(self.topology)
         count = self.num_classes * voxels[0]
         for stage, convolutions in enumerate(self.convolutions):
-            # One more than the convolutions: the transposed one that comes up from below.
+            # One more for the transposed convolution.
             count += (convolutions + 1) * self.features[stage] * voxels[stage]
         return count
 
     def multiplication_count(self) -> int:
-        """Return the number of multiplications of the same convolutions."""
+        """Return the number of multiplications of the decoder's convolutions."""
         voxels, features = stage_voxels(self.topology), self.features
         count = self.num_classes * features[0] * voxels[0]
         for stage, convolutions in enumerate(self.convolutions):
             width, size = features[stage], voxels[stage]
             count += features[stage + 1] * width * size
-            inputs = (convolutions + 1) * width  # the first also takes the skip connection's maps
+            inputs = (convolutions + 1) * width  # the first also receives the skip connection
             count += inputs * width * size * prod(self.topology.kernels[stage])
         return count
 
     def stages(self) -> nn.ModuleList:
-        """Return the module of each stage, from the full resolution down."""
+        """Create the module of each decoder stage, finest first."""
         return nn.ModuleList(
             DecoderStage(
                 (self.features[stage + 1], self.features[stage]),
@@ -125,7 +130,7 @@ class Decoder:
         )
 
     def heads(self) -> nn.ModuleList:
-        """Return the modules that turn maps into scores, from the full resolution down."""
+        """Create the segmentation heads, finest first."""
         return supervised_heads(
             self.topology,
             self.features,
@@ -137,15 +142,15 @@ class Decoder:
 def supervised_heads(
     topology: Topology, features: tuple[int, ...], num_classes: int, *, deep_supervision: bool
 ) -> nn.ModuleList:
-    """Return the modules that turn a decoder's maps into scores, from the full resolution down.
+    """Create the segmentation heads of the supervised decoder stages, finest first.
 
-    The lowest stage has none: deep supervision would give it weight 0.
+    The coarsest decoder stage has no head, because deep supervision would give it the weight 0.
 
     Args:
-        topology: Its number of axes and stages count.
-        features: Of the maps, per stage.
+        topology: Topology that determines the number of axes.
+        features: Features per stage, finest first.
         num_classes: Classes, background included.
-        deep_supervision: Whether coarser stages have one too.
+        deep_supervision: Whether coarser stages also have a head.
     """
     count = max(1, len(features) - 2) if deep_supervision else 1
     head = segmentation_head(topology.num_axes)
@@ -153,13 +158,13 @@ def supervised_heads(
 
 
 class UShapedNetwork(nn.Module):
-    """An encoder, a decoder with skip connections, and a head per supervised stage.
+    """Encoder, decoder with skip connections, and a segmentation head per supervised stage.
 
     Args:
-        encoder: One module per stage, from the full resolution down.
-        decoder: One module per stage but the lowest, of the maps from below and the skip
-            connection.
-        heads: One module per stage that gives scores.
+        encoder: One module per stage, finest first.
+        decoder: One module per stage except the lowest, finest first. Its inputs are the feature
+            maps of the stage below and the skip connection.
+        heads: Segmentation heads of the supervised stages, finest first.
     """
 
     def __init__(
@@ -183,9 +188,9 @@ class UShapedNetwork(nn.Module):
         for stage in reversed(self.decoder):
             decoded.append(stage(decoded[-1], skips.pop()))
         finest_first = zip(self.heads, reversed(decoded), strict=False)
-        return NetworkOutput(*self._scores(finest_first))
+        return NetworkOutput(*self._logits(finest_first))
 
-    def _scores(
+    def _logits(
         self, pairs: Iterator[tuple[nn.Module, Tensor]]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         head, maps = next(pairs)

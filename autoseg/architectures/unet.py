@@ -1,4 +1,4 @@
-"""The plain U-Net: convolutions down, convolutions up, and skip connections between the two.
+"""Plain U-Net: convolutional encoder and decoder with skip connections.
 
 Source: Ronneberger et al., MICCAI 2015; the variant of Isensee et al., Nature Methods 18 (2021),
 Methods, "Network architecture".
@@ -31,17 +31,18 @@ class UNet(Architecture):
     """Configuration of the plain U-Net.
 
     Attributes:
-        features: Per stage, from the full resolution down.
-        encoder_convolutions: Per stage, the first of which halves the resolution.
-        decoder_convolutions: Per stage but the lowest, from the full resolution down.
-        deep_supervision: Whether coarser decoder stages give scores too, in training.
+        features: Features per stage, finest first.
+        encoder_convolutions: Convolutions per encoder stage, finest first; the first convolution
+            of each stage downsamples.
+        decoder_convolutions: Convolutions per decoder stage, finest first.
+        deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
     memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
         2: (MemoryReference(activations=85e6, batch_size=12, memory_gib=8.0),),
         3: (MemoryReference(activations=560e6, batch_size=2, memory_gib=8.0),),
     }
-    """Source: nnU-Net 2.8.1, measured by its authors on an 11 GiB card."""
+    """Source: nnU-Net 2.8.1, measured by its authors on an 11 GiB GPU."""
 
     kind: Literal["unet"] = "unet"
     features: tuple[PositiveInt, ...]
@@ -81,9 +82,9 @@ class UNet(Architecture):
 
     @override
     def activation_count(self) -> int:
-        """Return the number of values that all convolutions put out at the planned patch.
+        """Return the number of output values of all convolutions for the planned patch.
 
-        Transposed convolutions count, and of the 1 × 1 heads only the one at full resolution.
+        Transposed convolutions are included; of the heads, only the one at full resolution.
 
         Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 2.
         """

@@ -1,4 +1,4 @@
-"""The first U-Net: convolutions that do not pad, and no normalisation.
+"""Original U-Net of 2015: unpadded convolutions and no normalisation.
 
 Source: Ronneberger et al., MICCAI 2015, arXiv:1505.04597.
 """
@@ -10,7 +10,7 @@ from torch import nn
 from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import ConvolutionRun, references_beside_unet
+from autoseg.architectures.convolutions import ConvolutionRun, scaled_unet_references
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.valid_u_shape import ValidUShape
 from autoseg.core.frozen import Fraction
@@ -18,26 +18,26 @@ from autoseg.core.frozen import Fraction
 
 @ARCHITECTURES.register
 class UNet2015(StagedArchitecture):
-    """Configuration of the first U-Net.
+    """Configuration of the original U-Net.
 
-    The planned form differs from the published one in its strides, kernels and number of stages,
-    all the planner's, of which at most the first five are used; and in that it gives scores for the
-    patch alone, where the valid convolutions reach up to a few voxels more.
+    Differences between the planned and the published network: the planner chooses strides, kernels
+    and number of stages, of which at most the first five are used, and the output is cropped to the
+    patch, which unpadded convolutions exceed by up to a few voxels.
 
     Attributes:
-        dropout: Share of the lowest stage's values that training sets to 0.
-        is_trimmed: Whether scores are cut to the patch; training and prediction expect it.
+        dropout: Dropout rate in the lowest stage.
+        is_trimmed: Whether the output is cropped to the patch, as training and prediction require.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
         two_axes=1.36, three_axes=1.21
     )
 
     first_features: ClassVar[dict[int, int]] = {2: 64, 3: 32}
-    """In 2-D as published, in 3-D half of them."""
+    """As published in 2-D, half as many in 3-D."""
     is_capped: ClassVar[bool] = False
-    most_stages: ClassVar[int | None] = 5
-    """As published; every further stage would double the margin."""
+    max_stages: ClassVar[int | None] = 5
+    """As published; each further stage would double the margin."""
 
     kind: Literal["unet_2015"] = "unet_2015"
     dropout: Fraction = 0.5

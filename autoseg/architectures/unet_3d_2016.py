@@ -1,4 +1,4 @@
-"""The 3D U-Net: convolutions that do not pad, and channels that double before each pooling.
+"""3D U-Net of 2016: unpadded convolutions, and channels that double before each pooling.
 
 Source: Çiçek et al., MICCAI 2016, arXiv:1606.06650.
 """
@@ -11,7 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import ConvolutionRun, Normalization, references_beside_unet
+from autoseg.architectures.convolutions import ConvolutionRun, Normalization, scaled_unet_references
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.valid_u_shape import ValidUShape
 
@@ -20,28 +20,28 @@ EvenInt = Annotated[int, Field(gt=0, multiple_of=2)]
 
 @ARCHITECTURES.register
 class UNet3D2016(StagedArchitecture):
-    """Configuration of the 3D U-Net; with a 2-D patch, the same in two dimensions.
+    """Configuration of the 3D U-Net; a 2-D patch gives its two-dimensional equivalent.
 
-    The planned form differs from the published one in its strides, kernels and number of stages,
-    all the planner's, of which at most the first four are used; in that it normalises each sample
-    by itself; and in that it gives scores for the patch alone.
+    Differences between the planned and the published network: the planner chooses strides, kernels
+    and number of stages, of which at most the first four are used, normalisation is per sample, and
+    the output is cropped to the patch.
 
     Attributes:
-        features: Per stage, from the full resolution down, of the second convolution.
-        normalization: What follows each convolution; as published, "batch".
-        is_trimmed: Whether scores are cut to the patch; training and prediction expect it.
+        features: Output features of each stage's second convolution, finest first.
+        normalization: Normalisation after each convolution; "batch" as published.
+        is_trimmed: Whether the output is cropped to the patch, as training and prediction require.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
         two_axes=2.0, three_axes=2.07
     )
 
     first_features: ClassVar[dict[int, int]] = {2: 64, 3: 64}
-    """That the first stage ends with; its first convolution gives half as many."""
+    """Output features of the first stage; its first convolution has half as many."""
     compact_first_features: ClassVar[int] = 32
     is_capped: ClassVar[bool] = False
-    most_stages: ClassVar[int | None] = 4
-    """As published; every further stage would double the margin."""
+    max_stages: ClassVar[int | None] = 4
+    """As published; each further stage would double the margin."""
 
     kind: Literal["unet_3d_2016"] = "unet_3d_2016"
     features: tuple[EvenInt, ...]

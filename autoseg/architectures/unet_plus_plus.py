@@ -1,4 +1,4 @@
-"""UNet++: every decoder between the shallowest and the deepest, joined by dense skip connections.
+"""UNet++: nested decoders of increasing depth, joined by dense skip connections.
 
 Source: Zhou et al., DLMIA 2018, arXiv:1807.10165.
 """
@@ -17,7 +17,7 @@ from autoseg.architectures.convolutions import (
     Normalization,
     RectifiedConvolutions,
     max_pooling,
-    references_beside_unet,
+    scaled_unet_references,
     stack_runs,
 )
 from autoseg.architectures.layers import Stride, initialise, transposed_convolution
@@ -30,21 +30,21 @@ from autoseg.architectures.u_shape import stage_voxels
 class UNetPlusPlus(StagedArchitecture):
     """Configuration of the nested U-Net.
 
-    Node (level, column) is at the resolution of stage `level` and joins all nodes left of it with
-    the one below left; column 0 is the encoder. With deep supervision every further node of level 0
-    gives scores at full resolution.
+    Node (level, column) has the resolution of stage `level`. It receives all nodes of its level in
+    previous columns, and the node (level + 1, column - 1). Column 0 is the encoder. With deep
+    supervision, all nodes of level 0 except the encoder's predict logits at full resolution.
 
-    The planned form differs from the published one in its strides, kernels and number of levels,
-    all the planner's, and in that it normalises each sample by itself.
+    Differences between the planned and the published network: the planner chooses strides, kernels
+    and number of levels, and normalisation is per sample.
 
     Attributes:
-        normalization: What follows each convolution; as published, "none".
-        deep_supervision: Whether every column gives scores, else the last one alone.
-        pruned_to: Column whose scores are the prediction, without computing what lies beyond it
-            ("fast" in the paper); none averages the scores of all columns ("accurate").
+        normalization: Normalisation after each convolution; "none" as published.
+        deep_supervision: Whether all columns predict logits; if False, only the last column does.
+        pruned_to: Column whose logits are used for prediction, without computing later columns
+            ("fast" in the paper); None averages the logits of all columns ("accurate").
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
         two_axes=2.55, three_axes=2.45
     )
 
@@ -57,8 +57,8 @@ class UNetPlusPlus(StagedArchitecture):
     def _check(self) -> "UNetPlusPlus":
         if self.pruned_to is not None and self.pruned_to not in self._supervised:
             msg = (
-                f"pruned_to is {self.pruned_to}, but only these columns give scores: "
-                f"{list(self._supervised)}. Take one of them, or none for their average."
+                f"pruned_to is {self.pruned_to}, but only these columns predict logits: "
+                f"{list(self._supervised)}. Set it to one of them, or to null to average them."
             )
             raise ValueError(msg)
         return self
@@ -67,7 +67,13 @@ class UNetPlusPlus(StagedArchitecture):
     def published(
         cls, *, in_channels: int = 3, num_classes: int = 1, deep_supervision: bool = False
     ) -> "UNetPlusPlus":
-        """Return the network of the paper's tables: five levels in 2-D, 32 to 512 features."""
+        """Return the network of the paper's tables: five levels in 2-D, 32 to 512 features.
+
+        Args:
+            in_channels: Image channels.
+            num_classes: Classes, background included.
+            deep_supervision: Whether all columns predict logits.
+        """
         topology = Topology(
             patch_shape=(96, 96), strides=((1, 1), *((2, 2),) * 4), kernels=((3, 3),) * 5
         )
@@ -124,13 +130,13 @@ class UNetPlusPlus(StagedArchitecture):
 
     @property
     def _nodes(self) -> list[tuple[int, int]]:
-        """Level and column of every node that is not of the encoder, by column."""
+        """Level and column of all nodes outside the encoder, column by column."""
         levels = len(self.features)
         return [(level, column) for column in range(1, levels) for level in range(levels - column)]
 
     @property
     def _supervised(self) -> tuple[int, ...]:
-        """The columns that give scores."""
+        """Columns that predict logits."""
         last = len(self.features) - 1
         return tuple(range(min(1, last), last + 1)) if self.deep_supervision else (last,)
 
@@ -140,14 +146,14 @@ def _name(level: int, column: int) -> str:
 
 
 class NestedNode(nn.Module):
-    """Join all maps of a level with those from below, and convolve.
+    """Node: concatenate all previous feature maps of the level and the upsampled maps, convolve.
 
     Args:
-        features: Channels of the level below and of this one.
-        column: How many maps of this level there are.
-        kernel: Size of the convolutions, voxels.
-        stride: Between this level and the one below.
-        normalization: What follows each convolution.
+        features: Channels of the level below and of this level.
+        column: Column of the node, which is the number of previous nodes of the level.
+        kernel: Kernel size, voxels.
+        stride: Stride between this level and the level below.
+        normalization: Normalisation after each convolution.
     """
 
     def __init__(
@@ -173,13 +179,13 @@ class NestedNode(nn.Module):
 
 
 class NestedNetwork(nn.Module):
-    """The encoder, the nodes between it and the scores, and a head per supervised column.
+    """Encoder, nested nodes, and a segmentation head per supervised column.
 
     Args:
-        encoder: One module per level, from the full resolution down.
-        nodes: By level and column.
-        heads: One per entry of `columns`.
-        columns: Which nodes of level 0 give scores.
+        encoder: One module per level, finest first.
+        nodes: Nodes by level and column.
+        heads: Segmentation heads, one per entry of `columns`.
+        columns: Columns of level 0 that predict logits.
         pruned_to: See `UNetPlusPlus`.
     """
 
@@ -202,21 +208,23 @@ class NestedNetwork(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> NetworkOutput:
-        """Return, in training, the last column's scores and as auxiliary ones those of the others.
+        """Compute the logits.
 
-        In evaluation mode their mean, or the scores of the column that is pruned to.
+        In training mode, the logits of the last column are the main output, and the logits of the
+        other columns are auxiliary. In evaluation mode, the output is the mean over columns, or the
+        logits of column `pruned_to`.
         """
         if not self.training and self.pruned_to is not None:
-            maps = self._first_level(images, self.pruned_to)
+            maps = self._level_0(images, self.pruned_to)
             return NetworkOutput(self.heads[self.columns.index(self.pruned_to)](maps[-1]))
-        maps = self._first_level(images, len(self.encoder) - 1)
-        scores = [head(maps[at]) for head, at in zip(self.heads, self.columns, strict=True)]
+        maps = self._level_0(images, len(self.encoder) - 1)
+        logits = [head(maps[at]) for head, at in zip(self.heads, self.columns, strict=True)]
         if self.training:
-            return NetworkOutput(scores[-1], tuple(reversed(scores[:-1])))
-        return NetworkOutput(torch.stack(scores).mean(dim=0))
+            return NetworkOutput(logits[-1], tuple(reversed(logits[:-1])))
+        return NetworkOutput(torch.stack(logits).mean(dim=0))
 
-    def _first_level(self, images: Tensor, last: int) -> list[Tensor]:
-        """Return the maps of level 0 up to a column, from no level deeper than they need."""
+    def _level_0(self, images: Tensor, last: int) -> list[Tensor]:
+        """Compute the feature maps of level 0 up to column `last`, without unneeded levels."""
         maps = images
         levels: list[list[Tensor]] = []
         for depth in range(last + 1):

@@ -1,4 +1,4 @@
-"""U-Net Transformer: a U-Net whose lowest stage and skip connections look at the whole patch.
+"""U-Net Transformer: a U-Net with attention in the lowest stage and the skip connections.
 
 Source: Petit et al., MLMI 2021, arXiv:2103.06104.
 """
@@ -19,11 +19,11 @@ from autoseg.architectures.attention import (
     as_tokens,
     attention_runs,
     initialise_attention,
-    sinusoidal_codes,
+    sinusoidal_encoding,
 )
-from autoseg.architectures.attention_unet import resized
+from autoseg.architectures.attention_unet import resize_like
 from autoseg.architectures.base import ARCHITECTURES, MemoryReference
-from autoseg.architectures.convolutions import ConvolutionRun, references_beside_unet, stack_runs
+from autoseg.architectures.convolutions import ConvolutionRun, scaled_unet_references, stack_runs
 from autoseg.architectures.layers import (
     ConvolutionStack,
     DecoderStage,
@@ -36,11 +36,12 @@ from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels, supervised_heads
 
 HEAD_FEATURES = 32
-"""Features per attention head; the paper does not state them."""
+"""Features per attention head; the paper does not report them."""
 
-MOST_TOKENS = 4096
-"""Voxels that a skip connection's attention looks at, at most: 64² or 16³. Its time grows with
-their square; at the full resolution of 512² pixels it would compare 4 billion pairs."""
+MAX_TOKENS = 4096
+"""Largest number of tokens in the attention of a skip connection: 64² or 16³. Its time grows
+quadratically: for the skip connection at full resolution of 512² pixels, attention on the next
+lower stage (256²) would compare 4 billion pairs."""
 
 CONVOLUTIONS_PER_STAGE = 2
 
@@ -49,27 +50,27 @@ CONVOLUTIONS_PER_STAGE = 2
 class UNetTransformer(StagedArchitecture):
     """Configuration of the U-Net Transformer.
 
-    Its convolutions are those of the plain U-Net, so that the two differ by attention alone.
+    The convolutions are the same as in the plain U-Net, so that the two differ only in attention.
 
-    The planned form differs from the published one in its strides, kernels, widths and number of
-    stages, all the planner's; in that it normalises each sample by itself; in deep supervision; and
-    in that a skip connection's attention works on the finest stage below it of no more than
-    `most_tokens` voxels, where the paper always takes the next.
+    Differences between the planned and the published network: the planner chooses strides, kernels,
+    widths and number of stages, normalisation is per sample, deep supervision is used, and the
+    attention of a skip connection uses the finest lower stage with at most `most_tokens` voxels,
+    whereas the paper always uses the next lower stage.
 
     Attributes:
-        head_features: Features of an attention head; wider stages have more heads.
-        most_tokens: Voxels of the stage on which a skip connection's attention works, at most,
-            unless even the lowest has more.
-        deep_supervision: Whether coarser decoder stages give scores too, in training.
+        head_features: Features per attention head; wider stages have more heads.
+        most_tokens: Largest number of voxels of the stage that the attention of a skip connection
+            uses; the lowest stage may exceed it.
+        deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = references_beside_unet(
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
         two_axes=2.14, three_axes=2.16
     )
 
     kind: Literal["unet_transformer"] = "unet_transformer"
     head_features: PositiveInt = HEAD_FEATURES
-    most_tokens: PositiveInt = MOST_TOKENS
+    most_tokens: PositiveInt = MAX_TOKENS
     deep_supervision: bool = True
 
     @override
@@ -96,10 +97,10 @@ class UNetTransformer(StagedArchitecture):
         return attention_runs(features, width, queries=tokens, keys=tokens)
 
     def attended_stage(self, stage: int) -> int:
-        """Return the stage below this one on which its skip connection's attention works."""
+        """Return the lower stage whose grid the attention of a skip connection uses."""
         voxels = stage_voxels(self.topology)
         below = range(stage + 1, len(voxels))
-        return next((at for at in below if voxels[at] <= self.most_tokens), below[-1])
+        return next((lower for lower in below if voxels[lower] <= self.most_tokens), below[-1])
 
     @override
     def build(self) -> nn.Module:
@@ -147,16 +148,16 @@ class UNetTransformer(StagedArchitecture):
         )
 
     def _heads(self, features: tuple[int, int]) -> int:
-        """Return as many heads as the maps that are looked at have features for."""
+        """Return the number of heads: the value features divided by `head_features`, at least 1."""
         return max(1, features[1] // self.head_features)
 
 
 class SelfAttention(nn.Module):
-    """Add to each voxel what it finds in all others.
+    """Residual self-attention over all voxels.
 
     Args:
-        features: Of the maps.
-        attention: How it looks.
+        features: Channels of the feature maps.
+        attention: Attention module.
 
     Source: Petit et al., section 2.1.
     """
@@ -169,23 +170,24 @@ class SelfAttention(nn.Module):
     @override
     def forward(self, maps: Tensor) -> Tensor:
         tokens = self.norm(as_tokens(maps))
-        placed = with_positions(tokens, maps)
-        found = self.attention(placed, placed, tokens)
-        return maps + as_maps(found, tuple(maps.shape[2:]))
+        positioned = add_position_encoding(tokens, maps)
+        attended = self.attention(positioned, positioned, tokens)
+        return maps + as_maps(attended, tuple(maps.shape[2:]))
 
 
 class CrossAttention(nn.Module):
-    """Multiply a skip connection by what the stage below makes of it, between 0 and 1.
+    """Multiply a skip connection by a mask between 0 and 1, computed by cross-attention.
 
-    Queries and keys are the voxels of the stage below, values those of the skip connection, both
-    brought to the grid of the attention. A convolution, normalisation and the logistic function
-    make a mask of the result, one value per feature; it is brought up to the skip connection.
+    Queries and keys are the voxels of the stage below, and values are the voxels of the skip
+    connection, both pooled to the grid of the attention. A convolution, normalisation and a sigmoid
+    turn the result into a mask with one value per feature, which is upsampled to the resolution of
+    the skip connection.
 
     Args:
-        features: Of the stage below and of the skip connection.
-        attention: How it looks.
-        stride: Between the two.
-        reduction: From the stage below to the grid of the attention.
+        features: Channels of the stage below and of the skip connection.
+        attention: Attention module.
+        stride: Stride between the two.
+        reduction: Pooling factors from the stage below to the grid of the attention.
 
     Source: Petit et al., section 2.2.
     """
@@ -211,25 +213,26 @@ class CrossAttention(nn.Module):
         self.mask_norm = InstanceNorm(width)
 
     def mask(self, below: Tensor, skip: Tensor) -> Tensor:
-        """Return the share of each value that is let through, at the attention's grid."""
+        """Compute the mask at the resolution of the attention grid."""
         coarse = self.reduce_below(below)
         tokens = self.norm_below(as_tokens(coarse))
-        placed = with_positions(tokens, coarse)
+        positioned = add_position_encoding(tokens, coarse)
         values = self.norm_skip(as_tokens(self.reduce_skip(skip)))
-        found = as_maps(self.attention(placed, placed, values), tuple(coarse.shape[2:]))
-        return torch.sigmoid(self.mask_norm(self.mask_features(found)))
+        attended = self.attention(positioned, positioned, values)
+        maps = as_maps(attended, tuple(coarse.shape[2:]))
+        return torch.sigmoid(self.mask_norm(self.mask_features(maps)))
 
     @override
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
-        return resized(self.mask(below, skip), skip) * skip
+        return resize_like(self.mask(below, skip), skip) * skip
 
 
 class AttentiveDecoderStage(nn.Module):
-    """Filter the skip connection, then join it with the maps from below and convolve.
+    """Decoder stage with cross-attention on the skip connection.
 
     Args:
-        attention: The filter.
-        convolutions: The rest.
+        attention: Cross-attention applied to the skip connection.
+        convolutions: Decoder stage that receives the masked skip connection.
     """
 
     def __init__(self, attention: CrossAttention, convolutions: DecoderStage) -> None:
@@ -243,7 +246,7 @@ class AttentiveDecoderStage(nn.Module):
         return joined
 
 
-def with_positions(tokens: Tensor, maps: Tensor) -> Tensor:
-    """Return tokens with the codes of their places in the maps that they come from."""
-    codes = sinusoidal_codes(tuple(maps.shape[2:]), tokens.shape[-1], device=maps.device)
-    return tokens + codes.to(tokens)
+def add_position_encoding(tokens: Tensor, maps: Tensor) -> Tensor:
+    """Add the sinusoidal position encoding of the grid of `maps` to tokens."""
+    encoding = sinusoidal_encoding(tuple(maps.shape[2:]), tokens.shape[-1], device=maps.device)
+    return tokens + encoding.to(tokens)

@@ -1,7 +1,8 @@
-"""U-Nets whose convolutions do not pad: what comes out is smaller than what goes in.
+"""U-Nets with unpadded convolutions, whose output is smaller than their input.
 
-Every voxel that is scored has been seen with its whole surroundings. So the image around a patch,
-mirrored where it ends, goes in as well: the overlap-tile strategy.
+Each output voxel is computed from its complete neighbourhood, without zero padding. The input is
+therefore the patch plus a margin of image voxels, mirrored beyond the image border (overlap-tile
+strategy).
 
 Source: Ronneberger et al., MICCAI 2015, arXiv:1505.04597, figure 2.
 """
@@ -31,17 +32,17 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ValidUShape:
-    """A U-Net of two valid convolutions per stage.
+    """U-Net with two unpadded convolutions per stage.
 
     Attributes:
         topology: Patch, strides and kernels.
         in_channels: Image channels.
         num_classes: Classes, background included.
-        features: Per stage, what its second convolution puts out, and those of the way up.
-        first_features: Per stage of the way down, what its first convolution puts out.
-        up_features: Per stage but the lowest, what comes up from the stage below.
-        normalization: What follows each convolution.
-        dropout: Share of the lowest stage's values that training sets to 0.
+        features: Output features of each stage, in encoder and decoder, finest first.
+        first_features: Output features of the first convolution of each encoder stage.
+        up_features: Output features of the transposed convolution of each decoder stage.
+        normalization: Normalisation after each convolution.
+        dropout: Dropout rate in the lowest stage.
     """
 
     topology: Topology
@@ -55,25 +56,25 @@ class ValidUShape:
 
     @property
     def rim(self) -> Shape:
-        """Voxels per axis and side that are scored beyond the patch, and trimmed.
+        """Output voxels beyond the patch, per axis and side, which are trimmed.
 
-        Strides and valid convolutions make only some output sizes possible.
+        Strides and unpadded convolutions allow only some output sizes.
         """
         return tuple(
-            _rim(self._shrinkage(axis, down=False), divisor)
+            _smallest_rim(self._shrinkage(axis, down=False), divisor)
             for axis, divisor in enumerate(self.topology.divisors)
         )
 
     @property
     def margin(self) -> Shape:
-        """Voxels per axis and side that the patch is smaller than the input."""
+        """Input voxels beyond the patch, per axis and side."""
         return tuple(
             rim + (self._shrinkage(axis, down=True) + self._shrinkage(axis, down=False)) // 2
             for axis, rim in enumerate(self.rim)
         )
 
     def convolutions(self) -> Iterator[ConvolutionRun]:
-        """Yield every convolution of one forward pass over the planned patch."""
+        """Yield all convolutions of one forward pass over the planned patch."""
         strides, kernels = self.topology.strides, self.topology.kernels
         shape = tuple(
             size + 2 * margin
@@ -82,20 +83,20 @@ class ValidUShape:
         for stage, features in enumerate(self._down):
             shape = tuple(size // by for size, by in zip(shape, strides[stage], strict=True))
             yield from _valid_runs(features, shape, kernels[stage])
-            shape = _after(shape, kernels[stage])
+            shape = _shape_after(shape, kernels[stage])
         for stage in reversed(range(len(self.up_features))):
             shape = tuple(size * by for size, by in zip(shape, strides[stage + 1], strict=True))
             up = self.up_features[stage]
             yield ConvolutionRun(self.features[stage + 1], up, prod(shape))
             yield from _valid_runs(self._joined(stage), shape, kernels[stage])
-            shape = _after(shape, kernels[stage])
+            shape = _shape_after(shape, kernels[stage])
         yield ConvolutionRun(self.features[0], self.num_classes, prod(shape))
 
     def build(self, *, trimmed: bool) -> nn.Module:
-        """Return the network.
+        """Build the network.
 
         Args:
-            trimmed: Whether its output is cut to the patch.
+            trimmed: Whether the output is cropped to the patch.
         """
         encoder = nn.ModuleList(self._encoder_stages())
         decoder = nn.ModuleList(
@@ -130,34 +131,34 @@ class ValidUShape:
 
     @property
     def _down(self) -> tuple[Shape, ...]:
-        """Channels of each stage on the way down: in, first and second convolution."""
+        """Channels of each encoder stage: input, first and second convolution."""
         inputs = (self.in_channels, *self.features)
         return tuple(zip(inputs, self.first_features, self.features, strict=False))
 
     def _joined(self, stage: int) -> Shape:
-        """Channels of each stage on the way up: in, first and second convolution."""
+        """Channels of a decoder stage: input, first and second convolution."""
         width = self.features[stage]
         return (width + self.up_features[stage], width, width)
 
     def _shrinkage(self, axis: int, *, down: bool) -> int:
-        """Return the voxels of full resolution that one way's convolutions take from an axis."""
+        """Return the voxels by which the encoder or decoder shrinks an axis, at full resolution."""
         stages = len(self.features) if down else len(self.features) - 1
-        lost, factor = 0, 1
+        shrinkage, factor = 0, 1
         for stage in range(stages):
             factor *= self.topology.strides[stage][axis]
-            lost += CONVOLUTIONS_PER_STAGE * (self.topology.kernels[stage][axis] - 1) * factor
-        return lost
+            shrinkage += CONVOLUTIONS_PER_STAGE * (self.topology.kernels[stage][axis] - 1) * factor
+        return shrinkage
 
 
 class ValidDecoderStage(nn.Module):
-    """Bring the maps from below up, join the middle of the skip connection, and convolve.
+    """Decoder stage: upsample, concatenate the cropped skip connection, and convolve.
 
     Args:
-        up: Channels of the stage below, and of what comes up from it.
-        features: Channels in, and of each convolution.
-        kernel: Size of the convolutions, voxels.
-        stride: Between this stage and the one below.
-        normalization: What follows each convolution.
+        up: Input and output channels of the transposed convolution.
+        features: Input channels, and output channels of each convolution.
+        kernel: Kernel size, voxels.
+        stride: Stride between this stage and the stage below.
+        normalization: Normalisation after each convolution.
     """
 
     def __init__(
@@ -178,17 +179,17 @@ class ValidDecoderStage(nn.Module):
     @override
     def forward(self, below: Tensor, skip: Tensor) -> Tensor:
         up = self.up(below)
-        middle = central(skip, tuple(up.shape[2:]))
-        joined: Tensor = self.convolutions(torch.cat((middle, up), dim=1))
-        return joined
+        cropped = center_crop(skip, tuple(up.shape[2:]))
+        output: Tensor = self.convolutions(torch.cat((cropped, up), dim=1))
+        return output
 
 
 class TrimmedNetwork(nn.Module):
-    """A network whose scores lose a rim, so that what is left is the patch.
+    """Network whose output is cropped to the patch.
 
     Args:
-        network: Gives scores alone, no auxiliary ones.
-        rim: Voxels per axis and side.
+        network: Network without auxiliary outputs.
+        rim: Voxels to trim per axis and side.
     """
 
     def __init__(self, network: UShapedNetwork, rim: Shape) -> None:
@@ -198,39 +199,39 @@ class TrimmedNetwork(nn.Module):
 
     @property
     def heads(self) -> nn.ModuleList:
-        """The modules that turn maps into scores."""
+        """Segmentation heads."""
         return self.network.heads
 
     @override
     def forward(self, images: Tensor) -> NetworkOutput:
         logits = self.network(images).logits
-        kept = [size - 2 * rim for size, rim in zip(logits.shape[2:], self.rim, strict=True)]
-        return NetworkOutput(central(logits, kept))
+        shape = [size - 2 * rim for size, rim in zip(logits.shape[2:], self.rim, strict=True)]
+        return NetworkOutput(center_crop(logits, shape))
 
 
-def central(maps: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return the middle of maps, of the given size along their spatial axes."""
+def center_crop(maps: Tensor, shape: Sequence[int]) -> Tensor:
+    """Crop the spatial axes of feature maps centrally to `shape`."""
     for dim, size in enumerate(shape, start=2):
         maps = maps.narrow(dim, (maps.shape[dim] - size) // 2, size)
     return maps
 
 
-def _rim(shrinkage: int, divisor: int) -> int:
-    """Return the fewest voxels per side that make patch + 2 × rim + shrinkage divisible."""
+def _smallest_rim(shrinkage: int, divisor: int) -> int:
+    """Return the smallest rim for which patch + 2 × rim + shrinkage is divisible."""
     excess = -shrinkage % divisor
     return (excess + divisor if excess % 2 else excess) // 2
 
 
 def _valid_runs(features: Shape, shape: Shape, kernel: Stride) -> Iterator[ConvolutionRun]:
-    """Yield the two convolutions of a stage, for channels in and of each."""
+    """Yield the two convolutions of a stage."""
     inputs, first, second = features
     middle = tuple(size - edge + 1 for size, edge in zip(shape, kernel, strict=True))
     yield ConvolutionRun(inputs, first, prod(middle), kernel)
-    yield ConvolutionRun(first, second, prod(_after(shape, kernel)), kernel)
+    yield ConvolutionRun(first, second, prod(_shape_after(shape, kernel)), kernel)
 
 
-def _after(shape: Shape, kernel: Stride) -> Shape:
-    """Return what a stage's convolutions leave of a shape."""
+def _shape_after(shape: Shape, kernel: Stride) -> Shape:
+    """Return the shape after the convolutions of a stage."""
     return tuple(
         size - CONVOLUTIONS_PER_STAGE * (edge - 1) for size, edge in zip(shape, kernel, strict=True)
     )

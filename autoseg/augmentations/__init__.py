@@ -1,13 +1,13 @@
-"""Augmentations: one file each. To add one, add a file here; nothing else changes."""
+"""Augmentations: one module each. To add one, add a module to this package."""
 
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     AnyAugmentation,
     Augmentation,
-    Draws,
     PatchContext,
     Patches,
-    draws_of,
+    RandomGenerators,
+    random_generators,
 )
 
 AUGMENTATIONS.discover(__name__)
@@ -16,8 +16,8 @@ __all__ = [
     "AUGMENTATIONS",
     "AnyAugmentation",
     "Augmentation",
-    "Draws",
     "PatchContext",
     "Patches",
-    "draws_of",
+    "RandomGenerators",
+    "random_generators",
 ]

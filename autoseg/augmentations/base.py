@@ -1,8 +1,8 @@
-"""What an augmentation is: a random change of image patches and their labels.
+"""Base class of the augmentations: random changes of image patches and their labels.
 
-Patches are changed together, as one tensor, on whatever device they are. What is drawn per patch
-(angles, factors …) comes from the processor's generator and is the same on every device; what is
-drawn per voxel comes from a generator of the device, so that nothing is copied.
+All patches of a batch are changed together, as one tensor, on the device that holds them. Numbers
+per patch (angles, factors …) are drawn on the CPU and are the same for every device. Numbers per
+voxel are drawn on the device of the patches, which avoids a copy.
 """
 
 from abc import abstractmethod
@@ -23,18 +23,18 @@ from autoseg.core.registry import Component, Family
 
 PatchImages = Float32[Tensor, "patches channels *space"]
 PatchLayers = Int16[Tensor, "patches layers *space"]
-Rows = Float32[Tensor, "patches channels voxels"]
+FlatImages = Float32[Tensor, "patches channels voxels"]
 Factors: TypeAlias = NDArray[np.float64]
 """One random number per patch, or per patch and channel."""
 
 
 class PatchContext(NamedTuple):
-    """What an augmentation may know about the patches it works on.
+    """Geometry of the patches that an augmentation is applied to.
 
     Attributes:
         patch_shape: Size of the network's input, voxels.
-        in_plane_only: Whether the first axis is so coarse that rotations and scalings must stay
-            within planes (nnU-Net's "dummy 2-D" augmentation).
+        in_plane_only: Whether rotations and scalings must stay within planes because the first
+            axis is too coarse (nnU-Net's "dummy 2-D" augmentation).
     """
 
     patch_shape: tuple[int, ...]
@@ -47,8 +47,9 @@ class Patches:
 
     Attributes:
         images: Intensities.
-        layers: Class indices, and other maps of whole numbers that move with them.
-        highest: Highest value in `layers`; None if only the device could tell, which waits.
+        layers: Class indices, and other integer maps that are transformed with them.
+        highest: Largest value in `layers`; None if it is unknown on the CPU, in which case reading
+            it synchronises with the device.
     """
 
     images: PatchImages
@@ -57,31 +58,31 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Where random numbers come from.
+class RandomGenerators:
+    """Random number generators of one batch.
 
     Attributes:
-        numbers: Of what is drawn per patch or channel.
-        voxels: Of what is drawn per voxel; on the device of the patches.
+        per_patch: Generator of numbers per patch or channel, on the CPU.
+        per_voxel: Generator of numbers per voxel, on the device of the patches.
     """
 
-    numbers: np.random.Generator
-    voxels: torch.Generator
+    per_patch: np.random.Generator
+    per_voxel: torch.Generator
 
 
-def draws_of(seed: int, device: torch.device) -> Draws:
-    """Return generators that depend on the seed alone."""
-    voxels = torch.Generator(device=device).manual_seed(derived_seed(seed, "voxels"))
-    return Draws(numbers=np.random.default_rng(seed), voxels=voxels)
+def random_generators(seed: int, device: torch.device) -> RandomGenerators:
+    """Create the generators of one batch; they depend only on the seed."""
+    per_voxel = torch.Generator(device=device).manual_seed(derived_seed(seed, "voxels"))
+    return RandomGenerators(per_patch=np.random.default_rng(seed), per_voxel=per_voxel)
 
 
 class Augmentation(Component):
-    """Configuration of one random change.
+    """Configuration of an augmentation.
 
     Attributes:
-        probability: Chance that a patch gets it.
-        changes_cascade_input: Whether it changes the cascade input, which is the prediction of the
-            previous stage as channels, instead of the image; it then gets these as `images`.
+        probability: Probability that a patch is augmented.
+        changes_cascade_input: Whether the augmentation changes the cascade input instead of the
+            image. `apply` then receives the cascade input as `images`, one channel per class.
     """
 
     changes_cascade_input: ClassVar[bool] = False
@@ -89,49 +90,56 @@ class Augmentation(Component):
     probability: Fraction = 1.0
 
     def chance(self) -> float:
-        """Return the probability that a patch gets this augmentation."""
+        """Return the probability that a patch is augmented."""
         return self.probability
 
     def loaded_shape(self, context: PatchContext) -> tuple[int, ...]:
-        """Return how large a region it needs to make one patch from; most need the patch itself."""
+        """Return the size of the region to load per patch, voxels; by default the patch shape."""
         return context.patch_shape
 
     @abstractmethod
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
-        """Return the patches, each changed in its own way.
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
+        """Augment each patch with its own random parameters.
 
         Args:
-            patches: Those that get this augmentation, at their `loaded_shape`; at least one. They
-                may be overwritten.
-            draws: Where all random numbers must come from.
-            context: What patches are for; the result has its `patch_shape`.
+            patches: Patches to augment, at least one, of size `loaded_shape`; may be overwritten.
+            generators: Source of all random numbers.
+            context: Geometry of the patches.
+
+        Returns:
+            The augmented patches, of size `context.patch_shape`.
         """
 
 
-def rows_of(images: PatchImages) -> Rows:
-    """Return the images with one axis for all voxels; a view."""
+def flatten_voxels(images: PatchImages) -> FlatImages:
+    """Return a view of the images with a single axis for all voxels."""
     return images.view(*images.shape[:2], -1)
 
 
-def on_device(numbers: Factors, images: PatchImages) -> Float32[Tensor, "_patches _channels 1"]:
-    """Return a number per patch and channel, to be used with `rows_of`."""
-    return to_device(numbers.astype(np.float32), images.device)[..., None]
+def channel_factors(
+    factors: Factors, images: PatchImages
+) -> Float32[Tensor, "_patches _channels 1"]:
+    """Copy factors to the device of the images, shaped to broadcast with `flatten_voxels`."""
+    return to_device(factors.astype(np.float32), images.device)[..., None]
 
 
-def factors_about_one(
-    numbers: np.random.Generator, limits: tuple[float, float], count: tuple[int, ...]
+def draw_factors(
+    generator: np.random.Generator, limits: tuple[float, float], count: tuple[int, ...]
 ) -> Factors:
-    """Return random factors of which those below and above 1 are equally likely.
+    """Draw random factors, below and above 1 with equal probability.
 
     Args:
-        numbers: Where they come from.
-        limits: Smallest and largest; where both are on one side of 1, all are drawn from there.
+        generator: Source of the random numbers.
+        limits: Smallest and largest factor. If both are on the same side of 1, the factors are
+            drawn uniformly between them.
         count: Shape of the result.
     """
     low, high = limits
-    below = numbers.uniform(min(1.0, low), min(1.0, high), count)
-    above = numbers.uniform(max(1.0, low), max(1.0, high), count)
-    is_below = (numbers.random(count) < 0.5) | (high <= 1)
+    below = generator.uniform(min(1.0, low), min(1.0, high), count)
+    above = generator.uniform(max(1.0, low), max(1.0, high), count)
+    is_below = (generator.random(count) < 0.5) | (high <= 1)
     return np.where(is_below & (low < 1), below, above)
 
 

@@ -10,22 +10,22 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
     PatchContext,
     Patches,
-    factors_about_one,
-    on_device,
-    rows_of,
+    RandomGenerators,
+    channel_factors,
+    draw_factors,
+    flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
 
 
 @AUGMENTATIONS.register
 class Brightness(Augmentation):
-    """Every channel times a factor of its own; darker and brighter are equally likely.
+    """Multiplies each channel by a random factor; darker and brighter are equally likely.
 
     Attributes:
-        probability: Chance that a patch is changed.
+        probability: Probability that a patch is augmented.
         factor: Range of the factor.
     """
 
@@ -34,7 +34,9 @@ class Brightness(Augmentation):
     factor: tuple[float, float] = (0.75, 1.25)
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
-        factors = factors_about_one(draws.numbers, self.factor, tuple(patches.images.shape[:2]))
-        rows_of(patches.images).mul_(on_device(factors, patches.images))
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
+        factors = draw_factors(generators.per_patch, self.factor, tuple(patches.images.shape[:2]))
+        flatten_voxels(patches.images).mul_(channel_factors(factors, patches.images))
         return patches

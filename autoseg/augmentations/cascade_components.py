@@ -1,4 +1,4 @@
-"""Take parts away from what the previous stage of a cascade predicted.
+"""Random removal of connected components from the cascade input.
 
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4; values of nnU-Net 2.8.1.
 """
@@ -9,19 +9,25 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, Draws, PatchContext, Patches
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    PatchContext,
+    Patches,
+    RandomGenerators,
+)
 from autoseg.core.arrays import MaskArray
 from autoseg.core.frozen import Fraction
 
 
 @AUGMENTATIONS.register
 class CascadeComponents(Augmentation):
-    """One connected component of a class becomes background.
+    """Sets one connected component of a class to background.
 
     Attributes:
-        probability: Chance that a patch gets it.
-        class_probability: Chance that a class of such a patch loses a component.
-        largest_share: Components that cover this share of the patch or more stay.
+        probability: Probability that a patch is augmented.
+        class_probability: Probability that a class of an augmented patch loses a component.
+        largest_share: Components that cover at least this share of the patch are never removed.
     """
 
     changes_cascade_input: ClassVar[bool] = True
@@ -32,19 +38,23 @@ class CascadeComponents(Augmentation):
     largest_share: Fraction = 0.15
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         for channels in patches.images:
             for channel in channels:
-                is_chosen = draws.numbers.random() < self.class_probability
+                is_chosen = generators.per_patch.random() < self.class_probability
                 if is_chosen and channel.any():
-                    gone = self._component(channel.cpu().numpy() != 0, draws.numbers)
-                    channel[torch.from_numpy(gone).to(channel.device)] = 0
+                    removed = self._choose_component(
+                        channel.cpu().numpy() != 0, generators.per_patch
+                    )
+                    channel[torch.from_numpy(removed).to(channel.device)] = 0
         return patches
 
-    def _component(self, present: MaskArray, numbers: np.random.Generator) -> MaskArray:
-        """Return one of the components that are small enough, or nothing if there is none.
+    def _choose_component(self, present: MaskArray, generator: np.random.Generator) -> MaskArray:
+        """Return the mask of a randomly chosen small component; empty if there is none.
 
-        Voxels that touch at a corner are connected.
+        Voxels that touch at a corner belong to the same component.
         """
         from scipy import ndimage
 
@@ -54,4 +64,4 @@ class CascadeComponents(Augmentation):
         candidates = small[small > 0]
         if not len(candidates):
             return np.zeros_like(present)
-        return np.asarray(components == numbers.choice(candidates))
+        return np.asarray(components == generator.choice(candidates))

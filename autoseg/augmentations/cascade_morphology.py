@@ -1,7 +1,8 @@
-"""Grow, shrink, open or close what the previous stage of a cascade predicted.
+"""Random morphological changes of the cascade input.
 
-Training cases are predicted better than new ones, though never by a network that trained on them;
-so their predictions are made worse, lest the network trusts them.
+The previous stage predicts training cases better than new cases, although each prediction comes
+from a fold that did not train on the case. The cascade input is degraded so that the network does
+not rely on it too much.
 
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4; values of nnU-Net 2.8.1.
 """
@@ -12,7 +13,13 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from autoseg.augmentations.base import AUGMENTATIONS, Augmentation, Draws, PatchContext, Patches
+from autoseg.augmentations.base import (
+    AUGMENTATIONS,
+    Augmentation,
+    PatchContext,
+    Patches,
+    RandomGenerators,
+)
 from autoseg.core.arrays import MaskArray
 from autoseg.core.frozen import Fraction
 
@@ -23,13 +30,13 @@ OPERATIONS: tuple[Operation, ...] = ("dilation", "erosion", "opening", "closing"
 
 @AUGMENTATIONS.register
 class CascadeMorphology(Augmentation):
-    """Dilation, erosion, opening or closing with a ball, drawn anew for each class.
+    """Dilation, erosion, opening or closing with a ball; operation and radius vary by class.
 
-    What a class gains is taken from the others.
+    Voxels that are added to a class are removed from the other classes.
 
     Attributes:
-        probability: Chance that a patch gets it.
-        class_probability: Chance that a class of such a patch is changed.
+        probability: Probability that a patch is augmented.
+        class_probability: Probability that a class of an augmented patch is changed.
         radius: Range of the ball's radius, voxels.
     """
 
@@ -41,41 +48,43 @@ class CascadeMorphology(Augmentation):
     radius: tuple[float, float] = (1.0, 8.0)
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         for channels in patches.images:
-            for index in draws.numbers.permutation(len(channels)):
-                is_chosen = draws.numbers.random() < self.class_probability
+            for index in generators.per_patch.permutation(len(channels)):
+                is_chosen = generators.per_patch.random() < self.class_probability
                 if is_chosen and channels[index].any():
-                    self._change(channels, int(index), draws.numbers)
+                    self._change(channels, int(index), generators.per_patch)
         return patches
 
-    def _change(self, channels: torch.Tensor, index: int, numbers: np.random.Generator) -> None:
-        operation = OPERATIONS[int(numbers.integers(len(OPERATIONS)))]
+    def _change(self, channels: torch.Tensor, index: int, generator: np.random.Generator) -> None:
+        operation = OPERATIONS[int(generator.integers(len(OPERATIONS)))]
         before = channels[index].cpu().numpy() != 0
-        after = changed(before, operation, numbers.uniform(*self.radius))
+        after = apply_morphology(before, operation, generator.uniform(*self.radius))
         gained = torch.from_numpy(after & ~before).to(channels.device)
         channels[:, gained] = 0
         channels[index] = torch.from_numpy(after).to(channels)
 
 
-def changed(mask: MaskArray, operation: Operation, radius: float) -> MaskArray:
-    """Return a mask after a morphological operation with a ball.
+def apply_morphology(mask: MaskArray, operation: Operation, radius: float) -> MaskArray:
+    """Apply a morphological operation with a ball to a mask.
 
     Args:
-        mask: At least one voxel is in it. What is outside the array is never shrunk from.
-        operation: Which.
-        radius: Of the ball, voxels.
+        mask: Mask with at least one voxel. The border of the array does not erode it.
+        operation: Name of the operation.
+        radius: Radius of the ball, voxels.
     """
     if operation == "dilation":
-        return _dilated(mask, radius)
+        return _dilate(mask, radius)
     if operation == "erosion":
-        return ~_dilated(~mask, radius)
+        return ~_dilate(~mask, radius)
     if operation == "opening":
-        return _dilated(~_dilated(~mask, radius), radius)
-    return ~_dilated(~_dilated(mask, radius), radius)
+        return _dilate(~_dilate(~mask, radius), radius)
+    return ~_dilate(~_dilate(mask, radius), radius)
 
 
-def _dilated(mask: MaskArray, radius: float) -> MaskArray:
+def _dilate(mask: MaskArray, radius: float) -> MaskArray:
     from scipy import ndimage
 
     if not mask.any():

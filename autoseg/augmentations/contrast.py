@@ -1,4 +1,4 @@
-"""Contrast about the channel mean, within the old intensity range.
+"""Contrast change about the channel mean, clipped to the original intensity range.
 
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 """
@@ -11,22 +11,24 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
     PatchContext,
     Patches,
-    factors_about_one,
-    on_device,
-    rows_of,
+    RandomGenerators,
+    channel_factors,
+    draw_factors,
+    flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
 
 
 @AUGMENTATIONS.register
 class Contrast(Augmentation):
-    """Every channel's distance to its mean times a factor; weaker and stronger equally likely.
+    """Multiplies each channel's deviation from its mean by a random factor.
+
+    Lower and higher contrast are equally likely.
 
     Attributes:
-        probability: Chance that a patch is changed.
+        probability: Probability that a patch is augmented.
         factor: Range of the factor.
     """
 
@@ -35,10 +37,12 @@ class Contrast(Augmentation):
     factor: tuple[float, float] = (0.75, 1.25)
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
-        rows = rows_of(patches.images)
-        factors = factors_about_one(draws.numbers, self.factor, tuple(rows.shape[:2]))
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
+        rows = flatten_voxels(patches.images)
+        factors = draw_factors(generators.per_patch, self.factor, tuple(rows.shape[:2]))
         mean, (low, high) = rows.mean(-1, keepdim=True), rows.aminmax(dim=-1, keepdim=True)
-        rows.sub_(mean).mul_(on_device(factors, patches.images)).add_(mean)
+        rows.sub_(mean).mul_(channel_factors(factors, patches.images)).add_(mean)
         torch.clamp(rows, low, high, out=rows)
         return patches

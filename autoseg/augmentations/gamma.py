@@ -1,4 +1,4 @@
-"""Gamma correction, which keeps each channel's mean and standard deviation.
+"""Gamma correction that keeps each channel's mean and standard deviation.
 
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 """
@@ -11,28 +11,28 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
+    FlatImages,
     PatchContext,
     Patches,
-    Rows,
-    factors_about_one,
-    on_device,
-    rows_of,
+    RandomGenerators,
+    channel_factors,
+    draw_factors,
+    flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
 
-LEAST_RANGE = 1e-7
-"""What a range or standard deviation counts at least, so that a constant channel stays finite."""
+MIN_RANGE = 1e-7
+"""Lower bound of ranges and standard deviations; avoids division by zero in constant channels."""
 
 
 @AUGMENTATIONS.register
 class Gamma(Augmentation):
-    """Intensities, scaled to [0, 1], to the power of gamma.
+    """Scales intensities to [0, 1] and raises them to the power of gamma.
 
     Attributes:
-        probability: Chance that a patch is changed.
-        gamma: Range of the exponent; below and above 1 equally likely.
-        inverted: Whether the inverted image is transformed (which acts on the bright end).
+        probability: Probability that a patch is augmented.
+        gamma: Range of the exponent; values below and above 1 are equally likely.
+        inverted: Whether to transform the inverted image, which mainly changes bright voxels.
     """
 
     kind: Literal["gamma"] = "gamma"
@@ -41,26 +41,27 @@ class Gamma(Augmentation):
     inverted: bool = False
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
-        rows = rows_of(patches.images)
-        exponents = factors_about_one(draws.numbers, self.gamma, tuple(rows.shape[:2]))
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
+        rows = flatten_voxels(patches.images)
+        exponents = draw_factors(generators.per_patch, self.gamma, tuple(rows.shape[:2]))
         if self.inverted:
             rows.neg_()
         deviation, mean = _deviation_and_mean(rows)
         low, high = rows.aminmax(dim=-1, keepdim=True)
-        scale = (high - low).clamp(min=LEAST_RANGE)
-        rows.sub_(low).div_(scale).pow_(on_device(exponents, patches.images))
+        scale = (high - low).clamp(min=MIN_RANGE)
+        rows.sub_(low).div_(scale).pow_(channel_factors(exponents, patches.images))
         changed_deviation, changed_mean = _deviation_and_mean(rows)
-        rows.sub_(changed_mean).mul_(deviation / changed_deviation.clamp(min=LEAST_RANGE))
+        rows.sub_(changed_mean).mul_(deviation / changed_deviation.clamp(min=MIN_RANGE))
         rows.add_(mean)
         if self.inverted:
             rows.neg_()
         return patches
 
 
-def _deviation_and_mean(rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+def _deviation_and_mean(rows: FlatImages) -> tuple[torch.Tensor, torch.Tensor]:
     mean = rows.mean(-1, keepdim=True)
-    length = torch.linalg.vector_norm(
-        rows - mean, dim=-1, keepdim=True
-    )  # as std, but 6 times faster
-    return length / max(rows.shape[-1] - 1, 1) ** 0.5, mean
+    # equals torch.std, but is 6 times faster
+    norm = torch.linalg.vector_norm(rows - mean, dim=-1, keepdim=True)
+    return norm / max(rows.shape[-1] - 1, 1) ** 0.5, mean

@@ -12,27 +12,27 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
     Factors,
     PatchContext,
     Patches,
     PatchImages,
-    on_device,
+    RandomGenerators,
+    channel_factors,
 )
 from autoseg.core.device import to_device
 from autoseg.core.frozen import Fraction
 
 TRUNCATE = 4.0
-"""Kernels end so many standard deviations from their middle."""
+"""Radius of a kernel, in standard deviations."""
 
 
 @AUGMENTATIONS.register
 class GaussianBlur(Augmentation):
-    """An own blur for every channel.
+    """Blurs each channel with its own random sigma per axis.
 
     Attributes:
-        probability: Chance that a patch is blurred.
-        channel_probability: Chance of each of its channels, then.
+        probability: Probability that a patch is augmented.
+        channel_probability: Probability that a channel of an augmented patch is blurred.
         sigma: Range of the kernel's standard deviation, voxels.
     """
 
@@ -42,40 +42,44 @@ class GaussianBlur(Augmentation):
     sigma: tuple[float, float] = (0.5, 1.0)
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         images = patches.images
         count = (len(images), images.shape[1])
-        sigmas = draws.numbers.uniform(*self.sigma, (*count, len(context.patch_shape)))
-        places = np.nonzero(draws.numbers.random(count) < self.channel_probability)
+        sigmas = generators.per_patch.uniform(*self.sigma, (*count, len(context.patch_shape)))
+        places = np.nonzero(generators.per_patch.random(count) < self.channel_probability)
         if len(places[0]):
             chosen = to_device(np.stack(places), images.device).unbind()
-            images[chosen] = _blurred(images[chosen][:, None], sigmas[places])[:, 0]
+            images[chosen] = _blur(images[chosen][:, None], sigmas[places])[:, 0]
         return patches
 
 
-def _blurred(images: PatchImages, sigmas: Factors) -> PatchImages:
-    """Return images, each blurred with its own sigma per axis."""
+def _blur(images: PatchImages, sigmas: Factors) -> PatchImages:
+    """Blur each image with its own sigma per axis."""
     for axis, sigma in enumerate(sigmas.T):
-        images = _blurred_along(images, axis, _kernels(sigma))
+        images = _blur_along(images, axis, _half_kernels(sigma))
     return images
 
 
-def _kernels(sigma: Factors) -> Factors:
-    """Return one half of each kernel, from its middle on; whole ones sum to 1."""
+def _half_kernels(sigma: Factors) -> Factors:
+    """Return the half of each kernel from its centre outwards; the full kernels sum to 1."""
     radius = int(np.ceil(TRUNCATE * sigma.max()))
     halves = np.exp(-0.5 * (np.arange(radius + 1) / np.maximum(sigma[:, None], 1e-6)) ** 2)
     halves /= 2 * halves.sum(axis=1, keepdims=True) - halves[:, :1]
     return np.asarray(halves)
 
 
-def _blurred_along(images: PatchImages, axis: int, halves: Factors) -> PatchImages:
-    """Return images of one channel, each blurred along an axis; their borders are continued."""
+def _blur_along(images: PatchImages, axis: int, halves: Factors) -> PatchImages:
+    """Blur single-channel images along one axis, with replicated borders."""
     radius, size = halves.shape[1] - 1, images.shape[axis + 2]
     padding = [0, 0] * (images.ndim - 2)
     last = 2 * (images.ndim - 3 - axis)
     padding[last : last + 2] = [radius, radius]
     padded = F.pad(images, padding, mode="replicate")
-    weights = on_device(halves, images).view(*halves.shape, *[1] * (images.ndim - 1)).unbind(1)
+    weights = (
+        channel_factors(halves, images).view(*halves.shape, *[1] * (images.ndim - 1)).unbind(1)
+    )
     total = padded.narrow(axis + 2, radius, size) * weights[0]
     for offset in range(1, radius + 1):
         before = padded.narrow(axis + 2, radius - offset, size)

@@ -11,23 +11,23 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
     PatchContext,
     Patches,
-    on_device,
-    rows_of,
+    RandomGenerators,
+    channel_factors,
+    flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
 
 
 @AUGMENTATIONS.register
 class GaussianNoise(Augmentation):
-    """The same noise level in all channels.
+    """Adds Gaussian noise; all channels of a patch have the same noise level.
 
     Attributes:
-        probability: Chance that a patch gets noise.
-        deviation: Range of the noise's standard deviation, in normalised intensities. Source: the
-            reference's code, which so uses what its paper calls a variance.
+        probability: Probability that a patch is augmented.
+        deviation: Range of the noise's standard deviation, in normalised intensities. Source:
+            nnU-Net's code, which uses as standard deviation what the paper calls the variance.
     """
 
     kind: Literal["gaussian_noise"] = "gaussian_noise"
@@ -35,9 +35,11 @@ class GaussianNoise(Augmentation):
     deviation: tuple[float, float] = (0.0, 0.1)
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         images = patches.images
-        deviations = draws.numbers.uniform(*self.deviation, (len(images), 1))
-        noise = torch.randn(images.shape, generator=draws.voxels, device=images.device)
-        rows_of(images).add_(rows_of(noise).mul_(on_device(deviations, images)))
+        deviations = generators.per_patch.uniform(*self.deviation, (len(images), 1))
+        noise = torch.randn(images.shape, generator=generators.per_voxel, device=images.device)
+        flatten_voxels(images).add_(flatten_voxels(noise).mul_(channel_factors(deviations, images)))
         return patches

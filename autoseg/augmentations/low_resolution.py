@@ -1,4 +1,4 @@
-"""Simulated low resolution: down by nearest neighbour, back up linearly.
+"""Simulated low resolution: nearest-neighbour downsampling, then linear upsampling.
 
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 """
@@ -12,24 +12,24 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
     PatchContext,
     Patches,
     PatchImages,
+    RandomGenerators,
 )
 from autoseg.core.frozen import Fraction
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""What torch calls linear interpolation, by number of axes."""
+"""Linear mode of `torch.nn.functional.interpolate`, by number of axes."""
 
 
 @AUGMENTATIONS.register
 class LowResolution(Augmentation):
-    """All axes by the same factor; not across planes where the patch is anisotropic.
+    """Downsamples all axes by the same factor; with `in_plane_only`, all but the first axis.
 
     Attributes:
-        probability: Chance that a patch is changed.
-        channel_probability: Chance of each of its channels, then.
+        probability: Probability that a patch is augmented.
+        channel_probability: Probability that a channel of an augmented patch is changed.
         scale: Range of the intermediate size relative to the patch.
     """
 
@@ -39,17 +39,19 @@ class LowResolution(Augmentation):
     scale: tuple[float, float] = (0.5, 1.0)
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         images = patches.images
-        scales = draws.numbers.uniform(*self.scale, images.shape[:2])
-        is_chosen = draws.numbers.random(images.shape[:2]) < self.channel_probability
+        scales = generators.per_patch.uniform(*self.scale, images.shape[:2])
+        is_chosen = generators.per_patch.random(images.shape[:2]) < self.channel_probability
         for patch, channel in zip(*np.nonzero(is_chosen), strict=True):
             one = images[patch, channel][None, None]
-            one.copy_(_coarsened(one, float(scales[patch, channel]), context))
+            one.copy_(_reduce_resolution(one, float(scales[patch, channel]), context))
         return patches
 
 
-def _coarsened(image: PatchImages, scale: float, context: PatchContext) -> PatchImages:
+def _reduce_resolution(image: PatchImages, scale: float, context: PatchContext) -> PatchImages:
     shape = tuple(image.shape[2:])
     fixed = 1 if context.in_plane_only else 0
     coarse = (*shape[:fixed], *(max(1, round(size * scale)) for size in shape[fixed:]))

@@ -11,35 +11,37 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
     PatchContext,
     Patches,
+    RandomGenerators,
 )
 from autoseg.core.device import to_device
 
 
 @AUGMENTATIONS.register
 class Mirroring(Augmentation):
-    """Each axis is mirrored half of the time.
+    """Mirrors each axis with probability 0.5.
 
     Attributes:
-        axes: Patch axes that may be mirrored; none means all. Prediction averages over the same.
+        axes: Patch axes that may be mirrored; None means all. TTA mirrors the same axes.
     """
 
     kind: Literal["mirroring"] = "mirroring"
     axes: tuple[int, ...] | None = None
 
     def allowed_axes(self, num_axes: int) -> tuple[int, ...]:
-        """Return the axes that a patch with `num_axes` axes is mirrored along."""
+        """Return the axes along which a patch with `num_axes` axes may be mirrored."""
         return tuple(range(num_axes)) if self.axes is None else self.axes
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         images, layers = patches.images, patches.layers
         axes = self.allowed_axes(len(context.patch_shape))
-        is_flipped = draws.numbers.random((len(axes), len(images))) < 0.5
+        is_flipped = generators.per_patch.random((len(axes), len(images))) < 0.5
         for axis, flips in zip(axes, is_flipped, strict=True):
-            which = to_device(np.flatnonzero(flips), images.device)
-            images[which] = images[which].flip(axis + 2)
-            layers[which] = layers[which].flip(axis + 2)
+            indices = to_device(np.flatnonzero(flips), images.device)
+            images[indices] = images[indices].flip(axis + 2)
+            layers[indices] = layers[indices].flip(axis + 2)
         return patches

@@ -1,4 +1,4 @@
-"""Random rotation and scaling of image and labels together.
+"""Random rotation and scaling of images and labels.
 
 Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 4.
 """
@@ -16,40 +16,42 @@ from typing_extensions import override
 from autoseg.augmentations.base import (
     AUGMENTATIONS,
     Augmentation,
-    Draws,
     Factors,
     PatchContext,
     Patches,
     PatchLayers,
+    RandomGenerators,
 )
 from autoseg.core.device import to_device
 from autoseg.core.frozen import Fraction
 
-MovedLayers = Int16[Tensor, "patches layers *moved"]
+ResampledLayers = Int16[Tensor, "patches layers *moved"]
 Grid = Float32[Tensor, "patches *moved axes"]
 
 ELONGATED_PATCH_RATIO = 1.5
-"""Longest over shortest edge beyond which a 2-D patch is only rotated a little."""
+"""Ratio of longest to shortest edge above which a 2-D patch is rotated by small angles only."""
 
 LOADED_SCALE = 0.85
-"""A loaded region is this much larger than its patch asks for, so that most scalings find data."""
+"""The loaded region is the rotated patch divided by this factor, so that most scalings stay within
+the region."""
 
 
 VALUES_AT_ONCE = 8
-"""Labels that are interpolated together; each takes four bytes per voxel of the region."""
+"""Number of label values interpolated together; each takes four bytes per voxel of the region."""
 
 
 @AUGMENTATIONS.register
 class Spatial(Augmentation):
-    """Rotation about the patch centre and isotropic scaling.
+    """Rotates about the patch centre and scales isotropically.
 
     Attributes:
-        rotation_probability: Chance that a patch is rotated.
-        scaling_probability: Chance that a patch is scaled, independently.
-        scaling: Range of the scale; above 1 makes objects smaller.
-        volume_degrees: Largest rotation about each axis of a 3-D patch.
-        plane_degrees: Largest rotation within a plane (2-D patches and `in_plane_only`).
-        elongated_plane_degrees: The same for patches beyond `ELONGATED_PATCH_RATIO`.
+        rotation_probability: Probability that a patch is rotated.
+        scaling_probability: Probability that a patch is scaled, independent of the rotation.
+        scaling: Range of the scale; values above 1 make objects smaller.
+        volume_degrees: Largest rotation about each axis of a 3-D patch, degrees.
+        plane_degrees: Largest rotation within a plane (2-D patches and `in_plane_only`), degrees.
+        elongated_plane_degrees: Largest rotation of 2-D patches whose edge ratio exceeds
+            `ELONGATED_PATCH_RATIO`, degrees.
     """
 
     kind: Literal["spatial"] = "spatial"
@@ -67,19 +69,19 @@ class Spatial(Augmentation):
 
     @override
     def loaded_shape(self, context: PatchContext) -> tuple[int, ...]:
-        """Return the extent of the rotated patch, at the largest angle, over `LOADED_SCALE`."""
+        """Return the size of the patch rotated by the largest angle, divided by `LOADED_SCALE`."""
         fixed = 1 if context.in_plane_only else 0
         angle = min(self.max_degrees(context), 90.0) / 180 * pi
-        turned = context.patch_shape[fixed:]
+        rotated = context.patch_shape[fixed:]
         extents = []
-        for axis, size in enumerate(turned):
-            others = [other for index, other in enumerate(turned) if index != axis]
+        for axis, size in enumerate(rotated):
+            others = [other for index, other in enumerate(rotated) if index != axis]
             widest = max([size, *(cos(angle) * size + sin(angle) * other for other in others)])
             extents.append(ceil(widest / LOADED_SCALE))
         return (*context.patch_shape[:fixed], *extents)
 
     def max_degrees(self, context: PatchContext) -> float:
-        """Return the largest rotation that patches of this shape get."""
+        """Return the largest rotation of patches of this shape, degrees."""
         shape = context.patch_shape
         if context.in_plane_only:
             return self.plane_degrees
@@ -89,52 +91,60 @@ class Spatial(Augmentation):
         return self.elongated_plane_degrees if elongated else self.plane_degrees
 
     @override
-    def apply(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def apply(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         if context.in_plane_only:
             planes = Patches(
-                _as_planes(patches.images), _as_planes(patches.layers), patches.highest
+                _to_planes(patches.images), _to_planes(patches.layers), patches.highest
             )
-            moved = self._moved(planes, draws, context)
+            resampled = self._resample(planes, generators, context)
             depth = context.patch_shape[0]
-            return Patches(_as_volumes(moved.images, depth), _as_volumes(moved.layers, depth))
-        return self._moved(patches, draws, context)
+            return Patches(
+                _to_volumes(resampled.images, depth), _to_volumes(resampled.layers, depth)
+            )
+        return self._resample(patches, generators, context)
 
-    def _moved(self, patches: Patches, draws: Draws, context: PatchContext) -> Patches:
+    def _resample(
+        self, patches: Patches, generators: RandomGenerators, context: PatchContext
+    ) -> Patches:
         images, layers = patches.images, patches.layers
         shape = context.patch_shape[1:] if context.in_plane_only else context.patch_shape
-        matrices = self._matrices(draws.numbers, len(images), context)
+        matrices = self._matrices(generators.per_patch, len(images), context)
         grid = sampling_grid(matrices, tuple(images.shape[2:]), shape, images.device)
-        moved = F.grid_sample(images, grid, align_corners=False)
-        return Patches(moved, moved_layers(layers, grid, patches.highest))
+        resampled = F.grid_sample(images, grid, align_corners=False)
+        return Patches(resampled, resample_layers(layers, grid, patches.highest))
 
-    def _matrices(self, numbers: np.random.Generator, count: int, context: PatchContext) -> Factors:
-        """Return what turns and scales offsets from a patch's centre: one matrix per patch.
+    def _matrices(
+        self, generator: np.random.Generator, count: int, context: PatchContext
+    ) -> Factors:
+        """Draw one matrix per patch that rotates and scales offsets from the patch centre.
 
-        `chance` has decided already that a patch is turned or scaled, so one of both happens.
+        Patches were selected with probability `chance`, so each is rotated, scaled or both.
         """
-        turns, scales = self.rotation_probability, self.scaling_probability
-        either = turns + scales - turns * scales
-        drawn = numbers.random(count) * either
-        is_turned = drawn < turns
-        is_scaled = (drawn >= turns) | (numbers.random(count) < scales)
+        rotating, scaling = self.rotation_probability, self.scaling_probability
+        either = rotating + scaling - rotating * scaling
+        drawn = generator.random(count) * either
+        is_rotated = drawn < rotating
+        is_scaled = (drawn >= rotating) | (generator.random(count) < scaling)
         limit = self.max_degrees(context) / 180 * pi
         num_axes = 2 if context.in_plane_only else len(context.patch_shape)
-        angles = numbers.uniform(-limit, limit, (count, num_axes)) * is_turned[:, None]
-        factors = np.where(is_scaled, numbers.uniform(*self.scaling, count), 1.0)
-        rotations = np.stack([rotation(angle) for angle in angles])
+        angles = generator.uniform(-limit, limit, (count, num_axes)) * is_rotated[:, None]
+        factors = np.where(is_scaled, generator.uniform(*self.scaling, count), 1.0)
+        rotations = np.stack([rotation_matrix(angle) for angle in angles])
         return np.asarray(rotations * factors[:, None, None])
 
 
-def rotation(angles: Factors) -> Factors:
-    """Return the matrix of a turn by an angle about each axis in turn, or by the first in 2-D."""
+def rotation_matrix(angles: Factors) -> Factors:
+    """Return the matrix that rotates about each axis in turn; in 2-D by the first angle only."""
     if len(angles) == 2:
         return _plane_rotation(angles[0])
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
-        turn = np.eye(3)
-        turned = [other for other in range(3) if other != axis]
-        turn[np.ix_(turned, turned)] = _plane_rotation(angle)
-        matrix = turn @ matrix
+        step = np.eye(3)
+        plane = [other for other in range(3) if other != axis]
+        step[np.ix_(plane, plane)] = _plane_rotation(angle)
+        matrix = step @ matrix
     return matrix
 
 
@@ -145,17 +155,18 @@ def _plane_rotation(angle: float) -> Factors:
 def sampling_grid(
     matrices: Factors, loaded: tuple[int, ...], shape: tuple[int, ...], device: torch.device
 ) -> Grid:
-    """Return where each voxel of a patch lies in the region that was loaded for it.
+    """Compute the position of each patch voxel in the loaded region.
 
     Args:
-        matrices: From offsets to the patch's centre, to offsets in the region, voxels.
+        matrices: One matrix per patch, from offsets from the patch centre to offsets from the
+            region centre, voxels.
         loaded: Size of the region, voxels.
         shape: Size of the patch, voxels.
-        device: Where the grid is needed.
+        device: Device of the grid.
 
     Returns:
-        Positions as `torch.nn.functional.grid_sample` takes them: last axis first, −1 and 1 at the
-        region's borders.
+        Positions for `torch.nn.functional.grid_sample`: last axis first, −1 and 1 at the borders
+        of the region.
     """
     relative = matrices * np.array(shape) / np.array(loaded)[:, None]
     reversed_axes = relative[:, ::-1, ::-1].astype(np.float32)
@@ -164,15 +175,16 @@ def sampling_grid(
     return F.affine_grid(to_device(affine, device), size, align_corners=False)
 
 
-def moved_layers(layers: PatchLayers, grid: Grid, highest: int | None = None) -> MovedLayers:
-    """Return the whole numbers that weigh most at each position, by linear interpolation.
+def resample_layers(layers: PatchLayers, grid: Grid, highest: int | None = None) -> ResampledLayers:
+    """Resample integer maps: the value with the largest linear interpolation weight wins.
 
-    Outside the region there are zeros. So borders turn as smoothly as those of the image.
+    Interpolating the weight of each value keeps object borders as smooth as in the image.
+    Positions outside the region have the value 0.
 
     Args:
-        layers: The whole numbers, from 0 on.
-        grid: The positions.
-        highest: Highest of the numbers; None looks for it, and so waits for the device.
+        layers: Integer maps, values 0 and above.
+        grid: Positions to sample, from `sampling_grid`.
+        highest: Largest value in `layers`; None computes it, which synchronises with the device.
     """
     shape = (*layers.shape[:2], *grid.shape[1:-1])
     result = torch.zeros(shape, dtype=layers.dtype, device=layers.device)
@@ -182,8 +194,8 @@ def moved_layers(layers: PatchLayers, grid: Grid, highest: int | None = None) ->
     for first in range(1, end, VALUES_AT_ONCE):
         weights = _weights(layers, range(first, min(first + VALUES_AT_ONCE, end)), grid)
         zero -= weights.sum(dim=2)
-        weight, place = weights.max(dim=2)
-        result = torch.where(weight > heaviest, (place + first).to(result.dtype), result)
+        weight, index = weights.max(dim=2)
+        result = torch.where(weight > heaviest, (index + first).to(result.dtype), result)
         heaviest = torch.maximum(weight, heaviest)
     return result.masked_fill_(heaviest <= zero, 0)
 
@@ -191,18 +203,18 @@ def moved_layers(layers: PatchLayers, grid: Grid, highest: int | None = None) ->
 def _weights(
     layers: PatchLayers, values: range, grid: Grid
 ) -> Float32[Tensor, "patches layers values *moved"]:
-    """Return how much of each position is of each value, none of them 0."""
-    wanted = torch.arange(values.start, values.stop, dtype=layers.dtype, device=layers.device)
-    membership = layers[:, :, None] == wanted.view(-1, *[1] * (layers.ndim - 2))
-    moved = F.grid_sample(membership.flatten(1, 2).float(), grid, align_corners=False)
-    return moved.view(*layers.shape[:2], len(values), *moved.shape[2:])
+    """Interpolate the membership of each value (none of them 0) at each position."""
+    candidates = torch.arange(values.start, values.stop, dtype=layers.dtype, device=layers.device)
+    membership = layers[:, :, None] == candidates.view(-1, *[1] * (layers.ndim - 2))
+    weights = F.grid_sample(membership.flatten(1, 2).float(), grid, align_corners=False)
+    return weights.view(*layers.shape[:2], len(values), *weights.shape[2:])
 
 
-def _as_planes(values: Tensor) -> Tensor:
-    """Return volumes as pictures: each plane becomes channels of its own."""
+def _to_planes(values: Tensor) -> Tensor:
+    """Convert volumes to 2-D images whose channels are the planes."""
     return values.flatten(1, 2)
 
 
-def _as_volumes(values: Tensor, depth: int) -> Tensor:
-    """Undo `_as_planes`."""
+def _to_volumes(values: Tensor, depth: int) -> Tensor:
+    """Invert `_to_planes`."""
     return values.view(len(values), -1, depth, *values.shape[2:])

@@ -1,1 +1,1 @@
-"""`autoseg bench`: time each stage beside its floor, and forecast what a dataset takes."""
+"""`autoseg bench`: time each stage against its floor and forecast the time for a dataset."""

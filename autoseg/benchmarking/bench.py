@@ -1,4 +1,4 @@
-"""Measure every stage on some cases of a dataset, and forecast what all of it takes."""
+"""Time every stage on some cases of a dataset and forecast the time for the whole dataset."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ from pathlib import Path
 from time import perf_counter
 
 from autoseg.benchmarking import loading, machine, predicting, preparing, reading, scoring, stepping
-from autoseg.benchmarking.forecast import MeasuredSpeed, forecasts, pace_of, scale_of
+from autoseg.benchmarking.forecast import MeasuredSpeed, forecast_inputs, forecasts, speed_from_rows
 from autoseg.benchmarking.sample import Sample, measured_configurations, take_sample
 from autoseg.benchmarking.timing import TimeLimit
 from autoseg.core.device import Precision, choose_device
 from autoseg.core.errors import Interrupted
-from autoseg.core.interrupt import ending_at_once
+from autoseg.core.interrupt import interrupt_on_sigterm
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.phantoms import write_volumes
@@ -35,22 +35,23 @@ from autoseg.training.loop import TrainingTask
 SCRATCH_PREFIX = ".bench-"
 
 DEMO_NAME = "Demo_Volumes"
-"""The dataset that is made where none is named."""
+"""Name of the synthetic dataset that is used if no dataset is given."""
 
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How to measure.
+    """Options of a benchmark.
 
     Attributes:
-        configurations: Which of the plan; empty takes the default and its 2-D counterpart.
-        num_cases: How many cases to measure.
-        device: Name of the device; "auto" takes an accelerator if there is one.
-        precision: Type that convolutions compute in.
-        workers: Processes that prepare training batches; None as `train` takes them.
-        time_limit: How long each row may take.
-        cache: Folder of measured speeds of machines, by which what is not measured is scaled; None
-            goes by the planner's usual constants.
+        configurations: Names of configurations to measure; empty selects the plan's default and
+            its 2-D counterpart.
+        num_cases: Number of cases to measure.
+        device: Device name; "auto" selects an accelerator if there is one.
+        precision: Number type of convolutions.
+        workers: Processes that prepare training batches; None uses the default of `train`.
+        time_limit: Time limit of each row.
+        cache: Folder with the measured speeds of machines, used to forecast configurations that are
+            not measured; None uses the planner's default constants.
     """
 
     configurations: tuple[str, ...] = ()
@@ -71,24 +72,27 @@ class _Measurement:
 def bench(
     dataset: Path | None, planned: Workspace, options: BenchOptions, *, progress: Progress
 ) -> Bench:
-    """Return how fast each stage is on this machine, beside its floor, and what a dataset takes.
+    """Time each stage on this machine against its floor, and forecast the time for a dataset.
 
-    Nothing is written but a temporary folder beside the work folder, which is always removed.
+    The only output is a temporary folder next to the work folder, which is always removed.
 
     Args:
-        dataset: The user's folder; None makes small volumes.
-        planned: The dataset's work folder; only its plan is read, if there is one.
-        options: How to measure.
-        progress: Where to report to.
+        dataset: The user's dataset folder; None creates a small synthetic dataset.
+        planned: Work folder of the dataset; its plan is used if it exists.
+        options: Options of the benchmark.
+        progress: Progress reporting.
+
+    Returns:
+        All rows and forecasts.
 
     Raises:
-        DatasetError: If the folder is no dataset, or the work folder belongs to another one.
+        DatasetError: If the folder is not a dataset, or the work folder belongs to another one.
         CaseError: If one of the measured cases has issues.
-        PlanError: If a configuration is none, or cannot be measured by itself.
-        TrainingError: If the device is none, or has too little memory.
-        Interrupted: If someone asked to stop; nothing is left behind.
+        PlanError: If a configuration does not exist or is a cascade, which cannot be measured.
+        TrainingError: If the device does not exist or has too little memory.
+        Interrupted: If the user interrupts; the temporary folder is removed.
     """
-    planned_on = this_machine(options.device, options.cache)
+    training_machine = this_machine(options.device, options.cache)
     with _scratch_folder(planned.root.parent) as scratch:
         if dataset is None:
             dataset, _ = write_volumes(scratch / "data", DEMO_SEED)
@@ -97,38 +101,38 @@ def bench(
             planned,
             scratch,
             num_cases=options.num_cases,
-            machine=planned_on,
+            machine=training_machine,
             progress=progress,
         )
-        return _measured(sample, planned_on, options, progress)
+        return _run_measurements(sample, training_machine, options, progress)
 
 
 @contextmanager
-def _scratch_folder(beside: Path) -> Iterator[Path]:
-    """Give a folder that is gone afterwards, on the disk of the work folders where these exist.
+def _scratch_folder(parent: Path) -> Iterator[Path]:
+    """Provide a temporary folder, on the disk of the work folders if they exist.
 
     Raises:
-        Interrupted: If someone asked to stop.
+        Interrupted: If the user interrupts.
     """
-    place = beside if beside.is_dir() else None
+    place = parent if parent.is_dir() else None
     try:
         with (
-            ending_at_once(),
+            interrupt_on_sigterm(),
             tempfile.TemporaryDirectory(
                 prefix=SCRATCH_PREFIX, dir=place, ignore_cleanup_errors=True
             ) as folder,
         ):
             yield Path(folder)
     except KeyboardInterrupt as stop:
-        msg = "stopped; nothing is left behind."
+        msg = "interrupted; the temporary folder was removed."
         raise Interrupted(msg) from stop
 
 
-def _measured(
-    sample: Sample, planned_on: Machine, options: BenchOptions, progress: Progress
+def _run_measurements(
+    sample: Sample, training_machine: Machine, options: BenchOptions, progress: Progress
 ) -> Bench:
-    date, begun = datetime.now(UTC), perf_counter()
-    where = machine.this_machine(choose_device(options.device))
+    date, start = datetime.now(UTC), perf_counter()
+    bench_machine = machine.this_machine(choose_device(options.device))
     configurations = measured_configurations(sample.plan, options.configurations)
     todo = _measurements(sample, configurations, options)
     rows = []
@@ -138,8 +142,8 @@ def _measured(
     result = Bench(
         date=date,
         seconds=1.0,
-        machine=where,
-        versions=machine.these_versions(),
+        machine=bench_machine,
+        versions=machine.software_versions(),
         dataset_name=sample.spec.name,
         num_cases=sample.num_cases,
         cases=sample.names,
@@ -148,43 +152,47 @@ def _measured(
         forecasts=(),
         notes=sample.notes,
     )
-    scale = _case_scale(sample)
-    paces = {entry.name: _pace(result, entry, scale) for entry in configurations}
+    case_scale = _case_scale(sample)
+    speeds = {entry.name: _speed(result, entry, case_scale) for entry in configurations}
     fingerprint = store.load(Fingerprint, sample.workspace.fingerprint, made_by="autoseg plan")
-    whole = scale_of(sample.plan, fingerprint, sample.num_cases, planned_on)
-    expected = forecasts(whole, paces)
-    return result.model_copy(update={"forecasts": expected, "seconds": perf_counter() - begun})
+    inputs = forecast_inputs(sample.plan, fingerprint, sample.num_cases, training_machine)
+    expected = forecasts(inputs, speeds)
+    return result.model_copy(update={"forecasts": expected, "seconds": perf_counter() - start})
 
 
 def _measurements(
     sample: Sample, configurations: tuple[Configuration, ...], options: BenchOptions
 ) -> list[_Measurement]:
-    """Return all that is measured, in the order of the work; each relies on those before."""
+    """Return all measurements in order; later ones use the files that earlier ones write."""
     time_limit = options.time_limit
-    found = [
-        _Measurement("import", partial(reading.import_time, time_limit)),
-        _Measurement("start", partial(reading.help_time, time_limit)),
+    measurements = [
+        _Measurement("import", partial(reading.time_import, time_limit)),
+        _Measurement("start", partial(reading.time_help, time_limit)),
         _Measurement(
-            "reading", partial(reading.reading, sample.spec.cases, sample.plan.labels, time_limit)
+            "reading",
+            partial(reading.time_reading, sample.spec.cases, sample.plan.labels, time_limit),
         ),
-        _Measurement("fingerprint", partial(reading.fingerprinting, sample.spec, time_limit)),
+        _Measurement("fingerprint", partial(reading.time_fingerprinting, sample.spec, time_limit)),
     ]
     for configuration in configurations:
-        found += _of_configuration(sample, configuration, options)
-    return [*found, _Measurement("evaluation", partial(scoring.evaluation, sample, time_limit))]
+        measurements += _configuration_measurements(sample, configuration, options)
+    return [
+        *measurements,
+        _Measurement("evaluation", partial(scoring.time_evaluation, sample, time_limit)),
+    ]
 
 
-def _of_configuration(
+def _configuration_measurements(
     sample: Sample, configuration: Configuration, options: BenchOptions
 ) -> list[_Measurement]:
-    """Return what is measured of one configuration."""
+    """Return the measurements of one configuration."""
     name, time_limit = configuration.name, options.time_limit
 
     def task() -> TrainingTask:
         return _task(sample, configuration, options)
 
-    window = partial(
-        predicting.prediction,
+    prediction = partial(
+        predicting.time_prediction,
         sample,
         configuration,
         time_limit,
@@ -192,19 +200,19 @@ def _of_configuration(
         precision=options.precision,
     )
     steps: dict[str, Callable[[], Throughput]] = {
-        "preprocess": partial(preparing.preparing, sample, configuration, time_limit),
-        "resampling": partial(preparing.resampling, sample, configuration, time_limit),
-        "patches": lambda: loading.patches(task().data, name, time_limit),
-        "loader": lambda: loading.augmentation(task().data, name, time_limit),
-        "training step": lambda: stepping.training_steps(task(), name, time_limit),
-        "prediction": window,
-        "export": partial(predicting.export, sample, configuration, time_limit),
+        "preprocess": partial(preparing.time_preparing, sample, configuration, time_limit),
+        "resampling": partial(preparing.time_resampling, sample, configuration, time_limit),
+        "patches": lambda: loading.time_patches(task().data, name, time_limit),
+        "loader": lambda: loading.time_loader(task().data, name, time_limit),
+        "training step": lambda: stepping.time_training_steps(task(), name, time_limit),
+        "prediction": prediction,
+        "export": partial(predicting.time_export, sample, configuration, time_limit),
     }
     return [_Measurement(f"{stage} {name}", measure) for stage, measure in steps.items()]
 
 
 def _task(sample: Sample, configuration: Configuration, options: BenchOptions) -> TrainingTask:
-    """Return a training on the sample's cases, which must be prepared."""
+    """Build a training task on the sample's cases, which must be prepared."""
     request = TrainRequest(
         fold=ALL,
         configuration=configuration.name,
@@ -221,17 +229,17 @@ def _task(sample: Sample, configuration: Configuration, options: BenchOptions) -
     return training_task(sample.workspace, sample.plan, fold, request)
 
 
-def _pace(result: Bench, configuration: Configuration, case_scale: float) -> MeasuredSpeed:
+def _speed(result: Bench, configuration: Configuration, case_scale: float) -> MeasuredSpeed:
     rows = {row.stage: row for row in result.rows if row.configuration == configuration.name}
-    return pace_of(rows, case_scale=case_scale)
+    return speed_from_rows(rows, case_scale=case_scale)
 
 
 def _case_scale(sample: Sample) -> float:
-    """Return the size of a mean case of the dataset over that of a mean case measured."""
+    """Return the ratio of the mean case size in the dataset to that in the sample."""
     return len(sample.spec.cases) / (sample.share * sample.num_cases)
 
 
 def _seconds_for_all(sample: Sample, rows: list[Throughput]) -> float:
-    """Return how long reading and measuring every case takes, by all processes."""
+    """Return the predicted time to read and measure all cases with all processes."""
     row = next(row for row in rows if row.stage == "fingerprint")
     return row.seconds / sample.share / default_workers()

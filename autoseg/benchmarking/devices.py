@@ -1,4 +1,4 @@
-"""Wait for a device, and say what to do when its memory runs out."""
+"""Synchronise devices and report a lack of memory."""
 
 import torch
 
@@ -6,17 +6,17 @@ from autoseg.core.errors import TrainingError
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until an accelerator has done what it was told to."""
+    """Wait until an accelerator has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
 
 
-def lack_of_memory(device: torch.device, configuration: str) -> TrainingError:
-    """Return what is to be said if a device has too little memory for a configuration."""
+def out_of_memory_error(device: torch.device, configuration: str) -> TrainingError:
+    """Build the out-of-memory error of a configuration."""
     return TrainingError(
-        f"{device} has too little free memory for {configuration}. Close what else uses it, "
-        "measure another one with --configuration, or plan for the GiB that are free with "
-        "`autoseg plan DATASET --memory`."
+        f"{device} has too little free memory for {configuration}. Close other programs that use "
+        "it, measure another configuration with --configuration, or plan for the free memory (GiB) "
+        "with `autoseg plan DATASET --memory`."
     )

@@ -1,4 +1,4 @@
-"""From measured paces to how long a dataset takes."""
+"""Forecast the time for a dataset from measured speeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from autoseg.stages.training_duration import REFERENCE_EPOCHS
 
 @dataclass(frozen=True)
 class MeasuredSpeed:
-    """How fast one configuration is.
+    """Measured or predicted speed of one configuration.
 
     Attributes:
-        step_seconds: One training step.
-        tile_seconds: One tile of prediction with all its mirrored views.
-        preparation_seconds: Reading, preparing and storing a case of mean size, by one process.
-        export_rate: Millions of logits (voxels of the label map times classes) per second.
+        step_seconds: Seconds per training step.
+        tile_seconds: Seconds per predicted tile, including all mirrored views.
+        preparation_seconds: Seconds to read, prepare and store a case of mean size, one process.
+        export_rate: Millions of exported logits (voxels of the label map × classes) per second.
     """
 
     step_seconds: float
@@ -32,15 +32,15 @@ class MeasuredSpeed:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """What the forecast is for.
+class ForecastInputs:
+    """Properties of dataset and machine that a forecast depends on.
 
     Attributes:
-        plan: All configurations.
-        num_cases: Of the dataset.
-        median_shape: Of the images after the crop, voxels, planned axis order.
-        median_spacing: Of the images, mm, planned axis order.
-        machine: What trains.
+        plan: The plan.
+        num_cases: Number of cases of the dataset.
+        median_shape: Median shape of the images after the nonzero crop, voxels, planned axis order.
+        median_spacing: Median spacing of the images, mm, planned axis order.
+        machine: The training machine.
     """
 
     plan: Plan
@@ -50,11 +50,20 @@ class Scale:
     machine: Machine
 
 
-def scale_of(plan: Plan, fingerprint: Fingerprint, num_cases: int, machine: Machine) -> Scale:
-    """Return what a forecast is for, from the cases that are known."""
+def forecast_inputs(
+    plan: Plan, fingerprint: Fingerprint, num_cases: int, machine: Machine
+) -> ForecastInputs:
+    """Build the inputs of a forecast.
+
+    Args:
+        plan: The plan.
+        fingerprint: Fingerprint of some or all cases; shapes and spacings are taken from it.
+        num_cases: Number of cases of the dataset.
+        machine: The training machine.
+    """
     axes = plan.axis_order
     cases = fingerprint.cases
-    return Scale(
+    return ForecastInputs(
         plan=plan,
         num_cases=num_cases,
         median_shape=tuple(
@@ -65,12 +74,12 @@ def scale_of(plan: Plan, fingerprint: Fingerprint, num_cases: int, machine: Mach
     )
 
 
-def pace_of(rows: Mapping[str, Throughput], *, case_scale: float) -> MeasuredSpeed:
-    """Return the pace of a configuration from its rows.
+def speed_from_rows(rows: Mapping[str, Throughput], *, case_scale: float) -> MeasuredSpeed:
+    """Compute the speed of a configuration from its rows.
 
     Args:
-        rows: By stage.
-        case_scale: Size of a mean case of the dataset over that of a mean case measured.
+        rows: Rows of the configuration by stage.
+        case_scale: Ratio of the mean case size in the dataset to that of the measured cases.
     """
     return MeasuredSpeed(
         step_seconds=1 / rows["training step"].value,
@@ -81,59 +90,60 @@ def pace_of(rows: Mapping[str, Throughput], *, case_scale: float) -> MeasuredSpe
 
 
 def forecasts(
-    scale: Scale, paces: Mapping[str, MeasuredSpeed]
+    inputs: ForecastInputs, speeds: Mapping[str, MeasuredSpeed]
 ) -> tuple[ConfigurationForecast, ...]:
-    """Return what each configuration of a plan will take.
+    """Forecast the times of all configurations of a plan.
 
     Args:
-        scale: Plan, cases and machine.
-        paces: Of the configurations that were measured, by name; at least one.
+        inputs: Plan, cases and machine.
+        speeds: Speeds of the measured configurations by name, at least one.
     """
-    made: dict[str, ConfigurationForecast] = {}
-    waiting = list(scale.plan.configurations)
-    while waiting:  # a cascade after its previous stage, of which its prediction is a part
+    results: dict[str, ConfigurationForecast] = {}
+    waiting = list(inputs.plan.configurations)
+    while waiting:  # previous stages first: cascades include their prediction time
         configuration = waiting.pop(0)
         previous = configuration.previous_stage
-        if previous is not None and previous not in made:
+        if previous is not None and previous not in results:
             waiting.append(configuration)
             continue
-        before = 0.0 if previous is None else made[previous].prediction_seconds
-        pace = paces.get(configuration.name) or scaled_pace(configuration, scale, paces)
-        made[configuration.name] = _forecast(
-            configuration, scale, pace, is_measured=configuration.name in paces, before=before
+        before = 0.0 if previous is None else results[previous].prediction_seconds
+        speed = speeds.get(configuration.name) or scaled_speed(configuration, inputs, speeds)
+        results[configuration.name] = _forecast(
+            configuration, inputs, speed, is_measured=configuration.name in speeds, before=before
         )
-    return tuple(made[entry.name] for entry in scale.plan.configurations)
+    return tuple(results[entry.name] for entry in inputs.plan.configurations)
 
 
 def _forecast(
     configuration: Configuration,
-    scale: Scale,
-    pace: MeasuredSpeed,
+    inputs: ForecastInputs,
+    speed: MeasuredSpeed,
     *,
     is_measured: bool,
     before: float,
 ) -> ConfigurationForecast:
-    per_step = pace.step_seconds * (1 + FORWARD_SHARE * configuration.recipe.validation_share)
-    steps = planned_steps(configuration, scale.plan, per_step)
-    preparing = pace.preparation_seconds * scale.num_cases / default_workers()
+    per_step = speed.step_seconds * (1 + FORWARD_SHARE * configuration.recipe.validation_share)
+    steps = planned_steps(configuration, inputs.plan, per_step)
+    preparing = speed.preparation_seconds * inputs.num_cases / default_workers()
     return ConfigurationForecast(
         configuration=configuration.name,
         is_measured=is_measured,
         preparation_seconds=preparing,
-        seconds_per_step=pace.step_seconds,
+        seconds_per_step=speed.step_seconds,
         steps=steps,
         hours_per_fold=steps * per_step / 3600,
-        prediction_seconds=before + prediction_seconds(configuration, scale, pace),
+        prediction_seconds=before + prediction_seconds(configuration, inputs, speed),
     )
 
 
 def planned_steps(configuration: Configuration, plan: Plan, per_step: float) -> int:
-    """Return the optimiser steps of a training of the planned length, at least 1.
+    """Compute the number of optimiser steps of a training of the planned length, at least 1.
 
     Args:
-        configuration: Which one.
-        plan: What it is of; the time that it was sized to sets the length, else the reference does.
-        per_step: Time of a step with its part of the online validation, seconds.
+        configuration: The configuration.
+        plan: Its plan. If the configuration was sized to a time budget, the budget sets the length;
+            otherwise it is the reference length.
+        per_step: Seconds per step, including the step's share of the online validation.
     """
     seconds = plan.training_seconds(configuration)
     if seconds is not None:
@@ -141,49 +151,61 @@ def planned_steps(configuration: Configuration, plan: Plan, per_step: float) -> 
     return REFERENCE_EPOCHS * configuration.recipe.iterations_per_epoch
 
 
-def prediction_seconds(configuration: Configuration, scale: Scale, pace: MeasuredSpeed) -> float:
-    """Return the time of one image of median size: prepare it, tile by tile, and back to its grid.
+def prediction_seconds(
+    configuration: Configuration, inputs: ForecastInputs, speed: MeasuredSpeed
+) -> float:
+    """Predict the time to segment one image of median size: preparation, all tiles, and export.
 
-    As if none of the three went on beside another, which is so where they share a processor.
+    The three parts are added as if they did not overlap, which is true if they share a processor.
+
+    Args:
+        configuration: The configuration.
+        inputs: Plan, cases and machine.
+        speed: Speed of the configuration.
     """
-    shape = prepared_shape(configuration, scale)
+    shape = prepared_shape(configuration, inputs)
     tiles = num_tiles(shape, configuration.topology.patch_shape)
     classes = configuration.architecture.num_classes
-    exported = classes * prod(scale.median_shape) / 1e6
-    return pace.preparation_seconds + tiles * pace.tile_seconds + exported / pace.export_rate
+    exported = classes * prod(inputs.median_shape) / 1e6
+    return speed.preparation_seconds + tiles * speed.tile_seconds + exported / speed.export_rate
 
 
-def prepared_shape(configuration: Configuration, scale: Scale) -> tuple[int, ...]:
-    """Return the size of an image of median size after preparation, voxels."""
-    kept = len(scale.median_shape) - len(configuration.spacing)
-    spacing = (*scale.median_spacing[:kept], *configuration.spacing)
-    triples = zip(scale.median_shape, scale.median_spacing, spacing, strict=True)
+def prepared_shape(configuration: Configuration, inputs: ForecastInputs) -> tuple[int, ...]:
+    """Return the shape of an image of median size after preparation, voxels."""
+    kept = len(inputs.median_shape) - len(configuration.spacing)
+    spacing = (*inputs.median_spacing[:kept], *configuration.spacing)
+    triples = zip(inputs.median_shape, inputs.median_spacing, spacing, strict=True)
     return tuple(max(1, round(size * old / new)) for size, old, new in triples)
 
 
-def scaled_pace(
-    configuration: Configuration, scale: Scale, paces: Mapping[str, MeasuredSpeed]
+def scaled_speed(
+    configuration: Configuration, inputs: ForecastInputs, speeds: Mapping[str, MeasuredSpeed]
 ) -> MeasuredSpeed:
-    """Return the pace of a configuration that was not measured.
+    """Predict the speed of a configuration that was not measured.
 
-    That of a measured one, of as many axes if there is one, times what the planner's model of step
-    times says of the two.
+    The speed of a measured configuration, preferably with the same number of axes, is scaled by the
+    ratio of the step times that the planner's model predicts for both.
+
+    Args:
+        configuration: The configuration.
+        inputs: Plan, cases and machine.
+        speeds: Speeds of the measured configurations by name, at least one.
     """
-    known = [scale.plan.configuration(name) for name in paces]
+    known = [inputs.plan.configuration(name) for name in speeds]
     axes = configuration.topology.num_axes
-    alike = [entry for entry in known if entry.topology.num_axes == axes]
-    source = (alike or known)[0]
-    pace = paces[source.name]
-    step = _modelled(configuration, scale) / _modelled(source, scale)
+    same_axes = [entry for entry in known if entry.topology.num_axes == axes]
+    source = (same_axes or known)[0]
+    speed = speeds[source.name]
+    step = _modelled_step_seconds(configuration, inputs) / _modelled_step_seconds(source, inputs)
     tile = step * source.batch_size / configuration.batch_size
     flips = 2.0 ** (len(configuration.mirror_axes) - len(source.mirror_axes))
     return MeasuredSpeed(
-        step_seconds=pace.step_seconds * step,
-        tile_seconds=pace.tile_seconds * tile * flips,
-        preparation_seconds=pace.preparation_seconds,
-        export_rate=pace.export_rate,
+        step_seconds=speed.step_seconds * step,
+        tile_seconds=speed.tile_seconds * tile * flips,
+        preparation_seconds=speed.preparation_seconds,
+        export_rate=speed.export_rate,
     )
 
 
-def _modelled(configuration: Configuration, scale: Scale) -> float:
-    return step_seconds(configuration.architecture, configuration.batch_size, scale.machine)
+def _modelled_step_seconds(configuration: Configuration, inputs: ForecastInputs) -> float:
+    return step_seconds(configuration.architecture, configuration.batch_size, inputs.machine)

@@ -1,4 +1,4 @@
-"""Time what prepares training batches: reading patches, and changing them at random."""
+"""Time the preparation of training batches: reading patches and augmenting them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,18 +6,24 @@ from itertools import count
 
 import numpy as np
 
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
 from autoseg.core.errors import AutosegError
 from autoseg.documents.bench import Throughput
 from autoseg.training.loading import BatchDataset, BatchIndex
 from autoseg.training.reading import KEPT_BYTES
 
 BATCHES = 4
-"""Batches of one repeat; more than one, since chance decides which augmentations a patch gets."""
+"""Batches per repeat; more than one, because each patch gets random augmentations."""
 
 
-def patches(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
-    """Return how fast one process reads the patches of a batch, unchanged."""
+def time_patches(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
+    """Time how fast one process reads batches of patches, without augmentation.
+
+    Args:
+        data: Training batches.
+        configuration: Name of the configuration.
+        time_limit: Time limit of the row.
+    """
     label = RowLabel(
         stage="patches",
         unit="batches",
@@ -34,37 +40,44 @@ def patches(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Th
             np.copyto(images, batch.images)
             np.copyto(labels, batch.labels)
 
-    return throughput(in_turns(_drawing(plain), copy_arrays, time_limit), float(BATCHES), label)
+    return throughput(
+        time_alternately(_drawing(plain), copy_arrays, time_limit), float(BATCHES), label
+    )
 
 
-def augmentation(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
-    """Return how fast a loader process makes batches.
+def time_loader(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
+    """Time how fast one loader process prepares batches, including augmentation.
 
-    Where a device augments them itself, that is a part of the training step and not of this.
+    If batches are augmented on the GPU, augmentation is part of the training step instead.
+
+    Args:
+        data: Training batches.
+        configuration: Name of the configuration.
+        time_limit: Time limit of the row.
     """
     label = RowLabel(
         stage="loader",
         unit="batches",
-        measured_is="all that one loader process does for a batch",
+        measured_is="all work of one loader process for a batch",
         floor_is="the same without augmentation",
         configuration=configuration,
     )
-    pairs = in_turns(_drawing(data), _drawing(without_augmentation(data)), time_limit)
+    pairs = time_alternately(_drawing(data), _drawing(without_augmentation(data)), time_limit)
     return throughput(pairs, float(BATCHES), label)
 
 
 def without_augmentation(data: BatchDataset) -> BatchDataset:
-    """Return the same batches, unchanged."""
+    """Return the same batches without augmentation."""
     return replace(data, training=replace(data.training, augmentations=()))
 
 
 def names_like_a_fold(names: tuple[str, ...], total_bytes: int, num_cases: int) -> tuple[str, ...]:
-    """Return the cases to draw from: so often that they are kept in memory only if a fold would be.
+    """Repeat case names until the cases fit into the loader's memory only if a whole fold would.
 
     Args:
-        names: Of the cases measured.
-        total_bytes: Of their prepared images and labels.
-        num_cases: How many cases the dataset has.
+        names: Names of the measured cases.
+        total_bytes: Bytes of their prepared images and labels.
+        num_cases: Number of cases of the dataset.
     """
     if total_bytes / len(names) * num_cases <= KEPT_BYTES:
         return names
@@ -72,12 +85,12 @@ def names_like_a_fold(names: tuple[str, ...], total_bytes: int, num_cases: int) 
 
 
 def augmentation_share(row: Throughput) -> float:
-    """Return the part of a loader's time that augmentation takes, in [0, 1)."""
+    """Return the share of the loader's time that augmentation takes, in [0, 1)."""
     return max(0.0, 1 - 1 / row.ratio)
 
 
 def _drawing(data: BatchDataset) -> Callable[[], None]:
-    """Return what draws the next few batches at every call."""
+    """Return a function that draws the next few batches on every call."""
     steps = count()
 
     def draw() -> None:

@@ -1,4 +1,4 @@
-"""Say where figures were measured, and with what."""
+"""Describe the machine and the software versions of a benchmark."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from autoseg.documents.versions import Versions
 
 
 def this_machine(device: torch.device) -> BenchMachine:
-    """Return the machine, and what else it is doing now."""
+    """Describe this machine and its current load."""
     cuda = device.type == "cuda"
     return BenchMachine(
         processor=processor_name(),
@@ -24,8 +24,8 @@ def this_machine(device: torch.device) -> BenchMachine:
     )
 
 
-def these_versions() -> Versions:
-    """Return the software that measures."""
+def software_versions() -> Versions:
+    """Return the versions of autoseg, torch and Python."""
     return Versions(
         autoseg=version("autoseg"), torch=torch.__version__, python=platform.python_version()
     )

@@ -1,4 +1,4 @@
-"""Time the sliding window and the way back to the original grid."""
+"""Time the sliding window and the export to the original grid."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from autoseg.benchmarking.devices import lack_of_memory, synchronize
+from autoseg.benchmarking.devices import out_of_memory_error, synchronize
 from autoseg.benchmarking.preparing import prepared_cases
 from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.device import (
@@ -21,15 +21,15 @@ from autoseg.core.device import (
     autocast,
     autocast_dtype,
     choose_device,
-    naming_lack_of_memory,
-    on_device,
+    move_to_device,
+    replace_out_of_memory_error,
 )
 from autoseg.core.parallel import default_workers
 from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.export import class_map
-from autoseg.inference.model import ensemble_of
+from autoseg.inference.model import build_ensemble
 from autoseg.inference.padding import Padding
 from autoseg.inference.prediction import export_orders
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
@@ -37,27 +37,27 @@ from autoseg.inference.tiling import tile_starts
 from autoseg.preprocessing.storage import StoredCase
 
 MOST_LOGIT_BYTES = 256 * 2**20
-"""Of larger cases, the first planes are exported alone."""
+"""Of cases with more logits, only the first planes are exported."""
 
 SLAB_PLANES = 16
-"""Planes of logits that are handed to the export together."""
+"""Planes of logits per slab that is passed to the export."""
 
 CONFIDENT = 6.0
-"""Logit of a voxel's own class above the others, as of a trained network away from borders."""
+"""Margin of the true class's logit, as a trained network gives it away from class borders."""
 
 Logits = Float32[np.ndarray, "classes planes rows columns"]
 
 
 @dataclass(frozen=True)
 class TimedWindow:
-    """Networks and the part of an image that they are timed on.
+    """A network and the part of an image that it is timed on.
 
     Attributes:
-        ensemble: One untrained network.
-        image: Prepared; only as large as time allows.
-        tiles_per_batch: As `predict` takes them.
-        num_tiles: Tiles of the image.
-        num_flips: Mirrored views of each.
+        ensemble: Ensemble of one untrained network.
+        image: Prepared image, cropped to a size that the time limit allows.
+        tiles_per_batch: Tiles per batch, as in `predict`.
+        num_tiles: Number of tiles of the image.
+        num_flips: Number of mirrored views of each tile.
     """
 
     ensemble: Ensemble
@@ -67,7 +67,7 @@ class TimedWindow:
     num_flips: int
 
 
-def prediction(
+def time_prediction(
     sample: Sample,
     configuration: Configuration,
     time_limit: TimeLimit,
@@ -75,8 +75,18 @@ def prediction(
     device: str,
     precision: Precision,
 ) -> Throughput:
-    """Return how fast tiles pass through the sliding window; cases must be prepared."""
-    with naming_lack_of_memory(lack_of_memory(choose_device(device), configuration.name)):
+    """Time how fast the sliding window predicts tiles; the cases must be prepared.
+
+    Args:
+        sample: The sample.
+        configuration: The configuration.
+        time_limit: Time limit of the row.
+        device: Device name.
+        precision: Number type of convolutions.
+    """
+    with replace_out_of_memory_error(
+        out_of_memory_error(choose_device(device), configuration.name)
+    ):
         window = _window(sample, configuration, time_limit, device=device, precision=precision)
     views = "view" if window.num_flips == 1 else "mirrored views"
     label = RowLabel(
@@ -84,7 +94,7 @@ def prediction(
         unit="tiles",
         measured_is=f"sliding window over {window.num_tiles} tiles, {window.num_flips} {views} of "
         "each",
-        floor_is="bare network, as many tiles",
+        floor_is="bare network, same number of tiles",
         configuration=configuration.name,
     )
 
@@ -95,16 +105,21 @@ def prediction(
             pass
 
     def apply_network() -> None:
-        _bare(window, window.num_tiles, window.num_flips)
+        _apply_bare_network(window, window.num_tiles, window.num_flips)
 
-    pairs = in_turns(slide, apply_network, time_limit)
+    pairs = time_alternately(slide, apply_network, time_limit)
     return throughput(pairs, float(window.num_tiles), label)
 
 
-def export(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
-    """Return how fast logits become the label map of an image; cases must be prepared.
+def time_export(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
+    """Time how fast logits are exported to a label map; the cases must be prepared.
 
-    Counted are those of the label map's grid: its voxels times the classes.
+    The amount of work is counted in logits on the label map's grid: voxels times classes.
+
+    Args:
+        sample: The sample.
+        configuration: The configuration.
+        time_limit: Time limit of the row.
     """
     case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
     num_classes = configuration.architecture.num_classes
@@ -132,28 +147,33 @@ def export(sample: Sample, configuration: Configuration, time_limit: TimeLimit) 
         )
 
     amount = num_classes * prod(restoration.full_shape) / 1e6
-    pairs = in_turns(write_back, partial(np.copyto, copied, logits), time_limit)
+    pairs = time_alternately(write_back, partial(np.copyto, copied, logits), time_limit)
     return throughput(pairs, amount, label)
 
 
 def num_tiles(shape: tuple[int, ...], patch_shape: tuple[int, ...]) -> int:
-    """Return how many tiles cover an image; a 2-D patch covers each plane of a volume.
+    """Count the tiles of an image; with a 2-D patch, those of all planes of a volume.
 
     Args:
-        shape: Of the prepared image, voxels.
-        patch_shape: Of the network; as many axes or one less.
+        shape: Shape of the prepared image, voxels.
+        patch_shape: Patch shape of the network, with the same number of axes or one fewer.
     """
     patch = (1,) * (len(shape) - len(patch_shape)) + patch_shape
-    framed = Padding.around(shape, patch).shape
-    return prod(len(tile_starts(size, edge)) for size, edge in zip(framed, patch, strict=True))
+    padded = Padding.around(shape, patch).shape
+    return prod(len(tile_starts(size, edge)) for size, edge in zip(padded, patch, strict=True))
 
 
 def affordable_shape(
     shape: tuple[int, ...], patch_shape: tuple[int, ...], most_tiles: int
 ) -> tuple[int, ...]:
-    """Return the size of an image's first part that has no more tiles, or else a single one.
+    """Return the shape of an image part with at most `most_tiles` tiles, or with one tile.
 
-    The axis with the most tiles is halved until it fits.
+    The axis with the most tiles is halved until the part is small enough.
+
+    Args:
+        shape: Shape of the prepared image, voxels.
+        patch_shape: Patch shape of the network, with the same number of axes or one fewer.
+        most_tiles: Largest number of tiles.
     """
     patch = (1,) * (len(shape) - len(patch_shape)) + patch_shape
     sizes = list(shape)
@@ -167,12 +187,12 @@ def affordable_shape(
 
 
 def confident_logits(classes: LabelArray, num_classes: int, *, first: int = 0) -> Logits:
-    """Return logits as of a network that is right and sure of it.
+    """Build the logits of a network that predicts the given classes with high confidence.
 
     Args:
-        classes: Class index of every voxel; 2 or 3 axes.
-        num_classes: Outputs of the network; the classes beyond, which are ignored, have none.
-        first: Class of the first output; 1 for regions, none of which is background.
+        classes: Class index of every voxel, 2 or 3 axes.
+        num_classes: Number of outputs of the network; higher class indices are ignored.
+        first: Class index of the first output; 1 for regions, because they have no background.
     """
     volume = classes.reshape((1,) * (3 - classes.ndim) + classes.shape)
     logits: Logits = np.zeros((num_classes, *volume.shape), np.float32)
@@ -190,9 +210,9 @@ def _window(
     precision: Precision,
 ) -> TimedWindow:
     chosen = choose_device(device)
-    network = on_device(configuration.architecture.build(), chosen)
+    network = move_to_device(configuration.architecture.build(), chosen)
     dtype = autocast_dtype(chosen, precision)
-    ensemble = ensemble_of((network,), configuration, device=chosen, dtype=dtype)
+    ensemble = build_ensemble((network,), configuration, device=chosen, dtype=dtype)
     axes = configuration.mirror_axes
     case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
     tiles = num_tiles(case.shape, ensemble.patch_shape)
@@ -207,11 +227,11 @@ def _window(
 
 
 def _affordable(window: TimedWindow, time_limit: TimeLimit) -> TimedWindow:
-    """Return the window over the first part of its image that a repeat has the time for."""
-    _bare(window, window.tiles_per_batch, 1)
-    begun = perf_counter()
-    _bare(window, window.tiles_per_batch, 1)
-    seconds = (perf_counter() - begun) * window.num_flips / window.tiles_per_batch
+    """Crop the image of a window to the size that one repeat has time for."""
+    _apply_bare_network(window, window.tiles_per_batch, 1)
+    start = perf_counter()
+    _apply_bare_network(window, window.tiles_per_batch, 1)
+    seconds = (perf_counter() - start) * window.num_flips / window.tiles_per_batch
     most = max(window.tiles_per_batch, int(time_limit.seconds / time_limit.repeats / seconds))
     patch = window.ensemble.patch_shape
     shape = affordable_shape(window.image.voxels.shape[1:], patch, most)
@@ -222,8 +242,8 @@ def _affordable(window: TimedWindow, time_limit: TimeLimit) -> TimedWindow:
 
 
 @torch.inference_mode()
-def _bare(window: TimedWindow, tiles: int, views: int) -> None:
-    """Apply the network to as many tiles, zeros on the device, once for each view."""
+def _apply_bare_network(window: TimedWindow, tiles: int, views: int) -> None:
+    """Apply the network to tiles of zeros on the device, once per view."""
     ensemble = window.ensemble
     around = ensemble.margin or (0,) * len(ensemble.patch_shape)
     shape = [size + 2 * edge for size, edge in zip(ensemble.patch_shape, around, strict=True)]
@@ -237,27 +257,31 @@ def _bare(window: TimedWindow, tiles: int, views: int) -> None:
 
 
 def _exported_part(case: StoredCase, num_classes: int) -> tuple[LabelArray, InverseTransform]:
-    """Return the classes of a case's first planes, as many as memory allows, and their way back.
+    """Return the classes of a case's first planes, as memory allows, and their inverse transform.
 
-    Without the nonzero crop and the turn of axes, which only move what is found.
+    The nonzero crop and the permutation of axes are omitted: they only move values.
     """
-    way = case.record.restoration
-    planes = way.prepared_shape[0]
-    plane_bytes = 4 * num_classes * prod(way.prepared_shape[1:])
-    kept = planes if len(way.prepared_shape) == 2 else min(planes, MOST_LOGIT_BYTES // plane_bytes)
+    transform = case.record.restoration
+    planes = transform.prepared_shape[0]
+    plane_bytes = 4 * num_classes * prod(transform.prepared_shape[1:])
+    kept = (
+        planes
+        if len(transform.prepared_shape) == 2
+        else min(planes, MOST_LOGIT_BYTES // plane_bytes)
+    )
     kept = max(1, kept)
-    full = (max(1, round(way.cropped_shape[0] * kept / planes)), *way.cropped_shape[1:])
+    full = (max(1, round(transform.cropped_shape[0] * kept / planes)), *transform.cropped_shape[1:])
     part = replace(
-        way,
+        transform,
         axis_order=tuple(range(len(full))),
         full_shape=full,
         crop=tuple((0, size) for size in full),
-        prepared_shape=(kept, *way.prepared_shape[1:]),
+        prepared_shape=(kept, *transform.prepared_shape[1:]),
     )
     return case.read_classes()[:kept], part
 
 
 def _slabs(logits: Logits) -> Iterator[LogitsSlab]:
-    """Yield logits as the sliding window hands them over."""
+    """Yield logits in slabs, as the sliding window does."""
     for start in range(0, logits.shape[1], SLAB_PLANES):
         yield LogitsSlab(start=start, logits=logits[:, start : start + SLAB_PLANES])

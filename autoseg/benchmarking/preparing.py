@@ -1,4 +1,4 @@
-"""Time preprocessing, and resampling alone."""
+"""Time preprocessing as a whole, and resampling alone."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 
 from autoseg.benchmarking.reading import READING_FLOOR, unpacked_bytes
 from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
 from autoseg.core.arrays import ImageArray
 from autoseg.core.case import InverseTransform
 from autoseg.documents.bench import Throughput
@@ -23,11 +23,19 @@ from autoseg.stages.preprocess import PreparationTask, prepare
 BYTES_PER_INTENSITY = 4
 
 STRETCH = 1.25
-"""Where no case changes its size, resampling is timed with so many times the voxels per axis."""
+"""Factor per axis by which resampling is timed if no case changes its size."""
 
 
-def preparing(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
-    """Return how fast cases are prepared, by one process; afterwards they are."""
+def time_preparing(
+    sample: Sample, configuration: Configuration, time_limit: TimeLimit
+) -> Throughput:
+    """Time how fast one process prepares cases; the prepared cases are kept.
+
+    Args:
+        sample: The sample.
+        configuration: The configuration to prepare for.
+        time_limit: Time limit of the row.
+    """
     label = RowLabel(
         stage="preprocess",
         unit="cases",
@@ -35,7 +43,7 @@ def preparing(sample: Sample, configuration: Configuration, time_limit: TimeLimi
         floor_is=f"{READING_FLOOR}; writing arrays of that size",
         configuration=configuration.name,
     )
-    keys = map(str, count())  # a new one each time, so that nothing is found to be prepared
+    keys = map(str, count())  # a new key each time, so that no case counts as already prepared
 
     def prepare_cases() -> None:
         key = next(keys)
@@ -49,23 +57,31 @@ def preparing(sample: Sample, configuration: Configuration, time_limit: TimeLimi
             path = sample.workspace.root / "floor.bin"
             np.ones(stored_bytes(case, len(sample.plan.channel_names)), np.uint8).tofile(path)
 
-    pairs = in_turns(prepare_cases, read_and_write, time_limit)
+    pairs = time_alternately(prepare_cases, read_and_write, time_limit)
     return throughput(pairs, float(len(sample.spec.cases)), label)
 
 
 def prepared_cases(sample: Sample, configuration: Configuration) -> tuple[StoredCase, ...]:
-    """Return the cases that were prepared, opened."""
+    """Open the prepared cases of a sample."""
     folder = sample.workspace.preprocessed(configuration.data_name)
     return tuple(open_case(folder / name) for name in sample.names)
 
 
 def stored_bytes(case: StoredCase, num_channels: int) -> int:
-    """Return the bytes of a prepared case's image and labels, before they are packed."""
+    """Return the uncompressed size of a prepared case's image and labels, bytes."""
     return prod(case.shape) * (BYTES_PER_INTENSITY * num_channels + 1)
 
 
-def resampling(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
-    """Return how fast an image is brought to another voxel size; its cases must be prepared."""
+def time_resampling(
+    sample: Sample, configuration: Configuration, time_limit: TimeLimit
+) -> Throughput:
+    """Time how fast an image is resampled; the cases must be prepared.
+
+    Args:
+        sample: The sample.
+        configuration: The configuration with the target spacing.
+        time_limit: Time limit of the row.
+    """
     place, shape = resampled_most(prepared_cases(sample, configuration), configuration)
     case = prepared_cases(sample, configuration)[place]
     image = _cropped_channel(sample, place, case.record.restoration)
@@ -90,16 +106,16 @@ def resampling(sample: Sample, configuration: Configuration, time_limit: TimeLim
             separate_axis_order=rules.separate_axis_order,
         )
 
-    pairs = in_turns(resample, partial(np.copyto, copied, resampled), time_limit)
+    pairs = time_alternately(resample, partial(np.copyto, copied, resampled), time_limit)
     return throughput(pairs, prod(shape) / 1e6, label)
 
 
 def resampled_most(
     cases: Sequence[StoredCase], configuration: Configuration
 ) -> tuple[int, tuple[int, ...]]:
-    """Return which case gets the most new voxels, and its size after resampling.
+    """Return the index and new shape of the resampled case with the most voxels.
 
-    If none changes its size, the largest, made larger along the axes of the patch.
+    If no case changes its size, the largest case is used, enlarged along the axes of the patch.
     """
     ways = [case.record.restoration for case in cases]
     changing = [place for place, way in enumerate(ways) if way.cropped_shape != way.prepared_shape]
@@ -112,7 +128,7 @@ def resampled_most(
 
 
 def _cropped_channel(sample: Sample, place: int, restoration: InverseTransform) -> ImageArray:
-    """Return the first channel of a case as it is before resampling."""
+    """Return the first channel of a case after the crop and before resampling."""
     voxels = read_image(sample.spec.cases[place].images).voxels[:1]
     planned = voxels.transpose(0, *(axis + 1 for axis in restoration.axis_order))
     return np.ascontiguousarray(crop(planned, restoration.crop))

@@ -1,4 +1,4 @@
-"""Time the start of the program, and what reads the user's files."""
+"""Time the start of the program and the reading of the user's files."""
 
 import gzip
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.loading import load_case
@@ -20,17 +20,19 @@ BYTES_PER_MB = 1e6
 READING_FLOOR = "the files' bytes, .gz unpacked"
 
 
-def import_time(time_limit: TimeLimit) -> Throughput:
-    """Return how long `import autoseg` takes."""
-    return _start("import", "import autoseg", (), time_limit)
+def time_import(time_limit: TimeLimit) -> Throughput:
+    """Time `import autoseg`."""
+    return _time_python("import", "import autoseg", (), time_limit)
 
 
-def help_time(time_limit: TimeLimit) -> Throughput:
-    """Return how long `autoseg --help` takes."""
-    return _start("start", "from autoseg.cli import main; main()", ("--help",), time_limit)
+def time_help(time_limit: TimeLimit) -> Throughput:
+    """Time `autoseg --help`."""
+    return _time_python("start", "from autoseg.cli import main; main()", ("--help",), time_limit)
 
 
-def _start(stage: str, program: str, arguments: Sequence[str], time_limit: TimeLimit) -> Throughput:
+def _time_python(
+    stage: str, program: str, arguments: Sequence[str], time_limit: TimeLimit
+) -> Throughput:
     label = RowLabel(
         stage=stage,
         unit=SECONDS,
@@ -38,7 +40,7 @@ def _start(stage: str, program: str, arguments: Sequence[str], time_limit: TimeL
         floor_is='python -c "pass"',
     )
     work, floor = partial(_run, program, arguments), partial(_run, "pass", ())
-    return throughput(in_turns(work, floor, time_limit), 1.0, label)
+    return throughput(time_alternately(work, floor, time_limit), 1.0, label)
 
 
 def _run(program: str, arguments: Sequence[str]) -> None:
@@ -46,8 +48,16 @@ def _run(program: str, arguments: Sequence[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def reading(cases: Sequence[CaseFiles], labels: LabelScheme, time_limit: TimeLimit) -> Throughput:
-    """Return how fast images and labels become arrays, by one process."""
+def time_reading(
+    cases: Sequence[CaseFiles], labels: LabelScheme, time_limit: TimeLimit
+) -> Throughput:
+    """Time how fast one process reads images and labels into arrays.
+
+    Args:
+        cases: Files of the cases.
+        labels: Label values of the dataset.
+        time_limit: Time limit of the row.
+    """
     label = RowLabel(
         stage="reading",
         unit="MB",
@@ -59,12 +69,12 @@ def reading(cases: Sequence[CaseFiles], labels: LabelScheme, time_limit: TimeLim
         for files in cases:
             load_case(files, labels)
 
-    pairs = in_turns(read_cases, partial(unpacked_bytes, cases), time_limit)
+    pairs = time_alternately(read_cases, partial(unpacked_bytes, cases), time_limit)
     return throughput(pairs, unpacked_bytes(cases) / BYTES_PER_MB, label)
 
 
-def fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
-    """Return how fast cases are checked and measured, by one process."""
+def time_fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
+    """Time how fast one process reads, checks and measures cases."""
     label = RowLabel(
         stage="fingerprint",
         unit="cases",
@@ -77,12 +87,12 @@ def fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
         for files in spec.cases:
             inspect_case(files, alone)
 
-    pairs = in_turns(inspect_cases, partial(unpacked_bytes, spec.cases), time_limit)
+    pairs = time_alternately(inspect_cases, partial(unpacked_bytes, spec.cases), time_limit)
     return throughput(pairs, float(len(spec.cases)), label)
 
 
 def unpacked_bytes(cases: Sequence[CaseFiles]) -> int:
-    """Read all files of the cases, and return how many bytes they hold; .gz is unpacked."""
+    """Read all files of the cases and return their total size in bytes; .gz is unpacked."""
     return sum(_num_bytes(path) for case in cases for path in _files(case))
 
 

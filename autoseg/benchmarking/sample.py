@@ -1,4 +1,4 @@
-"""Choose the cases that stand for a dataset, and give them a work folder of their own."""
+"""Select a sample of a dataset's cases and set up a temporary work folder for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from autoseg.core.errors import CaseError, DatasetError, PlanError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.layouts import recognise
 from autoseg.documents import store
@@ -23,15 +23,15 @@ from autoseg.stages.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
 
 @dataclass(frozen=True)
 class Sample:
-    """Some cases of a dataset, planned in a temporary work folder.
+    """Some cases of a dataset, with a temporary work folder.
 
     Attributes:
-        spec: The dataset, with these cases alone.
-        plan: The user's plan, or one that was made of these cases.
-        workspace: Temporary; it has the documents of these cases.
-        num_cases: How many cases the dataset has.
-        share: Their part of the bytes of all images; what they take is scaled by it.
-        notes: What is particular, a sentence each.
+        spec: The dataset, restricted to the sampled cases.
+        plan: The user's plan, or a plan made from the sampled cases.
+        workspace: Temporary work folder with the documents of the sampled cases.
+        num_cases: Number of cases of the dataset.
+        share: Share of the sampled images in the bytes of all images, used to scale measured times.
+        notes: Notes to print, one sentence each.
     """
 
     spec: DatasetSpec
@@ -43,7 +43,7 @@ class Sample:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the cases are called."""
+        """Names of the sampled cases."""
         return tuple(case.name for case in self.spec.cases)
 
 
@@ -56,36 +56,36 @@ def take_sample(
     machine: Machine,
     progress: Progress,
 ) -> Sample:
-    """Return a sample of a dataset; the only files that are written are in `scratch`.
+    """Take a sample of a dataset; files are written to `scratch` only.
 
     Args:
-        dataset: The user's folder.
-        planned: The work folder that belongs to it; its plan is taken if there is one.
-        scratch: Where the temporary work folder goes.
-        num_cases: How many cases to take.
-        machine: What to plan for, if nothing is planned.
-        progress: Where to report to.
+        dataset: The user's dataset folder.
+        planned: Work folder of the dataset; its plan is used if it exists.
+        scratch: Parent of the temporary work folder.
+        num_cases: Number of cases to sample.
+        machine: Machine to plan for if there is no plan.
+        progress: Progress reporting.
 
     Raises:
-        DatasetError: If the folder is no dataset, or the work folder belongs to another one.
-        CaseError: If one of the cases has issues.
-        PlanError: If nothing can be planned.
+        DatasetError: If the folder is not a dataset, or the work folder belongs to another one.
+        CaseError: If one of the sampled cases has issues.
+        PlanError: If planning fails.
     """
     check_dataset_identity(dataset, planned)
     has_plan = planned.plan.is_file() and dataset.is_dir()
-    spec = _described(dataset, planned if has_plan else None)
+    spec = _load_spec(dataset, planned if has_plan else None)
     sampled = spec.model_copy(update={"cases": evenly_spread(spec.cases, num_cases)})
     progress.say(
         f"{dataset.resolve().name}: measuring {len(sampled.cases)} of "
-        f"{counted(len(spec.cases), 'case')}"
+        f"{count_noun(len(spec.cases), 'case')}"
     )
     if has_plan:
         plan, fingerprint = load_plan(planned), _known_fingerprint(planned, sampled)
-        note = f"the plan is {planned.plan}"
+        note = f"using the plan {planned.plan}"
     else:
         fingerprint = _measured_fingerprint(sampled)
-        plan = _planned(fingerprint, machine)
-        note = f"planned from {counted(len(sampled.cases), 'case')} alone"
+        plan = _make_plan(fingerprint, machine)
+        note = f"planned from {count_noun(len(sampled.cases), 'case')} only"
     workspace = Workspace(scratch / "work")
     store.save(sampled, workspace.dataset)
     store.save(fingerprint, workspace.fingerprint)
@@ -100,11 +100,11 @@ def take_sample(
     )
 
 
-def _described(dataset: Path, planned: Workspace | None) -> DatasetSpec:
-    """Return the dataset with the cases whose files are there, and which were planned for.
+def _load_spec(dataset: Path, planned: Workspace | None) -> DatasetSpec:
+    """Return the dataset; with a work folder, restricted to planned cases whose files exist.
 
     Raises:
-        DatasetError: If there is none.
+        DatasetError: If no case is left.
     """
     if planned is None:
         return recognise(dataset, workers=default_workers()).spec
@@ -113,22 +113,22 @@ def _described(dataset: Path, planned: Workspace | None) -> DatasetSpec:
         spec = recognise(dataset, workers=default_workers()).spec
     measured = store.load(Fingerprint, planned.fingerprint, made_by="autoseg plan")
     known = {case.name for case in measured.cases}
-    cases = tuple(case for case in spec.cases if case.name in known and _is_there(case))
+    cases = tuple(case for case in spec.cases if case.name in known and _files_exist(case))
     if not cases:
         msg = (
-            f"none of the {len(known)} cases that {planned.fingerprint} knows is in {dataset}. "
-            f"Run `autoseg plan {dataset}`, which measures those that are."
+            f"none of the {len(known)} cases in {planned.fingerprint} was found in {dataset}. "
+            f"Run `autoseg plan {dataset}` to measure the existing cases."
         )
         raise DatasetError(msg)
     return spec.model_copy(update={"cases": cases})
 
 
-def _is_there(case: CaseFiles) -> bool:
+def _files_exist(case: CaseFiles) -> bool:
     return all(path.is_file() for path in (*case.images, case.labels))
 
 
 def evenly_spread(cases: Sequence[CaseFiles], count: int) -> tuple[CaseFiles, ...]:
-    """Return up to `count` cases, evenly spread over all when these are sorted by size."""
+    """Return up to `count` cases, evenly spread over all cases sorted by size."""
     if count >= len(cases):
         return tuple(cases)
     by_size = sorted(cases, key=lambda case: (_image_bytes([case]), case.name))
@@ -141,15 +141,15 @@ def measured_configurations(plan: Plan, named: Sequence[str]) -> tuple[Configura
 
     Args:
         plan: The plan.
-        named: By the user; without any, the plan's default (of a cascade its first stage) and the
-            2-D configuration that shares its recipe.
+        named: Names given by the user. If empty, the plan's default (the first stage if that is a
+            cascade) and the 2-D configuration with the same recipe are measured.
 
     Raises:
-        PlanError: If there is none of a name, or it is a cascade: its networks learn from the
-            predictions of others, which are not there.
+        PlanError: If a configuration does not exist, or is a cascade: it needs predictions of its
+            previous stage, and `bench` makes none.
     """
     if named:
-        return tuple(_alone(plan, name) for name in dict.fromkeys(named))
+        return tuple(_without_previous_stage(plan, name) for name in dict.fromkeys(named))
     first = plan.configuration(None)
     while first.previous_stage is not None:
         first = plan.configuration(first.previous_stage)
@@ -160,25 +160,25 @@ def measured_configurations(plan: Plan, named: Sequence[str]) -> tuple[Configura
     return (first, *(alike or flat)[:1])
 
 
-def _alone(plan: Plan, name: str) -> Configuration:
-    """Return a configuration that needs no other one.
+def _without_previous_stage(plan: Plan, name: str) -> Configuration:
+    """Return a configuration that is not a cascade.
 
     Raises:
-        PlanError: If it does.
+        PlanError: If it is a cascade.
     """
     configuration = plan.configuration(name)
     if configuration.previous_stage is not None:
         msg = (
-            f"{name} is a cascade, which learns from what {configuration.previous_stage} predicts; "
-            f"nothing is predicted here. Measure {configuration.previous_stage}, from which {name} "
-            "is forecast."
+            f"{name} is a cascade, which needs the predictions of {configuration.previous_stage}; "
+            f"`bench` predicts no cases. Measure {configuration.previous_stage} instead: {name} is "
+            "forecast from it."
         )
         raise PlanError(msg)
     return configuration
 
 
 def _known_fingerprint(planned: Workspace, sampled: DatasetSpec) -> Fingerprint:
-    """Return the part of a dataset's fingerprint that is about some cases."""
+    """Return the existing fingerprint, restricted to the sampled cases."""
     whole = store.load(Fingerprint, planned.fingerprint, made_by="autoseg plan")
     names = {case.name for case in sampled.cases}
     cases = tuple(case for case in whole.cases if case.name in names)
@@ -186,21 +186,21 @@ def _known_fingerprint(planned: Workspace, sampled: DatasetSpec) -> Fingerprint:
 
 
 def _measured_fingerprint(sampled: DatasetSpec) -> Fingerprint:
-    """Return what is measured of the cases now.
+    """Measure the fingerprint of the sampled cases.
 
     Raises:
-        CaseError: If one of them has issues.
+        CaseError: If one of the cases has issues.
     """
     alone = sampled.model_copy(update={"cases": ()})
     return combine(
         dataset_name=sampled.name,
         channel_names=sampled.channel_names,
         labels=sampled.labels,
-        cases=tuple(_inspected(files, alone) for files in sampled.cases),
+        cases=tuple(_inspect(files, alone) for files in sampled.cases),
     )
 
 
-def _inspected(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
+def _inspect(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
     try:
         return inspect_case(files, spec)
     except CaseError as error:
@@ -208,7 +208,7 @@ def _inspected(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
         raise CaseError(msg) from error
 
 
-def _planned(fingerprint: Fingerprint, machine: Machine) -> Plan:
+def _make_plan(fingerprint: Fingerprint, machine: Machine) -> Plan:
     memory_gib = machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB
     return make_plan(fingerprint, memory_gib=memory_gib, machine=machine)
 

@@ -1,4 +1,4 @@
-"""Time training steps: as `autoseg train` does them, and of the bare network."""
+"""Time training steps: with the data loader as in `autoseg train`, and of the bare network."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,10 +9,10 @@ from time import perf_counter
 
 import torch
 
-from autoseg.benchmarking.devices import lack_of_memory, synchronize
+from autoseg.benchmarking.devices import out_of_memory_error, synchronize
 from autoseg.benchmarking.timing import RowLabel, TimedPair, TimeLimit, throughput
-from autoseg.core.allocator import keeping_freed_memory
-from autoseg.core.device import naming_lack_of_memory
+from autoseg.core.allocator import keep_freed_memory
+from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
@@ -30,108 +30,117 @@ FEWEST_STEPS = 2
 MOST_STEPS = 200
 
 WARM_UP_STEPS = 1
-"""Steps of the bare network before those that are timed."""
+"""Untimed steps of the bare network before the timed ones."""
 
-PATIENCE_FACTOR = 4.0
-"""Steps so many times slower than the bare network's end before all of them are done."""
+SLOW_FACTOR = 4.0
+"""Steps that are slower than the bare network's by this factor are stopped early."""
 
 PAIRS_FACTOR = 5.0
-"""This row may take so many times as long as others: its ratio matters most."""
+"""Time limit of this row relative to other rows: its ratio matters most."""
 
 LOADER_MARGIN = 0.5
-"""A loader counts as fast enough if it takes at most this part of the steps' time by itself: beside
-them it is slower."""
+"""A loader counts as fast enough if it alone takes at most this share of the steps' time: it is
+slower while steps run."""
 
 NO_VALIDATION = 10**9
-"""Steps of an epoch that never ends."""
+"""Steps per epoch, so large that the epoch never ends and no validation runs."""
 
 
 @dataclass(frozen=True)
 class TimedSteps:
-    """Which steps through the loader are timed.
+    """Number of timed steps with the loader.
 
     Attributes:
-        unused: Those before.
-        count: How many.
-        longest_seconds: Mean time of a step beyond which no more of them are waited for.
+        untimed: Steps before the timed ones.
+        count: Number of timed steps.
+        longest_seconds: Mean seconds per step beyond which the measurement stops early.
     """
 
-    unused: int
+    untimed: int
     count: int
     longest_seconds: float
 
 
-def training_steps(task: TrainingTask, configuration: str, time_limit: TimeLimit) -> Throughput:
-    """Return the pace of training steps through the loader, beside those of the bare network.
+def time_training_steps(
+    task: TrainingTask, configuration: str, time_limit: TimeLimit
+) -> Throughput:
+    """Time training steps with the loader against steps of the bare network.
 
-    Both do the same number of steps in turns. A step's time is the mean over these, so that waiting
-    for the loader now and then counts; what the loader had prepared before is used up first.
+    Both run the same number of steps alternately. The time of a step is the mean over these steps,
+    so occasional waiting for the loader counts. Batches that the loader prefetched are used up
+    before the timing starts.
+
+    Args:
+        task: The training task.
+        configuration: Name of the configuration.
+        time_limit: Time limit of the row.
     """
     label = RowLabel(
         stage="training step",
         unit="steps",
-        measured_is=f"steps as train does them, {task.workers} loader processes",
-        floor_is="bare network, a batch on the device",
+        measured_is=f"training steps with the loader, {task.workers} loader processes",
+        floor_is="bare network, batch already on the device",
         configuration=configuration,
     )
-    with naming_lack_of_memory(lack_of_memory(task.device, configuration)):
+    with replace_out_of_memory_error(out_of_memory_error(task.device, configuration)):
         state = new_state(task, epoch_steps=NO_VALIDATION)
-        pairs = _pairs(task, state, time_limit)
+        pairs = _timed_pairs(task, state, time_limit)
     return throughput(pairs, 1.0, label)
 
 
-def _pairs(task: TrainingTask, state: TrainingState, time_limit: TimeLimit) -> list[TimedPair]:
-    """Return the times of a step, through the loader and bare, in turns on one network."""
-    bare = _bare_steps(task, state)
+def _timed_pairs(
+    task: TrainingTask, state: TrainingState, time_limit: TimeLimit
+) -> list[TimedPair]:
+    """Time steps with the loader and bare steps alternately, on one network."""
+    bare = _bare_step_timer(task, state)
     seconds_per_step = bare(FEWEST_STEPS)
     timed = TimedSteps(
-        unused=unused_steps(_drawing_seconds(task), seconds_per_step, task.workers),
+        untimed=untimed_steps(_drawing_seconds(task), seconds_per_step, task.workers),
         count=num_steps(seconds_per_step, time_limit),
-        longest_seconds=PATIENCE_FACTOR * seconds_per_step,
+        longest_seconds=SLOW_FACTOR * seconds_per_step,
     )
     pairs: list[TimedPair] = []
-    begun = perf_counter()
+    start = perf_counter()
     limit = PAIRS_FACTOR * time_limit.seconds
-    while not pairs or (len(pairs) < time_limit.repeats and perf_counter() - begun < limit):
+    while not pairs or (len(pairs) < time_limit.repeats and perf_counter() - start < limit):
         floor_seconds = bare(timed.count)
-        pairs.append(TimedPair(_real_steps(task, state, timed), floor_seconds))
+        pairs.append(TimedPair(_loader_steps(task, state, timed), floor_seconds))
     return pairs
 
 
 def num_steps(seconds_per_step: float, time_limit: TimeLimit) -> int:
-    """Return how many steps are timed together."""
+    """Return the number of steps that are timed together."""
     wanted = int(time_limit.seconds / 2 / seconds_per_step)
     return min(MOST_STEPS, max(FEWEST_STEPS, wanted))
 
 
-def unused_steps(drawing_seconds: float, seconds_per_step: float, workers: int) -> int:
-    """Return how many steps through the loader come before those that are timed.
+def untimed_steps(drawing_seconds: float, seconds_per_step: float, workers: int) -> int:
+    """Return the number of untimed steps with the loader before the timed ones.
 
-    Where it may be slower than the steps, they use up all that it prepares in advance.
+    If the loader may be slower than the steps, these steps use up all prefetched batches.
 
     Args:
-        drawing_seconds: Time that one process takes for a batch.
-        seconds_per_step: Of the bare network.
-        workers: Processes that prepare batches.
+        drawing_seconds: Seconds that one process takes for a batch.
+        seconds_per_step: Seconds per step of the bare network.
+        workers: Number of processes that prepare batches.
     """
     keeps_up = drawing_seconds < LOADER_MARGIN * workers * seconds_per_step
     return 1 if keeps_up else prefetched_batches(workers) * workers + 1
 
 
 def _drawing_seconds(task: TrainingTask) -> float:
-    """Return the time of one batch, the second that is drawn."""
-    begun = perf_counter()
+    """Time the second batch that is drawn; the first one loads cases."""
+    start = perf_counter()
     for step in range(2):
-        begun = perf_counter()
-        task.data.handed_out(BatchIndex("train", step))
-    return perf_counter() - begun
+        start = perf_counter()
+        task.data.get_batch(BatchIndex("train", step))
+    return perf_counter() - start
 
 
-def _bare_steps(task: TrainingTask, state: TrainingState) -> Callable[[int], float]:
-    """Return what does some steps, on one batch that is on the device, and tells their mean time.
+def _bare_step_timer(task: TrainingTask, state: TrainingState) -> Callable[[int], float]:
+    """Return a function that runs steps on one batch on the device and returns their mean time.
 
-    It is a real batch, since a network that is trained on noise leaves the range of numbers that
-    processors are fast with.
+    The batch is real, because training on noise leads to numbers that processors are slow with.
     """
     drawn = task.data.draw(BatchIndex("train", 0))
     batch, function = batch_to_device(drawn, task.device), _objective(task, drawn)
@@ -151,49 +160,49 @@ def _bare_steps(task: TrainingTask, state: TrainingState) -> Callable[[int], flo
 
 
 def _mean_seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:
-    """Return the mean time of some steps, after a few that are not timed."""
-    with fast_convolutions(device), keeping_freed_memory():
+    """Return the mean time of some steps, after untimed warm-up steps."""
+    with fast_convolutions(device), keep_freed_memory():
         for _ in range(WARM_UP_STEPS):
             step()
         synchronize(device)
-        begun = perf_counter()
+        start = perf_counter()
         for _ in range(steps):
             step()
         synchronize(device)
-        return (perf_counter() - begun) / steps
+        return (perf_counter() - start) / steps
 
 
 def _objective(task: TrainingTask, batch: Batch) -> Objective:
-    loss, measure = task.loss.at(0.5), task.data.training.measure
-    if isinstance(loss, DistanceLoss) and measure is not None and batch.maps is not None:
-        return measure.objective(loss, batch.maps, task.device)
+    loss, mapper = task.loss.at(0.5), task.data.training.distance_mapper
+    if isinstance(loss, DistanceLoss) and mapper is not None and batch.maps is not None:
+        return mapper.objective(loss, batch.maps, task.device)
     return objective(loss.build(), task.labels)
 
 
-def _real_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) -> float:
-    """Return the mean time of training steps; the state goes on from where it is."""
-    total = timed.unused + timed.count
+def _loader_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) -> float:
+    """Return the mean time of training steps that continue from the given state."""
+    total = timed.untimed + timed.count
     stop, times = StopRequest(), [perf_counter()]
 
     def on_step(_: TrainingState) -> None:
-        if len(times) in (timed.unused, total):
+        if len(times) in (timed.untimed, total):
             synchronize(task.device)
         times.append(perf_counter())
         is_slow = times[-1] - times[0] > timed.longest_seconds * total
         if is_slow and len(times) > FEWEST_STEPS:
-            stop.make()
+            stop.request()
 
     length = Iterations(total=state.position.step + total)
     longer = replace(task, length=length, checkpoint_seconds=inf)
     with suppress(Interrupted):
         fit(longer, state, Callbacks(on_step=on_step, on_epoch=lambda _: None, stop=stop))
-    return mean_step(times, timed.unused)
+    return mean_step(times, timed.untimed)
 
 
-def mean_step(times: list[float], unused: int) -> float:
-    """Return the mean time between clock readings, without the first `unused`, if others are left.
+def mean_step(times: list[float], untimed: int) -> float:
+    """Compute the mean time between clock readings, skipping the first `untimed` if others remain.
 
-    The first reading is the start of the loader and never counts.
+    The first interval includes the start of the loader and never counts.
     """
-    first = min(max(unused, 1), len(times) - 2)
+    first = min(max(untimed, 1), len(times) - 2)
     return (times[-1] - times[first]) / (len(times) - 1 - first)

@@ -1,24 +1,24 @@
-"""What `autoseg bench` prints."""
+"""Format the tables and lines that `autoseg bench` prints."""
 
 from autoseg.benchmarking.loading import augmentation_share
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.bench import SECONDS, Bench, ConfigurationForecast, Throughput
 
 Row = tuple[str, ...]
 Table = tuple[Row, list[Row]]
 
 UNITS = ((48 * 3600, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min"))
-"""From how many seconds on a time is given in a unit, its seconds, and its name."""
+"""Smallest duration in seconds for which a unit is used, seconds per unit, and its name."""
 
 
 def throughput_rows(bench: Bench) -> Table:
-    """Return header and rows of what was measured."""
+    """Return header and rows of the measurements."""
     header = ("stage", "autoseg", "floor", "ratio", "the floor is")
     return header, [_throughput_row(row) for row in bench.rows]
 
 
 def forecast_rows(bench: Bench) -> Table:
-    """Return header and rows of what a dataset takes."""
+    """Return header and rows of the forecast."""
     header = (
         "configuration",
         "prepare",
@@ -30,42 +30,42 @@ def forecast_rows(bench: Bench) -> Table:
     return header, [_forecast_row(entry) for entry in bench.forecasts]
 
 
-def sentences(bench: Bench) -> list[str]:
-    """Return what to know beside the tables."""
+def summary_lines(bench: Bench) -> list[str]:
+    """Return the lines that are printed in addition to the tables."""
     machine = bench.machine
     memory = "" if machine.memory_gib is None else f", {machine.memory_gib:.0f} GiB"
-    where = f"{machine.processor}, {machine.cores} cores{memory}, networks on {machine.device}"
-    when = f"torch {bench.versions.torch}; {bench.date:%Y-%m-%d %H:%M} UTC"
-    all_cases = f"reading and measuring all {counted(bench.num_cases, 'case')}"
+    hardware = f"{machine.processor}, {machine.cores} cores{memory}, networks on {machine.device}"
+    software = f"torch {bench.versions.torch}; {bench.date:%Y-%m-%d %H:%M} UTC"
+    all_cases = f"reading and measuring all {count_noun(bench.num_cases, 'case')}"
     lines = [
-        f"{where}; {when}, in {time_of(bench.seconds)}",
+        f"{hardware}; {software}, in {format_duration(bench.seconds)}",
         *bench.notes,
-        f"{all_cases} takes {time_of(bench.fingerprint_seconds)}",
+        f"{all_cases} takes {format_duration(bench.fingerprint_seconds)}",
     ]
     lines += [
-        f"augmentation is {augmentation_share(row):.0%} of what the loader does for "
+        f"augmentation takes {augmentation_share(row):.0%} of the loader's time for "
         f"{row.configuration}"
         for row in bench.rows
         if row.stage == "loader"
     ]
     if machine.load is not None and machine.load > machine.cores / 2:
         lines.append(
-            f"other work ran beside (load {machine.load:.1f} on {machine.cores} cores): trust the "
-            "ratios more than the rest"
+            f"the machine was busy (load {machine.load:.1f} on {machine.cores} cores): only the "
+            "ratios are reliable"
         )
     return lines
 
 
-def time_of(seconds: float) -> str:
-    """Return a time in the unit that a person would use, to two or three digits."""
+def format_duration(seconds: float) -> str:
+    """Format a duration in a suitable unit, with up to three significant digits."""
     for least, length, unit in UNITS:
         if seconds >= least:
-            return f"{short(seconds / length)} {unit}"
-    return f"{short(seconds)} s"
+            return f"{format_number(seconds / length)} {unit}"
+    return f"{format_number(seconds)} s"
 
 
-def short(value: float) -> str:
-    """Return a positive number to three digits, without an exponent; all of those before a dot."""
+def format_number(value: float) -> str:
+    """Format a positive number with three significant digits, without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -74,9 +74,9 @@ def _throughput_row(row: Throughput) -> Row:
     unit = " s" if row.unit == SECONDS else f" {row.unit}"
     return (
         name,
-        short(row.value) + unit,
-        short(row.floor) + unit,
-        short(row.ratio),
+        format_number(row.value) + unit,
+        format_number(row.floor) + unit,
+        format_number(row.ratio),
         row.floor_is,
     )
 
@@ -85,9 +85,9 @@ def _forecast_row(entry: ConfigurationForecast) -> Row:
     about = "" if entry.is_measured else "~"
     return (
         entry.configuration,
-        about + time_of(entry.preparation_seconds),
-        about + short(entry.seconds_per_step),
-        about + short(3600 / entry.seconds_per_step),
-        about + time_of(entry.hours_per_fold * 3600),
-        about + time_of(entry.prediction_seconds),
+        about + format_duration(entry.preparation_seconds),
+        about + format_number(entry.seconds_per_step),
+        about + format_number(3600 / entry.seconds_per_step),
+        about + format_duration(entry.hours_per_fold * 3600),
+        about + format_duration(entry.prediction_seconds),
     )

@@ -1,4 +1,4 @@
-"""Time work and its floor in turns, and make a row of it."""
+"""Time work and its floor alternately, and build a row of the result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from time import perf_counter
 from autoseg.documents.bench import SECONDS, Throughput
 
 SHORTEST_SECONDS = 0.01
-"""Work that is faster is done several times in a row, because clocks and schedulers are coarse."""
+"""Faster work is repeated within one timing, because clocks and schedulers are coarse."""
 
 MOST_CALLS = 1000
-"""Times that fast work is done in a row, at most."""
+"""Largest number of repetitions within one timing."""
 
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """How much time a row may take.
+    """Time limit of a row.
 
     Attributes:
-        repeats: Most pairs of work and floor.
-        seconds: No further pair begins after so long; there is always one.
+        repeats: Largest number of pairs of work and floor.
+        seconds: Seconds after which no further pair starts; at least one pair is always timed.
     """
 
     repeats: int = 5
@@ -30,11 +30,11 @@ class TimeLimit:
 
 @dataclass(frozen=True)
 class TimedPair:
-    """Times that were taken one after the other.
+    """Times of work and floor, measured one after the other.
 
     Attributes:
-        seconds: Of the work.
-        floor_seconds: Of the least that could have been done.
+        seconds: Seconds of the work.
+        floor_seconds: Seconds of the floor, the least possible work.
     """
 
     seconds: float
@@ -43,14 +43,14 @@ class TimedPair:
 
 @dataclass(frozen=True)
 class RowLabel:
-    """What a row is about.
+    """Description of a row.
 
     Attributes:
-        stage: Its name.
-        unit: What is counted per second, e.g. `cases`; `SECONDS` shows the time itself.
-        measured_is: What autoseg does, in words.
-        floor_is: What the floor is, in words.
-        configuration: Of which configuration; None for what all share.
+        stage: Name of the timed stage.
+        unit: Unit that is counted per second, e.g. `cases`; `SECONDS` reports the time itself.
+        measured_is: Description of the timed work.
+        floor_is: Description of the floor.
+        configuration: Name of the configuration; None for stages that all configurations share.
     """
 
     stage: str
@@ -60,14 +60,18 @@ class RowLabel:
     configuration: str | None = None
 
 
-def in_turns(
+def time_alternately(
     work: Callable[[], object], floor: Callable[[], object], time_limit: TimeLimit
 ) -> tuple[TimedPair, ...]:
-    """Return the times of work and floor, done in turns, after one of each that does not count.
+    """Time work and floor alternately, after one untimed call of each.
 
-    The first of each loads packages and files. If it exceeds the time limit, it counts after
-    all, and is the only one; a fast floor is then timed again, because it may have waited for
-    memory.
+    The first calls load packages and files. If they exceed the time limit, they are the only pair
+    and count; a fast floor is then timed again, because it may have waited for memory.
+
+    Args:
+        work: The work.
+        floor: The least possible work.
+        time_limit: Time limit of the row.
     """
     first = TimedPair(_mean_seconds(work, 1), _mean_seconds(floor, 1))
     if first.seconds + first.floor_seconds > time_limit.seconds:
@@ -76,21 +80,21 @@ def in_turns(
         return (first,)
     calls, floor_calls = _calls(first.seconds), _calls(first.floor_seconds)
     pairs: list[TimedPair] = []
-    begun = perf_counter()
+    start = perf_counter()
     while not pairs or (
-        len(pairs) < time_limit.repeats and perf_counter() - begun < time_limit.seconds
+        len(pairs) < time_limit.repeats and perf_counter() - start < time_limit.seconds
     ):
         pairs.append(TimedPair(_mean_seconds(work, calls), _mean_seconds(floor, floor_calls)))
     return tuple(pairs)
 
 
 def throughput(pairs: Sequence[TimedPair], amount: float, label: RowLabel) -> Throughput:
-    """Return the row of some pairs.
+    """Build a row from timed pairs.
 
     Args:
-        pairs: At least one.
-        amount: How many of the unit each of them did; 1 for times.
-        label: What the row is about.
+        pairs: Timed pairs, at least one.
+        amount: Number of units that each pair processed; 1 if the unit is `SECONDS`.
+        label: Description of the row.
     """
     seconds = median(pair.seconds for pair in pairs)
     floor_seconds = median(pair.floor_seconds for pair in pairs)
@@ -114,12 +118,12 @@ def throughput(pairs: Sequence[TimedPair], amount: float, label: RowLabel) -> Th
 
 
 def _mean_seconds(work: Callable[[], object], calls: int) -> float:
-    begun = perf_counter()
+    start = perf_counter()
     for _ in range(calls):
         work()
-    return max((perf_counter() - begun) / calls, 1e-9)
+    return max((perf_counter() - start) / calls, 1e-9)
 
 
 def _calls(seconds: float) -> int:
-    """Return how often work is done in a row so that it lasts long enough to be timed."""
+    """Return the number of repetitions that makes a timing long enough."""
     return min(MOST_CALLS, max(1, ceil(SHORTEST_SECONDS / seconds)))

@@ -1,1 +1,1 @@
-"""The commands: each parses its options, calls one stage, and prints what came of it."""
+"""Commands: each parses its options, calls one stage, and prints the result."""

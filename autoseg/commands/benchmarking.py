@@ -21,34 +21,38 @@ def bench(
     context: typer.Context,
     dataset: Annotated[
         Path | None,
-        typer.Argument(help="Folder with images and labels.", show_default="small made-up volumes"),
+        typer.Argument(
+            help="Dataset folder with images and labels.", show_default="small synthetic volumes"
+        ),
     ] = None,
     configuration: Annotated[
         list[str] | None,
         typer.Option(
             "--configuration",
             "-c",
-            help="Measure this one; repeatable.",
-            show_default="the plan's default, and its 2-D counterpart",
+            help="Configuration to measure; repeatable.",
+            show_default="the plan's default and its 2-D counterpart",
         ),
     ] = None,
-    cases: Annotated[int, typer.Option(min=1, help="Cases to measure.")] = 4,
-    repeats: Annotated[int, typer.Option(min=1, help="Most repeats of each measurement.")] = 5,
+    cases: Annotated[int, typer.Option(min=1, help="Number of cases to measure.")] = 4,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Maximum number of repeats per measurement.")
+    ] = 5,
     device: Device = "auto",
     precision: Precision = "auto",
     work: Work = None,
     workers: Workers = None,
     cache: Cache = None,
     json: Annotated[
-        Path | None, typer.Option(help="File to write.", show_default="bench.json in --work")
+        Path | None, typer.Option(help="JSON file to write.", show_default="bench.json in --work")
     ] = None,
 ) -> None:
-    """Time each stage beside its floor, and forecast a dataset.
+    """Time each stage, and forecast training and prediction.
 
-    Nothing but the JSON file is left behind.
+    Each time is compared to a lower bound, the floor. Only the JSON file is left behind.
     """
     from autoseg.benchmarking import bench as benchmark
-    from autoseg.benchmarking.table import forecast_rows, sentences, throughput_rows
+    from autoseg.benchmarking.table import forecast_rows, summary_lines, throughput_rows
     from autoseg.benchmarking.timing import TimeLimit
     from autoseg.documents import store
     from autoseg.terminal import TerminalProgress
@@ -65,13 +69,13 @@ def bench(
         cache=cache_folder(cache),
     )
     try:
-        found = benchmark.bench(dataset, workspace, options, progress=progress)
+        result = benchmark.bench(dataset, workspace, options, progress=progress)
     finally:
         progress.close()
-    progress.table("Beside the floor", *throughput_rows(found))
-    progress.table(f"Forecast for {found.dataset_name}", *forecast_rows(found))
-    for sentence in sentences(found):
+    progress.table("Throughput and floor", *throughput_rows(result))
+    progress.table(f"Forecast for {result.dataset_name}", *forecast_rows(result))
+    for sentence in summary_lines(result):
         progress.say(sentence)
     path = json or workspace.bench
-    store.save(found, path)
-    progress.say(f"All figures, with what each of them is: {path}")
+    store.save(result, path)
+    progress.say(f"All measurements with their descriptions: {path}")

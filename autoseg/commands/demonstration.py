@@ -10,12 +10,14 @@ from autoseg.commands.options import Cache, Device, cache_folder, crash_notes
 
 def demo(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Where everything goes.")] = Path("autoseg_demo"),
-    budget: Annotated[str, typer.Option(help="Training time of each of the two.")] = "50s",
+    folder: Annotated[Path, typer.Argument(help="Output folder.")] = Path("autoseg_demo"),
+    budget: Annotated[
+        str, typer.Option(help="Training time for each of the two datasets.")
+    ] = "50s",
     device: Device = "auto",
     cache: Cache = None,
 ) -> None:
-    """Run the whole path on small made-up datasets."""
+    """Run the whole pipeline on small synthetic datasets."""
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import demo as stage
     from autoseg.terminal import TerminalProgress
@@ -29,5 +31,5 @@ def demo(
         progress.close()
     for result in results:
         progress.table(f"{result.name}: unseen cases", *report_rows(result.report))
-        progress.say(f"Look at {result.overlay}")
-    progress.say("Next, with your own images: autoseg run DATASET --budget 1h")
+        progress.say(f"Overlay picture: {result.overlay}")
+    progress.say("Next, with your own dataset: autoseg run DATASET --budget 1h")

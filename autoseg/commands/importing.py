@@ -1,4 +1,4 @@
-"""`autoseg import`: models of other programs as model files."""
+"""`autoseg import`: convert models of other programs into model files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,13 @@ from autoseg.commands.options import Command, crash_notes
 importing = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make a model file of another program's model.",
+    help="Convert a model of another program into a model file.",
 )
 
 
 @importing.callback()
 def about() -> None:
-    """Make a model file of another program's model."""
+    """Convert a model of another program into a model file."""
 
 
 @importing.command(cls=Command)
@@ -24,24 +24,26 @@ def nnunet(
     context: typer.Context,
     model: Annotated[
         Path,
-        typer.Argument(help="Folder of a trained nnU-Net v2 model, or the zip that it exports."),
+        typer.Argument(help="Folder of a trained nnU-Net v2 model, or a zip exported by nnU-Net."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .autoseg file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file (.autoseg) to write.")],
     configuration: Annotated[
         str | None,
         typer.Option(
-            help="Which configuration, if there are several.", show_default="the only one"
+            help="Configuration to import, if there are several.", show_default="the only one"
         ),
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store weights in half precision: half the size.")
+        bool, typer.Option("--half", help="Store weights in half precision, at half the size.")
     ] = False,
     model_license: Annotated[
         str | None,
-        typer.Option("--license", help="Of the model, for its card.", show_default="not stated"),
+        typer.Option(
+            "--license", help="License to state in the model card.", show_default="not stated"
+        ),
     ] = None,
 ) -> None:
-    """Write a model that nnU-Net v2 trained as a model file; nothing in it is run."""
+    """Convert an nnU-Net v2 model into a model file, without running its code."""
     from autoseg.stages import import_nnunet as stage
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress

@@ -1,4 +1,4 @@
-"""`autoseg export` and `autoseg describe`: models as files."""
+"""`autoseg export` and `autoseg describe`: write and inspect model files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import FoldOption, crash_notes, folds_of
+from autoseg.commands.options import FoldOption, crash_notes, parse_folds
 
 
 def export(
@@ -15,28 +15,30 @@ def export(
         list[Path],
         typer.Argument(
             metavar="[MODEL] OUTPUT",
-            help="Model as for predict --model (may be left out), and the .autoseg file to write.",
+            help="Model, as for predict --model (optional), and the .autoseg file to write.",
         ),
     ],
     fold: FoldOption = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store weights in half precision: half the size.")
+        bool, typer.Option("--half", help="Store weights in half precision, at half the size.")
     ] = False,
     model_license: Annotated[
         str | None,
-        typer.Option("--license", help="Of the model, for its card.", show_default="not stated"),
+        typer.Option(
+            "--license", help="License to state in the model card.", show_default="not stated"
+        ),
     ] = None,
 ) -> None:
-    """Write a trained model as one file."""
+    """Write a trained model to a single file."""
     from autoseg.stages import export as stage
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
     if len(paths) > 2:
-        msg = f"found {len(paths)} paths; expected the model's (or none) and the output's."
+        msg = f"found {len(paths)} paths; expected an optional model and the output file."
         raise typer.BadParameter(msg)
     model = paths[0] if len(paths) == 2 else None
-    options = stage.ExportOptions(folds=folds_of(fold), half=half)
+    options = stage.ExportOptions(folds=parse_folds(fold), half=half)
     if model_license:
         options = replace(options, license=model_license)
     progress = TerminalProgress(notes=crash_notes(context, paths[-1].parent))
@@ -49,9 +51,9 @@ def export(
 
 
 def describe(
-    file: Annotated[Path, typer.Argument(help="Model file.")],
+    file: Annotated[Path, typer.Argument(help="Model file (.autoseg).")],
 ) -> None:
-    """Print the card of a model file."""
+    """Print the model card of a model file."""
     from autoseg.stages import describe as stage
 
     typer.echo(stage.describe(file), nl=False)

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,61 +15,69 @@ if TYPE_CHECKING:
     from autoseg.documents.workspace import Workspace
 
 
-Dataset = Annotated[Path, typer.Argument(help="Folder with images and labels.")]
+Dataset = Annotated[Path, typer.Argument(help="Dataset folder with images and labels.")]
 Work = Annotated[
     Path | None,
     typer.Option(
-        help="Work folder; everything made goes there.",
+        help="Work folder for all output files.",
         show_default=f"./{WORK_ROOT}/<dataset's folder name>",
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=0, help="Background processes.", show_default="fits the machine"),
+    typer.Option(
+        min=0, help="Number of background processes.", show_default="depends on the machine"
+    ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
+Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps …")]
 FoldOption = Annotated[
     list[str] | None,
     typer.Option(
         "--fold",
-        help="Take this fold, a number or all; repeatable.",
-        show_default="all numbered ones that are trained",
+        help="Fold to use, a number or all; repeatable.",
+        show_default="all trained folds with a number",
     ),
 ]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
-    typer.Option(help="Type that convolutions compute in."),
+    typer.Option(help="Data type of the convolutions."),
 ]
 ConfigurationName = Annotated[
     str | None,
     typer.Option(
-        "--configuration", "-c", help="One of the plan.", show_default="the plan's choice"
+        "--configuration",
+        "-c",
+        help="Configuration of the plan to use.",
+        show_default="the plan's default",
     ),
 ]
 NetworkName = Annotated[
     str | None,
     typer.Option(
-        help="Kind of network; a wrong one lists all.",
-        show_default="residual_encoder_unet on an accelerator of 20 GiB or more, else unet",
+        help="Network architecture; an unknown name lists them.",
+        show_default="residual_encoder_unet on a GPU with at least 20 GiB, else unet",
     ),
 ]
 LossName = Annotated[
     str | None,
-    typer.Option(help="Kind of loss; a wrong one lists all.", show_default="dice_ce"),
+    typer.Option(help="Loss function; an unknown name lists them.", show_default="dice_ce"),
 ]
 
 Cache = Annotated[
     Path | None,
     typer.Option(
         envvar="XDG_CACHE_HOME",
-        help="Folder for caches; measurements of this machine are kept in autoseg/ there.",
+        help="Cache folder; its subfolder autoseg/ stores measurements of this machine.",
         show_default="~/.cache",
     ),
 ]
 
 
 def cache_folder(root: Path | None) -> Path | None:
-    """Return autoseg's own folder of a cache; none where the user has no home folder either."""
+    """Return autoseg's subfolder of the cache folder.
+
+    None if no cache folder is given and the user has no home folder.
+    """
     if root is not None:
         return root / "autoseg"
     try:
@@ -79,17 +87,18 @@ def cache_folder(root: Path | None) -> Path | None:
 
 
 def workspace_of(dataset: Path, work: Path | None) -> "Workspace":
-    """Return the work folder that is meant for a dataset."""
+    """Return the given work folder, or the default one of a dataset."""
     from autoseg.documents.workspace import Workspace
 
     return Workspace(work or WORK_ROOT / dataset.resolve().name)
 
 
 def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
-    """Return the work folder of a dataset that was planned before.
+    """Return the work folder of a dataset, checked to contain a plan.
 
     Raises:
-        DatasetError: If it was not, or the folder belongs to another dataset.
+        DatasetError: If the dataset has not been planned, or the work folder belongs to another
+            dataset.
     """
     from autoseg.core.errors import DatasetError
     from autoseg.stages.dataset_identity import check_dataset_identity
@@ -100,54 +109,54 @@ def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
         return workspace
     option = "" if work is None else f" --work {work}"
     if dataset.is_dir():
-        msg = f"{dataset} is not planned yet. Run `autoseg plan {dataset}{option}` first."
+        msg = f"{dataset} has not been planned. Run `autoseg plan {dataset}{option}` first."
     else:
         of_that_name = "" if work else " of that name"
         msg = (
-            f"{dataset} is no folder, and nothing{of_that_name} is planned in {work or WORK_ROOT}. "
-            "Name the folder with the images and labels, and go to where it was planned, or say "
-            "where with --work."
+            f"{dataset} is not a folder, and no dataset{of_that_name} is planned in "
+            f"{work or WORK_ROOT}. Give the folder with the images and labels; and change to the "
+            "directory where it was planned, or give its work folder with --work."
         )
     raise DatasetError(msg)
 
 
 class Command(TyperCommand):
-    """A command whose context is of the type that its parameter is declared with."""
+    """A command whose context has the type that the command functions declare."""
 
     context_class = typer.Context
 
 
 def crash_notes(context: typer.Context, folder: Path) -> CrashNotes | None:
-    """Return the notes of a command, in which the folder for a crash log is recorded.
+    """Return the crash notes of a command, after recording the folder for its crash log.
 
-    None if no parent process would read it: in tests, and on other systems than Linux.
+    None if no parent process reads them: in tests, and on systems other than Linux.
     """
     notes = context.find_object(CrashNotes)
     if notes is not None:
-        notes.log_in(folder)
+        notes.set_folder(folder)
     return notes
 
 
-def folds_of(texts: list[str] | None) -> "tuple[FoldName, ...] | None":
-    """Return the folds that `--fold` names, None if it is not given."""
-    return tuple(map(fold_of, texts)) if texts else None
+def parse_folds(texts: list[str] | None) -> "tuple[FoldName, ...] | None":
+    """Parse the values of `--fold`; None if the option is not given."""
+    return tuple(map(parse_fold, texts)) if texts else None
 
 
-def fold_of(text: str) -> "FoldName":
-    """Return the fold that an option names.
+def parse_fold(text: str) -> "FoldName":
+    """Parse a fold: its number, or "all".
 
     Raises:
-        BadParameter: If it names none.
+        BadParameter: If the text is neither.
     """
-    from autoseg.documents.splits import fold_named
+    from autoseg.documents.splits import fold_from_name
 
-    fold = fold_named(text)
+    fold = fold_from_name(text)
     if fold is None:
-        msg = f"found {text!r}; expected the number of a fold, from 0 on, or all."
+        msg = f"found {text!r}; expected a fold number (0 or higher) or all."
         raise typer.BadParameter(msg, param_hint="'--fold'")
     return fold
 
 
 def workers_or_default(wanted: int | None) -> int:
-    """Return how many processes to use."""
+    """Return the requested number of processes, or the default of this machine."""
     return default_workers() if wanted is None else wanted

@@ -31,40 +31,43 @@ def plan(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Time of one training, such as 20m or 8h, to size network, patch and batch to.",
-            show_default="as long as it takes",
+            help="Time for one training, such as 20m or 8h; sizes network, patch and batch to fit.",
+            show_default="no limit",
         ),
     ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
             min=1.0,
-            help="Accelerator memory to plan for, GiB.",
-            show_default="the accelerator's, or 8 without one",
+            help="GPU memory to plan for, in GiB.",
+            show_default="the GPU's memory, or 8 without a GPU",
         ),
     ] = None,
     network: NetworkName = None,
     loss: LossName = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[
-        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have issues.")
+        bool,
+        typer.Option(
+            "--skip-bad-cases", help="Leave out cases that have issues instead of stopping."
+        ),
     ] = False,
     splits: Annotated[
         Path | None,
         typer.Option(
-            help="File with the folds to use.",
-            show_default="splits.json or splits_final.json of the dataset",
+            help="JSON file with the folds of the cross-validation.",
+            show_default="splits.json or splits_final.json in the dataset",
         ),
     ] = None,
     remeasure: Annotated[
-        bool, typer.Option("--remeasure", help="Measure anew how fast this machine trains.")
+        bool, typer.Option("--remeasure", help="Measure the training speed of this machine again.")
     ] = False,
     cache: Cache = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Show the reasons of every configuration.")
+        bool, typer.Option("--verbose", help="Print the reasons for every configuration.")
     ] = False,
 ) -> None:
-    """Check and measure a dataset, and decide how to segment it. Nothing is written into it."""
+    """Check and measure a dataset, and plan its training. The dataset is not modified."""
     from autoseg.stages.fingerprint import fingerprint
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
@@ -74,14 +77,14 @@ def plan(
 
     def request() -> "PlanRequest":
         from autoseg.stages.plan import PlanRequest, Timing
-        from autoseg.stages.training_duration import seconds_of
+        from autoseg.stages.training_duration import parse_duration
 
-        seconds = None if budget is None else seconds_of(budget)
+        seconds = None if budget is None else parse_duration(budget)
         timing = Timing(cache=cache_folder(cache), budget_seconds=seconds, remeasure=remeasure)
         return PlanRequest(network, loss, memory, splits, timing)
 
-    if any(asked is not None for asked in (network, loss, budget)):
-        request()  # refuses what cannot be, before any case is read
+    if any(option is not None for option in (network, loss, budget)):
+        request()  # rejects invalid options before any case is read
     _, measured = fingerprint(
         dataset,
         workspace,
@@ -91,17 +94,17 @@ def plan(
         meanwhile=request,  # imports torch, which takes as long as reading many small cases
     )
     from autoseg.planning.table import plan_tables, summary_rows
-    from autoseg.stages.plan import decide
+    from autoseg.stages.plan import plan_from_fingerprint
 
-    made = decide(dataset, workspace, measured, request(), progress=progress)
-    only = None if verbose else frozenset({made.default_configuration})
-    for table in plan_tables(made, only=only):
+    new_plan = plan_from_fingerprint(dataset, workspace, measured, request(), progress=progress)
+    only = None if verbose else frozenset({new_plan.default_configuration})
+    for table in plan_tables(new_plan, only=only):
         rows = [(row.field, row.value, row.reason) for row in table.rows]
         progress.table(table.title, ("", "value", "reason"), rows)
-    progress.table("Configurations", *summary_rows(made))
+    progress.table("Configurations", *summary_rows(new_plan))
     if not verbose:
-        progress.say("--verbose shows the reasons of every configuration.")
-    progress.say(f"The plan is {workspace.plan}; edit it if you know better.")
+        progress.say("--verbose prints the reasons for every configuration.")
+    progress.say(f"The plan is saved as {workspace.plan}; it may be edited.")
     progress.say(f"Next: {train_command(dataset, workspace.root, 0)}")
 
 
@@ -112,8 +115,8 @@ def preprocess(
     work: Work = None,
     workers: Workers = None,
 ) -> None:
-    """Prepare the cases of a planned dataset, as `train` would."""
-    from autoseg.core.text import counted
+    """Prepare the cases of a planned dataset, as `train` does first."""
+    from autoseg.core.text import count_noun
     from autoseg.stages import preprocess as stage
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
@@ -127,8 +130,8 @@ def preprocess(
         progress=progress,
     )
     progress.say(
-        f"{counted(len(report.prepared), 'case')} prepared in {report.seconds:.1f} s, "
-        f"{len(report.reused)} there already"
+        f"{count_noun(len(report.prepared), 'case')} prepared in {report.seconds:.1f} s, "
+        f"{len(report.reused)} already prepared"
     )
     command = train_command(dataset, workspace.root, 0, configuration=configuration)
     progress.say(f"Next: {command}")

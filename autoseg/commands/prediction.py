@@ -13,7 +13,7 @@ from autoseg.commands.options import (
     Workers,
     cache_folder,
     crash_notes,
-    folds_of,
+    parse_folds,
     workers_or_default,
 )
 from autoseg.core.work_root import WORK_ROOT
@@ -21,47 +21,50 @@ from autoseg.core.work_root import WORK_ROOT
 
 def predict(
     context: typer.Context,
-    inputs: Annotated[Path, typer.Argument(help="Folder with images, or one image.")],
-    outputs: Annotated[Path, typer.Argument(help="Folder for the label maps.")],
+    inputs: Annotated[Path, typer.Argument(help="Folder with images, or a single image.")],
+    outputs: Annotated[Path, typer.Argument(help="Output folder for the label maps.")],
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Model file, work folder, models/<configuration> folder, or a fold's folder.",
-            show_default=f"the one in ./{WORK_ROOT}",
+            help="Model file, work folder, models/<configuration> folder, or fold folder.",
+            show_default=f"the only one in ./{WORK_ROOT}",
         ),
     ] = None,
     fold: FoldOption = None,
     mirroring: Annotated[
-        bool, typer.Option(help="Average over mirrored images: slower, a little better.")
+        bool, typer.Option(help="Average over mirrored images (TTA): slower, slightly better.")
     ] = True,
-    go_on: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave outputs that exist as they are.")
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Skip images that already have an output.")
     ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = None,
     cache: Cache = None,
 ) -> None:
-    """Segment images. Each output has its input's geometry and the training's label values."""
-    from autoseg.core.text import counted
+    """Segment images.
+
+    Label maps have the geometry of their image and the label values of the training data.
+    """
+    from autoseg.core.text import count_noun
     from autoseg.stages import predict as stage
-    from autoseg.terminal import TerminalProgress, exit_if_any
+    from autoseg.terminal import TerminalProgress, exit_on_issues
 
     progress = TerminalProgress(notes=crash_notes(context, outputs))
     options = stage.PredictOptions(
         model=model,
         device=device,
         precision=precision,
-        folds=folds_of(fold),
+        folds=parse_folds(fold),
         use_mirroring=mirroring,
-        skip_existing=go_on,
+        skip_existing=skip_existing,
         workers=workers_or_default(workers),
         cache=cache_folder(cache),
     )
     report = stage.predict(inputs, outputs, options, progress)
-    written = counted(len(report.written), "label map")
-    failed = f"; {counted(len(report.failures), 'case')} failed" if report.failures else ""
+    written = count_noun(len(report.written), "label map")
+    failed = f"; {count_noun(len(report.failures), 'case')} failed" if report.failures else ""
     progress.say(f"{written} written to {outputs} with {report.model}{failed}")
     if report.skipped:
-        progress.say(f"{len(report.skipped)} were there already")
-    exit_if_any([(failure.name, failure.message) for failure in report.failures])
+        progress.say(f"{count_noun(len(report.skipped), 'existing label map')} skipped")
+    exit_on_issues([(failure.name, failure.message) for failure in report.failures])

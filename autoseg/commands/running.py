@@ -26,9 +26,7 @@ def run(
     dataset: Dataset,
     budget: Annotated[
         str | None,
-        typer.Option(
-            help="Time for everything, such as 30m, 8h or 2d.", show_default="as long as it takes"
-        ),
+        typer.Option(help="Total time, such as 30m, 8h or 2d.", show_default="no limit"),
     ] = None,
     output: Annotated[
         Path | None,
@@ -41,46 +39,54 @@ def run(
         typer.Option(
             "--configuration",
             "-c",
-            help="Train this one; repeatable.",
-            show_default="those worth it",
+            help="Configuration to train; repeatable.",
+            show_default="chosen automatically",
         ),
     ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
             min=1.0,
-            help="Accelerator memory to plan for, GiB.",
-            show_default="the accelerator's, or 8 without one",
+            help="GPU memory to plan for, in GiB.",
+            show_default="the GPU's memory, or 8 without a GPU",
         ),
     ] = None,
     network: NetworkName = None,
     loss: LossName = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, sampling and augmentation.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Random seed for weight initialisation, sampling and augmentation."
+        ),
+    ] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     work: Work = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[
-        bool, typer.Option("--skip-bad-cases", help="Go on without cases that have issues.")
+        bool,
+        typer.Option(
+            "--skip-bad-cases", help="Leave out cases that have issues instead of stopping."
+        ),
     ] = False,
     cache: Cache = None,
 ) -> None:
-    """Do it all, from the dataset to a scored model file.
+    """Run all steps, from the dataset to a scored model file.
 
-    It checks, plans, trains every fold, selects, writes the model file, and scores it on the test
-    cases if there are some. Interrupted anywhere, the same command goes on where it stopped.
+    Check the dataset, plan, train every fold, select a model, write the model file, and score it
+    on the test cases, if any. After an interruption, the same command resumes where it stopped.
     """
-    from autoseg.core.text import counted
+    from autoseg.core.text import count_noun
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.next_command import predict_command
-    from autoseg.stages.training_duration import seconds_of
-    from autoseg.terminal import TerminalProgress, exit_if_any
+    from autoseg.stages.training_duration import parse_duration
+    from autoseg.terminal import TerminalProgress, exit_on_issues
 
     workspace = workspace_of(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     request = stage.RunRequest(
-        budget_seconds=None if budget is None else seconds_of(budget),
+        budget_seconds=None if budget is None else parse_duration(budget),
         configurations=tuple(configuration) if configuration else None,
         network=network,
         loss=loss,
@@ -99,9 +105,11 @@ def run(
         progress.close()
     show_selection(progress, workspace, finished.selection)
     if finished.test is not None:
-        progress.table(counted(len(finished.test.cases), "test case"), *report_rows(finished.test))
+        progress.table(
+            count_noun(len(finished.test.cases), "test case"), *report_rows(finished.test)
+        )
     size = finished.model.stat().st_size / 1e6
-    progress.say(f"The model is {finished.model} ({size:.1f} MB)")
+    progress.say(f"Model file: {finished.model} ({size:.1f} MB)")
     progress.say(f"Next: {predict_command(finished.model)}")
     issues = () if finished.test is None else finished.test.issues
-    exit_if_any([*finished.issues, *((issue.name, issue.message) for issue in issues)])
+    exit_on_issues([*finished.issues, *((issue.name, issue.message) for issue in issues)])

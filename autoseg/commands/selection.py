@@ -26,16 +26,16 @@ def select(
         bool,
         typer.Option(
             "--allow-missing-folds",
-            help="Compare configurations that lack folds, too, on the cases that all have.",
+            help="Also compare configurations with missing folds, on their common held-out cases.",
         ),
     ] = False,
     work: Work = None,
     workers: Workers = None,
 ) -> None:
-    """Compare what is trained by cross-validation, and choose.
+    """Select a model by cross-validation.
 
-    Candidates are the trained configurations and their pairs; `predict` and `export` then go by
-    the choice.
+    Candidates are the trained configurations and the ensembles of two of them. `predict` and
+    `export` then use the selected model.
     """
     from autoseg.stages import select as stage
     from autoseg.stages.next_command import predict_command
@@ -43,35 +43,41 @@ def select(
 
     workspace = planned_workspace(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
-    selected = stage.select(
+    selection = stage.select(
         workspace,
         allow_missing_folds=allow_missing_folds,
         workers=workers_or_default(workers),
         progress=progress,
     )
-    show_selection(progress, workspace, selected)
+    show_selection(progress, workspace, selection)
     progress.say(f"Next: {predict_command(workspace.root)}")
 
 
 def show_selection(
-    progress: "TerminalProgress", workspace: "Workspace", selected: "Selection"
+    progress: "TerminalProgress", workspace: "Workspace", selection: "Selection"
 ) -> None:
-    """Show what was compared, what was chosen and how good it is."""
-    from autoseg.core.text import counted
+    """Print the leaderboard, the selected model and its cross-validation scores.
+
+    Args:
+        progress: Terminal to print to.
+        workspace: Work folder with the saved selection.
+        selection: The selection.
+    """
+    from autoseg.core.text import count_noun
     from autoseg.evaluation.table import calibration_lines, leaderboard_rows, report_rows
     from autoseg.stages.select import load_cross_validation
 
     report = load_cross_validation(workspace)
-    progress.table("Candidates", *leaderboard_rows(selected))
-    progress.say(selected.reason)
-    for step in selected.postprocessing:
+    progress.table("Candidates", *leaderboard_rows(selection))
+    progress.say(selection.reason)
+    for step in selection.postprocessing:
         values = ", ".join(map(str, step.values))
         progress.say(
-            f"Only the largest component of label {values} is kept: Dice {step.dice_before:.4f} "
-            f"before, {step.dice_after:.4f} after"
+            f"Post-processing keeps only the largest component of label {values}: Dice "
+            f"{step.dice_before:.4f} before, {step.dice_after:.4f} after"
         )
-    cases = counted(len(report.cases), "scored case")
-    progress.table(f"The choice, on {cases}", *report_rows(report))
+    cases = count_noun(len(report.cases), "scored case")
+    progress.table(f"Selected model, {cases}", *report_rows(report))
     for line in calibration_lines(report):
         progress.say(line)
-    progress.say(f"Saved as {workspace.selection}; picture: {workspace.leaderboard}")
+    progress.say(f"Selection saved as {workspace.selection}; picture: {workspace.leaderboard}")

@@ -1,5 +1,5 @@
 """`autoseg test`."""
-# ruff: noqa: PT028  (a command and not a test, in spite of its name)
+# ruff: noqa: PT028  (a command, not a test, despite its name)
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from autoseg.commands.options import (
     Workers,
     cache_folder,
     crash_notes,
-    folds_of,
+    parse_folds,
     planned_workspace,
     workers_or_default,
 )
@@ -28,30 +28,32 @@ def test(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="As for predict --model.",
-            show_default="what was selected, or trained, in the work folder",
+            help="Model, as for predict --model.",
+            show_default="the selected model in the work folder, else the trained one",
         ),
     ] = None,
     fold: FoldOption = None,
     mirroring: Annotated[
-        bool, typer.Option(help="Average over mirrored images: slower, a little better.")
+        bool, typer.Option(help="Average over mirrored images (TTA): slower, slightly better.")
     ] = True,
-    cases: Annotated[bool, typer.Option("--cases", help="Also list every case.")] = False,
+    cases: Annotated[
+        bool, typer.Option("--cases", help="Also print the scores of every case.")
+    ] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     work: Work = None,
     workers: Workers = None,
     cache: Cache = None,
 ) -> None:
-    """Segment and score a dataset's test cases.
+    """Segment and score the test cases of a dataset.
 
-    They are never trained on, so these are the scores to report.
+    Training never uses the test cases, so these are the scores to report.
     """
-    from autoseg.core.text import counted
+    from autoseg.core.text import count_noun
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import test as stage
     from autoseg.stages.predict import PredictOptions
-    from autoseg.terminal import TerminalProgress, exit_if_any
+    from autoseg.terminal import TerminalProgress, exit_on_issues
 
     workspace = planned_workspace(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
@@ -59,7 +61,7 @@ def test(
         model=model,
         device=device,
         precision=precision,
-        folds=folds_of(fold),
+        folds=parse_folds(fold),
         use_mirroring=mirroring,
         workers=workers_or_default(workers),
         cache=cache_folder(cache),
@@ -67,6 +69,6 @@ def test(
     report = stage.test(workspace, options, progress)
     if cases:
         progress.table("Cases", *case_rows(report))
-    progress.table(counted(len(report.cases), "test case"), *report_rows(report))
-    progress.say(f"Label maps and scores lie in {workspace.test}")
-    exit_if_any([(issue.name, issue.message) for issue in report.issues])
+    progress.table(count_noun(len(report.cases), "test case"), *report_rows(report))
+    progress.say(f"Label maps and scores: {workspace.test}")
+    exit_on_issues([(issue.name, issue.message) for issue in report.issues])

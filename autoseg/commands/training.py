@@ -15,7 +15,7 @@ from autoseg.commands.options import (
     Workers,
     cache_folder,
     crash_notes,
-    fold_of,
+    parse_fold,
     planned_workspace,
 )
 
@@ -24,61 +24,73 @@ def train(
     context: typer.Context,
     dataset: Dataset,
     fold: Annotated[
-        str, typer.Option(help="Which fold to hold out: a number, or all for none.")
+        str, typer.Option(help="Fold to hold out: a number, or all to train on every case.")
     ] = "0",
     configuration: ConfigurationName = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Length in epochs.", show_default="1000")
+        int | None, typer.Option(min=1, help="Number of epochs to train.", show_default="1000")
     ] = None,
-    iterations: Annotated[int | None, typer.Option(min=1, help="Length in steps.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Number of optimiser steps to train.")
+    ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Length as a time, such as 30m, 8h or 1h30m.")
+        str | None, typer.Option(help="Time to train, such as 30m, 8h or 1h30m.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, sampling and augmentation.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Random seed for weight initialisation, sampling and augmentation."
+        ),
+    ] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     work: Work = None,
     workers: Workers = None,
-    checkpoint_every: Annotated[str, typer.Option(help="How often to save.")] = "3m",
+    checkpoint_every: Annotated[
+        str, typer.Option(help="Time between two checkpoints, such as 90s or 3m.")
+    ] = "3m",
     restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away what this fold was trained to.")
+        bool, typer.Option("--restart", help="Discard this fold's checkpoint and retrain.")
     ] = False,
     pretrained: Annotated[
         Path | None,
         typer.Option(
-            help="Start from this model (as predict --model), where it fits, with a lower "
-            "learning rate.",
-            show_default="random weights",
+            help="Model to fine-tune, as for predict --model: start from the weights that fit, "
+            "with a lower learning rate.",
+            show_default="random initialisation",
         ),
     ] = None,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="Compile the network first (torch.compile): takes minutes."),
+        typer.Option(
+            "--compile",
+            help="Compile the network with torch.compile before training; takes minutes.",
+        ),
     ] = False,
     cache: Cache = None,
 ) -> None:
-    """Train one fold and score it.
+    """Train one fold and score its held-out cases.
 
-    The same command goes on where it stopped. At the end held-out cases are predicted and scored.
+    After an interruption, the same command resumes from the last checkpoint.
     """
     from autoseg.evaluation.table import calibration_lines, report_rows
     from autoseg.stages import train as stage
     from autoseg.stages.next_command import predict_command
-    from autoseg.stages.training_duration import TrainingDuration, seconds_of
+    from autoseg.stages.training_duration import TrainingDuration, parse_duration
     from autoseg.stages.training_task import TrainRequest
-    from autoseg.terminal import TerminalProgress, exit_if_any
+    from autoseg.terminal import TerminalProgress, exit_on_issues
 
     workspace = planned_workspace(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     request = TrainRequest(
-        fold=fold_of(fold),
+        fold=parse_fold(fold),
         configuration=configuration,
         length=TrainingDuration(epochs=epochs, iterations=iterations, budget=budget),
         seed=seed,
         precision=precision,
         device=device,
         workers=workers,
-        checkpoint_seconds=seconds_of(checkpoint_every),
+        checkpoint_seconds=parse_duration(checkpoint_every),
         restart=restart,
         pretrained=pretrained,
         compiled=compiled,
@@ -89,13 +101,13 @@ def train(
     finally:
         progress.close()
     if trained.report is None:
-        progress.say("No case was held out: how good this model is, no score says.")
-        progress.say(f"The model is {trained.folder}; its curves are of cases that it knows")
+        progress.say("No cases were held out, so there is no validation score.")
+        progress.say(f"The model is {trained.folder}; its curves are computed on training cases")
         progress.say(f"Next: {predict_command(trained.folder)}")
         return
     progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
     for line in calibration_lines(trained.report):
         progress.say(line)
-    progress.say(f"The model is {trained.folder.parent}; curves and scores lie in {trained.folder}")
+    progress.say(f"The model is {trained.folder.parent}; curves and scores: {trained.folder}")
     progress.say(f"Next: another --fold, or {predict_command(trained.folder.parent)}")
-    exit_if_any([(issue.name, issue.message) for issue in trained.report.issues])
+    exit_on_issues([(issue.name, issue.message) for issue in trained.report.issues])

@@ -1,14 +1,14 @@
-"""Array types and the alphabet of axis names; `core.tensors` has those of torch.
+"""Array types and the names of axes; `core.tensors` has the tensor types.
 
 Axes, always in this order:
-    batch     cases or patches processed together
+    batch     cases or patches that are processed together
     channels  image channels, e.g. T1, T2, FLAIR
     classes   one score per label, background first; with regions, one score per region
     *space    the 2 or 3 image axes, in array order (z, y, x); sizes in voxels
 
-    *scored   those of a patch without the margin that some networks need around it
+    *scored   image axes of a patch without the margin that some networks need around it
 
-The same function serves 2-D and 3-D because `*space` stands for either.
+Functions work in 2-D and 3-D because `*space` matches both.
 """
 
 import numpy as np

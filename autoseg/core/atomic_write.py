@@ -1,4 +1,4 @@
-"""Write whole files and folders or nothing: a reader never sees one half-written."""
+"""Write files and folders atomically, so that a reader never sees a partial one."""
 
 import os
 import secrets
@@ -9,18 +9,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
-"""Ends the name of whatever is being written; such leftovers of a crash are never read."""
+"""Suffix of files and folders that are being written; leftovers of a crash are never read."""
 
 LEFTOVER_SECONDS = 3600.0
-"""Age from which something half-written counts as a leftover."""
+"""Age from which a partial file or folder counts as a leftover."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move what was written there onto `path` at the end.
+    """Yield a temporary path next to `path`, and rename it to `path` at the end.
 
-    The temporary name keeps the suffix (`case.partial.nii.gz`), because writers go by it. If the
-    block fails, `path` stays as it was.
+    The temporary name keeps the suffix (`case.partial.nii.gz`), because writers choose the format
+    by it. If the block fails, `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     suffixes = "".join(path.suffixes[-2:])
@@ -36,10 +36,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`, and rename it to `path` at the end.
+    """Yield a temporary folder next to `path`, and rename it to `path` at the end.
 
-    An older `path` is moved aside just before the rename and deleted after it, so that it is never
-    seen with a part of its files.
+    An existing `path` is renamed just before and deleted afterwards, so that a reader never sees it
+    with only some of its files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     token = _token()
@@ -57,15 +57,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half-written in a folder.
+    """Delete partial files and folders that killed processes left in a folder.
 
-    Only what is older than `LEFTOVER_SECONDS` goes: another process may be writing the rest now.
+    Only those older than `LEFTOVER_SECONDS` are deleted: another process may still be writing newer
+    ones.
     """
     for leftover in folder.glob(f".*{PARTIAL_SUFFIX}*"):
         try:
             if time.time() - leftover.stat().st_mtime < LEFTOVER_SECONDS:
                 continue
-        except FileNotFoundError:  # another process has finished it
+        except FileNotFoundError:  # another process has just finished or deleted it
             continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -74,14 +75,14 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _token() -> str:
-    """Return a part of a name that no other writer has.
+    """Return a random part of a file name that no other writer uses.
 
-    Process numbers do: on other machines that share the disk, and in containers.
+    Process ids are not unique across containers and machines that share a disk.
     """
     return secrets.token_hex(4)
 
 
 def _flush_to_disk(path: Path) -> None:
-    """Wait until the file is on disk, so that a power cut after the rename finds it whole."""
+    """Wait until the file is on disk, so that it is complete after a power cut."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

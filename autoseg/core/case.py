@@ -1,4 +1,4 @@
-"""A case in each state it passes through; a later state is another type."""
+"""A case at each stage of processing, with one type per stage."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ class Image:
 
     Attributes:
         voxels: Intensities, float32.
-        geometry: Of the canonical array.
-        stored_geometry: As the file has it; an output is written with this one.
-        reorientation: How the stored array became the canonical one.
+        geometry: Geometry of the canonical array.
+        stored_geometry: Geometry in the file; outputs are written with it.
+        reorientation: Turns the stored array into the canonical one.
     """
 
     voxels: ImageArray
@@ -32,10 +32,10 @@ class Image:
         """Size in voxels, without channels, canonical array order."""
         return tuple(self.voxels.shape[1:])
 
-    def turned(self, orientation: Orientation) -> "Image":
-        """Return the image in another orientation than the canonical one; itself if in 2-D.
+    def reoriented(self, orientation: Orientation) -> "Image":
+        """Return the image in another orientation; 2-D images are returned unchanged.
 
-        What is said of canonical arrays here then holds for that orientation.
+        In the result, "canonical" in the attributes' descriptions means this orientation.
         """
         if self.geometry.num_axes == 2:
             return self
@@ -57,8 +57,8 @@ class LabelMap:
 
     Attributes:
         values: Integer label values, not yet mapped to class indices.
-        geometry: Of the canonical array.
-        stored_geometry: As the file has it.
+        geometry: Geometry of the canonical array.
+        stored_geometry: Geometry in the file.
     """
 
     values: LabelArray
@@ -68,7 +68,7 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class LabelledCase:
-    """An image with its reference segmentation.
+    """An image with its reference.
 
     Attributes:
         name: Name of the case.
@@ -83,14 +83,14 @@ class LabelledCase:
 
 @dataclass(frozen=True)
 class InverseTransform:
-    """How a prepared image came about, and so how a prediction on its grid gets back.
+    """Maps a prediction on the prepared grid back to the original image.
 
-    Everything but `full_shape` is in planned axis order (`Plan.axis_order`).
+    All attributes but `full_shape` are in planned axis order (`Plan.axis_order`).
 
     Attributes:
-        axis_order: For each planned axis, the canonical axis it is.
+        axis_order: Canonical axis of each planned axis.
         full_shape: Size of the whole canonical image, canonical axis order, voxels.
-        crop: Per axis, first voxel and one past the last of the nonzero bounding box.
+        crop: First voxel and one past the last of the nonzero bounding box, per axis.
         spacing: Voxel size of the image, mm.
         prepared_shape: Size after resampling, voxels.
         prepared_spacing: Voxel size after resampling, mm.
@@ -111,13 +111,13 @@ class InverseTransform:
         prepared_shape: tuple[int, ...] | None = None,
         prepared_spacing: tuple[float, ...] | None = None,
     ) -> "InverseTransform":
-        """Return the way back of a whole image with its axes in order.
+        """Return the inverse transform of an uncropped image whose axes were not reordered.
 
         Args:
             shape: Size of the image, voxels.
             spacing: Voxel size of the image, mm.
-            prepared_shape: Size after resampling; by default that of the image.
-            prepared_spacing: Voxel size after resampling; by default that of the image.
+            prepared_shape: Size after resampling, voxels; `shape` by default.
+            prepared_spacing: Voxel size after resampling, mm; `spacing` by default.
         """
         return cls(
             axis_order=tuple(range(len(shape))),
@@ -130,17 +130,17 @@ class InverseTransform:
 
     @property
     def cropped_shape(self) -> tuple[int, ...]:
-        """Size of the bounding box, voxels."""
+        """Size of the nonzero bounding box, voxels."""
         return tuple(stop - start for start, stop in self.crop)
 
     def onto(self, other: "InverseTransform") -> "InverseTransform":
-        """Return the way from this prepared grid to another one of the same image.
+        """Return the transform from this prepared grid to another one of the same image.
 
         Raises:
-            ValueError: If the two were not cropped alike.
+            ValueError: If the two differ in crop or axis order.
         """
         if (self.axis_order, self.crop) != (other.axis_order, other.crop):
-            msg = f"the grids have the crops {self.crop} and {other.crop}; expected the same."
+            msg = f"the grids have the crops {self.crop} and {other.crop}; expected equal ones."
             raise ValueError(msg)
         return InverseTransform.uncropped(
             other.prepared_shape,
@@ -152,18 +152,18 @@ class InverseTransform:
 
 @dataclass(frozen=True)
 class CascadeInput:
-    """What the previous stage of a cascade predicted, on the grid of the image it belongs to.
+    """Prediction of the previous stage of a cascade, on the grid of the image.
 
     Attributes:
         classes: Class index of every voxel.
-        num_channels: Number of foreground classes; each is one channel of a network's input.
+        num_channels: Number of foreground classes; each becomes one input channel of the network.
     """
 
     classes: LabelArray
     num_channels: int
 
     def one_hot(self) -> ImageArray:
-        """Return a channel per foreground class: 1 where the class was predicted, else 0."""
+        """Return one channel per foreground class: 1 where the class was predicted, else 0."""
         indices = np.arange(1, self.num_channels + 1, dtype=self.classes.dtype)
         axes = (1,) * self.classes.ndim
         channels: ImageArray = (self.classes == indices.reshape(-1, *axes)).astype(np.float32)
@@ -172,16 +172,16 @@ class CascadeInput:
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """An image as a network sees it: planned axis order, cropped, normalised, resampled.
+    """A preprocessed image: planned axis order, cropped, normalised, resampled.
 
     Attributes:
         voxels: Normalised intensities.
-        restoration: The way back.
-        previous: The same image as the previous stage of a cascade sees it; None without one.
-        cascade_input: What that stage predicted; None without one, or before it has.
-        outside: The voxels of the whole canonical image that are 0 in all channels and not
-            enclosed by others; known only to later stages of imported models, and None if no voxel
-            is.
+        restoration: Maps predictions back to the original image.
+        previous: The same image prepared for the previous stage of a cascade; None without one.
+        cascade_input: Prediction of the previous stage; None without one, or before it predicted.
+        outside: Voxels of the whole canonical image that are 0 in all channels and not enclosed by
+            nonzero voxels. Only set for later stages of imported models; None if there are no such
+            voxels.
     """
 
     voxels: ImageArray

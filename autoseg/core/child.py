@@ -1,4 +1,4 @@
-"""Run a module in a process of its own, so that a crash of compiled code ends that process only."""
+"""Run a module in a separate process, so that a crash in compiled code ends only that process."""
 
 import faulthandler
 import os
@@ -13,20 +13,21 @@ from dataclasses import dataclass
 from autoseg.core.instructions import child_environment
 
 TIMEOUT = re.compile(r"^Timeout \((.+)\)!", re.MULTILINE)
-"""What Python's `faulthandler` writes when it ends a process that took too long."""
+"""Message that Python's `faulthandler` writes when it ends a process that took too long."""
 
 FIRST_STATUS_OF_A_CRASH = 0xC0000000
-"""On Windows, which has no signals. Source: its NTSTATUS values of severity "error"."""
+"""Lowest exit status of a crash on Windows, which has no signals.
+Source: NTSTATUS values of severity "error"."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A process that has ended.
+class EndedProcess:
+    """Exit status and output of a process that has ended.
 
     Attributes:
-        status: As `subprocess` has it: below 0, the number of the signal that ended it.
-        output: What it wrote to its standard output.
-        errors: The same of its standard error.
+        status: Exit status as in `subprocess`: negative if a signal ended the process.
+        output: Its standard output.
+        errors: Its standard error.
     """
 
     status: int
@@ -35,7 +36,7 @@ class Ended:
 
     @property
     def crash(self) -> str | None:
-        """How it crashed, as the rest of a sentence; None if it ended by itself."""
+        """How the process crashed, as the end of a sentence; None if it exited normally."""
         if timeout := TIMEOUT.search(self.errors):
             return f"did not finish within {timeout[1]}"
         if self.status < 0:
@@ -46,7 +47,7 @@ class Ended:
 
     @property
     def is_killed(self) -> bool:
-        """Whether someone killed it: most often the system, because memory ran out."""
+        """Whether the process was killed, most often by the system because memory ran out."""
         return hasattr(signal, "SIGKILL") and self.status == -signal.SIGKILL
 
     @property
@@ -56,8 +57,8 @@ class Ended:
 
 
 @contextmanager
-def ended_after(seconds: float) -> Iterator[None]:
-    """End this process, whatever it computes, if the block takes longer; see `Ended.crash`."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """End this process if the block takes longer than `seconds`; see `Ended.crash`."""
     faulthandler.dump_traceback_later(seconds, exit=True)
     try:
         yield
@@ -65,13 +66,13 @@ def ended_after(seconds: float) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def run_module(module: str, given: str, *, instructions: str) -> Ended:
+def run_module(module: str, given: str, *, instructions: str) -> EndedProcess:
     """Run `python -m module` until it ends.
 
     Args:
-        module: Name of a module that this process could import.
-        given: Goes to its standard input.
-        instructions: Of the CPU, which oneDNN may use there.
+        module: Name of an importable module.
+        given: Text for its standard input.
+        instructions: CPU instructions that oneDNN may use in it; see `core.instructions`.
     """
     environment = child_environment(instructions)
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
@@ -83,4 +84,4 @@ def run_module(module: str, given: str, *, instructions: str) -> Ended:
         check=False,
     )
     output, errors = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
-    return Ended(done.returncode, output, errors)
+    return EndedProcess(done.returncode, output, errors)

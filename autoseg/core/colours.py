@@ -1,7 +1,7 @@
-"""The colours that classes have in every picture."""
+"""Colours of classes in all figures."""
 
 CLASS_COLOURS = ("#ee7733", "#33bbee", "#009988", "#ee3377", "#0077bb", "#cc3311", "#bbbbbb")
-"""Paul Tol's vibrant scheme, which colour-blind readers can tell apart; repeated if need be."""
+"""Paul Tol's vibrant scheme, suitable for colour-blind readers; repeated for more classes."""
 
 
 def class_colour(index: int) -> str:

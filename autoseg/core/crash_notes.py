@@ -1,24 +1,24 @@
-"""What a command is doing, kept where its parent process finds it after a crash (Linux)."""
+"""Record the current stage of a command, for its parent process to read after a crash (Linux)."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 RECORD_BYTES = 8192
-"""Room for the stage and the folder; tracebacks follow behind it."""
+"""Bytes reserved for the stage and the folder; tracebacks follow them."""
 
-LONGEST_STAGE = 400
-"""Characters that are kept of a stage's name."""
+MAX_STAGE_LENGTH = 400
+"""Maximum length of a stage's name, characters."""
 
 
 @dataclass(frozen=True)
 class CrashRecord:
-    """What is known of a command that has ended.
+    """The last record of a command that has ended.
 
     Attributes:
-        stage: What it was doing, such as `training 3d_compact, fold 0`.
-        folder: Where its crash log belongs; None if it ended before that was known.
-        tracebacks: Of all threads, as faulthandler wrote them; empty if it wrote none.
+        stage: Stage that was running, such as `training 3d_compact, fold 0`.
+        folder: Folder of the crash log; None if the command ended before it was known.
+        tracebacks: Tracebacks of all threads, from faulthandler; empty if it wrote none.
     """
 
     stage: str
@@ -27,14 +27,14 @@ class CrashRecord:
 
 
 class CrashNotes:
-    """A file in memory that a process writes to and its parent reads.
+    """An in-memory file that a process writes to and its parent reads.
 
-    It outlives the process that writes, even one that is killed.
+    It remains readable after the writing process ends, even if that was killed.
     """
 
     def __init__(self) -> None:
         self._file = os.memfd_create("autoseg-crash-notes")
-        os.lseek(self._file, RECORD_BYTES, os.SEEK_SET)  # faulthandler writes where the file stands
+        os.lseek(self._file, RECORD_BYTES, os.SEEK_SET)  # faulthandler writes at this position
         self._stage, self._folder = "starting", ""
         self._save()
 
@@ -42,14 +42,14 @@ class CrashNotes:
         """Return the file descriptor that tracebacks are written to."""
         return self._file
 
-    def log_in(self, folder: Path) -> None:
-        """Note the folder that a crash log belongs to."""
+    def set_folder(self, folder: Path) -> None:
+        """Set the folder of the crash log."""
         self._folder = str(folder)
         self._save()
 
     def begin(self, stage: str) -> None:
-        """Note what is being done from now on."""
-        self._stage = " ".join(stage.split())[:LONGEST_STAGE]
+        """Set the current stage."""
+        self._stage = " ".join(stage.split())[:MAX_STAGE_LENGTH]
         self._save()
 
     def read(self) -> CrashRecord:

@@ -1,4 +1,4 @@
-"""Where a network runs, and in which precision."""
+"""Device and precision of networks."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,28 +13,28 @@ from autoseg.core.errors import AutosegError, TrainingError, first_line
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
-MARKS_OF_LACKING_MEMORY = (
+OUT_OF_MEMORY_MESSAGES = (
     "out of memory",
     "not enough memory",
     "can't allocate memory",
     "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
-    "_ALLOCATION_FAILED",  # cuDNN 9, of a device or its host
-    "unable to find an engine",  # of cuDNN, where no engine's workspace could be had
+    "_ALLOCATION_FAILED",  # cuDNN 9, on the device or the host
+    "unable to find an engine",  # cuDNN, if no engine's workspace could be allocated
 )
-"""What torch and its libraries write where memory ran out."""
+"""Parts of the messages that torch and its libraries raise if memory runs out."""
 
-MARKS_OF_MAIN_MEMORY = ("CPUAllocator", "alloc_cpu", "HOST_ALLOCATION_FAILED")
-"""What they write besides where it was main memory."""
+MAIN_MEMORY_MESSAGES = ("CPUAllocator", "alloc_cpu", "HOST_ALLOCATION_FAILED")
+"""Further parts of these messages if main memory (not GPU memory) ran out."""
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `name`; "auto" takes CUDA, then Apple's MPS, then the CPU.
+    """Return a torch device; "auto" chooses CUDA, then Apple's MPS, then the CPU.
 
-    It computes something there: a GPU for which torch has no kernels is listed all the same.
+    Runs a small computation on the device, because torch also lists GPUs that it has no kernels
+    for.
 
     Raises:
-        TrainingError: If the name means nothing to torch, or the device is not there or does not
-            compute.
+        TrainingError: If torch does not know the name, or the device is missing or does not work.
     """
     chosen = _automatic_device() if name == "auto" else name
     try:
@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         msg = (
             f"the device {chosen!r} cannot be used ({first_line(error)}). Choose --device cpu, "
-            "which every machine has, or auto, cuda, cuda:1 … or mps."
+            "which always works, or auto, cuda, cuda:1 … or mps."
         )
         raise TrainingError(msg) from error
     return device
@@ -57,11 +57,11 @@ def _automatic_device() -> str:
 
 
 def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
-    """Return the type that convolutions compute in; float32 means no autocast.
+    """Return the dtype for autocast; float32 means no autocast.
 
-    "auto" takes bfloat16 where the hardware has it (CUDA from Ampere on, CPUs with AVX-512 BF16 or
-    AMX), float16 on older CUDA GPUs, and float32 on other CPUs and on MPS, where float16 has open
-    issues in torch 2.10 to 2.12.
+    "auto" chooses bfloat16 on hardware with native support (CUDA from Ampere on, CPUs with AVX-512
+    BF16 or AMX), float16 on older CUDA GPUs, and float32 on other CPUs and on MPS, where float16
+    has open issues in torch 2.10 to 2.12.
     """
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
@@ -74,36 +74,37 @@ def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """Return the context in which a network computes in `dtype` where that is safe."""
+    """Return an autocast context for `dtype`, or a null context for float32."""
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype=dtype)
 
 
 def memory_layout(device: torch.device, num_axes: int) -> torch.memory_format:
-    """Return the layout in which networks are fast: channels last on a CPU, elsewhere contiguous.
+    """Return the fastest memory format: channels last on a CPU, contiguous on other devices.
 
-    Measured on a CPU: contiguous steps take 1.06 to 1.26 times as long, of `trans_unet` in 2-D 0.94
-    (`docs/benchmarks/network_steps.py`). On a GPU nothing was measured; torch's normalisation
-    returns contiguous maps there, which every convolution would have to bring back.
+    On a CPU, steps in contiguous format take 1.06 to 1.26 times as long, except for `trans_unet` in
+    2-D (0.94 times; `docs/benchmarks/network_steps.py`). This was not measured on GPUs. There,
+    torch's normalisation layers return contiguous tensors, which every convolution would have to
+    convert back.
     """
     if device.type != "cpu":
         return torch.contiguous_format
     return torch.channels_last_3d if num_axes == 3 else torch.channels_last
 
 
-def on_device(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network on a device, in the layout that `memory_layout` gives."""
+def move_to_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, in the memory format that `memory_layout` returns."""
     axes = max(parameter.ndim for parameter in network.parameters()) - 2
     layout = memory_layout(device, axes)
     return network.to(device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Return an array as a tensor on a device; nobody waits until it is there.
+    """Convert an array to a tensor on a device, with a non-blocking copy to a GPU.
 
-    On a CPU it shares the array's memory. To a GPU it goes from pinned memory: from other memory,
-    torch would wait for all that the GPU was told to do before.
+    On a CPU, the tensor shares the array's memory. Copies to a GPU start from pinned memory: from
+    pageable memory, torch would first wait for all work that is queued on the GPU.
     """
     tensor = torch.from_numpy(array)
     if device.type == "cuda":
@@ -112,24 +113,24 @@ def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch says that memory ran out; only CUDA has an exception of its own."""
+    """Return True if memory ran out; only CUDA has its own exception class for this."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError) or any(
-        mark in text for mark in MARKS_OF_LACKING_MEMORY
+        mark in text for mark in OUT_OF_MEMORY_MESSAGES
     )
 
 
 def is_out_of_main_memory(error: RuntimeError) -> bool:
-    """Return whether torch says that main memory ran out; an accelerator then has no part in it."""
-    return is_out_of_memory(error) and any(mark in str(error) for mark in MARKS_OF_MAIN_MEMORY)
+    """Return True if main memory ran out, rather than GPU memory."""
+    return is_out_of_memory(error) and any(mark in str(error) for mark in MAIN_MEMORY_MESSAGES)
 
 
 @contextmanager
-def naming_lack_of_memory(issue: AutosegError) -> Iterator[None]:
-    """Raise what tells the user what to do, in place of torch's error, where memory runs out.
+def replace_out_of_memory_error(issue: AutosegError) -> Iterator[None]:
+    """Replace torch's out-of-memory error by one that tells the user what to do.
 
     Args:
-        issue: Is raised if it does in the block; other errors pass.
+        issue: Error to raise if memory runs out in the block; other errors are not changed.
     """
     try:
         yield
@@ -140,13 +141,13 @@ def naming_lack_of_memory(issue: AutosegError) -> Iterator[None]:
 
 
 def _gpu_has_bfloat16(device: torch.device) -> bool:
-    """Return whether a GPU computes in bfloat16 by itself; older ones emulate it, slowly."""
+    """Return True if a GPU supports bfloat16 natively; older ones emulate it slowly."""
     is_amd = torch.version.hip is not None
     return is_amd or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Return whether bfloat16 convolutions are faster than float32 ones on this CPU."""
+    """Return True if bfloat16 convolutions are faster than float32 ones on this CPU."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.11
         return False
     capabilities = torch.cpu.get_capabilities()

@@ -1,20 +1,20 @@
-"""Every error a user can cause, in one tree.
+"""Hierarchy of the errors that a user can cause.
 
 AutosegError
 ├── DatasetError      the dataset on disk does not match its description
 ├── CaseError         one case cannot be read, prepared or predicted
 ├── DocumentError     a JSON document is missing, damaged or of another version
-├── PlanError         no configuration fits, or an edited plan cannot work
-├── TrainingError     training cannot start, go on or be resumed
-├── Interrupted       someone asked to stop; what was done is saved
+├── PlanError         no configuration fits, or an edited plan is not valid
+├── TrainingError     training cannot start, continue or be resumed
+├── Interrupted       the user stopped the command; progress is saved
 ├── ModelError        a trained model is missing, ambiguous or damaged
-├── MissingPackage    an optional part needs a package that is not installed
-├── ExtensionError    an installed package brings a component that cannot be imported
-└── UnknownComponent  a name that no registered component has
+├── MissingPackage    an optional feature needs a package that is not installed
+├── ExtensionError    an installed package provides a component that cannot be imported
+└── UnknownComponent  no registered component has this name
 
-A message states what was found, what was expected, and the next thing to try.
-The command line prints the message alone, also for a disk that is full or closed to the user; any
-other exception is a bug and keeps its traceback, or its place if it concerns one case of several.
+A message states what was found, what was expected, and what to do next.
+The command line prints only the message, also for a disk that is full or not writable. Any other
+exception is a bug: its traceback is printed, or only its location if it concerns one of many cases.
 """
 
 import errno
@@ -22,11 +22,11 @@ from pathlib import Path
 from traceback import extract_tb
 
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
-"""What the system says of a disk that is full or closed to the user: no bug, so no traceback."""
+"""Errors of a disk that is full or not writable: not a bug, so no traceback is printed."""
 
 
 class AutosegError(Exception):
-    """Base class: the message is written for the person at the keyboard."""
+    """Base class of all errors whose message is written for the user."""
 
 
 class DatasetError(AutosegError):
@@ -42,15 +42,15 @@ class DocumentError(AutosegError):
 
 
 class PlanError(AutosegError):
-    """No configuration fits, or an edited plan cannot work."""
+    """No configuration fits, or an edited plan is not valid."""
 
 
 class TrainingError(AutosegError):
-    """Training cannot start, go on or be resumed."""
+    """Training cannot start, continue or be resumed."""
 
 
-class Interrupted(AutosegError):  # noqa: N818  (not an issue)
-    """Someone asked to stop; what was done is saved and the same command goes on."""
+class Interrupted(AutosegError):  # noqa: N818  (not an error)
+    """The user stopped the command; progress is saved and the same command resumes."""
 
 
 class ModelError(AutosegError):
@@ -58,32 +58,32 @@ class ModelError(AutosegError):
 
 
 class MissingPackage(AutosegError):  # noqa: N818  (reads better than MissingPackageError)
-    """An optional part needs a package that is not installed."""
+    """An optional feature needs a package that is not installed."""
 
 
 class ExtensionError(AutosegError):
-    """An installed package brings a component that cannot be imported."""
+    """An installed package provides a component that cannot be imported."""
 
 
 class UnknownComponent(AutosegError):  # noqa: N818  (reads better than UnknownComponentError)
-    """A name that no registered component has."""
+    """No registered component has this name."""
 
 
-def issue_of_disk(error: OSError) -> str | None:
-    """Return what to do about a disk that is full or closed to the user; None if it is neither."""
+def disk_error_message(error: OSError) -> str | None:
+    """Return the message for a disk that is full or not writable; None for other errors."""
     if error.errno not in UNWRITABLE:
         return None
     place = f"{error.filename}: " if error.filename else ""
     return (
-        f"{place}{error.strerror}. Free space, or name a place that you may write to (--work for "
-        "work folders); what was finished stays, and the same command goes on."
+        f"{place}{error.strerror}. Free some space, or choose a writable folder (--work for "
+        "work folders). Finished work is kept; run the same command again to continue."
     )
 
 
-def issue_of_case(error: Exception) -> str:
-    """Return why one case of several has no result.
+def case_error_message(error: Exception) -> str:
+    """Return the message for one case of several that failed.
 
-    Of what nobody foresaw, that is its kind and where it came up, so that it can be reported.
+    For unexpected errors, it holds the error's type and the line that raised it, for bug reports.
     """
     if isinstance(error, AutosegError):
         return str(error)
@@ -93,5 +93,5 @@ def issue_of_case(error: Exception) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says; its kind if it says nothing."""
+    """Return the first line of an error's message, or the error's type if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

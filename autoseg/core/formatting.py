@@ -1,31 +1,31 @@
-"""How numbers are written in a plan's reasons and tables."""
+"""Format numbers for a plan's reasons and tables."""
 
 from collections.abc import Iterable
 from math import ceil
 
 
 def number(value: float | int) -> str:
-    """Return a number with up to four significant digits, large ones in full."""
+    """Format a number with up to four significant digits, and numbers from 1000 on in full."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def numbers(values: Iterable[float | int]) -> str:
-    """Return numbers as `a × b × c`."""
+    """Format numbers as `a × b × c`."""
     return " × ".join(number(value) for value in values)
 
 
 def percent(share: float) -> str:
-    """Return a share in whole percent, e.g. `5 %`."""
+    """Format a fraction as whole percent, e.g. `5 %`."""
     return f"{round(100 * share)} %"
 
 
 def per_stage(entries: Iterable[tuple[int, ...]]) -> str:
-    """Return one group of digits per stage, e.g. `111 122 222`."""
+    """Format one group of digits per stage, e.g. `111 122 222`."""
     return " ".join("".join(str(size) for size in entry) for entry in entries)
 
 
 def duration(hours: float) -> str:
-    """Return a duration in the unit that suits it."""
+    """Format a duration in seconds, minutes, hours or days, depending on its length."""
     if hours * 60 < 1.5:
         return f"{hours * 3600:.0f} seconds"
     if hours < 1:
@@ -36,5 +36,5 @@ def duration(hours: float) -> str:
 
 
 def time_span(seconds: float) -> str:
-    """Return a time as options take it, rounded up: `45s`, `3m`."""
+    """Format a time as a command-line value, rounded up: `45s`, `3m`."""
     return f"{ceil(seconds)}s" if seconds <= 90 else f"{ceil(seconds / 60)}m"

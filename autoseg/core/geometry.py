@@ -1,4 +1,4 @@
-"""Where an image sits in the world, and how to turn it into one canonical orientation and back."""
+"""Image geometry: spacing, origin, direction, and reorientation to a canonical orientation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 GEOMETRY_TOLERANCE = 1e-3
-"""Spacings may differ by this fraction, directions by this much per entry, and origins by this
-fraction of a voxel times the number of voxels across, before two files count as misaligned."""
+"""Tolerance for two files to count as aligned: of spacings as a fraction, of direction matrices per
+entry, and of origins as a fraction of the longest edge of the image in mm."""
 
 
 Orientation: TypeAlias = Literal["SPL", "SAR", "stored"]
-"""How the axes of an image in memory run, in array order: to superior, posterior and left, which is
-canonical here; to superior, anterior and right; or as they do in the file."""
+"""Directions of an image's axes in memory, in array order: superior, posterior, left (canonical);
+superior, anterior, right; or as stored in the file."""
 
 LengthUnit: TypeAlias = Literal["mm", "px"]
-"""What distances are in: millimetres, or pixels where no file says how large its pixels are."""
+"""Unit of distances: millimetres, or pixels if no file stores a pixel size."""
 
 
 @dataclass(frozen=True)
 class Geometry:
     """Spacing, origin and direction of an image with 2 or 3 axes, all in array order.
 
-    Array order means (z, y, x) for the voxel axes and for the world axes alike: a file that stores
-    x, y, z has all three reversed on reading and on writing.
+    Array order means (z, y, x), both for voxel axes and for world axes. For a file that stores
+    (x, y, z), all three are reversed when reading and writing.
 
     Attributes:
-        spacing: Distance between voxel centres along each axis, mm (1.0 where a format has none).
+        spacing: Distance between voxel centres along each axis, mm; 1.0 if the format stores none.
         origin: World position of the first voxel's centre, mm.
         direction: Unit vectors: row = world axis, column = voxel axis.
     """
@@ -40,7 +40,7 @@ class Geometry:
 
     @classmethod
     def plain(cls, spacing: tuple[float, ...]) -> "Geometry":
-        """Return the geometry of an image that starts at zero and is aligned with the world."""
+        """Return a geometry with the given spacing, zero origin and identity direction."""
         axes = len(spacing)
         identity = tuple(tuple(float(i == j) for j in range(axes)) for i in range(axes))
         return cls(spacing=spacing, origin=(0.0,) * axes, direction=identity)
@@ -51,11 +51,11 @@ class Geometry:
         return len(self.spacing)
 
     def difference(self, other: "Geometry", shape: tuple[int, ...]) -> str | None:
-        """Return what differs between two geometries beyond `GEOMETRY_TOLERANCE`, or None.
+        """Describe the first difference from another geometry; None if they are aligned.
 
         Args:
             other: The geometry to compare with.
-            shape: Size of the image in voxels; a longer image forgives a larger origin shift.
+            shape: Size of the image in voxels; the tolerance of the origin grows with it.
         """
         if self.num_axes != other.num_axes:
             return f"{self.num_axes} axes against {other.num_axes}"
@@ -75,22 +75,22 @@ class Reorientation:
     """An exact permutation and flip of the voxel axes; `invert` undoes `apply`.
 
     Attributes:
-        axes: For each canonical axis, the stored axis that becomes it.
-        flips: For each canonical axis, whether its voxels are reversed.
+        axes: Stored axis of each canonical axis.
+        flips: Whether each canonical axis is reversed.
     """
 
     axes: tuple[int, ...]
     flips: tuple[bool, ...]
 
     def apply(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return the array with its trailing axes in canonical orientation (a view)."""
+        """Return a view of a stored array with its trailing axes in canonical orientation."""
         lead = voxels.ndim - len(self.axes)
         moved = voxels.transpose(*range(lead), *(lead + axis for axis in self.axes))
         canonical: NDArray[np.generic] = moved[self._flip_index()]
         return canonical
 
     def invert(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return a canonical array with its trailing axes as they were stored (a view)."""
+        """Return a view of a canonical array with its trailing axes in stored orientation."""
         lead = voxels.ndim - len(self.axes)
         flipped: NDArray[np.generic] = voxels[self._flip_index()]
         inverse = np.argsort(self.axes)
@@ -100,7 +100,7 @@ class Reorientation:
         return (..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))
 
     def apply_to_geometry(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
-        """Return the geometry that the reoriented array has; `shape` is the stored array's."""
+        """Return the geometry of the reoriented array; `shape` is the shape of the stored one."""
         direction = np.asarray(geometry.direction)[:, list(self.axes)]
         spacing = np.asarray(geometry.spacing)[list(self.axes)]
         extent = (np.asarray(shape)[list(self.axes)] - 1) * spacing
@@ -116,11 +116,11 @@ class Reorientation:
         )
 
 
-def coarsened(spacing: tuple[float, ...], factor: float) -> tuple[float, ...]:
-    """Return a voxel size whose finest axis is coarser by a factor; no axis becomes finer.
+def coarsen_spacing(spacing: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    """Raise each spacing to at least `factor` times the finest one.
 
-    Axes that are as coarse already keep their size, so that anisotropic voxels become isotropic
-    before all of their axes grow.
+    Axes that are already coarser keep their spacing, so that anisotropic voxels become isotropic
+    before all of their axes become coarser.
 
     Args:
         spacing: Voxel size, mm.
@@ -131,23 +131,23 @@ def coarsened(spacing: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 
 def length_unit(num_axes: int, spacings: Iterable[float]) -> LengthUnit:
-    """Return what the lengths of a dataset are in: px for pictures whose pixels are all 1 long.
+    """Return the unit of lengths in a dataset: px for 2-D images if all spacings are 1, else mm.
 
-    Readers give this spacing to formats that know none; volumes have one.
+    Readers set the spacing to 1 for formats that store none.
 
     Args:
-        num_axes: Axes of the images: 2 or 3.
-        spacings: Voxel sizes, of any cases along any axes.
+        num_axes: Number of image axes: 2 or 3.
+        spacings: Spacings of any cases along any axes.
     """
     return "px" if num_axes == 2 and all(spacing == 1 for spacing in spacings) else "mm"
 
 
 def canonical_orientation(geometry: Geometry) -> Reorientation:
-    """Return how to turn an image so that each voxel axis runs along its world axis.
+    """Return the reorientation that aligns each voxel axis with its world axis.
 
-    Of all axis permutations the one whose axes align best with the world is taken, then each axis
-    that runs backwards is flipped, so that medical images end up as (superior, posterior, left).
-    Truly 2-D images stay as they are stored.
+    It uses the axis permutation that aligns best with the world axes, and flips each axis that runs
+    backwards, so that medical images become (superior, posterior, left). Images with 2 axes are not
+    reoriented.
     """
     axes = geometry.num_axes
     if axes == 2:
@@ -162,7 +162,7 @@ def canonical_orientation(geometry: Geometry) -> Reorientation:
 
 
 def reorientation(geometry: Geometry, orientation: Orientation) -> Reorientation:
-    """Return how to turn a stored image into an orientation; 2-D images stay as they are stored."""
+    """Return the reorientation from stored axes to `orientation`; the identity for 2-D images."""
     axes = geometry.num_axes
     if orientation == "stored" or axes == 2:
         return Reorientation(axes=tuple(range(axes)), flips=(False,) * axes)
@@ -174,10 +174,10 @@ def reorientation(geometry: Geometry, orientation: Orientation) -> Reorientation
 
 
 def axis_directions(geometry: Geometry) -> str:
-    """Return which way each voxel axis runs, a letter per axis in array order, e.g. "SPL".
+    """Return the direction of each voxel axis, one letter per axis in array order, e.g. "SPL".
 
-    S and I are superior and inferior, P and A posterior and anterior, L and R left and right, each
-    the world direction that fits best; "SPL" is canonical. Empty for 2-D images.
+    The letters mean superior, inferior, posterior, anterior, left and right; each is the closest
+    world direction. "SPL" is canonical. Empty for 2-D images.
     """
     if geometry.num_axes == 2:
         return ""
@@ -189,9 +189,9 @@ def axis_directions(geometry: Geometry) -> str:
 
 
 def tilt_degrees(geometry: Geometry) -> float:
-    """Return the largest angle between a voxel axis and the world axis that fits it best.
+    """Return the largest angle between a voxel axis and its closest world axis.
 
-    Between 0 and 90; 0 for 2-D images, whose orientation nobody uses.
+    Between 0 and 90; 0 for 2-D images, whose orientation is not used.
     """
     if geometry.num_axes == 2:
         return 0.0

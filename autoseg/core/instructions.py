@@ -1,9 +1,9 @@
-"""Which of the CPU's instructions oneDNN, torch's library of convolutions, may use.
+"""Limit the CPU instructions that oneDNN, torch's convolution library, may use.
 
-The only module that sets an environment variable while autoseg runs: oneDNN has a function for it,
-but torch does not export that. oneDNN reads the variable when a process computes its first
-convolution, also if torch was imported before, and never again (seen with torch 2.13.0). So the
-variable is also where a process notes that it has chosen.
+This is the only module that sets an environment variable while autoseg runs. oneDNN has a function
+for this, but torch does not export it. oneDNN reads the variable once, when a process computes its
+first convolution, even if torch was imported before (observed with torch 2.13.0). The variable also
+records that this process has already chosen.
 """
 
 import os
@@ -12,16 +12,16 @@ VARIABLE = "ONEDNN_MAX_CPU_ISA"
 """Source: oneDNN's documentation, "CPU Dispatcher Control"."""
 
 UNLIMITED = "DEFAULT"
-"""All instructions that the CPU has."""
+"""All instructions of the CPU."""
 
 LIMITED = "AVX512_CORE_BF16"
 """AVX-512 with bfloat16, but not AMX."""
 
 
 def choices() -> tuple[str, ...]:
-    """Return the choices left to this process, the fastest first; one if it has chosen.
+    """Return the remaining choices of this process, fastest first; only one if already chosen.
 
-    A user who sets the variable has chosen. What a parent process noted for itself does not count.
+    If the user has set the variable, that is the choice. The mark of a parent process is ignored.
     """
     chosen = os.environ.get(VARIABLE, "")  # noqa: TID251
     if chosen == _note():
@@ -30,15 +30,15 @@ def choices() -> tuple[str, ...]:
 
 
 def choose(instructions: str) -> None:
-    """Make this process use one of `choices`; it must not have computed a convolution before."""
+    """Use one of `choices` in this process; must be called before its first convolution."""
     os.environ[VARIABLE] = _note() if instructions == UNLIMITED else instructions  # noqa: TID251
 
 
 def child_environment(instructions: str) -> dict[str, str]:
-    """Return the environment of a child process that may use some instructions."""
+    """Return the environment for a child process that is limited to `instructions`."""
     return {**os.environ, VARIABLE: instructions}  # noqa: TID251
 
 
 def _note() -> str:
-    """Return the value that marks this process as unlimited; oneDNN ignores unknown values."""
+    """Return the value that marks this process as unlimited; oneDNN ignores it as unknown."""
     return f"{UNLIMITED}-{os.getpid()}"

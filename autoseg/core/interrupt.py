@@ -1,4 +1,4 @@
-"""Turn Ctrl-C and SIGTERM into a question that long work asks between two steps."""
+"""Handle Ctrl-C and SIGTERM: record a stop request that long-running work checks between steps."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -7,36 +7,37 @@ from time import monotonic
 from types import FrameType
 
 REPEAT_SECONDS = 0.5
-"""A signal that comes again so soon is the same request: `timeout`, `kill` by job number and batch
-systems send one to every process of a command, and the parent process then forwards its own."""
+"""A repeated signal within this time counts as the same request: `timeout`, `kill` by job number
+and batch systems signal every process of a command, and the parent process also forwards its own
+signal to its child."""
 
 Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
-    """Whether someone asked the work to stop; a second Ctrl-C stops it at once."""
+    """A flag that is set when the user requests a stop; a second Ctrl-C stops at once."""
 
     def __init__(self) -> None:
-        self.is_made = False
+        self.is_requested = False
 
-    def make(self) -> None:
-        """Ask for a stop at the next good moment."""
-        self.is_made = True
+    def request(self) -> None:
+        """Request a stop at the next opportunity."""
+        self.is_requested = True
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Give a `StopRequest` that Ctrl-C or SIGTERM makes; signals mean what they did afterwards.
+def listen_for_stop() -> Iterator[StopRequest]:
+    """Yield a `StopRequest` that Ctrl-C or SIGTERM sets; restore the handlers afterwards.
 
-    Only a program's main thread can listen; elsewhere the request is never made by a signal.
+    Signals can only be handled in the main thread; in other threads, no signal sets the request.
     """
-    request = StopRequest()
+    stop = StopRequest()
 
-    @_ignoring_repeats
+    @_ignore_repeats
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if request.is_made and number == signal.SIGINT:
+        if stop.is_requested and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
-        request.make()
+        stop.request()
 
     previous = {}
     try:
@@ -45,20 +46,20 @@ def listening() -> Iterator[StopRequest]:
     except ValueError:  # not the main thread
         previous = {}
     try:
-        yield request
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Make SIGTERM raise what Ctrl-C raises, so that work with nothing to save cleans up behind it.
+def interrupt_on_sigterm() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM within the block, so that cleanup code runs.
 
-    Only a program's main thread can listen; elsewhere SIGTERM means what it did.
+    For work that has nothing to save. Has no effect outside the main thread.
     """
     try:
-        handler = _ignoring_repeats(signal.default_int_handler)
+        handler = _ignore_repeats(signal.default_int_handler)
         previous = signal.signal(signal.SIGTERM, handler)
     except ValueError:  # not the main thread
         yield
@@ -69,8 +70,8 @@ def ending_at_once() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _ignoring_repeats(handler: Handler) -> Handler:
-    """Return a handler that ignores a signal within `REPEAT_SECONDS` after the same signal."""
+def _ignore_repeats(handler: Handler) -> Handler:
+    """Wrap a handler so that it ignores a signal repeated within `REPEAT_SECONDS`."""
     handled: dict[int, float] = {}
 
     def on_signal(number: int, frame: FrameType | None) -> None:

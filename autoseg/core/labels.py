@@ -1,4 +1,4 @@
-"""Which label values a dataset uses, what they are called, and how they map to class indices."""
+"""Label values of a dataset, their names, and their mapping to class indices."""
 
 from typing import Annotated
 
@@ -10,21 +10,21 @@ from autoseg.core.errors import DatasetError
 from autoseg.core.frozen import Frozen
 
 LARGEST_TABLE = 2**20
-"""Label values up to here are looked up in a table, which takes no memory beyond the result."""
+"""Label values below this are mapped with a lookup table, which needs no temporary arrays."""
 
 
-def unnamed(value: int) -> str:
-    """Return what a label value is called that has no name."""
+def default_label_name(value: int) -> str:
+    """Return the name of a label value that has no declared name."""
     return f"label_{value}"
 
 
 class Region(Frozen):
-    """A union of label values that networks predict as one; regions may overlap.
+    """A union of label values that networks predict as one target; regions may overlap.
 
     Attributes:
         name: Name of the region, e.g. "whole tumour".
-        values: The label values whose union it is.
-        written_as: The value that its voxels have in outputs, where no later region covers them.
+        values: Label values in the region.
+        written_as: Value of its voxels in predictions, unless a later region covers them.
     """
 
     name: str
@@ -35,16 +35,16 @@ class Region(Frozen):
 class LabelScheme(Frozen):
     """The classes of a dataset, in class-index order; index 0 is the background.
 
-    Values need not be consecutive: networks work on indices, files keep their values. With
-    regions, networks give one sigmoid score per region; else one softmax score per class.
+    Values need not be consecutive: networks use class indices, files keep the values. With regions,
+    networks output one sigmoid channel per region; otherwise one softmax channel per class.
 
     Attributes:
         names: Name of each class.
         values: Value of each class in label files.
-        regions: What is predicted instead of the classes, in the order in which outputs are
-            written: a later region covers an earlier one. Empty: the classes are predicted.
-        ignore: Value in label files of voxels that nobody annotated: they are neither trained on
-            nor scored. Their index is `num_classes`.
+        regions: Regions that are predicted instead of the classes, in the order in which they are
+            written: later regions cover earlier ones. If empty, the classes are predicted.
+        ignore: Value of unannotated voxels in label files, which are neither trained on nor scored.
+            Their class index is `num_classes`.
     """
 
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ class LabelScheme(Frozen):
             msg = f"labels need a background and at least one class; found {list(self.names)}."
             raise ValueError(msg)
         if self.ignore in self.values:
-            msg = f"the ignore value {self.ignore} is also that of a class: {list(self.values)}."
+            msg = f"the ignore value {self.ignore} is also a class value: {list(self.values)}."
             raise ValueError(msg)
         self._check_regions()
         return self
@@ -75,7 +75,7 @@ class LabelScheme(Frozen):
             if not {*region.values, region.written_as} <= foreground:
                 msg = (
                     f"the region {region.name!r} has the values {list(region.values)} and is "
-                    f"written as {region.written_as}; expected some of {sorted(foreground)}."
+                    f"written as {region.written_as}; expected values from {sorted(foreground)}."
                 )
                 raise ValueError(msg)
         names = [region.name for region in self.regions]
@@ -85,22 +85,22 @@ class LabelScheme(Frozen):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, background included, ignored voxels not."""
+        """Number of classes, including background but not the ignore label."""
         return len(self.values)
 
     @property
     def num_outputs(self) -> int:
-        """Scores that a network gives per voxel: one per region, or one per class."""
+        """Number of output channels of a network: one per region, or one per class."""
         return len(self.regions) or self.num_classes
 
     @property
     def ignored_index(self) -> int | None:
-        """Class index of voxels that nobody annotated; None if there are none."""
+        """Class index of unannotated voxels; None without an ignore label."""
         return None if self.ignore is None else self.num_classes
 
     @property
     def targets(self) -> tuple[Region, ...]:
-        """What is segmented and scored: the regions, or every foreground class as one."""
+        """Segmentation targets: the regions, or each foreground class as a region."""
         pairs = list(zip(self.names, self.values, strict=True))[1:]
         return self.regions or tuple(
             Region(name=name, values=(value,), written_as=value) for name, value in pairs
@@ -108,19 +108,19 @@ class LabelScheme(Frozen):
 
     @property
     def target_classes(self) -> tuple[tuple[int, ...], ...]:
-        """The class indices, ascending, that each target is the union of."""
+        """Class indices of each target, ascending."""
         return tuple(
             tuple(sorted(self.values.index(value) for value in set(target.values)))
             for target in self.targets
         )
 
     def encode(self, values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
-        """Return the class index of every voxel; `ignored_index` where nobody annotated.
+        """Convert label values to class indices; unannotated voxels become `ignored_index`.
 
-        The array itself comes back if its values are their indices.
+        Returns the array itself if its values are already the class indices.
 
         Raises:
-            DatasetError: If a value occurs that the scheme does not name.
+            DatasetError: If a value is not in the scheme.
         """
         known = self.values if self.ignore is None else (*self.values, self.ignore)
         if self._are_indices(values, known):
@@ -129,7 +129,7 @@ class LabelScheme(Frozen):
         if unexpected:
             msg = (
                 f"found label values {unexpected[:10]}, expected only {list(known)}. "
-                f"Correct the label file, or add the values to the dataset's labels."
+                f"Correct the label file, or add the values to the labels of the dataset."
             )
             raise DatasetError(msg)
         index_type = _index_type(len(known))
@@ -142,7 +142,7 @@ class LabelScheme(Frozen):
 
     @staticmethod
     def _are_indices(values: NDArray[np.integer], known: tuple[int, ...]) -> bool:
-        """Return whether values are indices already, and all known: one look at the largest."""
+        """Return True if values are already class indices; only the largest is checked."""
         return (
             known == tuple(range(len(known)))
             and values.dtype == _index_type(len(known))
@@ -150,9 +150,10 @@ class LabelScheme(Frozen):
         )
 
     def decode(self, indices: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
-        """Return the file value of every predicted index, in the smallest unsigned type that fits.
+        """Convert predicted indices to label values, in the smallest unsigned type that fits.
 
-        Index 0 is the background, index `k` is `targets[k - 1]`: without regions, class `k`.
+        Index 0 is the background; index `k` is `targets[k - 1]`, which is class `k` without
+        regions.
         """
         table = np.asarray([self.values[0], *(target.written_as for target in self.targets)])
         smallest = np.min_scalar_type(int(table.max()))

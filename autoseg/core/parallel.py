@@ -1,7 +1,7 @@
-"""Run one function over many cases in worker processes, so that one bad case stays one bad case.
+"""Run a function on many cases in worker processes, so that one failing case affects no other.
 
-An exception in a case, or the death of the process that worked on it (killed for memory, say),
-becomes that case's `Failure`; every other case still comes back.
+If a case raises an exception, or its worker process dies (for example, killed because memory ran
+out), the result of this case is a `Failure`; the other cases still return their results.
 """
 
 import os
@@ -14,11 +14,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from autoseg.core.errors import issue_of_case
-from autoseg.core.signals import CRASHES, end_with_parent, explained, signal_name
+from autoseg.core.errors import case_error_message
+from autoseg.core.signals import CRASHES, describe_signal, end_with_parent, signal_name
 
-CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
-"""Where Linux tells a container how many microseconds of CPU time it may use in how many."""
+CONTAINER_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+"""CPU limit of a Linux container: microseconds of CPU time per period of microseconds."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Success(Generic[R]):
-    """What the function returned for item `index`."""
+    """Result of the function for item `index`."""
 
     index: int
     value: R
@@ -34,11 +34,11 @@ class Success(Generic[R]):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why item `index` has no result.
+    """Error of the function for item `index`.
 
     Attributes:
         index: Position of the item in the sequence.
-        message: What the user is told.
+        message: Message for the user.
     """
 
     index: int
@@ -46,9 +46,9 @@ class Failure:
 
 
 def default_workers() -> int:
-    """Return how many processes this process may use: the CPU cores the system grants it.
+    """Return the default number of worker processes: the CPU cores available to this process.
 
-    In a container with a share of the machine's time, that is the share, rounded down, at least 1.
+    In a container with a CPU limit, this is the limit, rounded down, but at least 1.
     """
     has_affinity = hasattr(os, "sched_getaffinity")  # Linux
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
@@ -56,10 +56,10 @@ def default_workers() -> int:
 
 
 def _container_cores() -> int | None:
-    """Return how many cores' time a Linux container may use, rounded down; None without a limit."""
-    if not CONTAINER_SHARE.is_file():
+    """Return the CPU limit of a Linux container in cores, rounded down; None without a limit."""
+    if not CONTAINER_CPU_LIMIT.is_file():
         return None
-    quota, period = CONTAINER_SHARE.read_text(encoding="ascii").split()
+    quota, period = CONTAINER_CPU_LIMIT.read_text(encoding="ascii").split()
     return None if quota == "max" else max(1, int(quota) // int(period))
 
 
@@ -70,21 +70,21 @@ def run_each(
     workers: int,
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[Success[R] | Failure]:
-    """Yield a `Success` or a `Failure` for every item, as each is done.
+    """Yield a `Success` or a `Failure` for every item, in the order of completion.
 
     Args:
         function: A picklable function of one item.
-        items: What to work on.
-        workers: Number of processes; 1 works in this process.
-        meanwhile: What this process does once the others are at work, before it looks at what they
-            did. It is not called where there are no others.
+        items: Arguments of the function.
+        workers: Number of worker processes; 1 runs the function in this process.
+        meanwhile: Called once in this process after the workers have started, before results are
+            collected. Not called without worker processes.
     """
     if workers <= 1 or len(items) <= 1:
         for index, item in enumerate(items):
-            yield _attempt(function, index, item)
+            yield _call(function, index, item)
         return
     left = yield from _run_in_pool(function, items, workers, meanwhile)
-    for index in left:  # the pool broke: one process each, so that the culprit is known
+    for index in left:  # the pool broke: run each in its own process to find the one that crashes
         yield _run_alone(function, index, items[index])
 
 
@@ -94,14 +94,14 @@ def _run_in_pool(
     workers: int,
     meanwhile: Callable[[], object] | None,
 ) -> Generator[Success[R] | Failure, None, list[int]]:
-    """Yield what the pool could do, and return the items that a broken pool left undone."""
+    """Yield the results of a process pool; return the items that a broken pool did not finish."""
     pending = set(range(len(items)))
     pool = ProcessPoolExecutor(
         min(workers, len(items)), mp_context=get_context(), initializer=end_with_parent
     )
     try:
         futures: dict[Future[Success[R] | Failure], int] = {
-            pool.submit(_attempt, function, index, item): index for index, item in enumerate(items)
+            pool.submit(_call, function, index, item): index for index, item in enumerate(items)
         }
         if meanwhile is not None:
             meanwhile()
@@ -117,45 +117,45 @@ def _run_in_pool(
 
 
 def _run_alone(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
-    """Run the function in a process of its own, whose exit status says how it ended."""
+    """Run the function in its own process, whose exit status is known."""
     context = get_context()
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_attempt, args=(sender, function, index, item))
+    process = context.Process(target=_send_result, args=(sender, function, index, item))
     process.start()
-    sender.close()  # so that the end of the process is the end of what it sends
+    sender.close()  # so that `recv` raises EOFError when the process ends
     try:
         outcome: Success[R] | Failure = receiver.recv()
     except EOFError:
         process.join()
-        return Failure(index=index, message=_death(process.exitcode or 0))
+        return Failure(index=index, message=_exit_message(process.exitcode or 0))
     finally:
         process.join()
         receiver.close()
     return outcome
 
 
-def _send_attempt(sender: Connection, function: Callable[[T], R], index: int, item: T) -> None:
+def _send_result(sender: Connection, function: Callable[[T], R], index: int, item: T) -> None:
     end_with_parent()
-    sender.send(_attempt(function, index, item))
+    sender.send(_call(function, index, item))
 
 
-def _death(exit_code: int) -> str:
-    """Return why an item has no result; the code is minus the signal that ended its process."""
+def _exit_message(exit_code: int) -> str:
+    """Build the message for an item whose process ended; a negative code is minus the signal."""
     if exit_code >= 0:
-        return f"the process working on it ended with exit status {exit_code} and no result."
-    ended = f"the process working on it was ended by {explained(-exit_code)}."
+        return f"its worker process ended with exit status {exit_code} and no result."
+    ended = f"its worker process was ended by {describe_signal(-exit_code)}."
     if signal_name(-exit_code) in CRASHES:
         return (
-            f"{ended} A damaged file can cause that: open its files with another program and save "
-            "them again, or leave it out."
+            f"{ended} A damaged file can cause this: open the case's files with another program "
+            "and save them again, or leave the case out."
         )
     return (
         f"{ended} Free memory or use fewer workers (--workers 1), then run the same command again."
     )
 
 
-def _attempt(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
+def _call(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
     try:
         return Success(index=index, value=function(item))
-    except Exception as error:  # noqa: BLE001  (any issue of one case must stay with that case)
-        return Failure(index=index, message=issue_of_case(error))
+    except Exception as error:  # noqa: BLE001  (no error of one case may affect the others)
+        return Failure(index=index, message=case_error_message(error))

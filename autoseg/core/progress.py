@@ -1,4 +1,4 @@
-"""How long work shows that it moves, without knowing about the terminal."""
+"""Interface for reporting progress, independent of the terminal."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -10,29 +10,35 @@ T = TypeVar("T")
 
 
 class Progress(ABC):
-    """Where stages report to; the command line draws it, Python callers may stay silent."""
+    """Receives messages and progress of stages; use `Silent` to show nothing."""
 
     @abstractmethod
     def say(self, message: str) -> None:
-        """Show one message that stays."""
+        """Print a message."""
 
     @abstractmethod
     def track(self, items: Iterable[T], *, description: str, total: int) -> Iterator[T]:
-        """Yield the items while showing how many of `total` are done; nothing if there are none."""
+        """Yield the items while showing how many are done.
+
+        Args:
+            items: Items to iterate over.
+            description: Label of the progress bar.
+            total: Number of items; nothing is shown if it is 0.
+        """
 
     @abstractmethod
     def status(self, line: str) -> None:
-        """Show a line that the next one replaces, e.g. where training stands."""
+        """Show a status line that replaces the previous one, e.g. the state of a training."""
 
     def begin(self, stage: str) -> None:  # noqa: B027  (most kinds have nothing to do)
-        """Note what is done from now on, e.g. `training 3d_compact, fold 0`.
+        """Set the current stage, e.g. `training 3d_compact, fold 0`.
 
         It is not shown; the command line reports it if a signal ends the process.
         """
 
 
 class Silent(Progress):
-    """Shows nothing."""
+    """Progress that shows nothing."""
 
     @override
     def say(self, message: str) -> None:

@@ -1,7 +1,8 @@
-"""Random numbers that depend only on a seed and on what they are for.
+"""Random numbers that depend only on a seed and on their purpose.
 
-There is no hidden generator: a draw is named by its seed and a path of integers (epoch, iteration,
-sample …), so the same draw comes out on any number of workers and after any interruption.
+There is no global generator. Each draw is identified by its seed and a path of names and integers
+(epoch, iteration, sample …), so that it is the same for any number of workers and after any
+interruption.
 """
 
 import zlib
@@ -15,7 +16,7 @@ def generator(seed: int, *path: int | str) -> np.random.Generator:
 
 
 def derived_seed(seed: int, *path: int | str) -> int:
-    """Return a 63-bit seed for one purpose, for libraries that want an integer."""
+    """Return a 63-bit integer seed for one purpose, for libraries that need one."""
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in path]
     state = np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))

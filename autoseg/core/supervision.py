@@ -1,7 +1,7 @@
-"""Do the work in a child process, so that its parent can report a signal that ends it (Linux).
+"""Run the command in a child process, so that its parent can report a fatal signal (Linux).
 
-Both processes stay in one process group. A terminal's Ctrl-C and Ctrl-Z therefore reach both, and
-only signals that were sent to the parent alone must be forwarded.
+Both processes are in one process group. Ctrl-C and Ctrl-Z in a terminal reach both, so only signals
+that were sent to the parent alone are forwarded.
 """
 
 import os
@@ -21,36 +21,38 @@ FORWARDED = (
 terminals and batch systems send them to both processes."""
 
 FROM_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
-"""Those of them that a key press sends to the whole process group."""
+"""Forwarded signals that a key press sends to the whole process group."""
 
 SI_KERNEL = 0x80
-"""Code of a signal from the kernel, such as one from the terminal. Source: sigaction(2)."""
+"""`si_code` of a signal from the kernel, such as one from the terminal. Source: sigaction(2)."""
 
 
-def supervised() -> int | None:
-    """Fork, and return None in the child, which does the work; in the parent, how the child ended.
+def fork_supervised() -> int | None:
+    """Fork a child process that runs the command, and wait for it in the parent.
 
-    That is the child's exit status, or the negative number of the signal that ended it. Call it
-    while the process has a single thread. The child is killed if its parent dies.
+    Must be called while the process has a single thread. The child is killed if its parent dies.
+
+    Returns:
+        None in the child. In the parent, the child's exit status, or the negative number of the
+        signal that ended it.
     """
     watched = {*FORWARDED, signal.SIGCHLD}
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_DFL
-    )  # if inherited as ignored, no status would be kept
+    # If SIGCHLD was inherited as ignored, the system would discard the child's exit status
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         end_with_parent()
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os.kill(os.getpid(), signal.SIGKILL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return None
-    return _end_of(child, watched)
+    return _wait_for(child, watched)
 
 
-def _end_of(child: int, watched: set[signal.Signals]) -> int:
-    """Forward signals until the child ends; return its exit status or minus its signal."""
+def _wait_for(child: int, watched: set[signal.Signals]) -> int:
+    """Forward signals until the child ends; return its exit status, or minus the signal."""
     while True:
         received = signal.sigwaitinfo(watched)
         if received.si_signo == signal.SIGCHLD:

@@ -1,7 +1,7 @@
-"""Types of what networks take and give; `core.arrays` says what the axes mean.
+"""Tensor types of networks' inputs and outputs; `core.arrays` describes the axes.
 
-They are apart from those because torch takes seconds to load, which scoring, measuring and
-preparing images need not wait for.
+They are in a separate module because importing torch takes seconds, and scoring, measuring and
+preparing images do not need it.
 """
 
 from jaxtyping import Bool, Float, Integer

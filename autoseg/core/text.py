@@ -1,31 +1,31 @@
-"""Sentences for the person at the keyboard."""
+"""Format texts for the user."""
 
 from collections.abc import Sequence
 
-SHOWN_NAMES = 3
-"""Of many cases, as many are named."""
+MAX_SHOWN_NAMES = 3
+"""Maximum number of case names in a list."""
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, e.g. `1 case` or `4 cases`."""
+def count_noun(number: int, noun: str) -> str:
+    """Format a number with a singular or plural noun, e.g. `1 case` or `4 cases`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def cases_named(names: Sequence[str]) -> str:
-    """Return the name of a case, or of several how many they are and the first few names.
+def format_case_names(names: Sequence[str]) -> str:
+    """Format case names: a single name, or the number of cases with the first few names.
 
     Args:
-        names: At least one.
+        names: At least one name.
     """
     if len(names) == 1:
         return names[0]
-    more = " …" if len(names) > SHOWN_NAMES else ""
-    return f"{len(names)} cases ({', '.join(names[:SHOWN_NAMES])}{more})"
+    more = " …" if len(names) > MAX_SHOWN_NAMES else ""
+    return f"{len(names)} cases ({', '.join(names[:MAX_SHOWN_NAMES])}{more})"
 
 
 def printable(text: str) -> str:
-    """Return text without signs that would steer a terminal; line breaks stay.
+    """Remove characters that could control a terminal, except line breaks and tabs.
 
-    Names in files of others (of channels, classes, models) may hold such signs.
+    Names of channels, classes and models in files from others may contain such characters.
     """
-    return "".join(sign for sign in text if sign in "\n\t" or sign.isprintable())
+    return "".join(char for char in text if char in "\n\t" or char.isprintable())

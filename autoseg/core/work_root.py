@@ -1,6 +1,6 @@
-"""Where work folders lie; apart from all else, so that lists of options load nothing for it."""
+"""Default location of work folders, in its own module so that importing it is fast."""
 
 from pathlib import Path
 
 WORK_ROOT = Path("autoseg_work")
-"""Where work folders lie when nobody says otherwise, relative to the current folder."""
+"""Default parent folder of work folders, relative to the current folder."""

@@ -1,1 +1,1 @@
-"""Recognise how a dataset is stored, check every case and measure it."""
+"""Recognise the layout of a dataset, and check and measure each case."""

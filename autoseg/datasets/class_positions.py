@@ -1,4 +1,4 @@
-"""Where the classes of a case lie, and over how much of the image they spread."""
+"""Position and extent of the classes in an image."""
 
 from dataclasses import dataclass
 from math import prod
@@ -13,22 +13,22 @@ from autoseg.preprocessing.crop import bounding_box, crop
 AxisCounts = Float[np.ndarray, "_positions classes"]
 
 SLAB_VOXELS = 2**18
-"""Voxels that are counted at a time: `numpy.bincount` makes 8 bytes of each."""
+"""Voxels counted at a time, to limit memory: `numpy.bincount` converts each to 8 bytes."""
 
 OUTER_SHARE = 0.025
-"""Share of a class's voxels that its extent leaves out at either end of an axis, so that a few
-stray voxels do not widen it."""
+"""Fraction of a class's voxels that its extent excludes at each end of an axis, so that it is
+robust against a few stray voxels."""
 
 
 @dataclass(frozen=True)
 class ClassPosition:
-    """Where a class lies in an image.
+    """Position of a class in an image.
 
     Attributes:
-        centre: Centre of mass along each axis as a share of the image's size: 0 is the edge before
+        centre: Centre of mass along each axis as a fraction of the image size: 0 is the edge before
             the first voxel, 1 the edge after the last.
-        extent: Share of the image that the class spreads over: the box that holds 95 % of it along
-            each axis, widened so that a class that is everywhere has an extent of 1.
+        extent: Fraction of the image inside the box that holds 95 % of the class along each axis,
+            scaled so that a class that is everywhere has an extent of 1.
     """
 
     centre: tuple[float, ...]
@@ -36,14 +36,14 @@ class ClassPosition:
 
 
 def class_positions(classes: LabelArray, num_classes: int) -> tuple[ClassPosition | None, ...]:
-    """Return the position of each class; None where it is absent.
+    """Compute the position of each class; None for absent classes.
 
-    Slab by slab and only within the foreground's bounding box, so that memory does not grow with
-    the image.
+    Voxels are counted in slabs within the foreground's bounding box, so that memory use does not
+    grow with the image.
 
     Args:
         classes: Class indices.
-        num_classes: Classes, background included.
+        num_classes: Number of classes, including background.
     """
     bounds = bounding_box(classes)
     inside = np.ascontiguousarray(crop(classes, bounds), dtype=classes.dtype)
@@ -68,7 +68,7 @@ def _position(counts: list[NDArray[np.float64]]) -> ClassPosition:
 
 
 def _counts_per_axis(classes: NDArray[np.integer], num_classes: int) -> list[AxisCounts]:
-    """Return the voxels of each class at each position of each axis."""
+    """Count the voxels of each class at each position along each axis."""
     planes = classes[None] if classes.ndim == 2 else classes
     counts = [np.zeros((size, num_classes)) for size in planes.shape]
     length = max(1, SLAB_VOXELS // planes[0].size)

@@ -1,4 +1,4 @@
-"""Measure how well coarser voxels can represent a label map: a bound on what is reached there."""
+"""Measure the Dice of a label map after resampling: an upper bound at coarser spacings."""
 
 from math import prod
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.geometry import coarsened
+from autoseg.core.geometry import coarsen_spacing
 from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.preprocessing.crop import bounding_box, crop
 from autoseg.preprocessing.label_interpolation import resize_labels
@@ -15,40 +15,43 @@ from autoseg.preprocessing.resample import resampled_shape
 
 Labels = NDArray[np.integer]
 
-MOST_VOXELS = 2**19
-"""Larger label maps are measured in a block of this many voxels around their foreground's centre:
-the loss is one of surfaces, of which a block of 80³ voxels has enough."""
+MAX_VOXELS = 2**19
+"""Only a block of this many voxels around the centre of the foreground is measured in larger label
+maps: Dice is lost at surfaces, and a block of 80³ voxels contains enough of them."""
 
 MARGIN = 8
-"""Voxels of background kept around the foreground, so that coarse voxels reach over its border."""
+"""Margin of background around the foreground, in voxels, so that coarse voxels can extend over its
+border."""
 
 
 def coarse_dice(
     classes: LabelArray, spacing: tuple[float, ...], num_classes: int
 ) -> tuple[float, ...] | None:
-    """Return the mean Dice of the classes after resampling to coarser voxels and back.
+    """Compute the mean Dice of the classes after resampling to coarser voxels and back.
 
-    One value, from 0 to 1, for each of `COARSENING_FACTORS`; None without foreground. Labels are
-    resampled as for training (linearly per class).
+    Labels are resampled as for training (linearly per class).
 
     Args:
-        classes: Class indices; any from `num_classes` on count as background.
+        classes: Class indices; indices of `num_classes` or more count as background.
         spacing: Voxel size, mm.
-        num_classes: Classes, background included.
+        num_classes: Number of classes, including background.
+
+    Returns:
+        A value from 0 to 1 for each of `COARSENING_FACTORS`; None without foreground.
     """
     block = _block(np.where(classes < num_classes, classes, 0).astype(classes.dtype))
     voxels = _counts(block, num_classes)
     if not voxels[1:].any():
         return None
-    found = []
+    scores = []
     for factor in COARSENING_FACTORS:
-        shape = resampled_shape(block.shape, spacing, coarsened(spacing, factor))
+        shape = resampled_shape(block.shape, spacing, coarsen_spacing(spacing, factor))
         restored = resize_labels(resize_labels(block, shape), block.shape)
         common = _counts(block[block == restored], num_classes)
         sizes = voxels + _counts(restored, num_classes)
         dice = 2 * common[1:] / np.maximum(sizes[1:], 1)
-        found.append(round(float(dice[voxels[1:] > 0].mean()), 4))
-    return tuple(found)
+        scores.append(round(float(dice[voxels[1:] > 0].mean()), 4))
+    return tuple(scores)
 
 
 def _counts(classes: Labels, num_classes: int) -> Float[np.ndarray, " classes"]:
@@ -56,10 +59,10 @@ def _counts(classes: Labels, num_classes: int) -> Float[np.ndarray, " classes"]:
 
 
 def _block(classes: Labels) -> Labels:
-    """Return the foreground's bounding box with a margin, or as much of it as is measured."""
+    """Crop to the foreground's bounding box with a margin, limited to about `MAX_VOXELS`."""
     bounds = bounding_box(classes)
     voxels = max(1, prod(stop - start for start, stop in bounds))
-    share = min(1.0, MOST_VOXELS / voxels) ** (1 / classes.ndim)
+    share = min(1.0, MAX_VOXELS / voxels) ** (1 / classes.ndim)
     limits = []
     for (start, stop), size in zip(bounds, classes.shape, strict=True):
         edge = max(1, round(share * (stop - start)))

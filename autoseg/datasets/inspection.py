@@ -1,4 +1,4 @@
-"""Read one case once: find all that is wrong with it, or measure it."""
+"""Read a case once, to report all its issues or compute its fingerprint."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ from autoseg.core.random import generator
 from autoseg.datasets.class_positions import ClassPosition, class_positions
 from autoseg.datasets.coarse_dice import coarse_dice
 from autoseg.datasets.label_counts import label_counts
-from autoseg.datasets.loading import issues_of_pair
+from autoseg.datasets.loading import pair_issues
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, CaseIntensities
 from autoseg.normalizers.rgb import BRIGHTEST
@@ -28,37 +28,37 @@ from autoseg.readers import (
     read_image,
     read_labels,
 )
-from autoseg.readers.names import times
+from autoseg.readers.names import format_shape
 
-MOST_VOXELS_FOR_QUANTILES = 1_000_000
-"""Quantiles of more foreground voxels than this come from a random draw of so many of them, at
-fixed positions for each size; their standard error is then below 0.05 % of the distribution. Mean,
-deviation, minimum and maximum are always of all voxels."""
+MAX_VOXELS_FOR_QUANTILES = 1_000_000
+"""Maximum number of foreground voxels for computing quantiles. Larger images are sampled at random
+positions that depend only on their size; the standard error is below 0.05 % of the distribution.
+Mean, standard deviation, minimum and maximum always use all voxels."""
 
 SIGNIFICANT_DIGITS = 7
-"""Of stored numbers: what float32 intensities hold, and JSON stays short."""
+"""Significant digits of stored numbers: the precision of float32, which keeps the JSON short."""
 
 
 def inspect_case(
     files: CaseFiles, spec: DatasetSpec, *, at_coarser_voxels: bool = False
 ) -> CaseFingerprint:
-    """Return what the planner needs to know of a case.
+    """Check a case and compute its fingerprint.
 
     Args:
-        files: Its files.
-        spec: The dataset, whose channels and labels it must have.
-        at_coarser_voxels: Whether to measure how well coarser voxels represent its labels.
+        files: Files of the case.
+        spec: The dataset, which declares the expected channels and labels.
+        at_coarser_voxels: Whether to compute `CaseFingerprint.coarse_dice`.
 
     Raises:
-        CaseError: If anything is wrong with the case; one line for each issue.
+        CaseError: If the case has issues; one line per issue.
     """
     image, labels, issues = _read(files)
     if image is not None:
-        issues += _issues_of_image(image, files, spec)
+        issues += _image_issues(image, files, spec)
     counts = label_counts(labels.values) if labels is not None else {}
-    issues += _issues_of_labels(counts, files, spec)
+    issues += _label_issues(counts, files, spec)
     if image is not None and labels is not None:
-        issues += issues_of_pair(image, labels, files)
+        issues += pair_issues(image, labels, files)
     if issues or image is None or labels is None:
         raise CaseError("\n".join(issues))
     foreground = _foreground(labels.values, spec.labels)
@@ -67,7 +67,7 @@ def inspect_case(
     is_integer = all(_is_whole(channel) for channel in image.voxels)
     return CaseFingerprint(
         name=files.name,
-        source=source_of(files, spec),
+        source=file_states(files, spec),
         shape=image.shape,
         spacing=tuple(_rounded(value) for value in image.geometry.spacing),
         shape_after_crop=_shape_after_crop(image.voxels),
@@ -88,7 +88,7 @@ def inspect_case(
 
 
 def inspection_bytes(files: CaseFiles) -> int:
-    """Return about how many bytes `inspect_case` needs, by the headers; 0 if none can be read."""
+    """Estimate the memory of `inspect_case` in bytes, from headers; 0 if they cannot be read."""
     try:
         headers = [read_header(path) for path in files.images]
     except CaseError:
@@ -96,24 +96,24 @@ def inspection_bytes(files: CaseFiles) -> int:
     return reading_bytes(headers[0].shape, sum(header.num_channels for header in headers))
 
 
-def source_of(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, int], ...]:
-    """Return path, size (bytes) and modification time (ns) of all files that make a case.
+def file_states(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, int], ...]:
+    """Return path, size (bytes) and modification time (ns) of each file of a case.
 
-    Paths are relative to the dataset, so that a moved dataset counts as unchanged.
+    Paths are relative to the dataset's folder, so that a moved dataset counts as unchanged.
     """
-    found = []
+    states = []
     for path in _paths(files):
         state = path.stat()
         shown = path.relative_to(spec.root) if path.is_relative_to(spec.root) else path
-        found.append((shown.as_posix(), state.st_size, state.st_mtime_ns))
-    return tuple(found)
+        states.append((shown.as_posix(), state.st_size, state.st_mtime_ns))
+    return tuple(states)
 
 
-def content_of(files: CaseFiles) -> tuple[str, ...]:
-    """Return the SHA-256 of each file that makes a case, which copying or touching leaves as is.
+def file_hashes(files: CaseFiles) -> tuple[str, ...]:
+    """Return the SHA-256 of each file of a case; copying or touching files does not change it.
 
     Raises:
-        CaseError: If one is missing or cannot be read.
+        CaseError: If a file is missing or cannot be read.
     """
     return tuple(_digest(path) for path in _paths(files))
 
@@ -124,20 +124,20 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         msg = (
-            f"{path} cannot be read ({error.strerror}). Put the file there, or take the case out "
-            "of the dataset."
+            f"{path} cannot be read ({error.strerror}). Restore the file, or remove the case from "
+            "the dataset."
         )
         raise CaseError(msg) from error
 
 
 def _paths(files: CaseFiles) -> list[Path]:
-    """Return the files of a case, with those that some of them are the header of."""
+    """Return the files of a case, including companion files such as the data of a header file."""
     paths = [*files.images, files.labels]
     return paths + [companion for path in paths for companion in companion_files(path)]
 
 
 def _read(files: CaseFiles) -> tuple[Image | None, LabelMap | None, list[str]]:
-    """Return what of image and labels can be read, and why the rest cannot."""
+    """Read image and labels; return None for those that cannot be read, and the issues."""
     image, labels, issues = None, None, []
     try:
         image = read_image(files.images)
@@ -150,7 +150,7 @@ def _read(files: CaseFiles) -> tuple[Image | None, LabelMap | None, list[str]]:
     return image, labels, issues
 
 
-def _issues_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[str]:
+def _image_issues(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[str]:
     issues = []
     names = _names(files)
     channels, expected = image.voxels.shape[0], len(spec.channel_names)
@@ -158,29 +158,29 @@ def _issues_of_image(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[
         issues.append(
             f"{names}: {channels} channel{'s' if channels > 1 else ''} found, expected {expected} "
             f"({', '.join(spec.channel_names)}). Add the missing channels or remove the extra ones "
-            "(the opacity of an RGBA picture counts as one)."
+            "(the alpha channel of an RGBA image counts)."
         )
     if len(image.shape) != spec.num_axes:
         issues.append(
             f"{names}: a {len(image.shape)}-D image in a {spec.num_axes}-D dataset "
-            f"(shape {times(image.shape)}). Put 2-D and 3-D images into separate datasets."
+            f"(shape {format_shape(image.shape)}). Put 2-D and 3-D images into separate datasets."
         )
     not_finite = image.voxels.size - np.count_nonzero(np.isfinite(image.voxels))
     not_finite += sum(map(num_replaced, files.images))
     if not_finite:
         issues.append(
             f"{names}: {not_finite} of {image.voxels.size} intensities are NaN or infinite. "
-            "Replace them, for instance by the image's lowest value."
+            "Replace them, for example by the image's lowest value."
         )
     return issues
 
 
-def _issues_of_labels(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -> list[str]:
+def _label_issues(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -> list[str]:
     scheme = spec.labels
     if counts and counts.keys() <= {scheme.ignore}:
         issue = (
-            f"{files.labels.name}: every voxel has the ignore value {scheme.ignore}, so there is "
-            "nothing to learn from. Annotate some of it, background too, or leave the case out."
+            f"{files.labels.name}: all voxels have the ignore value {scheme.ignore}, so there is "
+            "nothing to train on. Annotate part of it, including background, or remove the case."
         )
         return [issue]
     known = scheme.values if scheme.ignore is None else (*scheme.values, scheme.ignore)
@@ -191,19 +191,18 @@ def _issues_of_labels(counts: dict[int, int], files: CaseFiles, spec: DatasetSpe
     more = f" and {len(unexpected) - 5} more" if len(unexpected) > 5 else ""
     issue = (
         f"{files.labels.name}: unexpected label value {shown}{more}; expected only "
-        f"{', '.join(map(str, known))}. Correct the file, or declare the value in "
-        "dataset.json."
+        f"{', '.join(map(str, known))}. Correct the file, or declare the value in dataset.json."
     )
     return [issue]
 
 
 def _shape_after_crop(voxels: ImageArray) -> tuple[int, ...]:
-    """Return the size of the nonzero bounding box; filling the mask's holes would not change it."""
+    """Return the size of the nonzero bounding box; filling holes in the mask does not change it."""
     return tuple(stop - start for start, stop in bounding_box(nonzero_voxels(voxels)))
 
 
 def _foreground(values: LabelArray, scheme: LabelScheme) -> MaskArray:
-    """Return the voxels of all classes but the background; of those ignored nobody knows."""
+    """Return the mask of all classes except background; unannotated voxels are excluded."""
     foreground: MaskArray = values != scheme.values[0]
     if scheme.ignore is not None:
         foreground &= values != scheme.ignore
@@ -211,24 +210,24 @@ def _foreground(values: LabelArray, scheme: LabelScheme) -> MaskArray:
 
 
 def _positions(classes: LabelArray, scheme: LabelScheme) -> tuple[ClassPosition | None, ...]:
-    """Return the position of each class; ignored voxels, which come last, have none."""
+    """Return the position of each class, without the ignore label, whose index is the last."""
     counted = scheme.num_classes + (scheme.ignored_index is not None)
     return class_positions(classes, counted)[: scheme.num_classes]
 
 
 def _intensities(voxels: ImageArray, foreground: MaskArray) -> tuple[CaseIntensities, ...]:
-    """Return the statistics of the foreground; without one of the nonzero, else of all voxels."""
-    chosen = foreground if foreground.any() else np.any(voxels != 0, axis=0)
-    if not chosen.any():
+    """Summarise each channel over the foreground, else over nonzero voxels, else all voxels."""
+    mask = foreground if foreground.any() else np.any(voxels != 0, axis=0)
+    if not mask.any():
         return tuple(_summary(channel.ravel()) for channel in voxels)
-    return tuple(_summary(channel[chosen]) for channel in voxels)
+    return tuple(_summary(channel[mask]) for channel in voxels)
 
 
 def _summary(sample: NDArray[np.float32]) -> CaseIntensities:
     drawn = sample
-    if sample.size > MOST_VOXELS_FOR_QUANTILES:
+    if sample.size > MAX_VOXELS_FOR_QUANTILES:
         random = generator(0, "quantiles", sample.size)
-        drawn = sample[random.integers(sample.size, size=MOST_VOXELS_FOR_QUANTILES)]
+        drawn = sample[random.integers(sample.size, size=MAX_VOXELS_FOR_QUANTILES)]
     quantiles = np.quantile(drawn, QUANTILE_LEVELS)
     quantiles[0], quantiles[-1] = sample.min(), sample.max()
     return CaseIntensities(

@@ -1,20 +1,20 @@
-"""What is wrong with single cases, and how a list of it reads."""
+"""Issues of single cases, and their formatting as a list."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autoseg.core.text import cases_named
+from autoseg.core.text import format_case_names
 
 
 @dataclass(frozen=True)
 class CaseIssue:
-    """One thing that is wrong with one case.
+    """One issue of one case.
 
     Attributes:
         case: Name of the case.
-        cause: What was found and what was expected; a sentence.
-        advice: What to do about it; a sentence, or empty where the cause says it.
+        cause: A sentence: what was found and what was expected.
+        advice: A sentence: what to do next; empty if it follows from the cause.
     """
 
     case: str
@@ -23,18 +23,18 @@ class CaseIssue:
 
     @property
     def sentence(self) -> str:
-        """Cause and advice."""
+        """The cause followed by the advice."""
         return f"{self.cause} {self.advice}".rstrip()
 
 
-def listed(issues: Iterable[CaseIssue], num_cases: int | None = None) -> str:
-    """Return the issues under the names of their cases, what many cases share first, and once.
+def format_issues(issues: Iterable[CaseIssue], num_cases: int | None = None) -> str:
+    """Format issues as a list, grouped by cases, with those of many cases first.
 
-    Sentences that differ in the name of the case alone count as the same; it becomes a `*`.
+    Sentences that differ only in the name of the case are shown once, with a `*` for the name.
 
     Args:
-        issues: Of any cases.
-        num_cases: How many the dataset has, so that "all" can be said; None if not known.
+        issues: Issues of any cases.
+        num_cases: Number of cases in the dataset, to report "all … cases"; None if unknown.
     """
     by_sentence: dict[str, dict[str, str]] = {}
     for issue in issues:
@@ -46,11 +46,11 @@ def listed(issues: Iterable[CaseIssue], num_cases: int | None = None) -> str:
     lines = []
     for cases in sorted(by_cases, key=lambda names: (-len(names), names)):
         is_all = len(cases) == num_cases and len(cases) > 1
-        lines.append(f"  {f'all {len(cases)} cases' if is_all else cases_named(cases)}")
+        lines.append(f"  {f'all {len(cases)} cases' if is_all else format_case_names(cases)}")
         lines.extend(f"    - {sentence}" for sentence in by_cases[cases])
     return "\n".join(lines)
 
 
 def _without_name(issue: CaseIssue) -> str:
-    """Return the sentence with a `*` for the case's name where that begins a file's."""
+    """Return the sentence with a `*` for the case's name in names of files."""
     return re.sub(rf"(?<![\w.-]){re.escape(issue.case)}(?=[._])", "*", issue.sentence)

@@ -1,4 +1,4 @@
-"""Load one case of a dataset: its image, and the class of every voxel."""
+"""Load a case: its image, and the class index of each voxel."""
 
 import numpy as np
 
@@ -8,40 +8,47 @@ from autoseg.core.geometry import GEOMETRY_TOLERANCE
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import knows_geometry, read_image, read_labels
-from autoseg.readers.names import times
+from autoseg.readers.names import format_shape
 
 
 def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:
-    """Return a case in canonical orientation, label values turned into class indices.
+    """Load a case in canonical orientation, with label values converted to class indices.
 
     Raises:
-        CaseError: If a file cannot be read, labels and image do not lie on one grid, or a value is
-            not in the scheme or not finite.
+        CaseError: If a file cannot be read, labels and image are not on the same grid, an intensity
+            is not finite, or a label value is not in the scheme.
     """
     image = read_image(files.images)
-    found = read_labels(files.labels, like=image)
-    if issues := issues_of_pair(image, found, files):
+    label_map = read_labels(files.labels, like=image)
+    if issues := pair_issues(image, label_map, files):
         raise CaseError("\n".join(issues))
     if not np.isfinite(image.voxels).all():
         msg = (
-            "some of its intensities are NaN or infinite. Replace them, for instance by the "
-            "image's lowest value."
+            "some of its intensities are NaN or infinite. Replace them, for example by the image's "
+            "lowest value."
         )
         raise CaseError(msg)
     try:
-        classes = labels.encode(found.values)
+        classes = labels.encode(label_map.values)
     except DatasetError as error:
         msg = f"{files.labels.name}: {error}"
         raise CaseError(msg) from error
     return LabelledCase(name=files.name, image=image, classes=classes)
 
 
-def issues_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
-    """Return what keeps labels from belonging to an image, voxel by voxel."""
+def pair_issues(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
+    """Return the issues if a label map is not on the grid of its image; empty if it is.
+
+    Args:
+        image: The image.
+        labels: The label map.
+        files: Files of the case, for messages.
+    """
     if labels.values.shape != image.shape:
         issue = (
-            f"{files.labels.name}: shape {times(labels.values.shape)}, but its image has "
-            f"{times(image.shape)} (array order). Resample the labels to the grid of the image."
+            f"{files.labels.name}: shape {format_shape(labels.values.shape)}, but its image has "
+            f"{format_shape(image.shape)} (array order). Resample the labels to the grid of the "
+            "image."
         )
         return [issue]
     both_know = knows_geometry(files.labels) and any(map(knows_geometry, files.images))
@@ -50,17 +57,17 @@ def issues_of_pair(image: Image, labels: LabelMap, files: CaseFiles) -> list[str
         return []
     issue = (
         f"{files.labels.name}: not on the grid of its image: {difference} (labels against image). "
-        "If the voxels do belong together, copy the image's header to the labels; if not, resample "
-        "the labels to the grid of the image."
+        "If only the header is wrong, copy the header of the image to the labels; otherwise, "
+        "resample the labels to the grid of the image."
     )
     return [issue]
 
 
 def _difference(labels: LabelMap, image: Image) -> str | None:
-    """Return how two geometries differ, or None.
+    """Describe the difference of two geometries, or return None.
 
-    Slices of volumes are not turned, so that their in-plane axes have to run alike in space: also
-    along the world axis that a 2-D geometry does not have.
+    Single slices of volumes are not reoriented, so their in-plane axes must have equal directions
+    in 3-D space, including the world axis that the 2-D geometry lacks.
     """
     difference = labels.geometry.difference(image.geometry, image.shape)
     own, other = labels.stored_geometry, image.stored_geometry

@@ -1,4 +1,4 @@
-"""Small synthetic datasets for `autoseg demo`: real files, no download."""
+"""Small synthetic datasets for `autoseg demo`, written to files without any download."""
 
 import json
 from pathlib import Path
@@ -20,16 +20,17 @@ NUM_VOLUMES = 20
 NUM_PICTURES = 24
 
 NUM_UNSEEN = 4
-"""Cases of each kind that are never trained on."""
+"""Number of cases of each dataset that are not used for training."""
 
 Field = Float[np.ndarray, "*space"]
 
 
 def write_volumes(root: Path, seed: int) -> tuple[Path, Path]:
-    """Write a 3-D dataset (MRI-like, a body with two organs) and unseen cases of the same kind.
+    """Write a 3-D dataset (MRI-like, an organ with two parts) and unseen cases of the same kind.
 
     Returns:
-        The dataset (Decathlon layout), and a folder with `images` and `labels` of unseen cases.
+        Folder of the dataset (Decathlon layout), and folder with `images` and `labels` of the
+        unseen cases.
     """
     dataset, unseen = root / "Demo_Volumes", root / "unseen_volumes"
     names = [f"volume_{index:02d}" for index in range(NUM_VOLUMES)]
@@ -62,7 +63,7 @@ def write_pictures(root: Path, seed: int) -> tuple[Path, Path]:
     """Write a 2-D dataset (stained cells, RGB PNG, no JSON) and unseen cases of the same kind.
 
     Returns:
-        The dataset (`images` and `labels`), and a folder of the same kind with unseen cases.
+        Folder of the dataset (`images` and `labels`), and the same of the unseen cases.
     """
     from skimage.io import imsave
 
@@ -77,10 +78,10 @@ def write_pictures(root: Path, seed: int) -> tuple[Path, Path]:
 
 
 def phantom_volume(random: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """Return an MRI-like volume and its classes.
+    """Generate an MRI-like volume and its classes.
 
-    A curved organ, thick at its head and thin at its tail, lies among look-alikes under noise and
-    uneven brightness.
+    It shows a curved organ with a thick head and a thin tail, and distractors of equal brightness,
+    with noise and a bias field.
     """
     grid = np.stack(np.meshgrid(*map(np.arange, VOLUME_SHAPE), indexing="ij")).astype(float)
     grid *= np.reshape(VOLUME_SPACING_MM, (3, 1, 1, 1))
@@ -105,7 +106,7 @@ def phantom_volume(random: np.random.Generator) -> tuple[NDArray[np.int16], NDAr
 
 
 def phantom_picture(random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return an RGB picture of stained cells, and 1 where a nucleus is."""
+    """Generate an RGB image of stained cells and the mask of their nuclei."""
     rows, columns = np.meshgrid(*map(np.arange, PICTURE_SHAPE), indexing="ij")
     nuclei = np.zeros(PICTURE_SHAPE, bool)
     for _ in range(random.integers(12, 22)):
@@ -123,7 +124,7 @@ def phantom_picture(random: np.random.Generator) -> tuple[NDArray[np.uint8], NDA
 
 
 def _smooth_noise(random: np.random.Generator, shape: tuple[int, ...], sigma: float) -> Field:
-    """Return a smooth random field with mean 0 and standard deviation 1."""
+    """Generate a smooth random field with mean 0 and standard deviation 1."""
     field = ndimage.gaussian_filter(random.normal(size=shape), sigma)
     smooth: Field = (field - field.mean()) / field.std()
     return smooth

@@ -1,7 +1,7 @@
-"""Folds that the user gives, written as nnU-Net or as autoseg does, and what is wrong with them.
+"""Read and check the user's splits, in the format of nnU-Net or of autoseg.
 
 nnU-Net's `splits_final.json` is a list of `{"train": [...], "val": [...]}`; autoseg's `splits.json`
-holds such a list as `folds`, with `validation` written out.
+holds such a list in the field `folds`, with the key `validation` instead of `val`.
 """
 
 import json
@@ -13,95 +13,100 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, Va
 
 from autoseg.core.errors import DatasetError
 from autoseg.documents.splits import Fold
-from autoseg.documents.store import explain
+from autoseg.documents.store import format_validation_error
 
 FILE_NAMES = ("splits.json", "splits_final.json")
-"""What such a file in a dataset's folder is called; the first that is there counts."""
+"""Names of such a file in a dataset's folder; the first existing one is used."""
 
 
-class _GivenFold(BaseModel):
+class _UserFold(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     train: tuple[str, ...]
     validation: tuple[str, ...] = Field(validation_alias=AliasChoices("validation", "val"))
 
 
-_FOLDS = TypeAdapter(tuple[_GivenFold, ...])
+_FOLDS = TypeAdapter(tuple[_UserFold, ...])
 
 
-def file_with_splits(root: Path) -> Path | None:
-    """Return the file in a dataset's folder that gives its folds, or None."""
+def find_splits_file(root: Path) -> Path | None:
+    """Return the splits file in a dataset's folder, or None."""
     return next((root / name for name in FILE_NAMES if (root / name).is_file()), None)
 
 
 def read_folds(path: Path) -> tuple[Fold, ...]:
-    """Return the folds that a file gives.
+    """Load the folds of a splits file.
 
     Raises:
-        DatasetError: If it cannot be read, or a fold lacks training or validation cases.
+        DatasetError: If the file cannot be read, or a fold has no training or validation cases.
     """
     if not path.is_file():
         msg = (
-            f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; expected a file of "
-            "folds, such as splits.json of autoseg or splits_final.json of nnU-Net. Name it."
+            f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; expected a splits "
+            "file, such as splits.json of autoseg or splits_final.json of nnU-Net. Correct the "
+            "path."
         )
         raise DatasetError(msg)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         given = _FOLDS.validate_python(content["folds"] if isinstance(content, dict) else content)
     except (OSError, ValueError, KeyError) as error:
-        reason = f"\n{explain(error)}\n" if isinstance(error, ValidationError) else f" ({error}). "
+        reason = (
+            f"\n{format_validation_error(error)}\n"
+            if isinstance(error, ValidationError)
+            else f" ({error}). "
+        )
         msg = (
-            f"{path} gives no folds{reason}Expected a list with "
-            '{"train": ["case_1", …], "val": ["case_2", …]} for each fold; if the file is about '
-            "something else, give it another name."
+            f"{path} is not a valid splits file{reason}Expected a list with "
+            '{"train": ["case_1", …], "val": ["case_2", …]} for each fold. If the file has another '
+            "purpose, rename it."
         )
         raise DatasetError(msg) from error
     for index, fold in enumerate(given):
         if not (fold.train and fold.validation):
             side = "validation" if fold.train else "training"
-            msg = f"fold {index} of {path} has no {side} cases. Name some, or remove the fold."
+            msg = f"fold {index} of {path} has no {side} cases. Add some, or remove the fold."
             raise DatasetError(msg)
     if not given:
-        msg = f"{path} holds no fold. Write one, or remove the file for folds of autoseg's own."
+        msg = f"{path} contains no folds. Add some, or remove the file to use autoseg's own folds."
         raise DatasetError(msg)
     return tuple(Fold(train=fold.train, validation=fold.validation) for fold in given)
 
 
 def check_folds(folds: tuple[Fold, ...], groups: Mapping[str, str | None], *, path: Path) -> None:
-    """Check folds that a user gives against the cases that there are.
+    """Check the user's folds against the cases of the dataset.
 
     Args:
-        folds: As the file has them.
-        groups: Every case of the dataset with its group; None makes a case its own group.
-        path: The file, for messages.
+        folds: Folds in the file.
+        groups: Group of each case of the dataset; None for a case without a group.
+        path: Path of the file, for messages.
 
     Raises:
-        DatasetError: If a fold names an unknown case or one twice, trains on a case that it holds
-            out, or tears a group apart.
+        DatasetError: If a fold has an unknown or repeated case, or a case or group that is in both
+            train and validation.
     """
     for index, fold in enumerate(folds):
         names = (*fold.train, *fold.validation)
         unknown = [name for name in names if name not in groups]
         repeated = [name for name, count in Counter(names).items() if count > 1]
-        torn = set(_groups(fold.train, groups)) & set(_groups(fold.validation, groups))
+        leaked = set(_groups(fold.train, groups)) & set(_groups(fold.validation, groups))
         if unknown:
             issue = (
-                f"names {_some(unknown)}, which the dataset does not have (or which were left "
-                f"out). Its cases are called like {next(iter(groups))}. Correct the names."
+                f"contains {_first_names(unknown)}, which is not in the dataset (or was left out). "
+                f"Cases have names like {next(iter(groups))}. Correct the names."
             )
         elif both := sorted(set(fold.train) & set(fold.validation)):
             issue = (
-                f"trains on {_some(both)} and holds the same out, so that its score would be of "
-                "cases that it knows. Remove them from one side."
+                f"has {_first_names(both)} in both train and validation (leakage). Remove them "
+                "from one of the two."
             )
         elif repeated:
-            issue = f"names {_some(repeated)} more than once. Keep one of each."
-        elif torn:
+            issue = f"lists {_first_names(repeated)} more than once. Keep one of each."
+        elif leaked:
             issue = (
-                f"has the group {_some(sorted(torn))} on both sides, so that its score would be "
-                "too good. Move the group's cases to one side; or, to use the folds as they are, "
-                "remove the groups from the dataset."
+                f"has the group {_first_names(sorted(leaked))} in both train and validation "
+                "(leakage). Move its cases to one of the two, or remove the groups from the "
+                "dataset to use the folds as they are."
             )
         else:
             continue
@@ -109,8 +114,8 @@ def check_folds(folds: tuple[Fold, ...], groups: Mapping[str, str | None], *, pa
         raise DatasetError(msg)
 
 
-def notes_on_folds(folds: tuple[Fold, ...]) -> tuple[str, ...]:
-    """Return sentences on folds that do not hold every case out exactly once."""
+def fold_warnings(folds: tuple[Fold, ...]) -> tuple[str, ...]:
+    """Return warnings about cases that are not held out in exactly one fold."""
     counts = Counter(name for fold in folds for name in fold.validation)
     trained = {name for fold in folds for name in fold.train}
     never = sorted(trained - counts.keys())
@@ -118,21 +123,20 @@ def notes_on_folds(folds: tuple[Fold, ...]) -> tuple[str, ...]:
     notes = []
     if never:
         notes.append(
-            f"{len(never)} cases are held out in no fold, so that cross-validation says nothing "
-            f"about them: {_some(never)}"
+            f"{len(never)} cases are not held out in any fold, so they have no cross-validation "
+            f"scores: {_first_names(never)}"
         )
     if often:
         notes.append(
-            f"{len(often)} cases are held out in several folds, and count by the first of them: "
-            f"{_some(often)}"
+            f"{len(often)} cases are held out in several folds; the first of these folds is used "
+            f"for their scores: {_first_names(often)}"
         )
     return tuple(notes)
 
 
 def _groups(names: tuple[str, ...], groups: Mapping[str, str | None]) -> list[str]:
-    found = (groups.get(name) for name in names)
-    return [group for group in found if group is not None]
+    return [group for name in names if (group := groups.get(name)) is not None]
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''}"

@@ -1,4 +1,4 @@
-"""What a model file holds: the first thing that is read of it."""
+"""Manifest of a model file, which is read before its other parts."""
 
 from typing import Annotated, Literal
 
@@ -7,14 +7,14 @@ from pydantic import Field, NonNegativeInt
 from autoseg.core.frozen import Frozen
 
 MANIFEST_VERSION = 1
-"""The one version that this autoseg writes and reads."""
+"""Manifest version that this version of autoseg writes and reads."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""A SHA-256 in hexadecimal digits."""
+"""A SHA-256 hash in hexadecimal digits."""
 
 
 CONFIGURATION = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-"""What configurations in a model file are called: their parts lie in folders of these names."""
+"""Pattern of configuration names in a model file; their parts are stored in folders so named."""
 
 ConfigurationName = Annotated[str, Field(pattern=f"^{CONFIGURATION}$")]
 """The name of a configuration in a model file."""
@@ -24,9 +24,9 @@ class ArchivePart(Frozen):
     """One file inside a model file.
 
     Attributes:
-        name: Its name, with `/` between folders.
-        size: Bytes.
-        sha256: Of its bytes.
+        name: Path inside the model file, with `/` between folders.
+        size: Size in bytes.
+        sha256: SHA-256 of its content.
     """
 
     name: str
@@ -35,14 +35,14 @@ class ArchivePart(Frozen):
 
 
 class Manifest(Frozen):
-    """The parts of a model file; anything else in it is refused.
+    """List of the parts of a model file; unlisted parts are rejected.
 
     Attributes:
-        autoseg: Version of autoseg that wrote it.
-        members: Configurations that predict, their probabilities averaged if there are several.
-        stages: Further configurations: previous stages of cascades among the members.
-        precision: How the weights are stored; they always compute as float32 weights.
-        parts: Every part but the manifest.
+        autoseg: Version of autoseg that wrote the file.
+        members: Configurations that predict; if several, their probabilities are averaged.
+        stages: Other configurations: previous stages of members that are cascades.
+        precision: Data type of the stored weights; they are always loaded as float32.
+        parts: All parts except the manifest.
     """
 
     schema_version: Literal[1] = 1
@@ -54,5 +54,5 @@ class Manifest(Frozen):
 
     @property
     def configurations(self) -> tuple[str, ...]:
-        """All configurations; each is the folder of its parts."""
+        """All configurations; the parts of each are in a folder of its name."""
         return (*self.members, *self.stages)

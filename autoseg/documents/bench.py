@@ -1,4 +1,4 @@
-"""How fast a machine does each stage, beside what is possible, and how long a dataset takes."""
+"""Benchmark of a machine: throughput of each stage compared with its floor, and forecasts."""
 
 from typing import Literal
 
@@ -8,28 +8,29 @@ from autoseg.core.frozen import Frozen
 from autoseg.documents.versions import Versions
 
 SECONDS = "s"
-"""Unit of what is measured as a time; every other unit is a throughput."""
+"""Unit of measured times; all other units are throughputs."""
 
 
 class Throughput(Frozen):
-    """One measured thing beside its floor.
+    """One measurement, compared with its floor: the minimum of the necessary work.
 
-    Both were measured in turns; on a machine with other work the ratio is then truer than either.
+    Both were measured alternately, so the ratio is more reliable than either value if the machine
+    was busy.
 
     Attributes:
-        stage: What was measured, e.g. `reading`.
-        configuration: Of which configuration; None for what all of them share.
-        unit: Of `value` and `floor`: `SECONDS`, or something per second.
-        value: What autoseg reaches.
-        floor: What the machine reaches at the bare minimum of the work.
-        ratio: Median over the repeats of autoseg's time over the floor's; 1 is at the floor.
-        lowest_ratio: The smallest of the repeats.
-        highest_ratio: The largest.
-        repeats: How often both were measured.
-        seconds: Median time of one repeat.
-        floor_seconds: That of the floor.
-        measured_is: What autoseg did, in words.
-        floor_is: What the floor is, in words.
+        stage: Measured stage, e.g. `reading`.
+        configuration: Measured configuration; None for stages that all configurations share.
+        unit: Unit of `value` and `floor`: `SECONDS`, or a quantity per second.
+        value: Result of autoseg.
+        floor: Result of the floor.
+        ratio: Time of autoseg over time of the floor, median over the repeats; 1 is optimal.
+        lowest_ratio: Smallest ratio over the repeats.
+        highest_ratio: Largest ratio over the repeats.
+        repeats: Number of repeats.
+        seconds: Median time of one repeat of autoseg.
+        floor_seconds: Median time of one repeat of the floor.
+        measured_is: Description of the measured work.
+        floor_is: Description of the floor.
     """
 
     stage: str
@@ -48,17 +49,17 @@ class Throughput(Frozen):
 
 
 class ConfigurationForecast(Frozen):
-    """What a configuration will take.
+    """Forecast of the time that a configuration takes.
 
     Attributes:
-        configuration: Its name.
-        is_measured: Whether its own network was timed; if not, the pace of another one was scaled
-            by the size of the network and patch.
-        preparation_seconds: Preparing all cases, by all processes that fit the machine.
-        seconds_per_step: One training step.
-        steps: Steps of a training of the planned length.
-        hours_per_fold: Such a training, with its online validation, without scoring.
-        prediction_seconds: One image of median size, by one network.
+        configuration: Name of the configuration.
+        is_measured: Whether its own network was timed; if not, the speed of another network was
+            scaled by the size of network and patch.
+        preparation_seconds: Time to prepare all cases, with as many processes as the machine fits.
+        seconds_per_step: Time of one training step.
+        steps: Number of steps of a training of the planned length.
+        hours_per_fold: Time of such a training with online validation, without scoring.
+        prediction_seconds: Time to predict one image of median size with one network.
     """
 
     configuration: str
@@ -71,15 +72,14 @@ class ConfigurationForecast(Frozen):
 
 
 class BenchMachine(Frozen):
-    """Where it was measured.
+    """The machine that was measured.
 
     Attributes:
         processor: Name of the processor.
-        cores: Cores that this process may use.
-        memory_gib: Main memory; None if the system does not say.
-        device: Where networks ran: name of the GPU, or `cpu`.
-        load: Mean number of processes that were running or waiting in the minute before; None if
-            the system does not say.
+        cores: Number of cores available to this process.
+        memory_gib: Main memory, GiB; None if unknown.
+        device: Device of the networks: name of the GPU, or `cpu`.
+        load: Mean number of running or waiting processes in the minute before; None if unknown.
     """
 
     processor: str
@@ -90,20 +90,20 @@ class BenchMachine(Frozen):
 
 
 class Bench(Frozen):
-    """What `autoseg bench` found.
+    """Result of `autoseg bench`.
 
     Attributes:
-        date: When it began.
-        seconds: How long it took.
-        machine: Where.
-        versions: Software.
-        dataset_name: Whose cases were measured.
-        num_cases: How many cases the dataset has.
-        cases: Those measured.
-        rows: What was measured, in the order of the work.
-        fingerprint_seconds: Forecast of reading and measuring all cases.
-        forecasts: One per configuration of the plan.
-        notes: What is particular about these figures, a sentence each.
+        date: Start of the benchmark.
+        seconds: Duration of the benchmark.
+        machine: The machine that was measured.
+        versions: Versions of the software.
+        dataset_name: Name of the dataset whose cases were used.
+        num_cases: Number of cases in the dataset.
+        cases: Names of the cases that were used.
+        rows: Measurements, in the order of the stages.
+        fingerprint_seconds: Forecast of the time to read and measure all cases.
+        forecasts: One forecast per configuration of the plan.
+        notes: Remarks on these figures, one sentence each.
     """
 
     schema_version: Literal[1] = 1
@@ -120,10 +120,10 @@ class Bench(Frozen):
     notes: tuple[str, ...] = ()
 
     def row(self, stage: str, configuration: str | None = None) -> Throughput:
-        """Return a row by its stage and configuration.
+        """Return the row of a stage and configuration.
 
         Raises:
-            KeyError: If it was not measured.
+            KeyError: If there is no such row.
         """
         for row in self.rows:
             if (row.stage, row.configuration) == (stage, configuration):

@@ -1,4 +1,4 @@
-"""What the user's folder says: cases, channels, labels."""
+"""Description of a dataset: cases, channels, labels."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,10 +11,11 @@ class CaseFiles(Frozen):
     """The files of one case.
 
     Attributes:
-        name: Name of the case; outputs are called after it.
+        name: Name of the case, also used for outputs.
         images: One file with all channels, or one file per channel, in channel order.
-        labels: The reference segmentation.
-        group: Cases of one group (patient) never stand on both sides of a split.
+        labels: The reference.
+        group: Group of the case, e.g. its patient; a group is never split between training and
+            held-out cases.
     """
 
     name: str
@@ -24,18 +25,18 @@ class CaseFiles(Frozen):
 
 
 class DatasetSpec(Frozen):
-    """A dataset, whatever layout it is stored in.
+    """A dataset, independent of the layout it is stored in.
 
     Attributes:
-        name: Name of the dataset; the work folder is called after it.
-        root: The dataset's folder.
-        layout: Which layout it was recognised as.
-        num_axes: 2 for truly two-dimensional images, otherwise 3.
+        name: Name of the dataset, also used for the work folder.
+        root: Folder of the dataset.
+        layout: Recognised layout.
+        num_axes: 2 for two-dimensional images, otherwise 3.
         channel_names: One name per image channel.
         labels: The classes.
-        inferred: Sentences on everything that no JSON said and that was taken from the files.
-        cases: Sorted by name.
-        test_cases: Cases that are scored at the end and otherwise left alone, sorted by name.
+        inferred: Sentences on properties that no JSON file declares and that were inferred.
+        cases: Cases for training and cross-validation, sorted by name.
+        test_cases: Cases that are only used for scoring at the end, sorted by name.
     """
 
     schema_version: Literal[1] = 1

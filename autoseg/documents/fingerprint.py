@@ -1,7 +1,7 @@
-"""What was measured of a dataset: all that the planner may know about it.
+"""Fingerprint of a dataset: the measurements that planning is based on.
 
-A fingerprint is the sum of its cases, so two partial ones (two machines, two hospitals) merge
-without the images, and an unchanged case is never read again.
+It stores the measurements of each case. Partial fingerprints (from two machines or two hospitals)
+can be merged without the images, and unchanged cases need not be read again.
 """
 
 from typing import Literal
@@ -19,19 +19,18 @@ QUANTILE_LEVELS: tuple[float, ...] = (
     *(0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95),
     *(0.965, 0.98, 0.99, 0.9925, 0.995, 0.9975, 0.999, 0.9995, 1.0),
 )
-"""Levels at which each case's foreground intensities are summarised; dense in the tails, where the
-0.5 and 99.5 percentiles that CT clipping needs are read off after merging."""
+"""Quantile levels of each case's foreground intensities; dense in the tails, because CT clipping
+needs the 0.5 and 99.5 percentiles after merging."""
 
 
 COARSENING_FACTORS: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0)
-"""By how much coarser than the finest axis the voxels are at which `CaseFingerprint.coarse_dice` is
-measured."""
+"""Spacings at which `CaseFingerprint.coarse_dice` is measured, as multiples of the finest one."""
 
 
 class CaseIntensities(Frozen):
-    """Foreground intensities of one channel of one case; foreground is every class but 0.
+    """Foreground intensities of one channel of one case; the foreground is all classes but 0.
 
-    A case without foreground is summarised over all its nonzero voxels instead.
+    For a case without foreground, all its nonzero voxels are used.
 
     Attributes:
         mean: Arithmetic mean.
@@ -45,26 +44,27 @@ class CaseIntensities(Frozen):
 
 
 class CaseFingerprint(Frozen):
-    """What was measured of one case, in one reading pass; canonical array order.
+    """Measurements of one case, in canonical array order.
 
     Attributes:
-        name: The case.
-        source: Size and modification time of each of its files; unchanged means not read again.
+        name: Name of the case.
+        source: Path, size and modification time of each file; if unchanged, the case is not read
+            again.
         shape: Size in voxels.
         spacing: Voxel size in mm.
-        shape_after_crop: Size of the bounding box of all voxels that are nonzero in any channel.
+        shape_after_crop: Size of the bounding box of the voxels that are nonzero in any channel.
         class_voxels: Number of voxels of each class, by class index.
-        class_centres: Centre of mass of each class, as a share of the image along each axis; none
-            for absent classes.
-        class_extents: Share of the image that each class spreads over, 1 if it is everywhere; none
-            for absent classes.
-        intensities: Per channel.
-        is_integer: Whether all intensities are whole numbers.
-        fits_8_bits: Whether they are, all of the image, whole numbers from 0 to 255.
-        axis_directions: Which way the stored voxel axes run, e.g. "SPL"; empty if not known.
-        tilt_degrees: Largest angle between a voxel axis and its world axis; None if not known.
-        coarse_dice: Mean Dice of the labels after resampling to voxels coarser by each of
-            `COARSENING_FACTORS`, and back; None if not measured, or without foreground.
+        class_centres: Centre of mass of each class, as a fraction of the image size along each
+            axis; None for absent classes.
+        class_extents: Fraction of the image that each class spreads over, 1 if it is everywhere;
+            None for absent classes.
+        intensities: Foreground intensities of each channel.
+        is_integer: Whether all intensities are integers.
+        fits_8_bits: Whether all intensities are integers from 0 to 255.
+        axis_directions: Directions of the stored voxel axes, e.g. "SPL"; empty if unknown.
+        tilt_degrees: Largest angle between a voxel axis and its world axis; None if unknown.
+        coarse_dice: Mean Dice of the labels after resampling to coarser voxels and back, for each
+            of `COARSENING_FACTORS`; None if not measured, or without foreground.
     """
 
     name: str
@@ -84,10 +84,10 @@ class CaseFingerprint(Frozen):
 
 
 class ChannelIntensities(Frozen):
-    """Foreground intensities of one channel over the dataset; every case weighs the same.
+    """Foreground intensities of one channel over the dataset; all cases have the same weight.
 
-    Source: nnU-Net draws the same number of foreground voxels of every case; this is the limit of
-    that draw, read off the merged quantiles of `CaseIntensities`.
+    Source: nnU-Net samples the same number of foreground voxels from every case. This is the limit
+    of that sampling, computed from the merged quantiles of `CaseIntensities`.
     """
 
     mean: float
@@ -100,15 +100,15 @@ class ChannelIntensities(Frozen):
 
 
 class Fingerprint(Frozen):
-    """Everything the planner may know about a dataset.
+    """Measurements of a dataset.
 
     Attributes:
         dataset_name: Name of the dataset.
-        num_axes: 2 or 3.
-        channel_names: One per image channel.
+        num_axes: Number of image axes: 2 or 3.
+        channel_names: One name per image channel.
         labels: The classes.
-        cases: Sorted by name.
-        channels: Merged foreground intensities, one per channel.
+        cases: Measurements of each case, sorted by name.
+        channels: Foreground intensities of each channel over all cases.
     """
 
     schema_version: Literal[1] = 1
@@ -121,13 +121,13 @@ class Fingerprint(Frozen):
 
     @property
     def class_frequencies(self) -> tuple[float, ...]:
-        """Share of each class among all voxels; sums to 1."""
+        """Fraction of all voxels that belong to each class; sums to 1."""
         voxels = np.sum([case.class_voxels for case in self.cases], axis=0, dtype=np.float64)
         return tuple((voxels / voxels.sum()).tolist())
 
     @property
     def cases_with_class(self) -> tuple[int, ...]:
-        """For each class, how many cases hold it."""
+        """Number of cases that contain each class."""
         return tuple(np.count_nonzero([case.class_voxels for case in self.cases], axis=0).tolist())
 
     @property
@@ -144,9 +144,15 @@ def combine(
     labels: LabelScheme,
     cases: tuple[CaseFingerprint, ...],
 ) -> Fingerprint:
-    """Return the fingerprint of a dataset that consists of these cases (at least one).
+    """Build the fingerprint of a dataset from the fingerprints of its cases.
 
-    Intensities are of the cases that have foreground, as in nnU-Net, if any has.
+    As in nnU-Net, only cases with foreground contribute to the intensities, if there are any.
+
+    Args:
+        dataset_name: Name of the dataset.
+        channel_names: One name per image channel.
+        labels: The classes.
+        cases: Fingerprints of the cases, at least one.
     """
     ordered = tuple(sorted(cases, key=lambda case: case.name))
     with_foreground = [case for case in ordered if any(case.class_voxels[1:])]
@@ -165,23 +171,21 @@ def combine(
 
 
 def merge(first: Fingerprint, second: Fingerprint) -> Fingerprint:
-    """Return the fingerprint of two parts of one dataset together.
+    """Merge the fingerprints of two parts of one dataset.
 
     Raises:
-        DocumentError: If channels or labels differ, or a case is in both.
+        DocumentError: If channels, labels or the number of axes differ, or a case is in both.
     """
     for field in ("channel_names", "labels", "num_axes"):
         if getattr(first, field) != getattr(second, field):
             msg = (
-                f"fingerprints merge only when their {field} agree; found "
+                f"fingerprints can be merged only if their {field} are equal; found "
                 f"{getattr(first, field)!r} and {getattr(second, field)!r}."
             )
             raise DocumentError(msg)
     twice = {case.name for case in first.cases} & {case.name for case in second.cases}
     if twice:
-        msg = (
-            f"cases {sorted(twice)[:5]} are in both fingerprints; rename or leave out one of each."
-        )
+        msg = f"cases {sorted(twice)[:5]} are in both fingerprints; rename or remove one of each."
         raise DocumentError(msg)
     return combine(
         dataset_name=first.dataset_name,
@@ -192,10 +196,10 @@ def merge(first: Fingerprint, second: Fingerprint) -> Fingerprint:
 
 
 def merge_intensities(parts: list[CaseIntensities]) -> ChannelIntensities:
-    """Return the statistics of the union of cases, each weighing the same.
+    """Merge the intensities of several cases, each with the same weight.
 
-    Mean and standard deviation are exact. Percentiles invert the mean of the cases' cumulative
-    distributions, each piecewise linear between `QUANTILE_LEVELS`.
+    Mean and standard deviation are exact. Percentiles are computed by inverting the mean of the
+    cases' cumulative distributions, each piecewise linear between `QUANTILE_LEVELS`.
     """
     means = np.array([part.mean for part in parts])
     variances = np.array([part.std for part in parts]) ** 2
@@ -215,22 +219,22 @@ def merge_intensities(parts: list[CaseIntensities]) -> ChannelIntensities:
 
 
 def _mixture_quantiles(quantiles: NDArray[np.float64], levels: tuple[float, ...]) -> list[float]:
-    """Return the values at which the mean of the cases' distribution functions reaches `levels`."""
-    found = []
+    """Return the values at which the cases' mean cumulative distribution reaches `levels`."""
+    values = []
     for level in levels:
         low, high = float(quantiles[:, 0].min()), float(quantiles[:, -1].max())
         for _ in range(60):
             middle = (low + high) / 2
             below = _distribution(quantiles, middle).mean()
             low, high = (middle, high) if below < level else (low, middle)
-        found.append((low + high) / 2)
-    return found
+        values.append((low + high) / 2)
+    return values
 
 
 def _distribution(quantiles: NDArray[np.float64], value: float) -> NDArray[np.float64]:
-    """Return for each case which share of its intensities lies below a value.
+    """Return the fraction of intensities below a value, for each case.
 
-    The same as `numpy.interp(value, row, QUANTILE_LEVELS)` of each row, but of all at once.
+    Vectorised version of `numpy.interp(value, row, QUANTILE_LEVELS)` for all rows.
     """
     levels = np.array(QUANTILE_LEVELS)
     passed = np.count_nonzero(quantiles <= value, axis=1)

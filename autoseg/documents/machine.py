@@ -1,4 +1,4 @@
-"""How fast a machine trains, as it was measured once."""
+"""Measured training speed of a machine."""
 
 from typing import Literal
 
@@ -8,14 +8,14 @@ from autoseg.core.frozen import Frozen
 
 
 class MachineIdentity(Frozen):
-    """What a measurement holds for; anything else is measured by itself.
+    """Key of a measurement: it is reused only if all of these are equal.
 
     Attributes:
-        device: Name of the GPU, or of the processor without one.
-        cores: CPU cores that this process may use.
-        threads: Threads that torch computes with.
+        device: Name of the GPU, or of the processor without a GPU.
+        cores: Number of CPU cores available to this process.
+        threads: Number of threads of torch.
         torch: Version of torch.
-        precision: Type that convolutions compute in.
+        precision: Data type of convolutions.
     """
 
     device: str
@@ -26,12 +26,13 @@ class MachineIdentity(Frozen):
 
 
 class StepCosts(Frozen):
-    """What the parts of a training step cost, forward, backward and optimiser together.
+    """Costs of a training step: forward pass, backward pass and optimiser together.
 
     Attributes:
-        seconds_per_step: Whatever its size.
-        seconds_per_billion_multiplications: Of the convolutions, forward.
-        seconds_per_million_activations: Values that the convolutions put out.
+        seconds_per_step: Constant time, independent of the network's size.
+        seconds_per_billion_multiplications: Time per multiplications of the convolutions in the
+            forward pass.
+        seconds_per_million_activations: Time per output values of the convolutions.
     """
 
     seconds_per_step: NonNegativeFloat
@@ -39,7 +40,12 @@ class StepCosts(Frozen):
     seconds_per_million_activations: NonNegativeFloat
 
     def seconds(self, *, multiplications: float | int, activations: float | int) -> float:
-        """Return the time of a step with so many of each, all patches of the batch together."""
+        """Return the time of a training step, in seconds.
+
+        Args:
+            multiplications: Multiplications of the forward pass, for the whole batch.
+            activations: Output values of the convolutions, for the whole batch.
+        """
         return (
             self.seconds_per_step
             + self.seconds_per_billion_multiplications * multiplications / 1e9
@@ -48,10 +54,10 @@ class StepCosts(Frozen):
 
 
 class MeasuredMachine(Frozen):
-    """The speed of a machine.
+    """Training speed of a machine.
 
     Attributes:
-        identity: Which machine.
+        identity: The machine.
         planes: Costs of networks with 2-D patches.
         volumes: Costs of networks with 3-D patches.
     """
@@ -67,13 +73,13 @@ class MeasuredMachine(Frozen):
 
 
 class TimedNetwork(Frozen):
-    """How long a training step of a network takes on a machine.
+    """Measured time of a network's training step on a machine.
 
     Attributes:
-        identity: Which machine.
+        identity: The machine.
         network: Hash of the architecture with its sizes and the patch.
-        batch_size: Patches per step.
-        seconds: Of a step.
+        batch_size: Number of patches per step.
+        seconds: Time of one step.
     """
 
     schema_version: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""What lies beside the weights of a trained configuration."""
+"""Description of a model folder, stored next to the weights of a trained configuration."""
 
 from typing import Literal
 
@@ -16,20 +16,19 @@ WEIGHTS_NAME = "weights.safetensors"
 """Name of the weights in a fold's folder."""
 
 FINGERPRINT_NAME = "fingerprint.json"
-"""Name of the training data's fingerprint in a model folder; models may lack it."""
+"""Name of the training data's fingerprint in a model folder; the file is optional."""
 
 
 class TrainedModel(Frozen):
-    """How to use the networks of one model folder; `plan.json` beside it says how to build them.
+    """The trained networks in one model folder; `plan.json` describes how to build them.
 
-    A model folder holds `model.json` (this), `plan.json`, `fingerprint.json`, and one
+    A model folder holds `model.json` (this document), `plan.json`, `fingerprint.json`, and one
     `fold_<k>/weights.safetensors` for each fold whose training is complete.
 
     Attributes:
-        configuration: Which configuration of the plan was trained.
-        mirror_axes: Patch axes that training mirrored at random, so that prediction may average
-            over their flips.
-        origin: What trained the networks; None for autoseg itself.
+        configuration: Configuration of the plan that was trained.
+        mirror_axes: Patch axes that were mirrored in training, and are available for TTA.
+        origin: Software that trained the networks; None for autoseg itself.
     """
 
     schema_version: Literal[1] = 1

@@ -1,6 +1,6 @@
-"""The model card: what a model was made from, what it expects, and how good it was found to be.
+"""The model card: training data, expected inputs and scores of a model.
 
-Source: Mitchell et al., "Model Cards for Model Reporting", FAT* 2019, for what a card says.
+Source of the contents: Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """
 
 from typing import Literal
@@ -14,20 +14,20 @@ from autoseg.documents.splits import FoldName
 from autoseg.documents.versions import Versions
 
 CARD_NAME = "card.json"
-"""The card as a document."""
+"""Name of the model card as a JSON document."""
 
 CARD_PAGE_NAME = "model_card.md"
-"""The card to read."""
+"""Name of the model card as a page for readers."""
 
-UNSTATED_LICENSE = "not stated: ask whoever gave you this file before you use or pass it on"
+UNSTATED_LICENSE = "not stated: ask the person who gave you this file before you use or share it"
 
 
 class CardChannel(Frozen):
     """One image channel that the model expects.
 
     Attributes:
-        name: What the training data calls it.
-        normalizer: How its intensities are brought to a common scale.
+        name: Name in the training data.
+        normalizer: Normalisation of its intensities.
     """
 
     name: str
@@ -35,12 +35,12 @@ class CardChannel(Frozen):
 
 
 class CardClass(Frozen):
-    """One class that the model tells apart.
+    """One class that the model predicts.
 
     Attributes:
-        name: Its name.
-        value: Its value in label maps; of a region, the value that it is written as.
-        cases: How many training cases hold it; None if not known.
+        name: Name of the class.
+        value: Value in label maps; for a region, the value that it is written as.
+        cases: Number of training cases that contain it; None if unknown.
     """
 
     name: str
@@ -49,7 +49,7 @@ class CardClass(Frozen):
 
 
 class AxisRange(Frozen):
-    """Least, median and greatest value over the training cases, along one canonical axis."""
+    """Smallest, median and largest value over the training cases, along one canonical axis."""
 
     least: PositiveFloat
     median: PositiveFloat
@@ -57,17 +57,17 @@ class AxisRange(Frozen):
 
 
 class DataSummary(Frozen):
-    """The training data in numbers: what an image is compared with before it is predicted.
+    """Summary of the training data, with which images are compared before prediction.
 
     Attributes:
-        num_cases: Cases of the dataset, those held out in each fold included.
+        num_cases: Number of cases in the dataset, including those held out in each fold.
         spacing_mm: Voxel size, per canonical axis.
         shape_voxels: Size, per canonical axis.
-        extent_mm: Field of view, voxels times voxel size, per canonical axis.
+        extent_mm: Field of view (voxels times voxel size), per canonical axis.
         intensities: 0.5th and 99.5th percentile of the foreground, per channel.
-        least_foreground: Smallest share of foreground voxels in any case that has some.
-        axis_directions: All ways in which voxel axes were stored, e.g. "SPL"; empty if not known.
-        greatest_tilt_degrees: Between voxel axes and world axes; None if not known.
+        least_foreground: Smallest fraction of foreground voxels over the cases with foreground.
+        axis_directions: All directions of the stored voxel axes, e.g. "SPL"; empty if unknown.
+        greatest_tilt_degrees: Largest angle between voxel axes and world axes; None if unknown.
     """
 
     num_cases: PositiveInt
@@ -84,13 +84,13 @@ class CardFold(Frozen):
     """One trained network and its scores.
 
     Attributes:
-        fold: Which fold.
-        steps: Optimiser steps; None if no record was found.
-        seconds: Training time; None if no record was found.
-        versions: Of the software that trained it; None if no record was found.
-        scored_cases: How many the scores are over; 0 if there are none.
-        resubstitution: Whether it was trained on these cases, so that the scores say nothing about
-            new ones.
+        fold: The fold.
+        steps: Number of optimiser steps; None if there is no record.
+        seconds: Training time; None if there is no record.
+        versions: Versions of the software that trained it; None if there is no record.
+        scored_cases: Number of scored cases; 0 if there are no scores.
+        resubstitution: Whether the scored cases were also trained on, so that the scores do not
+            apply to new cases.
         classes: Mean scores per foreground class, in the order of the report.
         foreground: Mean over the classes; None if there are no scores.
     """
@@ -109,12 +109,12 @@ class CardConfiguration(Frozen):
     """The networks of one configuration.
 
     Attributes:
-        name: Of the configuration.
-        architecture: Kind of the network.
-        parameters: Weights of one network.
-        working_spacing_mm: What images are resampled to, planned axis order.
-        is_member: Whether it predicts; else it is a previous stage of a cascade that does.
-        folds: The networks.
+        name: Name of the configuration.
+        architecture: Name of the network architecture.
+        parameters: Number of weights of one network.
+        working_spacing_mm: Spacing that images are resampled to, planned axis order.
+        is_member: Whether its predictions are used; if not, it is a previous stage of a cascade.
+        folds: The networks, one per fold.
     """
 
     name: str
@@ -126,14 +126,15 @@ class CardConfiguration(Frozen):
 
 
 class CardSelection(Frozen):
-    """What was chosen to predict, and how good it was on all held-out cases.
+    """The selected configurations, and their scores over all held-out cases.
 
     Attributes:
-        reason: Why, in one sentence.
-        held_out_cases: How many cases the scores are over.
-        classes: Cross-validated Dice of each class, with its interval.
-        dice: Mean over the classes.
-        postprocessing: Label values of which only the largest component is kept, step by step.
+        reason: Reason for the selection, one sentence.
+        held_out_cases: Number of scored cases.
+        classes: Cross-validated Dice of each class, with its confidence interval.
+        dice: Mean Dice over the classes.
+        postprocessing: Post-processing steps in order: the label values of which only the largest
+            component is kept.
     """
 
     reason: str
@@ -144,20 +145,20 @@ class CardSelection(Frozen):
 
 
 class ModelCard(Frozen):
-    """What one should know before using a model.
+    """Information for users of a model.
 
     Attributes:
-        dataset_name: What it was trained on.
-        license: Of the model; for its author to state.
-        configurations: The networks; those that predict come first.
-        num_axes: 2 for pictures, 3 for volumes.
-        channels: What images must have, in this order.
-        classes: Background first.
-        orientation: What is done with an image's orientation.
-        data: Of the training; None if no fingerprint was found.
-        choice: What was chosen by cross-validation; None if nothing was.
-        autoseg: Version that wrote the card.
-        origin: What trained the networks; None for autoseg itself.
+        dataset_name: Name of the training dataset.
+        license: License of the model, stated by its author.
+        configurations: The configurations; those whose predictions are used come first.
+        num_axes: 2 for 2-D images, 3 for volumes.
+        channels: Required image channels, in this order.
+        classes: The classes, background first.
+        orientation: How the orientation of images is handled.
+        data: Summary of the training data; None without a fingerprint.
+        choice: Selection by cross-validation; None without one.
+        autoseg: Version of autoseg that wrote the model card.
+        origin: Software that trained the networks; None for autoseg itself.
     """
 
     schema_version: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""What `autoseg plan` decided, and why."""
+"""The plan: result of `autoseg plan`, with the reason for each decision."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ from autoseg.documents.preparation import (
     check_data,
     check_default,
     check_preparation,
-    named,
+    find_configuration,
 )
 from autoseg.documents.recipe import Recipe
 from autoseg.losses import AnyLoss
@@ -25,10 +25,10 @@ class Decision(Frozen):
     """One planned value and the rule that chose it.
 
     Attributes:
-        field: What was decided, e.g. `3d_fullres.patch_shape`.
+        field: Name of the planned field, e.g. `3d_fullres.patch_shape`.
         value: The value, as text.
-        rule: Name of the function in `autoseg.planning` that chose it.
-        reason: One sentence, with the numbers that mattered.
+        rule: Name of the function in `autoseg.planning` that chose the value.
+        reason: Reason for the value: one sentence with the relevant numbers.
         source: Paper or method that the rule is taken from.
     """
 
@@ -45,23 +45,23 @@ class Configuration(Frozen):
     Axes are in planned order (`Plan.axis_order`); a 2-D configuration has the last two of them.
 
     Attributes:
-        name: E.g. `3d_fullres`.
+        name: Name of the configuration, e.g. `3d_fullres`.
         data_name: Folder of prepared cases; configurations with the same data share it.
         spacing: Target voxel size in mm; a 2-D configuration of a 3-D dataset keeps each case's
             own slice distance.
         median_shape: Median case size in voxels at that spacing.
-        batch_size: Patches per optimiser step.
+        batch_size: Number of patches per optimiser step.
         normalizers: One per image channel.
-        architecture: The network, already sized; holds the topology.
-        loss: What is minimised.
-        recipe: How it is trained.
+        architecture: Architecture of the network with its sizes and topology.
+        loss: Loss function.
+        recipe: Training recipe.
         resampling: Spline orders.
-        predicted_memory_gib: Accelerator memory that one training step is predicted to need.
-        previous_stage: Name of the configuration whose prediction the network gets beside the
-            image, one channel per foreground class; None for images alone.
-        blending: How the scores of overlapping tiles are averaged: exactly, or as nnU-Net does it
-            in half precision, for models that it trained; these also get labels, brought to their
-            grid, and not resampled scores from a previous stage.
+        predicted_memory_gib: Predicted GPU memory of one training step, GiB.
+        previous_stage: Previous stage of a cascade: the configuration whose prediction is a further
+            input of the network, one channel per foreground class. None without a cascade.
+        blending: How the logits of overlapping tiles are averaged: exactly, or in half precision as
+            in nnU-Net, for models trained by nnU-Net. With "nnunet", the cascade input is also the
+            resampled label map of the previous stage instead of its resampled logits.
     """
 
     name: str
@@ -93,7 +93,8 @@ class Configuration(Frozen):
         if weights is not None and len(weights) != self.architecture.num_classes:
             msg = (
                 f"{self.name}: found {len(weights)} class_weights for "
-                f"{self.architecture.num_classes} classes; each class needs one, background first."
+                f"{self.architecture.num_classes} classes; expected one per class, background "
+                "first."
             )
             raise ValueError(msg)
         return self
@@ -103,8 +104,8 @@ class Configuration(Frozen):
         for entry in self.recipe.augmentations:
             if isinstance(entry, Mirroring) and not set(entry.axes or ()) <= set(axes):
                 msg = (
-                    f"{self.name}: the patch has axes 0 … {axes[-1]}; found mirroring along "
-                    f"{list(entry.axes or ())}. Name some of these, [] for no mirroring, or null "
+                    f"{self.name}: found mirroring along {list(entry.axes or ())}; expected patch "
+                    f"axes from 0 to {axes[-1]}. List some of them, [] for no mirroring, or null "
                     "for all."
                 )
                 raise ValueError(msg)
@@ -116,19 +117,19 @@ class Configuration(Frozen):
 
     @property
     def mirror_axes(self) -> tuple[int, ...]:
-        """The patch axes that training mirrors, so that prediction averages over their flips."""
+        """Patch axes that are mirrored in training, and therefore in TTA."""
         entries = [part for part in self.recipe.augmentations if isinstance(part, Mirroring)]
         axes = {axis for part in entries for axis in part.allowed_axes(self.topology.num_axes)}
         return tuple(sorted(axes))
 
 
 class TrainingBudget(Frozen):
-    """How long a plan's trainings were meant to take.
+    """Time budget that a plan's configurations were sized to.
 
     Attributes:
-        seconds: Of one training.
-        configurations: Names of those that were sized to it; they train so long unless another
-            length is asked for.
+        seconds: Duration of one training.
+        configurations: Names of the configurations that were sized to it; this is their default
+            training duration.
     """
 
     seconds: PositiveFloat
@@ -136,20 +137,20 @@ class TrainingBudget(Frozen):
 
 
 class Plan(Frozen):
-    """A complete, editable description of how a dataset is prepared, trained on and predicted.
+    """A complete, editable description of preprocessing, training and prediction for a dataset.
 
     Attributes:
         dataset_name: Name of the dataset.
-        num_axes: 2 or 3: axes of the images.
-        channel_names: One per image channel.
+        num_axes: Number of image axes: 2 or 3.
+        channel_names: One name per image channel.
         labels: The classes.
-        axis_order: For each planned axis, the canonical image axis it is; coarsest spacing first.
-        orientation: How images are turned before that; only imported models have another one than
-            the canonical.
-        default_configuration: What `train` and `predict` take when none is named.
-        configurations: All that can be trained.
-        decisions: Why each of the above has its value.
-        budget: The time that it was sized to; None for the reference's length.
+        axis_order: Canonical image axis of each planned axis; coarsest spacing first.
+        orientation: Orientation of images before their axes are reordered; only imported models use
+            another one than the canonical.
+        default_configuration: Configuration that `train` and `predict` use by default.
+        configurations: All configurations.
+        decisions: Reason for each value above.
+        budget: Time budget of trainings; None for the number of steps of nnU-Net.
     """
 
     schema_version: Literal[1] = 1
@@ -175,24 +176,24 @@ class Plan(Frozen):
         return self
 
     def _check_stages(self, configuration: Configuration) -> None:
-        """Follow the previous stages, each of them 3-D, to a configuration that has none."""
+        """Check that the chain of previous stages exists, is 3-D and is not circular."""
         stages = [configuration]
         while (previous := stages[-1].previous_stage) is not None:
-            named = [entry for entry in self.configurations if entry.name == previous]
-            if not named or named[0] in stages:
+            matches = [entry for entry in self.configurations if entry.name == previous]
+            if not matches or matches[0] in stages:
                 known = [entry.name for entry in self.configurations if entry not in stages]
                 msg = (
                     f"{stages[-1].name}: the previous_stage {previous!r} is "
-                    f"{'a stage that follows it' if named else 'no configuration of the plan'}; "
+                    f"{'a later stage (circular cascade)' if matches else 'not in the plan'}; "
                     f"expected one of {known}, or null for none."
                 )
                 raise ValueError(msg)
-            stages.append(named[0])
-        flat = [stage.name for stage in stages if stage.topology.num_axes != 3]
-        if len(stages) > 1 and flat:
+            stages.append(matches[0])
+        names_2d = [stage.name for stage in stages if stage.topology.num_axes != 3]
+        if len(stages) > 1 and names_2d:
             msg = (
-                f"{configuration.name}: it and its previous stages "
-                f"{[stage.name for stage in stages[1:]]} must be 3-D; {flat} have 2-D patches."
+                f"{configuration.name}: all stages of a cascade must be 3-D; of its stages "
+                f"{[stage.name for stage in stages]}, {names_2d} have 2-D patches."
             )
             raise ValueError(msg)
 
@@ -204,8 +205,8 @@ class Plan(Frozen):
                 if getattr(configuration, field) != getattr(other, field):
                     msg = (
                         f"{other.name} and {configuration.name} share the prepared data "
-                        f"{other.data_name!r}, but their {field} differ. Make them equal, or give "
-                        "one of them a data_name of its own."
+                        f"{other.data_name!r}, but differ in {field}. Make them equal, or give one "
+                        "of them its own data_name."
                     )
                     raise ValueError(msg)
 
@@ -213,7 +214,7 @@ class Plan(Frozen):
         architecture = configuration.architecture
         cascade_input = self.num_cascade_channels(configuration)
         if architecture.in_channels != len(self.channel_names) + cascade_input:
-            stage = f", and its previous stage gives {cascade_input}" if cascade_input else ""
+            stage = f" and the cascade input has {cascade_input}" if cascade_input else ""
             msg = (
                 f"{configuration.name}: in_channels is {architecture.in_channels}, but the "
                 f"dataset has {len(self.channel_names)} channels {list(self.channel_names)}"
@@ -230,12 +231,12 @@ class Plan(Frozen):
             )
             raise ValueError(msg)
 
-    def agrees_with(self, other: "Plan", configuration: Configuration) -> bool:
-        """Return whether networks of both see the same data and mean the same classes.
+    def is_compatible_with(self, other: "Plan", configuration: Configuration) -> bool:
+        """Return True if networks of both plans have the same inputs and classes.
 
         Args:
             other: The other plan.
-            configuration: What the networks are, which both plans must have.
+            configuration: Configuration of the networks, which both plans must have.
         """
         same = all(
             getattr(self, field) == getattr(other, field)
@@ -244,22 +245,22 @@ class Plan(Frozen):
         return same and all(configuration in plan.configurations for plan in (self, other))
 
     def training_seconds(self, configuration: Configuration) -> float | None:
-        """Return how long a training was planned to take; None for the reference's length."""
+        """Return the planned duration of a training; None for the number of steps of nnU-Net."""
         if self.budget is None or configuration.name not in self.budget.configurations:
             return None
         return self.budget.seconds
 
     def num_cascade_channels(self, configuration: Configuration) -> int:
-        """Return how many channels the previous stage's prediction gives to a network.
+        """Return the number of channels of the cascade input.
 
-        One per foreground class, also where regions are predicted; 0 without a previous stage.
+        One per foreground class, even if regions are predicted; 0 without a previous stage.
         """
         return 0 if configuration.previous_stage is None else self.labels.num_classes - 1
 
     def configuration(self, name: str | None) -> Configuration:
-        """Return the configuration called `name`, or the default one for None.
+        """Return a configuration by its name, or the default one for None.
 
         Raises:
-            PlanError: If the plan has none of that name.
+            PlanError: If the plan has no such configuration.
         """
-        return named(self.configurations, name or self.default_configuration)
+        return find_configuration(self.configurations, name or self.default_configuration)

@@ -1,8 +1,8 @@
-"""What of a plan says how cases are prepared, readable without loading any network.
+"""The parts of a plan that define preprocessing, loadable without torch.
 
-torch takes a second to load, and a plan needs it, because it holds networks. Preparing cases does
-not: it works by whatever has the properties of `PlannedPreparation` and `PlannedData`, which are
-the plan with its configurations, or their outlines.
+Loading a whole plan imports torch, which takes a second, because a plan holds architectures.
+Preprocessing does not need them: it accepts any object with the properties of `PlannedPreparation`
+and `PlannedData`, which are a plan and its configurations, or their views defined here.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_valida
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.workspace import names_a_folder
+from autoseg.documents.workspace import is_valid_folder_name
 from autoseg.normalizers import AnyNormalizer, Normalizer
 
 
@@ -22,10 +22,12 @@ class Resampling(Frozen):
     """Spline orders of resampling; 0 = nearest, 1 = linear, 3 = cubic.
 
     Attributes:
-        image_order: Of images, within a plane and in isotropic volumes.
-        label_order: Of each label's mask, and of logits on the way back.
-        separate_axis_order: Along the one coarse axis of anisotropic volumes, for both.
-        anisotropy_threshold: Coarsest over finest spacing beyond which that axis goes separately.
+        image_order: Order for images, within a plane and in isotropic volumes.
+        label_order: Order for the mask of each label, and for logits when exporting predictions.
+        separate_axis_order: Order along the coarse axis of anisotropic volumes, for images and
+            labels.
+        anisotropy_threshold: Ratio of coarsest to finest spacing above which the coarse axis is
+            resampled separately.
     """
 
     image_order: Literal[0, 1, 3] = 3
@@ -36,20 +38,20 @@ class Resampling(Frozen):
 
 @runtime_checkable
 class PlannedPatch(Protocol):
-    """What a topology says of the data that its network sees; see `Topology`."""
+    """Preprocessing part of a topology; see `Topology`."""
 
     @property
     def patch_shape(self) -> tuple[int, ...]:
-        """Size of the network's input, voxels, planned axis order."""
+        """Patch size, voxels, planned axis order."""
 
 
 @runtime_checkable
 class PlannedData(Protocol):
-    """What a configuration says of the data that its network sees; see `Configuration`."""
+    """Preprocessing part of a configuration; see `Configuration`."""
 
     @property
     def name(self) -> str:
-        """E.g. `3d_fullres`."""
+        """Name of the configuration, e.g. `3d_fullres`."""
 
     @property
     def data_name(self) -> str:
@@ -57,7 +59,7 @@ class PlannedData(Protocol):
 
     @property
     def topology(self) -> PlannedPatch:
-        """Holds the patch."""
+        """Topology with the patch size."""
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -74,15 +76,15 @@ class PlannedData(Protocol):
 
 @runtime_checkable
 class PlannedPreparation(Protocol):
-    """What a plan says of all cases; see `Plan`."""
+    """Preprocessing part of a plan; see `Plan`."""
 
     @property
     def num_axes(self) -> int:
-        """2 or 3."""
+        """Number of image axes: 2 or 3."""
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """One per image channel."""
+        """One name per image channel."""
 
     @property
     def labels(self) -> LabelScheme:
@@ -90,22 +92,22 @@ class PlannedPreparation(Protocol):
 
     @property
     def axis_order(self) -> tuple[int, ...]:
-        """For each planned axis, the canonical image axis it is."""
+        """Canonical image axis of each planned axis."""
 
 
 C = TypeVar("C", bound=PlannedData)
 
 
 def check_data(configuration: PlannedData) -> None:
-    """Refuse names that no folder can have, and a spacing without a finite number per patch axis.
+    """Check that the names are valid folder names, and the spacing is finite for each patch axis.
 
     Raises:
-        ValueError: With what is expected.
+        ValueError: If a check fails.
     """
     for field in ("name", "data_name"):
-        if not names_a_folder(getattr(configuration, field)):
+        if not is_valid_folder_name(getattr(configuration, field)):
             msg = (
-                f"the {field} {getattr(configuration, field)!r} cannot be that of a folder. Choose "
+                f"the {field} {getattr(configuration, field)!r} is not a valid folder name. Choose "
                 "one without slashes that does not begin with a dot."
             )
             raise ValueError(msg)
@@ -119,53 +121,55 @@ def check_data(configuration: PlannedData) -> None:
     if not all(map(isfinite, configuration.spacing)):
         msg = (
             f"{configuration.name}: found the spacing {list(configuration.spacing)}, expected "
-            "finite numbers, mm. `autoseg plan` writes the file anew."
+            "finite numbers in mm. Correct it, or run `autoseg plan` to write the plan again."
         )
         raise ValueError(msg)
 
 
 def check_preparation(plan: PlannedPreparation, configurations: Sequence[PlannedData]) -> None:
-    """Refuse an axis order that is none, and normalizers that do not fit the channels.
+    """Check that the axis order is a permutation, and that each channel has one normalizer.
 
     Raises:
-        ValueError: With what is expected.
+        ValueError: If a check fails.
     """
     if sorted(plan.axis_order) != list(range(plan.num_axes)):
-        msg = f"axis_order must hold 0 … {plan.num_axes - 1} once each; found {plan.axis_order}."
+        msg = (
+            f"axis_order must be a permutation of 0 … {plan.num_axes - 1}; found {plan.axis_order}."
+        )
         raise ValueError(msg)
     for configuration in configurations:
         if len(configuration.normalizers) != len(plan.channel_names):
             msg = (
                 f"{configuration.name}: found {len(configuration.normalizers)} normalizers for "
-                f"{len(plan.channel_names)} image channels {list(plan.channel_names)}; each "
-                "channel needs one."
+                f"{len(plan.channel_names)} image channels {list(plan.channel_names)}; expected "
+                "one per channel."
             )
             raise ValueError(msg)
         if len(configuration.spacing) > plan.num_axes:
-            msg = f"{configuration.name}: a 3-D patch cannot be cut from 2-D images."
+            msg = f"{configuration.name}: 3-D patches cannot be sampled from 2-D images."
             raise ValueError(msg)
 
 
 def check_default(default: str, configurations: Sequence[PlannedData]) -> None:
-    """Refuse a default that is no configuration, and configurations of the same name.
+    """Check that the default configuration exists, and that names are unique.
 
     Raises:
-        ValueError: With what is expected.
+        ValueError: If a check fails.
     """
     names = [configuration.name for configuration in configurations]
     if len(set(names)) != len(names) or default not in names:
         msg = (
-            f"default_configuration {default!r} must be one of the configurations, each named "
-            f"once; found {names}."
+            f"default_configuration {default!r} must be one of the configurations, whose names "
+            f"must be unique; found {names}."
         )
         raise ValueError(msg)
 
 
-def named(configurations: Sequence[C], name: str) -> C:
-    """Return the configuration called `name`.
+def find_configuration(configurations: Sequence[C], name: str) -> C:
+    """Return a configuration by its name.
 
     Raises:
-        PlanError: If there is none of that name.
+        PlanError: If there is no such configuration.
     """
     for configuration in configurations:
         if configuration.name == name:
@@ -176,25 +180,25 @@ def named(configurations: Sequence[C], name: str) -> C:
 
 
 class PreparationView(Frozen):
-    """Part of a document: what else the file says is passed over."""
+    """A view of part of a document: other fields in the file are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class TopologyPreparationView(PreparationView):
-    """The patch alone."""
+    """View of a topology: only the patch size."""
 
     patch_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
 
 
 class ArchitecturePreparationView(PreparationView):
-    """Its topology alone."""
+    """View of an architecture: only the topology."""
 
     topology: TopologyPreparationView
 
 
 class ConfigurationPreparationView(PreparationView):
-    """What a configuration says of its data; the fields are some of `Configuration`."""
+    """View of a configuration: only the fields of `Configuration` that preprocessing needs."""
 
     name: str
     data_name: str
@@ -210,14 +214,14 @@ class ConfigurationPreparationView(PreparationView):
 
     @property
     def topology(self) -> TopologyPreparationView:
-        """Holds the patch."""
+        """Topology with the patch size."""
         return self.architecture.topology
 
 
 class PlanPreparationView(PreparationView):
-    """What a plan says of preparation; the fields are some of `Plan`.
+    """View of a plan: only the fields of `Plan` that preprocessing needs.
 
-    Networks, losses and recipes in the file are not looked at: who trains checks the whole plan.
+    Architectures, losses and recipes are not validated here; training validates the whole plan.
     """
 
     schema_version: Literal[1] = 1
@@ -235,9 +239,9 @@ class PlanPreparationView(PreparationView):
         return self
 
     def configuration(self, name: str | None) -> ConfigurationPreparationView:
-        """Return the configuration called `name`, or the default one for None.
+        """Return a configuration by its name, or the default one for None.
 
         Raises:
-            PlanError: If the plan has none of that name.
+            PlanError: If the plan has no such configuration.
         """
-        return named(self.configurations, name or self.default_configuration)
+        return find_configuration(self.configurations, name or self.default_configuration)

@@ -1,4 +1,4 @@
-"""How far networks agree with themselves on an image, and what Dice that lets expect."""
+"""TTA consistency of predictions, and the Dice it predicts."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,13 +9,13 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from autoseg.core.frozen import Fraction, Frozen
 
 
-class CaseAgreement(Frozen):
-    """How far the networks agree on one case.
+class CaseTtaConsistency(Frozen):
+    """TTA consistency of one case: the agreement of predictions on mirrored images.
 
     Attributes:
-        name: The case.
-        targets: Agreement over flips per target, as `LabelScheme.targets`; None where no answer has
-            it, or nothing was mirrored.
+        name: Name of the case.
+        targets: Consistency of each of `LabelScheme.targets`; None if no prediction contains the
+            target, or without TTA.
     """
 
     name: str
@@ -23,14 +23,15 @@ class CaseAgreement(Frozen):
 
 
 class QualityCurve(Frozen):
-    """What Dice to expect of one target.
+    """Expected Dice of one target as a function of TTA consistency.
 
     Attributes:
-        name: The target.
-        agreements: Ascending; between them the curve is straight, beyond them level.
-        dice: Expected Dice at each, never falling.
-        error: Mean absolute error on held-out cases that the curve was fitted without.
-        cases: How many cases it was fitted on.
+        name: Name of the target.
+        agreements: TTA consistencies, ascending; the curve is linear between them and constant
+            outside.
+        dice: Expected Dice at each of `agreements`, non-decreasing.
+        error: Cross-validated mean absolute error of the expected Dice.
+        cases: Number of cases that the curve was fitted on.
     """
 
     name: str
@@ -40,17 +41,17 @@ class QualityCurve(Frozen):
     cases: NonNegativeInt
 
     def expected_dice(self, agreement: float) -> float:
-        """Return the Dice to expect at an agreement."""
+        """Return the expected Dice at a TTA consistency."""
         return float(np.interp(agreement, self.agreements, self.dice))
 
 
 class ExpectedDice(Frozen):
-    """What Dice to expect of one target of one case.
+    """Expected Dice of one target of one case.
 
     Attributes:
-        name: The target.
+        name: Name of the target.
         dice: Expected Dice.
-        error: Mean absolute error of such expectations on held-out cases.
+        error: Mean absolute error of the expected Dice on held-out cases.
     """
 
     name: str
@@ -59,11 +60,11 @@ class ExpectedDice(Frozen):
 
 
 class CaseQuality(Frozen):
-    """What Dice to expect of one case, which has no reference.
+    """Expected Dice of one case that has no reference.
 
     Attributes:
-        name: The case.
-        targets: Those that have an expectation.
+        name: Name of the case.
+        targets: The targets with an expected Dice.
     """
 
     name: str
@@ -71,18 +72,18 @@ class CaseQuality(Frozen):
 
 
 class Quality(Frozen):
-    """What Dice to expect of the cases of a folder.
+    """Expected Dice of the cases in a folder.
 
     Attributes:
-        cases: Sorted by name.
+        cases: The cases, sorted by name.
     """
 
     schema_version: Literal[1] = 1
     cases: tuple[CaseQuality, ...]
 
 
-def mean_agreement(members: Sequence[tuple[float | None, ...]]) -> tuple[float | None, ...]:
-    """Return the mean over several configurations, per target; None where none has it."""
+def mean_tta_consistency(members: Sequence[tuple[float | None, ...]]) -> tuple[float | None, ...]:
+    """Average the TTA consistency over configurations, per target; None if no value is known."""
     known = (
         [value for value in column if value is not None] for column in zip(*members, strict=True)
     )

@@ -1,4 +1,4 @@
-"""How to train: optimiser, schedule, sampling, augmentation. A variant is a value, no subclass."""
+"""Training recipe: optimiser, learning rate schedule, sampling and augmentation, as values."""
 
 from math import inf
 from typing import Annotated, Literal
@@ -29,11 +29,10 @@ REFERENCE_AUGMENTATIONS = (
     Gamma(probability=0.3),
     Mirroring(),
 )
-"""nnU-Net's list, in its order. Source: Isensee et al. 2021, Supplementary Note 4."""
+"""Augmentations of nnU-Net, in its order. Source: Isensee et al. 2021, Supplementary Note 4."""
 
 CASCADE_INPUT_AUGMENTATIONS = (CascadeMorphology(), CascadeComponents())
-"""What a cascade adds: changes of the previous stage's prediction, after the others.
-Source: nnU-Net 2.8.1."""
+"""Augmentations of the cascade input, applied after the others. Source: nnU-Net 2.8.1."""
 
 
 class StochasticGradientDescent(Frozen):
@@ -65,15 +64,14 @@ class Iterations(Frozen):
 
 
 class Budget(Frozen):
-    """Train for a wall-clock time; the learning rate reaches zero when it is spent.
+    """Train for a wall-clock time; the learning rate reaches zero at its end.
 
-    The clock counts training steps, online validation and checkpoints, over all interruptions. It
-    does not count preprocessing before and the prediction of the held-out cases afterwards.
+    The time includes training steps, online validation and checkpoints, summed over interruptions.
+    It does not include preprocessing and the final prediction of the held-out cases.
 
     Attributes:
-        seconds: The time.
-        most_steps: Where a training ends that is through with so many steps before; None for no
-            such limit.
+        seconds: Training time.
+        most_steps: Maximum number of steps, after which training ends early; None for no limit.
     """
 
     kind: Literal["budget"] = "budget"
@@ -81,7 +79,7 @@ class Budget(Frozen):
     most_steps: PositiveInt | None = None
 
     def steps(self, seconds_per_step: float) -> float:
-        """Return how many steps will be done at a pace."""
+        """Return the expected number of steps for a time per step."""
         return min(self.seconds / seconds_per_step, float(self.most_steps or inf))
 
 
@@ -89,20 +87,21 @@ AnyLength = Annotated[Iterations | Budget, Field(discriminator="kind")]
 
 
 class Recipe(Frozen):
-    """Everything about training that is neither the data nor the network.
+    """All training settings except data, network and loss.
 
     Attributes:
-        optimizer: And its peak learning rate.
-        decay_exponent: The learning rate falls as `(1 - progress) ** exponent`.
-        warm_up: Share of the training in which the learning rate rises linearly from zero.
-        gradient_clip: Largest norm of the gradient of all parameters together.
-        foreground_fraction: Share of each batch whose patches are centred on foreground.
-        head_prior: Whether the heads' biases start at the logarithm of the class frequencies.
-        average_decay: Decay per step of the exponential moving average of the weights that is kept
-            as the result; 0 keeps the last weights.
-        iterations_per_epoch: Steps between two online validations; short trainings take fewer.
+        optimizer: Optimiser with its peak learning rate.
+        decay_exponent: Exponent of the learning rate decay `(1 - progress) ** exponent`.
+        warm_up: Fraction of the training in which the learning rate rises linearly from zero.
+        gradient_clip: Maximum gradient norm over all parameters.
+        foreground_fraction: Fraction of each batch whose patches are centred on foreground.
+        head_prior: Whether to initialise the biases of the output layers to the logarithm of the
+            class frequencies.
+        average_decay: Decay per step of the exponential moving average of the weights, which is the
+            final model; 0 keeps the last weights.
+        iterations_per_epoch: Steps between two online validations; fewer in short trainings.
         validation_share: Online validation batches per training step of an epoch.
-        augmentations: Applied in this order.
+        augmentations: Augmentations, applied in this order.
     """
 
     optimizer: AnyOptimizer = StochasticGradientDescent()
@@ -123,17 +122,17 @@ SHORT_RECIPE = Recipe(
     head_prior=True,
     validation_share=0.1,
 )
-"""For trainings of minutes: on hippocampus, 200 steps of the reference recipe predict background
-alone, and of this one reach a pseudo-Dice of 0.75 (docs/pages/experiments.md)."""
+"""Recipe for trainings of minutes. On hippocampus, after 200 steps it reaches a pseudo-Dice of
+0.75, whereas nnU-Net's recipe predicts only background (docs/pages/experiments.md)."""
 
 
 class TrainingOptions(Frozen):
-    """What the user asked of one training run.
+    """Options of one training run.
 
     Attributes:
-        length: When it ends.
-        seed: Of weights, sampling and augmentation.
-        precision: Type that convolutions compute in.
+        length: Duration of the training.
+        seed: Seed of weights, sampling and augmentation.
+        precision: Data type of convolutions.
     """
 
     length: AnyLength

@@ -1,4 +1,4 @@
-"""How good predictions are, per case and class."""
+"""Evaluation report: scores of predictions per case and class."""
 
 from typing import Literal, get_args
 
@@ -6,7 +6,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from autoseg.core.frozen import Frozen
 from autoseg.core.geometry import LengthUnit
-from autoseg.documents.quality import CaseAgreement
+from autoseg.documents.quality import CaseTtaConsistency
 
 MetricName = Literal[
     "dice",
@@ -25,25 +25,25 @@ MetricName = Literal[
 ]
 
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-"""All of them, in the order in which they are shown."""
+"""All metrics, in the order in which they are shown."""
 
 FROM_PROBABILITIES: tuple[MetricName, ...] = ("ece",)
-"""What label maps do not tell."""
+"""Metrics that need probabilities and cannot be computed from label maps."""
 
 EXPENSIVE: tuple[MetricName, ...] = ("lesion_f1", "cldice")
-"""What is measured on request only."""
+"""Metrics that are computed only on request."""
 
 DEFAULT_METRICS: tuple[MetricName, ...] = tuple(
     name for name in METRICS if name not in (*EXPENSIVE, *FROM_PROBABILITIES)
 )
-"""What is measured of label maps if nothing else is asked for."""
+"""Default metrics of label maps."""
 
 
 class ClassScores(Frozen):
-    """One class of one case.
+    """Scores of one class of one case.
 
-    None stands where a metric is not defined (`evaluation.metrics` says when) or was not measured
-    (`Report.metrics` says which were).
+    A metric is None if it is undefined (see `evaluation.metrics`) or was not computed (see
+    `Report.metrics`).
 
     Attributes:
         dice: Dice coefficient, 0 … 1.
@@ -51,18 +51,18 @@ class ClassScores(Frozen):
         hd95_mm: 95th percentile of the Hausdorff distance.
         assd_mm: Average symmetric surface distance.
         nsd: Normalised surface Dice, 0 … 1.
-        sensitivity: Share of the reference that was predicted, 0 … 1.
-        precision: Share of the prediction that is right, 0 … 1.
-        relative_volume_error: Predicted volume minus true volume, over the true one: -1 or more;
-            negative where too little was predicted.
-        absolute_volume_error_ml: Size of the difference of both volumes.
+        sensitivity: Fraction of the reference that was predicted, 0 … 1.
+        precision: Fraction of the prediction that is correct, 0 … 1.
+        relative_volume_error: Predicted minus reference volume, divided by the reference volume;
+            -1 or more, negative for under-segmentation.
+        absolute_volume_error_ml: Absolute difference of both volumes, ml.
         hd_mm: Hausdorff distance.
         lesion_f1: F1 score of connected components, 0 … 1.
         cldice: Dice of the centre lines, 0 … 1.
         ece: Expected calibration error of the class's probability, 0 … 1.
-        reference_voxels: Size of the class in the reference.
-        predicted_voxels: Size of the class in the prediction.
-        tolerance_mm: The class's own tolerance in NSD; None: that of the case.
+        reference_voxels: Voxels of the class in the reference.
+        predicted_voxels: Voxels of the class in the prediction.
+        tolerance_mm: NSD tolerance of the class; None for the tolerance of the case.
     """
 
     dice: NonNegativeFloat | None = None
@@ -83,19 +83,18 @@ class ClassScores(Frozen):
     tolerance_mm: NonNegativeFloat | None = None
 
     def metric(self, name: MetricName) -> float | None:
-        """Return one metric by its name."""
+        """Return a metric by its name."""
         value: float | None = getattr(self, name)
         return value
 
 
 class CaseScores(Frozen):
-    """One case.
+    """Scores of one case.
 
     Attributes:
-        name: The case.
-        tolerance_mm: Distance within which surfaces count as equal in NSD, for classes without a
-            tolerance of their own.
-        classes: Per foreground class, in the order of `Report.classes`.
+        name: Name of the case.
+        tolerance_mm: NSD tolerance of classes without their own tolerance.
+        classes: Scores of each foreground class, in the order of `Report.classes`.
     """
 
     name: str
@@ -104,13 +103,13 @@ class CaseScores(Frozen):
 
 
 class Mean(Frozen):
-    """A mean over those values that are defined.
+    """A mean over the defined values.
 
     Attributes:
-        value: The mean; None if nothing is defined.
-        count: How many values it is over.
-        low: Lower end of the 95 % bootstrap interval over the cases; None with fewer than two.
-        high: Upper end.
+        value: The mean; None if no value is defined.
+        count: Number of defined values.
+        low: Lower bound of the 95 % bootstrap interval over the cases; None for fewer than two.
+        high: Upper bound of this interval.
     """
 
     value: float | None
@@ -123,7 +122,7 @@ UNKNOWN = Mean(value=None, count=0)
 
 
 class Means(Frozen):
-    """The mean of each metric; without a value where it is nowhere defined, or was not measured."""
+    """Mean of each metric; has no value if the metric is undefined or was not computed."""
 
     dice: Mean = UNKNOWN
     iou: Mean = UNKNOWN
@@ -140,22 +139,22 @@ class Means(Frozen):
     ece: Mean = UNKNOWN
 
     def metric(self, name: MetricName) -> Mean:
-        """Return one mean by the metric's name."""
+        """Return the mean of a metric by its name."""
         mean: Mean = getattr(self, name)
         return mean
 
 
 class ClassReport(Frozen):
-    """One foreground class over all cases.
+    """Scores of one foreground class over all cases.
 
     Attributes:
         name: Name of the class.
-        label: Its value in label files; of a region, the value that it is written as.
-        means: Over the cases where the metric is defined; `count` says how many.
-        missed: Cases whose reference has the class and whose prediction does not; they have no
-            distances, so look here before comparing those.
-        spurious: Cases whose prediction has the class and whose reference does not.
-        absent: Cases where neither has it; no metric counts them.
+        label: Value in label files; for a region, the value that it is written as.
+        means: Mean of each metric over the `count` cases in which it is defined.
+        missed: Number of cases with the class in the reference but not in the prediction. Distances
+            are undefined for them, so take this number into account when comparing distances.
+        spurious: Number of cases with the class in the prediction but not in the reference.
+        absent: Number of cases with the class in neither; no metric includes them.
     """
 
     name: str
@@ -170,8 +169,8 @@ class UnscoredCase(Frozen):
     """A case that could not be scored.
 
     Attributes:
-        name: The case.
-        message: Why, in one sentence.
+        name: Name of the case.
+        message: Reason, one sentence.
     """
 
     name: str
@@ -179,24 +178,22 @@ class UnscoredCase(Frozen):
 
 
 class Report(Frozen):
-    """How good predictions are.
+    """Evaluation of predictions.
 
     Attributes:
         classes: Foreground classes, ascending by label value, or regions in their order.
         foreground: Mean over the classes' means; `count` is the number of classes.
         cases: Scored cases, sorted by name.
-        metrics: What was measured.
+        metrics: Metrics that were computed.
         issues: Cases that could not be scored.
-        missing_predictions: References without a prediction.
-        missing_references: Predictions without a reference.
-        seconds_per_case: Time from image file to label map, mean over the cases that were predicted
-            for this report; None if all predictions were there before, or some failed.
-        agreements: How far the networks agreed with themselves on the cases that were predicted for
-            this report.
-        label_state: Hash over size and time of the label files that were scored against; None if
-            not known.
-        distance_unit: What the distances are in, whatever their names say: px if no label map says
-            how large its voxels are.
+        missing_predictions: Names of references without a prediction.
+        missing_references: Names of predictions without a reference.
+        seconds_per_case: Mean time from image file to label map over the cases that were predicted
+            for this report; None if all predictions existed before, or some failed.
+        agreements: TTA consistency of the cases that were predicted for this report.
+        label_state: Hash of size and modification time of the reference files; None if unknown.
+        distance_unit: Unit of all distances, despite names such as `hd95_mm`: px if no label map
+            stores a voxel size.
     """
 
     schema_version: Literal[1] = 1
@@ -208,6 +205,6 @@ class Report(Frozen):
     missing_predictions: tuple[str, ...] = ()
     missing_references: tuple[str, ...] = ()
     seconds_per_case: NonNegativeFloat | None = None
-    agreements: tuple[CaseAgreement, ...] = ()
+    agreements: tuple[CaseTtaConsistency, ...] = ()
     label_state: str | None = None
     distance_unit: LengthUnit = "mm"

@@ -1,4 +1,4 @@
-"""What was trained: the record beside the weights."""
+"""Record of a finished training, stored next to the weights."""
 
 from typing import Literal
 
@@ -15,13 +15,13 @@ class EpochRecord(Frozen):
 
     Attributes:
         epoch: Counted from 1.
-        step: Optimiser steps done by its end.
-        seconds: Training time by its end, over all interruptions.
-        learning_rate: At its end.
-        training_loss: Mean over its steps.
+        step: Number of optimiser steps at the end of the epoch.
+        seconds: Training time at the end of the epoch, summed over interruptions.
+        learning_rate: Learning rate at the end of the epoch.
+        training_loss: Mean over the steps of the epoch.
         validation_loss: Mean over the validation batches; None without any.
-        pseudo_dice: Per foreground class or region, Dice pooled over the validation patches; None
-            for one that neither occurs nor is predicted there.
+        pseudo_dice: Dice of each foreground class or region, pooled over the validation patches;
+            None if it neither occurs nor is predicted in them.
     """
 
     epoch: PositiveInt
@@ -34,17 +34,17 @@ class EpochRecord(Frozen):
 
     @property
     def mean_pseudo_dice(self) -> float | None:
-        """Mean over the classes that have one."""
+        """Mean over the classes with a pseudo-Dice; None without any."""
         known = [value for value in self.pseudo_dice if value is not None]
         return sum(known) / len(known) if known else None
 
 
 class TensorGroup(Frozen):
-    """Some tensors of a network.
+    """A group of tensors of a network.
 
     Attributes:
-        names: What they are called in it.
-        weights: Number of values in all of them.
+        names: Names of the tensors.
+        weights: Total number of values.
     """
 
     names: tuple[str, ...]
@@ -52,15 +52,15 @@ class TensorGroup(Frozen):
 
 
 class Pretraining(Frozen):
-    """Where a training started from, if not at random.
+    """Initialisation of a training from a pretrained model.
 
     Attributes:
-        model: Dataset, configuration and fold of the model whose weights it began with.
-        sha256: Of all weights of that model.
-        taken: Tensors that began as they are in that model.
-        adapted: Tensors of which a part was taken, or that were fitted to other channels.
-        fresh: Tensors that began at random.
-        unused: Tensors of that model that fitted nowhere.
+        model: Dataset, configuration and fold of the pretrained model.
+        sha256: Hash of all weights of the pretrained model.
+        taken: Tensors copied unchanged from the pretrained model.
+        adapted: Tensors copied in part, or adapted to different channels.
+        fresh: Tensors that were initialised randomly.
+        unused: Tensors of the pretrained model that were not used.
     """
 
     model: str
@@ -75,20 +75,20 @@ class Run(Frozen):
     """A finished training of one fold.
 
     Attributes:
-        configuration: Which configuration of the plan.
-        fold: Which fold.
-        recipe: How it was trained.
-        options: Length, seed and precision that were asked for.
+        configuration: Configuration of the plan.
+        fold: The fold.
+        recipe: Training recipe.
+        options: Requested duration, seed and precision.
         device: Name of the device.
-        precision: Type that convolutions computed in.
-        steps: Optimiser steps done.
+        precision: Data type of convolutions.
+        steps: Number of optimiser steps.
         seconds: Training time.
         epoch_steps: Steps between two online validations.
         parameters: Number of trained weights.
-        versions: Of the software.
+        versions: Versions of the software.
         history: The learning curve.
-        pretraining: Where it started from; None for a random start.
-        resubstitution: Whether it is scored on cases that it was trained on, as in a dataset of a
+        pretraining: The pretrained model that it started from; None for random initialisation.
+        resubstitution: Whether the validation cases were also trained on, as in a dataset with a
             single case or group.
     """
 

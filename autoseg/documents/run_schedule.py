@@ -1,4 +1,4 @@
-"""What `autoseg run` has begun, so that the same command goes on where it stopped."""
+"""Schedule of `autoseg run`, from which the same command resumes."""
 
 from typing import Literal
 
@@ -8,16 +8,16 @@ from autoseg.core.frozen import Frozen
 
 
 class ScheduledTraining(Frozen):
-    """One training that was begun; its length never changes afterwards.
+    """One training that was started; its duration never changes afterwards.
 
     Attributes:
-        configuration: Which configuration of the plan.
-        fold: Which fold.
-        seconds: Training time; None trains as long as the plan's recipe.
-        most_steps: Where it ends if that comes before; None where the time is sure to come before.
-        started_seconds: What the run had taken when it began; None if that was not kept.
-        trained_seconds: What it took, at most `seconds`; None until it is done.
-        overhead_seconds: What preparing and scoring took beside it; None until it is done.
+        configuration: Configuration of the plan.
+        fold: Number of the fold.
+        seconds: Training time; None for the default duration of the plan.
+        most_steps: Maximum number of steps; None if the time limit will be reached first.
+        started_seconds: Time spent by the run when this training started; None if not recorded.
+        trained_seconds: Actual training time, at most `seconds`; None until it is finished.
+        overhead_seconds: Time for preparing and scoring; None until it is finished.
     """
 
     configuration: str
@@ -30,14 +30,14 @@ class ScheduledTraining(Frozen):
 
 
 class RunSchedule(Frozen):
-    """How the time of a run is spent.
+    """Schedule of a run: its time budget, candidates and trainings.
 
     Attributes:
-        budget_seconds: What the user gave for everything; None for as long as it takes.
-        seconds_spent: So far, over all interruptions.
-        candidates: Configurations that may be trained, the plan's default first.
-        reason: Why these.
-        trainings: What was begun, in order.
+        budget_seconds: Time budget for the whole run; None for no limit.
+        seconds_spent: Time spent so far, summed over interruptions.
+        candidates: Configurations that may be trained; the plan's default is first.
+        reason: Reason for this choice of candidates.
+        trainings: Trainings that were started, in order.
     """
 
     schema_version: Literal[1] = 1
@@ -49,20 +49,20 @@ class RunSchedule(Frozen):
 
     @property
     def seconds_left(self) -> float | None:
-        """What the budget still holds, at least 0; None without a budget."""
+        """Remaining time of the budget, at least 0; None without a budget."""
         if self.budget_seconds is None:
             return None
         return max(0.0, self.budget_seconds - self.seconds_spent)
 
     def training(self, configuration: str, fold: int) -> ScheduledTraining | None:
-        """Return the entry of a training, if it was begun."""
+        """Return the entry of a training, or None if it was not started."""
         for entry in self.trainings:
             if (entry.configuration, entry.fold) == (configuration, fold):
                 return entry
         return None
 
     def with_training(self, changed: ScheduledTraining) -> "RunSchedule":
-        """Return the schedule with an entry added, or changed if it was there."""
+        """Return a copy of the schedule with an entry added, or replaced if it exists."""
         key = (changed.configuration, changed.fold)
         known = self.training(*key) is not None
         entries = (changed if (e.configuration, e.fold) == key else e for e in self.trainings)

@@ -1,4 +1,4 @@
-"""What `autoseg select` chose, and from what."""
+"""Result of `autoseg select`: the selected configurations and the leaderboard."""
 
 from typing import Annotated, Literal
 
@@ -13,16 +13,16 @@ SELECTION_NAME = "selection.json"
 """Name of this document in a work folder and in a model file."""
 
 CROSS_VALIDATION_NAME = "cross_validation.json"
-"""Name of the chosen candidate's report over all held-out cases, beside the selection."""
+"""Name of the selected candidate's report over all held-out cases, next to the selection."""
 
 
 class Estimate(Frozen):
     """A mean over cases with its confidence interval.
 
     Attributes:
-        value: The mean; None where it is nowhere defined.
-        low: Lower end of the 95 % bootstrap interval.
-        high: Upper end.
+        value: The mean; None if it is undefined for all cases.
+        low: Lower bound of the 95 % bootstrap interval.
+        high: Upper bound of this interval.
     """
 
     value: float | None
@@ -31,17 +31,17 @@ class Estimate(Frozen):
 
 
 class Candidate(Frozen):
-    """A configuration, or several whose probabilities are averaged, by cross-validation.
+    """Cross-validation scores of a configuration, or of several with averaged probabilities.
 
     Attributes:
-        members: Names of its configurations; one, or a pair.
-        dice: Mean over classes of the mean over held-out cases.
-        hd95_mm: The same of the 95th percentile of the Hausdorff distance.
-        nsd: The same of the normalised surface Dice.
-        seconds_per_case: Time to predict a held-out case, all members.
-        memory_gib: Predicted memory of the largest member's training step.
-        num_cases: Held-out cases that it was scored on.
-        distance_unit: What distances are in, whatever their names say.
+        members: Names of its configurations: one, or a pair.
+        dice: Dice, averaged over held-out cases and then over classes.
+        hd95_mm: 95th percentile of the Hausdorff distance, averaged in the same way.
+        nsd: Normalised surface Dice, averaged in the same way.
+        seconds_per_case: Time to predict a held-out case with all members.
+        memory_gib: Predicted memory of a training step of the largest member, GiB.
+        num_cases: Number of held-out cases that were scored.
+        distance_unit: Unit of all distances, despite names such as `hd95_mm`.
     """
 
     members: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -55,17 +55,17 @@ class Candidate(Frozen):
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Display name: the names of the members joined by " + "."""
         return " + ".join(self.members)
 
 
 class LargestComponent(Frozen):
-    """A step of post-processing: of the union of some label values, only the largest part is kept.
+    """A post-processing step: keep only the largest component of the union of some label values.
 
     Attributes:
-        values: The label values; voxels of smaller parts become background.
+        values: The label values; voxels of smaller components become background.
         dice_before: Cross-validated mean Dice of these values without the step.
-        dice_after: And with it.
+        dice_after: Cross-validated mean Dice of these values with the step.
     """
 
     values: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
@@ -74,17 +74,18 @@ class LargestComponent(Frozen):
 
 
 class Selection(Frozen):
-    """Which trained configurations to predict with, and how.
+    """The configurations selected for prediction, and the post-processing.
 
     Attributes:
-        members: Configurations whose probabilities are averaged; one, or a pair.
-        folds: Per member, which folds there were; prediction averages over them.
-        postprocessing: Steps after prediction, in order; empty where none helped.
-        reason: Why, in one sentence.
+        members: Configurations whose probabilities are averaged: one, or a pair.
+        folds: Trained folds of each member; prediction averages over them.
+        postprocessing: Post-processing steps in order; empty if none improved the Dice.
+        reason: Reason for the selection, one sentence.
         candidates: The leaderboard, best first.
-        left_out: Configurations that lack folds, each on the cases that it has; nothing was chosen
-            by these scores.
-        quality: Per target, what Dice to expect of a new case; empty without enough held-out cases.
+        left_out: Configurations with missing folds, scored on their available held-out cases; they
+            were not considered for selection.
+        quality: Curves of the expected Dice of new cases, one per target; empty with too few
+            held-out cases.
     """
 
     schema_version: Literal[1] = 1
@@ -100,7 +101,7 @@ class Selection(Frozen):
     def _check(self) -> "Selection":
         if len(self.folds) != len(self.members) or not all(self.folds):
             msg = (
-                f"each member needs its folds; found {len(self.members)} members "
+                f"each member needs at least one fold; found {len(self.members)} members "
                 f"{list(self.members)} with folds {[list(folds) for folds in self.folds]}."
             )
             raise ValueError(msg)

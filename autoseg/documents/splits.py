@@ -1,4 +1,4 @@
-"""Which cases each fold of the cross-validation holds out, and what folds are called."""
+"""Cross-validation splits: names of folds, and the held-out cases of each."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,28 +10,29 @@ from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
 
 ALL: Literal["all"] = "all"
-"""Name of the fold that trains on every case and holds none out."""
+"""Name of the fold that trains on all cases, without held-out cases."""
 
 FoldName = NonNegativeInt | Literal["all"]
-"""What a fold is called: its number in the cross-validation, or `ALL`."""
+"""Name of a fold: its number in the cross-validation, or `ALL`."""
 
 
-def fold_named(text: str) -> FoldName | None:
-    """Return the fold that a text names, such as "0" or "all"; None if it names none."""
+def fold_from_name(text: str) -> FoldName | None:
+    """Parse the name of a fold, such as "0" or "all"; return None if it is not valid."""
     if text == ALL:
         return ALL
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def in_order(folds: Iterable[FoldName]) -> tuple[FoldName, ...]:
-    """Return folds by their number, `ALL` last."""
+def sort_folds(folds: Iterable[FoldName]) -> tuple[FoldName, ...]:
+    """Sort folds by number, with `ALL` last."""
     return tuple(sorted(folds, key=lambda fold: (fold == ALL, fold)))
 
 
-def averaged_folds(trained: tuple[FoldName, ...]) -> tuple[FoldName, ...]:
-    """Return which of the trained folds are used when nobody says which.
+def default_folds(trained: tuple[FoldName, ...]) -> tuple[FoldName, ...]:
+    """Return the folds that are used by default.
 
-    The network that was trained on every case joins no average unasked: its quality is not known.
+    The fold `ALL` is used only if it is the only one, because it has no held-out cases and its
+    quality is therefore unknown.
     """
     return tuple(fold for fold in trained if fold != ALL) or trained
 
@@ -40,8 +41,8 @@ class Fold(Frozen):
     """One split of the cases.
 
     Attributes:
-        train: Names of the cases trained on.
-        validation: Names of the cases held out.
+        train: Names of the training cases.
+        validation: Names of the held-out cases.
     """
 
     train: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -49,18 +50,18 @@ class Fold(Frozen):
 
     @property
     def resubstitution(self) -> bool:
-        """Whether it is scored on cases that it is trained on, which measures nothing."""
+        """Whether held-out cases are also training cases, so that their scores are meaningless."""
         return not set(self.train).isdisjoint(self.validation)
 
 
 class Splits(Frozen):
-    """All folds; written once, then read, so that every configuration sees the same ones.
+    """All folds; written once, so that all configurations use the same ones.
 
     Attributes:
-        seed: Of the shuffling.
-        reason: How the cases were divided, for the reader.
-        folds: Fold 0 first.
-        source: The user's file that they are from; None if autoseg dealt the cases out.
+        seed: Seed of the shuffling.
+        reason: Description of how the cases were split.
+        folds: The folds, starting with fold 0.
+        source: The user's file with the splits; None if autoseg created them.
     """
 
     schema_version: Literal[1] = 1
@@ -70,7 +71,7 @@ class Splits(Frozen):
     source: Path | None = None
 
     def fold(self, index: int) -> Fold:
-        """Return one fold of the cross-validation.
+        """Return a fold of the cross-validation.
 
         Raises:
             TrainingError: If there is no such fold.
@@ -78,8 +79,8 @@ class Splits(Frozen):
         if not 0 <= index < len(self.folds):
             msg = (
                 f"there is no fold {index}: this dataset has folds 0 to {len(self.folds) - 1} "
-                f"({self.reason}). Choose one of them with --fold, or --fold all for a training "
-                "on every case."
+                f"({self.reason}). Choose one of them with --fold, or --fold all to train on all "
+                "cases."
             )
             raise TrainingError(msg)
         return self.folds[index]

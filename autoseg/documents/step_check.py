@@ -1,4 +1,4 @@
-"""Whether a network trains safely in half precision on a machine, as it was found once."""
+"""Result of a check that a network trains correctly in half precision on a machine."""
 
 from typing import Literal
 
@@ -8,16 +8,16 @@ from autoseg.core.frozen import Frozen
 
 
 class StepIdentity(Frozen):
-    """What a check holds for; anything else is checked by itself.
+    """Key of a check: its result is reused only if all of these are equal.
 
     Attributes:
         processor: Name of the CPU.
-        threads: Threads that torch computes with.
+        threads: Number of threads of torch.
         torch: Version of torch.
         network: Hash of the architecture with its sizes and the patch.
-        batch_size: Patches per step.
-        precision: Type that convolutions compute in.
-        instructions: Of the CPU, which oneDNN may use.
+        batch_size: Number of patches per step.
+        precision: Data type of convolutions.
+        instructions: CPU instructions that oneDNN may use.
     """
 
     processor: str
@@ -30,11 +30,11 @@ class StepIdentity(Frozen):
 
 
 class CheckedStep(Frozen):
-    """A training step that was tried.
+    """Result of checking a training step.
 
     Attributes:
-        identity: Which step, on which machine.
-        finding: What is wrong with it, as the rest of a sentence; None if nothing is.
+        identity: The step and the machine.
+        finding: The problem, as the end of a sentence; None if the step works.
     """
 
     schema_version: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""Load and save documents. The only module that reads or writes autoseg's own JSON."""
+"""Load and save documents; the only module that reads or writes autoseg's own JSON."""
 
 import json
 from pathlib import Path
@@ -13,32 +13,32 @@ from autoseg.core.text import printable
 
 T = TypeVar("T", bound=Frozen)
 
-MOST_FAULTS = 10
-"""Issues of a document that are shown."""
+MAX_SHOWN_ISSUES = 10
+"""Maximum number of issues of a document that are shown."""
 
 
 def save(document: Frozen, path: Path) -> None:
-    """Write a document as JSON to read and edit, whole or not at all, creating its folder."""
+    """Save a document as readable JSON, atomically; creates the folder if necessary."""
     with atomic_write(path) as temporary:
-        temporary.write_text(as_text(document), encoding="utf-8")
+        temporary.write_text(to_json_text(document), encoding="utf-8")
 
 
-def as_text(document: Frozen) -> str:
-    """Return a document as JSON to read and edit; equal documents give equal text."""
-    return readable(json.loads(document.model_dump_json())) + "\n"
+def to_json_text(document: Frozen) -> str:
+    """Return a document as readable JSON; equal documents give equal text."""
+    return format_json(json.loads(document.model_dump_json())) + "\n"
 
 
 def load(kind: type[T], path: Path, *, made_by: str) -> T:
-    """Read and check a document.
+    """Load and validate a document.
 
     Args:
-        kind: The document's class.
-        path: Where it should be.
-        made_by: The command that makes it, for the error message.
+        kind: Class of the document.
+        path: Path of the file.
+        made_by: Command that creates the document, for error messages.
 
     Raises:
-        DocumentError: If the file is missing, is no UTF-8 text (a byte order mark is fine), does
-            not match `kind`, or names a component that does not exist.
+        DocumentError: If the file is missing, is not UTF-8 text (a byte order mark is allowed),
+            does not match `kind`, or names an unknown component.
     """
     if not path.is_file():
         msg = f"{path} does not exist. Run `{made_by}` first."
@@ -51,7 +51,7 @@ def load(kind: type[T], path: Path, *, made_by: str) -> T:
     except ValidationError as error:
         msg = (
             f"{path} is not a valid {kind.__name__}. Correct it, or delete it and run "
-            f"`{made_by}` again.\n{explain(error)}"
+            f"`{made_by}` again.\n{format_validation_error(error)}"
         )
         raise DocumentError(msg) from error
     except UnknownComponent as error:
@@ -59,21 +59,22 @@ def load(kind: type[T], path: Path, *, made_by: str) -> T:
         raise DocumentError(msg) from error
 
 
-def readable(value: object, *, margin: str = "") -> str:
-    """Return JSON with one field per line, and lists of numbers or words on a single line.
+def format_json(value: object, *, margin: str = "") -> str:
+    """Format JSON with one field per line, but lists of numbers or strings on a single line.
 
     Args:
-        value: What `json.loads` gives.
-        margin: Spaces before the closing bracket.
+        value: A value as returned by `json.loads`.
+        margin: Indentation of the closing bracket.
     """
     inner = margin + "  "
     if isinstance(value, dict) and value:
         lines = [
-            f"{inner}{_plain(key)}: {readable(entry, margin=inner)}" for key, entry in value.items()
+            f"{inner}{_plain(key)}: {format_json(entry, margin=inner)}"
+            for key, entry in value.items()
         ]
         return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
     if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
-        lines = [inner + readable(entry, margin=inner) for entry in value]
+        lines = [inner + format_json(entry, margin=inner) for entry in value]
         return "[\n" + ",\n".join(lines) + f"\n{margin}]"
     return _plain(value)
 
@@ -82,17 +83,17 @@ def _plain(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def explain(error: ValidationError) -> str:
-    """Return a validation error as one line per issue: where it is, and what is wrong.
+def format_validation_error(error: ValidationError) -> str:
+    """Format a validation error with one line per issue: its location and what is wrong.
 
-    Many issues mostly have one cause, so only the first few are shown. What the document itself
-    says is shown without signs that would steer a terminal.
+    Only the first few issues are shown, because many issues usually have one cause. Characters from
+    the document that could control a terminal are removed.
     """
     lines = []
     issues = error.errors(include_url=False, include_context=False, include_input=False)
-    for issue in issues[:MOST_FAULTS]:
+    for issue in issues[:MAX_SHOWN_ISSUES]:
         where = ".".join(str(part) for part in issue["loc"]) or "the document"
         lines.append(printable(f"  {where}: {issue['msg'].removeprefix('Value error, ')}"))
-    if len(issues) > MOST_FAULTS:
-        lines.append(f"  and {len(issues) - MOST_FAULTS} more")
+    if len(issues) > MAX_SHOWN_ISSUES:
+        lines.append(f"  and {len(issues) - MAX_SHOWN_ISSUES} more")
     return "\n".join(lines)

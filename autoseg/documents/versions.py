@@ -1,10 +1,10 @@
-"""Which software something was made with."""
+"""Versions of the software that created a result."""
 
 from autoseg.core.frozen import Frozen
 
 
 class Versions(Frozen):
-    """Software that a run was made with."""
+    """Versions of autoseg, torch and Python."""
 
     autoseg: str
     torch: str

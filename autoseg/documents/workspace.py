@@ -1,4 +1,4 @@
-"""Where everything that autoseg makes for one dataset lies."""
+"""Layout of the work folder of a dataset."""
 
 import re
 from dataclasses import dataclass
@@ -8,95 +8,95 @@ from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
 from autoseg.documents.splits import FoldName
 
 NAME = re.compile(r"[^./\\][^/\\]*")
-"""What cases and configurations may be called: their folders have these names."""
+"""Pattern of names of cases and configurations, which are also folder names."""
 
 
-def names_a_folder(name: str) -> bool:
-    """Return whether a name can be that of a visible folder: no slashes, no dot in front."""
+def is_valid_folder_name(name: str) -> bool:
+    """Return True if a name has no slashes and does not begin with a dot."""
     return NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The work folder of one dataset; nothing is ever written into the dataset itself.
+    """Paths in the work folder of one dataset; autoseg never writes into the dataset's folder.
 
     Attributes:
-        root: `--work DIR`, by default `./autoseg_work/<dataset name>/`.
+        root: The work folder (`--work DIR`), by default `./autoseg_work/<dataset name>/`.
     """
 
     root: Path
 
     @property
     def dataset(self) -> Path:
-        """The description of the dataset's files."""
+        """Description of the dataset."""
         return self.root / "dataset.json"
 
     @property
     def fingerprint(self) -> Path:
-        """What was measured."""
+        """Fingerprint of the dataset."""
         return self.root / "fingerprint.json"
 
     @property
     def partial_fingerprint(self) -> Path:
-        """What was measured until issues or Ctrl-C ended it; gone once the fingerprint is whole."""
+        """Fingerprint of the cases measured before an error or Ctrl-C; deleted once complete."""
         return self.root / "fingerprint.partial.json"
 
     @property
     def plan(self) -> Path:
-        """What was decided."""
+        """The plan."""
         return self.root / "plan.json"
 
     @property
     def splits(self) -> Path:
-        """Which cases each fold holds out."""
+        """Cross-validation splits."""
         return self.root / "splits.json"
 
     @property
     def schedule(self) -> Path:
-        """What `autoseg run` has begun."""
+        """Schedule of `autoseg run`."""
         return self.root / "schedule.json"
 
     @property
     def test(self) -> Path:
-        """Label maps of the test cases, and their scores."""
+        """Folder of the test cases' predictions and scores."""
         return self.root / "test"
 
     @property
     def models(self) -> Path:
-        """One folder per trained configuration."""
+        """Folder with one model folder per trained configuration."""
         return self.root / "models"
 
     @property
     def selection(self) -> Path:
-        """Which trained configurations to predict with."""
+        """Selected configurations for prediction."""
         return self.root / SELECTION_NAME
 
     @property
     def cross_validation(self) -> Path:
-        """How good the choice is on the held-out cases."""
+        """Report of the selected candidate over all held-out cases."""
         return self.root / CROSS_VALIDATION_NAME
 
     @property
     def leaderboard(self) -> Path:
-        """Picture of what was chosen from."""
+        """Figure of the leaderboard."""
         return self.root / "leaderboard.png"
 
     @property
     def bench(self) -> Path:
-        """How fast each stage was found to be."""
+        """Benchmark of the machine."""
         return self.root / "bench.json"
 
     @property
     def ensembles(self) -> Path:
-        """Label maps of the held-out cases that were made to choose by; may be deleted."""
+        """Folder of held-out predictions that were created for the selection; may be deleted."""
         return self.root / "selection"
 
     def preprocessed(self, data_name: str) -> Path:
-        """Return the folder of prepared cases that configurations named `data_name` share."""
+        """Return the folder of prepared cases that configurations with this `data_name` share."""
         return self.root / "preprocessed" / data_name
 
     def cascade_inputs(self, stage: str, data_name: str) -> Path:
-        """Return the folder of what a stage predicted for the prepared cases of the next one."""
+        """Return the folder of a stage's predictions for the prepared cases of the next stage."""
         return self.root / "cascade_inputs" / stage / data_name
 
     def fold(self, configuration: str, fold: FoldName) -> Path:

@@ -1,1 +1,1 @@
-"""Compare segmentations with references."""
+"""Score label maps against references and compare trained configurations."""

@@ -1,4 +1,4 @@
-"""Score one case."""
+"""Score the label map of one case."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import LengthUnit
-from autoseg.core.labels import LabelScheme, Region, unnamed
+from autoseg.core.labels import LabelScheme, Region, default_label_name
 from autoseg.documents.report import (
     DEFAULT_METRICS,
     FROM_PROBABILITIES,
@@ -21,13 +21,12 @@ from autoseg.evaluation.metrics import ABSENT, default_tolerance_mm, scores_of_v
 
 @dataclass(frozen=True)
 class Measurement:
-    """What to measure of a case.
+    """Which metrics to compute, and the tolerances of NSD.
 
     Attributes:
-        metrics: Which; what is measured from probabilities needs those too.
-        tolerance_mm: Distance within which surfaces count as equal in NSD; None takes one voxel
-            along the coarsest axis of each case.
-        class_tolerances_mm: The same for single classes or regions, by name.
+        metrics: Metrics to compute; some need probabilities in addition to label maps.
+        tolerance_mm: NSD tolerance, mm; None uses one voxel along the coarsest axis of each case.
+        class_tolerances_mm: NSD tolerances of single classes or regions, by name.
     """
 
     metrics: tuple[MetricName, ...] = DEFAULT_METRICS
@@ -35,22 +34,21 @@ class Measurement:
     class_tolerances_mm: tuple[tuple[str, float], ...] = ()
 
 
-USUAL = Measurement()
-"""What is measured if nothing else is asked for."""
+DEFAULT_MEASUREMENT = Measurement()
+"""Default metrics and tolerances."""
 
 
 @dataclass(frozen=True)
 class ScoredCase:
-    """One case, with the label values that it happens to have.
+    """Scores of one case for the label values that occur in it.
 
     Attributes:
-        name: The case.
-        tolerance_mm: Distance within which surfaces count as equal in NSD, for classes without one
-            of their own.
-        values: Foreground label values that were scored; for regions, what they are written as.
-        scores: Of each of them.
-        metrics: What was measured.
-        distance_unit: What the distances are in.
+        name: Name of the case.
+        tolerance_mm: NSD tolerance, mm, of classes without a tolerance of their own.
+        values: Scored foreground label values; for regions, the values that they are written as.
+        scores: Scores of each value, in the same order.
+        metrics: Metrics that were computed.
+        distance_unit: Unit of the distances.
     """
 
     name: str
@@ -61,7 +59,7 @@ class ScoredCase:
     distance_unit: LengthUnit = "mm"
 
     def of_value(self, value: int) -> ClassScores:
-        """Return the scores of a label value; those of an absent class if it was not scored."""
+        """Return the scores of a label value, or those of an absent class if it was not scored."""
         return self.scores[self.values.index(value)] if value in self.values else ABSENT
 
 
@@ -72,23 +70,23 @@ def score_case(
     *,
     spacing: Sequence[float],
     labels: LabelScheme | None = None,
-    measurement: Measurement = USUAL,
+    measurement: Measurement = DEFAULT_MEASUREMENT,
 ) -> ScoredCase:
-    """Return the scores of every foreground label value that either label map has.
+    """Score each foreground label value that occurs in the prediction or the reference.
 
-    With regions, each of them is scored instead. Voxels that the reference ignores count in
-    neither map; surfaces end where they begin.
+    If the labels have regions, the regions are scored instead. Voxels with the ignore value in the
+    reference are excluded from both label maps, and surfaces end at their border.
 
     Args:
-        name: The case.
-        prediction: Label values as files have them.
-        reference: Label values, same shape.
+        name: Name of the case.
+        prediction: Predicted label values, as in files.
+        reference: Reference label values, same shape.
         spacing: Voxel size along each axis, mm.
-        labels: The classes, regions and ignore value; None takes any value, 0 being background.
-        measurement: What to measure.
+        labels: Classes, regions and ignore value; None scores every value except 0.
+        measurement: Metrics and tolerances.
 
     Raises:
-        CaseError: If a label value is not one of `labels`.
+        CaseError: If a label value is not in `labels`.
     """
     if labels is not None and labels.ignore is not None:
         prediction, reference = _annotated(prediction, reference, labels)
@@ -96,24 +94,25 @@ def score_case(
     if labels is not None:
         _check_values(found, labels)
     targets = _targets(found, labels)
-    usual = measurement.tolerance_mm
-    usual = default_tolerance_mm(spacing) if usual is None else usual
-    own = dict(measurement.class_tolerances_mm)
+    tolerance_mm = measurement.tolerance_mm
+    if tolerance_mm is None:
+        tolerance_mm = default_tolerance_mm(spacing)
+    class_tolerances = dict(measurement.class_tolerances_mm)
     metrics = tuple(entry for entry in measurement.metrics if entry not in FROM_PROBABILITIES)
     scores = scores_of_values(
         prediction,
         reference,
         [target.values for target in targets],
         spacing=spacing,
-        tolerances_mm=[own.get(target.name, usual) for target in targets],
+        tolerances_mm=[class_tolerances.get(target.name, tolerance_mm) for target in targets],
         metrics=metrics,
     )
     return ScoredCase(
         name=name,
-        tolerance_mm=usual,
+        tolerance_mm=tolerance_mm,
         values=tuple(target.written_as for target in targets),
         scores=tuple(
-            entry.model_copy(update={"tolerance_mm": own.get(target.name)})
+            entry.model_copy(update={"tolerance_mm": class_tolerances.get(target.name)})
             for target, entry in zip(targets, scores, strict=True)
         ),
         metrics=metrics,
@@ -121,11 +120,12 @@ def score_case(
 
 
 def _targets(found: NDArray[np.integer], labels: LabelScheme | None) -> tuple[Region, ...]:
-    """Return what is scored: the regions, or each foreground value that occurs."""
+    """Return the targets to score: all regions, or the foreground values that occur."""
     if labels is None:
         values = [int(value) for value in found if value != 0]
         return tuple(
-            Region(name=unnamed(value), values=(value,), written_as=value) for value in values
+            Region(name=default_label_name(value), values=(value,), written_as=value)
+            for value in values
         )
     if labels.regions:
         return labels.regions
@@ -136,21 +136,21 @@ def _targets(found: NDArray[np.integer], labels: LabelScheme | None) -> tuple[Re
 def _annotated(
     prediction: LabelArray, reference: LabelArray, labels: LabelScheme
 ) -> tuple[LabelArray, LabelArray]:
-    """Return both maps with background where nobody annotated."""
+    """Replace ignored voxels by background in both label maps."""
     ignored, background = reference == labels.ignore, labels.values[0]
     return np.where(ignored, background, prediction), np.where(ignored, background, reference)
 
 
 def _check_values(found: NDArray[np.integer], labels: LabelScheme) -> None:
-    """Check that all label values are known; that of ignored voxels cannot be predicted.
+    """Check that all label values are declared; the ignore value is not a valid prediction.
 
     Raises:
-        CaseError: If one is not.
+        CaseError: If a value is not declared.
     """
     unexpected = sorted(set(found.tolist()) - set(labels.values))
     if unexpected:
         msg = (
             f"found label values {unexpected[:10]}, expected only {list(labels.values)}. Check "
-            "that prediction and reference were made for the same dataset."
+            "that prediction and reference belong to the same dataset."
         )
         raise CaseError(msg)

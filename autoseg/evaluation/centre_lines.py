@@ -1,4 +1,4 @@
-"""Compare the centre lines of tubes: vessels, airways, roads, nerves."""
+"""clDice: overlap of centre lines, for tubular structures such as vessels and airways."""
 
 import numpy as np
 from scipy import ndimage
@@ -7,25 +7,26 @@ from autoseg.core.arrays import MaskArray
 
 
 def centre_line_dice(prediction: MaskArray, reference: MaskArray) -> float:
-    """Return clDice, 0 … 1; 0 if one of the masks is empty, which both must not be.
+    """Compute clDice, 0 … 1; 0 if one mask is empty. At least one mask must not be empty.
 
-    The harmonic mean of the share of the predicted centre line that lies in the true mask and the
-    share of the true centre line that lies in the predicted one. Lines are counted in voxels,
-    whatever the spacing: resample very anisotropic images first.
+    clDice is the harmonic mean of the share of the predicted centre line inside the reference mask
+    and the share of the reference's centre line inside the predicted mask. Centre lines are counted
+    in voxels and ignore the spacing: resample very anisotropic images first.
 
     Source: Shit et al., "clDice", CVPR 2021, equations 1 and 2; lines by Lee et al., "Building
         skeleton models via 3-D medial surface/axis thinning algorithms", CVGIP 56 (1994).
     """
     if not prediction.any() or not reference.any():
         return 0.0
-    right = _share(_centre_line(prediction), reference)
-    found = _share(_centre_line(reference), prediction)
-    return 2 * right * found / (right + found) if right + found else 0.0
+    precision = _share(_centre_line(prediction), reference)
+    sensitivity = _share(_centre_line(reference), prediction)
+    total = precision + sensitivity
+    return 2 * precision * sensitivity / total if total else 0.0
 
 
 def _centre_line(mask: MaskArray) -> MaskArray:
-    """Return the centre line; of a part that thinning leaves nothing of (a cube of 2³), all."""
-    from skimage.morphology import skeletonize  # half a second that other metrics do not need
+    """Return the centre line; components that thinning removes (a cube of 2³) are kept whole."""
+    from skimage.morphology import skeletonize  # takes 0.5 s, only needed for this metric
 
     line = np.asarray(skeletonize(mask, method="lee"), dtype=bool)
     parts, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))

@@ -1,4 +1,4 @@
-"""What the metrics of one mask are made of, each part computed once and only if it is asked for."""
+"""Quantities that the metrics of a mask share, computed on first use and cached."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,13 +12,13 @@ from autoseg.evaluation.surfaces import SurfaceDistances, surface_distances
 
 @dataclass(frozen=True)
 class Comparison:
-    """A predicted mask beside the true one; at least one of them is not empty.
+    """A predicted mask and its reference; at least one of them is not empty.
 
     Attributes:
-        prediction: Predicted voxels.
-        reference: True voxels, same shape.
+        prediction: Predicted mask.
+        reference: Reference mask, same shape.
         spacing: Voxel size along each axis, mm.
-        tolerance_mm: Distance within which surfaces count as equal in NSD.
+        tolerance_mm: NSD tolerance, mm.
     """
 
     prediction: MaskArray
@@ -28,17 +28,17 @@ class Comparison:
 
     @cached_property
     def predicted(self) -> int:
-        """Voxels of the prediction."""
+        """Number of voxels of the prediction."""
         return int(np.count_nonzero(self.prediction))
 
     @cached_property
     def expected(self) -> int:
-        """Voxels of the reference."""
+        """Number of voxels of the reference."""
         return int(np.count_nonzero(self.reference))
 
     @cached_property
     def common(self) -> int:
-        """Voxels that both have."""
+        """Number of voxels in both masks."""
         return int(np.count_nonzero(self.prediction & self.reference))
 
     @property
@@ -48,7 +48,7 @@ class Comparison:
 
     @cached_property
     def distances(self) -> SurfaceDistances | None:
-        """Distances between the surfaces; None if one of the masks is empty."""
+        """Distances between the surfaces, mm; None if one of the masks is empty."""
         if not self.predicted or not self.expected:
             return None
         return surface_distances(self.prediction, self.reference, self.spacing)

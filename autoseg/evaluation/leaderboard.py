@@ -1,4 +1,4 @@
-"""Draw what a selection was made from: a dot per candidate and metric, with its interval."""
+"""Draw the leaderboard of a selection: one dot with its interval per candidate and metric."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoseg.core.atomic_write import atomic_write
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.selection import Candidate, Estimate, Selection
 from autoseg.evaluation import table
 
@@ -15,13 +15,14 @@ CHOSEN_COLOUR, OTHER_COLOUR = "#0077bb", "#888888"
 
 
 def draw_leaderboard(selection: Selection, path: Path) -> None:
-    """Write a PNG: one row per candidate, one column per metric, 95 % intervals as bars.
+    """Write a PNG with one row per candidate, one column per metric, and 95 % intervals as bars.
 
-    Configurations that lack folds stand at the bottom, with hollow dots: they have other cases.
+    Configurations that lack folds are drawn at the bottom with hollow dots, because they were
+    scored on other cases.
 
     Args:
-        selection: Its candidates are drawn from top to bottom, the chosen one in blue.
-        path: The picture; an older one is replaced.
+        selection: The selection; its candidates are drawn from best to worst, the chosen one blue.
+        path: Output file; an existing file is replaced.
     """
     candidates = (*selection.candidates, *selection.left_out)
     figure = Figure(figsize=(11, 1.6 + 0.4 * len(candidates)), layout="constrained")
@@ -64,5 +65,5 @@ def _label(candidate: Candidate, selection: Selection) -> str:
     if candidate.seconds_per_case is not None:
         remarks.append(f"{candidate.seconds_per_case:.2g} s per case")
     if candidate in selection.left_out and candidate.num_cases is not None:
-        remarks.append(f"{counted(candidate.num_cases, 'case')} only")
+        remarks.append(f"{count_noun(candidate.num_cases, 'case')} only")
     return f"{candidate.name} ({', '.join(remarks)})" if remarks else candidate.name

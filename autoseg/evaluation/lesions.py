@@ -1,4 +1,4 @@
-"""Count which lesions, or other separate objects, were found."""
+"""Lesion-wise F1 score of connected components."""
 
 import numpy as np
 from jaxtyping import Integer
@@ -8,12 +8,13 @@ from autoseg.core.arrays import MaskArray
 
 
 def lesion_f1(prediction: MaskArray, reference: MaskArray) -> float:
-    """Return the F1 score of connected components, 0 … 1; one of the masks is not empty.
+    """Compute the F1 score of connected components, 0 … 1. At least one mask must not be empty.
 
-    Voxels that share a face, an edge or a corner are connected. A true component that shares any
-    voxel with the prediction is found, otherwise missed; a predicted one that shares no voxel with
-    the reference is false. F1 is 2 · found / (2 · found + missed + false). A predicted component
-    that covers several true ones finds them all: read it together with Dice.
+    Voxels that share a face, an edge or a corner are connected. A component of the reference is
+    found if it shares a voxel with the prediction, otherwise it is missed. A predicted component
+    that shares no voxel with the reference is false. F1 is 2 · found / (2 · found + missed +
+    false). One predicted component can find several components of the reference, so consider F1
+    together with Dice.
 
     Source: Hernandez Petzsche et al., "ISLES 2022", Scientific Data 9 (2022): the lesion-wise F1
         score of that challenge, any overlap.
@@ -27,6 +28,6 @@ def lesion_f1(prediction: MaskArray, reference: MaskArray) -> float:
 
 
 def _components(mask: MaskArray) -> tuple[Integer[np.ndarray, "*space"], int]:
-    """Return the number of each voxel's component, 0 outside of all, and how many there are."""
+    """Label the connected components of a mask; return the labels and the number of components."""
     labelled, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
     return labelled, int(count)

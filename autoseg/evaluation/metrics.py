@@ -1,6 +1,6 @@
-"""Compare predicted masks with reference masks.
+"""Metrics of predicted masks against reference masks.
 
-What happens when a mask is empty; "none" stands for not defined:
+Values for empty masks; "none" means undefined:
 
 | reference | prediction | overlap¹ | distances² | sensitivity | precision | relative³ | mL⁴ |
 |-----------|------------|----------|------------|-------------|-----------|-----------|-----|
@@ -11,12 +11,12 @@ What happens when a mask is empty; "none" stands for not defined:
 ¹ Dice, IoU, NSD, lesion F1, clDice; ² HD, HD95, ASSD; ³ relative volume error; ⁴ absolute volume
 error: the volume of the mask that is not empty.
 
-"Not defined" is None, is left out of means, and the report counts such cases. An infinite distance
-would make every mean infinite, and any finite stand-in would be made up.
+Undefined values are None and excluded from means; the report counts such cases. An infinite
+distance would make every mean infinite, and any finite substitute would be arbitrary.
 
 Source: Maier-Hein, Reinke et al., "Metrics reloaded", Nature Methods 21 (2024), which recommends
-to report such cases apart. MONAI gives NaN for the same distances, nnU-Net for the Dice of two
-empty masks.
+to report such cases separately. MONAI returns NaN for the same distances, nnU-Net for the Dice of
+two empty masks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,19 +33,19 @@ from autoseg.evaluation.comparison import Comparison
 from autoseg.evaluation.lesions import lesion_f1
 
 ABSENT = ClassScores(reference_voxels=0, predicted_voxels=0)
-"""Scores of a class that neither mask has."""
+"""Scores of a class that occurs in neither label map."""
 
 HAUSDORFF_PERCENTILE = 95
 
 LARGEST_COUNTED = 2**16
-"""Label values up to here need not be replaced by small ones, which takes much memory."""
+"""Larger label values are first mapped to small indices, which takes more memory."""
 
 ROUNDING_SLACK = 1e-9
-"""Three voxels of 1.1 mm count as within 3.3 mm, although 3 × 1.1 rounds to more."""
+"""Relative slack of the tolerance, for rounding: 3 × 1.1 mm is within 3.3 mm."""
 
 
 def default_tolerance_mm(spacing: Sequence[float]) -> float:
-    """Return the tolerance of NSD when none is given: one voxel along the coarsest axis."""
+    """Return the default NSD tolerance: one voxel along the coarsest axis."""
     return float(max(spacing))
 
 
@@ -58,15 +58,15 @@ def scores_of_values(
     tolerances_mm: Sequence[float],
     metrics: Sequence[MetricName] = DEFAULT_METRICS,
 ) -> tuple[ClassScores, ...]:
-    """Return the scores of several label values, or unions of values.
+    """Score several label values, or unions of label values.
 
     Args:
-        prediction: Label values.
-        reference: Label values, same shape.
-        values: Which to score, each on its own.
+        prediction: Predicted label values.
+        reference: Reference label values, same shape.
+        values: Label values or unions; each is scored separately.
         spacing: Voxel size along each axis, mm.
-        tolerances_mm: Of each value: distance within which surfaces count as equal in NSD.
-        metrics: Which to measure.
+        tolerances_mm: NSD tolerance of each entry of `values`, mm.
+        metrics: Metrics to compute.
     """
     unions = [value if isinstance(value, tuple) else (value,) for value in values]
     single = sorted({value for union in unions for value in union})
@@ -91,14 +91,14 @@ def mask_scores(
     tolerance_mm: float,
     metrics: Sequence[MetricName] = DEFAULT_METRICS,
 ) -> ClassScores:
-    """Return the metrics of one mask; the module says what empty masks give.
+    """Compute the metrics of one mask; the module's table lists the values for empty masks.
 
     Args:
-        prediction: Predicted voxels.
-        reference: True voxels, same shape.
+        prediction: Predicted mask.
+        reference: Reference mask, same shape.
         spacing: Voxel size along each axis, mm.
-        tolerance_mm: Distance within which surfaces count as equal in NSD.
-        metrics: Which to measure; what label maps do not tell is left out.
+        tolerance_mm: NSD tolerance, mm.
+        metrics: Metrics to compute; metrics that need probabilities are skipped.
     """
     pair = Comparison(prediction, reference, tuple(spacing), tolerance_mm)
     if not pair.predicted and not pair.expected:
@@ -109,46 +109,49 @@ def mask_scores(
 
 
 def dice(pair: Comparison) -> float:
-    """Return the Dice coefficient. Source: Taha & Hanbury, BMC Medical Imaging 15 (2015)."""
+    """Compute the Dice coefficient. Source: Taha & Hanbury, BMC Medical Imaging 15 (2015)."""
     return 2 * pair.common / (pair.predicted + pair.expected)
 
 
 def iou(pair: Comparison) -> float:
-    """Return the intersection over union (Jaccard index). Source: as `dice`."""
+    """Compute the intersection over union (Jaccard index). Source: as `dice`."""
     return pair.common / (pair.predicted + pair.expected - pair.common)
 
 
 def sensitivity(pair: Comparison) -> float | None:
-    """Return the share of the true voxels that were predicted (recall). Source: as `dice`."""
+    """Compute the share of the reference that is predicted (recall). Source: as `dice`."""
     return pair.common / pair.expected if pair.expected else None
 
 
 def precision(pair: Comparison) -> float | None:
-    """Return the share of the predicted voxels that are true. Source: as `dice`."""
+    """Compute the share of the prediction inside the reference. Source: as `dice`."""
     return pair.common / pair.predicted if pair.predicted else None
 
 
 def relative_volume_error(pair: Comparison) -> float | None:
-    """Return (predicted - true) / true volume. Source: Heimann et al., IEEE TMI 28 (2009)."""
+    """Compute (predicted - reference) / reference volume.
+
+    Source: Heimann et al., IEEE TMI 28 (2009).
+    """
     return (pair.predicted - pair.expected) / pair.expected if pair.expected else None
 
 
 def absolute_volume_error_ml(pair: Comparison) -> float | None:
-    """Return |predicted - true| volume, mL; None in two dimensions, which have none."""
+    """Compute |predicted - reference| volume, mL; None for 2-D masks, which have no volume."""
     if len(pair.spacing) != 3:
         return None
     return abs(pair.predicted - pair.expected) * pair.voxel_ml
 
 
 def hausdorff_mm(pair: Comparison) -> float | None:
-    """Return the largest distance of a surface voxel to the other surface. Source: as `dice`."""
+    """Compute the largest distance of a surface voxel to the other surface. Source: as `dice`."""
     if pair.distances is None:
         return None
     return max(float(directed.max()) for directed in pair.distances)
 
 
 def hausdorff_95_mm(pair: Comparison) -> float | None:
-    """Return the larger of the two directed 95th percentiles, linearly interpolated.
+    """Compute the larger of the two directed 95th percentiles, linearly interpolated (HD95).
 
     Source: as `dice`; MONAI.
     """
@@ -158,7 +161,7 @@ def hausdorff_95_mm(pair: Comparison) -> float | None:
 
 
 def average_surface_distance_mm(pair: Comparison) -> float | None:
-    """Return the mean distance over the surface voxels of both masks (ASSD).
+    """Compute the mean distance over the surface voxels of both masks (ASSD).
 
     Source: Heimann et al., IEEE TMI 28 (2009).
     """
@@ -166,7 +169,7 @@ def average_surface_distance_mm(pair: Comparison) -> float | None:
 
 
 def surface_dice(pair: Comparison) -> float:
-    """Return the fraction of both surfaces' voxels that lie within the tolerance of the other.
+    """Compute the share of both surfaces' voxels within the tolerance of the other one (NSD).
 
     Source: Nikolov et al., arXiv 1809.04430, counted in surface voxels as MONAI does.
     """
@@ -192,24 +195,24 @@ MEASURES: Mapping[MetricName, Callable[[Comparison], float | None]] = MappingPro
         "cldice": lambda pair: centre_line_dice(pair.prediction, pair.reference),
     }
 )
-"""How each metric that label maps tell is computed; at least one mask is not empty."""
+"""Functions of all metrics that need only label maps. At least one of the masks is not empty."""
 
 
 def _mask(array: LabelArray, values: tuple[int, ...]) -> MaskArray:
-    """Return the voxels that have one of the values."""
+    """Return the mask of voxels that have one of the values."""
     return array == values[0] if len(values) == 1 else np.isin(array, values)
 
 
 def _boxes(
     prediction: LabelArray, reference: LabelArray, values: Sequence[int]
 ) -> list[tuple[slice, ...] | None]:
-    """Return the smallest box around each value in either array, in one pass over each."""
+    """Return the bounding box of each value in both arrays together; None if it does not occur."""
     found = [_objects(array, values) for array in (prediction, reference)]
     return [_union(first, second) for first, second in zip(*found, strict=True)]
 
 
 def _objects(array: LabelArray, values: Sequence[int]) -> list[tuple[slice, ...] | None]:
-    """Return the smallest box around each value; None where there is none."""
+    """Return the bounding box of each value in one pass; None if it does not occur."""
     if not values:
         return []
     if min(values) > 0 and max(values) <= LARGEST_COUNTED:

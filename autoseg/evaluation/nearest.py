@@ -1,13 +1,14 @@
-"""Find exactly how far points are from the nearest target, where both are masks.
+"""Exact Euclidean distances from the points of one mask to the nearest target of another.
 
-The square of a distance is a sum over the axes, so that these can be searched one after the other.
-Along the first, one pass over the planes counts the steps to the nearest target of each column.
-The rest is done in each plane for itself: along its rows, for all columns at once; along the last
-axis, for the points alone. Both look only so far as the nearest target probably is, by the plane
-before; points whose targets might be further away look again, further.
+A squared distance is a sum over the axes, so the axes can be searched one after the other. Along
+the first axis, one pass over the planes counts the steps to the nearest target of each column. The
+other two axes are searched within each plane: along the rows for all columns at once, and along
+the columns for the points only. Both searches are limited to a reach that is estimated from the
+previous plane. Points whose nearest target may be farther away are searched again with a larger
+reach.
 
-So the work hardly grows with the distance, as that of search trees does, and unlike a distance
-transform it makes use of it that points are few and most targets near.
+The cost hardly grows with the distance, unlike that of search trees. Unlike a distance transform,
+the search exploits that there are few points and that most targets are near.
 
 Source: the minimum along one axis after the other is Saito & Toriwaki, "New algorithms for
     Euclidean distance transformation of an n-dimensional digitized picture", Pattern Recognition 27
@@ -27,31 +28,34 @@ Squares = Float[np.ndarray, "rows columns"]
 
 SomeSquares = Float[np.ndarray, "some_rows columns"]
 Places = Int[np.ndarray, "2 voxels"]
-"""Row and column of each point; those outside the plane's targets may be negative or too large."""
+"""Row and column of each point in the targets' bounding box; points outside have other indices."""
 
 FIRST_REACH = 2
-"""How far the first plane looks, and every other at least: voxels of the coarser axis."""
+"""Reach in the first plane and smallest reach in all others, in voxels of the coarser axis."""
 
 TYPICAL_QUANTILE = 0.8
 REACH_FACTOR = 1.5
-"""How far a plane looks: this much further than most points of the plane before had to."""
+"""The reach in a plane is this factor times the typical distance in the previous plane."""
 
 GROWTH = 2.5
-"""What the reach is multiplied by for the points that have to look again."""
+"""Factor by which the reach grows for points that are searched again."""
 
 BLOCK_VOXELS = 2**15
-"""Of a plane, worked on at once: so that they and what is computed of them fit into the cache."""
+"""Voxels of a plane that are processed at once, so that intermediate arrays fit into the cache."""
 
 
 def nearest_distances(
     points: MaskArray, targets: MaskArray, spacing: tuple[float, float, float]
 ) -> Distances:
-    """Return the distance of every point to the nearest target, mm, in the points' order.
+    """Compute the distance of every point to the nearest target.
 
     Args:
-        points: Three axes; the work is least if the first has the smallest voxels.
-        targets: Same shape, not empty.
+        points: Mask of the points, three axes; fastest if the first axis has the smallest spacing.
+        targets: Mask of the targets, same shape, not empty.
         spacing: Voxel size along each axis, mm.
+
+    Returns:
+        One distance per point, mm, in array order.
     """
     outline = np.asarray(targets.any(axis=0))
     rows, columns = (_extent(np.asarray(outline.any(axis=axis))) for axis in (1, 0))
@@ -69,21 +73,21 @@ def nearest_distances(
 
 
 def _typical(values: Distances) -> float:
-    """Return a value that most do not exceed."""
+    """Return the value at `TYPICAL_QUANTILE`."""
     place = int(TYPICAL_QUANTILE * len(values))
     return float(np.partition(values, place)[place])
 
 
 def _extent(hits: MaskArray) -> slice:
-    """Return the range from the first hit to the last."""
+    """Return the range from the first True to the last."""
     places = np.flatnonzero(hits)
     return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def _steps(targets: MaskArray) -> UInt[np.ndarray, "planes rows columns"]:
-    """Return how many planes away the nearest target of the same column is.
+    """Count the planes between each voxel and the nearest target in its column.
 
-    Columns without a target have the number of planes, which is further than any.
+    Columns without a target get the number of planes, which exceeds every valid count.
     """
     none = len(targets)
     steps = (~targets).astype(np.min_scalar_type(none + 1))
@@ -97,13 +101,13 @@ def _steps(targets: MaskArray) -> UInt[np.ndarray, "planes rows columns"]:
 def _nearest(
     places: Places, plane: Squares, spacing: tuple[float, float], reach: float
 ) -> Distances:
-    """Return the squared distance of each point of a plane to the nearest target, mm².
+    """Compute the squared distance of each point of a plane to the nearest target, mm².
 
     Args:
-        places: Of the points.
-        plane: Squared distance to the nearest target straight across the planes.
-        spacing: Along the plane's axes, mm.
-        reach: How far to look at first, mm. Any gives the same result.
+        places: Positions of the points.
+        plane: Squared distance of each voxel to the nearest target in its column across planes.
+        spacing: Voxel size along the plane's axes, mm.
+        reach: Initial reach, mm; it affects only the speed.
     """
     nearest = np.full(places.shape[1], np.inf)
     left = np.arange(places.shape[1])
@@ -119,7 +123,7 @@ def _nearest(
 def _within(
     reach: float, places: Places, plane: Squares, spacing: tuple[float, float]
 ) -> Distances:
-    """Return the squared distance to the nearest target within reach along both axes, mm²."""
+    """Compute the squared distance to the nearest target within reach along both axes, mm²."""
     rows, columns = places
     width = int(reach / spacing[1])
     top, low, high = int(rows.min()), int(columns.min()) - width, int(columns.max()) + width + 1
@@ -127,7 +131,7 @@ def _within(
     if start >= stop:
         return np.full(len(columns), np.inf)
     if stop - start <= 2 * width:
-        low, high = start, stop  # fewer columns have targets than a point could look at
+        low, high = start, stop  # fewer columns than one point's reach: use all of them
     seen = np.full((int(rows.max()) - top + 1, high - low), np.inf)
     _look_along_rows(
         seen[:, start - low : stop - low],
@@ -143,14 +147,14 @@ def _within(
 def _look_along_rows(
     seen: SomeSquares, plane: Squares, *, first: int, spacing: float, width: int
 ) -> None:
-    """Fill in the least squared distance of each voxel of some rows to targets of the same column.
+    """Minimise squared distances over the targets in the same column of the plane, in place.
 
     Args:
-        seen: To be filled in, mm²; infinite now.
-        plane: Squared distance to the nearest target straight across the planes.
-        first: Row of the plane that the first of the rows is; they may lie outside.
-        spacing: Between rows, mm.
-        width: How many rows away the targets may be.
+        seen: Output, mm²; initialised to infinity.
+        plane: Squared distance of each voxel to the nearest target in its column across planes.
+        first: Index in the plane of the output's first row; output rows may lie outside the plane.
+        spacing: Distance between rows, mm.
+        width: Largest distance to a target, in rows.
     """
     block = max(1, BLOCK_VOXELS // plane.shape[1])
     moved = np.empty((block, plane.shape[1]))
@@ -167,14 +171,14 @@ def _look_along_rows(
 def _nearest_along_columns(
     seen: SomeSquares, places: Places, spacing: float, width: int
 ) -> Distances:
-    """Return the least squared distance of each point, whatever the column of the target, mm².
+    """Minimise the squared distances of the points over all columns within reach, mm².
 
     Args:
-        seen: Squared distances to targets of the same column; so many columns that each point has
-            `width` on either side, or fewer than that in all.
-        places: Of the points in there.
-        spacing: Between columns, mm.
-        width: How many columns away the targets may be.
+        seen: Squared distances to targets in the same column. Either each point has `width` columns
+            on both sides, or there are at most 2 · `width` columns in total.
+        places: Positions of the points in `seen`.
+        spacing: Distance between columns, mm.
+        width: Largest distance to a target, in columns.
     """
     rows, columns = places
     starts, centre = rows * seen.shape[1], columns

@@ -1,4 +1,4 @@
-"""Draw images with their references and predictions, where a look tells more than a number."""
+"""Draw images with their references and predictions side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.colours import class_colour
 
 OPACITY = 0.3
-"""Of the colours over the image, within outlines that hide it."""
+"""Opacity of the class colours; the outlines are opaque."""
 
 Picture = Float[np.ndarray, "rows columns colours"]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One case.
+    """One case as drawn.
 
     Attributes:
-        title: Shown above.
+        title: Title above the column.
         picture: One plane of the image, colours in [0, 1].
-        reference: Class indices of that plane.
-        prediction: Class indices of that plane.
+        reference: Reference class indices of that plane.
+        prediction: Predicted class indices of that plane.
     """
 
     title: str
@@ -38,14 +38,17 @@ class Panel:
     prediction: Integer[np.ndarray, "rows columns"]
 
 
-def panel(title: str, image: ImageArray, reference: LabelArray, prediction: LabelArray) -> Panel:
-    """Return the plane of a case that holds the most foreground, ready to be drawn.
+def make_panel(
+    title: str, image: ImageArray, reference: LabelArray, prediction: LabelArray
+) -> Panel:
+    """Build a panel from the plane of a case with the most foreground.
 
     Args:
-        title: Shown above, with the slice of a volume.
-        image: Intensities; three channels are shown as red, green and blue, others by the first.
-        reference: Class indices.
-        prediction: Class indices.
+        title: Title above the column; for volumes the slice number is added.
+        image: Intensities, channels first. Three channels are drawn as red, green and blue,
+            otherwise the first channel is drawn in grey.
+        reference: Reference class indices.
+        prediction: Predicted class indices.
     """
     if reference.ndim == 3:
         counts = np.count_nonzero(reference, axis=(1, 2)) + np.count_nonzero(
@@ -64,9 +67,9 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
     """Write a PNG with one column per case: image, reference, prediction.
 
     Args:
-        panels: At least one.
-        class_names: All classes, background first.
-        path: The picture; an older one is replaced.
+        panels: Cases to draw, at least one.
+        class_names: Names of all classes, background first.
+        path: Output file; an existing file is replaced.
     """
     figure = Figure(figsize=(3.0 * len(panels) + 0.2, 9.4), layout="constrained")
     axes = figure.subplots(3, len(panels), squeeze=False)
@@ -101,7 +104,7 @@ def _draw_classes(cell: Axes, classes: LabelArray, colours: Sequence[str]) -> No
     shades = ListedColormap(list(colours))
     last = max(1, len(colours))
     cell.imshow(masked, cmap=shades, vmin=1, vmax=last, alpha=OPACITY, interpolation="nearest")
-    framed = np.pad(classes, 1)  # so that outlines are closed at the border of the image
+    framed = np.pad(classes, 1)  # close outlines at the border of the image
     axes = [np.arange(-1, size + 1) for size in reversed(classes.shape)]
     for index in np.unique(classes[classes > 0]).tolist():
         cell.contour(

@@ -1,7 +1,7 @@
-"""Decide, by cross-validation, of what only the largest component is kept.
+"""Choose post-processing steps ("keep only the largest component") by cross-validation.
 
-First all foreground together is tried, then one target (class or region) after the other. Nothing
-is kept that does not raise the mean Dice of what it is about, or that lowers any target's.
+The first trial covers all foreground together, further trials cover one target (class or region)
+each. A step is accepted if it raises the mean Dice of its own targets and lowers that of no target.
 
 Source: nnU-Net (Isensee et al. 2021), which decides by the same means in the same order.
 """
@@ -16,30 +16,30 @@ from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.selection import LargestComponent
 
 DiceTable = Float[np.ndarray, "cases targets"]
-"""NaN where neither prediction nor reference have a target."""
+"""Dice per case and target; NaN where neither prediction nor reference has the target."""
 
 ROUNDING = 1e-9
-"""Means that differ by less are equal: the order of a sum may change that much."""
+"""Smaller differences of means count as equal: summation order can change means by that much."""
 
 
 class Trial(NamedTuple):
-    """A step that may help.
+    """A candidate post-processing step.
 
     Attributes:
-        values: Label values of whose union only the largest component would be kept.
-        about: Positions of the targets whose mean Dice has to rise.
+        values: Label values; only the largest component of their union would be kept.
+        about: Indices of the targets whose mean Dice has to rise.
     """
 
     values: tuple[int, ...]
     about: tuple[int, ...]
 
 
-def rounds(labels: LabelScheme) -> tuple[tuple[Trial, ...], ...]:
-    """Return what to try, one round after the other; each round builds on the steps kept before.
+def trial_rounds(labels: LabelScheme) -> tuple[tuple[Trial, ...], ...]:
+    """Return the trials in rounds; each round is evaluated on top of the steps accepted before.
 
-    The first round is all foreground. Targets that share no value cannot change each other, so that
-    they are tried in one round; regions that overlap get one each. A single target is all
-    foreground, and is tried once.
+    The first round covers all foreground. Targets without common label values cannot affect each
+    other, so they share one round; overlapping regions get one round each. A single target equals
+    all foreground and is tried once.
     """
     targets = labels.targets
     used = tuple(sorted({value for target in targets for value in target.values}))
@@ -54,24 +54,24 @@ def rounds(labels: LabelScheme) -> tuple[tuple[Trial, ...], ...]:
 def target_dice(
     prediction: LabelArray, reference: LabelArray, labels: LabelScheme
 ) -> Float[np.ndarray, " targets"]:
-    """Return the Dice of each target; NaN where neither label map has it.
+    """Compute the Dice of each target; NaN where neither label map has it.
 
     Args:
-        prediction: Label values.
-        reference: Label values, same shape; voxels of the ignore value are left out.
-        labels: Which values are which target.
+        prediction: Predicted label values.
+        reference: Reference label values, same shape; voxels with the ignore value are excluded.
+        labels: Targets and their label values.
     """
     known = None if labels.ignore is None else reference != labels.ignore
     return np.array([_dice(prediction, reference, target, known) for target in labels.targets])
 
 
-def decided(trial: Trial, before: DiceTable, after: DiceTable) -> LargestComponent | None:
-    """Return the step that a trial stands for if it helps, else None.
+def decide_step(trial: Trial, before: DiceTable, after: DiceTable) -> LargestComponent | None:
+    """Return the step of a trial if it improves the Dice, else None.
 
     Args:
-        trial: What was tried.
-        before: Dice without the step.
-        after: Dice with it.
+        trial: The trial.
+        before: Dice per case and target without the step.
+        after: Dice per case and target with the step.
     """
     first, second = _means(before), _means(after)
     defined = ~np.isnan(first) & ~np.isnan(second)
@@ -85,7 +85,7 @@ def decided(trial: Trial, before: DiceTable, after: DiceTable) -> LargestCompone
 
 
 def _means(table: DiceTable) -> Float[np.ndarray, " targets"]:
-    """Return the mean of each column over its defined values; NaN without any."""
+    """Return the mean of each column, ignoring NaN; NaN for columns without values."""
     defined = ~np.isnan(table)
     counts = defined.sum(axis=0)
     sums = np.where(defined, table, 0.0).sum(axis=0)

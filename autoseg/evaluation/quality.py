@@ -1,4 +1,4 @@
-"""Turn how far networks agree with themselves into the Dice to expect, by the cross-validation."""
+"""Fit curves from TTA consistency (agreement) to the expected Dice, by cross-validation."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,10 +10,10 @@ from scipy.optimize import isotonic_regression
 from autoseg.documents.quality import QualityCurve
 
 FEWEST_CASES = 5
-"""With fewer held-out cases that have the class there is no curve: any line would fit."""
+"""No curve is fitted to fewer held-out cases with the class: any line would fit."""
 
 FEWEST_FOR_STEPS = 20
-"""From here on the curve is any rising one; with fewer cases a rising straight line."""
+"""Number of cases from which on the curve is isotonic; with fewer cases it is a rising line."""
 
 Column = Float[np.ndarray, " cases"]
 Points = Float[np.ndarray, " points"]
@@ -22,18 +22,22 @@ Points = Float[np.ndarray, " points"]
 def quality_curve(
     name: str, agreements: Sequence[float | None], dice: Sequence[float | None]
 ) -> QualityCurve | None:
-    """Return the Dice to expect of one target at any agreement; None with too few cases.
+    """Fit the expected Dice of one target as a function of the agreement.
 
-    Dice never falls as agreement rises. The error is that of cases which the curve was fitted
-    without (leave one out). Where the mean Dice errs no more than that, it is the curve.
+    The expected Dice never falls as the agreement rises. The error of the curve is its
+    leave-one-out error. If the mean Dice has an equal or lower leave-one-out error, the curve is
+    this constant.
 
     Args:
-        name: Of the target.
-        agreements: Of each held-out case; None where there is none.
-        dice: Of the same cases; None where it is not defined.
+        name: Name of the target.
+        agreements: Agreement of each held-out case; None where unknown.
+        dice: Dice of the same cases; None where undefined.
 
-    Source: Barlow et al., "Statistical Inference under Order Restrictions" (1972), for the rising
-        curve of least squares.
+    Returns:
+        The curve, or None if there are fewer than `FEWEST_CASES` cases with both values.
+
+    Source: Barlow et al., "Statistical Inference under Order Restrictions" (1972), for isotonic
+        regression.
     """
     known = [
         (a, d) for a, d in zip(agreements, dice, strict=True) if a is not None and d is not None
@@ -41,12 +45,12 @@ def quality_curve(
     if len(known) < FEWEST_CASES:
         return None
     x, y = np.array(sorted(known), dtype=np.float64).T
-    fitted = partial(_fitted, is_straight=len(x) < FEWEST_FOR_STEPS)
-    curves = (fitted(np.delete(x, left), np.delete(y, left)) for left in range(len(x)))
+    fit = partial(_fit_curve, is_straight=len(x) < FEWEST_FOR_STEPS)
+    curves = (fit(np.delete(x, left), np.delete(y, left)) for left in range(len(x)))
     expected = [np.interp(at, *curve) for at, curve in zip(x, curves, strict=True)]
     error = float(np.abs(np.array(expected) - y).mean())
     error_of_mean = float(np.abs((y.sum() - y) / (len(y) - 1) - y).mean())
-    points, values = fitted(x, y)
+    points, values = fit(x, y)
     if error_of_mean <= error:
         points, values, error = x[:1], np.array([y.mean()]), error_of_mean
     return QualityCurve(
@@ -58,13 +62,13 @@ def quality_curve(
     )
 
 
-def _fitted(x: Column, y: Column, *, is_straight: bool) -> tuple[Points, Points]:
-    """Return a rising curve as points to interpolate between; beyond them it is level.
+def _fit_curve(x: Column, y: Column, *, is_straight: bool) -> tuple[Points, Points]:
+    """Fit a rising curve; return points to interpolate between. It is constant beyond them.
 
     Args:
         x: Agreements, ascending.
         y: Dice.
-        is_straight: Whether the curve has to be a line.
+        is_straight: Whether to fit a line instead of an isotonic curve.
     """
     if not is_straight:
         points, inverse = np.unique(x, return_inverse=True)

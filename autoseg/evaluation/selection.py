@@ -1,30 +1,30 @@
-"""Choose between trained configurations and their pairs, by their scores on held-out cases."""
+"""Choose between trained configurations and pairs of them by their scores on held-out cases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.report import Report
 from autoseg.documents.selection import Candidate, Estimate
 from autoseg.evaluation.bootstrap import difference, estimate, fewest_cases, score_table
 
 EQUAL_DICE = 0.001
-"""Means closer than this count as equal: another seed of the same training moves them by more."""
+"""Smaller differences of mean Dice count as equal: another seed changes the mean by more."""
 
 FEWEST_CASES = 6
-"""With fewer cases no difference is beyond noise: five that all agree have a two-sided sign test of
-2 · 0.5⁵ = 6 %."""
+"""With fewer cases no difference is significant: five cases that all agree have p = 2 · 0.5⁵ = 6 %
+in a two-sided sign test."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """What may be chosen.
+class ScoredCandidate:
+    """A configuration, or a pair of configurations, with its scores.
 
     Attributes:
-        members: Names of its configurations; one, or a pair.
-        report: Its scores on the held-out cases; all contenders have the same cases.
-        seconds_per_case: Time to predict one, all members; None if not known.
-        memory_gib: Predicted memory of the largest member's training step.
+        members: Names of the configurations, one or two.
+        report: Scores on the held-out cases; all candidates share the same cases.
+        seconds_per_case: Time to predict one case with all members; None if unknown.
+        memory_gib: Predicted memory of a training step of the largest member.
     """
 
     members: tuple[str, ...]
@@ -34,103 +34,103 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Display name."""
         return " + ".join(self.members)
 
     @property
     def dice(self) -> float:
-        """Mean over classes of the mean over cases; -1 where it is nowhere defined."""
+        """Mean over classes of the mean Dice over cases; -1 if it is undefined."""
         value = self.report.foreground.dice.value
         return -1.0 if value is None else value
 
 
 @dataclass(frozen=True)
-class SelectedContender:
-    """The chosen contender.
+class SelectedCandidate:
+    """The chosen candidate.
 
     Attributes:
-        contender: Which.
-        reason: Why, in one sentence with the numbers that decided.
+        candidate: The candidate.
+        reason: The reason, one sentence with the decisive numbers.
     """
 
-    contender: Contender
+    candidate: ScoredCandidate
     reason: str
 
 
-def leaderboard(contenders: Sequence[Contender]) -> tuple[Candidate, ...]:
-    """Return all contenders with their confidence intervals, best Dice first."""
+def leaderboard(candidates: Sequence[ScoredCandidate]) -> tuple[Candidate, ...]:
+    """Return all candidates with their confidence intervals, best Dice first."""
     return tuple(
         Candidate(
-            members=contender.members,
-            dice=estimate(score_table(contender.report, "dice")),
-            hd95_mm=estimate(score_table(contender.report, "hd95_mm")),
-            nsd=estimate(score_table(contender.report, "nsd")),
-            seconds_per_case=contender.seconds_per_case,
-            memory_gib=contender.memory_gib,
-            num_cases=_num_cases(contender),
-            distance_unit=contender.report.distance_unit,
+            members=candidate.members,
+            dice=estimate(score_table(candidate.report, "dice")),
+            hd95_mm=estimate(score_table(candidate.report, "hd95_mm")),
+            nsd=estimate(score_table(candidate.report, "nsd")),
+            seconds_per_case=candidate.seconds_per_case,
+            memory_gib=candidate.memory_gib,
+            num_cases=_num_cases(candidate),
+            distance_unit=candidate.report.distance_unit,
         )
-        for contender in sorted(contenders, key=_rank)
+        for candidate in sorted(candidates, key=_rank)
     )
 
 
-def choose(contenders: Sequence[Contender]) -> SelectedContender:
-    """Return which contender to predict with.
+def choose(candidates: Sequence[ScoredCandidate]) -> SelectedCandidate:
+    """Choose the candidate to predict with.
 
-    Of the single configurations the one with the best mean Dice; of those within `EQUAL_DICE` of it
-    the fastest. A pair predicts twice, so it is chosen only if it gains at least `EQUAL_DICE` over
-    the best single configuration and the 95 % interval of that gain, of paired draws of the cases,
-    excludes 0.
+    The default choice is the single configuration with the best mean Dice, or the fastest one
+    within `EQUAL_DICE` of it. A pair takes the time of two predictions. It is chosen only if it
+    gains at least `EQUAL_DICE` over the best single configuration and the 95 % interval of the gain
+    (paired bootstrap) excludes 0.
 
     Args:
-        contenders: At least one of them a single configuration.
+        candidates: Candidates, at least one of them a single configuration.
 
     Source: nnU-Net (Isensee et al. 2021) takes the best mean Dice of singles and pairs alike.
     """
-    singles = sorted((entry for entry in contenders if len(entry.members) == 1), key=_rank)
-    pairs = sorted((entry for entry in contenders if len(entry.members) > 1), key=_rank)
+    singles = sorted((entry for entry in candidates if len(entry.members) == 1), key=_rank)
+    pairs = sorted((entry for entry in candidates if len(entry.members) > 1), key=_rank)
     best = singles[0]
     gains = [(pair, gain(best, pair)) for pair in pairs]
-    beyond = [entry for entry in gains if _is_beyond_noise(entry[1], _fewest_cases(best))]
-    if beyond:
-        return _pair_choice(*beyond[0], best)
+    significant = [entry for entry in gains if _is_significant(entry[1], _fewest_cases(best))]
+    if significant:
+        return _pair_choice(*significant[0], best)
     reason = _reason_for_single(singles) + _reason_against_pairs(gains, best)
-    return SelectedContender(_simplest(singles), f"{reason}.")
+    return SelectedCandidate(_fastest_of_best(singles), f"{reason}.")
 
 
-def gain(first: Contender, second: Contender) -> Estimate:
-    """Return by how much the second one's mean Dice is larger, with its interval."""
+def gain(first: ScoredCandidate, second: ScoredCandidate) -> Estimate:
+    """Estimate the difference in mean Dice, second minus first."""
     return difference(score_table(first.report, "dice"), score_table(second.report, "dice"))
 
 
-def _fewest_cases(contender: Contender) -> int:
-    """Return how many cases have the class that the fewest have."""
-    return fewest_cases(score_table(contender.report, "dice"))
+def _fewest_cases(candidate: ScoredCandidate) -> int:
+    """Return the smallest number of cases that define the Dice of a class."""
+    return fewest_cases(score_table(candidate.report, "dice"))
 
 
-def _is_beyond_noise(gained: Estimate, num_cases: int) -> bool:
+def _is_significant(gained: Estimate, num_cases: int) -> bool:
     if gained.value is None or gained.low is None or num_cases < FEWEST_CASES:
         return False
     return gained.value >= EQUAL_DICE and gained.low > 0
 
 
-def _simplest(singles: Sequence[Contender]) -> Contender:
-    """Return the fastest of the configurations that are as good as the first, the best."""
+def _fastest_of_best(singles: Sequence[ScoredCandidate]) -> ScoredCandidate:
+    """Return the fastest configuration within `EQUAL_DICE` of the first one, which is the best."""
     best = singles[0]
     equal = [entry for entry in singles if entry.dice > best.dice - EQUAL_DICE]
     return min(equal, key=lambda entry: (_seconds(entry), -entry.dice))
 
 
-def _reason_for_single(singles: Sequence[Contender]) -> str:
-    best, chosen = singles[0], _simplest(singles)
-    cases = counted(_num_cases(best), "scored case")
+def _reason_for_single(singles: Sequence[ScoredCandidate]) -> str:
+    best, chosen = singles[0], _fastest_of_best(singles)
+    cases = count_noun(_num_cases(best), "scored case")
     if len(singles) == 1:
         return f"{best.name} is the only configuration to compare: Dice {_dice(best)} over {cases}"
     if chosen is best:
         others = ", ".join(f"{entry.name} {_dice(entry)}" for entry in singles[1:])
         return (
             f"{best.name} has the best Dice of the single configurations over {cases}: "
-            f"{_dice(best)}, before {others}"
+            f"{_dice(best)}, ahead of {others}"
         )
     return (
         f"{chosen.name} is as good as {best.name} (Dice {_dice(chosen)} and {_dice(best)} over "
@@ -139,7 +139,9 @@ def _reason_for_single(singles: Sequence[Contender]) -> str:
     )
 
 
-def _reason_against_pairs(gains: Sequence[tuple[Contender, Estimate]], best: Contender) -> str:
+def _reason_against_pairs(
+    gains: Sequence[tuple[ScoredCandidate, Estimate]], best: ScoredCandidate
+) -> str:
     if not gains:
         return ""
     pair, gained = gains[0]
@@ -147,36 +149,39 @@ def _reason_against_pairs(gains: Sequence[tuple[Contender, Estimate]], best: Con
         return f"; no pair is better by {EQUAL_DICE} or more"
     if _fewest_cases(best) < FEWEST_CASES:
         return (
-            f"; {pair.name} has {gained.value:+.3f}, but with fewer than {FEWEST_CASES} cases of "
-            "each class no difference can be told from noise"
+            f"; {pair.name} gains {gained.value:+.3f}, but with fewer than {FEWEST_CASES} cases of "
+            "each class no difference is significant"
         )
-    return f"; {pair.name} predicts with both for {_interval(gained)}, which may be noise"
+    return f"; {pair.name} predicts twice and gains {_interval(gained)}, which may be noise"
 
 
-def _pair_choice(pair: Contender, gained: Estimate, best: Contender) -> SelectedContender:
+def _pair_choice(
+    pair: ScoredCandidate, gained: Estimate, best: ScoredCandidate
+) -> SelectedCandidate:
     reason = (
-        f"{pair.name} has Dice {_dice(pair)} over {counted(_num_cases(best), 'scored case')}, "
-        f"{_interval(gained)} against {best.name}, the best single configuration: beyond noise."
+        f"{pair.name} has Dice {_dice(pair)} over {count_noun(_num_cases(best), 'scored case')}, "
+        f"{_interval(gained)} against {best.name}, the best single configuration. The interval "
+        "excludes 0."
     )
-    return SelectedContender(pair, reason)
+    return SelectedCandidate(pair, reason)
 
 
-def _rank(contender: Contender) -> tuple[float, int, float, str]:
-    """Return what contenders are sorted by: best Dice first, of equals the simpler."""
-    return -contender.dice, len(contender.members), _seconds(contender), contender.name
+def _rank(candidate: ScoredCandidate) -> tuple[float, int, float, str]:
+    """Sort key: best Dice first, then fewer members, shorter prediction time, and the name."""
+    return -candidate.dice, len(candidate.members), _seconds(candidate), candidate.name
 
 
-def _seconds(contender: Contender) -> float:
-    seconds = contender.seconds_per_case
+def _seconds(candidate: ScoredCandidate) -> float:
+    seconds = candidate.seconds_per_case
     return float("inf") if seconds is None else seconds
 
 
-def _num_cases(contender: Contender) -> int:
-    return len(contender.report.cases)
+def _num_cases(candidate: ScoredCandidate) -> int:
+    return len(candidate.report.cases)
 
 
-def _dice(contender: Contender) -> str:
-    value = contender.report.foreground.dice.value
+def _dice(candidate: ScoredCandidate) -> str:
+    value = candidate.report.foreground.dice.value
     return "undefined" if value is None else f"{value:.3f}"
 
 

@@ -1,11 +1,11 @@
-"""Put the scores of many cases together into a report."""
+"""Combine the scores of many cases into a report."""
 
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
 from autoseg.core.geometry import LengthUnit
-from autoseg.core.labels import LabelScheme, unnamed
+from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.documents.report import (
     DEFAULT_METRICS,
     METRICS,
@@ -23,22 +23,23 @@ from autoseg.evaluation.bootstrap import ScoreTable, estimates, metric_table
 from autoseg.evaluation.cases import ScoredCase
 
 
-def report_of(
+def build_report(
     cases: Iterable[ScoredCase],
     *,
     labels: LabelScheme | None = None,
     issues: Sequence[UnscoredCase] = (),
 ) -> Report:
-    """Return the report on some cases.
+    """Build the report of scored cases.
 
     Args:
         cases: Scored cases.
-        labels: The classes or regions; None takes the label values that occur and calls them by
-            their number.
+        labels: Classes or regions; None uses the label values that occur, named by their number.
         issues: Cases that could not be scored.
     """
     scored = sorted(cases, key=lambda case: case.name)
-    has_regions = labels is not None and bool(labels.regions)  # then all are scored, in order
+    has_regions = labels is not None and bool(
+        labels.regions
+    )  # regions are scored in order, also absent ones
     names, values = _foreground(scored, labels)
     scores = [
         CaseScores(
@@ -58,12 +59,13 @@ def report_of(
     )
 
 
-def pooled(reports: Sequence[Report], names: Collection[str]) -> Report:
-    """Return one report on those cases of several reports that have one of the names.
+def pool_reports(reports: Sequence[Report], names: Collection[str]) -> Report:
+    """Merge several reports into one, restricted to the named cases.
 
     Args:
-        reports: At least one; all on the same classes. Where several have a case, the first counts.
-        names: Cases to take; those that no report has are left out.
+        reports: Reports with the same classes, at least one. If several contain a case, the first
+            one is used.
+        names: Names of the cases to keep; names that no report contains are ignored.
     """
     found = {case.name: case for report in reversed(reports) for case in report.cases}
     classes = tuple((entry.name, entry.label) for entry in reports[0].classes)
@@ -78,14 +80,14 @@ def pooled(reports: Sequence[Report], names: Collection[str]) -> Report:
 
 
 def _unit(units: Sequence[LengthUnit]) -> LengthUnit:
-    """Return what the distances of several cases are in: px if all are."""
+    """Return the common unit of distances: px if all cases use px, else mm."""
     return "px" if units and set(units) == {"px"} else "mm"
 
 
 def _with_means(
     classes: Sequence[tuple[str, int]], cases: Sequence[CaseScores], metrics: Sequence[MetricName]
 ) -> Report:
-    """Return the report on scored cases; each has the scores of all classes, in their order."""
+    """Build the report of cases that each have the scores of all classes, in the same order."""
     tables = {metric: metric_table(cases, len(classes), metric) for metric in metrics}
     means = {metric: _means(table) for metric, table in tables.items()}
     reports = tuple(
@@ -111,7 +113,7 @@ def _foreground(
     """Return names and values of the foreground classes, ascending by value, or of the regions."""
     if labels is None:
         values = sorted({value for case in cases for value in case.values})
-        return tuple(map(unnamed, values)), tuple(values)
+        return tuple(map(default_label_name, values)), tuple(values)
     targets = labels.regions or sorted(labels.targets, key=lambda target: target.written_as)
     names = tuple(target.name for target in targets)
     return names, tuple(target.written_as for target in targets)
@@ -132,7 +134,7 @@ def _class_report(
 
 
 def _means(table: ScoreTable) -> tuple[tuple[Mean, ...], Mean]:
-    """Return the mean of every class over the cases that define it, and the mean of these."""
+    """Compute the mean of each class over the cases that define it, and the mean over classes."""
     found = estimates(table)
     counts = np.count_nonzero(~np.isnan(table), axis=0).tolist()
     classes = tuple(map(_mean, found.classes, counts))

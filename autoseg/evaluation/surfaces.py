@@ -1,4 +1,4 @@
-"""Find the surfaces of masks, and how far they are from each other."""
+"""Surfaces of masks and the distances between them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from autoseg.evaluation.nearest import Distances, nearest_distances
 
 
 class SurfaceDistances(NamedTuple):
-    """How far each surface voxel is from the other mask's surface, mm.
+    """Distances of surface voxels to the surface of the other mask, mm.
 
     Attributes:
         from_prediction: One distance per surface voxel of the prediction.
@@ -22,7 +22,7 @@ class SurfaceDistances(NamedTuple):
 
 
 def surface(mask: MaskArray) -> MaskArray:
-    """Return the voxels of a mask that share a face with a voxel outside it or with the border."""
+    """Return the voxels of a mask that share a face with the outside or with the image border."""
     inside = mask.copy()
     for axis in range(mask.ndim):
         along, of_mask = np.moveaxis(inside, axis, 0), np.moveaxis(mask, axis, 0)
@@ -35,13 +35,21 @@ def surface(mask: MaskArray) -> MaskArray:
 def surface_distances(
     prediction: MaskArray, reference: MaskArray, spacing: Sequence[float]
 ) -> SurfaceDistances:
-    """Return the distances between the surfaces of two masks, neither of them empty."""
+    """Compute the distances between the surfaces of two masks.
+
+    Args:
+        prediction: Predicted mask, 2-D or 3-D, not empty.
+        reference: Reference mask, same shape, not empty.
+        spacing: Voxel size along each axis, mm.
+    """
     surfaces = surface(prediction), surface(reference)
-    if prediction.ndim == 2:  # a volume of one plane
+    if prediction.ndim == 2:  # treated as a volume of one plane
         predicted, expected = (mask[None] for mask in surfaces)
         depth, height, width = 1.0, float(spacing[0]), float(spacing[1])
     else:
-        order = sorted(range(3), key=lambda axis: axis != np.argmin(spacing))  # the finest first
+        order = sorted(
+            range(3), key=lambda axis: axis != np.argmin(spacing)
+        )  # the finest axis first is fastest
         predicted, expected = (np.ascontiguousarray(mask.transpose(order)) for mask in surfaces)
         depth, height, width = (float(spacing[axis]) for axis in order)
     return SurfaceDistances(

@@ -1,10 +1,10 @@
-"""Lay a report out as tables of text."""
+"""Format reports and selections as text tables."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from autoseg.core.geometry import LengthUnit
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.report import Means, MetricName, Report
 from autoseg.documents.selection import Candidate, Estimate, Selection
 
@@ -23,7 +23,7 @@ TITLES: dict[MetricName, str] = {
     "cldice": "clDice",
     "ece": "ECE",
 }
-"""How tables call each metric."""
+"""Column titles of the metrics."""
 
 TITLES_IN_PIXELS: dict[MetricName, str] = {
     "hd95_mm": "HD95 px",
@@ -31,13 +31,13 @@ TITLES_IN_PIXELS: dict[MetricName, str] = {
     "absolute_volume_error_ml": "|error| 1000 px",
     "hd_mm": "HD px",
 }
-"""Those that differ where nobody knows how large voxels are."""
+"""Column titles that differ if the voxel size is unknown."""
 
 SHOWN: tuple[MetricName, ...] = ("dice", "hd95_mm", "nsd")
-"""Shown if nothing else is asked for: overlap, distance, and how much of a surface is right."""
+"""Metrics shown by default: overlap, distance, and share of the surface within the tolerance."""
 
 MOST_COLUMNS = 3
-"""Metrics that fit into 80 columns with their intervals."""
+"""Number of metrics that fit into 80 columns with their intervals."""
 
 SIGNED: tuple[MetricName, ...] = ("relative_volume_error",)
 
@@ -45,7 +45,7 @@ UNDEFINED = "–"
 
 
 def title(metric: MetricName, unit: LengthUnit) -> str:
-    """Return how tables call a metric whose distances are in a unit."""
+    """Return the column title of a metric, given the unit of distances."""
     return TITLES_IN_PIXELS.get(metric, TITLES[metric]) if unit == "px" else TITLES[metric]
 
 
@@ -62,17 +62,17 @@ class Rows(NamedTuple):
 
 
 def report_tables(report: Report, metrics: Sequence[MetricName]) -> tuple[Rows, ...]:
-    """Return what `report_rows` does, as several tables if one would be too wide."""
+    """Return the table of `report_rows`, split into several tables if it would be too wide."""
     starts = range(0, len(metrics), MOST_COLUMNS)
     return tuple(report_rows(report, metrics[start : start + MOST_COLUMNS]) for start in starts)
 
 
 def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
-    """Return a row per class, and the mean over classes below; 95 % intervals below their means.
+    """Return one row per class and a last row with the means over classes.
 
-    "0.912 (7)" is a mean over the 7 cases that define the metric, without a number over all; "–"
-    means that no case defines it. "missed" counts cases whose prediction lacks the class,
-    "spurious" those whose reference does.
+    95 % intervals are printed below their means. "0.912 (7)" is a mean over the 7 cases that define
+    the metric; without a number, all cases define it; "–" means that no case does. "missed" counts
+    cases with the class in the reference only, "spurious" cases with it in the prediction only.
     """
     rows = [
         (
@@ -90,7 +90,7 @@ def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
 
 
 def calibration_lines(report: Report) -> tuple[str, ...]:
-    """Return one line on how well the probabilities are calibrated; none if nobody measured it."""
+    """Return one line with the calibration error, or none if it was not measured."""
     mean = report.foreground.ece
     if mean.value is None:
         return ()
@@ -99,7 +99,7 @@ def calibration_lines(report: Report) -> tuple[str, ...]:
 
 
 def case_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
-    """Return a row per case and class."""
+    """Return one row per case and class."""
     header = ("case", "class", *(title(name, report.distance_unit) for name in metrics))
     rows = [
         (case.name, entry.name, *(_number_text(scores.metric(name), name) for name in metrics))
@@ -110,7 +110,7 @@ def case_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
 
 
 def leaderboard_rows(selection: Selection) -> Rows:
-    """Return a row per candidate, best first; 95 % intervals stand below their means.
+    """Return one row per candidate, best first, with 95 % intervals below the means.
 
     Configurations that lack folds come last, with the number of cases that they were scored on.
     """
@@ -135,7 +135,7 @@ def _candidate_text(entry: Candidate, selection: Selection) -> str:
     if entry.members == selection.members:
         return f"{text} ←"
     if entry in selection.left_out and entry.num_cases is not None:
-        return f"{text}\n({counted(entry.num_cases, 'case')} only)"
+        return f"{text}\n({count_noun(entry.num_cases, 'case')} only)"
     return text
 
 
@@ -149,7 +149,7 @@ def _estimate_text(estimate: Estimate, style: str) -> str:
 
 
 def _mean_text(means: Means, metric: MetricName, num_cases: int | None) -> str:
-    """Return a mean, over how many cases if not over all, and its interval on a second line."""
+    """Format a mean with its number of cases, unless it is over all, and its interval below."""
     mean = means.metric(metric)
     text = _number_text(mean.value, metric)
     if num_cases is not None and mean.value is not None and mean.count != num_cases:
@@ -161,7 +161,7 @@ def _mean_text(means: Means, metric: MetricName, num_cases: int | None) -> str:
 
 
 def _number_text(value: float | None, metric: MetricName) -> str:
-    """Return a share with three decimals, a distance or a volume with two."""
+    """Format a value: shares with three decimals, distances and volumes with two."""
     if value is None:
         return UNDEFINED
     if metric.endswith(("_mm", "_ml")):

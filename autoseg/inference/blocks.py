@@ -1,7 +1,8 @@
-"""Work through the classes of a small block without asking the system for memory per class.
+"""Interpolate the classes of a small block in preallocated buffers.
 
-Sixty classes and a hundred blocks make thousands of short-lived arrays. Getting each of them from
-the system, which clears it, takes longer than the arithmetic; so a block keeps what it needs.
+Sixty classes and a hundred blocks need thousands of short-lived arrays. Allocating each of them
+from the system, which zeroes the memory, takes longer than the arithmetic. Each block therefore
+reuses its buffers.
 """
 
 from typing import TypeAlias
@@ -11,31 +12,31 @@ from numpy.typing import NDArray
 
 from autoseg.inference.interpolation import AxisSampling
 
-Pieces: TypeAlias = tuple[AxisSampling, AxisSampling, AxisSampling]
-"""How planes, rows and columns of a block are made."""
+AxisSamplings: TypeAlias = tuple[AxisSampling, AxisSampling, AxisSampling]
+"""How to resample planes, rows and columns."""
 
 
 class BlockInterpolation:
-    """Brings one class after the other onto the voxels of a block."""
+    """Resamples one class after the other to the voxels of a block."""
 
-    def __init__(self, pieces: Pieces, source: tuple[int, ...]) -> None:
-        """Set memory aside.
+    def __init__(self, samplings: AxisSamplings, source: tuple[int, ...]) -> None:
+        """Allocate the buffers.
 
         Args:
-            pieces: How planes, rows and columns are made.
-            source: Planes, rows and columns that they are made of.
+            samplings: How to resample planes, rows and columns.
+            source: Number of planes, rows and columns before resampling.
         """
         planes, rows, _ = source
-        self._planes, self._rows, self._columns = pieces
+        self._planes, self._rows, self._columns = samplings
         wide, high = self._columns.size, self._rows.size
         self.shape = (self._planes.size, high, wide)
-        self._wide = _pair((planes, rows, wide), is_needed=not self._columns.is_identity)
-        self._high = _pair((planes, high, wide), is_needed=not self._rows.is_identity)
+        self._wide = _buffer_pair((planes, rows, wide), is_needed=not self._columns.is_identity)
+        self._high = _buffer_pair((planes, high, wide), is_needed=not self._rows.is_identity)
         self._deep = None if self._planes.is_identity else np.empty(self.shape, np.float32)
         self._plane = np.empty((high, wide), np.float32)
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return `planes rows columns` resampled: columns first, where there is least to gather.
+        """Resample an array `planes rows columns`: columns first, where the gather is smallest.
 
         The result is overwritten by the next call, and may be `values` itself.
         """
@@ -45,12 +46,12 @@ class BlockInterpolation:
         ):
             if buffers is not None:
                 values = sampling.apply_into(values, axis, *buffers)
-        return values if self._deep is None else self._stacked(values, self._deep)
+        return values if self._deep is None else self._resample_planes(values, self._deep)
 
-    def _stacked(
+    def _resample_planes(
         self, values: NDArray[np.float32], result: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Fill the planes of the result one by one: whole planes need not be gathered first."""
+        """Fill the planes of `result` one by one, which needs no gather of whole planes."""
         along, other = self._planes, self._plane
         for index, plane in enumerate(result):
             lower, upper = values[along.lower[index]], values[along.upper[index]]
@@ -64,14 +65,14 @@ class BlockInterpolation:
 
 
 class RunningArgmax:
-    """The class of highest score so far, of equals the lowest, at every voxel of a block."""
+    """Running argmax over the classes of a block; of equal scores, the lowest class wins."""
 
     def __init__(self, first: NDArray[np.float32], dtype: np.dtype[np.generic]) -> None:
-        """Begin with class 0.
+        """Start with class 0 everywhere.
 
         Args:
-            first: Its scores; copied.
-            dtype: Of the class indices.
+            first: Scores of class 0; copied.
+            dtype: Type of the class indices.
         """
         self._best = first.copy()
         self._wins = np.empty(first.shape, bool)
@@ -79,26 +80,26 @@ class RunningArgmax:
         self.classes = np.zeros(first.shape, dtype)
         self.lowest = float(first.min())
 
-    def consider(self, index: int, scores: NDArray[np.float32]) -> None:
-        """Let a class take the voxels where it scores higher than all before it.
+    def update(self, index: int, scores: NDArray[np.float32]) -> None:
+        """Assign a class to the voxels where it scores higher than all previous classes.
 
         Args:
-            index: The class; higher than all before it.
-            scores: Finite.
+            index: The class; higher than all previous ones.
+            scores: Scores of the class; finite.
         """
         np.greater(scores, self._best, out=self._wins)
         if not self._wins.any():
             return
         np.maximum(self._best, scores, out=self._best)
-        # as indices rise, the highest one of winners is the last: vector units do this much faster
-        # than an assignment under a mask
+        # indices rise, so the last winner has the highest index: np.maximum is vectorised and much
+        # faster than a masked assignment
         mask = self._wins.view(np.uint8)
         np.multiply(mask, self._new.dtype.type(index), out=self._new)
         np.maximum(self.classes, self._new, out=self.classes)
         self.lowest = float(self._best.min())
 
 
-def _pair(
+def _buffer_pair(
     shape: tuple[int, ...], *, is_needed: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     return (np.empty(shape, np.float32), np.empty(shape, np.float32)) if is_needed else None

@@ -1,4 +1,4 @@
-"""Several networks that answer as one."""
+"""Average the outputs of several networks and flips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from autoseg.inference.heads import SplitHeadNetwork
 from autoseg.inference.tta_consistency import Overlap, TtaConsistency
 
 Outputs = Float[torch.Tensor, "batch outputs *scored"]
-"""Logits, or the features that they are made of."""
+"""Logits, or the features that a head computes logits from."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,18 @@ class Ensemble:
 
     Attributes:
         networks: One per fold, in evaluation mode, on `device`.
-        device: Where they run.
-        dtype: What convolutions compute in; float32 means no autocast.
-        patch_shape: Size of what they score, voxels; 2 or 3 axes.
+        device: Device that the networks run on.
+        dtype: Autocast type of convolutions; float32 means no autocast.
+        patch_shape: Size of the patch that the networks output, voxels; 2 or 3 axes.
         num_classes: Classes, background included.
-        mirror_axes: Patch axes whose flips are averaged over; empty for none.
+        mirror_axes: Patch axes to flip for TTA; empty for none.
         blending: How tiles are averaged; see `Configuration`.
-        margin: Voxels per axis and side that their input has around the patch; empty for none.
-        agreement: Where it is added up how far the networks agree with themselves over the flips of
-            one image; None measures nothing.
-        parts: The same networks, each split before its last layer, where they have fewer features
-            there than classes; else empty.
+        margin: Voxels per axis and side by which the input is larger than the patch; empty for
+            none.
+        tta_consistency: Accumulates how consistent the networks are over the flips of one image;
+            None to skip this.
+        split_networks: The same networks, each split before its last layer, if the split networks
+            have fewer features than there are classes; otherwise empty.
     """
 
     networks: tuple[nn.Module, ...]
@@ -45,13 +46,13 @@ class Ensemble:
     mirror_axes: tuple[int, ...] = ()
     blending: Literal["exact", "nnunet"] = "exact"
     margin: tuple[int, ...] = ()
-    agreement: TtaConsistency | None = None
-    parts: tuple[SplitHeadNetwork, ...] = ()
+    tta_consistency: TtaConsistency | None = None
+    split_networks: tuple[SplitHeadNetwork, ...] = ()
 
     @property
     def num_channels(self) -> int:
-        """Channels of what `mean_outputs` returns: features of all networks, or classes."""
-        return sum(part.num_features for part in self.parts) or self.num_classes
+        """Channels of the result of `mean_outputs`: features of all networks, or classes."""
+        return sum(part.num_features for part in self.split_networks) or self.num_classes
 
     @torch.inference_mode()
     def mean_logits(self, tiles: ImageBatch) -> ScoredLogits:
@@ -63,74 +64,81 @@ class Ensemble:
 
     @torch.inference_mode()
     def mean_outputs(self, tiles: ImageBatch) -> Outputs:
-        """Return what may be averaged over tiles: of split networks the features, else logits.
-
-        Float32 means over all flips; logits also over all networks, while the features of several
-        networks stand one behind the other.
+        """Compute the outputs to average over tiles: features of split networks, otherwise logits.
 
         Args:
-            tiles: In main memory.
+            tiles: Batch of input tiles in main memory.
+
+        Returns:
+            Float32 means over all flips. Logits are also averaged over all networks; the features
+            of several networks are concatenated.
         """
-        tiles, watches = to_device(tiles.numpy(), self.device), list[_Watch]()
-        if self.parts:
-            means = [self._own_mean(part.trunk, part, tiles, watches) for part in self.parts]
+        tiles, recorders = to_device(tiles.numpy(), self.device), list[_FlipRecorder]()
+        if self.split_networks:
+            means = [
+                self._mean_over_flips(part.trunk, part, tiles, recorders)
+                for part in self.split_networks
+            ]
             total = torch.cat(means, 1)
         elif not self.networks:
             msg = "an ensemble needs at least one network."
             raise ValueError(msg)
         else:
-            total = self._own_mean(self.networks[0], None, tiles, watches)
+            total = self._mean_over_flips(self.networks[0], None, tiles, recorders)
             for network in self.networks[1:]:
-                total.add_(self._own_mean(network, None, tiles, watches))
+                total.add_(self._mean_over_flips(network, None, tiles, recorders))
             if len(self.networks) > 1:
                 total.div_(len(self.networks))
-        for watch in watches:  # now that no network can run out of memory any more
-            watch.count()
+        for recorder in recorders:  # only after all networks ran: a batch may run out of memory
+            recorder.commit()
         return total
 
     @torch.inference_mode()
     def scores(self, outputs: Outputs) -> ScoredLogits:
-        """Return the logits that averages of `mean_outputs` stand for, on their device."""
-        if not self.parts:
+        """Compute the logits for averaged results of `mean_outputs`, on their device."""
+        if not self.split_networks:
             return outputs
-        sizes = [part.num_features for part in self.parts]
+        sizes = [part.num_features for part in self.split_networks]
         features = torch.split(outputs, sizes, dim=1)
-        total = self.parts[0].scores(features[0])
-        for part, own in zip(self.parts[1:], features[1:], strict=True):
-            total.add_(part.scores(own))
-        return total.div_(len(self.parts)) if len(self.parts) > 1 else total
+        total = self.split_networks[0].scores(features[0])
+        for part, part_features in zip(self.split_networks[1:], features[1:], strict=True):
+            total.add_(part.scores(part_features))
+        count = len(self.split_networks)
+        return total.div_(count) if count > 1 else total
 
-    def _own_mean(
+    def _mean_over_flips(
         self,
         network: nn.Module,
         part: SplitHeadNetwork | None,
         tiles: ImageBatch,
-        watches: list["_Watch"],
+        recorders: list["_FlipRecorder"],
     ) -> Outputs:
-        """Return the mean over all flips of what one network, or its trunk, says.
+        """Compute the mean output of one network, or of its trunk, over all flips.
 
         Args:
             network: The network or the trunk.
-            part: Where the trunk comes from; None for a whole network.
-            tiles: On the device.
-            watches: Gets one more, if it is asked how far networks agree with themselves.
+            part: The split network of the trunk; None for a whole network.
+            tiles: Batch of input tiles on the device.
+            recorders: If TTA consistency is measured, the recorder of this network is appended.
         """
         unflipped, *others = _all_flips(self.mirror_axes)
-        watch = _Watch(self.agreement, part) if self.agreement and others else None
+        recorder = (
+            _FlipRecorder(self.tta_consistency, part) if self.tta_consistency and others else None
+        )
         mean = self._flipped_outputs(network, tiles, unflipped)
-        if watch is not None:
-            watch.see(mean)
+        if recorder is not None:
+            recorder.record(mean)
         for axes in others:
             outputs = self._flipped_outputs(network, tiles, axes)
-            if watch is not None:
-                watch.see(outputs)
+            if recorder is not None:
+                recorder.record(outputs)
             mean.add_(outputs)
         if others:
             mean.div_(1 + len(others))
-        if watch is not None:
-            watch.finish(mean)
-            watches.append(watch)
-        return mean.contiguous()  # as the sums are that tiles are added to
+        if recorder is not None:
+            recorder.finish(mean)
+            recorders.append(recorder)
+        return mean.contiguous()  # same memory layout as the sums that tiles are added to
 
     def _flipped_outputs(
         self, network: nn.Module, tiles: ImageBatch, axes: Sequence[int]
@@ -141,34 +149,36 @@ class Ensemble:
         return (outputs.flip(dims) if dims else outputs).float()  # flip copies, even along no axis
 
 
-class _Watch:
-    """Keeps what one network outputs to each flip of some tiles, until its mean is known."""
+class _FlipRecorder:
+    """Stores one network's predictions for each flip of some tiles until the mean is known."""
 
-    def __init__(self, agreement: TtaConsistency, part: SplitHeadNetwork | None) -> None:
-        self._agreement = agreement
+    def __init__(self, consistency: TtaConsistency, part: SplitHeadNetwork | None) -> None:
+        self._consistency = consistency
         self._part = part
-        self._outputs: list[torch.Tensor] = []
+        self._predictions: list[torch.Tensor] = []
         self._overlap: Overlap | None = None
 
-    def see(self, outputs: Outputs) -> None:
-        """Take what the network says to one flip, which stays as it is."""
-        self._outputs.append(self._decided(outputs))
+    def record(self, outputs: Outputs) -> None:
+        """Store the prediction for one flip; `outputs` is not modified."""
+        self._predictions.append(self._hard_predictions(outputs))
 
     def finish(self, mean: Outputs) -> None:
-        """Find how far the flips agree with their mean; their outputs are let go of."""
-        self._overlap = self._agreement.counted(self._outputs, self._decided(mean))
-        self._outputs.clear()
+        """Compute the overlap of each flip with the mean, and free the stored predictions."""
+        self._overlap = self._consistency.count_overlap(
+            self._predictions, self._hard_predictions(mean)
+        )
+        self._predictions.clear()
 
-    def count(self) -> None:
-        """Let it count."""
+    def commit(self) -> None:
+        """Add the overlap to the TTA consistency."""
         if self._overlap is not None:
-            self._agreement.add(self._overlap)
+            self._consistency.add(self._overlap)
 
-    def _decided(self, outputs: Outputs) -> torch.Tensor:
+    def _hard_predictions(self, outputs: Outputs) -> torch.Tensor:
         if self._part is None:
-            return self._agreement.answer(outputs)
-        parts = self._part.scores_in_parts(outputs)
-        return torch.cat([self._agreement.answer(scores) for scores in parts])
+            return self._consistency.hard_predictions(outputs)
+        chunks = self._part.scores_in_chunks(outputs)
+        return torch.cat([self._consistency.hard_predictions(scores) for scores in chunks])
 
 
 def _all_flips(axes: Sequence[int]) -> tuple[tuple[int, ...], ...]:

@@ -1,8 +1,8 @@
-"""Turn a stream of logits slabs into the class of every voxel of the original image.
+"""Convert a stream of logits slabs to a class map on the original grid.
 
-The logits of all classes at full resolution never exist. The output is worked through in small
-blocks; for each block one class after the other is interpolated and compared with the best so far,
-or one region after the other is written over those before it.
+The logits of all classes are never in memory at full resolution. The output is processed in small
+blocks. Within a block, one class after the other is interpolated and compared with the running
+maximum, or one region after the other overwrites the previous regions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,25 +16,30 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import InverseTransform
-from autoseg.inference.blocks import BlockInterpolation, Pieces, RunningArgmax
+from autoseg.inference.blocks import AxisSamplings, BlockInterpolation, RunningArgmax
 from autoseg.inference.interpolation import axis_sampling
 from autoseg.inference.seam_buffer import SeamBuffer
 from autoseg.inference.sliding_window import LogitsSlab
 from autoseg.preprocessing.crop import crop
 
 BLOCK_PLANES = 8
-"""Planes of an output block; neighbouring blocks share their border planes' interpolation."""
+"""Planes of an output block; neighbouring blocks interpolate from the same border planes."""
 
 BLOCK_VOXELS = 200_000
 """Voxels of an output block: a few float32 arrays of this size stay in a core's cache."""
 
 ROUNDING_MARGIN = 1e-5
-"""Linear interpolation in float32 can exceed the largest value by this fraction of the largest
-absolute value; it rounds ten times, by at most 6e-8 each."""
+"""Linear interpolation in float32 can exceed the maximum by this fraction of the largest absolute
+value: it rounds ten times, by at most 6e-8 each."""
 
 
 class Block(NamedTuple):
-    """A box of output planes and rows, all columns: first and one past the last."""
+    """A box of the output with all columns.
+
+    Attributes:
+        planes: First plane and one past the last.
+        rows: First row and one past the last.
+    """
 
     planes: tuple[int, int]
     rows: tuple[int, int]
@@ -49,50 +54,51 @@ def class_map(
     is_regional: bool = False,
     in_half_precision: bool = False,
 ) -> LabelArray:
-    """Return the index of what every voxel of the original image is, canonical axis order.
+    """Compute the predicted index of every voxel of the original image, canonical axis order.
 
-    The class is the one with the highest interpolated logit, of equals the lowest index. With
-    regions, the index is one more than the last region whose interpolated logit is above 0 (a
-    probability above 1/2), or 0. Voxels outside the nonzero crop are 0. The result is, bit for bit,
-    that of resampling the whole array first.
+    Without regions, the index is the class with the highest interpolated logit; of equal ones, the
+    lowest class. With regions, it is one more than the last region whose interpolated logit is
+    above 0 (a probability above 1/2), or 0. Voxels outside the nonzero crop are 0. The result is
+    bit-identical to resampling the whole array first.
 
     Args:
-        slabs: The logits on the prepared grid, in the order of `predict_slabs`.
-        restoration: The way back to the original grid.
-        orders: Per prepared axis, 0 to take the nearest voxel or 1 to interpolate linearly.
-        workers: Threads.
-        is_regional: Whether each logit is that of a region, which may overlap.
-        in_half_precision: Whether interpolated logits are rounded to half precision before they
-            are compared, as nnU-Net does: classes that are equal then are not rare.
+        slabs: Logits on the prepared grid, in the order of `predict_slabs`.
+        restoration: Inverse transform to the original grid.
+        orders: Interpolation order per prepared axis: 0 for nearest, 1 for linear.
+        workers: Number of threads.
+        is_regional: Whether the logits are those of regions, which may overlap.
+        in_half_precision: Whether to round interpolated logits to half precision before they are
+            compared, as nnU-Net does; ties between classes are then common.
 
     Returns:
-        uint8, or uint16 for more than 256 indices; `LabelScheme.decode` makes label values of them.
+        uint8, or uint16 for more than 256 indices. `LabelScheme.decode` converts them to label
+        values.
 
     Raises:
         ValueError: If the slabs do not cover the prepared image.
     """
     exporter = _Exporter(
-        way_back(restoration, orders),
+        inverse_samplings(restoration, orders),
         restoration,
         is_regional=is_regional,
         in_half_precision=in_half_precision,
     )
-    borders = SeamBuffer(num_rows=restoration.prepared_shape[-2])
+    seams = SeamBuffer(num_rows=restoration.prepared_shape[-2])
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
-            fill = partial(exporter.fill, borders.around(slab))
-            kept = pool.submit(borders.keep, slab)  # a copy of many pieces
+            fill = partial(exporter.fill, seams.with_neighbours(slab))
+            kept = pool.submit(seams.keep, slab)  # strided copies, slow enough for a thread
             list(pool.map(fill, exporter.blocks(slab)))
             kept.result()
-    return exporter.finished()
+    return exporter.result()
 
 
-def way_back(restoration: InverseTransform, orders: Sequence[int]) -> Pieces:
-    """Return how planes, rows and columns of the crop are made of those of the prepared grid.
+def inverse_samplings(restoration: InverseTransform, orders: Sequence[int]) -> AxisSamplings:
+    """Build the resampling from the prepared grid to the crop, for planes, rows and columns.
 
     Args:
-        restoration: The way back to the original grid.
-        orders: Per prepared axis, 0 to take the nearest voxel or 1 to interpolate linearly.
+        restoration: Inverse transform to the original grid.
+        orders: Interpolation order per prepared axis: 0 for nearest, 1 for linear.
     """
     samplings = [
         axis_sampling(source, target, order=order)
@@ -105,11 +111,11 @@ def way_back(restoration: InverseTransform, orders: Sequence[int]) -> Pieces:
 
 
 class _Exporter:
-    """Holds the output."""
+    """Allocates the class map and fills it block by block."""
 
     def __init__(
         self,
-        samplings: Pieces,
+        samplings: AxisSamplings,
         restoration: InverseTransform,
         *,
         is_regional: bool,
@@ -124,7 +130,7 @@ class _Exporter:
         self._cropped = cropped_view(self._whole, restoration)
 
     def blocks(self, slab: LogitsSlab) -> list[Block]:
-        """Return the blocks that a slab completes, together with those before it."""
+        """Return the output blocks that can be computed from a slab and the previous slabs."""
         if slab.logits.shape[0] + int(self._is_regional) > 256 and self._whole.itemsize == 1:
             self._whole = self._whole.astype(np.uint16)
             self._cropped = cropped_view(self._whole, self._restoration)
@@ -142,30 +148,33 @@ class _Exporter:
         ]
 
     def fill(self, slabs: Sequence[LogitsSlab], block: Block) -> None:
-        """Write the classes of one block, all of which some slabs cover, into the output."""
+        """Compute one block from the slabs that cover it and write it into the class map."""
         planes, first_plane, stop_plane = self._samplings[0].piece(*block.planes)
         rows, first_row, stop_row = self._samplings[1].piece(*block.rows)
         source = _Source(slabs, (first_plane, stop_plane), (first_row, stop_row))
         interpolate = BlockInterpolation((planes, rows, self._samplings[2]), source.shape)
-        decided = _last_regions if self._is_regional else _classes
-        scores = _Scores(source, interpolate, is_halved=self._in_half_precision)
-        self._cropped[slice(*block.planes), slice(*block.rows)] = decided(scores, self._whole.dtype)
+        decide = _last_regions if self._is_regional else _argmax
+        scores = _Scores(source, interpolate, in_half_precision=self._in_half_precision)
+        self._cropped[slice(*block.planes), slice(*block.rows)] = decide(scores, self._whole.dtype)
 
-    def finished(self) -> LabelArray:
-        """Return the output.
+    def result(self) -> LabelArray:
+        """Return the class map.
 
         Raises:
-            ValueError: If some of it was never filled.
+            ValueError: If some rows were not filled.
         """
         if self._missing:
             whole = self._samplings[0].size * self._samplings[1].size
-            msg = f"the logits do not cover {self._missing} of {whole} rows of the image."
+            msg = (
+                f"the logits do not cover {self._missing} of {whole} rows of the image; expected "
+                "slabs of the whole prepared image. Pass all of them."
+            )
             raise ValueError(msg)
         return self._whole
 
 
 class _Source:
-    """The logits that a block is made of, class by class, in memory that is kept."""
+    """The logits that a block is interpolated from, one class at a time, in a reused buffer."""
 
     def __init__(
         self, slabs: Sequence[LogitsSlab], planes: tuple[int, int], rows: tuple[int, int]
@@ -179,76 +188,76 @@ class _Source:
                 self._parts.append(((along, across), part.logits))
         self.num_classes = len(slabs[0].logits)
         self.shape = (planes[1] - planes[0], rows[1] - rows[0], slabs[0].logits.shape[3])
-        self._one = np.empty(self.shape, np.float32)
+        self._buffer = np.empty(self.shape, np.float32)
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
-        """Return the logits of one class; the next one overwrites them."""
-        for place, part in self._parts:
-            self._one[place] = part[index]
-        return self._one
+        """Return the logits of one class; overwritten by the next call."""
+        for box, logits in self._parts:
+            self._buffer[box] = logits[index]
+        return self._buffer
 
 
 class _Scores:
-    """The interpolated logits of a block, class by class."""
+    """The interpolated logits of a block, one class at a time."""
 
     def __init__(
-        self, source: _Source, interpolate: BlockInterpolation, *, is_halved: bool
+        self, source: _Source, interpolate: BlockInterpolation, *, in_half_precision: bool
     ) -> None:
         self._source = source
         self._interpolate = interpolate
-        self._is_halved = is_halved
+        self._in_half_precision = in_half_precision
         self.num_classes = source.num_classes
         self.shape = interpolate.shape
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
-        """Return those of one class; the next one overwrites them."""
+        """Return the interpolated logits of one class; overwritten by the next call."""
         return self._interpolated(self._source[index])
 
-    def reaching(self, index: int, least: float) -> NDArray[np.float32] | None:
-        """Return those of one class, overwritten by the next; None if none can reach `least`."""
+    def if_reaching(self, index: int, minimum: float) -> NDArray[np.float32] | None:
+        """Return the interpolated logits of one class; None if all are below `minimum`."""
         coarse = self._source[index]
-        return None if _upper_bound(coarse) < least else self._interpolated(coarse)
+        return None if _upper_bound(coarse) < minimum else self._interpolated(coarse)
 
     def _interpolated(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = self._interpolate(coarse)
-        return found.astype(np.float16).astype(np.float32) if self._is_halved else found
+        logits = self._interpolate(coarse)
+        return logits.astype(np.float16).astype(np.float32) if self._in_half_precision else logits
 
 
-def _classes(scores: _Scores, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+def _argmax(scores: _Scores, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
     """Return the classes of one block.
 
-    A class whose highest logit in the block is below the lowest of the winners so far cannot win
-    anywhere and is not interpolated; most classes of a whole-body model are far from most blocks.
+    A class whose highest logit in the block is below the lowest running maximum cannot win anywhere
+    and is not interpolated. Most classes of a whole-body model are far from most blocks.
     """
-    winners = RunningArgmax(scores[0], dtype)
+    best = RunningArgmax(scores[0], dtype)
     for index in range(1, scores.num_classes):
-        found = scores.reaching(index, winners.lowest)
-        if found is not None:
-            winners.consider(index, found)
-    return winners.classes
+        logits = scores.if_reaching(index, best.lowest)
+        if logits is not None:
+            best.update(index, logits)
+    return best.classes
 
 
 def _last_regions(scores: _Scores, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Return one more than the last region that each voxel of a block is in, 0 for none.
+    """Return one more than the last region that contains each voxel of a block, 0 for none.
 
-    A region that is nowhere in the block is not interpolated.
+    Regions whose logits are below 0 in the whole block are not interpolated.
     """
     indices = np.zeros(scores.shape, dtype=dtype)
     for index in range(scores.num_classes):
-        found = scores.reaching(index, 0.0)
-        if found is not None:
-            indices[found > 0] = index + 1
+        logits = scores.if_reaching(index, 0.0)
+        if logits is not None:
+            indices[logits > 0] = index + 1
     return indices
 
 
 def _upper_bound(values: NDArray[np.float32]) -> float:
-    """Return what no interpolated value exceeds, rounding included."""
+    """Return an upper bound of all interpolated values, rounding errors included."""
     highest, lowest = float(values.max()), float(values.min())
     return highest + ROUNDING_MARGIN * max(abs(highest), abs(lowest))
 
 
 def cropped_view(whole: NDArray[np.generic], restoration: InverseTransform) -> NDArray[np.generic]:
-    """Return the nonzero crop of a canonical array as `planes rows columns`, planned axis order."""
+    """Return a view of a canonical array's nonzero crop, `planes rows columns` in plan order."""
     planned = whole.transpose(restoration.axis_order)
     box = crop(planned, restoration.crop)
     return box[None] if box.ndim == 2 else box

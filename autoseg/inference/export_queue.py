@@ -1,7 +1,7 @@
-"""Let the networks go on while what they found is brought to the original grid.
+"""Export predictions to the original grid in a thread while the networks continue.
 
-The networks run in the calling thread, the export in one thread beside it, and a short queue
-between them keeps memory flat: whoever is faster waits.
+The networks run in the calling thread and the export runs in a background thread. A short queue
+between them limits memory: the faster side waits for the slower one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,18 +15,18 @@ from autoseg.inference.sliding_window import LogitsSlab
 R = TypeVar("R")
 
 QUEUED_SLABS = 2
-"""Slabs that may wait for the export."""
+"""Maximum number of slabs in the queue."""
 
-PATIENCE_SECONDS = 0.1
-"""How often a full queue is checked for an export that has failed and takes no more."""
+POLL_SECONDS = 0.1
+"""Interval in seconds at which a full queue is checked for a failed export."""
 
 
 class _End:
-    """Stands in the queue behind the last slab."""
+    """Marks the end of the slabs in the queue."""
 
 
 class ExportThread:
-    """One thread that exports one image after the other; use it in a `with` block."""
+    """A background thread that exports images one after another; use it in a `with` block."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="export")
@@ -43,19 +43,19 @@ class ExportThread:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Return the future of some work that follows all exports so far."""
+        """Schedule a function to run after all exports so far, and return its future."""
         return self._pool.submit(work)
 
     def feed(
         self, slabs: Iterable[LogitsSlab], export: Callable[[Iterator[LogitsSlab]], R]
     ) -> Future[R]:
-        """Return the future of `export`, after all slabs have been made and handed over.
+        """Run `export` in the thread, pass all slabs to it, and return its future.
 
-        The slabs are made in the calling thread. An error while making them comes out of the
-        future, as does one of `export`, which ends the making of slabs.
+        The slabs are computed in the calling thread. Errors of this computation are raised by the
+        future. Errors of `export` are too, and stop the computation of further slabs.
         """
         queue: Queue[LogitsSlab | BaseException | _End] = Queue(QUEUED_SLABS)
-        future = self._pool.submit(lambda: export(_drained(queue)))
+        future = self._pool.submit(lambda: export(_drain(queue)))
         last: BaseException | _End = _End()
         try:
             for slab in slabs:
@@ -63,7 +63,7 @@ class ExportThread:
                     break
         except BaseException as error:
             last = error
-            if not isinstance(error, Exception):  # Ctrl-C ends the program, not just this image
+            if not isinstance(error, Exception):  # Ctrl-C stops the program, not only this image
                 raise
         finally:
             _put(queue, last, future)
@@ -75,18 +75,18 @@ def _put(
     item: LogitsSlab | BaseException | _End,
     future: Future[R],
 ) -> bool:
-    """Put an item into the queue unless the export has ended; return whether it was put."""
+    """Put an item into the queue; return False if the export has ended before."""
     while not future.done():
         try:
-            queue.put(item, timeout=PATIENCE_SECONDS)
+            queue.put(item, timeout=POLL_SECONDS)
         except Full:
             continue
         return True
     return False
 
 
-def _drained(queue: "Queue[LogitsSlab | BaseException | _End]") -> Iterator[LogitsSlab]:
-    """Yield what comes out of the queue up to its end; an error that was put in is raised."""
+def _drain(queue: "Queue[LogitsSlab | BaseException | _End]") -> Iterator[LogitsSlab]:
+    """Yield slabs from the queue up to the end marker; raise an error that is in the queue."""
     while not isinstance(item := queue.get(), _End):
         if isinstance(item, BaseException):
             raise item

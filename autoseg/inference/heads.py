@@ -1,9 +1,9 @@
-"""Divide a network before its last layer where that is a plain matrix, so that tiles stay small.
+"""Split networks before a 1×1 convolution head, so that features are averaged instead of logits.
 
-Most networks end in a convolution with a kernel of 1: at each voxel a matrix makes the scores of
-all classes out of a few features. Averaging over tiles, flips and folds is linear as well, so the
-features can be averaged instead, and the matrix be applied once at the end. With 117 classes and 32
-features this takes a quarter of the memory and of the time, and rounds less.
+Most networks end in a convolution with a kernel of 1: at each voxel, a matrix maps a few features
+to the logits of all classes. Averaging over tiles, flips and folds is linear too. The features can
+therefore be averaged, and the matrix applied once at the end. With 117 classes and 32 features this
+takes a quarter of the memory and time, with smaller rounding errors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,23 +20,22 @@ from autoseg.architectures import Architecture
 Features = Float[Tensor, "batch features *scored"]
 Scores = Float[Tensor, "batch classes *scored"]
 
-PART_BYTES = 4 * 2**20
-"""Scores of many voxels are made in parts of about this size, which caches hold, where only their
-order matters."""
+CHUNK_BYTES = 4 * 2**20
+"""Approximate size of a chunk of logits in `scores_in_chunks`, chosen to fit into the CPU cache."""
 
 PROBE_BLOCKS = 2
-"""The probe's size along each axis, in multiples of what it must be: an instance normalisation
-refuses a single voxel."""
+"""Size of the probe along each axis, in multiples of the smallest size that the network accepts:
+instance normalisation fails on a single voxel."""
 
 
 @dataclass(frozen=True)
 class SplitHeadNetwork:
-    """A network without its last layer, and that layer.
+    """A network without its last layer, and the weights of that layer.
 
     Attributes:
-        trunk: Gives features where the whole network gives logits.
-        weight: The last layer's matrix, float32.
-        bias: What it adds, float32.
+        trunk: The network with an identity as its last layer: its logits are the features.
+        weight: Matrix of the last layer, float32.
+        bias: Bias of the last layer, float32.
     """
 
     trunk: nn.Module
@@ -49,60 +48,60 @@ class SplitHeadNetwork:
         return int(self.weight.shape[1])
 
     def scores(self, features: Features) -> Scores:
-        """Return the logits that features stand for, float32, on the features' device."""
+        """Compute float32 logits from features, on the features' device."""
         weight, bias = self.weight.to(features.device), self.bias.to(features.device)
         flat = torch.matmul(weight, features.flatten(2).float()).add_(bias[:, None])
         return flat.reshape(len(features), len(weight), *features.shape[2:])
 
-    def scores_in_parts(self, features: Features) -> Iterator[Float[Tensor, "voxels classes"]]:
-        """Yield the logits of a few voxels after the other, in the order of the flat features.
+    def scores_in_chunks(self, features: Features) -> Iterator[Float[Tensor, "voxels classes"]]:
+        """Yield the logits in chunks of voxels, in the order of the flattened features.
 
-        All classes of a voxel stand side by side: so the highest is found twice as fast.
+        The classes of a voxel are contiguous in memory, which makes the argmax twice as fast.
         """
         weight, bias = self.weight.to(features.device), self.bias.to(features.device)
-        step = max(1, PART_BYTES // (4 * len(weight)))
-        for one in features.flatten(2).float():
-            for part in one.t().split(step):
-                yield torch.addmm(bias, part, weight.t())
+        step = max(1, CHUNK_BYTES // (4 * len(weight)))
+        for sample in features.flatten(2).float():
+            for chunk in sample.t().split(step):
+                yield torch.addmm(bias, chunk, weight.t())
 
 
 def split_head(
     networks: Sequence[nn.Module], architecture: Architecture
 ) -> tuple[SplitHeadNetwork, ...]:
-    """Return networks without their last layers, sharing all weights.
-
-    None if that would leave more to average: if their features together are no fewer than the
-    classes, or if one of them does not end in a plain matrix.
+    """Split networks before their last layers; the results share all weights with the networks.
 
     Args:
-        networks: In evaluation mode, with weights, on one device.
-        architecture: Of all of them.
+        networks: Networks in evaluation mode, with weights, on one device.
+        architecture: Architecture of all networks.
+
+    Returns:
+        One split network per network. Empty if this would not save memory: if the networks have in
+        total at least as many features as classes, or if a network does not end in a 1×1
+        convolution.
     """
     parts: list[SplitHeadNetwork] = []
-    left = architecture.num_classes - 1
+    max_features = architecture.num_classes - 1
     for network in networks:
-        part = _divided(network, architecture, most_features=left)
+        part = _split_one(network, architecture, max_features=max_features)
         if part is None:
             return ()
         parts.append(part)
-        left -= part.num_features
+        max_features -= part.num_features
     return tuple(parts)
 
 
-def _divided(
-    network: nn.Module, architecture: Architecture, *, most_features: int
+def _split_one(
+    network: nn.Module, architecture: Architecture, *, max_features: int
 ) -> SplitHeadNetwork | None:
-    """Return a network without its last layer; None if that is no matrix of few enough features.
+    """Split a network; return None if its head is not a 1×1 convolution of few enough features.
 
-    A tiny image goes through the network once, to see whether its logits are exactly what its first
-    head returns.
+    Runs the network once on a tiny image to check that its logits are exactly the output of its
+    first head.
     """
     head = _first_head(network)
-    if not isinstance(head, nn.Conv2d | nn.Conv3d) or not _is_matrix(head):
+    if not isinstance(head, nn.Conv2d | nn.Conv3d) or not _is_pointwise(head):
         return None
-    if head.in_channels > most_features or not _ends_with(
-        network, head, _probe_shape(architecture)
-    ):
+    if head.in_channels > max_features or not _ends_with(network, head, _probe_shape(architecture)):
         return None
     weight = head.weight.detach().flatten(1)
     bias = weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach()
@@ -115,7 +114,7 @@ def _first_head(network: nn.Module) -> nn.Module | None:
 
 
 def _without_head(network: nn.Module) -> nn.Module:
-    """Return a copy whose first head does nothing; all weights are those of the network."""
+    """Return a copy of a network that shares its weights and has an identity as first head."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     trunk = deepcopy(network, shared)
     heads = trunk.heads
@@ -125,22 +124,22 @@ def _without_head(network: nn.Module) -> nn.Module:
 
 
 def _probe_shape(architecture: Architecture) -> tuple[int, ...]:
-    """Return the size of a small batch that the network takes."""
+    """Return the shape of a small batch that the network accepts."""
     pairs = zip(architecture.topology.divisors, architecture.output_margin(), strict=True)
     return (1, architecture.in_channels, *(PROBE_BLOCKS * size + 2 * edge for size, edge in pairs))
 
 
-def _is_matrix(head: nn.Conv2d | nn.Conv3d) -> bool:
-    """Return whether a convolution works on each voxel by itself."""
-    plain = prod(head.kernel_size) == prod(head.stride) == head.groups == 1
-    return plain and not any(head.padding if isinstance(head.padding, tuple) else ())
+def _is_pointwise(head: nn.Conv2d | nn.Conv3d) -> bool:
+    """Return True if a convolution maps each voxel independently of its neighbours."""
+    is_plain = prod(head.kernel_size) == prod(head.stride) == head.groups == 1
+    return is_plain and not any(head.padding if isinstance(head.padding, tuple) else ())
 
 
 @torch.inference_mode()
 def _ends_with(network: nn.Module, head: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Return whether a network's logits are the very tensor that a head returns."""
+    """Return True if a network's logits are the same tensor object as the output of a head."""
     returned: list[Tensor] = []
-    handle = head.register_forward_hook(lambda _module, _given, output: returned.append(output))
+    handle = head.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
     parameter = next(network.parameters())
     try:
         logits = network(torch.zeros(shape, device=parameter.device)).logits

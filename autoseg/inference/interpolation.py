@@ -1,8 +1,8 @@
-"""Linear interpolation along one axis, written so that any piece equals the same piece of a whole.
+"""Linear interpolation along one axis with bit-identical results for slabs and whole arrays.
 
-Every output value is one gather, two multiplications and one addition, each rounded by itself to
-float32. Nothing depends on what is computed beside it, so a volume worked through in slabs gives
-the same bits as the whole array.
+Every output value is one gather, two multiplications and one addition, each rounded to float32. No
+value depends on its neighbours in the output, so interpolating a volume slab by slab gives the same
+bits as interpolating the whole array.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from autoseg.preprocessing.interpolation import nearest_positions
 
 @dataclass(frozen=True)
 class AxisSampling:
-    """How each voxel of a new axis is made of two neighbouring voxels of the old one.
+    """Indices and weights of the two source voxels of every target voxel along an axis.
 
     Attributes:
-        lower: Index of the neighbour before it, ascending.
-        upper: Index of the neighbour behind it.
-        lower_weight: What the first neighbour counts; the two sum to one.
-        upper_weight: What the second neighbour counts.
-        is_identity: Whether the new axis is the old one.
-        is_nearest: Whether each new voxel is a copy of one old voxel.
+        lower: Index of the source voxel before the target voxel, ascending.
+        upper: Index of the source voxel after the target voxel.
+        lower_weight: Weight of the lower voxel; the two weights sum to one.
+        upper_weight: Weight of the upper voxel.
+        is_identity: Whether source and target axis are the same.
+        is_nearest: Whether each target voxel is a copy of one source voxel.
     """
 
     lower: Int[np.ndarray, " target"]
@@ -35,17 +35,20 @@ class AxisSampling:
     is_nearest: bool
 
     def piece(self, start: int, stop: int) -> tuple["AxisSampling", int, int]:
-        """Return the sampling of some new voxels, and the range of old ones that they need.
+        """Return the sampling of a range of target voxels, and the source range that it needs.
 
-        The piece's indices count from the first old voxel of that range.
+        The indices of the returned sampling are relative to the start of the source range.
+
+        Returns:
+            The sampling, the first source voxel, and one past the last source voxel.
         """
         first, last = int(self.lower[start]), int(self.upper[stop - 1]) + 1
-        chosen = slice(start, stop)
+        targets = slice(start, stop)
         sampling = AxisSampling(
-            lower=self.lower[chosen] - first,
-            upper=self.upper[chosen] - first,
-            lower_weight=self.lower_weight[chosen],
-            upper_weight=self.upper_weight[chosen],
+            lower=self.lower[targets] - first,
+            upper=self.upper[targets] - first,
+            lower_weight=self.lower_weight[targets],
+            upper_weight=self.upper_weight[targets],
             is_identity=self.is_identity,
             is_nearest=self.is_nearest,
         )
@@ -53,11 +56,11 @@ class AxisSampling:
 
     @property
     def size(self) -> int:
-        """Voxels of the new axis."""
+        """Number of target voxels."""
         return int(self.lower.size)
 
     def apply(self, values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-        """Return the values resampled along an axis, counted from the first."""
+        """Resample values along an axis (non-negative)."""
         if self.is_identity:
             return values
         shape = (*values.shape[:axis], self.size, *values.shape[axis + 1 :])
@@ -71,15 +74,18 @@ class AxisSampling:
         first: NDArray[np.float32],
         second: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Return the values resampled along an axis in given memory.
+        """Resample values along an axis without allocating memory.
 
         Args:
-            values: What to resample.
-            axis: Counted from the first.
-            first: Holds the result afterwards, and has its shape.
-            second: Of the same shape; overwritten.
+            values: Values to resample.
+            axis: Axis to resample; non-negative.
+            first: Buffer of the result's shape; receives the result.
+            second: Buffer of the same shape; overwritten.
+
+        Returns:
+            `first`.
         """
-        # the indices are in range: "clip" only spares numpy a copy that could be undone
+        # all indices are in range; mode="raise" would make numpy copy into a temporary buffer
         np.take(values, self.lower, axis=axis, out=first, mode="clip")
         if self.is_nearest:
             return first
@@ -92,15 +98,15 @@ class AxisSampling:
 
 
 def axis_sampling(source: int, target: int, *, order: int) -> AxisSampling:
-    """Return how to resample an axis of `source` voxels to `target` voxels.
+    """Build the sampling from an axis of `source` voxels to an axis of `target` voxels.
 
-    Both axes span the same length; a voxel stands at its centre, and beyond the outermost centres
-    the outermost voxel goes on.
+    Both axes span the same length. Values are located at voxel centres, and positions beyond the
+    outermost centres take the value of the outermost voxel.
 
     Args:
-        source: Voxels of the old axis.
-        target: Voxels of the new axis.
-        order: 0 takes the nearest voxel, 1 interpolates linearly.
+        source: Number of source voxels.
+        target: Number of target voxels.
+        order: 0 for nearest-neighbour, 1 for linear interpolation.
 
     Source: the coordinates of `skimage.transform.resize` (mode "edge") and of
         `scipy.ndimage.zoom` (`grid_mode=True`).

@@ -1,7 +1,7 @@
-"""From an image to its label map, with all configurations of a chosen model.
+"""Predict the label map of an image with all configurations of a selected model.
 
-A single configuration goes straight from logits to classes. Of several, each leaves its compact
-probabilities, and when the last is through their mean decides.
+With a single configuration, logits are converted directly to classes. With several configurations,
+each stores compressed probabilities, which are averaged once the last one has finished.
 """
 
 from collections.abc import Callable
@@ -19,25 +19,25 @@ from autoseg.inference.model import LoadedModel
 from autoseg.inference.model_selection import SelectedModel
 from autoseg.inference.prediction import (
     PredictionTask,
-    logits_of,
-    prepared_for,
+    predict_logits,
+    prepare_for_model,
     probability_grid,
     start_prediction,
 )
-from autoseg.inference.probabilities import Probabilities, compacted
+from autoseg.inference.probabilities import Probabilities, compress_probabilities
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class JointPredictionTask(Generic[R]):
-    """One image to predict with all members.
+    """An image to predict with all members of a model.
 
     Attributes:
-        prepared: The image as each member sees it.
-        finish: What becomes of the index of every voxel; called in the export's thread.
-        workers: Threads of the export.
-        probabilities: Folder to keep the probabilities of a single member in; None to keep none.
+        prepared: The image, prepared for each member.
+        finish: Callback that receives the predicted index map; called in the export thread.
+        workers: Number of export threads.
+        probabilities: Output folder for the probabilities of a single member; None to discard them.
     """
 
     prepared: tuple[PreparedImage, ...]
@@ -46,69 +46,77 @@ class JointPredictionTask(Generic[R]):
     probabilities: Path | None = None
 
 
-def prepared_for_all(image: Image, model: SelectedModel) -> tuple[PreparedImage, ...]:
-    """Return the image as each member sees it.
+def prepare_for_members(image: Image, model: SelectedModel) -> tuple[PreparedImage, ...]:
+    """Prepare an image for each member of a model.
 
     Raises:
-        CaseError: If it has other channels or axes than the model, or a value is not finite.
+        CaseError: If the channels or axes do not match the model, or a value is not finite.
     """
-    return tuple(prepared_for(image, member) for member in model.members)
+    return tuple(prepare_for_model(image, member) for member in model.members)
 
 
-def predict_chosen(
+def predict_selected(
     image: Image, model: SelectedModel, *, workers: int = 1, progress: Progress | None = None
 ) -> LabelArray:
-    """Return the label value of every voxel, as label files have them, in the plan's orientation.
+    """Predict the label value of every voxel, in the plan's orientation.
 
     Args:
-        image: The image, turned as the plan says; its channels are those of the plan.
-        model: The model.
-        workers: Threads of the export.
-        progress: Where warnings and the position go.
+        image: The image in the plan's orientation, with the channels of the plan.
+        model: The selected model.
+        workers: Number of export threads.
+        progress: Receives warnings and the current position.
 
     Raises:
-        CaseError: If the image does not fit the model, or does not fit the device.
+        CaseError: If the image does not match the model, or a patch does not fit into the device's
+            memory.
     """
-    task = JointPredictionTask(prepared_for_all(image, model), finish=model.values, workers=workers)
+    prepared = prepare_for_members(image, model)
+    task = JointPredictionTask(prepared, finish=model.values, workers=workers)
     with ExportThread() as exports:
-        return start_joint(task, model, exports, progress=progress).result()
+        return start_joint_prediction(task, model, exports, progress=progress).result()
 
 
-def start_joint(
+def start_joint_prediction(
     task: JointPredictionTask[R],
     model: SelectedModel,
     exports: ExportThread,
     *,
     progress: Progress | None = None,
 ) -> Future[R]:
-    """Return what `task.finish` will return, once all networks are through with the image.
+    """Run all networks on an image and return the future result of `task.finish`.
 
-    The export goes on in its own thread, so the next image can start. An error of this image comes
-    out of the future.
+    Returns when the networks have finished. The export continues in its own thread, so that the
+    next image can start. The future raises errors of this image.
+
+    Args:
+        task: The image and what to do with the prediction.
+        model: The selected model.
+        exports: Thread that exports the predictions.
+        progress: Receives warnings and the current position.
     """
     if len(model.members) == 1:
-        alone = PredictionTask(task.prepared[0], task.finish, task.workers, task.probabilities)
-        return start_prediction(alone, model.members[0], exports, progress=progress)
-    found = [
-        _started(prepared, member, exports, task.workers, progress)
+        single = PredictionTask(task.prepared[0], task.finish, task.workers, task.probabilities)
+        return start_prediction(single, model.members[0], exports, progress=progress)
+    futures = [
+        _start_member(prepared, member, exports, task.workers, progress)
         for prepared, member in zip(task.prepared, model.members, strict=True)
     ]
 
-    def decide() -> R:
-        parts = [part.result() for part in found]
-        return task.finish(ensemble_class_map(parts, workers=task.workers))
+    def average() -> R:
+        probabilities = [future.result() for future in futures]
+        return task.finish(ensemble_class_map(probabilities, workers=task.workers))
 
-    return exports.submit(decide)
+    return exports.submit(average)
 
 
-def _started(
+def _start_member(
     prepared: PreparedImage,
     member: LoadedModel,
     exports: ExportThread,
     workers: int,
     progress: Progress | None,
 ) -> Future[Probabilities]:
-    """Return what one member will have found, once its networks are through with the image."""
+    """Run the networks of one member and return the future of its compressed probabilities."""
     grid = probability_grid(prepared, member)
-    slabs = logits_of(prepared, member, workers=workers, progress=progress)
-    return exports.feed(slabs, lambda slabs: compacted(slabs, grid))
+    slabs = predict_logits(prepared, member, workers=workers, progress=progress)
+    return exports.feed(slabs, lambda slabs: compress_probabilities(slabs, grid))

@@ -1,4 +1,4 @@
-"""Find and load trained models: JSON and safetensors, in a folder or a file, never pickled."""
+"""Find and load trained models from folders or model files (JSON and safetensors, no pickle)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.selection import SELECTION_NAME
-from autoseg.documents.splits import ALL, FoldName, averaged_folds
+from autoseg.documents.splits import ALL, FoldName, default_folds
 from autoseg.documents.store import load
 from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.contents import SUFFIX
@@ -31,13 +31,21 @@ from autoseg.inference.stored import (
 )
 
 PrecisionRule = Callable[[Configuration, torch.device, Precision], Precision]
-"""Gives the precision that a network predicts in, from the one that was asked for."""
+"""Chooses the precision for prediction from the configuration, device and requested precision."""
 
 
-def as_asked(
+def requested_precision(
     _configuration: Configuration, device: torch.device, precision: Precision
 ) -> Precision:
-    """Return the precision that was asked for; on a CPU, this process has computed then."""
+    """Return the requested precision unchanged.
+
+    On a CPU, this also sets the CPU instructions that this process computes with.
+
+    Args:
+        _configuration: Configuration of the network; unused.
+        device: Device that the network runs on.
+        precision: Requested precision.
+    """
     if device.type == "cpu":
         choose(choices()[0])
     return precision
@@ -45,32 +53,32 @@ def as_asked(
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How to load networks.
+    """Options for loading networks.
 
     Attributes:
-        device: Name of the device; "auto" takes an accelerator if there is one.
-        precision: What convolutions compute in.
-        use_mirroring: Whether to average over flips, where training mirrored.
+        device: Name of the device; "auto" uses an accelerator if available.
+        precision: Precision of convolutions.
+        use_mirroring: Whether to use TTA along the axes that were mirrored in training.
         rule: Chooses the precision of each network.
     """
 
     device: str = "auto"
     precision: Precision = "auto"
     use_mirroring: bool = True
-    rule: PrecisionRule = as_asked
+    rule: PrecisionRule = requested_precision
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A trained model, in memory and ready.
+    """A trained model with its networks in memory.
 
     Attributes:
-        folder: Where it was loaded from: a folder or a model file.
-        plan: How its dataset was understood: channels, labels, axes.
-        configuration: Which of the plan's configurations the networks are.
+        folder: Model folder or model file that it was loaded from.
+        plan: Plan of the dataset: channels, labels, axes.
+        configuration: Configuration of the networks.
         ensemble: The networks.
-        data: The training data in numbers; None if the model came without.
-        previous: The previous stage of a cascade; None without one.
+        data: Summary of the training data; None if the model does not contain one.
+        previous: Previous stage of the cascade; None if the configuration has none.
     """
 
     folder: Path
@@ -84,21 +92,21 @@ class LoadedModel:
 def find_model(
     path: Path | None, *, work_root: Path = WORK_ROOT, take_selection: bool = False
 ) -> Path:
-    """Return the one trained model that is meant.
+    """Find the trained model that a path refers to.
 
     Args:
         path: A model file (`*.autoseg`), a work folder, a model folder (`models/<configuration>`)
-            or one fold of it, or a folder of work folders; None is `work_root`.
+            or one fold of it, or a folder of work folders; None means `work_root`.
         work_root: Folder of the work folders.
-        take_selection: Whether a work folder that has a selection is itself what is meant.
+        take_selection: Whether to return a work folder itself if it contains a selection.
 
     Returns:
-        A model file, a model folder, or the fold's folder if `path` is one. Of a work folder with
-        several trained configurations, the one that the plan names as default, or else the one
-        that is no previous stage of another.
+        A model file, a model folder, or a fold folder if `path` is one. If a work folder has
+        several trained configurations, the plan's default configuration, or else the only one that
+        is not a previous stage of another.
 
     Raises:
-        ModelError: If there is none, or if several are left to choose from.
+        ModelError: If there is no trained model, or if the choice is ambiguous.
     """
     if path is None:
         return _only_model(work_root, take_selection=take_selection)
@@ -106,8 +114,8 @@ def find_model(
         return path
     if not path.is_dir():
         msg = (
-            f"{path} is not a folder or file. --model takes a model file (*{SUFFIX}), a work "
-            "folder, or models/<configuration> in it."
+            f"{path} is not a folder or file. Pass a model file (*{SUFFIX}), a work folder, or "
+            "models/<configuration> in a work folder to --model."
         )
         raise ModelError(msg)
     if (path / WEIGHTS_NAME).is_file() or trained_folds(path):
@@ -116,24 +124,24 @@ def find_model(
         return _default_model(path, take_selection=take_selection)
     if any(trained_models(folder) for folder in path.iterdir()):
         return _only_model(path, take_selection=take_selection)
-    msg = f"{path} holds no model whose training is complete. {_unfinished(path)}"
+    msg = f"{path} contains no completely trained model. {_next_step(path)}"
     raise ModelError(msg)
 
 
 def trained_models(work: Path) -> tuple[Path, ...]:
-    """Return the model folders of a work folder (or of its `models` folder) that can predict."""
+    """List the model folders of a work folder (or of its `models` folder) with a trained fold."""
     parent = work / "models" if (work / "models").is_dir() else work
     folders = sorted(parent.iterdir()) if parent.is_dir() else []
     return tuple(folder for folder in folders if trained_folds(folder))
 
 
 def open_model(path: Path) -> StoredModel:
-    """Return where a model lies, ready to be read: a model file, a model folder or that of a fold.
+    """Open a model file, a model folder, or the model folder of a fold, without loading networks.
 
-    Of a model file with several members, the first.
+    If a model file has several members, the first one is opened.
 
     Raises:
-        ModelError: If it is a file, but not a valid model file.
+        ModelError: If `path` is a file but not a valid model file.
     """
     if path.is_file():
         return archived_model(ModelArchive(path))
@@ -148,21 +156,21 @@ def load_model(
     precision: Precision = "auto",
     folds: Sequence[FoldName] | None = None,
     use_mirroring: bool = True,
-    rule: PrecisionRule = as_asked,
+    rule: PrecisionRule = requested_precision,
 ) -> LoadedModel:
-    """Return a trained model, its networks on the device.
+    """Load a trained model to a device.
 
     Args:
-        path: A model file (of several members the first is loaded), a model folder or one fold's.
-        device: Name of the device; "auto" takes an accelerator if there is one.
-        precision: What convolutions compute in.
-        folds: Which folds to average; None for all numbered ones that are trained.
-        use_mirroring: Whether to average over flips, where training mirrored.
+        path: A model file (only its first member is loaded), a model folder or a fold folder.
+        device: Name of the device; "auto" uses an accelerator if available.
+        precision: Precision of convolutions.
+        folds: Folds to average; None for all trained numbered folds.
+        use_mirroring: Whether to use TTA along the axes that were mirrored in training.
         rule: Chooses the precision of each network.
 
     Raises:
-        ModelError: If a wanted fold is not trained, weights do not fit the plan, or a model file
-            is not valid.
+        ModelError: If a requested fold is not trained, weights do not match the plan, or a model
+            file is not valid.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     if folds is None and (fold := named_fold(path)):
@@ -178,16 +186,17 @@ def load_stored(
     *,
     next_stages: tuple[str, ...] = (),
 ) -> LoadedModel:
-    """Return a trained model and its previous stages, their networks on the device.
+    """Load a trained model and its previous stages to a device.
 
     Args:
-        stored: Where it lies.
+        stored: The model on disk.
         options: Device, precision and mirroring.
-        folds: Which folds to average; None for all numbered ones that are trained.
-        next_stages: Configurations that refine what this one predicts; they cannot precede it.
+        folds: Folds to average; None for all trained numbered folds.
+        next_stages: Later stages of the cascade, which use this model's predictions. They cannot
+            also be previous stages of it.
 
     Raises:
-        ModelError: As `load_model`, or if a previous stage is missing or of another dataset.
+        ModelError: As in `load_model`, or if a previous stage is missing or of another dataset.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     trained, plan = stored.read_trained(), stored.read_plan()
@@ -195,18 +204,20 @@ def load_stored(
     chosen = choose_device(options.device)
     networks = tuple(
         load_network(configuration.architecture, stored, fold, chosen)
-        for fold in _wanted_folds(stored, folds)
+        for fold in _requested_folds(stored, folds)
     )
     precision = options.rule(configuration, chosen, options.precision)
-    ensemble = ensemble_of(
+    ensemble = build_ensemble(
         networks, configuration, device=chosen, dtype=autocast_dtype(chosen, precision)
     )
     if options.use_mirroring:
         ensemble = replace(ensemble, mirror_axes=trained.mirror_axes)
     previous, stages = None, (*next_stages, configuration.name)
     if configuration.previous_stage is not None:
-        before = _stored_stage(stored, configuration.previous_stage, stages)
-        previous = load_stored(before, options, previous_folds(folds), next_stages=stages)
+        stored_stage = _stored_stage(stored, configuration.previous_stage, stages)
+        previous = load_stored(
+            stored_stage, options, previous_stage_folds(folds), next_stages=stages
+        )
         _check_stages(plan, previous)
     return LoadedModel(
         folder=stored.path,
@@ -218,84 +229,90 @@ def load_stored(
     )
 
 
-def previous_folds(folds: Sequence[FoldName] | None) -> Sequence[FoldName] | None:
-    """Return which folds of a previous stage go with folds of a cascade; None for all numbered.
+def previous_stage_folds(folds: Sequence[FoldName] | None) -> Sequence[FoldName] | None:
+    """Choose the folds of a previous stage for folds of a cascade; None means all numbered folds.
 
-    The same, so that a held-out case is new to both. With the fold that trained on every case go
-    all numbered ones.
+    The previous stage uses the same folds, so that neither stage was trained on a held-out case.
+    With fold `all`, which is trained on every case, it uses all numbered folds.
     """
     return None if folds is None or ALL in folds else folds
 
 
 def _stored_stage(stored: StoredModel, stage: str, next_stages: tuple[str, ...]) -> StoredModel:
-    """Return where a previous stage lies.
+    """Return the stored model of a previous stage.
 
     Raises:
-        ModelError: If it is not there, or is one of those that it should precede.
+        ModelError: If it does not exist, or if the cascade is circular.
     """
     if stage in next_stages:
         msg = (
-            f"{stored.path}: the stages {' and '.join(next_stages)} are said to precede each "
-            f"other. Correct {PLAN_NAME}, or copy the model again."
+            f"{stored.path}: circular cascade of {' and '.join(next_stages)}; expected stages in "
+            f"one order. Correct {PLAN_NAME}, or copy the model again."
         )
         raise ModelError(msg)
     return stored.sibling(stage)
 
 
 def _check_stages(plan: Plan, previous: LoadedModel) -> None:
-    """Check that two stages of a cascade mean the same by channels, classes and axes.
+    """Check that two stages of a cascade have the same channels, labels and axes.
 
     Raises:
-        ModelError: If they do not.
+        ModelError: If they differ.
     """
     for field in ("channel_names", "labels", "axis_order", "orientation"):
         if getattr(plan, field) != getattr(previous.plan, field):
             msg = (
-                f"{previous.folder} is the previous stage of a cascade, but their {field} differ: "
-                f"{getattr(previous.plan, field)!r} and {getattr(plan, field)!r}. Train both with "
-                "one plan."
+                f"{previous.folder} is the previous stage of a cascade, but the {field} of the two "
+                f"stages differ: {getattr(previous.plan, field)!r} and {getattr(plan, field)!r}. "
+                "Train both with one plan."
             )
             raise ModelError(msg)
 
 
-def ensemble_of(
+def build_ensemble(
     networks: Sequence[nn.Module],
     configuration: Configuration,
     *,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Ensemble:
-    """Return networks that are on the device as an ensemble without mirroring.
+    """Build an ensemble without mirroring and set its networks to evaluation mode.
 
-    They are put into evaluation mode. Models of nnU-Net stay whole: they are to round their scores
-    as nnU-Net does.
+    Networks of nnU-Net are not split before their heads, so that their logits are rounded as in
+    nnU-Net.
+
+    Args:
+        networks: Networks on `device`.
+        configuration: Configuration of the networks.
+        device: Device of the networks.
+        dtype: Autocast type of convolutions; float32 means no autocast.
     """
-    is_whole = configuration.blending == "nnunet"
-    ready = tuple(network.eval() for network in networks)
+    keep_whole = configuration.blending == "nnunet"
+    in_eval_mode = tuple(network.eval() for network in networks)
     return Ensemble(
-        networks=ready,
+        networks=in_eval_mode,
         device=device,
         dtype=dtype,
         patch_shape=configuration.topology.patch_shape,
         num_classes=configuration.architecture.num_classes,
         blending=configuration.blending,
         margin=configuration.architecture.output_margin(),
-        parts=() if is_whole else split_head(ready, configuration.architecture),
+        split_networks=(() if keep_whole else split_head(in_eval_mode, configuration.architecture)),
     )
 
 
-def _wanted_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequence[FoldName]:
+def _requested_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequence[FoldName]:
     """Return the folds to load.
 
     Raises:
-        ModelError: If one of them, or any at all, is not trained to the end.
+        ModelError: If one of them is not trained to the end, or if no fold is.
     """
     stored.check_trained(folds or ())
-    return averaged_folds(stored.folds()) if folds is None else tuple(dict.fromkeys(folds))
+    return default_folds(stored.folds()) if folds is None else tuple(dict.fromkeys(folds))
 
 
 def _only_model(work_root: Path, *, take_selection: bool) -> Path:
-    """Return the model of the only work folder that has one.
+    """Return the model of the only work folder with a trained model.
 
     Raises:
         ModelError: If there is none, or more than one.
@@ -304,23 +321,25 @@ def _only_model(work_root: Path, *, take_selection: bool) -> Path:
     works = [folder for folder in folders if trained_models(folder)]
     if not works:
         msg = (
-            f"there is no trained model under {work_root.absolute()}. {_unfinished(*folders)} "
-            "A model elsewhere is named with --model PATH."
+            f"no trained model found under {work_root.absolute()}. {_next_step(*folders)} "
+            "For a model in another place, pass --model PATH."
         )
         raise ModelError(msg)
     if len(works) > 1:
-        msg = "several datasets have a trained model. Add one of:\n" + _model_lines(works)
+        msg = "several datasets have a trained model; expected one. Add one of:\n" + _model_lines(
+            works
+        )
         raise ModelError(msg)
     return _default_model(works[0], take_selection=take_selection)
 
 
 def _default_model(work: Path, *, take_selection: bool) -> Path:
-    """Return the work folder's only model, or that of the plan's default configuration.
+    """Return the work folder's only model, or the model of the plan's default configuration.
 
-    A stage that another model refines is not what to predict with, unless the plan says so.
+    A previous stage of another model is only used if it is the plan's default configuration.
 
     Raises:
-        ModelError: If the default is not among several.
+        ModelError: If there are several models and none is the default.
     """
     if take_selection:
         root = work.parent if work.name == "models" else work
@@ -329,17 +348,17 @@ def _default_model(work: Path, *, take_selection: bool) -> Path:
     models = trained_models(work)
     if len(models) == 1:
         return models[0]
-    refined = set()
+    previous_stages = set()
     for model in models:
         plan = load(Plan, model / PLAN_NAME, made_by="autoseg train")
         if model.name == plan.default_configuration:
             return model
-        refined |= {
+        previous_stages |= {
             entry.previous_stage for entry in plan.configurations if entry.name == model.name
         }
-    last = [model for model in models if model.name not in refined]
-    if len(last) == 1:
-        return last[0]
+    final = [model for model in models if model.name not in previous_stages]
+    if len(final) == 1:
+        return final[0]
     msg = (
         f"{work} has several trained configurations, and none is the plan's default. "
         f"Add one of:\n{_model_lines(models)}"
@@ -351,10 +370,10 @@ def _model_lines(paths: Sequence[Path]) -> str:
     return "\n".join(f"  --model {path}" for path in paths)
 
 
-def _unfinished(*works: Path) -> str:
-    """Return what to do next: start a training, or let one finish."""
-    places = ("fold_*", "*/fold_*", "models/*/fold_*", "*/models/*/fold_*")
-    folds = [fold for work in works for place in places for fold in sorted(work.glob(place))]
+def _next_step(*works: Path) -> str:
+    """Return the next step for the user: start a training, or finish one."""
+    patterns = ("fold_*", "*/fold_*", "models/*/fold_*", "*/models/*/fold_*")
+    folds = [fold for work in works for pattern in patterns for fold in sorted(work.glob(pattern))]
     started = [fold for fold in folds if fold.is_dir() and not (fold / WEIGHTS_NAME).is_file()]
     if not started:
         return "Run `autoseg train DATASET` first."

@@ -1,4 +1,4 @@
-"""What predicts: one trained configuration, or those that `autoseg select` chose, as one model."""
+"""Find and load the model to predict with: one configuration, or those of `autoseg select`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,9 +9,9 @@ from autoseg.core.errors import ModelError
 from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
 from autoseg.documents.plan import Plan
-from autoseg.documents.quality import mean_agreement
+from autoseg.documents.quality import mean_tta_consistency
 from autoseg.documents.selection import SELECTION_NAME, LargestComponent, Selection
-from autoseg.documents.splits import FoldName, averaged_folds
+from autoseg.documents.splits import FoldName, default_folds
 from autoseg.documents.store import load
 from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.reading import ModelArchive
@@ -22,29 +22,28 @@ from autoseg.inference.model import (
     load_stored,
     open_model,
 )
-from autoseg.inference.postprocessing import postprocessed
+from autoseg.inference.postprocessing import postprocess
 from autoseg.inference.stored import ModelFolder, StoredModel, named_fold, trained_folds
 from autoseg.inference.tta_consistency import TtaConsistency
 
 SHARED = ("channel_names", "labels", "axis_order", "orientation")
-"""What the plans of configurations must agree on, so that they can predict the same image."""
+"""Plan fields that must be equal for configurations to predict the same image."""
 
-AGAIN = "run `autoseg select` again"
-"""What to do about a selection that is behind the trained models."""
+RESELECT = "run `autoseg select` again"
+"""Advice for a selection that is older than the trained models."""
 
 
 @dataclass(frozen=True)
 class StoredSelection:
-    """What is to predict, before any network is loaded.
+    """The model for prediction, before any network is loaded.
 
     Attributes:
-        path: What was named: a model file, a work folder, a model folder or a fold's.
-        members: Where each configuration lies.
-        folds: Which folds of each; None for all numbered ones that are trained.
-        selection: Why these; None for a configuration that was not selected.
-        warnings: In what the selection no longer fits the trained models, a sentence each.
-        has_changed: Whether networks changed after they were selected, so that its scores are those
-            of others.
+        path: Path of the model file, work folder, model folder or fold folder.
+        members: The stored configurations.
+        folds: Folds of each member; None for all trained numbered folds.
+        selection: The selection document; None for a configuration that was not selected.
+        warnings: Sentences about differences between the selection and the trained models.
+        has_changed: Whether networks changed after the selection, so that its scores are outdated.
     """
 
     path: Path
@@ -60,9 +59,9 @@ class SelectedModel:
     """Trained configurations in memory that predict together.
 
     Attributes:
-        path: What was named: a model file, a work folder, a model folder or a fold's.
-        members: One, or several whose probabilities are averaged.
-        postprocessing: Steps after prediction, in order.
+        path: Path of the model file, work folder, model folder or fold folder.
+        members: One configuration, or several whose probabilities are averaged.
+        postprocessing: Post-processing steps, in order.
     """
 
     path: Path
@@ -71,40 +70,46 @@ class SelectedModel:
 
     @property
     def plan(self) -> Plan:
-        """What all members agree on: channels, labels and axes."""
+        """Plan of the first member; all members have the same channels, labels and axes."""
         return self.members[0].plan
 
-    def watched(self) -> "SelectedModel":
-        """Return the same model, measuring how far its networks agree on the image to come."""
-        return replace(self, members=tuple(_watched(member) for member in self.members))
+    def with_tta_consistency(self) -> "SelectedModel":
+        """Return a copy of the model that measures TTA consistency on the next image."""
+        members = tuple(_with_tta_consistency(member) for member in self.members)
+        return replace(self, members=members)
 
-    def agreement(self) -> tuple[float | None, ...]:
-        """Return how far the networks of a watched model agreed, per target, mean over members."""
-        measured = (member.ensemble.agreement for member in self.members)
-        return mean_agreement([entry.dice() for entry in measured if entry])
+    def tta_consistency(self) -> tuple[float | None, ...]:
+        """Return the measured TTA consistency per target, averaged over members."""
+        measured = (member.ensemble.tta_consistency for member in self.members)
+        return mean_tta_consistency([entry.dice() for entry in measured if entry])
 
     def values(self, indices: LabelArray) -> LabelArray:
-        """Return the label values of a predicted index map, after post-processing."""
+        """Convert a predicted index map to label values and apply the post-processing."""
         labels = self.plan.labels
-        return postprocessed(labels.decode(indices), self.postprocessing, labels.values[0])
+        return postprocess(labels.decode(indices), self.postprocessing, labels.values[0])
 
 
-def _watched(member: LoadedModel) -> LoadedModel:
+def _with_tta_consistency(member: LoadedModel) -> LoadedModel:
     labels = member.plan.labels
-    agreement = TtaConsistency(labels.num_outputs, is_regional=bool(labels.regions))
-    return replace(member, ensemble=replace(member.ensemble, agreement=agreement))
+    consistency = TtaConsistency(labels.num_outputs, is_regional=bool(labels.regions))
+    return replace(member, ensemble=replace(member.ensemble, tta_consistency=consistency))
 
 
 def load_selected(
     path: Path | None, options: LoadOptions, folds: Sequence[FoldName] | None = None
 ) -> SelectedModel:
-    """Return the model that is meant, its networks on the device; see `find_selection`.
+    """Find a model and load it to the device.
+
+    Args:
+        path: As in `find_selection`.
+        options: Device, precision and mirroring.
+        folds: As in `find_selection`.
 
     Raises:
-        ModelError: If there is none, several are left to choose from, or it is not valid.
+        ModelError: If there is no model, the choice is ambiguous, or the model is not valid.
         DocumentError: If one of its documents is missing or damaged.
     """
-    return loaded(find_selection(path, folds), options)
+    return load_selection(find_selection(path, folds), options)
 
 
 def find_selection(
@@ -113,55 +118,55 @@ def find_selection(
     *,
     work_root: Path = WORK_ROOT,
 ) -> StoredSelection:
-    """Return the model that is meant, not yet loaded.
+    """Find the model that a path refers to, without loading networks.
 
     Args:
-        path: As `find_model` takes it. Of a work folder with a selection, the selected
-            configurations are taken, and of a model file all members.
-        folds: Which folds to average, of each configuration; None for those that were selected,
-            or else all numbered ones that are trained.
+        path: As in `find_model`. A work folder with a selection means the selected configurations;
+            a model file means all its members.
+        folds: Folds to average in each configuration; None for the selected folds, or else all
+            trained numbered folds.
         work_root: Folder of the work folders.
 
     Raises:
-        ModelError: If there is none, several are left to choose from, a model file is not valid,
-            or a selected fold is not there.
+        ModelError: If there is no model, the choice is ambiguous, a model file is not valid, or a
+            selected fold is missing.
         DocumentError: If `selection.json` is damaged.
     """
-    found = find_model(path, work_root=work_root, take_selection=True)
-    if found.is_file():
-        return _archived(ModelArchive(found), folds)
-    if (found / SELECTION_NAME).is_file():
-        return _selected(found, folds)
-    fold = named_fold(found)
-    own = (fold.fold,) if folds is None and fold is not None else folds
-    return StoredSelection(path=found, members=(open_model(found),), folds=(own,))
+    model = find_model(path, work_root=work_root, take_selection=True)
+    if model.is_file():
+        return _from_archive(ModelArchive(model), folds)
+    if (model / SELECTION_NAME).is_file():
+        return _from_work_folder(model, folds)
+    fold = named_fold(model)
+    chosen_folds = (fold.fold,) if folds is None and fold is not None else folds
+    return StoredSelection(path=model, members=(open_model(model),), folds=(chosen_folds,))
 
 
-def loaded(choice: StoredSelection, options: LoadOptions) -> SelectedModel:
-    """Return a choice with its networks on the device.
+def load_selection(stored: StoredSelection, options: LoadOptions) -> SelectedModel:
+    """Load the members of a stored selection to the device.
 
     Raises:
-        ModelError: If weights are missing or damaged, or members do not fit each other.
+        ModelError: If weights are missing or damaged, or the members' plans are incompatible.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     members = tuple(
-        load_stored(stored, options, folds)
-        for stored, folds in zip(choice.members, choice.folds, strict=True)
+        load_stored(member, options, folds)
+        for member, folds in zip(stored.members, stored.folds, strict=True)
     )
     for member in members[1:]:
         _check_same_task(members[0], member)
-    steps = () if choice.selection is None else choice.selection.postprocessing
-    return SelectedModel(path=choice.path, members=members, postprocessing=steps)
+    steps = () if stored.selection is None else stored.selection.postprocessing
+    return SelectedModel(path=stored.path, members=members, postprocessing=steps)
 
 
-def description(choice: StoredSelection) -> str | None:
-    """Return in a sentence what was selected; None if nothing was."""
-    selection = choice.selection
+def describe_selection(stored: StoredSelection) -> str | None:
+    """Describe the selected configurations in a sentence; return None without a selection."""
+    selection = stored.selection
     if selection is None:
         return None
     parts = (
-        f"{name} ({_fold_words(selection.folds[index] if folds is None else folds)})"
-        for index, (name, folds) in enumerate(zip(selection.members, choice.folds, strict=True))
+        f"{name} ({_folds_text(selection.folds[index] if folds is None else folds)})"
+        for index, (name, folds) in enumerate(zip(selection.members, stored.folds, strict=True))
     )
     steps = "; ".join(
         f"only the largest component of {'/'.join(map(str, step.values))} is kept"
@@ -171,63 +176,64 @@ def description(choice: StoredSelection) -> str | None:
     return f"Predicting with {' + '.join(parts)}, as selected by cross-validation{end}."
 
 
-def _fold_words(folds: Sequence[FoldName]) -> str:
+def _folds_text(folds: Sequence[FoldName]) -> str:
     return f"fold{'s' if len(folds) != 1 else ''} {', '.join(map(str, folds))}"
 
 
-def _archived(archive: ModelArchive, folds: Sequence[FoldName] | None) -> StoredSelection:
+def _from_archive(archive: ModelArchive, folds: Sequence[FoldName] | None) -> StoredSelection:
+    """Return the members of a model file."""
     members = tuple(archived_model(archive, name) for name in archive.manifest.members)
     selection = archive.read_selection()
-    own = (None,) * len(members) if selection is None else selection.folds
+    selected_folds = (None,) * len(members) if selection is None else selection.folds
     return StoredSelection(
         path=archive.path,
         members=members,
-        folds=own if folds is None else (folds,) * len(members),
+        folds=selected_folds if folds is None else (folds,) * len(members),
         selection=selection,
     )
 
 
-def _selected(work: Path, folds: Sequence[FoldName] | None) -> StoredSelection:
-    """Return what the selection of a work folder names.
+def _from_work_folder(work: Path, folds: Sequence[FoldName] | None) -> StoredSelection:
+    """Return the selected configurations of a work folder.
 
     Raises:
-        ModelError: If one of its folds is not there.
+        ModelError: If a selected fold is missing.
     """
     selection = load(Selection, work / SELECTION_NAME, made_by="autoseg select")
     folders = tuple(work / "models" / name for name in selection.members)
-    for folder, wanted in zip(folders, selection.folds, strict=True):
+    for folder, selected_folds in zip(folders, selection.folds, strict=True):
         trained = trained_folds(folder)
-        missing = sorted(set(wanted) - set(trained), key=str)
+        missing = sorted(set(selected_folds) - set(trained), key=str)
         if missing or not trained:
             msg = (
-                f"{work / SELECTION_NAME} names {folder.name} with folds {list(wanted)}, but "
-                f"trained are {list(trained)}. Run `autoseg select` again, or choose one "
-                "configuration with --model models/<configuration>."
+                f"{work / SELECTION_NAME} selects {folder.name} with folds {list(selected_folds)}, "
+                f"but the trained folds are {list(trained)}. Run `autoseg select` again, or choose "
+                "one configuration with --model models/<configuration>."
             )
             raise ModelError(msg)
-    chosen = tuple(zip(folders, selection.folds, strict=True))
-    changed = _changed(chosen, (work / SELECTION_NAME).stat().st_mtime)
-    further = tuple(warning for folder, own in chosen for warning in _further(folder, own))
+    selected = tuple(zip(folders, selection.folds, strict=True))
+    changed = _changed_folds(selected, (work / SELECTION_NAME).stat().st_mtime)
+    unused = tuple(warning for member in selected for warning in _unused_folds(*member))
     return StoredSelection(
         path=work,
         members=tuple(ModelFolder(folder) for folder in folders),
         folds=selection.folds if folds is None else (folds,) * len(folders),
         selection=selection,
-        warnings=(*changed, *further),
+        warnings=(*changed, *unused),
         has_changed=bool(changed),
     )
 
 
-def _changed(
+def _changed_folds(
     selected: Sequence[tuple[Path, Sequence[FoldName]]], selected_at: float
 ) -> tuple[str, ...]:
-    """Return which networks, of members or of stages before them, changed after the selection.
+    """Return warnings about networks that changed after the selection, including previous stages.
 
-    It does not keep them from predicting: they are whole, only the scores are of others.
+    Such networks can still predict; only the scores of the selection are outdated.
     """
-    waiting, seen, found = list(selected), set[Path](), []
-    while waiting:
-        folder, folds = waiting.pop(0)
+    pending, seen, warnings = list(selected), set[Path](), []
+    while pending:
+        folder, folds = pending.pop(0)
         if folder in seen:
             continue
         seen.add(folder)
@@ -236,35 +242,35 @@ def _changed(
             fold for fold, path in weights if path.is_file() and path.stat().st_mtime > selected_at
         ]
         if newer:
-            found.append(
-                f"{_fold_words(newer)} of {folder.name} changed after the selection; {AGAIN}"
+            warnings.append(
+                f"{_folds_text(newer)} of {folder.name} changed after the selection; {RESELECT}"
             )
-        stage = _stage_of(folder)
-        waiting += [] if stage is None else [(folder.parent / stage, folds)]
-    return tuple(found)
+        stage = _previous_stage(folder)
+        pending += [] if stage is None else [(folder.parent / stage, folds)]
+    return tuple(warnings)
 
 
-def _stage_of(folder: Path) -> str | None:
-    """Return the previous stage of a model folder's configuration; None without one."""
+def _previous_stage(folder: Path) -> str | None:
+    """Return the previous stage of a model folder's configuration; None if it has none."""
     plan = load(Plan, folder / PLAN_NAME, made_by="autoseg train")
-    named = (entry for entry in plan.configurations if entry.name == folder.name)
-    return next((entry.previous_stage for entry in named), None)
+    matching = (entry for entry in plan.configurations if entry.name == folder.name)
+    return next((entry.previous_stage for entry in matching), None)
 
 
-def _further(folder: Path, selected: Sequence[FoldName]) -> tuple[str, ...]:
-    """Return which trained folds of a member the selection does not have."""
-    further = sorted(set(averaged_folds(trained_folds(folder))) - set(selected), key=str)
-    if not further:
+def _unused_folds(folder: Path, selected: Sequence[FoldName]) -> tuple[str, ...]:
+    """Return a warning about trained folds of a member that are not part of the selection."""
+    unused = sorted(set(default_folds(trained_folds(folder))) - set(selected), key=str)
+    if not unused:
         return ()
-    came = f"{_fold_words(further)} of {folder.name} came after the selection"
-    return (f"{came} and takes no part in it; {AGAIN}",)
+    folds = f"{_folds_text(unused)} of {folder.name} {'was' if len(unused) == 1 else 'were'}"
+    return (f"{folds} trained after the selection and therefore not used; {RESELECT}",)
 
 
 def _check_same_task(first: LoadedModel, other: LoadedModel) -> None:
-    """Check that two members predict the same from the same images.
+    """Check that two members have the same inputs and outputs.
 
     Raises:
-        ModelError: If they do not.
+        ModelError: If a plan field differs.
     """
     for field in SHARED:
         if getattr(first.plan, field) != getattr(other.plan, field):
@@ -276,6 +282,6 @@ def _check_same_task(first: LoadedModel, other: LoadedModel) -> None:
             raise ModelError(msg)
 
 
-def only(model: LoadedModel) -> SelectedModel:
-    """Return a single loaded configuration as what predicts."""
+def as_selected_model(model: LoadedModel) -> SelectedModel:
+    """Wrap a single loaded configuration as a selected model."""
     return SelectedModel(path=model.folder, members=(model,))

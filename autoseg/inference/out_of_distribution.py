@@ -1,7 +1,8 @@
-"""Does an image look like the training data? What a network has never seen, it can only guess at.
+"""Compare an image with the training data and warn about differences.
 
-Everything is judged as the network gets it: orientation is compared before images are turned, but
-intensities only where the normaliser keeps their unit. Nothing here stops a prediction.
+Predictions are unreliable for images that are unlike the training data. The stored orientation is
+compared before the image is reoriented. Intensities are compared only if the normaliser keeps their
+unit. No check stops a prediction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,22 +17,23 @@ from autoseg.inference.summary import extent_mm, unit_of
 from autoseg.normalizers import Normalizer
 
 SPACING_MARGIN = 1.25
-"""Voxel sizes may lie this factor outside of the training's: as far as scaling augmentation goes
-(0.7 to 1.4 in the reference recipe), with some distance. A choice of this project."""
+"""Factor by which voxel sizes may exceed the range of the training data. It is within the range of
+scaling augmentation (0.7 to 1.4 in nnU-Net's recipe) with a margin. A choice of this project."""
 
 EXTENT_MARGIN = 1.5
-"""The same for the field of view, which differs more between images. A choice of this project."""
+"""The same factor for the field of view, which varies more. A choice of this project."""
 
 TILT_MARGIN_DEGREES = 15.0
-"""Voxel axes may be this much more oblique than in training; rotation augmentation covers 30°."""
+"""Voxel axes may be more oblique than in training by this angle; rotation augmentation covers
+30°."""
 
-FOREGROUND_PART = 0.1
-"""An image is out of range if fewer voxels have a foreground intensity than this part of the
-smallest foreground of a training case. A choice of this project: a tenth leaves room for cases with
-less foreground than any in training, and an image in another unit still falls below it."""
+MIN_FOREGROUND_FRACTION = 0.1
+"""Minimum share of voxels with a foreground intensity, as a fraction of the smallest foreground
+share of a training case. A choice of this project: a tenth allows cases with less foreground than
+any training case, and images in another unit are still below it."""
 
-MOST_VOXELS = 2**20
-"""Intensities are counted on about this many voxels, evenly spaced."""
+MAX_VOXELS = 2**20
+"""Approximate number of evenly spaced voxels whose intensities are compared."""
 
 AXIS_NAMES = ("superior", "posterior", "left")
 
@@ -42,13 +44,13 @@ def out_of_distribution_warnings(
     normalizers: Sequence[Normalizer],
     channel_names: Sequence[str],
 ) -> tuple[str, ...]:
-    """Return a sentence for everything in which an image lies outside of the training data.
+    """Return one warning for every property in which an image is outside of the training data.
 
     Args:
-        image: The image, not yet prepared.
-        data: The training data in numbers.
-        normalizers: What the model does with each channel's intensities.
-        channel_names: One per channel.
+        image: The image before preprocessing.
+        data: Summary of the training data.
+        normalizers: The model's intensity normaliser of each channel.
+        channel_names: One name per channel.
     """
     axes, channels = len(image.shape), len(image.voxels)
     if axes != len(data.spacing_mm):
@@ -57,20 +59,20 @@ def out_of_distribution_warnings(
         names = f"{len(channel_names)} ({', '.join(channel_names)})"
         return (f"the image has {channels} channels, the training images have {names}",)
     return (
-        *_spacing(image, data),
-        *_extent(image, data),
-        *_orientation(image, data),
-        *_intensities(image, data, normalizers, channel_names),
+        *_spacing_warnings(image, data),
+        *_extent_warnings(image, data),
+        *_orientation_warnings(image, data),
+        *_intensity_warnings(image, data, normalizers, channel_names),
     )
 
 
-def _spacing(image: Image, data: DataSummary) -> Iterator[str]:
-    for axis, (found, known) in enumerate(
+def _spacing_warnings(image: Image, data: DataSummary) -> Iterator[str]:
+    for axis, (spacing, known) in enumerate(
         zip(image.geometry.spacing, data.spacing_mm, strict=True)
     ):
-        if _is_outside(found, known, SPACING_MARGIN):
+        if _is_outside(spacing, known, SPACING_MARGIN):
             yield (
-                f"its voxels are {found:.4g} {_unit(image)} long along {_axis(axis, image)}; in "
+                f"its voxel size along {_axis(axis, image)} is {spacing:.4g} {_unit(image)}; in "
                 f"training {_range(known)} {unit_of(data)}"
             )
 
@@ -79,32 +81,32 @@ def _unit(image: Image) -> LengthUnit:
     return length_unit(len(image.shape), image.geometry.spacing)
 
 
-def _extent(image: Image, data: DataSummary) -> Iterator[str]:
-    extent = extent_mm(image.shape, image.geometry.spacing)
-    for axis, (found, known) in enumerate(zip(extent, data.extent_mm, strict=True)):
-        if _is_outside(found, known, EXTENT_MARGIN):
+def _extent_warnings(image: Image, data: DataSummary) -> Iterator[str]:
+    extents = extent_mm(image.shape, image.geometry.spacing)
+    for axis, (extent, known) in enumerate(zip(extents, data.extent_mm, strict=True)):
+        if _is_outside(extent, known, EXTENT_MARGIN):
             yield (
-                f"it covers {found:.4g} {_unit(image)} along {_axis(axis, image)}; the training "
-                f"images {_range(known)} {unit_of(data)}"
+                f"its field of view along {_axis(axis, image)} is {extent:.4g} {_unit(image)}; in "
+                f"training {_range(known)} {unit_of(data)}"
             )
 
 
-def _orientation(image: Image, data: DataSummary) -> Iterator[str]:
+def _orientation_warnings(image: Image, data: DataSummary) -> Iterator[str]:
     if len(image.shape) == 2:
         return
     stored = axis_directions(image.stored_geometry)
     if data.axis_directions and stored not in data.axis_directions:
         yield (
             f"its axes are stored as {stored}, those of all training images as "
-            f"{' or '.join(data.axis_directions)}; it is turned as its header says, so look "
-            "whether the header is right"
+            f"{' or '.join(data.axis_directions)}; it is reoriented by its header, so check that "
+            "the header is correct"
         )
     tilt, known = tilt_degrees(image.geometry), data.greatest_tilt_degrees
     if known is not None and tilt > known + TILT_MARGIN_DEGREES:
-        yield (f"its axes are {tilt:.0f}° away from the body's; in training at most {known:.0f}°")
+        yield f"its axes are {tilt:.0f}° off the body axes; in training at most {known:.0f}°"
 
 
-def _intensities(
+def _intensity_warnings(
     image: Image,
     data: DataSummary,
     normalizers: Sequence[Normalizer],
@@ -112,24 +114,24 @@ def _intensities(
 ) -> Iterator[str]:
     channels = zip(image.voxels, normalizers, channel_names, data.intensities, strict=True)
     for index, (channel, normalizer, name, (low, high)) in enumerate(channels):
-        which = f"channel {index} ({name})"
+        label = f"channel {index} ({name})"
         lowest, highest = float(channel.min()), float(channel.max())
-        thinned = _thinned(channel)
-        share = float(np.mean((thinned >= low) & (thinned <= high)))
+        sample = _subsample(channel)
+        share = float(np.mean((sample >= low) & (sample <= high)))
         if lowest == highest:
-            yield f"{which} is {lowest:.4g} everywhere"
-        elif normalizer.keeps_scale and share < FOREGROUND_PART * data.least_foreground:
+            yield f"{label} is {lowest:.4g} everywhere"
+        elif normalizer.keeps_scale and share < MIN_FOREGROUND_FRACTION * data.least_foreground:
             yield (
-                f"of {which}, with intensities from {lowest:.4g} to {highest:.4g}, {share:.2%} of "
-                f"the voxels lie in the range of the training foreground ({low:.4g} to "
-                f"{high:.4g}); at least {data.least_foreground:.2%} of each training image were "
+                f"{label} has intensities from {lowest:.4g} to {highest:.4g}, and {share:.2%} of "
+                f"its voxels are in the intensity range of the training foreground ({low:.4g} to "
+                f"{high:.4g}); at least {data.least_foreground:.2%} of each training image was "
                 "foreground"
             )
 
 
-def _thinned(channel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return every n-th voxel along each axis, so that about `MOST_VOXELS` are left."""
-    step = max(1, int((channel.size / MOST_VOXELS) ** (1 / channel.ndim)))
+def _subsample(channel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return every n-th voxel along each axis, about `MAX_VOXELS` in total."""
+    step = max(1, int((channel.size / MAX_VOXELS) ** (1 / channel.ndim)))
     return channel[(slice(None, None, step),) * channel.ndim]
 
 

@@ -1,4 +1,4 @@
-"""What is put around a volume before tiles are cut from it."""
+"""Pad a volume before tiles are cut from it."""
 
 from dataclasses import dataclass, replace
 
@@ -8,20 +8,21 @@ from jaxtyping import Shaped
 from autoseg.core.case import CascadeInput
 
 Volume = Shaped[np.ndarray, "*size"]
-FramedVolume = Shaped[np.ndarray, "*framed"]
+PaddedVolume = Shaped[np.ndarray, "*padded"]
 
 
 @dataclass(frozen=True)
 class Padding:
-    """Zeros around a volume that is smaller than the patch, or its mirror image.
+    """Padding of a volume to at least the patch size plus the margin of a network.
 
-    It is mirrored for networks with a margin, all around: they score less than they see.
+    Without a margin, the padding is zero. For networks with a margin, whose output is smaller than
+    their input, the volume is mirrored on all sides.
 
     Attributes:
-        size: Of the volume, voxels.
-        before: Voxels put before the first one, per axis, where it is smaller than the patch.
-        after: Those put behind the last one; an odd voxel goes there.
-        margin: Further voxels per axis and side.
+        size: Size of the volume, voxels.
+        before: Voxels added before the first voxel of each axis that is shorter than the patch.
+        after: Voxels added after the last voxel; one more than `before` for an odd number.
+        margin: Additional voxels per axis and side.
     """
 
     size: tuple[int, ...]
@@ -33,12 +34,12 @@ class Padding:
     def around(
         cls, size: tuple[int, ...], patch: tuple[int, ...], margin: tuple[int, ...] = ()
     ) -> "Padding":
-        """Return the frame of a volume.
+        """Compute the padding of a volume.
 
         Args:
-            size: Of the volume, voxels.
-            patch: Of the network, with as many axes.
-            margin: Of the network; axes that it lacks in front have none.
+            size: Size of the volume, voxels.
+            patch: Patch size of the network, with as many axes, voxels.
+            margin: Margin of the network, voxels; may have fewer axes, the leading ones are then 0.
         """
         missing = [max(0, length - edge) for edge, length in zip(size, patch, strict=True)]
         before = tuple(count // 2 for count in missing)
@@ -51,25 +52,25 @@ class Padding:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Size of what tiles cover, voxels: at least that of the patch; without the margin."""
+        """Size of the padded volume without the margin, voxels; at least the patch size."""
         triples = zip(self.before, self.size, self.after, strict=True)
         return tuple(front + edge + back for front, edge, back in triples)
 
     @property
     def box(self) -> tuple[slice, ...]:
-        """Where the volume lies in what tiles cover."""
+        """Position of the volume in the padded volume without the margin."""
         pairs = zip(self.before, self.size, strict=True)
         return tuple(slice(front, front + edge) for front, edge in pairs)
 
     def with_margin(self, patch: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the size of a tile as its network sees it."""
+        """Return the input size of a tile: the patch plus the margin on both sides."""
         return tuple(edge + 2 * around for edge, around in zip(patch, self.margin, strict=True))
 
-    def applied(self, volume: Volume) -> FramedVolume:
-        """Return a volume in its frame; as it is, if it needs none.
+    def apply(self, volume: Volume) -> PaddedVolume:
+        """Pad a volume; return it unchanged if no padding is needed.
 
         Args:
-            volume: Its last axes are those of the frame.
+            volume: Volume whose last axes are padded.
         """
         widths = [
             (front + around, back + around)
@@ -82,10 +83,8 @@ class Padding:
             return np.pad(volume, [*leading, *widths], mode="reflect")
         return np.pad(volume, [*leading, *widths])
 
-    def applied_to_cascade_input(self, cascade_input: CascadeInput | None) -> CascadeInput | None:
-        """Return what a previous stage predicted, framed as its image is; none if it did not."""
+    def apply_to_cascade_input(self, cascade_input: CascadeInput | None) -> CascadeInput | None:
+        """Pad a cascade input like its image; None if there is no cascade input."""
         if cascade_input is None:
             return None
-        return replace(
-            cascade_input, classes=self.applied(cascade_input.classes.reshape(self.size))
-        )
+        return replace(cascade_input, classes=self.apply(cascade_input.classes.reshape(self.size)))

@@ -1,4 +1,4 @@
-"""Remove small detached parts of a predicted label map, as `autoseg select` found it to help."""
+"""Remove small connected components of a predicted label map, as chosen by `autoseg select`."""
 
 from collections.abc import Iterable
 
@@ -10,15 +10,15 @@ from autoseg.core.arrays import LabelArray, MaskArray
 from autoseg.documents.selection import LargestComponent
 
 
-def postprocessed(
+def postprocess(
     values: LabelArray, steps: Iterable[LargestComponent], background: int
 ) -> LabelArray:
-    """Return a label map after some steps, in order; without any, the map itself.
+    """Apply post-processing steps to a label map; return the map itself if there are no steps.
 
     Args:
-        values: Label values, as label files have them.
-        steps: What to do.
-        background: Label value of what is removed.
+        values: Label values as in label files.
+        steps: Steps to apply, in order.
+        background: Label value that replaces removed voxels.
     """
     for step in steps:
         values = keep_largest(values, step, background)
@@ -26,33 +26,33 @@ def postprocessed(
 
 
 def keep_largest(values: LabelArray, step: LargestComponent, background: int) -> LabelArray:
-    """Return a label map in which the union of `step.values` is only its largest component.
+    """Keep only the largest connected component of the union of `step.values`.
 
-    Voxels that touch in a corner belong together. Of several components of the largest size all
-    are kept: nothing tells which is right. `values` stays as it is.
+    Components use full connectivity: voxels that share a corner are connected. If several
+    components have the largest size, all of them are kept. `values` is not modified.
 
-    Source: nnU-Net (Isensee et al. 2021), whose components have the full connectivity that is
-        scikit-image's default, and which keeps all of the largest size.
+    Source: nnU-Net (Isensee et al. 2021), which uses full connectivity (scikit-image's default) and
+        keeps all components of the largest size.
 
     Args:
-        values: Label values, as label files have them.
-        step: Which values are one thing.
-        background: Label value of what is removed.
+        values: Label values as in label files.
+        step: Label values whose union forms one structure.
+        background: Label value that replaces removed voxels.
     """
-    chosen = _is_one_of(values, step.values)
-    box = _bounding_box(chosen)
+    foreground = _is_one_of(values, step.values)
+    box = _bounding_box(foreground)
     if box is None:
         return values
-    smaller = _smaller_components(chosen[box])
+    smaller = _smaller_components(foreground[box])
     if not smaller.any():
         return values
-    kept = values.copy()
-    kept[box][smaller] = background
-    return kept
+    result = values.copy()
+    result[box][smaller] = background
+    return result
 
 
 def _is_one_of(values: LabelArray, wanted: tuple[int, ...]) -> MaskArray:
-    """Return where a label map has one of some values: one byte per voxel and no more."""
+    """Return the mask of voxels with one of the wanted values; needs only one byte per voxel."""
     mask = values == wanted[0]
     for value in wanted[1:]:
         mask |= values == value
@@ -60,7 +60,7 @@ def _is_one_of(values: LabelArray, wanted: tuple[int, ...]) -> MaskArray:
 
 
 def _bounding_box(mask: MaskArray) -> tuple[slice, ...] | None:
-    """Return the smallest box that holds a mask; None if that is empty."""
+    """Return the bounding box of a mask; None if the mask is empty."""
     box = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)
@@ -72,18 +72,18 @@ def _bounding_box(mask: MaskArray) -> tuple[slice, ...] | None:
 
 
 def _smaller_components(mask: MaskArray) -> MaskArray:
-    """Return where the components of a mask are that have not the largest size."""
+    """Return the mask of all components that are smaller than the largest one."""
     components, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim, dtype=bool))
     if count < 2:
         return np.zeros_like(mask)
     sizes = _sizes(components, int(count))
     is_smaller = sizes < sizes[1:].max()
-    is_smaller[0] = False  # what is no component
+    is_smaller[0] = False  # background
     return np.asarray(is_smaller[components])
 
 
 def _sizes(components: NDArray[np.integer], count: int) -> NDArray[np.int64]:
-    """Return the voxels of each component, plane by plane: bincount widens what it counts."""
+    """Count the voxels of each component, plane by plane: bincount copies its input to int64."""
     sizes = np.zeros(count + 1, dtype=np.int64)
     for plane in components:
         sizes += np.bincount(plane.ravel(), minlength=count + 1)

@@ -1,4 +1,4 @@
-"""From an image to its label map, with a loaded model."""
+"""Predict the label map of an image with a loaded model."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -19,7 +19,7 @@ from autoseg.inference.export_queue import ExportThread
 from autoseg.inference.model import LoadedModel
 from autoseg.inference.nnunet.cascade_input import cascade_input_as_nnunet
 from autoseg.inference.out_of_distribution import out_of_distribution_warnings
-from autoseg.inference.probabilities import ProbabilityGrid, saving
+from autoseg.inference.probabilities import ProbabilityGrid, save_probabilities
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.preprocessing.crop import nonzero_mask
 from autoseg.preprocessing.prepare import prepare_image
@@ -31,26 +31,27 @@ R = TypeVar("R")
 def predict_image(
     image: Image, model: LoadedModel, *, workers: int = 1, progress: Progress | None = None
 ) -> LabelArray:
-    """Return the label value of every voxel, as label files have them, canonical orientation.
+    """Predict the label value of every voxel, in canonical orientation.
 
     Args:
-        image: The image; its channels are those of the plan.
+        image: The image, with the channels of the plan.
         model: The model.
-        workers: Threads of the export.
-        progress: Where warnings and the position go.
+        workers: Number of export threads.
+        progress: Receives warnings and the current position.
 
     Raises:
-        CaseError: If the image does not fit the model, or does not fit the device.
+        CaseError: If the image does not match the model, or a patch does not fit into the device's
+            memory.
     """
-    prepared = prepared_for(image, model)
+    prepared = prepare_for_model(image, model)
     classes = predict_classes(prepared, model, workers=workers, progress=progress)
     return model.plan.labels.decode(classes)
 
 
-def unlike_training(image: Image, model: LoadedModel) -> tuple[str, ...]:
-    """Return a sentence for everything in which an image is unlike the model's training data.
+def ood_warnings(image: Image, model: LoadedModel) -> tuple[str, ...]:
+    """Return out-of-distribution warnings for an image, compared with the model's training data.
 
-    Empty too if the model came without a fingerprint.
+    Also empty if the model does not contain a fingerprint.
     """
     if model.data is None:
         return ()
@@ -65,10 +66,17 @@ def predict_classes(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> LabelArray:
-    """Return the class index of every voxel of the whole original image, canonical orientation.
+    """Predict the class index of every voxel of the original image, in canonical orientation.
+
+    Args:
+        prepared: The prepared image.
+        model: The model.
+        workers: Number of export threads.
+        progress: Receives warnings and the current position.
 
     Raises:
-        CaseError: If not even one patch fits the device, or if logits are NaN or infinite.
+        CaseError: If a single patch does not fit into the device's memory, or if logits are NaN or
+            infinite.
     """
     with ExportThread() as exports:
         task = PredictionTask(prepared, finish=lambda classes: classes, workers=workers)
@@ -77,13 +85,13 @@ def predict_classes(
 
 @dataclass(frozen=True)
 class PredictionTask(Generic[R]):
-    """One image to predict.
+    """An image to predict with one model.
 
     Attributes:
-        prepared: The image.
-        finish: What becomes of its class map; called in the export's thread.
-        workers: Threads of the export.
-        probabilities: Folder to keep the probabilities in; None to keep none.
+        prepared: The prepared image.
+        finish: Callback that receives the class map; called in the export thread.
+        workers: Number of export threads.
+        probabilities: Output folder for the probabilities; None to discard them.
     """
 
     prepared: PreparedImage
@@ -99,18 +107,25 @@ def start_prediction(
     *,
     progress: Progress | None = None,
 ) -> Future[R]:
-    """Return what `task.finish` will return, once the networks are through with the image.
+    """Run the networks on an image and return the future result of `task.finish`.
 
-    The export goes on in its own thread, so the next image can start. An error of this image comes
-    out of the future.
+    Returns when the networks have finished. The export continues in its own thread, so that the
+    next image can start. The future raises errors of this image.
+
+    Args:
+        task: The image and what to do with the prediction.
+        model: The model.
+        exports: Thread that exports the predictions.
+        progress: Receives warnings and the current position.
     """
     restoration = task.prepared.restoration
     orders = export_orders(restoration, model.configuration.resampling)
 
     def export(slabs: Iterator[LogitsSlab]) -> R:
         if task.probabilities is not None:
-            slabs = saving(slabs, probability_grid(task.prepared, model), task.probabilities)
-        found = class_map(
+            grid = probability_grid(task.prepared, model)
+            slabs = save_probabilities(slabs, grid, task.probabilities)
+        classes = class_map(
             slabs,
             restoration,
             orders=orders,
@@ -118,20 +133,31 @@ def start_prediction(
             is_regional=bool(model.plan.labels.regions),
             in_half_precision=model.configuration.blending == "nnunet",
         )
-        return task.finish(found)
+        return task.finish(classes)
 
-    slabs = logits_of(task.prepared, model, workers=task.workers, progress=progress)
+    slabs = predict_logits(task.prepared, model, workers=task.workers, progress=progress)
     return exports.feed(slabs, export)
 
 
-def logits_of(
+def predict_logits(
     prepared: PreparedImage,
     model: LoadedModel,
     *,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[LogitsSlab]:
-    """Yield the logits of an image, after the previous stages are through with it."""
+    """Yield the logits of an image, after predicting with the previous stages.
+
+    Args:
+        prepared: The prepared image.
+        model: The model.
+        workers: Number of export threads of the previous stages.
+        progress: Receives warnings and the current position.
+
+    Raises:
+        CaseError: If a single patch does not fit into the device's memory, or if logits are NaN or
+            infinite.
+    """
     yield from predict_slabs(
         model.ensemble,
         with_cascade_input(prepared, model, workers=workers, progress=progress),
@@ -141,7 +167,7 @@ def logits_of(
 
 
 def probability_grid(prepared: PreparedImage, model: LoadedModel) -> ProbabilityGrid:
-    """Return where a model's probabilities for an image stand, and what they are."""
+    """Describe the grid and the outputs of a model's probabilities for an image."""
     labels, restoration = model.plan.labels, prepared.restoration
     return ProbabilityGrid(
         restoration=restoration,
@@ -151,17 +177,17 @@ def probability_grid(prepared: PreparedImage, model: LoadedModel) -> Probability
     )
 
 
-def prepared_for(image: Image, model: LoadedModel) -> PreparedImage:
-    """Return the image as the model's networks see it.
+def prepare_for_model(image: Image, model: LoadedModel) -> PreparedImage:
+    """Prepare an image for a model and its previous stages.
 
     Raises:
-        CaseError: If it has other channels or axes than the model, or a value is not finite.
+        CaseError: If the channels or axes do not match the model, or a value is not finite.
     """
     if not np.isfinite(image.voxels).all():
         count = int(np.count_nonzero(~np.isfinite(image.voxels)))
         msg = (
-            f"the image holds {count} NaN or infinite values, expected finite intensities. "
-            "Replace them, e.g. by 0."
+            f"the image contains {count} NaN or infinite values; expected finite intensities. "
+            "Replace them, e.g. with 0."
         )
         raise CaseError(msg)
     prepared = prepare_image(image, model.plan, model.configuration)
@@ -173,7 +199,7 @@ def prepared_for(image: Image, model: LoadedModel) -> PreparedImage:
         and not (inside := nonzero_mask(image.voxels)).all()
     ):
         outside = ~inside
-    return replace(prepared, previous=prepared_for(image, model.previous), outside=outside)
+    return replace(prepared, previous=prepare_for_model(image, model.previous), outside=outside)
 
 
 def with_cascade_input(
@@ -183,32 +209,37 @@ def with_cascade_input(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> PreparedImage:
-    """Return the image with what the previous stages, which run now, predict on its grid.
+    """Run the previous stages of a cascade and add their prediction to a prepared image.
 
-    The image itself if the model has no previous stage, or its prediction is there already. Models
-    of nnU-Net get labels that have been at the image's own resolution, as nnU-Net gives them.
+    Returns the image unchanged if the model has no previous stage, or if the image already has a
+    cascade input. For models of nnU-Net, the prediction is exported to the original resolution
+    first, as in nnU-Net.
 
     Args:
-        prepared: As `prepared_for` returns it.
+        prepared: Result of `prepare_for_model`.
         model: The model.
-        workers: Threads of the export.
-        progress: Where warnings and the position go.
+        workers: Number of export threads.
+        progress: Receives warnings and the current position.
 
     Raises:
-        CaseError: If not even one patch fits the device, or if logits are NaN or infinite.
+        CaseError: If a single patch does not fit into the device's memory, or if logits are NaN or
+            infinite.
     """
     if model.previous is None or prepared.cascade_input is not None:
         return prepared
-    before = prepared.previous
-    if before is None:
-        msg = f"{model.configuration.name} needs the image as its previous stage sees it."
+    previous = prepared.previous
+    if previous is None:
+        msg = (
+            f"the image is not prepared for the previous stage of {model.configuration.name}; "
+            "expected `prepared.previous`. Prepare the image with `prepare_for_model`."
+        )
         raise ValueError(msg)
     target, is_nnunet = prepared.restoration, model.configuration.blending == "nnunet"
     if not is_nnunet:
-        before = replace(before, restoration=before.restoration.onto(target))
-    outputs = predict_classes(before, model.previous, workers=workers, progress=progress)
-    cascade_input = cascade_input_of(outputs, model.plan.labels)
-    if is_nnunet:  # whose users hand label files from stage to stage
+        previous = replace(previous, restoration=previous.restoration.onto(target))
+    outputs = predict_classes(previous, model.previous, workers=workers, progress=progress)
+    cascade_input = to_cascade_input(outputs, model.plan.labels)
+    if is_nnunet:  # nnU-Net passes label files at the original resolution between stages
         resampling = model.configuration.resampling
         classes = cascade_input_as_nnunet(
             cascade_input.classes, prepared.outside, target, resampling
@@ -217,23 +248,23 @@ def with_cascade_input(
     return replace(prepared, previous=None, cascade_input=cascade_input, outside=None)
 
 
-def cascade_input_of(outputs: LabelArray, labels: LabelScheme) -> CascadeInput:
-    """Return a prediction as the next stage of a cascade gets it.
+def to_cascade_input(outputs: LabelArray, labels: LabelScheme) -> CascadeInput:
+    """Convert a prediction to the cascade input of the next stage.
 
-    Regions are written as the classes that label files would hold.
+    Regions are converted to the classes that a label file would contain.
 
     Args:
-        outputs: Index of what was predicted, per voxel.
-        labels: What the indices mean.
+        outputs: Predicted index per voxel.
+        labels: Label scheme of the indices.
     """
     classes = labels.encode(labels.decode(outputs)) if labels.regions else outputs
     return CascadeInput(classes=classes, num_channels=labels.num_classes - 1)
 
 
 def export_orders(restoration: InverseTransform, resampling: Resampling) -> tuple[int, ...]:
-    """Return how logits go back along each axis: 1 linearly, 0 by the nearest plane.
+    """Return the interpolation order of logits per axis: 1 for linear, 0 for nearest.
 
-    The coarse axis of anisotropic volumes is treated apart, as when images were prepared.
+    The coarse axis of anisotropic volumes is resampled separately, as in preprocessing.
 
     Source: nnU-Net (Isensee et al. 2021).
     """

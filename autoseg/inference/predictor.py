@@ -1,4 +1,4 @@
-"""Predict from Python, with the model kept in memory."""
+"""Predict from Python with a model that stays in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from autoseg.core.device import Precision
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
 from autoseg.documents.splits import FoldName
-from autoseg.inference.joint_prediction import predict_chosen
+from autoseg.inference.joint_prediction import predict_selected
 from autoseg.inference.model import LoadOptions
 from autoseg.inference.model_selection import load_selected
-from autoseg.inference.prediction import unlike_training
+from autoseg.inference.prediction import ood_warnings
 from autoseg.readers import read_image, write_labels
 
 ImageSource = Image | Path | str | Sequence[Path | str]
-"""An image in memory, its file, or one file per channel."""
+"""An image in memory, an image file, or one file per channel."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Segmentation:
     """A predicted label map on the grid of its image.
 
     Attributes:
-        image: What was predicted.
+        image: The segmented image.
         canonical_values: Label values in canonical orientation, same shape as the image.
-        warnings: A sentence for everything in which the image is unlike the training data.
+        warnings: Out-of-distribution warnings, one sentence each.
     """
 
     image: Image
@@ -38,27 +38,27 @@ class Segmentation:
 
     @property
     def values(self) -> LabelArray:
-        """Label values in the orientation and shape of the image's file."""
+        """Label values in the orientation and shape of the image file."""
         stored = np.asarray(self.image.reorientation.invert(self.canonical_values))
         missing = self.image.stored_geometry.num_axes - stored.ndim
         return np.ascontiguousarray(stored.reshape((1,) * missing + stored.shape))
 
     @property
     def geometry(self) -> Geometry:
-        """Spacing, origin and direction of `values`: exactly those of the image's file."""
+        """Spacing, origin and direction of `values`, identical to those of the image file."""
         return self.image.stored_geometry
 
     def save(self, path: Path | str) -> None:
-        """Write the label map with the geometry of its image; the ending chooses the format.
+        """Save the label map with the geometry of its image; the file extension sets the format.
 
         Raises:
-            CaseError: If the format cannot hold it.
+            CaseError: If the format cannot store the label map.
         """
         write_labels(self.canonical_values, self.image, Path(path))
 
 
 class Predictor:
-    """A trained model that segments one image after another.
+    """A trained model in memory that segments images.
 
     Example:
         predictor = Predictor("autoseg_work/Task04_Hippocampus")
@@ -77,16 +77,16 @@ class Predictor:
         """Load a model.
 
         Args:
-            model: A model file (`*.autoseg`), a work folder (what was selected in it), a model
+            model: A model file (`*.autoseg`), a work folder (its selected configurations), a model
                 folder or one fold; None for the only work folder under `./autoseg_work`.
             device: "auto", "cpu", "cuda", "cuda:1" … or "mps".
-            precision: What convolutions compute in.
-            folds: Which folds to average; None for those selected, or else all numbered ones that
-                are trained.
-            use_mirroring: Whether to average over flips.
+            precision: Precision of convolutions.
+            folds: Folds to average; None for the selected folds, or else all trained numbered
+                folds.
+            use_mirroring: Whether to use TTA (mirroring).
 
         Raises:
-            ModelError: If there is no such model, or several.
+            ModelError: If there is no such model, or the choice is ambiguous.
         """
         self.model = load_selected(
             None if model is None else Path(model),
@@ -95,27 +95,27 @@ class Predictor:
         )
 
     def predict(self, image: ImageSource) -> LabelArray:
-        """Return the label values of an image, in the orientation and shape of its file.
+        """Predict the label values of an image, in the orientation and shape of its file.
 
-        Axes are in array order (z, y, x), as SimpleITK and tifffile give them; the geometry is the
-        file's own. `segment` gives both together.
+        Axes are in array order (z, y, x), as returned by SimpleITK and tifffile. The geometry is
+        that of the image file; `segment` returns the geometry too.
 
         Raises:
-            CaseError: If the image cannot be read or does not fit the model.
+            CaseError: If the image cannot be read or does not match the model.
         """
         return self.segment(image).values
 
     def segment(self, image: ImageSource) -> Segmentation:
-        """Return the segmentation of an image, with its geometry.
+        """Predict the segmentation of an image, including its geometry.
 
         Raises:
-            CaseError: If the image cannot be read or does not fit the model.
+            CaseError: If the image cannot be read or does not match the model.
         """
-        read = image if isinstance(image, Image) else read_image(_paths(image))
-        whole = read.turned(self.model.plan.orientation)
-        values = predict_chosen(whole, self.model, workers=default_workers())
-        warnings = unlike_training(whole, self.model.members[0])
-        return Segmentation(image=whole, canonical_values=values, warnings=warnings)
+        loaded = image if isinstance(image, Image) else read_image(_paths(image))
+        oriented = loaded.reoriented(self.model.plan.orientation)
+        values = predict_selected(oriented, self.model, workers=default_workers())
+        warnings = ood_warnings(oriented, self.model.members[0])
+        return Segmentation(image=oriented, canonical_values=values, warnings=warnings)
 
 
 def _paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:

@@ -1,8 +1,8 @@
-"""Keep what networks found for an image in little space: a byte per class and voxel, compressed.
+"""Store predicted probabilities compactly: one compressed byte per class and voxel.
 
-Several configurations work on grids of their own, one after the other. What each of them found
-waits here until all have, or lies on disk for `autoseg select`. Where a network is sure of a class,
-or of its absence, next to no space is taken; where it is not, up to a byte.
+Configurations predict one after another, each on its own grid. Their probabilities are kept in
+memory until all have finished, or on disk for `autoseg select`. Confident predictions compress to
+almost nothing; uncertain ones take up to one byte.
 """
 
 import os
@@ -31,29 +31,30 @@ ARRAY_FILE = "probabilities.b2nd"
 RECORD_FILE = "grid.json"
 
 FULL = 255
-"""What a probability of 1 is stored as."""
+"""Stored value of a probability of 1."""
 
 CHUNK_PLANES = 8
 CHUNK_VOXELS = 2**19
-"""Planes and voxels that are compressed together, of one class."""
+"""Planes and maximum voxels of a compressed chunk, which contains one class."""
 
 LARGEST_IN_MEMORY = 2**30
-"""Bytes of compressed probabilities of one image and configuration that are kept in memory."""
+"""Maximum bytes of compressed probabilities in memory, per image and configuration."""
 
 COMPRESSION_LEVEL = 1
-"""Of Zstandard."""
+"""Compression level of Zstandard."""
 
 ProbabilityArray = UInt8[np.ndarray, "outputs planes rows columns"]
 
 
 class ProbabilityGrid(Frozen):
-    """Where stored probabilities stand, and what they are.
+    """The prepared grid and the outputs of stored probabilities.
 
     Attributes:
-        restoration: The way back to the original image.
-        orders: Per prepared axis, 0 to take the nearest voxel or 1 to interpolate linearly.
+        restoration: Inverse transform to the original image.
+        orders: Interpolation order per prepared axis: 0 for nearest, 1 for linear.
         num_outputs: Probabilities per voxel.
-        is_regional: Whether each is that of a region, which may overlap; else they sum to one.
+        is_regional: Whether the probabilities are those of regions, which may overlap; otherwise
+            they sum to one.
     """
 
     schema_version: Literal[1] = 1
@@ -64,13 +65,13 @@ class ProbabilityGrid(Frozen):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Size of the array: outputs, planes, rows, columns; a 2-D image has one plane."""
+        """Shape of the array: outputs, planes, rows, columns; a 2-D image has one plane."""
         space = self.restoration.prepared_shape
         return (self.num_outputs, *(1,) * (3 - len(space)), *space)
 
 
 class TemporaryFolder:
-    """A folder that goes with the last reference to it, or else with the process."""
+    """A temporary folder, deleted with the last reference to it or at exit of the process."""
 
     def __init__(self) -> None:
         self.path = Path(mkdtemp(prefix="autoseg_"))
@@ -79,12 +80,13 @@ class TemporaryFolder:
 
 @dataclass(frozen=True)
 class Probabilities:
-    """What one configuration found for an image, on its prepared grid.
+    """Probabilities of one configuration for an image, on its prepared grid.
 
     Attributes:
-        grid: Where it stands.
-        array: A blosc2 array of `grid.shape`, uint8, in memory or on disk.
-        folder: Temporary folder of the array, which goes when nobody needs it; None for others.
+        grid: Grid and outputs.
+        array: A blosc2 array of shape `grid.shape`, uint8, in memory or on disk.
+        folder: Temporary folder of the array, kept alive by this reference; None if the array is
+            not in a temporary folder.
     """
 
     grid: ProbabilityGrid
@@ -92,20 +94,20 @@ class Probabilities:
     folder: "TemporaryFolder | None" = None
 
     def planes(self, start: int, stop: int) -> ProbabilityArray:
-        """Return the probabilities of some planes, 0 … `FULL`."""
+        """Decompress the probabilities of the planes `start` to `stop`, 0 … `FULL`."""
         planes: ProbabilityArray = self.array[:, start:stop]
         return planes
 
 
-def compacted(slabs: Iterable[LogitsSlab], grid: ProbabilityGrid) -> Probabilities:
-    """Return the probabilities that logits stand for, compressed in memory.
+def compress_probabilities(slabs: Iterable[LogitsSlab], grid: ProbabilityGrid) -> Probabilities:
+    """Convert logits to probabilities and compress them in memory.
 
-    If they do not become small, as those of networks that are sure of nothing, they go to a
+    Probabilities that do not compress well, such as those of uncertain networks, are moved to a
     temporary file.
 
     Args:
-        slabs: The logits on the prepared grid, from the first plane to the last.
-        grid: Where they stand.
+        slabs: Logits on the prepared grid, from the first plane to the last.
+        grid: Grid and outputs of the probabilities.
 
     Raises:
         ValueError: If the slabs do not cover the prepared image.
@@ -113,31 +115,40 @@ def compacted(slabs: Iterable[LogitsSlab], grid: ProbabilityGrid) -> Probabiliti
     writer = _Writer(grid, None)
     for slab in slabs:
         writer.add(slab)
-    return writer.finished()
+    return writer.finish()
 
 
-def saving(
+def save_probabilities(
     slabs: Iterable[LogitsSlab], grid: ProbabilityGrid, folder: Path
 ) -> Iterator[LogitsSlab]:
-    """Yield the slabs as they come, while their probabilities are written into a folder.
+    """Yield the slabs unchanged while writing their probabilities to a folder.
 
-    The folder appears once the last slab has been taken; if not all are, nothing appears.
+    The folder is created once the last slab has been consumed. If not all slabs are consumed, it is
+    not created.
+
+    Args:
+        slabs: Logits on the prepared grid, from the first plane to the last.
+        grid: Grid and outputs of the probabilities.
+        folder: Output folder.
+
+    Raises:
+        ValueError: If the slabs do not cover the prepared image.
     """
     with atomic_folder(folder) as temporary:
         writer = _Writer(grid, temporary / ARRAY_FILE)
         for slab in slabs:
             writer.add(slab)
             yield slab
-        writer.finished()
+        writer.finish()
         store.save(grid, temporary / RECORD_FILE)
 
 
 def open_probabilities(folder: Path) -> Probabilities:
-    """Return the probabilities in a folder; they are read as they are asked for.
+    """Open the probabilities in a folder; planes are read on demand.
 
     Raises:
-        CaseError: If they are missing or damaged.
-        DocumentError: If the document beside them is.
+        CaseError: If the probabilities are missing or damaged.
+        DocumentError: If the description of their grid is missing or damaged.
     """
     grid = store.load(ProbabilityGrid, folder / RECORD_FILE, made_by="autoseg train")
     import blosc2
@@ -147,58 +158,61 @@ def open_probabilities(folder: Path) -> Probabilities:
     try:
         array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
     except (OSError, RuntimeError, ValueError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable_error(path, str(error)) from error
     if tuple(array.shape) != grid.shape:
-        raise _unreadable(path, f"it has shape {array.shape}, expected {grid.shape}")
+        raise _unreadable_error(path, f"it has shape {array.shape}, expected {grid.shape}")
     return Probabilities(grid=grid, array=array)
 
 
 def has_probabilities(folder: Path) -> bool:
-    """Return whether a folder holds stored probabilities."""
+    """Return True if a folder contains stored probabilities."""
     return (folder / RECORD_FILE).is_file() and (folder / ARRAY_FILE).is_file()
 
 
 class _Writer:
-    """Turns slabs into chunks; planes of a strip of rows wait until they fill whole chunks."""
+    """Writes slabs as chunks; planes of a strip are buffered until they fill whole chunks."""
 
     def __init__(self, grid: ProbabilityGrid, path: Path | None) -> None:
         self._grid = grid
-        self._array = _empty(grid.shape, path)
+        self._array = _zeros(grid.shape, path)
         self._is_on_disk = path is not None
         self._folder: TemporaryFolder | None = None
         self._height = int(self._array.chunks[1])
-        self._waiting: dict[int, list[ProbabilityArray]] = {}  # by the strip's first row
+        self._buffered: dict[int, list[ProbabilityArray]] = {}  # by the strip's first row
         self._next_planes: dict[int, int] = {}
         self._missing = prod(grid.shape[1:3])
 
     def add(self, slab: LogitsSlab) -> None:
-        """Take a slab; it must begin where the last one of its strip ended."""
-        waiting = self._waiting.setdefault(slab.row, [])
+        """Add a slab, which must start where the previous slab of its strip ended."""
+        buffered = self._buffered.setdefault(slab.row, [])
         for start in range(0, slab.logits.shape[1], self._height):
             logits = slab.logits[:, start : start + self._height]
-            waiting.append(_quantised(logits, is_regional=self._grid.is_regional))
-        count = sum(planes.shape[1] for planes in waiting)
+            buffered.append(_quantize(logits, is_regional=self._grid.is_regional))
+        count = sum(planes.shape[1] for planes in buffered)
         self._write(slab.row, count - count % self._height)
 
-    def finished(self) -> Probabilities:
-        """Write the last planes and return all.
+    def finish(self) -> Probabilities:
+        """Write the remaining planes and return the probabilities.
 
         Raises:
             ValueError: If planes are missing.
         """
-        for row, waiting in self._waiting.items():
-            self._write(row, sum(planes.shape[1] for planes in waiting))
+        for row, buffered in self._buffered.items():
+            self._write(row, sum(planes.shape[1] for planes in buffered))
         if self._missing:
-            of = prod(self._grid.shape[1:3])
-            msg = f"the logits do not cover {self._missing} of {of} rows of the prepared image."
+            total = prod(self._grid.shape[1:3])
+            msg = (
+                f"the logits do not cover {self._missing} of {total} rows of the prepared image; "
+                "expected slabs of the whole image. Pass all of them."
+            )
             raise ValueError(msg)
         return Probabilities(grid=self._grid, array=self._array, folder=self._folder)
 
     def _write(self, row: int, count: int) -> None:
-        """Write the first planes of those that wait in a strip, and keep the rest."""
+        """Write the first `count` buffered planes of a strip; the rest stays buffered."""
         if not count:
             return
-        planes = np.concatenate(self._waiting[row], axis=1)
+        planes = np.concatenate(self._buffered[row], axis=1)
         height = planes.shape[2]
         start = self._next_planes.get(row, 0)
         self._array[:, start : start + count, row : row + height] = np.ascontiguousarray(
@@ -208,7 +222,7 @@ class _Writer:
         self._missing -= count * height
         if not self._is_on_disk and self._array.schunk.cbytes > LARGEST_IN_MEMORY:
             self._move_to_disk()
-        self._waiting[row] = [planes[:, count:].copy()] if count < planes.shape[1] else []
+        self._buffered[row] = [planes[:, count:].copy()] if count < planes.shape[1] else []
 
     def _move_to_disk(self) -> None:
         self._folder = TemporaryFolder()
@@ -217,8 +231,8 @@ class _Writer:
         self._is_on_disk = True
 
 
-def _empty(shape: Sequence[int], path: Path | None) -> Any:  # noqa: ANN401  (blosc2 is untyped)
-    """Return an array of zeros that takes no space yet, on disk or in memory."""
+def _zeros(shape: Sequence[int], path: Path | None) -> Any:  # noqa: ANN401  (blosc2 is untyped)
+    """Create a compressed array of zeros, on disk or in memory."""
     import blosc2
 
     _, planes, rows, columns = shape
@@ -238,15 +252,15 @@ def _empty(shape: Sequence[int], path: Path | None) -> Any:  # noqa: ANN401  (bl
     )
 
 
-def _quantised(logits: np.ndarray, *, is_regional: bool) -> ProbabilityArray:
-    """Return the probabilities of a few planes' logits, rounded to steps of 1/`FULL`."""
+def _quantize(logits: np.ndarray, *, is_regional: bool) -> ProbabilityArray:
+    """Convert logits to probabilities, rounded to multiples of 1/`FULL`."""
     scores = torch.from_numpy(logits)
     probabilities = scores.sigmoid() if is_regional else scores.softmax(dim=0)
     return probabilities.mul_(FULL).round_().to(torch.uint8).numpy()
 
 
-def _unreadable(path: Path, reason: str) -> CaseError:
+def _unreadable_error(path: Path, reason: str) -> CaseError:
     return CaseError(
         f"{path} cannot be read ({reason}). Delete the folder {path.parent} and run `autoseg "
-        "train` for this fold again: it predicts what is missing."
+        "train` for this fold again to predict the missing probabilities."
     )

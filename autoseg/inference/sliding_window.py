@@ -1,7 +1,7 @@
-"""Predict a whole image tile by tile, in memory that does not grow with the image's first axis.
+"""Predict a whole image tile by tile; memory does not depend on the length of its first axis.
 
-Tiles are worked through in the order of their first plane, then row. Only what tiles can still
-touch is held; as soon as no later tile reaches some rows of some planes, they leave as a slab.
+Tiles are processed in the order of their first plane, then row. Only the part of the volume that
+later tiles overlap is in memory. All other planes and rows are yielded as finished slabs.
 """
 
 import sys
@@ -31,9 +31,8 @@ from autoseg.inference.window import Tile, Window
 
 __all__ = ["LogitsSlab", "predict_slabs"]
 
-LARGEST_ANSWER_BYTES = 128 * 2**20
-"""Without an accelerator, what networks say to a batch of tiles is kept below this: there it saves
-no time to ask about many large ones at once."""
+MAX_OUTPUT_BYTES = 128 * 2**20
+"""Maximum size of the outputs of a batch of tiles on the CPU, where large batches save no time."""
 
 
 def predict_slabs(
@@ -46,23 +45,23 @@ def predict_slabs(
 ) -> Iterator[LogitsSlab]:
     """Yield the logits of an image as slabs, from the first planes to the last.
 
-    Large volumes come strip by strip of rows, each of the same rows throughout: first some planes
-    of the first strip, as many of the next one, and so on, before there are further planes.
+    Large volumes are divided into strips of rows. A range of planes is yielded for all strips
+    before the next range of planes.
 
     An image smaller than the patch is padded with zeros on both sides. A network with a 2-D patch
-    predicts every plane of a 3-D image by itself. One with a margin sees the image mirrored beyond
-    its border. What a previous stage predicted becomes input channels tile by tile.
+    predicts each plane of a 3-D image separately. For a network with a margin, the image is padded
+    by mirroring. A cascade input is converted to input channels tile by tile.
 
     Args:
         ensemble: The networks.
-        image: What they look at.
-        tiles_per_batch: How many tiles go through a network together; halved, and said so, when
-            the device runs out of memory.
-        step: Largest distance between tiles, as a fraction of the patch.
-        progress: Where warnings and the position go.
+        image: The prepared image.
+        tiles_per_batch: Tiles per batch; halved with a warning if the device runs out of memory.
+        step: Largest distance between tiles, as a fraction of the patch; 0 < step <= 1.
+        progress: Receives warnings and the current position.
 
     Raises:
-        CaseError: If not even one tile fits the device, or if logits are NaN or infinite.
+        CaseError: If a single tile does not fit into the device's memory, or if logits are NaN or
+            infinite.
     """
     patch = _as_volume_shape(ensemble.patch_shape)
     volume = _as_volume(image.voxels)
@@ -71,40 +70,45 @@ def predict_slabs(
         axis_tiles(size, length, step=step)
         for size, length in zip(padding.shape, patch, strict=True)
     )
-    shown = progress or Silent()
-    held = HalfPrecisionAccumulator if ensemble.blending == "nnunet" else LogitsAccumulator
-    sums = held(ensemble, AccumulatorShape(padding.shape, patch, axes), shown)
+    progress = progress or Silent()
+    is_nnunet = ensemble.blending == "nnunet"
+    accumulator_type = HalfPrecisionAccumulator if is_nnunet else LogitsAccumulator
+    accumulator = accumulator_type(ensemble, AccumulatorShape(padding.shape, patch, axes), progress)
     window = Window(
-        padding.applied(volume),
-        padding.applied_to_cascade_input(image.cascade_input),
+        padding.apply(volume),
+        padding.apply_to_cascade_input(image.cascade_input),
         padding.with_margin(patch),
         axes,
         is_flat=len(ensemble.patch_shape) == 2,
     )
-    tiles = _Tiles(ensemble, window, sums, shown)
-    for tile, outputs in tiles.outputs(min(tiles_per_batch, _most_tiles(ensemble))):
-        for slab in sums.add(tile, outputs):
-            yield from _inside(slab, padding.box)
-    for slab in sums.finished():
-        yield from _inside(slab, padding.box)
+    tiles = _TilePredictor(ensemble, window, accumulator, progress)
+    for tile, outputs in tiles.outputs(min(tiles_per_batch, _max_tiles(ensemble))):
+        for slab in accumulator.add(tile, outputs):
+            yield from _crop_slab(slab, padding.box)
+    for slab in accumulator.finished():
+        yield from _crop_slab(slab, padding.box)
 
 
-class _Tiles:
-    """Sends tiles through the networks, fewer together when memory runs out."""
+class _TilePredictor:
+    """Runs the networks on batches of tiles; reduces the batch size if memory runs out."""
 
     def __init__(
-        self, ensemble: Ensemble, window: Window, sums: LogitsAccumulator, progress: Progress
+        self,
+        ensemble: Ensemble,
+        window: Window,
+        accumulator: LogitsAccumulator,
+        progress: Progress,
     ) -> None:
         self._ensemble = ensemble
         self._window = window
-        self._sums = sums
+        self._accumulator = accumulator
         self._progress = progress
 
     def outputs(self, tiles_per_batch: int) -> Iterator[tuple[Tile, torch.Tensor]]:
-        """Yield each tile with what the networks say, in order.
+        """Yield each tile with its outputs, in order.
 
         Raises:
-            CaseError: If not even one tile fits the device.
+            CaseError: If a single tile does not fit into the device's memory.
         """
         tiles = self._window.tiles
         done = 0
@@ -112,67 +116,68 @@ class _Tiles:
             batch = tiles[done : done + tiles_per_batch]
             outputs = _outputs_or_error(self._ensemble, self._window.cut(batch))
             if isinstance(outputs, RuntimeError):
-                tiles_per_batch = self._fewer(len(batch), outputs)
+                tiles_per_batch = self._reduced_batch(len(batch), outputs)
                 continue
             yield from zip(batch, outputs, strict=True)
             done += len(batch)
             self._progress.status(f"tile {done} of {len(tiles)}")
 
-    def _fewer(self, count: int, lack: RuntimeError) -> int:
-        """Return how many tiles to try after so many were too many, after saying so.
+    def _reduced_batch(self, count: int, error: RuntimeError) -> int:
+        """Return a smaller number of tiles per batch after an out-of-memory error, with a warning.
 
-        First fewer of them, then one with the sums in main memory.
+        The number is halved down to 1. Then the sums are moved to main memory.
 
         Args:
-            count: Of the tiles that were too many.
-            lack: What torch said.
+            count: Number of tiles that did not fit.
+            error: The out-of-memory error.
 
         Raises:
-            CaseError: If that was tried.
+            CaseError: If no reduction is left.
         """
         device = self._ensemble.device
         if count > 1:
             half = count // 2
             self._progress.say(
-                f"warning: {device} ran out of memory with {count} tiles at once; going on with "
-                f"{half}."
+                f"warning: {device} ran out of memory with {count} tiles per batch; continuing "
+                f"with {half}."
             )
             return half
-        if self._sums.leave_device():
+        if self._accumulator.offload_to_host():
             return 1
         patch = " × ".join(str(length) for length in self._ensemble.patch_shape)
         msg = (
             f"{device} has too little free memory for a single patch of {patch} voxels "
-            f"({first_line(lack)}). Free some of it, or predict with --device cpu."
+            f"({first_line(error)}). Free memory on it, or predict with --device cpu."
         )
-        raise CaseError(msg) from lack
+        raise CaseError(msg) from error
 
 
-def _most_tiles(ensemble: Ensemble) -> int:
-    """Return how many tiles may go through the networks together; CUDA says itself if too many."""
+def _max_tiles(ensemble: Ensemble) -> int:
+    """Return the maximum number of tiles per batch; limited only on the CPU."""
     if ensemble.device.type != "cpu":
         return sys.maxsize
-    return max(1, LARGEST_ANSWER_BYTES // (4 * ensemble.num_channels * prod(ensemble.patch_shape)))
+    return max(1, MAX_OUTPUT_BYTES // (4 * ensemble.num_channels * prod(ensemble.patch_shape)))
 
 
 def _outputs_or_error(ensemble: Ensemble, tiles: ImageBatch) -> Outputs | RuntimeError:
-    """Return the networks' outputs, or what torch says if memory ran out; other errors pass.
+    """Return the networks' outputs, or the out-of-memory error; other errors are raised.
 
-    It comes without its frames, which would hold what fills the memory.
+    The returned error has no traceback: its frames would keep the tensors alive that fill the
+    memory.
     """
     try:
         return ensemble.mean_outputs(tiles)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        lack = error.with_traceback(None)
+        out_of_memory = error.with_traceback(None)
     if ensemble.device.type == "cuda":
         torch.cuda.empty_cache()
-    return lack
+    return out_of_memory
 
 
-def _inside(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:
-    """Yield the part of a slab that lies inside the unpadded volume, if any."""
+def _crop_slab(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:
+    """Yield the part of a slab that is inside the unpadded volume, if any."""
     planes, rows, columns = box
     part = slab.within((planes.start, planes.stop), (rows.start, rows.stop))
     if part is not None:
@@ -181,7 +186,7 @@ def _inside(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:
 
 
 def _as_volume(voxels: ImageArray) -> Float32[np.ndarray, "channels planes rows columns"]:
-    """Return a 2-D image as a volume of one plane, and a 3-D one as it is."""
+    """Convert a 2-D image to a volume of one plane; return a 3-D image unchanged."""
     return voxels[:, None] if voxels.ndim == 3 else voxels
 
 

@@ -1,4 +1,4 @@
-"""A trained model on disk, whatever it is stored as: what can be asked of it before it is built."""
+"""Trained models on disk: read their documents and weights without building networks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -21,18 +21,18 @@ from autoseg.documents.model import (
 )
 from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Plan
-from autoseg.documents.splits import FoldName, fold_named, in_order
+from autoseg.documents.splits import FoldName, fold_from_name, sort_folds
 from autoseg.documents.store import load
-from autoseg.inference.summary import summarised
+from autoseg.inference.summary import summarize_fingerprint
 
 Tensors = dict[str, torch.Tensor]
 
 
 class StoredModel(ABC):
-    """Where a trained model lies.
+    """A trained model on disk.
 
     Attributes:
-        path: Its folder or file.
+        path: Folder or file of the model.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,64 +40,67 @@ class StoredModel(ABC):
 
     @abstractmethod
     def folds(self) -> tuple[FoldName, ...]:
-        """Return which folds are trained to the end, in order."""
+        """Return the folds that are trained to the end, in order."""
 
     def check_trained(self, folds: Iterable[FoldName]) -> None:
-        """Check that folds are trained to the end, and that any is.
+        """Check that the given folds, and at least one fold, are trained to the end.
 
         Raises:
-            ModelError: If one is not.
+            ModelError: If they are not.
         """
         trained = self.folds()
-        missing = in_order(set(folds) - set(trained))
+        missing = sort_folds(set(folds) - set(trained))
         if not trained:
-            msg = f"no fold of {self.path} is trained to the end. Let `autoseg train` finish one."
+            msg = (
+                f"no fold of {self.path} is trained to the end; expected at least one. Run "
+                "`autoseg train` until one is finished."
+            )
             raise ModelError(msg)
         if missing:
-            are = f"fold {missing[0]} of {self.path} is"
+            subject = f"fold {missing[0]} of {self.path} is"
             if len(missing) > 1:
-                are = f"folds {', '.join(map(str, missing))} of {self.path} are"
+                subject = f"folds {', '.join(map(str, missing))} of {self.path} are"
             msg = (
-                f"{are} not trained to the end; trained: {', '.join(map(str, trained))}. Choose "
-                "others with --fold, or let `autoseg train` finish what is missing."
+                f"{subject} not trained to the end; trained: {', '.join(map(str, trained))}. "
+                "Choose other folds with --fold, or finish the missing ones with `autoseg train`."
             )
             raise ModelError(msg)
 
     @abstractmethod
     def read_trained(self) -> TrainedModel:
-        """Return how to use the networks."""
+        """Read the description of the trained model: its configuration and mirror axes."""
 
     @abstractmethod
     def read_plan(self) -> Plan:
-        """Return how to build them."""
+        """Read the plan."""
 
     @abstractmethod
     def read_summary(self) -> DataSummary | None:
-        """Return the training data in numbers, if they are known."""
+        """Read the summary of the training data; None if the model does not contain one."""
 
     @abstractmethod
     def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
-        """Return the weights of one fold, as they are stored.
+        """Read the weights of one fold in their stored precision.
 
         Args:
-            fold: Which fold.
-            largest_bytes: What the network can hold; larger files are not read.
+            fold: Fold to read.
+            largest_bytes: Maximum file size for the network; larger files are not read.
 
         Raises:
-            ModelError: If they are missing, damaged or too large.
+            ModelError: If the weights are missing, damaged or too large.
         """
 
     @abstractmethod
     def sibling(self, configuration: str) -> "StoredModel":
-        """Return another configuration that is stored beside this one.
+        """Return another configuration that is stored next to this one.
 
         Raises:
-            ModelError: If there is none of that name.
+            ModelError: If there is no configuration with this name.
         """
 
     @abstractmethod
     def weights_name(self, fold: FoldName) -> str:
-        """Return what to call the weights of a fold in a message."""
+        """Return the name of a fold's weights for messages."""
 
 
 class ModelFolder(StoredModel):
@@ -118,10 +121,10 @@ class ModelFolder(StoredModel):
     @override
     def read_summary(self) -> DataSummary | None:
         fingerprint = self.read_fingerprint()
-        return None if fingerprint is None else summarised(fingerprint)
+        return None if fingerprint is None else summarize_fingerprint(fingerprint)
 
     def read_fingerprint(self) -> Fingerprint | None:
-        """Return what was measured of the training data, if it lies in the folder."""
+        """Read the fingerprint of the training data; None if the folder does not contain one."""
         path = self.path / FINGERPRINT_NAME
         return load(Fingerprint, path, made_by="autoseg train") if path.is_file() else None
 
@@ -130,20 +133,20 @@ class ModelFolder(StoredModel):
         path = self._weights(fold)
         try:
             if path.stat().st_size > largest_bytes:
-                raise unusable(
-                    str(path), f"{path.stat().st_size} bytes, expected {largest_bytes} at most"
+                raise unusable_weights_error(
+                    str(path), f"{path.stat().st_size} bytes, expected at most {largest_bytes}"
                 )
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise unusable(str(path), first_line(error)) from error
+            raise unusable_weights_error(str(path), first_line(error)) from error
 
     @override
     def sibling(self, configuration: str) -> "ModelFolder":
         folder = self.path.absolute().parent / configuration
         if not trained_folds(folder):
             msg = (
-                f"{self.path} refines the predictions of {configuration}, of which no trained "
-                f"model is at {folder}. Copy it there, or train it with `autoseg train DATASET "
+                f"{self.path} refines the predictions of {configuration}, but {folder} contains no "
+                f"trained model. Copy it there, or train it with `autoseg train DATASET "
                 f"--configuration {configuration}`."
             )
             raise ModelError(msg)
@@ -158,20 +161,20 @@ class ModelFolder(StoredModel):
 
 
 def trained_folds(folder: Path) -> tuple[FoldName, ...]:
-    """Return which folds of a model folder are trained to the end."""
+    """Return the folds of a model folder that are trained to the end."""
     if not (folder / MODEL_NAME).is_file():
         return ()
-    found = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
-    folds = (fold_named(name.removeprefix("fold_")) for name in found)
-    return in_order(fold for fold in folds if fold is not None)
+    names = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
+    folds = (fold_from_name(name.removeprefix("fold_")) for name in names)
+    return sort_folds(fold for fold in folds if fold is not None)
 
 
 class NamedFold(NamedTuple):
-    """A fold that a path names.
+    """A fold that is given by the path of its folder.
 
     Attributes:
-        model: The model folder that it belongs to.
-        fold: Which fold.
+        model: Model folder of the fold.
+        fold: Number of the fold, or "all".
     """
 
     model: Path
@@ -179,26 +182,26 @@ class NamedFold(NamedTuple):
 
 
 def named_fold(path: Path) -> NamedFold | None:
-    """Return the trained fold whose folder a path is; None if it is something else.
+    """Return the trained fold of a fold folder; None if the path is not a fold folder.
 
     Raises:
-        ModelError: If the folder holds weights, but is not called like a fold.
+        ModelError: If the folder contains weights but does not have the name of a fold.
     """
     if not (path / WEIGHTS_NAME).is_file():
         return None
     folder = path if path.name.startswith("fold_") else path.resolve()  # "." has no name
-    fold = fold_named(folder.name.removeprefix("fold_"))
+    fold = fold_from_name(folder.name.removeprefix("fold_"))
     if fold is None or not folder.name.startswith("fold_"):
         msg = (
-            f"{path} holds weights, but is not called fold_<number> or fold_all. Give it its "
-            f"name back and leave it in its model folder, beside {MODEL_NAME} and {PLAN_NAME}."
+            f"{path} contains weights, but is not named fold_<number> or fold_all. Restore its "
+            f"name and leave it in its model folder, next to {MODEL_NAME} and {PLAN_NAME}."
         )
         raise ModelError(msg)
     return NamedFold(folder.parent, fold)
 
 
-def unusable(weights: str, reason: str) -> ModelError:
-    """Return the error for weights that no network can take."""
+def unusable_weights_error(weights: str, reason: str) -> ModelError:
+    """Build the error for weights that cannot be loaded."""
     return ModelError(
         f"{weights} cannot be used ({reason}). Copy the model again, or train this fold again with "
         "`autoseg train --restart`."

@@ -1,4 +1,4 @@
-"""Put a fingerprint into the few numbers that an image is compared with."""
+"""Summarise a fingerprint for comparison with new images."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.documents.model_card import AxisRange, DataSummary
 
 
-def summarised(fingerprint: Fingerprint) -> DataSummary:
-    """Return the training data in numbers."""
+def summarize_fingerprint(fingerprint: Fingerprint) -> DataSummary:
+    """Summarise the cases and channels of a fingerprint."""
     cases = fingerprint.cases
     tilts = [case.tilt_degrees for case in cases if case.tilt_degrees is not None]
     return DataSummary(
@@ -28,18 +28,18 @@ def summarised(fingerprint: Fingerprint) -> DataSummary:
 
 
 def extent_mm(shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, ...]:
-    """Return the field of view of an image along each axis."""
+    """Return the field of view of an image along each axis, in the unit of the spacing."""
     return tuple(size * step for size, step in zip(shape, spacing, strict=True))
 
 
 def unit_of(data: DataSummary) -> LengthUnit:
-    """Return what the lengths of the training data are in: px for pictures of no known size."""
+    """Return the unit of lengths of the training data; px for pictures without a physical size."""
     edges = (edge for axis in data.spacing_mm for edge in (axis.least, axis.greatest))
     return length_unit(len(data.spacing_mm), edges)
 
 
 def _foreground(case: CaseFingerprint) -> float:
-    """Return the share of a case's voxels that belong to any class but the background."""
+    """Return the fraction of a case's voxels that are not background."""
     return sum(case.class_voxels[1:]) / sum(case.class_voxels)
 
 

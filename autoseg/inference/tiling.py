@@ -1,9 +1,9 @@
-"""Where a sliding window looks, and how much each of its voxels counts.
+"""Positions and weights of the tiles of a sliding window.
 
-The tiles of a volume are all combinations of one start per axis, and the Gaussian that weighs them
-is a product of one curve per axis. So everything here is about a single axis: its starts, and for
-each start a curve that is already divided by what all tiles put on that voxel. The weights of all
-tiles then sum to one at every voxel, and no sum of weights has to be kept while predicting.
+The tiles of a volume are all combinations of one start per axis, and their Gaussian weight is a
+product of one curve per axis. This module therefore handles one axis at a time: it computes the
+starts, and for each start a curve that is normalised by the sum over all tiles. The weights of all
+tiles sum to one at every voxel, so prediction does not have to accumulate the weights.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,7 @@ STEP = 0.5
 """Distance between tiles, as a fraction of the patch. Source: nnU-Net (Isensee et al. 2021)."""
 
 GAUSSIAN_SIGMA = 1 / 8
-"""Width of the importance curve, as a fraction of the patch. Source: nnU-Net."""
-
+"""Standard deviation of the importance curve, as a fraction of the patch. Source: nnU-Net."""
 
 NNUNET_PEAK = 10.0
 """Largest weight in nnU-Net's blending. Source: nnU-Net 2.8.1."""
@@ -29,8 +28,8 @@ class AxisTiles:
 
     Attributes:
         starts: First voxel of each tile, ascending.
-        weights: Per tile, how much each of its voxels counts; over all tiles they sum to one at
-            every voxel.
+        weights: Weight of each voxel of each tile; the weights of all tiles sum to one at every
+            voxel.
     """
 
     starts: tuple[int, ...]
@@ -38,12 +37,12 @@ class AxisTiles:
 
 
 def tile_starts(size: int, patch: int, *, step: float = STEP) -> tuple[int, ...]:
-    """Return the first voxel of every tile along an axis: evenly spaced, covering all voxels.
+    """Compute the first voxel of every tile along an axis: evenly spaced, covering all voxels.
 
     Args:
-        size: Voxels of the axis, at least `patch`.
-        patch: Voxels of a tile.
-        step: Largest distance between two tiles, as a fraction of the patch.
+        size: Length of the axis, voxels; at least `patch`.
+        patch: Length of a tile, voxels.
+        step: Largest distance between two tiles, as a fraction of the patch; 0 < step <= 1.
 
     Raises:
         ValueError: If the axis is shorter than a tile.
@@ -56,10 +55,10 @@ def tile_starts(size: int, patch: int, *, step: float = STEP) -> tuple[int, ...]
 
 
 def importance_curve(patch: int) -> Float32[np.ndarray, " patch"]:
-    """Return how much each voxel of a tile counts along one axis: a Gaussian with its peak at 1.
+    """Return the weight of each voxel of a tile along one axis: a Gaussian with a peak of 1.
 
-    A voxel near a tile's border is predicted with half of its context missing. The curve is
-    symmetric and nowhere zero: its ends, four sigma out, are e⁻⁸.
+    Voxels near the border of a tile are predicted with half of their context missing. The curve is
+    symmetric and nowhere zero: at its ends, at four sigma, it is e⁻⁸.
 
     Source: nnU-Net (Isensee et al. 2021), sigma = patch / 8.
     """
@@ -69,7 +68,13 @@ def importance_curve(patch: int) -> Float32[np.ndarray, " patch"]:
 
 
 def axis_tiles(size: int, patch: int, *, step: float = STEP) -> AxisTiles:
-    """Return the tiles along an axis of `size` voxels, with weights that sum to one."""
+    """Compute the tiles along an axis, with weights that sum to one at every voxel.
+
+    Args:
+        size: Length of the axis, voxels; at least `patch`.
+        patch: Length of a tile, voxels.
+        step: Largest distance between two tiles, as a fraction of the patch; 0 < step <= 1.
+    """
     starts = tile_starts(size, patch, step=step)
     curve = importance_curve(patch).astype(np.float64)
     total = np.zeros(size)
@@ -80,10 +85,10 @@ def axis_tiles(size: int, patch: int, *, step: float = STEP) -> AxisTiles:
 
 
 def nnunet_weights(patch: tuple[int, ...]) -> Float16[np.ndarray, "*patch"]:
-    """Return how much each voxel of a tile counts where models of nnU-Net predict.
+    """Return the tile weights for models that nnU-Net trained.
 
-    Unlike `importance_curve` it peaks half a voxel behind the middle of an even axis, and half
-    precision lifts the corners: what would round to 0 gets the smallest weight above it.
+    Unlike `importance_curve`, the peak is half a voxel after the middle of an even axis, and half
+    precision raises the corners: weights that round to 0 are set to the smallest positive weight.
 
     Source: nnU-Net 2.8.1.
     """

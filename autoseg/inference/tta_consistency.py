@@ -1,9 +1,9 @@
-"""Measure how far a network agrees with itself when its input is mirrored.
+"""Measure the consistency of a network's predictions under test-time mirroring (TTA).
 
-Where it is unsure, mirrored inputs give other outputs. For each class, the answer to every flip is
-compared with the network's mean answer over all flips; the overlap of both, over all tiles of an
-image, is the agreement of that class. It is measured for each network by itself, so that one fold's
-network and several folds together can be compared.
+Uncertain predictions change when the input is mirrored. For each class, the prediction for every
+flip is compared with the mean prediction over all flips. The Dice of the two, over all tiles of an
+image, is the TTA consistency of the class. It is measured for each network separately, so that
+single folds and ensembles of folds are comparable.
 
 Source: Wang et al., "Aleatoric uncertainty estimation with test-time augmentation for medical image
     segmentation with convolutional neural networks", Neurocomputing 338 (2019); Roy et al.,
@@ -18,11 +18,11 @@ from autoseg.core.tensors import ScoredLogits
 
 
 class Overlap(NamedTuple):
-    """Voxels per output, summed over flips.
+    """Voxel counts per output, summed over flips.
 
     Attributes:
-        common: Of flip and mean alike.
-        sizes: Of the flip, and of the mean.
+        common: Voxels in the prediction of both the flip and the mean.
+        sizes: Voxels in the prediction of the flip plus those of the mean.
     """
 
     common: torch.Tensor
@@ -30,61 +30,64 @@ class Overlap(NamedTuple):
 
 
 class TtaConsistency:
-    """Adds up overlaps, tile by tile; one per image and configuration."""
+    """Accumulates overlaps over the tiles of one image, for one configuration."""
 
     def __init__(self, num_outputs: int, *, is_regional: bool) -> None:
-        """Begin with nothing.
+        """Start with zero counts.
 
         Args:
-            num_outputs: Scores per voxel: one per class, or one per region.
-            is_regional: Whether they are those of regions, which may overlap.
+            num_outputs: Logits per voxel: one per class, or one per region.
+            is_regional: Whether the outputs are regions, which may overlap.
         """
         self._is_regional = is_regional
         self._common = torch.zeros(num_outputs, dtype=torch.int64)
         self._sizes = torch.zeros(num_outputs, dtype=torch.int64)
 
-    def answer(self, logits: ScoredLogits) -> torch.Tensor:
-        """Return what logits stand for, small enough to keep one per flip."""
+    def hard_predictions(self, logits: ScoredLogits) -> torch.Tensor:
+        """Convert logits to classes or region masks, which are small enough to store per flip."""
         if self._is_regional:
             return logits > 0
         return logits.argmax(dim=1).to(torch.int16)
 
-    def counted(self, flips: list[torch.Tensor], mean: torch.Tensor) -> Overlap:
-        """Return the overlaps of one network's outputs to some tiles: to each flip, with the mean.
+    def count_overlap(self, flips: list[torch.Tensor], mean: torch.Tensor) -> Overlap:
+        """Count the overlap of each flip's prediction with the mean prediction of one network.
 
-        They do not count before they are added: a batch of tiles may have to be given up, and asked
-        about again in parts, after some of several networks have answered.
+        The result is not accumulated until it is passed to `add`: if a later network runs out of
+        memory, the whole batch of tiles is discarded and repeated in smaller batches.
         """
-        of_mean = self._counts(mean)
+        mean_counts = self._counts(mean)
         sizes, common = (torch.zeros_like(self._sizes) for _ in range(2))
         for flip in flips:
-            sizes += self._counts(flip) + of_mean
+            sizes += self._counts(flip) + mean_counts
             common += self._common_counts(flip, mean)
         return Overlap(common, sizes)
 
     def add(self, overlap: Overlap) -> None:
-        """Take what was counted."""
+        """Accumulate an overlap."""
         self._common += overlap.common
         self._sizes += overlap.sizes
 
     def dice(self) -> tuple[float | None, ...]:
-        """Return the agreement of each target, 0 … 1; None where no answer has it.
+        """Return the TTA consistency of each target, 0 … 1; None if it is in no prediction.
 
-        In the order of `LabelScheme.targets`: of each region, or of each class but the background.
+        The targets are in the order of `LabelScheme.targets`: regions, or classes without the
+        background.
         """
         first = 0 if self._is_regional else 1
         pairs = zip(self._common.tolist(), self._sizes.tolist(), strict=True)
         return tuple(2 * both / size if size else None for both, size in pairs)[first:]
 
-    def _counts(self, answer: torch.Tensor) -> torch.Tensor:
+    def _counts(self, prediction: torch.Tensor) -> torch.Tensor:
         if self._is_regional:
-            return _per_region(answer)
-        return torch.bincount(answer.flatten().int(), minlength=len(self._sizes)).cpu()
+            return _voxels_per_region(prediction)
+        return torch.bincount(prediction.flatten().int(), minlength=len(self._sizes)).cpu()
 
     def _common_counts(self, flip: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        return _per_region(flip & mean) if self._is_regional else self._counts(mean[flip == mean])
+        if self._is_regional:
+            return _voxels_per_region(flip & mean)
+        return self._counts(mean[flip == mean])
 
 
-def _per_region(masks: torch.Tensor) -> torch.Tensor:
-    """Return the voxels of each region over a batch."""
+def _voxels_per_region(masks: torch.Tensor) -> torch.Tensor:
+    """Count the voxels of each region in a batch."""
     return masks.transpose(0, 1).flatten(1).sum(dim=1).cpu()

@@ -1,4 +1,4 @@
-"""Cut the tiles of a sliding window out of a volume."""
+"""Cut the tiles of a sliding window from a volume."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from autoseg.inference.tiling import AxisTiles
 
 
 class Tile(NamedTuple):
-    """One position of the window: for each axis, which of its tiles it is."""
+    """Position of a tile: its index along each axis."""
 
     plane: int
     row: int
@@ -23,7 +23,11 @@ class Tile(NamedTuple):
 
 
 class Window:
-    """Cuts tiles out of a padded volume and its cascade input, ordered by their first plane."""
+    """Cuts tiles from a padded volume and its cascade input.
+
+    Attributes:
+        tiles: All tiles, sorted by plane, row and column.
+    """
 
     def __init__(
         self,
@@ -34,28 +38,28 @@ class Window:
         *,
         is_flat: bool,
     ) -> None:
-        """Remember what to cut.
+        """Store the volume and list its tiles.
 
         Args:
-            volume: The framed image.
-            cascade_input: What a previous stage predicted, framed alike; None without one.
-            shape: Size of a tile as its network sees it, voxels.
+            volume: The padded image.
+            cascade_input: Cascade input with the same padding; None if there is none.
+            shape: Size of a tile including the network's margin, voxels.
             axes: The tiles along each axis.
             is_flat: Whether the network's patch has two axes.
         """
         self._voxels = torch.from_numpy(np.ascontiguousarray(volume))
-        self._prior = cascade_input
+        self._cascade_input = cascade_input
         self._shape = shape
         self._axes = axes
         self._is_flat = is_flat
         self.tiles = [Tile(*t) for t in product(*(range(len(axis.starts)) for axis in axes))]
 
     def origin(self, tile: Tile) -> tuple[int, ...]:
-        """Return the first voxel of a tile."""
+        """Return the position of a tile's first voxel in the padded volume."""
         return tuple(axis.starts[index] for axis, index in zip(self._axes, tile, strict=True))
 
     def cut(self, tiles: Sequence[Tile]) -> ImageBatch:
-        """Return tiles as a batch, with as many axes as the network's patch."""
+        """Cut tiles and stack them to a batch with as many axes as the network's patch."""
         return torch.stack([self._cut_one(tile) for tile in tiles])
 
     def _cut_one(self, tile: Tile) -> torch.Tensor:
@@ -64,7 +68,8 @@ class Window:
             for start, length in zip(self.origin(tile), self._shape, strict=True)
         )
         voxels = self._voxels[:, z, y, x]
-        if self._prior is not None:
-            tiled = replace(self._prior, classes=self._prior.classes[z, y, x])
-            voxels = torch.cat([voxels, torch.from_numpy(tiled.one_hot())])
+        if self._cascade_input is not None:
+            classes = self._cascade_input.classes[z, y, x]
+            tile_input = replace(self._cascade_input, classes=classes)
+            voxels = torch.cat([voxels, torch.from_numpy(tile_input.one_hot())])
         return voxels[:, 0] if self._is_flat else voxels

@@ -1,4 +1,4 @@
-"""Asymmetric similarity: the soft F-beta score, which prefers sensitivity over precision.
+"""Asymmetric similarity loss: the soft F-beta score, which favours sensitivity over precision.
 
 Source: Hashemi et al., IEEE Access 7 (2019), equations 2 and 3, beta = 1.5.
 """
@@ -17,14 +17,14 @@ from autoseg.losses.tversky import tversky_index
 
 @LOSSES.register
 class Asymmetric(Loss):
-    """`1 - F_beta`: Tversky with weights `1/(1+b²)` of false positives, `b²/(1+b²)` of misses.
+    """`1 - F_beta`: a Tversky loss with weights `1/(1+b²)` for FP and `b²/(1+b²)` for FN.
 
     Averaged over the foreground classes or regions, then over samples.
 
     Attributes:
-        beta: How many times more a miss counts than a false alarm, before squaring; 1 is Dice.
-        pool: Over what the counts are summed.
-        smooth: Added to both halves of the ratio, in voxels; keeps empty classes finite.
+        beta: A false negative weighs beta² times as much as a false positive; 1 is Dice.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels; avoids 0 / 0 for empty classes.
     """
 
     kind: Literal["asymmetric"] = "asymmetric"
@@ -44,7 +44,14 @@ def asymmetric_loss(
     *,
     config: Asymmetric,
 ) -> Scalar:
-    """Return 1 - soft F-beta; in [0, 1]."""
+    """Compute `1 - soft F-beta`, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
     counts = foreground_counts(logits, labels, valid, config.pool)
     fp_weight = 1 / (1 + config.beta**2)
     score = tversky_index(

@@ -1,4 +1,4 @@
-"""Cross-entropy in which inside and outside of every class weigh the same.
+"""Cross-entropy that gives the inside and the outside of each class the same total weight.
 
 Source: Xie & Tu, ICCV 2015 (holistically-nested edge detection), equation 2.
 """
@@ -13,20 +13,21 @@ from autoseg.losses.base import (
     Loss,
     LossFunction,
     Targets,
-    mean_by_sample,
-    mean_of_each,
+    mean_over_samples,
+    mean_per_channel,
 )
-from autoseg.losses.one_against_rest import one_against_rest, outside_of
+from autoseg.losses.one_vs_rest import complement, one_vs_rest
 
 
 @LOSSES.register
 class BalancedCrossEntropy(Loss):
-    """Mean of `-b·y·log p - (1 - b)·(1 - y)·log(1 - p)`, b the share of voxels outside.
+    """Mean of `-b·y·log p - (1 - b)·(1 - y)·log(1 - p)`, where b is the share of voxels outside.
 
-    For each foreground class (or region) against all others; b is counted in every sample. Where a
-    class is absent, b is 1, and nothing is learnt about it from that sample.
+    Computed one-vs-rest for each foreground class (or region), with b counted per sample. If a
+    class is absent from a sample, b is 1 and the class does not contribute.
 
-    Departs: the published loss has one class, and is summed over voxels.
+    Unlike the published loss, it supports several classes and averages over voxels instead of
+    summing.
     """
 
     kind: Literal["balanced_cross_entropy"] = "balanced_cross_entropy"
@@ -39,8 +40,14 @@ class BalancedCrossEntropy(Loss):
 def balanced_cross_entropy(
     logits: LogitsBatch, labels: Targets, valid: ValidMask | None = None
 ) -> Scalar:
-    """Return the balanced cross-entropy averaged over valid voxels, classes and samples."""
-    log_inside, log_outside, truth = one_against_rest(logits, labels)
-    share_inside = mean_of_each(truth.to(log_inside.dtype), valid)
-    costs = (1 - share_inside) * truth * log_inside + share_inside * outside_of(truth) * log_outside
-    return -mean_by_sample(costs, valid)
+    """Compute the balanced cross-entropy, averaged over valid voxels, classes and samples.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+    """
+    log_inside, log_outside, truth = one_vs_rest(logits, labels)
+    share_inside = mean_per_channel(truth.to(log_inside.dtype), valid)
+    costs = (1 - share_inside) * truth * log_inside + share_inside * complement(truth) * log_outside
+    return -mean_over_samples(costs, valid)

@@ -1,4 +1,4 @@
-"""Boundary loss: probability costs its distance outside the reference, and gains it inside.
+"""Boundary loss: predicted probability times signed distance to the reference boundary.
 
 Source: Kervadec et al., MIDL 2019 (Medical Image Analysis 67, 2021), equation 5.
 """
@@ -8,38 +8,45 @@ from typing import Literal
 from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Targets, mean_by_sample
-from autoseg.losses.distance_loss import DistanceLoss, MapBatch, Measured
+from autoseg.losses.base import LOSSES, Targets, mean_over_samples
+from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss, MapBatch
 from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
-from autoseg.losses.soft_counts import predicted_and_true
+from autoseg.losses.soft_counts import probabilities_and_truth
 
 
 @LOSSES.register
 class Boundary(DistanceLoss):
     """Mean of the signed distance (mm, negative inside) times probability.
 
-    Over the valid voxels, the foreground classes or regions, and samples; it is negative for good
-    predictions. A class without a boundary in the patch costs 0, wherever it is predicted: use it
-    with a region loss (`dice_boundary`). Departs: in mm; the published one is in voxels, and
-    measures from the boundary's own voxels.
+    Averaged over valid voxels, foreground classes or regions, and samples; negative for good
+    predictions. A class without a boundary in the patch contributes 0 regardless of the
+    prediction, so combine it with a region loss (`dice_boundary`). Unlike the published loss,
+    distances are in mm instead of voxels and are not measured from the boundary voxels themselves.
     """
 
     kind: Literal["boundary"] = "boundary"
 
     @override
-    def label_maps(self, masks: LabelMasks) -> DistanceMaps:
+    def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
         return signed_distances(masks)
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, measured: Measured
+        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
     ) -> Scalar:
-        return boundary_loss(logits, labels, valid, measured.maps)
+        return boundary_loss(logits, labels, valid, geometry.maps)
 
 
 def boundary_loss(
     logits: LogitsBatch, labels: Targets, valid: ValidMask | None, distances: MapBatch
 ) -> Scalar:
-    """Return the mean of signed distance times probability, mm."""
-    probabilities, _ = predicted_and_true(logits, labels)
-    return mean_by_sample(distances * probabilities, valid)
+    """Compute the mean of signed distance times probability, mm.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        distances: Signed distances, one map per foreground class or region, mm.
+    """
+    probabilities, _ = probabilities_and_truth(logits, labels)
+    return mean_over_samples(distances * probabilities, valid)

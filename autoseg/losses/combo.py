@@ -1,4 +1,4 @@
-"""Combo loss: cross-entropy that can prefer misses or false alarms, blended with soft Dice.
+"""Combo loss: weighted binary cross-entropy blended with soft Dice.
 
 Source: Taghanaki et al., Computerized Medical Imaging and Graphics 75 (2019), equation 3.
 """
@@ -16,10 +16,10 @@ from autoseg.losses.base import (
     Loss,
     LossFunction,
     Targets,
-    mean_by_sample,
+    mean_over_samples,
 )
 from autoseg.losses.dice import soft_dice
-from autoseg.losses.one_against_rest import one_against_rest, outside_of
+from autoseg.losses.one_vs_rest import complement, one_vs_rest
 from autoseg.losses.soft_counts import Pool
 
 
@@ -27,14 +27,15 @@ from autoseg.losses.soft_counts import Pool
 class Combo(Loss):
     """`a·(-b·y·log p - (1 - b)·(1 - y)·log(1 - p)) + (1 - a)·(1 - Dice)`, per foreground class.
 
-    Each class (or region) against all others, averaged over voxels, classes and samples. Departs:
-    the published loss subtracts Dice, and sums over classes; here a perfect prediction costs 0.
+    Computed one-vs-rest for each class (or region), averaged over voxels, classes and samples.
+    Unlike the published loss, which subtracts Dice and sums over classes, a perfect prediction has
+    the value 0.
 
     Attributes:
-        cross_entropy_weight: a; Dice weighs the rest.
-        miss_weight: b; above 0.5 punishes misses more than false alarms.
-        pool: Over what Dice sums its counts.
-        smooth: Added to both halves of the Dice ratio, in voxels.
+        cross_entropy_weight: a; Dice has the weight `1 - a`.
+        miss_weight: b; values above 0.5 penalise false negatives more than false positives.
+        pool: Whether Dice counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["combo"] = "combo"
@@ -51,10 +52,17 @@ class Combo(Loss):
 def combo_loss(
     logits: LogitsBatch, labels: Targets, valid: ValidMask | None = None, *, config: Combo
 ) -> Scalar:
-    """Return the blend of both losses; 0 for a perfect prediction."""
-    log_inside, log_outside, truth = one_against_rest(logits, labels)
-    missed = -config.miss_weight * truth * log_inside
-    wrong = -(1 - config.miss_weight) * outside_of(truth) * log_outside
+    """Compute the weighted sum of both losses; 0 for a perfect prediction.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
+    log_inside, log_outside, truth = one_vs_rest(logits, labels)
+    inside = -config.miss_weight * truth * log_inside
+    outside = -(1 - config.miss_weight) * complement(truth) * log_outside
     dice = soft_dice(log_inside.exp(), truth, valid, pool=config.pool, smooth=config.smooth)
     weight = config.cross_entropy_weight
-    return weight * mean_by_sample(missed + wrong, valid) + (1 - weight) * (1 - dice)
+    return weight * mean_over_samples(inside + outside, valid) + (1 - weight) * (1 - dice)

@@ -1,4 +1,4 @@
-"""Cross-entropy: minus the logarithm of what each voxel's true class scores.
+"""Cross-entropy: the negative log-probability of each voxel's true class.
 
 Source: Ma et al., Medical Image Analysis 71 (2021), equation 1; torch's `cross_entropy`.
 """
@@ -27,15 +27,15 @@ from autoseg.losses.base import (
 )
 
 ClassWeights = tuple[float, ...] | None
-"""Weight of each class, background first, or of each region; None means equal."""
+"""Weight of each class, background first, or of each region; None means equal weights."""
 
 Terms = Float[Tensor, "batch terms *space"]
-"""What the voxels cost: one term for the classes together, or one per region."""
+"""Loss per voxel: one term for softmax over classes, or one term per region."""
 
 
 @LOSSES.register
 class CrossEntropy(Loss):
-    """Mean over the valid voxels; of regions, the mean of their binary cross-entropies."""
+    """Mean cross-entropy over the valid voxels; binary cross-entropy per region for regions."""
 
     kind: Literal["cross_entropy"] = "cross_entropy"
 
@@ -52,30 +52,36 @@ def mean_cross_entropy(
     class_weights: ClassWeights = None,
     scores: LogitsBatch | None = None,
 ) -> Scalar:
-    """Return the cross-entropy averaged over the valid voxels, and over regions.
+    """Compute the cross-entropy averaged over the valid voxels, and over regions.
 
-    With weights, the mean is that by the weights of the true classes, as torch has it, or by those
-    of the regions.
+    With weights, the result is the weighted mean, as in `torch.nn.functional.cross_entropy`. Each
+    term has the weight of the true class, or of the region.
 
     Args:
-        logits: Raw scores, before softmax or sigmoid.
-        labels: Class indices in `[0, classes)`, or a mask per region.
-        valid: Voxels that count.
-        class_weights: Of the classes, or of the regions.
-        scores: `log_probabilities(logits, labels)`, from callers that have them.
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        class_weights: Weights of the classes or regions; None means equal weights.
+        scores: `log_probabilities(logits, labels)`, if already computed.
     """
     if is_regional(logits, labels) or valid is not None:
         terms = cross_entropy_terms(logits, labels, scores=scores)
         return mean_of_terms(terms, valid, term_weights(terms, labels, class_weights))
     scores = log_probabilities(logits, labels) if scores is None else scores
-    weight = None if class_weights is None else _sent_weights(class_weights, scores)
+    weight = None if class_weights is None else _weights_like(class_weights, scores)
     return F.nll_loss(scores, labels.long(), weight=weight)
 
 
 def cross_entropy_terms(
     logits: LogitsBatch, labels: Targets, *, scores: LogitsBatch | None = None
 ) -> Terms:
-    """Return the cross-entropy of every voxel: of its class, or of each region."""
+    """Compute the cross-entropy of each voxel, or of each voxel and region.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        scores: `log_probabilities(logits, labels)`, if already computed.
+    """
     if is_regional(logits, labels):
         wide = at_least_float32(logits)
         return F.binary_cross_entropy_with_logits(wide, labels.to(wide.dtype), reduction="none")
@@ -84,22 +90,37 @@ def cross_entropy_terms(
 
 
 def term_weights(terms: Terms, labels: Targets, class_weights: ClassWeights) -> Terms | None:
-    """Return the weight of every term: that of the voxel's class, or of the region."""
+    """Return the weight of each term: the weight of the voxel's true class, or of the region.
+
+    Args:
+        terms: Loss per voxel, from `cross_entropy_terms`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        class_weights: Weights of the classes or regions; None means equal weights.
+
+    Returns:
+        Weights of the shape of `terms`; None for equal weights.
+    """
     if class_weights is None:
         return None
-    weight = _sent_weights(class_weights, terms)
+    weight = _weights_like(class_weights, terms)
     if labels.ndim == terms.ndim:
         return weight.view(-1, *[1] * (terms.ndim - 2)).expand_as(terms)
     return weight[labels.long()][:, None]
 
 
-def _sent_weights(class_weights: tuple[float, ...], like: Tensor) -> Float[Tensor, " terms"]:
-    """Return weights as the type of a tensor, where it is; nobody waits until they are there."""
+def _weights_like(class_weights: tuple[float, ...], like: Tensor) -> Float[Tensor, " terms"]:
+    """Copy weights to the device and dtype of a tensor; the copy is non-blocking."""
     exact = np.float64 if like.dtype == torch.float64 else np.float32  # numpy has no bfloat16
     return to_device(np.array(class_weights, exact), like.device).to(like.dtype)
 
 
 def mean_of_terms(terms: Terms, valid: ValidMask | None, weights: Terms | None = None) -> Scalar:
-    """Return the (weighted) mean over the valid voxels, and over regions; 0 if there is none."""
+    """Compute the (weighted) mean over the valid voxels and regions; 0 if no voxel is valid.
+
+    Args:
+        terms: Loss per voxel, from `cross_entropy_terms`.
+        valid: Voxels that count, `batch *space`; None means all.
+        weights: Weight of each term, from `term_weights`; None means equal weights.
+    """
     kept = None if valid is None else valid[:, None].expand_as(terms)
     return masked_mean(terms, kept, weights)

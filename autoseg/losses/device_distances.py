@@ -1,10 +1,11 @@
-"""Euclidean distance transforms in torch, of whole batches, on the device where they lie.
+"""Exact Euclidean distance transforms of batches in PyTorch, on the device of the batch.
 
-Exact: the squared distance along one axis after the other, each the smallest sum of what the axes
-before found and the square of a shift. An axis of n voxels takes 2n passes over the batch, which
-wait for nothing.
+The axes are processed one after another. Along each axis, the squared distance is the minimum over
+all shifts of the result of the previous axes plus the squared shift. An axis of n voxels takes 2n
+passes over the batch, without synchronising with the device.
 
-Source: Felzenszwalb & Huttenlocher, Theory of Computing 8 (2012), section 2, by trying all shifts.
+Source: Felzenszwalb & Huttenlocher, Theory of Computing 8 (2012), section 2, with exhaustive search
+over shifts.
 """
 
 import torch
@@ -21,13 +22,13 @@ BatchDistances = Float[Tensor, "batch channels *space"]
 def boundary_distances(
     masks: BatchMasks, valid: ValidMask | None, spacing: tuple[float, ...]
 ) -> BatchDistances:
-    """Return the distance of each voxel to the nearest on the other side of its mask's boundary.
+    """Compute the distance of each voxel to the nearest voxel on the other side of the boundary.
 
-    0 everywhere where a mask has no voxel, or all. Ignored voxels are on neither side.
+    The distance is 0 everywhere if a mask is empty or full. Ignored voxels are on neither side.
 
     Args:
-        masks: Of which boundaries are measured.
-        valid: Voxels that count; None means all.
+        masks: Boolean masks, `batch channels *space`.
+        valid: Voxels that count, `batch *space`; None means all.
         spacing: Size of a voxel along each axis, mm.
     """
     inside, outside = masks, ~masks
@@ -39,7 +40,7 @@ def boundary_distances(
 
 @torch.no_grad()
 def distances_to(masks: BatchMasks, spacing: tuple[float, ...]) -> BatchDistances:
-    """Return the distance of each voxel to the nearest of its mask; infinite for an empty mask."""
+    """Compute the distance of each voxel to the nearest mask voxel; infinite for empty masks."""
     squared = torch.zeros(masks.shape, device=masks.device).masked_fill(~masks, torch.inf)
     for dim, step in enumerate(spacing, start=2):
         squared = _nearest_along(squared, dim, step)
@@ -47,11 +48,11 @@ def distances_to(masks: BatchMasks, spacing: tuple[float, ...]) -> BatchDistance
 
 
 def _nearest_along(squared: BatchDistances, dim: int, step: float) -> BatchDistances:
-    """Return the smallest sum of a value along `dim` and the square of the way to it."""
+    """Return the minimum along `dim` of the squared distance plus the squared shift."""
     nearest, size = squared.clone(), squared.shape[dim]
     for shift in range(1, size):
         cost, kept = (shift * step) ** 2, size - shift
-        for here, there in ((shift, 0), (0, shift)):
-            target = nearest.narrow(dim, here, kept)
-            torch.minimum(target, squared.narrow(dim, there, kept) + cost, out=target)
+        for start, source in ((shift, 0), (0, shift)):
+            target = nearest.narrow(dim, start, kept)
+            torch.minimum(target, squared.narrow(dim, source, kept) + cost, out=target)
     return nearest

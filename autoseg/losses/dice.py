@@ -1,4 +1,4 @@
-"""Soft Dice: the overlap of prediction and reference, relative to their sizes.
+"""Soft Dice loss.
 
 Source: Drozdzal et al., LABELS 2016, equation 2 (linear denominator).
 """
@@ -11,16 +11,16 @@ from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, RegionBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
-from autoseg.losses.soft_counts import Pool, pooled_dims, predicted_and_true
+from autoseg.losses.soft_counts import Pool, pooled_dims, probabilities_and_truth
 
 
 @LOSSES.register
 class Dice(Loss):
-    """1 - soft Dice, averaged over the foreground classes or regions, then over samples.
+    """`1 - soft Dice`, averaged over the foreground classes or regions, then over samples.
 
     Attributes:
-        pool: Over what the counts are summed.
-        smooth: Added to both halves of the ratio, in voxels; keeps empty classes finite.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels; avoids 0 / 0 for empty classes.
     """
 
     kind: Literal["dice"] = "dice"
@@ -40,8 +40,16 @@ def dice_loss(
     pool: Pool,
     smooth: float,
 ) -> Scalar:
-    """Return 1 - soft Dice of the foreground; in [0, 1]."""
-    return 1 - soft_dice(*predicted_and_true(logits, labels), valid, pool=pool, smooth=smooth)
+    """Compute `1 - soft Dice` of the foreground, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels.
+    """
+    return 1 - soft_dice(*probabilities_and_truth(logits, labels), valid, pool=pool, smooth=smooth)
 
 
 def soft_dice(
@@ -52,14 +60,14 @@ def soft_dice(
     pool: Pool,
     smooth: float,
 ) -> Scalar:
-    """Return soft Dice averaged over channels (and samples); in [0, 1].
+    """Compute soft Dice averaged over channels (and samples), in [0, 1].
 
     Args:
-        probabilities: Of the foreground classes or regions.
-        truth: Which voxels belong to them.
-        valid: Voxels that count.
-        pool: Over what counts are summed.
-        smooth: Added to both halves of the ratio.
+        probabilities: Probabilities of the foreground, `batch channels *space`.
+        truth: Masks of the foreground in the reference, `batch channels *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels.
     """
     if valid is not None:
         probabilities, truth = probabilities * valid[:, None], truth * valid[:, None]

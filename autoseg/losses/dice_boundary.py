@@ -1,4 +1,4 @@
-"""Soft Dice that hands over to the boundary loss as training goes on.
+"""Soft Dice plus the boundary loss, whose weight grows during training.
 
 Source: Kervadec et al., MIDL 2019 (Medical Image Analysis 67, 2021), section 2.3 ("rebalance"):
 the weight of the region loss falls from 1 to 0.01 in equal steps.
@@ -14,24 +14,24 @@ from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Targets
 from autoseg.losses.boundary import boundary_loss
 from autoseg.losses.dice import dice_loss
-from autoseg.losses.distance_loss import DistanceLoss, Measured
+from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
 from autoseg.losses.soft_counts import Pool
 
 
 @LOSSES.register
 class DiceBoundary(DistanceLoss):
-    """`a·(Dice loss) + (1 - a)·(boundary loss)`, a falling linearly with the training's progress.
+    """`a·(Dice loss) + (1 - a)·(boundary loss)`, where a decreases linearly during training.
 
-    Departs: Dice of the foreground in place of generalised Dice, as in the other compounds, and
-    boundary distances in mm.
+    Unlike the published loss, it uses foreground Dice instead of generalised Dice, as the other
+    compound losses do, and boundary distances in mm.
 
     Attributes:
         first_dice_weight: a at the start of the training.
-        last_dice_weight: a at its end.
-        progress: How much of the training is done; training sets it before every step.
-        pool: Over what Dice sums its counts.
-        smooth: Added to both halves of the Dice ratio, in voxels.
+        last_dice_weight: a at the end of the training.
+        progress: Completed share of the training; the training loop sets it before each step.
+        pool: Whether Dice counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["dice_boundary"] = "dice_boundary"
@@ -43,22 +43,22 @@ class DiceBoundary(DistanceLoss):
 
     @property
     def dice_weight(self) -> float:
-        """The weight a, now."""
-        fallen = self.progress * (self.first_dice_weight - self.last_dice_weight)
-        return self.first_dice_weight - fallen
+        """Current value of the weight a."""
+        decrease = self.progress * (self.first_dice_weight - self.last_dice_weight)
+        return self.first_dice_weight - decrease
 
     @override
     def at(self, progress: Fraction) -> "DiceBoundary":
         return self.model_copy(update={"progress": progress})
 
     @override
-    def label_maps(self, masks: LabelMasks) -> DistanceMaps:
+    def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
         return signed_distances(masks)
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, measured: Measured
+        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
     ) -> Scalar:
         dice = dice_loss(logits, labels, valid, pool=self.pool, smooth=self.smooth)
-        boundary = boundary_loss(logits, labels, valid, measured.maps)
+        boundary = boundary_loss(logits, labels, valid, geometry.maps)
         return self.dice_weight * dice + (1 - self.dice_weight) * boundary

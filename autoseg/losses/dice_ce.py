@@ -1,4 +1,4 @@
-"""Soft Dice plus cross-entropy, the default of this field.
+"""Soft Dice plus cross-entropy, the usual loss in medical image segmentation.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule".
 """
@@ -29,12 +29,14 @@ class DiceCrossEntropy(Loss):
     """Weighted sum of the soft Dice loss and cross-entropy.
 
     Attributes:
-        pool: Over what Dice sums its counts; "batch" is nnU-Net's batch Dice.
+        pool: Whether Dice counts are summed per sample or over the batch; "batch" is nnU-Net's
+            batch Dice.
         class_weights: Weight of each class in cross-entropy, background first (or of each region);
-            none means equal.
+            None means equal weights.
         dice_weight: Weight of the Dice term.
         cross_entropy_weight: Weight of the cross-entropy term.
-        smooth: Added to both halves of the Dice ratio, in voxels; keeps empty classes finite.
+        smooth: Added to numerator and denominator of Dice, in voxels; avoids 0 / 0 for
+            empty classes.
     """
 
     kind: Literal["dice_ce"] = "dice_ce"
@@ -56,12 +58,12 @@ def dice_cross_entropy(
     *,
     config: DiceCrossEntropy,
 ) -> Scalar:
-    """Return the weighted sum of both losses; 0 for a perfect prediction.
+    """Compute the weighted sum of both losses; 0 for a perfect prediction.
 
     Args:
-        logits: Raw scores, before softmax or sigmoid; computed on in float32.
-        labels: Class indices in `[0, classes)`, or a mask per region.
-        valid: Voxels that count.
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`; converted to float32.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
         config: Weights, pooling and smoothing.
     """
     scores = log_probabilities(logits, labels)  # both terms need them

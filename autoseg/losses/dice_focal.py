@@ -23,11 +23,11 @@ class DiceFocal(Loss):
     Attributes:
         dice_weight: Weight of the Dice term.
         focal_weight: Weight of the focal term; 0.5 in the paper.
-        gamma: How little easy voxels count in the focal term.
+        gamma: Focusing exponent of the focal term; larger values down-weight easy voxels more.
         class_weights: Weight of each class in the focal term, background first (or of each
-            region); none means equal.
-        pool: Over what Dice sums its counts.
-        smooth: Added to both halves of the Dice ratio, in voxels.
+            region); None means equal weights.
+        pool: Whether Dice counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["dice_focal"] = "dice_focal"
@@ -46,7 +46,14 @@ class DiceFocal(Loss):
 def dice_focal_loss(
     logits: LogitsBatch, labels: Targets, valid: ValidMask | None = None, *, config: DiceFocal
 ) -> Scalar:
-    """Return the weighted sum of both losses; 0 for a perfect prediction."""
+    """Compute the weighted sum of both losses; 0 for a perfect prediction.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
     dice = dice_loss(logits, labels, valid, pool=config.pool, smooth=config.smooth)
     focal = focal_loss(
         logits, labels, valid, gamma=config.gamma, class_weights=config.class_weights

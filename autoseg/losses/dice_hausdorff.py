@@ -1,4 +1,4 @@
-"""Soft Dice plus the Hausdorff loss by distance transforms.
+"""Soft Dice plus the Hausdorff loss based on distance transforms.
 
 Source: Karimi & Salcudean, IEEE Transactions on Medical Imaging 39 (2020), section II-C.
 """
@@ -11,13 +11,13 @@ from typing_extensions import override
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Targets
 from autoseg.losses.dice import dice_loss
-from autoseg.losses.distance_loss import DistanceLoss, Measured
+from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks
 from autoseg.losses.hausdorff_dt import HausdorffDistance
 from autoseg.losses.soft_counts import Pool
 
-SMALLEST_TERM = 1e-8
-"""Keeps the ratio of both terms finite."""
+MIN_HAUSDORFF = 1e-8
+"""Lower bound of the Hausdorff term; keeps the ratio of both terms finite."""
 
 
 @LOSSES.register
@@ -27,12 +27,12 @@ class DiceHausdorff(DistanceLoss):
     Attributes:
         dice_weight: Weight of the Dice term.
         hausdorff_weight: Weight of the Hausdorff term, per mm^exponent.
-        equalize: Whether the Hausdorff term is scaled to the size of the Dice term in every batch
-            (by a number without gradient), before the weights. The authors do so once an epoch.
-        exponent: How much more far errors cost.
-        of_prediction: Whether distances to the prediction's boundary count.
-        pool: Over what Dice sums its counts.
-        smooth: Added to both halves of the Dice ratio, in voxels.
+        equalize: Whether to scale the Hausdorff term to the value of the Dice term in each batch
+            (by a detached factor) before weighting. The authors do this once per epoch.
+        exponent: Exponent of the distances; larger values penalise distant errors more.
+        of_prediction: Whether to add distances to the boundary of the prediction.
+        pool: Whether Dice counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["dice_hausdorff"] = "dice_hausdorff"
@@ -46,19 +46,19 @@ class DiceHausdorff(DistanceLoss):
 
     @property
     def hausdorff(self) -> HausdorffDistance:
-        """The second term."""
+        """Configuration of the Hausdorff term."""
         return HausdorffDistance(exponent=self.exponent, of_prediction=self.of_prediction)
 
     @override
-    def label_maps(self, masks: LabelMasks) -> DistanceMaps:
-        return self.hausdorff.label_maps(masks)
+    def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
+        return self.hausdorff.reference_maps(masks)
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, measured: Measured
+        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
     ) -> Scalar:
         dice = dice_loss(logits, labels, valid, pool=self.pool, smooth=self.smooth)
-        hausdorff = self.hausdorff.value(logits, labels, valid, measured)
+        hausdorff = self.hausdorff.value(logits, labels, valid, geometry)
         if self.equalize:
-            hausdorff = hausdorff * (dice / hausdorff.clamp(min=SMALLEST_TERM)).detach()
+            hausdorff = hausdorff * (dice / hausdorff.clamp(min=MIN_HAUSDORFF)).detach()
         return self.dice_weight * dice + self.hausdorff_weight * hausdorff

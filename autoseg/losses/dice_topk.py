@@ -1,4 +1,4 @@
-"""Soft Dice plus the cross-entropy of the hardest voxels.
+"""Soft Dice plus top-k cross-entropy.
 
 Source: Ma et al., Medical Image Analysis 71 (2021): the best of 20 losses on liver tumours.
 """
@@ -23,11 +23,11 @@ class DiceTopK(Loss):
     Attributes:
         dice_weight: Weight of the Dice term.
         topk_weight: Weight of the top-k term.
-        fraction: Share of the valid voxels that counts in the top-k term.
+        fraction: Share of the valid voxels that the top-k term averages.
         class_weights: Weight of each class in the top-k term, background first (or of each
-            region); none means equal.
-        pool: Over what Dice sums its counts.
-        smooth: Added to both halves of the Dice ratio, in voxels.
+            region); None means equal weights.
+        pool: Whether Dice counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["dice_topk"] = "dice_topk"
@@ -46,7 +46,14 @@ class DiceTopK(Loss):
 def dice_topk_loss(
     logits: LogitsBatch, labels: Targets, valid: ValidMask | None = None, *, config: DiceTopK
 ) -> Scalar:
-    """Return the weighted sum of both losses; 0 for a perfect prediction."""
+    """Compute the weighted sum of both losses; 0 for a perfect prediction.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
     dice = dice_loss(logits, labels, valid, pool=config.pool, smooth=config.smooth)
     hardest = topk_cross_entropy(
         logits, labels, valid, fraction=config.fraction, class_weights=config.class_weights

@@ -1,8 +1,8 @@
-"""Losses that look at distances in the reference, measured where batches are made.
+"""Losses that use distance maps of the reference.
 
-Distances take longer to measure than a loss takes to compute. So training measures them in the
-processes that draw patches, with `DistanceLoss.label_maps`, and hands them over; a loss function
-that gets none measures them itself.
+Computing the maps takes longer than computing a loss. Training therefore computes them in the data
+loading processes with `DistanceLoss.reference_maps` and passes them to the loss function. A loss
+function that receives no maps computes them.
 """
 
 from abc import abstractmethod
@@ -22,11 +22,11 @@ MapBatch = Float[Tensor, "batch maps *space"]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What is known about distances in a batch.
+class BatchGeometry:
+    """Maps and voxel spacing of a batch.
 
     Attributes:
-        maps: What `label_maps` returned, of every sample.
+        maps: Result of `reference_maps` for each sample, `batch maps *space`.
         spacing: Size of a voxel along each axis, mm.
     """
 
@@ -35,17 +35,24 @@ class Measured:
 
 
 class DistanceLoss(Loss):
-    """Configuration of a loss that needs a map of every label patch."""
+    """Configuration of a loss that needs precomputed maps of the reference."""
 
     @abstractmethod
-    def label_maps(self, masks: LabelMasks) -> DistanceMaps:
-        """Return what depends on the reference alone, of one patch; slow."""
+    def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
+        """Compute the maps of one patch that depend only on the reference; slow."""
 
     @abstractmethod
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, measured: Measured
+        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
     ) -> Scalar:
-        """Return the loss over the valid voxels."""
+        """Compute the loss over the valid voxels.
+
+        Args:
+            logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+            labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+            valid: Voxels that count, `batch *space`; None means all.
+            geometry: Maps and voxel spacing of the batch.
+        """
 
     @override
     def build(self) -> "DistanceLossFunction":
@@ -54,10 +61,10 @@ class DistanceLoss(Loss):
 
 @dataclass(frozen=True)
 class DistanceLossFunction:
-    """The loss as a function; see `Loss.build`.
+    """Loss function of a `DistanceLoss`; see `Loss.build`.
 
     Attributes:
-        config: What it computes.
+        config: Configuration of the loss.
     """
 
     config: DistanceLoss
@@ -71,22 +78,22 @@ class DistanceLossFunction:
         spacing: tuple[float, ...] | None = None,
         maps: MapBatch | None = None,
     ) -> Scalar:
-        """Return the loss over the valid voxels.
+        """Compute the loss over the valid voxels.
 
         Args:
-            logits: Raw scores, before softmax or sigmoid.
-            labels: Class indices in `[0, classes)`, or a mask per region.
-            valid: Voxels that count; None means all.
+            logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+            labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+            valid: Voxels that count, `batch *space`; None means all.
             spacing: Size of a voxel along each axis, mm; None means 1 mm.
-            maps: `label_maps` of every sample; measured here, on the CPU, if there are none.
+            maps: Result of `reference_maps` for each sample; None computes it on the CPU.
         """
         spacing = spacing or (1.0,) * (logits.ndim - 2)
         if maps is None:
-            maps = _measure(self.config, logits, labels, valid, spacing)
-        return self.config.value(logits, labels, valid, Measured(maps, spacing))
+            maps = _compute_maps(self.config, logits, labels, valid, spacing)
+        return self.config.value(logits, labels, valid, BatchGeometry(maps, spacing))
 
 
-def _measure(
+def _compute_maps(
     config: DistanceLoss,
     logits: LogitsBatch,
     labels: Targets,
@@ -95,8 +102,8 @@ def _measure(
 ) -> MapBatch:
     members = foreground(membership(logits, labels), logits, labels) > 0.5
     annotated = [None] * len(members) if valid is None else valid.cpu().numpy()
-    found = [
-        config.label_maps(LabelMasks(mask, known, spacing, is_regional(logits, labels)))
+    maps = [
+        config.reference_maps(LabelMasks(mask, known, spacing, is_regional(logits, labels)))
         for mask, known in zip(members.cpu().numpy(), annotated, strict=True)
     ]
-    return torch.from_numpy(np.stack(found)).to(logits.device)
+    return torch.from_numpy(np.stack(maps)).to(logits.device)

@@ -1,4 +1,4 @@
-"""Cross-entropy that costs up to twice as much near boundaries.
+"""Cross-entropy with up to twice the weight near boundaries.
 
 Source: Caliva et al., MIDL 2019 (arXiv 1908.03679), equation 2.
 """
@@ -13,28 +13,29 @@ from autoseg.core.arrays import MaskArray
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Targets
 from autoseg.losses.cross_entropy import cross_entropy_terms, mean_of_terms, term_weights
-from autoseg.losses.distance_loss import DistanceLoss, Measured
+from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceArray, DistanceMaps, LabelMasks, contour_distances
 
 
 @LOSSES.register
 class DistancePenalizedCrossEntropy(DistanceLoss):
-    """Mean of `(1 + F)·cross-entropy`, F = 1 - distance to the contour / its largest.
+    """Mean of `(1 + F)·cross-entropy`, where F = 1 - distance to the contour / largest distance.
 
-    F is scaled inside and outside apart: 0 at the voxel that is farthest from the contour on its
-    side, and close to 1 at the contour. Where there is none, F is 0. The mean is over valid voxels,
-    not by F. Departs: the largest distance is that of the patch, not of the image.
+    F is computed separately inside and outside: 0 at the voxel farthest from the contour on that
+    side, and close to 1 at the contour. Without a contour, F is 0. The sum is divided by the number
+    of valid voxels, not by the sum of `1 + F`. Unlike the published loss, the largest distance is
+    taken over the patch instead of the image.
 
     Attributes:
-        class_weights: Weight of each class in the mean, background first (or of each region); none
-            means equal.
+        class_weights: Weight of each class in the mean, background first (or of each
+            region); None means equal weights.
     """
 
     kind: Literal["distance_penalized_ce"] = "distance_penalized_ce"
     class_weights: tuple[PositiveFloat, ...] | None = None
 
     @override
-    def label_maps(self, masks: LabelMasks) -> DistanceMaps:
+    def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
         sides = masks.foreground if masks.are_regions else [masks.foreground.any(axis=0)]
         annotated = np.ones(sides[0].shape, bool) if masks.annotated is None else masks.annotated
         each = zip(contour_distances(masks), sides, strict=True)
@@ -42,15 +43,15 @@ class DistancePenalizedCrossEntropy(DistanceLoss):
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, measured: Measured
+        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
     ) -> Scalar:
         terms = cross_entropy_terms(logits, labels)
         weights = term_weights(terms, labels, self.class_weights)
-        return mean_of_terms(terms * (1 + measured.maps), valid, weights)
+        return mean_of_terms(terms * (1 + geometry.maps), valid, weights)
 
 
 def _closeness(distances: DistanceArray, inside: MaskArray, annotated: MaskArray) -> DistanceArray:
-    """Return 1 - distance over the largest distance on the voxel's side; 0 without a contour."""
+    """Compute 1 - distance / largest distance on the voxel's side; 0 without a contour."""
     closeness = np.zeros_like(distances)
     for side in (inside & annotated, ~inside & annotated):
         largest = distances[side].max(initial=0.0)

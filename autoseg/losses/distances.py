@@ -1,6 +1,6 @@
-"""Distances from every voxel to the boundaries of the reference, in mm.
+"""Distances of voxels to the boundaries of the reference, in mm.
 
-Only annotated voxels are inside or outside: an ignored one is neither, so it moves no boundary.
+Ignored voxels are neither inside nor outside, so they do not change any boundary.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ DistanceMaps = Float32[np.ndarray, "maps *space"]
 
 @dataclass(frozen=True)
 class LabelMasks:
-    """The reference of one patch.
+    """Reference masks of one patch.
 
     Attributes:
-        foreground: Which voxels belong to each foreground class, or to each region.
-        annotated: Voxels that count; None means all.
+        foreground: Mask of each foreground class or region, `channels *space`.
+        annotated: Voxels that count, `*space`; None means all.
         spacing: Size of a voxel along each axis, mm.
-        are_regions: Whether masks may overlap and each is judged alone.
+        are_regions: Whether the masks are regions, which may overlap and are treated separately.
     """
 
     foreground: Masks
@@ -35,10 +35,10 @@ class LabelMasks:
 
 
 def signed_distances(masks: LabelMasks) -> DistanceMaps:
-    """Return the distance to the boundary of each class or region, negative inside.
+    """Compute the distance to the boundary of each class or region, negative inside.
 
-    Measured to the nearest voxel on the other side. A class that has no voxel in the patch, or
-    all, has no boundary: 0 everywhere.
+    The distance is measured to the nearest voxel on the other side. It is 0 everywhere for a class
+    that has no voxels in the patch or fills it.
     """
     inside, outside = masks.foreground, ~masks.foreground
     if masks.annotated is not None:
@@ -50,9 +50,9 @@ def signed_distances(masks: LabelMasks) -> DistanceMaps:
 
 
 def contour_distances(masks: LabelMasks) -> DistanceMaps:
-    """Return the distance to the nearest voxel of another class, as one map; or one per region.
+    """Compute the distance to the nearest voxel of another class, as one map, or one per region.
 
-    0 everywhere where there is no boundary.
+    A map without a boundary is 0 everywhere.
     """
     each: DistanceMaps = np.abs(signed_distances(masks))
     if masks.are_regions:

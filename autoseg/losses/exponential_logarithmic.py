@@ -1,4 +1,4 @@
-"""Powers of the logarithms of Dice and of the true class's probability.
+"""Exponential logarithmic loss: powers of the logarithms of Dice and of the true probability.
 
 Source: Wong et al., MICCAI 2018, equations 1 to 3: weights 0.8 and 0.2, both exponents 0.3.
 """
@@ -19,29 +19,30 @@ from autoseg.losses.cross_entropy import (
     term_weights,
 )
 from autoseg.losses.powers import bounded_power
-from autoseg.losses.soft_counts import Pool, predicted_and_true, soft_counts
+from autoseg.losses.soft_counts import Pool, probabilities_and_truth, soft_counts
 
-SMALLEST_FREQUENCY = 1e-6
-"""Keeps the weight of a class that never occurs finite."""
+MIN_FREQUENCY = 1e-6
+"""Lower bound of class frequencies; keeps the weights of absent classes finite."""
 
 
 @LOSSES.register
 class ExponentialLogarithmic(Loss):
     """`0.8·mean over classes of (-ln Dice)^0.3 + 0.2·mean over voxels of w·(-ln p)^0.3`.
 
-    All classes take part in Dice, the background too (or all regions). The weight w of a voxel is
-    √(sum of all class frequencies / frequency of its class). The slope of both powers at a perfect
-    prediction would be infinite; logarithms below 1e-6 have none.
+    Dice is averaged over all classes including the background (or all regions). The weight w of a
+    voxel is √(sum of all class frequencies / frequency of its class). Logarithms below 1e-6 are
+    clamped, because the gradient of both powers would be infinite at a perfect prediction.
 
     Attributes:
         dice_weight: Weight of the Dice term.
         cross_entropy_weight: Weight of the cross-entropy term.
         dice_exponent: Exponent of the logarithm of Dice.
         cross_entropy_exponent: Exponent of the cross-entropy.
-        class_frequencies: Share of each class among all voxels, background first; none means a
-            weight of 1 for all, and so do regions. The planner takes them from the fingerprint.
-        pool: Over what Dice sums its counts.
-        smooth: Added to both halves of the Dice ratio, in voxels.
+        class_frequencies: Share of each class among all voxels, background first; None means a
+            weight of 1 for all classes. Ignored for regions. The planner takes the frequencies from
+            the fingerprint.
+        pool: Whether Dice counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["exponential_logarithmic"] = "exponential_logarithmic"
@@ -58,7 +59,7 @@ class ExponentialLogarithmic(Loss):
         """Weight of each class, background first, in the cross-entropy term."""
         if self.class_frequencies is None:
             return None
-        bounded = [max(share, SMALLEST_FREQUENCY) for share in self.class_frequencies]
+        bounded = [max(share, MIN_FREQUENCY) for share in self.class_frequencies]
         return tuple((sum(bounded) / share) ** 0.5 for share in bounded)
 
     @override
@@ -73,8 +74,15 @@ def exponential_logarithmic_loss(
     *,
     config: ExponentialLogarithmic,
 ) -> Scalar:
-    """Return the weighted sum of both terms; about 0.02 for a perfect prediction."""
-    pair = predicted_and_true(logits, labels, with_background=True)
+    """Compute the weighted sum of both terms; about 0.02 for a perfect prediction.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
+    pair = probabilities_and_truth(logits, labels, with_background=True)
     counts = soft_counts(*pair, valid, config.pool)
     overlap = 2 * counts.true_positives + config.smooth
     dice = overlap / (overlap + counts.false_positives + counts.false_negatives)
@@ -86,7 +94,7 @@ def exponential_logarithmic_loss(
 def _entropy_term(
     terms: Terms, labels: Targets, valid: ValidMask | None, config: ExponentialLogarithmic
 ) -> Scalar:
-    """Return the mean over the valid voxels (the weights do not divide it) and regions."""
+    """Compute the mean over valid voxels and regions, without dividing by the sum of weights."""
     powers = bounded_power(terms, config.cross_entropy_exponent)
     are_regions = labels.ndim == terms.ndim
     weights = None if are_regions else term_weights(terms, labels, config.weights)

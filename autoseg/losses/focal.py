@@ -1,7 +1,7 @@
-"""Focal loss: cross-entropy that cares less for what is well classified already.
+"""Focal loss: cross-entropy that down-weights well-classified voxels.
 
-Source: Lin et al., ICCV 2017, equations 4 and 5. Departs: the mean is over voxels, not over the
-positive ones, as usual in segmentation.
+Source: Lin et al., ICCV 2017, equations 4 and 5. Unlike the paper, the mean is taken over all
+voxels instead of the positive ones, as usual in segmentation.
 """
 
 from functools import partial
@@ -26,14 +26,14 @@ from autoseg.losses.powers import bounded_power
 
 @LOSSES.register
 class Focal(Loss):
-    """Mean of `(1 - p)^gamma · cross-entropy`, p the probability of the truth.
+    """Mean of `(1 - p)^gamma · cross-entropy`, where p is the probability of the true class.
 
     Attributes:
-        gamma: How little easy voxels count; 0 is cross-entropy.
-        alpha: Factor of foreground voxels, that of background voxels being `1 - alpha`; none
-            means neither (1 for all).
-        class_weights: Weight of each class in the mean, background first (or of each region); none
-            means equal.
+        gamma: Focusing exponent; larger values down-weight easy voxels more, 0 is cross-entropy.
+        alpha: Factor of foreground voxels; background voxels have the factor `1 - alpha`. None
+            means a factor of 1 for all.
+        class_weights: Weight of each class in the mean, background first (or of each
+            region); None means equal weights.
     """
 
     kind: Literal["focal"] = "focal"
@@ -57,16 +57,25 @@ def focal_loss(
     alpha: float | None = None,
     class_weights: ClassWeights = None,
 ) -> Scalar:
-    """Return the focal loss averaged over the valid voxels, and over regions."""
+    """Compute the focal loss averaged over the valid voxels, and over regions.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        gamma: Focusing exponent, 0 or above.
+        alpha: Factor of foreground voxels, in [0, 1]; None means a factor of 1 for all voxels.
+        class_weights: Weights of the classes or regions; None means equal weights.
+    """
     terms = cross_entropy_terms(logits, labels)
     focused = bounded_power(-torch.expm1(-terms), gamma) * terms
     if alpha is not None:
-        focused = focused * _side_factor(terms, logits, labels, alpha)
+        focused = focused * _alpha_factor(terms, logits, labels, alpha)
     return mean_of_terms(focused, valid, term_weights(terms, labels, class_weights))
 
 
-def _side_factor(terms: Terms, logits: LogitsBatch, labels: Targets, alpha: float) -> Terms:
-    """Return alpha in the foreground and `1 - alpha` in the background."""
-    inside = labels if is_regional(logits, labels) else (labels > 0)[:, None]
-    side = inside.to(terms.dtype)
-    return alpha * side + (1 - alpha) * (1 - side)
+def _alpha_factor(terms: Terms, logits: LogitsBatch, labels: Targets, alpha: float) -> Terms:
+    """Return `alpha` in the foreground and `1 - alpha` in the background."""
+    mask = labels if is_regional(logits, labels) else (labels > 0)[:, None]
+    inside = mask.to(terms.dtype)
+    return alpha * inside + (1 - alpha) * (1 - inside)

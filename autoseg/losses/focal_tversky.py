@@ -1,4 +1,4 @@
-"""Focal Tversky loss: the Tversky loss of every class to a power, so that hard classes count more.
+"""Focal Tversky loss: a power of the Tversky loss per class, which emphasises hard classes.
 
 Source: Abraham & Khan, ISBI 2019, equation 4, with gamma = 4/3.
 """
@@ -16,22 +16,23 @@ from autoseg.losses.soft_counts import Pool, foreground_counts
 from autoseg.losses.tversky import tversky_index
 
 Gamma = Annotated[float, Field(ge=1, le=3)]
-"""The range of the paper."""
+"""Exponent parameter, in the range of the paper."""
 
 
 @LOSSES.register
 class FocalTversky(Loss):
     """`(1 - Tversky index)^(1 / gamma)`, averaged over the foreground or regions, then samples.
 
-    The slope at a perfect index would be infinite; losses below 1e-6 have none. The value of a
-    perfect prediction is thereby 3e-5, not 0. Departs: the mean over classes, not the sum.
+    Losses below 1e-6 are clamped, because the gradient would be infinite at a perfect index. A
+    perfect prediction therefore has the value 3e-5 instead of 0. Unlike the paper, classes are
+    averaged instead of summed.
 
     Attributes:
-        gamma: Inverse of the exponent; above 1, classes that are segmented badly count more.
+        gamma: Inverse of the exponent; values above 1 emphasise poorly segmented classes.
         fp_weight: Weight of false positives.
         fn_weight: Weight of false negatives.
-        pool: Over what the counts are summed.
-        smooth: Added to both halves of the ratio, in voxels; keeps empty classes finite.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels; avoids 0 / 0 for empty classes.
     """
 
     kind: Literal["focal_tversky"] = "focal_tversky"
@@ -53,7 +54,14 @@ def focal_tversky_loss(
     *,
     config: FocalTversky,
 ) -> Scalar:
-    """Return the mean of the Tversky losses' powers; in [0, 1]."""
+    """Compute the mean of the powers of the Tversky losses, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
     counts = foreground_counts(logits, labels, valid, config.pool)
     index = tversky_index(
         counts, fp_weight=config.fp_weight, fn_weight=config.fn_weight, smooth=config.smooth

@@ -1,4 +1,4 @@
-"""Generalised Dice: one overlap of all classes, in which small classes count as much as large ones.
+"""Generalised Dice: one overlap of all classes, weighted so that small classes count equally.
 
 Source: Sudre et al., DLMIA 2017, section 2.1.
 """
@@ -12,20 +12,20 @@ from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
-from autoseg.losses.soft_counts import Counts, Pool, predicted_and_true, soft_counts
+from autoseg.losses.soft_counts import Counts, Pool, probabilities_and_truth, soft_counts
 
 
 @LOSSES.register
 class GeneralizedDice(Loss):
     """`1 - 2·Σ w·TP / Σ w·(Σp + Σy)` over all classes, w = 1 / volume² of the class in the sample.
 
-    The background takes part. A class that is absent from a sample leaves both sums: its weight
-    would be infinite. The weights are scaled to a sum of 1, which changes nothing but makes
-    `smooth` a number of voxels here too. Where no region is in a sample, it costs nothing.
+    The background is included. A class that is absent from a sample is left out of both sums,
+    because its weight would be infinite. The weights are normalised to a sum of 1, so that `smooth`
+    is in voxels, as in the other losses. A sample without any region has the loss 0.
 
     Attributes:
-        pool: Over what volumes are counted.
-        smooth: Added to both halves of the ratio, in voxels.
+        pool: Whether volumes are counted per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels.
     """
 
     kind: Literal["generalized_dice"] = "generalized_dice"
@@ -45,21 +45,29 @@ def generalized_dice_loss(
     pool: Pool,
     smooth: float,
 ) -> Scalar:
-    """Return 1 - generalised Dice, averaged over samples; in [0, 1]."""
-    probabilities, truth = predicted_and_true(logits, labels, with_background=True)
+    """Compute `1 - generalised Dice`, averaged over samples, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether volumes are counted per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels.
+    """
+    probabilities, truth = probabilities_and_truth(logits, labels, with_background=True)
     counts = soft_counts(probabilities, truth, valid, pool)
     weights = volume_weights(counts.true_positives + counts.false_negatives)
-    found = (weights * counts.true_positives).sum(dim=1)
-    failed = (weights * (counts.false_positives + counts.false_negatives)).sum(dim=1)
-    return 1 - ((2 * found + smooth) / (2 * found + failed + smooth)).mean()
+    overlap = (weights * counts.true_positives).sum(dim=1)
+    errors = (weights * (counts.false_positives + counts.false_negatives)).sum(dim=1)
+    return 1 - ((2 * overlap + smooth) / (2 * overlap + errors + smooth)).mean()
 
 
 def volume_weights(volumes: Counts) -> Counts:
-    """Return 1 / volume², scaled to sum to 1 in every sample; 0 for what is absent."""
-    present = volumes.detach() >= SMALLEST_VOLUME
-    weights = torch.where(present, volumes.detach().clamp(min=SMALLEST_VOLUME) ** -2, 0.0)
+    """Return 1 / volume² per class, normalised to sum to 1 per sample; 0 for absent classes."""
+    present = volumes.detach() >= MIN_VOLUME
+    weights = torch.where(present, volumes.detach().clamp(min=MIN_VOLUME) ** -2, 0.0)
     return weights / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
-SMALLEST_VOLUME = 0.5
-"""Voxels below which a class is absent; soft counts are not whole numbers."""
+MIN_VOLUME = 0.5
+"""Volume below which a class counts as absent, voxels; soft counts are not integers."""

@@ -1,7 +1,7 @@
-"""Hausdorff loss by erosion: errors that survive many erosions, so thick ones, cost more.
+"""Hausdorff loss based on erosion: penalises thick errors, which survive many erosions.
 
 Source: Karimi & Salcudean, IEEE Transactions on Medical Imaging 39 (2020), equation 12, alpha = 2,
-10 erosions with the cross of a voxel and its neighbours.
+10 erosions with a cross-shaped kernel (a voxel and its face neighbours).
 """
 
 from functools import partial
@@ -18,24 +18,25 @@ from autoseg.losses.base import (
     Loss,
     LossFunction,
     Targets,
-    mean_by_sample,
+    mean_over_samples,
 )
-from autoseg.losses.soft_counts import predicted_and_true
+from autoseg.losses.soft_counts import probabilities_and_truth
 
 
 @LOSSES.register
 class HausdorffErosion(Loss):
     """Mean of `u·e + Σ k^alpha · (e eroded k times)`, e the squared error, per foreground class.
 
-    An erosion is the mean over the cross, minus 1/2, at least 0. It needs no distances, so it
-    counts in voxels. Departs twice: what is left after an erosion is doubled, so that 1 stays 1
-    (the authors' program stretches it to the range of the patch instead), and the errors
-    themselves count too, else the gradient is 0 wherever errors are thin or uncertain.
+    An erosion is the mean over the cross minus 1/2, clamped at 0. No distances are needed, so
+    thickness is in voxels. There are two differences from the paper. The result of each erosion is
+    doubled, so that 1 remains 1 (the authors' code rescales it to the range of the patch instead).
+    The uneroded errors are included, because the gradient would otherwise be 0 where errors are
+    thin or uncertain.
 
     Attributes:
-        exponent: How much more thick errors cost.
-        erosions: How many.
-        uneroded_weight: Weight u of the errors themselves; 0 as published.
+        exponent: alpha; larger values penalise thick errors more.
+        erosions: Number of erosions.
+        uneroded_weight: Weight u of the uneroded errors; 0 as published.
     """
 
     kind: Literal["hausdorff_er"] = "hausdorff_er"
@@ -55,25 +56,31 @@ def hausdorff_erosion_loss(
     *,
     config: HausdorffErosion,
 ) -> Scalar:
-    """Return the mean over valid voxels, the foreground classes or regions, and samples.
+    """Compute the mean over valid voxels, foreground classes or regions, and samples.
 
-    An ignored voxel is no error, so it erodes its neighbours as a right voxel does.
+    An ignored voxel has no error, so it erodes its neighbours like a correct voxel.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
     """
-    probabilities, truth = predicted_and_true(logits, labels)
+    probabilities, truth = probabilities_and_truth(logits, labels)
     errors = (probabilities - truth.to(probabilities.dtype)) ** 2
     if valid is not None:
         errors = errors * valid[:, None]
     total = config.uneroded_weight * errors
     for times in range(1, config.erosions + 1):
-        errors = eroded(errors)
+        errors = erode(errors)
         total = total + times**config.exponent * errors
-    return mean_by_sample(total, valid)
+    return mean_over_samples(total, valid)
 
 
-def eroded(errors: ForegroundBatch) -> ForegroundBatch:
-    """Return twice what the mean over each voxel and its face neighbours exceeds 1/2 by.
+def erode(errors: ForegroundBatch) -> ForegroundBatch:
+    """Erode the errors once: `relu(2·mean - 1)`, the mean over a voxel and its face neighbours.
 
-    Nothing is wrong outside the patch; along an axis of one voxel there are no neighbours.
+    Errors outside the patch are 0. An axis of one voxel has no neighbours.
     """
     dims = [dim for dim in range(2, errors.ndim) if errors.shape[dim] > 1]
     total = errors

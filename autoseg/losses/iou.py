@@ -1,4 +1,4 @@
-"""Soft intersection over union, also called Jaccard index.
+"""Soft intersection over union (Jaccard index) loss.
 
 Source: Rahman & Wang, ISVC 2016, equations 2 to 4.
 """
@@ -20,8 +20,8 @@ class IntersectionOverUnion(Loss):
     """`1 - TP / (TP + FP + FN)`, averaged over the foreground classes or regions, then samples.
 
     Attributes:
-        pool: Over what the counts are summed.
-        smooth: Added to both halves of the ratio, in voxels; keeps empty classes finite.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels; avoids 0 / 0 for empty classes.
     """
 
     kind: Literal["iou"] = "iou"
@@ -41,6 +41,14 @@ def iou_loss(
     pool: Pool,
     smooth: float,
 ) -> Scalar:
-    """Return 1 - soft intersection over union; in [0, 1]."""
+    """Compute `1 - soft intersection over union`, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels.
+    """
     counts = foreground_counts(logits, labels, valid, pool)
     return 1 - tversky_index(counts, fp_weight=1.0, fn_weight=1.0, smooth=smooth).mean()

@@ -1,4 +1,4 @@
-"""Logarithm of the hyperbolic cosine of the Dice loss, which is smoother near its minimum.
+"""Log-cosh of the Dice loss, which is smoother near its minimum.
 
 Source: Jadon, CIBCB 2020, equation 16.
 """
@@ -19,11 +19,12 @@ from autoseg.losses.soft_counts import Pool
 
 @LOSSES.register
 class LogCoshDice(Loss):
-    """`log(cosh(Dice loss))`: about half its square, so that the gradient fades as Dice improves.
+    """`log(cosh(Dice loss))`: about half the squared Dice loss; its gradient vanishes at Dice 1.
 
     Attributes:
-        pool: Over what Dice sums its counts.
-        smooth: Added to both halves of the Dice ratio, in voxels; keeps empty classes finite.
+        pool: Whether Dice counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Dice, in voxels; avoids 0 / 0 for
+            empty classes.
     """
 
     kind: Literal["log_cosh_dice"] = "log_cosh_dice"
@@ -43,6 +44,14 @@ def log_cosh_dice_loss(
     pool: Pool,
     smooth: float,
 ) -> Scalar:
-    """Return log(cosh(1 - soft Dice)); in [0, 0.434]."""
+    """Compute `log(cosh(1 - soft Dice))`, in [0, 0.434].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels.
+    """
     dice = dice_loss(logits, labels, valid, pool=pool, smooth=smooth)
     return dice + F.softplus(-2 * dice) - log(2)

@@ -1,7 +1,7 @@
-"""Region mutual information: neighbourhoods of the prediction should tell those of the reference.
+"""Region mutual information between neighbourhoods of the prediction and of the reference.
 
-Source: Zhao et al., NeurIPS 2019, equations 9 to 15; regions of 3 × 3 after shrinking by 3, weight
-0.5, and the authors' program for the ridge of 5e-4.
+Source: Zhao et al., NeurIPS 2019, equations 9 to 15: 3 × 3 neighbourhoods after downsampling by 3,
+weight 0.5; the ridge of 5e-4 is from the authors' code.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ from autoseg.core.frozen import Fraction
 from autoseg.core.tensors import LogitsBatch, RegionBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
 from autoseg.losses.cross_entropy import mean_cross_entropy
-from autoseg.losses.soft_counts import predicted_and_true
+from autoseg.losses.soft_counts import probabilities_and_truth
 
 Neighbourhoods = Float64[Tensor, "batch classes voxels positions"]
 Covariances = Float64[Tensor, "batch classes rows columns"]
@@ -26,26 +26,29 @@ Covariances = Float64[Tensor, "batch classes rows columns"]
 
 @LOSSES.register
 class RegionMutualInformation(Loss):
-    """Cross-entropy, and minus a lower bound of the mutual information of neighbourhoods.
+    """Cross-entropy minus a lower bound of the mutual information of neighbourhoods.
 
-    Per class (the background included, as in the source) or region and sample: half the
-    log-determinant of the covariance of the reference's neighbourhoods given the prediction's,
-    divided by the voxels of a neighbourhood; summed over classes, averaged over samples. It can be
-    negative, and is computed in float64, which Apple's devices lack. Neighbourhoods are cubes in
-    3-D, of 27 voxels. Patches (and the lower resolutions of deep supervision) that are small shrink
-    by less. It is as glad about the opposite of the reference, in which trainings were caught: so
-    the information's weight grows from 0 during the warm-up, while cross-entropy shows the side.
+    The information term is half the log-determinant of the conditional covariance of reference
+    neighbourhoods given the predicted ones, divided by the voxels per neighbourhood. It is computed
+    per class (including the background, as in the paper) or region, summed over classes and
+    averaged over samples. It can be negative. It is computed in float64, which Apple GPUs do not
+    support. Neighbourhoods are cubes in 3-D (27 voxels by default). Small patches, as in the lower
+    resolutions of deep supervision, are downsampled by less.
 
-    Departs: of exclusive classes the probabilities are those of the softmax, as everywhere here,
-    and not a sigmoid per class; both sides shrink by averaging.
+    The term is equally low for the inverted reference, which some trainings converged to.
+    Therefore its weight grows from 0 during the warm-up, while cross-entropy sets the direction.
+
+    Unlike the paper, exclusive classes use softmax probabilities instead of a sigmoid per class,
+    and both prediction and reference are downsampled by averaging.
 
     Attributes:
-        cross_entropy_weight: Weight of cross-entropy; the information weighs the rest.
-        radius: Edge of a neighbourhood, voxels after shrinking.
-        stride: By how much the patch shrinks before.
+        cross_entropy_weight: Weight of cross-entropy; the information term has the rest.
+        radius: Edge of a neighbourhood, voxels after downsampling.
+        stride: Downsampling factor of the patch.
         ridge: Added to the diagonals of covariances.
-        warm_up: Share of the training in which the information's weight grows; 0 as published.
-        progress: How much of the training is done; training sets it before every step.
+        warm_up: Share of the training in which the weight of the information term grows; 0 as
+            published.
+        progress: Completed share of the training; the training loop sets it before each step.
     """
 
     needs_float64: ClassVar[bool] = True
@@ -60,9 +63,9 @@ class RegionMutualInformation(Loss):
 
     @property
     def information_weight(self) -> float:
-        """The weight of the information, now."""
-        warmth = min(1.0, self.progress / self.warm_up) if self.warm_up else 1.0
-        return warmth * (1 - self.cross_entropy_weight)
+        """Current weight of the information term."""
+        ramp = min(1.0, self.progress / self.warm_up) if self.warm_up else 1.0
+        return ramp * (1 - self.cross_entropy_weight)
 
     @override
     def at(self, progress: Fraction) -> "RegionMutualInformation":
@@ -80,10 +83,17 @@ def region_mutual_information_loss(
     *,
     config: RegionMutualInformation,
 ) -> Scalar:
-    """Return the blend of cross-entropy and information; lower is better, also below 0."""
+    """Compute the weighted sum of cross-entropy and information term; can be negative.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
     entropy = mean_cross_entropy(logits, labels, valid)
     with torch.autocast(logits.device.type, enabled=False):
-        predicted, true = predicted_and_true(logits, labels, with_background=True)
+        predicted, true = probabilities_and_truth(logits, labels, with_background=True)
         if valid is not None:
             predicted, true = predicted * valid[:, None], true * valid[:, None]
         deviance = conditional_deviance(
@@ -94,7 +104,7 @@ def region_mutual_information_loss(
 
 
 def neighbourhoods(values: RegionBatch, config: RegionMutualInformation) -> Neighbourhoods:
-    """Return the values of the neighbourhood of every position in the shrunk patch."""
+    """Extract the neighbourhood of each position in the downsampled patch."""
     num_axes = values.ndim - 2
     shape = values.shape[2:]
     strides = tuple(max(1, min(config.stride, size // (2 * config.radius))) for size in shape)
@@ -107,23 +117,23 @@ def neighbourhoods(values: RegionBatch, config: RegionMutualInformation) -> Neig
 
 
 def conditional_deviance(true: Neighbourhoods, predicted: Neighbourhoods, ridge: float) -> Scalar:
-    """Return half the log-determinant of the covariance of `true` given `predicted`, per voxel.
+    """Compute half the log-determinant of the covariance of `true` given `predicted`, per voxel.
 
-    Covariances are sums over positions, not means, as in the authors' program.
+    Covariances are sums over positions instead of means, as in the authors' code.
 
     Args:
         true: Neighbourhoods of the reference.
-        predicted: Those of the prediction.
+        predicted: Neighbourhoods of the prediction.
         ridge: Added to the diagonals before inversion and determinant.
     """
     true = true - true.mean(dim=-1, keepdim=True)
     predicted = predicted - predicted.mean(dim=-1, keepdim=True)
     identity = ridge * torch.eye(true.shape[2], dtype=true.dtype, device=true.device)
-    crossed = predicted @ true.mT
+    cross = predicted @ true.mT
     factor = torch.linalg.cholesky(predicted @ predicted.mT + identity)
-    explained = crossed.mT @ torch.cholesky_solve(crossed, factor)
+    explained = cross.mT @ torch.cholesky_solve(cross, factor)
     conditional = true @ true.mT - explained
     symmetric = (conditional + conditional.mT) / 2 + identity
     diagonal = torch.linalg.cholesky(symmetric).diagonal(dim1=-2, dim2=-1)
-    of_classes: Tensor = diagonal.log().sum(dim=-1)
-    return of_classes.sum(dim=1).mean() / true.shape[2]
+    half_log_det: Tensor = diagonal.log().sum(dim=-1)
+    return half_log_det.sum(dim=1).mean() / true.shape[2]

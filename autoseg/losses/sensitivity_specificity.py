@@ -1,4 +1,4 @@
-"""Squared errors inside and outside of every class, each relative to the size of that side.
+"""Sensitivity-specificity loss: mean squared errors inside and outside of each class.
 
 Source: Brosch et al., MICCAI 2015, equation 5, sensitivity ratio 0.05.
 """
@@ -12,20 +12,21 @@ from typing_extensions import override
 from autoseg.core.frozen import Fraction
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
-from autoseg.losses.one_against_rest import outside_of
-from autoseg.losses.soft_counts import Pool, pooled_dims, predicted_and_true
+from autoseg.losses.one_vs_rest import complement
+from autoseg.losses.soft_counts import Pool, pooled_dims, probabilities_and_truth
 
 
 @LOSSES.register
 class SensitivitySpecificity(Loss):
     """`r·(mean squared error inside) + (1 - r)·(mean squared error outside)`.
 
-    Averaged over the foreground classes or regions, then over samples; an empty side costs 0.
+    Averaged over the foreground classes or regions, then over samples. If the inside or outside is
+    empty, its error is 0.
 
     Attributes:
-        sensitivity_ratio: Weight r of the inside.
-        pool: Over what the sums go.
-        smooth: Added to the sizes, in voxels; keeps empty sides finite.
+        sensitivity_ratio: Weight r of the error inside.
+        pool: Whether errors are summed per sample or over the batch.
+        smooth: Added to the volumes, in voxels; avoids division by zero.
     """
 
     kind: Literal["sensitivity_specificity"] = "sensitivity_specificity"
@@ -45,14 +46,21 @@ def sensitivity_specificity_loss(
     *,
     config: SensitivitySpecificity,
 ) -> Scalar:
-    """Return the weighted sum of both sides' squared errors; in [0, 1]."""
-    probabilities, truth = predicted_and_true(logits, labels)
-    inside, outside = truth.to(probabilities.dtype), outside_of(truth).to(probabilities.dtype)
+    """Compute the weighted sum of the mean squared errors inside and outside, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
+    probabilities, truth = probabilities_and_truth(logits, labels)
+    inside, outside = truth.to(probabilities.dtype), complement(truth).to(probabilities.dtype)
     if valid is not None:
         inside, outside = inside * valid[:, None], outside * valid[:, None]
     summed = pooled_dims(probabilities, config.pool)
     errors = (probabilities - truth.to(probabilities.dtype)) ** 2
-    missed = (errors * inside).sum(summed) / (inside.sum(summed) + config.smooth)
-    wrong = (errors * outside).sum(summed) / (outside.sum(summed) + config.smooth)
+    error_inside = (errors * inside).sum(summed) / (inside.sum(summed) + config.smooth)
+    error_outside = (errors * outside).sum(summed) / (outside.sum(summed) + config.smooth)
     ratio = config.sensitivity_ratio
-    return (ratio * missed + (1 - ratio) * wrong).mean()
+    return (ratio * error_inside + (1 - ratio) * error_outside).mean()

@@ -1,4 +1,4 @@
-"""How many voxels are found, wrongly found and missed, with probabilities in place of decisions."""
+"""Soft counts of true positives, false positives and false negatives, from probabilities."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,7 @@ from autoseg.losses.base import (
 )
 
 Pool = Literal["sample", "batch"]
-"""Over what soft counts are summed: each sample alone, or the batch as one volume."""
+"""Whether soft counts are summed per sample, or over the batch as if it were one volume."""
 
 Counts = Float[Tensor, "samples channels"]
 
@@ -26,9 +26,9 @@ class SoftCounts:
     """Soft counts in voxels, per pooled sample and channel.
 
     Attributes:
-        true_positives: Probability inside the reference.
-        false_positives: Probability outside it.
-        false_negatives: What is missing from probability 1 inside it.
+        true_positives: Sum of probabilities inside the reference.
+        false_positives: Sum of probabilities outside the reference.
+        false_negatives: Sum of `1 - probability` inside the reference.
     """
 
     true_positives: Counts
@@ -39,28 +39,37 @@ class SoftCounts:
 def soft_counts(
     probabilities: ForegroundBatch, truth: ForegroundBatch, valid: ValidMask | None, pool: Pool
 ) -> SoftCounts:
-    """Return the soft counts of the valid voxels.
+    """Compute the soft counts of the valid voxels.
 
     Args:
-        probabilities: Of classes or regions.
-        truth: Which voxels belong to them.
-        valid: Voxels that count.
-        pool: Over what counts are summed.
+        probabilities: Probabilities of classes or regions, `batch channels *space`.
+        truth: Masks of the classes or regions in the reference, `batch channels *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether counts are summed per sample or over the batch.
     """
     if valid is not None:
         probabilities, truth = probabilities * valid[:, None], truth * valid[:, None]
     dims = pooled_dims(probabilities, pool)
-    found = (probabilities * truth).sum(dims, keepdim=True)
-    wrong = probabilities.sum(dims, keepdim=True) - found
-    missed = truth.sum(dims, keepdim=True) - found
+    tp = (probabilities * truth).sum(dims, keepdim=True)
+    fp = probabilities.sum(dims, keepdim=True) - tp
+    fn = truth.sum(dims, keepdim=True) - tp
     channels = probabilities.shape[1]
-    return SoftCounts(*(count.reshape(-1, channels) for count in (found, wrong, missed)))
+    return SoftCounts(*(count.reshape(-1, channels) for count in (tp, fp, fn)))
 
 
-def predicted_and_true(
+def probabilities_and_truth(
     logits: LogitsBatch, labels: Targets, *, with_background: bool = False
 ) -> tuple[ForegroundBatch, ForegroundBatch]:
-    """Return probabilities and memberships of the foreground, or of all classes; of all regions."""
+    """Compute the probabilities and reference masks of the foreground classes, or of all regions.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        with_background: Whether to include the background class.
+
+    Returns:
+        Probabilities and masks, each `batch channels *space`.
+    """
     probabilities = log_probabilities(logits, labels).exp()
     truth = membership(logits, labels)
     if with_background:
@@ -71,11 +80,18 @@ def predicted_and_true(
 def foreground_counts(
     logits: LogitsBatch, labels: Targets, valid: ValidMask | None, pool: Pool
 ) -> SoftCounts:
-    """Return the soft counts of every foreground class, or of every region."""
-    return soft_counts(*predicted_and_true(logits, labels), valid, pool)
+    """Compute the soft counts of each foreground class, or of each region.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether counts are summed per sample or over the batch.
+    """
+    return soft_counts(*probabilities_and_truth(logits, labels), valid, pool)
 
 
 def pooled_dims(values: ForegroundBatch, pool: Pool) -> list[int]:
-    """Return the dimensions that counts are summed over."""
+    """Return the dimensions over which counts are summed."""
     space = list(range(2, values.ndim))
     return [0, *space] if pool == "batch" else space

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
 from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
-from autoseg.losses.soft_counts import Pool, pooled_dims, predicted_and_true
+from autoseg.losses.soft_counts import Pool, pooled_dims, probabilities_and_truth
 
 
 @LOSSES.register
@@ -20,8 +20,8 @@ class SquaredDice(Loss):
     """`1 - 2·Σpy / (Σp² + Σy²)`, averaged over the foreground classes or regions, then samples.
 
     Attributes:
-        pool: Over what the sums go.
-        smooth: Added to both halves of the ratio, in voxels; keeps empty classes finite.
+        pool: Whether the sums are taken per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels; avoids 0 / 0 for empty classes.
     """
 
     kind: Literal["squared_dice"] = "squared_dice"
@@ -41,8 +41,16 @@ def squared_dice_loss(
     pool: Pool,
     smooth: float,
 ) -> Scalar:
-    """Return 1 - Dice with squared sizes; in [0, 1]."""
-    probabilities, truth = predicted_and_true(logits, labels)
+    """Compute `1 - Dice` with squared terms in the denominator, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels.
+    """
+    probabilities, truth = probabilities_and_truth(logits, labels)
     if valid is not None:
         probabilities, truth = probabilities * valid[:, None], truth * valid[:, None]
     summed = pooled_dims(probabilities, pool)

@@ -1,7 +1,7 @@
-"""Cross-entropy of the hardest voxels only.
+"""Top-k cross-entropy: cross-entropy of the hardest voxels only.
 
-Source: Wu et al., arXiv 1605.06885, section 3.2 (online bootstrapping); with a share of the voxels
-in place of a threshold, Ma et al., Medical Image Analysis 71 (2021), equation 3, k = 10 %.
+Source: Wu et al., arXiv 1605.06885, section 3.2 (online bootstrapping); a share of the voxels
+instead of a threshold is from Ma et al., Medical Image Analysis 71 (2021), equation 3, k = 10 %.
 """
 
 from functools import partial
@@ -20,14 +20,15 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 @LOSSES.register
 class TopK(Loss):
-    """Mean cross-entropy of the hardest valid voxels of the batch; of at least one.
+    """Mean cross-entropy of the hardest valid voxels of the batch, at least one.
 
-    The share is one of the valid voxels: ignored ones are no easy voxels. With class weights, the
-    hardest are those whose weighted cross-entropy is largest, and the mean is that by the weights.
+    The share refers to the valid voxels, without the ignored ones. With class weights, voxels are
+    ranked by weighted cross-entropy, and the result is the weighted mean.
 
     Attributes:
-        fraction: Share of the valid voxels that counts.
-        class_weights: Weight of each class, background first (or of each region); none means equal.
+        fraction: Share of the valid voxels to average.
+        class_weights: Weight of each class, background first (or of each
+            region); None means equal weights.
     """
 
     kind: Literal["topk"] = "topk"
@@ -47,7 +48,15 @@ def topk_cross_entropy(
     fraction: float,
     class_weights: ClassWeights = None,
 ) -> Scalar:
-    """Return the mean cross-entropy of the hardest voxels; of regions, of their mean per voxel."""
+    """Compute the mean cross-entropy of the hardest voxels; for regions, averaged per voxel first.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        fraction: Share of the valid voxels to average, in (0, 1].
+        class_weights: Weights of the classes or regions; None means equal weights.
+    """
     terms = cross_entropy_terms(logits, labels)
     weights = term_weights(terms, labels, class_weights)
     if weights is None:
@@ -56,7 +65,7 @@ def topk_cross_entropy(
     if valid is not None:
         each, weight = each[valid], weight[valid]
     if each.numel() == 0:
-        return each.sum()  # 0, and so are its gradients
+        return each.sum()  # 0 with a gradient of 0
     count = max(1, round(fraction * each.numel()))
-    hardest, places = each.flatten().topk(count, sorted=False)
-    return hardest.sum() / weight.flatten()[places].sum()
+    hardest, indices = each.flatten().topk(count, sorted=False)
+    return hardest.sum() / weight.flatten()[indices].sum()

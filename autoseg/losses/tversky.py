@@ -1,4 +1,4 @@
-"""Tversky loss: an overlap in which false alarms and misses weigh differently.
+"""Tversky loss: an overlap with different weights for false positives and false negatives.
 
 Source: Salehi et al., MLMI 2017, equations 3 and 4: 0.3 for false positives, 0.7 for false
 negatives, which the paper found best for small lesions.
@@ -19,13 +19,14 @@ from autoseg.losses.soft_counts import Counts, Pool, SoftCounts, foreground_coun
 class Tversky(Loss):
     """`1 - TP / (TP + a·FP + b·FN)`, averaged over the foreground classes or regions, then samples.
 
-    Weights of 0.5 and 0.5 give Dice, 1 and 1 intersection over union.
+    Weights of 0.5 and 0.5 give Dice; weights of 1 and 1 give intersection over union.
 
     Attributes:
         fp_weight: Weight a of false positives.
-        fn_weight: Weight b of false negatives; larger finds more and raises more false alarms.
-        pool: Over what the counts are summed.
-        smooth: Added to both halves of the ratio, in voxels; keeps empty classes finite.
+        fn_weight: Weight b of false negatives; larger values increase sensitivity and the number
+            of false positives.
+        pool: Whether counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator, in voxels; avoids 0 / 0 for empty classes.
     """
 
     kind: Literal["tversky"] = "tversky"
@@ -46,7 +47,14 @@ def tversky_loss(
     *,
     config: Tversky,
 ) -> Scalar:
-    """Return 1 - Tversky index; in [0, 1]."""
+    """Compute `1 - Tversky index`, in [0, 1].
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
     counts = foreground_counts(logits, labels, valid, config.pool)
     index = tversky_index(
         counts, fp_weight=config.fp_weight, fn_weight=config.fn_weight, smooth=config.smooth
@@ -57,7 +65,14 @@ def tversky_loss(
 def tversky_index(
     counts: SoftCounts, *, fp_weight: float, fn_weight: float, smooth: float
 ) -> Counts:
-    """Return the Tversky index of every pooled sample and channel; in [0, 1]."""
-    found = counts.true_positives + smooth
-    failed = fp_weight * counts.false_positives + fn_weight * counts.false_negatives
-    return found / (found + failed)
+    """Compute the Tversky index per pooled sample and channel, in [0, 1].
+
+    Args:
+        counts: Soft counts.
+        fp_weight: Weight of false positives.
+        fn_weight: Weight of false negatives.
+        smooth: Added to numerator and denominator, in voxels.
+    """
+    overlap = counts.true_positives + smooth
+    errors = fp_weight * counts.false_positives + fn_weight * counts.false_negatives
+    return overlap / (overlap + errors)

@@ -22,35 +22,35 @@ from autoseg.losses.base import (
     Targets,
     is_regional,
     log_probabilities,
-    mean_by_sample,
+    mean_over_samples,
     membership,
 )
-from autoseg.losses.one_against_rest import log_complements, outside_of
+from autoseg.losses.one_vs_rest import complement, log_complements
 from autoseg.losses.powers import bounded_power
 from autoseg.losses.soft_counts import Counts, Pool, soft_counts
 from autoseg.losses.tversky import tversky_index
 
 Channels = Bool[Tensor, "batch _channels *space"] | Float[Tensor, "batch _channels *space"]
 Side = tuple[Channels, Channels]
-"""Log-probabilities of foreground or background channels, and which voxels belong to them."""
+"""Log-probabilities and masks of the foreground or background channels."""
 
 
 @LOSSES.register
 class UnifiedFocal(Loss):
-    """Blend of a focal cross-entropy and a focal Tversky loss.
+    """Weighted sum of a focal cross-entropy and a focal Tversky loss.
 
-    Asymmetric: the focal exponent only suppresses the background's cross-entropy, and only
-    enhances the foreground's Tversky losses. Symmetric: both act on both. A region is a foreground
-    whose background is its outside. Departs: means over classes, not sums.
+    The asymmetric form suppresses only the cross-entropy of the background and enhances only the
+    Tversky loss of the foreground. The symmetric form applies both to both. The background of a
+    region is its outside. Unlike the paper, classes are averaged instead of summed.
 
     Attributes:
-        form: Which of the two.
-        cross_entropy_weight: Weight of the cross-entropy term; the Tversky term weighs the rest.
-        delta: Weight of the foreground, and of misses; the background and false alarms weigh
-            `1 - delta`.
-        gamma: Strength of the focus, in [0, 1]: at 0.5 as published.
-        pool: Over what Tversky sums its counts.
-        smooth: Added to both halves of the Tversky ratio, in voxels.
+        form: Asymmetric or symmetric form.
+        cross_entropy_weight: Weight of the cross-entropy term; the Tversky term has the rest.
+        delta: Weight of the foreground and of false negatives; the background and false positives
+            have the weight `1 - delta`.
+        gamma: Strength of the focus, in [0, 1]; 0.5 as published.
+        pool: Whether Tversky counts are summed per sample or over the batch.
+        smooth: Added to numerator and denominator of Tversky, in voxels.
     """
 
     kind: Literal["unified_focal"] = "unified_focal"
@@ -69,7 +69,14 @@ class UnifiedFocal(Loss):
 def unified_focal_loss(
     logits: LogitsBatch, labels: Targets, valid: ValidMask | None = None, *, config: UnifiedFocal
 ) -> Scalar:
-    """Return the blend of both terms; about 0 for a perfect prediction."""
+    """Compute the weighted sum of both terms; about 0 for a perfect prediction.
+
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        config: Parameters of the loss.
+    """
     inside, outside = _sides(logits, labels)
     entropy = _focal_entropy(inside, outside, valid, config)
     tversky = _focal_tversky(inside, outside, valid, config)
@@ -78,22 +85,22 @@ def unified_focal_loss(
 
 
 def _sides(logits: LogitsBatch, labels: Targets) -> tuple[Side, Side]:
-    """Return the foreground and the background: class 0, or what is outside of each region."""
+    """Split into foreground and background (class 0, or the outside of each region)."""
     log_p, truth = log_probabilities(logits, labels), membership(logits, labels)
     if is_regional(logits, labels):
-        return (log_p, truth), (log_complements(logits, labels), outside_of(truth))
+        return (log_p, truth), (log_complements(logits, labels), complement(truth))
     return (log_p[:, 1:], truth[:, 1:]), (log_p[:, :1], truth[:, :1])
 
 
 def _focal_entropy(
     inside: Side, outside: Side, valid: ValidMask | None, config: UnifiedFocal
 ) -> Scalar:
-    """Return the mean over voxels; of several regions, over them too."""
+    """Compute the mean over voxels, and over regions if there are several."""
     symmetric = config.form == "symmetric"
     foreground = _entropy(inside, 1 - config.gamma if symmetric else 0.0)
     background = _entropy(outside, 1 - config.gamma if symmetric else config.gamma)
     total = config.delta * foreground.sum(dim=1) + (1 - config.delta) * background.sum(dim=1)
-    return mean_by_sample(total[:, None] / outside[0].shape[1], valid)
+    return mean_over_samples(total[:, None] / outside[0].shape[1], valid)
 
 
 def _entropy(side: Side, exponent: float) -> Channels:
@@ -105,7 +112,7 @@ def _entropy(side: Side, exponent: float) -> Channels:
 def _focal_tversky(
     inside: Side, outside: Side, valid: ValidMask | None, config: UnifiedFocal
 ) -> Scalar:
-    """Return the mean over classes, the background included, and samples."""
+    """Compute the mean over classes (including the background) and samples."""
     symmetric = config.form == "symmetric"
     foreground = bounded_power(
         1 - _index(inside, valid, config), config.gamma if symmetric else 1 - config.gamma

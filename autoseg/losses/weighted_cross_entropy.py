@@ -1,4 +1,4 @@
-"""Cross-entropy in which the voxels of rare classes count more.
+"""Cross-entropy with class weights, larger for rare classes.
 
 Source: Ronneberger et al., MICCAI 2015, equation 1, without its border term.
 """
@@ -15,11 +15,11 @@ from autoseg.losses.cross_entropy import mean_cross_entropy
 
 @LOSSES.register
 class WeightedCrossEntropy(Loss):
-    """Mean by the weights of the true classes: divided by the weights' sum, as torch does.
+    """Cross-entropy averaged with the weights of the true classes, as in PyTorch.
 
     Attributes:
-        class_weights: Weight of each class, background first (or of each region); none means
-            equal. The planner derives them from how frequent the classes are.
+        class_weights: Weight of each class, background first (or of each region); None means
+            equal weights. The planner computes the weights from the class frequencies.
     """
 
     needs_class_weights: ClassVar[bool] = True

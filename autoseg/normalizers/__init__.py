@@ -1,4 +1,4 @@
-"""Normalisers: one file each. To add one, add a file here; nothing else changes."""
+"""Intensity normalisers. To add one, add a file to this folder; no other change is needed."""
 
 from autoseg.normalizers.base import NORMALIZERS, AnyNormalizer, Normalizer
 

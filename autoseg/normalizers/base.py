@@ -1,4 +1,4 @@
-"""What a normaliser is: how the intensities of one image channel are brought to a common scale."""
+"""Base class of normalisers, which bring the intensities of a channel to a common scale."""
 
 from abc import abstractmethod
 from typing import Annotated, ClassVar
@@ -17,9 +17,9 @@ class Normalizer(Component):
     """Configuration of the normalisation of one channel.
 
     Attributes:
-        channel_name_marks: Channel names (lower case) that ask for this normaliser.
-        keeps_scale: Whether equal intensities of two images stay equal, so that a network notices
-            when an image comes in another unit.
+        channel_name_marks: Channel names (lower case) that select this normaliser.
+        keeps_scale: Whether equal intensities of two images stay equal, so that an image in another
+            unit looks different to the network.
     """
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ()
@@ -27,12 +27,12 @@ class Normalizer(Component):
 
     @property
     def needs_mask(self) -> bool:
-        """Whether `apply` looks at the nonzero mask; without need its holes are not filled."""
+        """Whether `apply` uses the nonzero mask; if False, its holes are not filled."""
         return True
 
     @property
     def clears_outside(self) -> bool:
-        """Whether `apply` leaves 0 outside the mask, which training then keeps to."""
+        """Whether `apply` sets voxels outside the mask to 0; training then keeps them at 0."""
         return False
 
     @abstractmethod
@@ -40,8 +40,8 @@ class Normalizer(Component):
         """Return the normalised channel as a new float32 array.
 
         Args:
-            channel: Intensities of one channel of one case, cropped to nonzero.
-            nonzero: Voxels inside the nonzero mask of the case; holes are filled if `needs_mask`.
+            channel: Intensities of one channel of one case, cropped to the nonzero mask.
+            nonzero: Nonzero mask of the case, same shape; holes are filled if `needs_mask`.
         """
 
 

@@ -1,4 +1,4 @@
-"""Computed tomography: intensities have a physical unit, so one scale serves the whole dataset.
+"""Computed tomography: intensities have a physical unit, so all images share one scale.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Intensity normalization".
 """
@@ -13,16 +13,16 @@ from autoseg.core.arrays import MaskArray
 from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
 
 SMALLEST_STD = 1e-8
-"""Divisor of a dataset whose foreground is constant, in the unit of the image."""
+"""Minimum divisor, for a dataset with constant foreground, in the unit of the image."""
 
 
 @NORMALIZERS.register
 class ComputedTomography(Normalizer):
-    """Clip to the dataset's foreground percentiles, subtract its mean, divide by its deviation.
+    """Clip to the dataset's foreground percentiles, then standardise with its mean and deviation.
 
     Attributes:
-        mean: Mean foreground intensity of the dataset, usually Hounsfield units.
-        std: Standard deviation of the same.
+        mean: Mean foreground intensity of the dataset, usually in Hounsfield units.
+        std: Standard deviation of the foreground intensities.
         percentile_00_5: Lower clipping bound.
         percentile_99_5: Upper clipping bound.
     """
@@ -39,8 +39,8 @@ class ComputedTomography(Normalizer):
     def _check(self) -> "ComputedTomography":
         if self.percentile_00_5 > self.percentile_99_5:
             msg = (
-                f"the lower clipping bound {self.percentile_00_5} lies above the upper one "
-                f"{self.percentile_99_5}; exchange them."
+                f"the lower clipping bound percentile_00_5 = {self.percentile_00_5} is above the "
+                f"upper one percentile_99_5 = {self.percentile_99_5}. Exchange them."
             )
             raise ValueError(msg)
         return self

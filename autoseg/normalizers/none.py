@@ -1,4 +1,4 @@
-"""No normalisation, for intensities that are on a common scale already."""
+"""No normalisation, for intensities that are already on a common scale."""
 
 from typing import ClassVar, Literal
 
@@ -10,7 +10,7 @@ from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
 
 @NORMALIZERS.register
 class NoNormalization(Normalizer):
-    """Leave intensities as they are."""
+    """Leave intensities unchanged."""
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ("nonorm", "none")
 

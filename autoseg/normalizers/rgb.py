@@ -1,4 +1,4 @@
-"""Colour photographs: eight bits per channel, brought to the range from 0 to 1."""
+"""Scale 8-bit colour channels to the range from 0 to 1."""
 
 from typing import ClassVar, Literal
 
@@ -10,7 +10,7 @@ from autoseg.core.errors import CaseError
 from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
 
 BRIGHTEST = 255.0
-"""Largest value of an eight-bit colour channel."""
+"""Maximum of an 8-bit colour channel."""
 
 
 @NORMALIZERS.register
@@ -31,13 +31,14 @@ class RGB(Normalizer):
         """Return the channel divided by 255.
 
         Raises:
-            CaseError: If an intensity lies outside 0 … 255.
+            CaseError: If an intensity is outside 0 … 255.
         """
         lowest, highest = float(channel.min()), float(channel.max())
         if lowest < 0 or highest > BRIGHTEST:
             msg = (
                 f"found intensities from {lowest:g} to {highest:g}; the normalizer 'rgb' expects "
-                "0 to 255. Give this channel the normalizer 'zero_one' or 'zscore' in plan.json."
+                "0 to 255. Set the normalizer of this channel to 'zero_one' or 'zscore' in "
+                "plan.json."
             )
             raise CaseError(msg)
         scaled: ChannelArray = channel / np.float32(BRIGHTEST)

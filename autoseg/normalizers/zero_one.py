@@ -1,4 +1,4 @@
-"""Stretch each image to the range from 0 to 1."""
+"""Rescale each image to the range from 0 to 1."""
 
 from typing import ClassVar, Literal
 
@@ -9,12 +9,12 @@ from autoseg.core.arrays import MaskArray
 from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
 
 SMALLEST_RANGE = 1e-8
-"""Divisor of an image that is constant, in the unit of the image."""
+"""Minimum divisor, for constant images, in the unit of the image."""
 
 
 @NORMALIZERS.register
 class ZeroOne(Normalizer):
-    """Map the image's own minimum to 0 and its maximum to 1; a constant image becomes 0."""
+    """Map the minimum of each image to 0 and its maximum to 1; a constant image becomes 0."""
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ("rescale_to_0_1", "zero_one")
     keeps_scale: ClassVar[bool] = False

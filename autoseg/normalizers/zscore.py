@@ -1,4 +1,4 @@
-"""Zero mean and unit deviation per image, for intensities without a unit, such as MRI.
+"""Zero mean and unit variance per image, for intensities without a unit, such as MRI.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Intensity normalization".
 """
@@ -12,18 +12,18 @@ from autoseg.core.arrays import MaskArray
 from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
 
 SMALLEST_STD = 1e-8
-"""Divisor of an image that is constant, in the unit of the image."""
+"""Minimum divisor, for constant images, in the unit of the image."""
 
 PART_VOXELS = 8192
-"""Voxels whose squares are summed in single precision at a time."""
+"""Number of voxels whose squares are summed in single precision."""
 
 
 @NORMALIZERS.register
 class ZScore(Normalizer):
-    """Subtract the image's own mean and divide by its own standard deviation.
+    """Subtract the mean of each image and divide by its standard deviation.
 
     Attributes:
-        masked: Whether only voxels inside the nonzero mask count and change; the rest stays 0.
+        masked: Whether to normalise only voxels inside the nonzero mask; other voxels become 0.
     """
 
     keeps_scale: ClassVar[bool] = False
@@ -52,10 +52,10 @@ class ZScore(Normalizer):
 
 
 def _standardised(values: ChannelArray) -> ChannelArray:
-    """Return the values at zero mean and unit deviation; all zero if they are constant.
+    """Standardise values to zero mean and unit variance; constant values become 0.
 
-    The squares are summed part by part in double precision, so that a large volume needs no second
-    copy of itself.
+    The squares are summed in parts in single precision, and the parts in double precision, which
+    avoids a second copy of a large volume.
     """
     centred: ChannelArray = values - np.float32(values.mean(dtype=np.float64))
     flat = centred.ravel()

@@ -1,4 +1,4 @@
-"""Choose voxel size, network, patch and batch for the time that one training has."""
+"""Choose voxel size, network, patch and batch for the time of one training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,38 +20,44 @@ from autoseg.planning.resolution import Resolution, coarser
 from autoseg.planning.size_presets import SizePreset
 
 LEAST_STEPS = 100
-"""Steps without which nothing is planned: the learning rate has hardly risen before."""
+"""Minimum number of steps of a candidate: below, the learning rate has hardly warmed up."""
 
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """How long one training may take, and on what.
+    """Time of one training, and the machine that it runs on.
 
     Attributes:
-        seconds: Of one training.
-        machine: What it runs on.
+        seconds: Time of one training.
+        machine: The machine.
     """
 
     seconds: float
     machine: Machine
 
     def steps(self, architecture: Architecture, batch: int, recipe: Recipe) -> float:
-        """Return the number of optimiser steps that a network is predicted to get."""
+        """Return the predicted number of optimiser steps of a network in the time.
+
+        Args:
+            architecture: The network.
+            batch: Patches per step.
+            recipe: The training recipe.
+        """
         return self.seconds / training_step_seconds(architecture, batch, recipe, self.machine)
 
     @property
     def text(self) -> str:
-        """The time, in the unit that suits it."""
+        """The time as text, in a suitable unit."""
         return duration(self.seconds / 3600)
 
 
 @dataclass(frozen=True)
 class Base:
-    """A voxel size, and the largest network and batch that fit the memory there.
+    """A voxel size with the largest network and batch that fit into memory at that size.
 
     Attributes:
-        factor: By how much the voxels are coarser than at full resolution.
-        resolution: The voxels.
+        factor: Voxel size relative to the full resolution, at least 1.
+        resolution: Spacing and median shape.
         architecture: The network.
         batch_size: Patches per step.
     """
@@ -62,19 +68,19 @@ class Base:
     batch_size: int
 
     def sizes(self) -> dict[tuple[Architecture, int], SizePreset]:
-        """Return the networks and batch sizes of all presets."""
+        """Return the networks and batch sizes of all size presets."""
         return sizes(self.architecture, self.batch_size, self.resolution.grid)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One choice of voxel size, network, patch and batch.
+    """One combination of voxel size, network, patch and batch.
 
     Attributes:
         base: The voxel size.
-        preset: The size of the network and the patches.
-        size: The network and the patches per step.
-        loss: The Dice that it is expected to lose in the time.
+        preset: The size preset of network and patch.
+        size: The network and the batch size.
+        loss: Its expected loss of Dice after the time.
     """
 
     base: Base
@@ -84,7 +90,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """The voxels, patch and features, such as `3d_x2_2^15_f8`, in which 2 is a factor."""
+        """Voxel size factor, patch voxels and features, such as `3d_x2_2^15_f8`."""
         axes = self.size[0].topology.num_axes
         voxels = (
             "full" if self.preset.voxels is None else f"2^{self.preset.voxels.bit_length() - 1}"
@@ -94,12 +100,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CandidateSearch:
-    """All candidates of one configuration, compared.
+    """Comparison of all candidates of one configuration.
 
     Attributes:
-        budget: The time.
-        traits: The dataset.
-        bases: Voxel sizes; the full resolution comes first.
+        budget: Time of one training.
+        traits: Traits of the dataset.
+        bases: Voxel sizes, the full resolution first.
     """
 
     budget: TimeBudget
@@ -108,20 +114,20 @@ class CandidateSearch:
 
     @cached_property
     def ranked(self) -> list[Candidate]:
-        """All candidates that get enough steps, those with the least expected loss first."""
-        enough = [entry for entry in self._candidates if entry.loss.steps >= LEAST_STEPS]
-        return sorted(enough, key=lambda entry: entry.loss.total)
+        """Candidates with enough steps, sorted by expected loss, the lowest first."""
+        eligible = [entry for entry in self._candidates if entry.loss.steps >= LEAST_STEPS]
+        return sorted(eligible, key=lambda entry: entry.loss.total)
 
     @property
     def has_enough_time(self) -> bool:
-        """Whether any candidate gets enough steps."""
+        """Whether at least one candidate gets enough steps."""
         return bool(self.ranked)
 
     def best_candidate(self) -> Candidate:
-        """Return the candidate with the least expected loss.
+        """Return the candidate with the lowest expected loss.
 
         Raises:
-            PlanError: If none gets enough steps; it says how much time would do.
+            PlanError: If no candidate gets enough steps; the message names a sufficient budget.
         """
         if not self.has_enough_time:
             raise PlanError(self._too_short())
@@ -129,23 +135,23 @@ class CandidateSearch:
 
     @property
     def best_at_full_resolution(self) -> Candidate | None:
-        """The best candidate that keeps the full resolution; None if none gets enough steps."""
+        """The best candidate at full resolution; None if none of them gets enough steps."""
         return next((entry for entry in self.ranked if entry.base.factor == 1), None)
 
     @cached_property
     def _candidates(self) -> list[Candidate]:
-        found = []
+        candidates = []
         for base in self.bases:
             spacing = base.resolution.grid.spacing
-            kept = expected_dice.resolution_dice(self.traits.fingerprint, spacing)
-            if kept is None and base.factor > 1:
+            measured = expected_dice.resolution_dice(self.traits.fingerprint, spacing)
+            if measured is None and base.factor > 1:  # the loss of coarser voxels is unknown
                 continue
-            resolution = 1.0 if kept is None else kept
-            found += [
+            resolution = 1.0 if measured is None else measured
+            candidates += [
                 Candidate(base, preset, size, self._loss(base, resolution, *size))
                 for size, preset in base.sizes().items()
             ]
-        return found
+        return candidates
 
     def _loss(
         self, base: Base, resolution: float, architecture: Architecture, batch: int
@@ -167,21 +173,21 @@ class CandidateSearch:
 
     def _too_short(self) -> str:
         most_steps = max(entry.loss.steps for entry in self._candidates)
-        enough = time_span(self.budget.seconds * LEAST_STEPS / most_steps)
+        sufficient = time_span(self.budget.seconds * LEAST_STEPS / most_steps)
         return (
-            f"found {self.budget.text} per training, in which the smallest network gets about "
-            f"{int(most_steps)} steps on this machine; expected time for {LEAST_STEPS} at least. "
-            f"Give --budget {enough} or more with `autoseg plan`; with `autoseg run` the budget is "
-            "that of all folds together."
+            f"the budget of {self.budget.text} per training is too small: the smallest network "
+            f"gets about {int(most_steps)} steps on this machine, but needs at least "
+            f"{LEAST_STEPS}. Pass --budget {sufficient} or more to `autoseg plan`; with "
+            "`autoseg run`, the budget covers all folds together."
         )
 
 
 def bases(full: Resolution, memory: MemoryBudget, reference: Base) -> tuple[Base, ...]:
-    """Return the voxel sizes to choose from, the full resolution first.
+    """Return the voxel sizes to compare, the full resolution first.
 
     Args:
         full: The full resolution.
-        memory: What networks must fit.
+        memory: Memory budget of the networks.
         reference: The reference configuration at full resolution.
     """
     coarse = [coarser(full, factor) for factor in COARSENING_FACTORS]
@@ -192,7 +198,12 @@ def bases(full: Resolution, memory: MemoryBudget, reference: Base) -> tuple[Base
     return (
         reference,
         *(
-            Base(factor, low, network, batch_size(network, memory, low.dataset_voxels).value)
-            for factor, low, network in parts
+            Base(
+                factor,
+                resolution,
+                network,
+                batch_size(network, memory, resolution.dataset_voxels).value,
+            )
+            for factor, resolution, network in parts
         ),
     )

@@ -1,4 +1,4 @@
-"""Smaller variants of a configuration, for trainings that are short."""
+"""Smaller variants of a configuration for short trainings."""
 
 from functools import partial
 from math import prod
@@ -14,8 +14,8 @@ from autoseg.planning.size_presets import PATCH_VOXELS, WIDTHS, SizePreset, narr
 from autoseg.planning.step_memory import predicted_memory
 
 SHORT_REASON = (
-    "short trainings need AdamW, a warm-up and heads that start at the class frequencies: "
-    "the reference recipe predicts background alone for its first few hundred steps"
+    "short trainings need AdamW, a warm-up and heads initialised to the class frequencies: "
+    "with the reference recipe, the network predicts only background for a few hundred steps"
 )
 
 
@@ -25,19 +25,19 @@ def resized(
     recipe: Recipe,
     reasons: PlannedValues,
 ) -> ConfigurationDraft:
-    """Return the variant of a configuration with another network and batch.
+    """Return a variant of a configuration with another network and batch size.
 
     Args:
-        parent: The configuration of the reference method, whose prepared data it shares.
+        parent: The reference configuration, whose prepared data the variant shares.
         size: Network and batch size, one of `sizes`.
-        recipe: How to train it; the augmentations are the parent's.
-        reasons: Why patch, network, batch and recipe differ from the parent's.
+        recipe: Training recipe; its augmentations are replaced with the parent's.
+        reasons: Reasons of the values that differ from the parent's.
     """
     full = parent.configuration
     architecture, batch = size
     topology = architecture.topology
-    trained = recipe.model_copy(update={"augmentations": full.recipe.augmentations})
-    memory = predicted_memory(architecture, batch, trained)
+    recipe = recipe.model_copy(update={"augmentations": full.recipe.augmentations})
+    memory = predicted_memory(architecture, batch, recipe)
     pool = _pool(parent, topology)
     loss = planned_loss(
         type(full.loss),
@@ -51,7 +51,7 @@ def resized(
             "architecture": architecture,
             "batch_size": batch,
             "loss": loss,
-            "recipe": trained,
+            "recipe": recipe,
             "predicted_memory_gib": memory.value,
         }
     )
@@ -67,14 +67,14 @@ def resized(
 def sizes(
     full: Architecture, batch_size: int, grid: Grid
 ) -> dict[tuple[Architecture, int], SizePreset]:
-    """Return the networks and batch sizes of all presets, each with the smallest that gives it.
+    """Return all distinct networks and batch sizes, each with the smallest preset that gives it.
 
     Args:
-        full: The network of the reference method; nothing becomes larger.
-        batch_size: Its batch.
-        grid: The voxels its patches are cut from.
+        full: The reference network, an upper bound of all sizes.
+        batch_size: Batch size of the reference, an upper bound as well.
+        grid: Voxel grid that patches are cut from.
     """
-    found = {}
+    presets = {}
     for voxels, topology in _shrunk_topologies(full.topology, grid).items():
         planned = type(full).for_topology(
             topology, in_channels=full.in_channels, num_classes=full.num_classes
@@ -84,19 +84,19 @@ def sizes(
             fitting = max(voxels // prod(topology.patch_shape), SMALLEST_BATCH)
             batch = min(fitting, batch_size)
         for features in WIDTHS:
-            found[narrowed(planned, features), batch] = SizePreset(features, voxels)
-    return found
+            presets[narrowed(planned, features), batch] = SizePreset(features, voxels)
+    return presets
 
 
 def _shrunk_topologies(full: Topology, grid: Grid) -> dict[int | None, Topology]:
-    """Return the topology at each number of voxels that a patch may have, the largest first."""
-    found: dict[int | None, Topology] = {None: full}
+    """Return the topology for each maximum number of patch voxels, the largest first."""
+    topologies: dict[int | None, Topology] = {None: full}
     topology = full
-    for most in sorted(PATCH_VOXELS, reverse=True):
-        fitting = shrunk(topology, grid, fits=partial(_has_at_most, most))
+    for max_voxels in sorted(PATCH_VOXELS, reverse=True):
+        fitting = shrunk(topology, grid, fits=partial(_has_at_most, max_voxels))
         assert fitting is not None, "a patch of one voxel is small enough"  # noqa: S101
-        topology = found[most] = fitting
-    return found
+        topology = topologies[max_voxels] = fitting
+    return topologies
 
 
 def _has_at_most(voxels: int, topology: Topology) -> bool:
@@ -104,9 +104,9 @@ def _has_at_most(voxels: int, topology: Topology) -> bool:
 
 
 def _pool(parent: ConfigurationDraft, topology: Topology) -> PlannedValue[str]:
-    """Return over what Dice is summed: as in the parent, or by what a smaller patch covers."""
+    """Return the Dice pool: the parent's, or that of a smaller patch by its coverage."""
     if topology == parent.configuration.topology:
-        chosen = parent.choices["loss.pool"]
-        return PlannedValue(str(chosen.value), chosen.rule, chosen.reason, chosen.source)
+        pool = parent.choices["loss.pool"]
+        return PlannedValue(str(pool.value), pool.rule, pool.reason, pool.source)
     coverage = prod(topology.patch_shape) / prod(parent.grid.median_shape)
     return rules.dice_pool(is_2d=topology.num_axes == 2, has_lowres=coverage < SMALLEST_COVERAGE)

@@ -1,4 +1,4 @@
-"""Size one configuration: its patch, network, batch and loss, each with its reason."""
+"""Plan one configuration: its patch, network, batch and loss, each with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,10 +33,10 @@ from autoseg.planning.values import PLANNED_LOSS_FIELDS, configuration_values
 from autoseg.planning.weights import equal_weights
 
 DEFAULT_LOSS = "dice_ce"
-"""What to minimise if nothing else is asked for."""
+"""Loss that is used by default."""
 
 PlannedValues = dict[str, PlannedValue[object]]
-"""The reason of every value, by field of the configuration."""
+"""Planned values with their reasons, by field of the configuration."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class ConfigurationDraft:
     """A configuration with the reasons of its values.
 
     Attributes:
-        configuration: The values.
-        grid: The voxels its patches are cut from.
-        choices: The reasons.
-        forecasts: What it is predicted to reach in a time, as text, by field.
+        configuration: The configuration.
+        grid: Voxel grid that its patches are cut from.
+        choices: The reasons, by field.
+        forecasts: Predictions for the time budget as text, by field.
     """
 
     configuration: Configuration
@@ -56,32 +56,38 @@ class ConfigurationDraft:
     forecasts: Mapping[str, PlannedValue[str]] = field(default_factory=dict)
 
     def decisions(self, machine: Machine, unit: LengthUnit) -> list[Decision]:
-        """Return one entry per value, and one for the predicted time on this machine.
+        """Return one decision per value, followed by the predicted time and the forecasts.
 
         Args:
-            machine: What training will run on.
-            unit: What spacings are in.
+            machine: The machine to train on.
+            unit: Unit of spacings.
         """
         name = self.configuration.name
         values = configuration_values(self.configuration, unit)
-        found = [
+        decisions = [
             self.choices[field].decision(f"{name}.{field}", text) for field, text in values.items()
         ]
         time = predicted_time(self.configuration, machine)
-        found.append(time.decision(f"{name}.predicted_time", time.value))
-        found += [
+        decisions.append(time.decision(f"{name}.predicted_time", time.value))
+        decisions += [
             forecast.decision(f"{name}.{field}", forecast.value)
             for field, forecast in self.forecasts.items()
         ]
-        return found
+        return decisions
 
 
 def reference_2d(
     traits: DatasetTraits, budget: MemoryBudget, loss: type[Loss]
 ) -> ConfigurationDraft:
-    """Return the 2-D configuration of the reference method, on the two finest axes."""
+    """Return the 2-D configuration of the reference method, on the two finest axes.
+
+    Args:
+        traits: Traits of the dataset.
+        budget: Memory budget.
+        loss: Loss to minimise.
+    """
     plane = plane_resolution(traits)
-    sized = Sized("2d", plane, budget, largest_network(budget, plane.grid))
+    sized = SizedNetwork("2d", plane, budget, largest_network(budget, plane.grid))
     pool = rules.dice_pool(is_2d=True, has_lowres=False)
     return _reference(traits, sized, loss, pool)
 
@@ -91,16 +97,21 @@ def references_3d(
 ) -> list[ConfigurationDraft]:
     """Return the 3-D configurations of the reference method.
 
-    The one at full resolution comes first; where cases are much larger than its patches, one at
-    low resolution follows, and the cascade that refines its prediction at full resolution.
+    The full resolution comes first. If cases are much larger than its patches, the low resolution
+    follows, then the cascade that refines the low-resolution prediction at full resolution.
+
+    Args:
+        traits: Traits of the dataset.
+        budget: Memory budget.
+        loss: Loss to minimise.
     """
     full = full_resolution(traits)
-    fullres = Sized("3d_fullres", full, budget, largest_network(budget, full.grid))
+    fullres = SizedNetwork("3d_fullres", full, budget, largest_network(budget, full.grid))
     low = low_resolution(fullres.architecture, budget, full)
     pool = rules.dice_pool(is_2d=False, has_lowres=low is not None)
     drafts = [_reference(traits, fullres, loss, pool)]
     if low is not None:
-        lowres = Sized("3d_lowres", low.resolution, budget, low.architecture)
+        lowres = SizedNetwork("3d_lowres", low.resolution, budget, low.architecture)
         pool = rules.dice_pool(is_2d=False, has_lowres=False)
         drafts.append(_reference(traits, lowres, loss, pool))
         drafts.append(_cascade(traits, *drafts))
@@ -114,14 +125,14 @@ def coarse_variant(
     parent: ConfigurationDraft,
     factor: float,
 ) -> ConfigurationDraft:
-    """Return a configuration of the reference method at voxels coarser by a factor.
+    """Return a configuration of the reference method with coarser voxels.
 
     Args:
-        traits: What all configurations share.
-        budget: The memory.
-        loss: What to minimise.
+        traits: Traits of the dataset.
+        budget: Memory budget.
+        loss: Loss to minimise.
         parent: The configuration at full resolution, `2d` or `3d_fullres`.
-        factor: By how much the voxels of the finest axes are larger.
+        factor: Factor by which the spacing of the finest axes grows, at least 1.
     """
     is_2d = parent.configuration.topology.num_axes == 2
     full = plane_resolution(traits) if is_2d else full_resolution(traits)
@@ -129,17 +140,17 @@ def coarse_variant(
     name = f"{parent.configuration.name}_x{factor:g}"
     pool = rules.dice_pool(is_2d=is_2d, has_lowres=False)
     network = largest_network(budget, low.grid)
-    return _reference(traits, Sized(name, low, budget, network), loss, pool)
+    return _reference(traits, SizedNetwork(name, low, budget, network), loss, pool)
 
 
 @dataclass(frozen=True)
-class Sized:
-    """A network that fits the memory, with what it was sized for.
+class SizedNetwork:
+    """A network that fits into memory, with the resolution and budget that it was sized for.
 
     Attributes:
-        name: Of the configuration.
-        resolution: The voxels its patches are cut from.
-        budget: The memory.
+        name: Name of the configuration.
+        resolution: Resolution that patches are cut from.
+        budget: Memory budget.
         architecture: The network.
     """
 
@@ -150,9 +161,9 @@ class Sized:
 
 
 def _reference(
-    traits: DatasetTraits, sized: Sized, loss: type[Loss], pool: PlannedValue[str]
+    traits: DatasetTraits, sized: SizedNetwork, loss: type[Loss], pool: PlannedValue[str]
 ) -> ConfigurationDraft:
-    """Return the configuration that consists of these parts, with their reasons."""
+    """Build a reference configuration with the reasons of its values."""
     architecture, budget, grid = sized.architecture, sized.budget, sized.resolution.grid
     batch = batch_size(architecture, budget, sized.resolution.dataset_voxels)
     resampling = rules.resampling()
@@ -190,7 +201,7 @@ def _reference(
             "loss.pool": pool,
             "loss.class_weights": weights,
             "loss.class_frequencies": traits.class_frequencies,
-            "recipe": PlannedValue(None, "make_plan", "the reference training"),
+            "recipe": PlannedValue(None, "make_plan", "the reference recipe"),
             "mirroring": traits.mirror_axes,
             "predicted_memory": memory,
         },
@@ -199,16 +210,17 @@ def _reference(
 
 def _loss_choice(loss: type[Loss]) -> PlannedValue[object]:
     is_default = loss.model_fields["kind"].default == DEFAULT_LOSS
-    reason = "the default: Dice plus cross-entropy" if is_default else "asked for"
+    reason = "the default: Dice plus cross-entropy" if is_default else "requested"
     return PlannedValue(None, "make_plan", reason)
 
 
 def _cascade(
     traits: DatasetTraits, fullres: ConfigurationDraft, lowres: ConfigurationDraft
 ) -> ConfigurationDraft:
-    """Return the full resolution once more, with the low resolution's prediction as further input.
+    """Return the full resolution with the low-resolution prediction as additional input.
 
-    Only what the additional channels change differs; the prepared data are shared.
+    Apart from the effect of the additional channels, it equals the full resolution and shares its
+    prepared data.
     """
     full, low = fullres.configuration, lowres.configuration
     channels = len(full.normalizers) + traits.fingerprint.labels.num_classes - 1
@@ -227,9 +239,9 @@ def _cascade(
         }
     )
     reason = (
-        f"{full.name} sees small parts of a case in detail, {low.name} large parts coarsely: so "
-        f"the prediction of {low.name} joins the image, one channel per foreground class; all "
-        f"other values are those of {full.name}"
+        f"{full.name} sees small parts of a case in detail, {low.name} large parts coarsely, so "
+        f"the prediction of {low.name} is added to the image, one channel per foreground class; "
+        f"all other values equal {full.name}"
     )
     choices = {
         **fullres.choices,
@@ -240,7 +252,7 @@ def _cascade(
 
 
 def _recipe(traits: DatasetTraits, grid: Grid) -> Recipe:
-    """Return the reference recipe, mirroring only where the traits allows it."""
+    """Return the reference recipe, mirroring only along the axes that the traits allow."""
     axes = traits.mirrored_patch_axes(len(grid.spacing))
     return Recipe(
         augmentations=tuple(
@@ -260,7 +272,7 @@ def predicted_time(configuration: Configuration, machine: Machine) -> PlannedVal
     )
     reason = (
         f"{REFERENCE_STEPS} steps of {3600 * hours / REFERENCE_STEPS:.2g} seconds on {where}; "
-        f"{'as measured here' if machine.measured else 'training measures it anew'}"
+        f"{'measured on this machine' if machine.measured else 'measured again before training'}"
     )
     return PlannedValue(duration(hours), "training_hours", reason, OWN)
 
@@ -268,7 +280,14 @@ def predicted_time(configuration: Configuration, machine: Machine) -> PlannedVal
 def planned_loss(
     loss: type[Loss], *, pool: str, class_weights: object, class_frequencies: object
 ) -> Loss:
-    """Return the loss, with the planned settings that it has."""
+    """Build the loss with the planned settings that it supports.
+
+    Args:
+        loss: Class of the loss.
+        pool: Dice pool, "batch" or "sample".
+        class_weights: Weight per class, or None.
+        class_frequencies: Share of each class among all annotated voxels, or None.
+    """
     planned = {
         "pool": pool,
         "class_weights": class_weights,
@@ -285,11 +304,11 @@ def _network_choices(grid: Grid, budget: MemoryBudget, chosen: Topology) -> Plan
     is_shrunk = topology_for(grid.spacing, start).patch_shape != chosen.patch_shape
     patch = (
         f"starts at {numbers(start)} voxels{' and shrinks until' if is_shrunk else ', of which'} "
-        f"{patches} patches fit {number(budget.memory_gib)} GiB; rounded up to what the strides "
-        "divide"
+        f"{patches} patches fit {number(budget.memory_gib)} GiB; rounded up to a multiple of the "
+        "strides"
     )
-    stages = "axes of 8 or more voxels are halved, the finest first, down to 4 at the least"
-    kernels = "an axis 2 or more times coarser than the finest gets 1, the others 3"
+    stages = "axes of at least 8 voxels are halved, the finest first, down to at least 4 voxels"
+    kernels = "1 along axes at least 2 times coarser than the finest, 3 along the others"
     return {
         "patch_shape": PlannedValue(None, "largest_network", patch),
         "depth": PlannedValue(None, "topology_for", stages),
@@ -300,12 +319,12 @@ def _network_choices(grid: Grid, budget: MemoryBudget, chosen: Topology) -> Plan
 
 
 def _architecture_choice(budget: MemoryBudget, num_axes: int) -> PlannedValue[object]:
-    """Return why this network, and what its size was scaled from."""
-    chosen = budget.chosen or PlannedValue(budget.network.__name__, "make_plan", "asked for", OWN)
+    """Return the reason of the network and of its size."""
+    chosen = budget.chosen or PlannedValue(budget.network.__name__, "make_plan", "requested", OWN)
     reference = budget.reference(num_axes)
     sizing = "its default width"
     if reference.preset is not None:
         sizing += f", scaled from preset {reference.preset} of {number(reference.memory_gib)} GiB"
         if isfinite(reference.below_gib):
-            sizing += f", which serves below {number(reference.below_gib)} GiB"
+            sizing += f", used below {number(reference.below_gib)} GiB"
     return PlannedValue(None, chosen.rule, f"{chosen.reason}; {sizing}", chosen.source)

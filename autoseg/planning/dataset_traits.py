@@ -1,4 +1,4 @@
-"""What all configurations of a plan share: decided once, from the fingerprint."""
+"""Choices shared by all configurations of a plan, made once from the fingerprint."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,18 +18,19 @@ from autoseg.planning.weights import Weights, class_weights
 
 @dataclass(frozen=True)
 class DatasetTraits:
-    """The choices that do not depend on a network.
+    """Choices that do not depend on the network.
 
     Attributes:
-        fingerprint: What was measured.
+        fingerprint: Fingerprint of the dataset.
         spacing: Target voxel size, mm, canonical axis order.
-        axis_order: For each planned axis, the canonical axis it is.
+        axis_order: Canonical axis of each planned axis.
         median_shape: Median case size at that spacing, voxels, planned axis order.
         normalizers: One per channel.
-        class_weights: Of the loss.
-        class_frequencies: Of the loss, where it wants them; none for regions, which overlap.
+        class_weights: Class weights for losses that need them.
+        class_frequencies: Class frequencies for losses that need them; None for regions, which
+            overlap.
         mirror_axes: Canonical axes along which images may be mirrored.
-        locality: How much of the image the classes leave free, from 0 to 1.
+        locality: Share of the image outside the extent of a class, on average, from 0 to 1.
     """
 
     fingerprint: Fingerprint
@@ -44,39 +45,39 @@ class DatasetTraits:
 
     @cached_property
     def grid(self) -> Grid:
-        """The voxels of all axes, in planned order."""
+        """Voxel grid of all axes, in planned order."""
         spacing = tuple(self.spacing.value[axis] for axis in self.axis_order.value)
         return Grid(spacing=spacing, median_shape=self.median_shape.value)
 
     def mirrored_patch_axes(self, num_axes: int) -> tuple[int, ...]:
-        """Return the axes of a patch with the last `num_axes` planned axes that may be mirrored."""
+        """Return the patch axes that may be mirrored; a patch has the last `num_axes` axes."""
         canonical = self.axis_order.value[-num_axes:]
         allowed = self.mirror_axes.value
         return tuple(patch for patch, axis in enumerate(canonical) if axis in allowed)
 
     @property
     def plane(self) -> Grid:
-        """The voxels of the two finest axes."""
+        """Voxel grid of the two finest axes."""
         return Grid(spacing=self.grid.spacing[-2:], median_shape=self.grid.median_shape[-2:])
 
     @property
     def slice_isotropy(self) -> float:
-        """The spacing of pixels as a share of that of slices, from 0 to 1."""
+        """Pixel spacing divided by slice spacing, at most 1."""
         return min(1.0, min(self.grid.spacing[-2:]) / self.grid.spacing[0])
 
     @property
     def has_volumes(self) -> bool:
-        """Whether the cases have more than one slice, in the median."""
+        """Whether the median case has more than one slice."""
         return len(self.grid.spacing) == 3 and self.grid.median_shape[0] != 1
 
     @property
     def voxels(self) -> float:
-        """Voxels of all cases together at the target spacing, roughly."""
+        """Approximate number of voxels of all cases together at the target spacing."""
         return rules.voxels_of_dataset(self.grid.median_shape, len(self.fingerprint.cases))
 
 
 def dataset_traits(fingerprint: Fingerprint) -> DatasetTraits:
-    """Return the choices that follow from the fingerprint alone."""
+    """Make the choices that depend on the fingerprint alone."""
     spacings = np.array([case.spacing for case in fingerprint.cases])
     shapes = np.array([case.shape_after_crop for case in fingerprint.cases])
     spacing = rules.target_spacing(spacings, shapes)

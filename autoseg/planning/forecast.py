@@ -1,4 +1,4 @@
-"""How long a training step takes, predicted from the size of the network alone."""
+"""Predict the time of a training step from the size of the network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,47 +14,47 @@ REFERENCE_STEPS = 250_000
 """Optimiser steps of a full training: 1000 epochs of 250. Source: nnU-Net 2.8.1."""
 
 MULTIPLICATIONS_PER_CORE_SECOND = 65e9
-"""Forward multiplications for which a core also does the backward pass in a second.
+"""Forward multiplications per core and second, with the time of their backward pass included.
 
 Source: measured with the plain U-Net under bfloat16 autocast on cores with AVX-512 BF16; fitted
 together with the next constant on 2-D and 3-D patches at 16 and 32 features. Whole training steps,
-loss and optimiser included, were predicted within 15 %. Other processors are not measured.
+loss and optimiser included, were predicted within 15 %. Other processors were not measured.
 """
 
 ACTIVATIONS_PER_CORE_SECOND = 113e6
-"""Activations that a core writes, normalises and reads back in a second. Source: as above."""
+"""Activations that a core writes, normalises and reads again per second. Source: as above."""
 
 ACTIVATIONS_PER_ACCELERATOR_SECOND = 8.6e9
-"""Source: nnU-Net's documentation, 9 hours for 250 000 steps of 2 × 560e6 activations, A100.
-The 12, 35 and 66 hours that it gives for the residual encoder's presets M, L and XL are predicted
-as 11, 34 and 58."""
+"""Activations per second of a GPU. Source: nnU-Net's documentation, 9 hours for 250 000 steps of
+2 × 560e6 activations on an A100. For the residual encoder's presets M, L and XL, it gives 12, 35
+and 66 hours; the predictions are 11, 34 and 58."""
 
 SHORTEST_ACCELERATOR_STEP = 0.02
-"""Seconds that a training step takes on an accelerator however small the network, until the machine
-is measured: the kernels of the network have to be launched. Source: a choice."""
+"""Minimum seconds of a training step on an accelerator that was not measured: launching kernels
+takes time even for a small network. Source: a choice."""
 
 FORWARD_SHARE = 1 / 3
-"""Share of a training step that its forward pass takes: the backward pass finds two gradients, of
-what came in and of the weights, for each product of the forward pass."""
+"""Share of the forward pass in a training step: the backward pass computes two gradients, of the
+input and of the weights, for each product of the forward pass."""
 
 
 Step = tuple[Architecture, int]
-"""A network and its batch size, which decide how long a training step takes."""
+"""A network and its batch size, which determine the time of a training step."""
 
 StepTimer = Callable[[Sequence[Step]], Mapping[Step, float]]
-"""Returns the seconds of training steps on a machine; those that cannot be timed are missing."""
+"""Times training steps on a machine, in seconds; steps that cannot be timed are missing."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What training will run on.
+    """The machine to train on.
 
     Attributes:
-        accelerator_gib: Memory of the GPU, or none without one.
-        cores: CPU cores.
-        measured: Its speed; none goes by the constants above.
-        timed: Seconds of training steps that were timed.
-        time_steps: Times more of them; None goes by predictions.
+        accelerator_gib: Memory of the GPU; None without a GPU.
+        cores: Number of CPU cores.
+        measured: Measured speed; None uses the constants of this module.
+        timed: Seconds of the training steps that were timed.
+        time_steps: Function that times more steps; None uses predictions only.
     """
 
     accelerator_gib: float | None
@@ -65,18 +65,23 @@ class Machine:
 
     @cached_property
     def corrections(self) -> dict[int, float]:
-        """By what factor timed steps took longer than predicted, by the number of patch axes."""
+        """Mean ratio of timed to predicted step times, by number of patch axes."""
         ratios: dict[int, list[float]] = {}
         for (architecture, batch_size), seconds in self.timed.items():
             predicted = _predicted_seconds(architecture, batch_size, self)
             ratios.setdefault(architecture.topology.num_axes, []).append(log(seconds / predicted))
-        return {num_axes: exp(fmean(found)) for num_axes, found in ratios.items()}
+        return {num_axes: exp(fmean(logs)) for num_axes, logs in ratios.items()}
 
 
 def step_seconds(architecture: Architecture, batch_size: int, machine: Machine) -> float:
-    """Return the time of one optimiser step: as it was timed, or else predicted.
+    """Return the time of one optimiser step in seconds, timed or else predicted.
 
-    Predictions are corrected by what other networks of as many axes took that were timed.
+    Predictions are corrected by the timed steps of other networks with the same number of axes.
+
+    Args:
+        architecture: The network.
+        batch_size: Patches per step.
+        machine: The machine to train on.
     """
     timed = machine.timed.get((architecture, batch_size))
     if timed is not None:
@@ -101,16 +106,29 @@ def _predicted_seconds(architecture: Architecture, batch_size: int, machine: Mac
 
 
 def training_hours(architecture: Architecture, batch_size: int, machine: Machine) -> float:
-    """Return the predicted time of a full training of `REFERENCE_STEPS`."""
+    """Return the predicted hours of a full training of `REFERENCE_STEPS` steps.
+
+    Args:
+        architecture: The network.
+        batch_size: Patches per step.
+        machine: The machine to train on.
+    """
     return step_seconds(architecture, batch_size, machine) * REFERENCE_STEPS / 3600
 
 
 def training_step_seconds(
     architecture: Architecture, batch_size: int, recipe: Recipe, machine: Machine
 ) -> float:
-    """Return the predicted time per step of a training, online validation included.
+    """Return the predicted seconds per training step, including online validation.
 
-    Validation takes a forward pass per batch.
+    Validation takes one forward pass per batch.
+
+    Args:
+        architecture: The network.
+        batch_size: Patches per step.
+        recipe: Training recipe; its `validation_share` is the number of validation batches per
+            training step.
+        machine: The machine to train on.
     """
     validation = FORWARD_SHARE * recipe.validation_share
     return step_seconds(architecture, batch_size, machine) * (1 + validation)

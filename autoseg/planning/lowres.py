@@ -1,4 +1,4 @@
-"""Where cases are much larger than a patch: a low resolution whose patches see enough of them."""
+"""Plan a low resolution for cases that are much larger than a patch."""
 
 from dataclasses import dataclass
 from math import prod
@@ -10,27 +10,27 @@ from autoseg.planning.planned_value import PlannedValue
 from autoseg.planning.resolution import Resolution
 
 SMALLEST_COVERAGE = 0.25
-"""Share of the median case that a patch should cover. Source: nnU-Net 2.8.1."""
+"""Minimum share of the median case that a patch should cover. Source: nnU-Net 2.8.1."""
 
 COARSENING = 1.03
 """Factor by which the spacing grows per attempt. Source: nnU-Net 2.8.1."""
 
 SIMILAR_SPACING = 2.0
-"""Until all axes are within this factor, only the finer ones are coarsened. Source: the same."""
+"""Only finer axes are coarsened until all axes are within this factor. Source: nnU-Net 2.8.1."""
 
 SMALLEST_REDUCTION = 2.0
-"""How many times fewer voxels the low resolution must have. Source: nnU-Net 2.8.1."""
+"""Minimum factor by which the low resolution reduces voxels. Source: nnU-Net 2.8.1."""
 
 RULE = "low_resolution"
 
 
 @dataclass(frozen=True)
 class LowResolutionStage:
-    """A coarser resolution and the network for it.
+    """A coarser resolution and its network.
 
     Attributes:
-        resolution: The voxels, with their reasons.
-        architecture: The largest network that fits the memory there.
+        resolution: Spacing and median shape, with their reasons.
+        architecture: The largest network that fits into memory at this resolution.
     """
 
     resolution: Resolution
@@ -40,15 +40,16 @@ class LowResolutionStage:
 def low_resolution(
     fullres: Architecture, budget: MemoryBudget, full: Resolution
 ) -> LowResolutionStage | None:
-    """Return the resolution at which a patch covers a quarter of the median case.
-
-    The spacing is coarsened until it does. There is none if a patch at full resolution already
-    covers a quarter, or if the result has more than half the voxels of the full resolution.
+    """Coarsen the spacing until a patch covers a quarter of the median case.
 
     Args:
         fullres: The network at full resolution.
-        budget: What it was sized with.
+        budget: Memory budget of both networks.
         full: The full resolution.
+
+    Returns:
+        The low resolution; None if a patch at full resolution already covers a quarter of the
+        median case, or if the result has more than half the voxels of the full resolution.
     """
     voxels = prod(full.grid.median_shape)
     spacing, low_voxels, low = full.grid.spacing, voxels, fullres
@@ -76,8 +77,8 @@ def _spacing_choice(
     spacing: tuple[float, ...], full: Grid, covered: float
 ) -> PlannedValue[tuple[float, ...]]:
     reason = (
-        f"a patch of 3d_fullres covers {number(100 * covered)} % of the median case; so its "
-        f"spacing of {numbers(full.spacing)} mm grows by {percent(COARSENING - 1)} at a time, "
+        f"a patch of 3d_fullres covers {number(100 * covered)} % of the median case, so its "
+        f"spacing of {numbers(full.spacing)} mm grows in steps of {percent(COARSENING - 1)}, "
         f"first on axes over {SIMILAR_SPACING:g} times finer than the coarsest, until a patch "
         f"covers {percent(SMALLEST_COVERAGE)}"
     )
@@ -89,13 +90,13 @@ def _median_choice(
 ) -> PlannedValue[tuple[float, ...]]:
     reason = (
         f"{numbers(full.median_shape)} voxels at the coarser spacing: {number(reduction)} times "
-        f"fewer; under {SMALLEST_REDUCTION:g} times there would be no low resolution"
+        f"fewer; a low resolution needs at least {SMALLEST_REDUCTION:g} times fewer"
     )
     return PlannedValue(median_shape, RULE, reason)
 
 
 def _size_at(spacing: tuple[float, ...], full: Grid) -> list[float]:
-    """Return the median size at a spacing, unrounded."""
+    """Return the median shape at a spacing, unrounded."""
     return [
         fine / coarse * size
         for fine, coarse, size in zip(full.spacing, spacing, full.median_shape, strict=True)
@@ -103,7 +104,7 @@ def _size_at(spacing: tuple[float, ...], full: Grid) -> list[float]:
 
 
 def _coarser(spacing: tuple[float, ...]) -> tuple[float, ...]:
-    """Return a slightly coarser spacing, the finest axes first."""
+    """Return a slightly coarser spacing; the finest axes are coarsened first."""
     coarsest = max(spacing)
     finer = [coarsest / mm > SIMILAR_SPACING for mm in spacing]
     return tuple(

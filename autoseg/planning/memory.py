@@ -1,4 +1,4 @@
-"""Fit a network into memory: shrink the patch until a step fits, then fill up with batch size."""
+"""Fit a network into memory: shrink the patch until a step fits, then raise the batch size."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from autoseg.planning.rules import initial_patch
 from autoseg.planning.topology import topology_for
 
 SMALLEST_BATCH = 2
-"""Patches per step, at least. Source: nnU-Net 2.8.1."""
+"""Minimum number of patches per step. Source: nnU-Net 2.8.1."""
 
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """Which network is to be sized, and the memory it may use.
+    """The network to size, and the memory that it may use.
 
     Attributes:
         network: Any registered architecture; only its contract is used.
-        in_channels: Image channels.
-        num_classes: Classes, background included.
+        in_channels: Number of image channels.
+        num_classes: Number of classes, background included.
         memory_gib: Accelerator memory.
-        chosen: Why this network; none if it was asked for.
+        chosen: Reason of the network; None if the user requested it.
     """
 
     network: type[Architecture]
@@ -35,22 +35,22 @@ class MemoryBudget:
     chosen: PlannedValue[str] | None = None
 
     def sized(self, topology: Topology) -> Architecture:
-        """Return the network at a topology."""
+        """Build the network for a topology."""
         return self.network.for_topology(
             topology, in_channels=self.in_channels, num_classes=self.num_classes
         )
 
     def reference(self, num_axes: int) -> MemoryReference:
-        """Return what the network is scaled from."""
+        """Return the memory reference that the network is scaled from."""
         return self.network.memory_reference(num_axes, self.memory_gib)
 
     def activations(self, num_axes: int) -> float:
-        """Return the value of `activation_count` that fits at the reference's batch size."""
+        """Return the `activation_count` that fits at the batch size of the reference."""
         reference = self.reference(num_axes)
         return reference.activations * (self.memory_gib / reference.memory_gib)
 
     def fits(self, architecture: Architecture) -> bool:
-        """Return whether the reference's smallest batch fits."""
+        """Return True if the smallest batch of the reference fits."""
         num_axes = architecture.topology.num_axes
         reference = self.reference(num_axes)
         needed = architecture.activation_count() * reference.smallest_batch / reference.batch_size
@@ -59,11 +59,11 @@ class MemoryBudget:
 
 @dataclass(frozen=True)
 class Grid:
-    """The voxels that patches are cut from, planned axis order.
+    """Voxel grid that patches are cut from, planned axis order.
 
     Attributes:
         spacing: Target voxel size, mm.
-        median_shape: Median case size, voxels.
+        median_shape: Median case shape, voxels.
     """
 
     spacing: tuple[float, ...]
@@ -82,8 +82,8 @@ def largest_network(budget: MemoryBudget, grid: Grid) -> Architecture:
         patches = budget.reference(len(grid.spacing)).smallest_batch
         one_voxel = budget.sized(topology_for(grid.spacing, (1.0,) * len(grid.spacing)))
         msg = (
-            f"{number(budget.memory_gib)} GiB are too little for {budget.num_classes} classes: "
-            f"even {patches} patches of one voxel would need "
+            f"{number(budget.memory_gib)} GiB are not enough for {budget.num_classes} classes: "
+            f"even {patches} patches of one voxel need "
             f"{number(predicted_memory_gib(one_voxel, patches))} GiB. Raise --memory."
         )
         raise PlanError(msg)
@@ -91,10 +91,18 @@ def largest_network(budget: MemoryBudget, grid: Grid) -> Architecture:
 
 
 def shrunk(topology: Topology, grid: Grid, *, fits: Callable[[Topology], bool]) -> Topology | None:
-    """Return the first topology that fits while the patch shrinks; none if it cannot.
+    """Shrink the patch until its topology fits.
 
-    Each time, the axis that covers the most of the median case loses as many voxels as the
-    smaller patch's network needs its size to be a multiple of.
+    In each iteration, the axis that covers most of the median case is shortened by the divisor
+    that the network of the smaller patch has along it.
+
+    Args:
+        topology: Topology to start from.
+        grid: Voxel grid that patches are cut from.
+        fits: Whether a topology fits.
+
+    Returns:
+        The first topology that fits; None if not even a patch of one voxel does.
 
     Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 2.
     """
@@ -117,31 +125,37 @@ def _reduced(patch: tuple[int, ...], axis: int, voxels: int) -> tuple[float, ...
 def batch_size(
     architecture: Architecture, budget: MemoryBudget, dataset_voxels: float
 ) -> PlannedValue[int]:
-    """Return how many patches make a step: what memory allows, but no large share of the data."""
+    """Return the batch size: as much as fits into memory, but not a large share of the dataset.
+
+    Args:
+        architecture: The network.
+        budget: Memory budget.
+        dataset_voxels: Approximate number of voxels of all cases together.
+    """
     num_axes = architecture.topology.num_axes
     reference = budget.reference(num_axes)
     count = architecture.activation_count()
     fitting = round(budget.activations(num_axes) / count * reference.batch_size)
     voxels = prod(architecture.topology.patch_shape)
-    sharing = round(dataset_voxels * reference.largest_share / voxels)
+    share_limit = round(dataset_voxels * reference.largest_share / voxels)
     reason = (
-        f"{fitting} patches fit {number(budget.memory_gib)} GiB and {sharing} are "
-        f"{percent(reference.largest_share)} of all voxels: the smaller, but at least "
+        f"the smaller of {fitting} patches, which fit {number(budget.memory_gib)} GiB, and "
+        f"{share_limit}, which are {percent(reference.largest_share)} of all voxels, but at least "
         f"{SMALLEST_BATCH}"
     )
-    return PlannedValue(max(min(fitting, sharing), SMALLEST_BATCH), "batch_size", reason)
+    return PlannedValue(max(min(fitting, share_limit), SMALLEST_BATCH), "batch_size", reason)
 
 
 def predicted_memory_gib(architecture: Architecture, patches: int) -> float:
-    """Return the accelerator memory that a training step is predicted to need."""
+    """Return the predicted accelerator memory of a training step, GiB."""
     reference = nearest_reference(architecture, patches)
     return reference.needed_gib(architecture.activation_count(), patches)
 
 
 def nearest_reference(architecture: Architecture, patches: int) -> MemoryReference:
-    """Return the reference that a training step's memory is predicted from.
+    """Return the memory reference to predict the memory of a training step from.
 
-    It is the smallest whose prediction stays within the memory that it stands for.
+    This is the smallest reference whose prediction stays within its range of memory.
     """
     references = architecture.memory_references[architecture.topology.num_axes]
     count = architecture.activation_count()

@@ -1,7 +1,8 @@
-"""Along which axes images may be mirrored without turning one class into another.
+"""Find the axes along which images can be mirrored without turning one class into another.
 
-A mirrored left kidney looks like a right one, and a mirrored head of the hippocampus lies where
-its tail belongs. Where classes keep to their sides, mirroring teaches the network what is not so.
+A mirrored left kidney looks like a right one, and the head of a mirrored hippocampus is where its
+tail should be. If classes keep a fixed order along an axis, mirroring that axis trains the network
+on wrong labels.
 """
 
 import re
@@ -15,54 +16,54 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.planning.planned_value import OWN, PlannedValue
 
 LEAST_CASES = 6
-"""Fewer cases show nothing: 6 of 6 on the same side have a chance of 3 % by coin tosses."""
+"""Minimum number of cases: a random order is the same in 6 of 6 cases with a probability of 3 %."""
 
 SAME_SIDE_SHARE = 0.95
-"""Share of the cases in which two classes must lie in the same order."""
+"""Minimum share of cases with two classes in the same order for that order to count as fixed."""
 
 LEAST_DISTANCE = 0.05
-"""Distance of two centres, as a share of the image, below which their order means nothing."""
+"""Distance of two centres, as a share of the image, below which their order is ignored."""
 
 SIDE_WORDS = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
-"""Words in class names that speak of a side."""
+"""Words in class names that refer to a side."""
 
 AXIS_NAMES = {3: ("superior", "posterior", "left"), 2: ("row", "column")}
-"""What the canonical axes run along, by number of axes."""
+"""Directions of the canonical axes, by number of axes."""
 
 Centres = Float[np.ndarray, "cases classes axes"]
 
 
 def mirror_axes(fingerprint: Fingerprint) -> PlannedValue[tuple[int, ...]]:
-    """Return the canonical axes that may be mirrored, in training and prediction alike.
+    """Return the canonical axes that may be mirrored in training and prediction.
 
-    An axis stays out if two classes lie in the same order along it in nearly all cases, or if
-    class names speak of left and right and it is the axis from side to side.
+    An axis is excluded if two classes are in the same order along it in nearly all cases, or if it
+    is the left-right axis and a class name contains left or right.
     """
-    against = _ordered_pairs(fingerprint)
+    excluded = _ordered_pairs(fingerprint)
     labels = fingerprint.labels
     names = (*labels.names, *(region.name for region in labels.regions))
-    named = [name for name in names if SIDE_WORDS.search(name)]
-    if named:
+    sided = [name for name in names if SIDE_WORDS.search(name)]
+    if sided:
         side = fingerprint.num_axes - 1
-        against.setdefault(side, f"{named[0]!r} is named after a side")
-    axes = tuple(axis for axis in range(fingerprint.num_axes) if axis not in against)
+        excluded.setdefault(side, f"the name {sided[0]!r} contains a side")
+    axes = tuple(axis for axis in range(fingerprint.num_axes) if axis not in excluded)
     axis_names = AXIS_NAMES[fingerprint.num_axes]
-    if not against:
-        reason = "no two classes keep to their sides along an axis, and no name speaks of a side"
+    if not excluded:
+        reason = "no two classes keep a fixed order along an axis, and no name contains a side"
     else:
-        reasons = (f"{axis_names[axis]} axis: {why}" for axis, why in sorted(against.items()))
+        reasons = (f"{axis_names[axis]} axis: {why}" for axis, why in sorted(excluded.items()))
         reason = f"not along the {'; not along the '.join(reasons)}"
     return PlannedValue(axes, "mirror_axes", reason, OWN)
 
 
 def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
-    """Return, for each axis along which two classes keep an order, a sentence on such a pair."""
+    """Return a sentence on a pair of classes in fixed order, for each axis that has such a pair."""
     centres = _centres(fingerprint)
     names = fingerprint.labels.names
-    differs = _told_apart(fingerprint.labels)
-    found: dict[int, str] = {}
+    differs = _distinguished(fingerprint.labels)
+    reasons: dict[int, str] = {}
     for first in range(1, len(names) - 1):
-        if len(found) == fingerprint.num_axes:
+        if len(reasons) == fingerprint.num_axes:
             break
         apart = centres[:, first, None] - centres[:, first + 1 :]
         cases = (~np.isnan(apart[..., 0])).sum(axis=0)
@@ -73,17 +74,20 @@ def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
         keeps_order &= differs[first, first + 1 :, None]
         for later, axis in np.argwhere(keeps_order).tolist():
             distance = float(np.nanmedian(np.abs(apart[:, later, axis])))
-            if distance >= LEAST_DISTANCE and axis not in found:
-                found[axis] = (
-                    f"{names[first]} and {names[first + 1 + later]} lie in the same order in "
+            if distance >= LEAST_DISTANCE and axis not in reasons:
+                reasons[axis] = (
+                    f"{names[first]} and {names[first + 1 + later]} are in the same order in "
                     f"{percent(share[later, axis])} of {cases[later]} cases, {percent(distance)} "
                     "of the image apart"
                 )
-    return found
+    return reasons
 
 
-def _told_apart(labels: LabelScheme) -> Bool[np.ndarray, "classes classes"]:
-    """Return which pairs of classes some target separates; in the same regions, they are one."""
+def _distinguished(labels: LabelScheme) -> Bool[np.ndarray, "classes classes"]:
+    """Return a mask of class pairs that differ in at least one target.
+
+    Classes that belong to the same regions are not distinguished.
+    """
     members = np.array(
         [
             [index in target for target in labels.target_classes]

@@ -1,4 +1,4 @@
-"""Choose how a channel is normalised: by its name, or else by its intensities."""
+"""Choose the normaliser of a channel by its name, or else by its intensities."""
 
 import re
 
@@ -8,19 +8,19 @@ from autoseg.normalizers import NORMALIZERS, Normalizer
 from autoseg.planning.planned_value import NNUNET, OWN, PlannedValue
 
 UNNAMED = re.compile(r"(channel|image|unknown)?[ _-]?\d*", re.IGNORECASE)
-"""Channel names that say nothing about what was imaged."""
+"""Channel names without information about the modality."""
 
 MASK_THRESHOLD = 0.75
-"""Median share of a case that the nonzero crop leaves, below which normalisation is masked.
+"""Median share of a case left by the nonzero crop, below which normalisation is masked.
 
 Source: nnU-Net 2.8.1.
 """
 
 FAT_HU = -100.0
-"""Radiodensity of fat; only Hounsfield units go below it as whole numbers."""
+"""Radiodensity of fat; integer intensities below it are Hounsfield units."""
 
 LOWEST_HU = -3100.0
-"""Scanners pad with values down to -3024; air is -1000 Hounsfield units."""
+"""Lower bound of Hounsfield units: scanners pad with values down to -3024; air is -1000."""
 
 RULE = "normalizers"
 
@@ -48,39 +48,39 @@ def _kind(
 
 
 def kind_by_name(name: str) -> PlannedValue[str]:
-    """Return the normaliser that claims a channel name, or the z-score."""
-    wanted = name.strip().casefold()
+    """Return the normaliser registered for a channel name, or the z-score."""
+    key = name.strip().casefold()
     for kind in NORMALIZERS:
-        if wanted == kind or wanted in NORMALIZERS[kind].channel_name_marks:
+        if key == kind or key in NORMALIZERS[kind].channel_name_marks:
             return PlannedValue(kind, RULE, f"the channel is called {name!r}")
-    reason = f"the channel is called {name!r}, which asks for no other normalisation"
+    reason = f"the channel is called {name!r}, which selects no other normaliser"
     return PlannedValue("zscore", RULE, reason)
 
 
 def kind_by_intensities(
     fingerprint: Fingerprint, intensities: ChannelIntensities
 ) -> PlannedValue[str]:
-    """Return the normaliser that suits the intensities of a channel without a telling name."""
+    """Return the normaliser for the intensities of a channel without a meaningful name."""
     low, high = intensities.minimum, intensities.maximum
     is_integer = all(case.is_integer for case in fingerprint.cases)
-    found = (
-        f"the channel has no name; its foreground holds {'whole' if is_integer else 'fractional'} "
+    values = (
+        f"the channel has no name; its foreground has {'whole' if is_integer else 'fractional'} "
         f"numbers from {number(low)} to {number(high)}"
     )
     if is_integer and LOWEST_HU <= low <= FAT_HU:
-        return PlannedValue("ct", RULE, f"{found}, as Hounsfield units do", OWN)
+        return PlannedValue("ct", RULE, f"{values}, as in Hounsfield units", OWN)
     is_photograph = fingerprint.num_axes == 2 and len(fingerprint.channel_names) == 3
     if is_photograph and all(case.fits_8_bits for case in fingerprint.cases):
         return PlannedValue(
-            "rgb", RULE, f"{found}, in one of three channels, as 8-bit colour has", OWN
+            "rgb", RULE, f"{values}, in one of three channels, as in 8-bit colour images", OWN
         )
-    return PlannedValue("zscore", RULE, f"{found}, a scale without a unit", NNUNET)
+    return PlannedValue("zscore", RULE, f"{values}, a scale without a unit", NNUNET)
 
 
 def _built(
     kind: PlannedValue[str], intensities: ChannelIntensities, *, masked: bool, left: float
 ) -> PlannedValue[Normalizer]:
-    """Return the normaliser itself, with what it needs of the dataset."""
+    """Build the normaliser with its statistics of the dataset."""
     reason, settings = kind.reason, dict[str, object]()
     if kind.value == "ct":
         fields = ("mean", "std", "percentile_00_5", "percentile_99_5")
@@ -90,6 +90,6 @@ def _built(
         reason += (
             f"; the nonzero crop leaves {number(100 * left)} % of a case, "
             f"{'under' if masked else 'not under'} {100 * MASK_THRESHOLD:g} %, so "
-            f"{'only nonzero' if masked else 'all'} voxels count"
+            f"{'only nonzero' if masked else 'all'} voxels are used"
         )
     return PlannedValue(NORMALIZERS[kind.value].model_validate(settings), RULE, reason, kind.source)

@@ -1,4 +1,4 @@
-"""What a planning rule returns: a value, and why."""
+"""Return type of planning rules: a value with its reason."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,10 +8,10 @@ from autoseg.documents.plan import Decision
 T_co = TypeVar("T_co", covariant=True)
 
 NNUNET = "nnU-Net 2.8.1; Isensee et al., Nature Methods 18 (2021)"
-"""Source of every rule that follows the reference method."""
+"""Source of rules that follow the reference method."""
 
 OWN = "autoseg's own rule"
-"""Source of a rule that the reference method does not have."""
+"""Source of rules that the reference method does not have."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class PlannedValue(Generic[T_co]):
     """A planned value with its reason.
 
     Attributes:
-        value: What was chosen.
+        value: The chosen value.
         rule: Name of the function that chose it.
-        reason: One sentence, with the numbers that mattered.
+        reason: One sentence, with the numbers that the choice depended on.
         source: Paper or method that the rule is taken from.
     """
 
@@ -31,7 +31,7 @@ class PlannedValue(Generic[T_co]):
     source: str = NNUNET
 
     def decision(self, field: str, value: str) -> Decision:
-        """Return the entry of the plan that records this choice; `value` is its text."""
+        """Return the decision to record in the plan; `value` is the value as text."""
         return Decision(
             field=field, value=value, rule=self.rule, reason=self.reason, source=self.source
         )

@@ -1,4 +1,4 @@
-"""Compose the rules, in the order in which the decisions depend on each other."""
+"""Apply the planning rules in the order of their dependencies."""
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.core.formatting import number
@@ -15,13 +15,13 @@ from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.sizing import RULE, SizedDraft, Sizing
 from autoseg.planning.values import plan_values, unit_of
 
-COMPACTED = ("2d", "3d_fullres")
-"""Configurations that have a compact variant, whose voxels may be coarser; a compact `3d_lowres`
-would be one of these, and a compact cascade would need it."""
+COMPACT_PARENTS = ("2d", "3d_fullres")
+"""Configurations with a compact variant. `3d_lowres` has none, because the compact variant of
+`3d_fullres` may have coarser voxels itself; so there is no compact cascade either."""
 
 ASSUMED_SECONDS = 30 * 60.0
-"""Time that compact configurations are sized to on a machine without accelerator if the user gives
-none. Source: a choice."""
+"""Default time budget of compact configurations on a machine without an accelerator. Source: a
+choice."""
 
 
 def make_plan(
@@ -33,23 +33,23 @@ def make_plan(
     loss: type[Loss] | None = None,
     training_seconds: float | None = None,
 ) -> Plan:
-    """Return the plan for a dataset; arithmetic only.
+    """Make the plan for a dataset, by arithmetic only.
 
-    No network is built, unless a time is given for a machine whose training steps can be timed.
+    Networks are only built and timed if `training_seconds` is given and the machine can time steps.
 
     Args:
-        fingerprint: What was measured.
+        fingerprint: Fingerprint of the dataset.
         network: Any registered architecture; the planner only uses its contract. By default the
             residual-encoder U-Net on a large accelerator, else the plain U-Net.
         memory_gib: Accelerator memory that one training step may use.
-        machine: What training will run on; without an accelerator, compact configurations are
-            added and one of them becomes the default.
-        loss: What to minimise; by default Dice plus cross-entropy.
-        training_seconds: How long one training may take; configurations are added that make enough
-            progress in it, and one of them becomes the default. None for as long as it takes.
+        machine: The machine to train on. Without an accelerator, compact configurations are added
+            and one of them becomes the default.
+        loss: Loss to minimise; by default Dice plus cross-entropy.
+        training_seconds: Time of one training. If it is short, compact configurations sized to it
+            are added and one of them becomes the default. None for no limit.
 
     Raises:
-        PlanError: If not even the smallest patch fits, or the time is too short for anything.
+        PlanError: If not even the smallest patch fits, or no network gets enough steps in the time.
     """
     traits = dataset_traits(fingerprint)
     chosen = None
@@ -68,7 +68,7 @@ def make_plan(
         return _assembled(traits, list(drafts.values()), _default(traits, drafts), machine)
     time = TimeBudget(training_seconds or ASSUMED_SECONDS, machine)
     sizing = Sizing(traits, budget, loss or LOSSES["dice_ce"], time)
-    return _timed(sizing, drafts, is_asked_for=training_seconds is not None)
+    return _timed(sizing, drafts, is_requested=training_seconds is not None)
 
 
 def _references(
@@ -81,7 +81,7 @@ def _references(
 
 
 def _default(traits: DatasetTraits, drafts: dict[str, ConfigurationDraft]) -> PlannedValue[str]:
-    """Return the default among drafts, by the names that the reference method gives them."""
+    """Return the default among the reference configurations."""
     patch = None
     if traits.has_volumes and "3d_fullres" not in drafts:
         network = drafts["2d"].configuration.architecture.kind
@@ -91,32 +91,34 @@ def _default(traits: DatasetTraits, drafts: dict[str, ConfigurationDraft]) -> Pl
     return rules.default_configuration(traits.grid.spacing, patch)
 
 
-def _timed(sizing: Sizing, drafts: dict[str, ConfigurationDraft], *, is_asked_for: bool) -> Plan:
-    """Return the plan whose default is expected to lose least in the time; the references stay.
+def _timed(sizing: Sizing, drafts: dict[str, ConfigurationDraft], *, is_requested: bool) -> Plan:
+    """Plan for a time budget, keeping the reference configurations.
+
+    The default is the configuration with the lowest expected loss in the time.
 
     Args:
-        sizing: What compact configurations are sized by.
-        drafts: The references, by name.
-        is_asked_for: Whether the user gave the time; otherwise trainings keep the reference's
-            length.
+        sizing: Sizing of the compact configurations.
+        drafts: The reference configurations, by name.
+        is_requested: Whether the user gave the time; if not, trainings keep the length of the
+            reference method.
     """
-    parents = {name: drafts[name] for name in COMPACTED if name in drafts}
-    if is_asked_for and sizing.is_enough_for(parents):
+    parents = {name: drafts[name] for name in COMPACT_PARENTS if name in drafts}
+    if is_requested and sizing.is_enough_for(parents):
         default = _default(sizing.traits, drafts)
-        reason = f"{default.reason}. {sizing.time.text} are enough for its own recipe"
-        made = list(drafts.values())
+        reason = f"{default.reason}. {sizing.time.text} are enough for the reference recipe"
+        planned = list(drafts.values())
         timed = tuple(drafts)
     else:
-        if is_asked_for:
+        if is_requested:
             sizing = sizing.with_timed_steps(parents)
         sized = sizing.sized(parents)
         default = _sized_default(sized, drafts, sizing)
         reason = default.reason
-        made = [*drafts.values(), *(entry.draft for entry in sized.values())]
+        planned = [*drafts.values(), *(entry.draft for entry in sized.values())]
         timed = tuple(entry.draft.configuration.name for entry in sized.values())
     default = PlannedValue(default.value, default.rule, reason, OWN)
-    plan = _assembled(sizing.traits, made, default, sizing.time.machine)
-    if not is_asked_for:
+    plan = _assembled(sizing.traits, planned, default, sizing.time.machine)
+    if not is_requested:
         return plan
     budget = TrainingBudget(seconds=sizing.time.seconds, configurations=timed)
     return plan.model_copy(update={"budget": budget})
@@ -125,7 +127,7 @@ def _timed(sizing: Sizing, drafts: dict[str, ConfigurationDraft], *, is_asked_fo
 def _sized_default(
     sized: dict[str, SizedDraft], drafts: dict[str, ConfigurationDraft], sizing: Sizing
 ) -> PlannedValue[str]:
-    """Return the configuration that is expected to lose the least Dice in the time."""
+    """Return the name of the sized configuration with the lowest expected loss of Dice."""
     parent, chosen = min(sized.items(), key=lambda item: item[1].candidate.loss.total)
     name, time = chosen.draft.configuration.name, sizing.time
     full = drafts[parent].configuration
@@ -149,7 +151,7 @@ def _assembled(
     default: PlannedValue[str],
     machine: Machine,
 ) -> Plan:
-    """Return the plan that consists of these configurations."""
+    """Assemble the plan from its configurations."""
     plan = Plan(
         dataset_name=traits.fingerprint.dataset_name,
         num_axes=traits.fingerprint.num_axes,

@@ -1,4 +1,4 @@
-"""One function per heuristic: numbers in, value and reason out. No state, no I/O."""
+"""Planning heuristics, one pure function each. Every rule returns a value with its reason."""
 
 from math import prod
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autoseg.core.formatting import number, numbers
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.preparation import Resampling
 from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.topology import MINIMUM_EDGE
@@ -15,29 +15,29 @@ Spacings = Float[np.ndarray, "cases axes"]
 """Voxel size of every case, mm, canonical axis order."""
 
 Shapes = Int[np.ndarray, "cases axes"]
-"""Size of every case after the nonzero crop, voxels, canonical axis order."""
+"""Shape of every case after the nonzero crop, voxels, canonical axis order."""
 
 ANISOTROPY_RATIO = 3.0
-"""An axis whose spacing exceeds the largest other spacing by this factor is coarse.
+"""An axis is coarse if its spacing exceeds the largest other spacing by this factor.
 
 Source: nnU-Net 2.8.1.
 """
 
 COARSE_AXIS_PERCENTILE = 10.0
-"""Percentile of its spacings that a coarse axis takes. Source: nnU-Net 2.8.1."""
+"""Percentile of spacings used as the target of a coarse axis. Source: nnU-Net 2.8.1."""
 
 SMALLEST_STEP_MM = 1e-5
-"""How much coarser than the others the coarse axis stays, so that it is still the coarsest."""
+"""Minimum difference between the coarse axis and the others, so that it remains the coarsest."""
 
 INITIAL_PATCH_VOXELS = {2: 2048.0**2, 3: 256.0**3}
-"""Voxels of the patch that shrinking starts from, by number of axes. Source: nnU-Net 2.8.1."""
+"""Voxels of the initial patch, by number of axes. Source: nnU-Net 2.8.1."""
 
 FEWEST_SLICES = 2 * MINIMUM_EDGE
-"""Slices below which a 3-D network cannot halve the slice axis even once."""
+"""Minimum number of slices with which a 3-D network can halve the slice axis once."""
 
 LARGE_ACCELERATOR_GIB = 20.0
-"""Memory from which an accelerator can train the residual encoder at the size that its authors
-recommend, preset L for 24 GB; a GPU sold with 24 GB reports 22 to 24 GiB."""
+"""Minimum memory to train the residual encoder at the size that its authors recommend, preset L for
+24 GB; a GPU sold with 24 GB reports 22 to 24 GiB."""
 
 RESIDUAL_ENCODERS = "Isensee et al., MICCAI 2024, arXiv:2404.09556, as in nnU-Net's documentation"
 
@@ -45,11 +45,11 @@ RESIDUAL_ENCODERS = "Isensee et al., MICCAI 2024, arXiv:2404.09556, as in nnU-Ne
 def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[float, ...]]:
     """Return the voxel size that every case is resampled to, mm, canonical axis order.
 
-    It is the median of each axis; in a volume, an axis that is both coarse and short takes a low
-    percentile instead, so that thin slices are not blurred to thick ones.
+    The target is the median of each axis. In a volume, an axis that is both coarse and short takes
+    a low percentile instead, so that thin slices are not blurred into thick ones.
     """
     target = np.median(spacings, axis=0)
-    reason = f"median of {counted(len(spacings), 'case')}"
+    reason = f"median of {count_noun(len(spacings), 'case')}"
     if target.size == 3:
         size = np.median(shapes, axis=0)
         coarse = int(np.argmax(target))
@@ -60,53 +60,59 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[flo
             target[coarse] = _coarse_axis_spacing(spacings[:, coarse], finer)
             reason += (
                 f", but axis {coarse} (median {number(median)} mm, {number(size[coarse])} voxels) "
-                f"is over {ANISOTROPY_RATIO:g} times coarser and shorter than the others: it "
+                f"is over {ANISOTROPY_RATIO:g} times coarser and shorter than the others, so it "
                 f"takes the {COARSE_AXIS_PERCENTILE:g}th percentile"
             )
     return PlannedValue(tuple(target.tolist()), "target_spacing", reason)
 
 
 def _coarse_axis_spacing(spacings: Float[np.ndarray, " cases"], finer: float) -> float:
-    """Return a low percentile of the coarse axis's spacings, never as fine as the other axes."""
+    """Return a low percentile of the coarse axis's spacings, at least that of the other axes."""
     low = float(np.percentile(spacings, COARSE_AXIS_PERCENTILE))
     return low if low >= finer else finer + SMALLEST_STEP_MM
 
 
 def axis_order(spacing: tuple[float, ...]) -> PlannedValue[tuple[int, ...]]:
-    """Return, for each planned axis, the canonical axis it is: the coarsest axis comes first.
+    """Return the canonical axis of each planned axis: the coarsest axis comes first.
 
-    A 2-D network works on the last two, the planes of highest resolution.
+    A 2-D network works on the last two axes, the planes of highest resolution.
     """
     axes = tuple(range(len(spacing)))
     if len(axes) == 2:
         return PlannedValue(axes, "axis_order", "2-D images keep their axes")
     coarsest = int(np.argmax(spacing))
     order = (coarsest, *(axis for axis in axes if axis != coarsest))
-    reason = f"axis {coarsest} is the coarsest of {numbers(spacing)} mm (the first, if several)"
+    reason = f"axis {coarsest} is the coarsest of {numbers(spacing)} mm (the first one in a tie)"
     return PlannedValue(order, "axis_order", reason)
 
 
 def median_shape(
     spacings: Spacings, shapes: Shapes, spacing: tuple[float, ...], order: tuple[int, ...]
 ) -> PlannedValue[tuple[float, ...]]:
-    """Return the median size of the cases once resampled to `spacing`, voxels, planned axis order.
+    """Return the median shape of the cases after resampling, voxels, planned axis order.
 
-    A half voxel is possible, between the two middle cases.
+    Half voxels are possible, as the mean of the two middle cases.
+
+    Args:
+        spacings: Voxel size of every case, mm, canonical axis order.
+        shapes: Shape of every case after the nonzero crop, voxels, canonical axis order.
+        spacing: Target spacing, mm, canonical axis order.
+        order: Canonical axis of each planned axis.
     """
     resampled = np.rint(spacings / np.asarray(spacing) * shapes)
     median = np.median(resampled, axis=0)[list(order)]
     smallest, largest = (numbers(edge(resampled, axis=0)[list(order)]) for edge in (np.min, np.max))
-    reason = f"median of {counted(len(shapes), 'case')} after resampling; "
+    reason = f"median of {count_noun(len(shapes), 'case')} after resampling; "
     reason += (
-        "all are of this size"
+        "all have this size"
         if smallest == largest
-        else f"they reach from {smallest} to {largest} voxels"
+        else f"they range from {smallest} to {largest} voxels"
     )
     return PlannedValue(tuple(median.tolist()), "median_shape", reason)
 
 
 def initial_patch(spacing: tuple[float, ...], median: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the patch that shrinking starts from: physically a cube, no larger than the cases."""
+    """Return the initial patch: physically a cube, no larger than the median case."""
     inverse = 1 / np.asarray(spacing)
     volume = INITIAL_PATCH_VOXELS[len(spacing)]
     cube = inverse * (volume / np.prod(inverse)) ** (1 / len(spacing))
@@ -118,37 +124,37 @@ def initial_patch(spacing: tuple[float, ...], median: tuple[float, ...]) -> tupl
 def default_configuration(
     spacing: tuple[float, ...], patch_shape: tuple[int, ...] | None
 ) -> PlannedValue[str]:
-    """Return which of `2d` and `3d_fullres` to train when none is named.
+    """Return the configuration to train by default, `2d` or `3d_fullres`.
 
     Args:
-        spacing: Target spacing, planned axis order, so the coarsest axis comes first.
-        patch_shape: Of `3d_fullres`, or none if the dataset has no such configuration.
+        spacing: Target spacing, planned axis order (the coarsest axis comes first).
+        patch_shape: Patch shape of `3d_fullres`; None if the plan has no such configuration.
     """
     rule = "default_configuration"
     if patch_shape is None:
         return PlannedValue("2d", rule, "the images are single planes", OWN)
     ratio = spacing[0] / max(spacing[1:])
-    apart = "" if number(ratio) == "1" else f"{number(ratio)} times "
-    found = f"{counted(patch_shape[0], 'slice')} per patch, {apart}as far apart as pixels"
+    times = "" if number(ratio) == "1" else f"{number(ratio)} times "
+    slices = f"{count_noun(patch_shape[0], 'slice')} per patch, {times}as far apart as pixels"
     if ratio > ANISOTROPY_RATIO and patch_shape[0] < FEWEST_SLICES:
         reason = (
-            f"{found}: below {FEWEST_SLICES} slices that are over {ANISOTROPY_RATIO:g} times as "
-            "far apart, a 3-D network can use hardly any context across slices"
+            f"{slices}: with under {FEWEST_SLICES} slices over {ANISOTROPY_RATIO:g} times as far "
+            "apart as pixels, a 3-D network has hardly any context across slices"
         )
         return PlannedValue("2d", rule, reason, OWN)
     reason = (
-        f"{found}: 3-D, as 2-D is only better below {FEWEST_SLICES} slices that are over "
-        f"{ANISOTROPY_RATIO:g} times as far apart"
+        f"{slices}: 2-D is only better with under {FEWEST_SLICES} slices over "
+        f"{ANISOTROPY_RATIO:g} times as far apart as pixels"
     )
     return PlannedValue("3d_fullres", rule, reason, OWN)
 
 
 def default_network(memory_gib: float, accelerator_gib: float | None) -> PlannedValue[str]:
-    """Return the kind of network to plan for when none is named.
+    """Return the kind of network to plan by default.
 
     Args:
         memory_gib: Accelerator memory that one training step may use.
-        accelerator_gib: Memory of the machine's accelerator, or none without one.
+        accelerator_gib: Memory of the machine's accelerator; None without one.
     """
     rule, source = "default_network", RESIDUAL_ENCODERS
     if accelerator_gib is None:
@@ -158,41 +164,40 @@ def default_network(memory_gib: float, accelerator_gib: float | None) -> Planned
     reason = f"the default for {number(memory)} GiB"
     if memory < LARGE_ACCELERATOR_GIB:
         reason += (
-            f": below {LARGE_ACCELERATOR_GIB:g} the residual encoder gains 0.4 points of Dice on "
-            "average and takes a third longer"
+            f": below {LARGE_ACCELERATOR_GIB:g} GiB, the residual encoder gains only 0.4 points of "
+            "Dice on average and takes a third longer"
         )
         return PlannedValue("unet", rule, reason, source)
     reason += (
-        f": from {LARGE_ACCELERATOR_GIB:g} on, the residual encoder was the more accurate one on "
-        "5 of 6 datasets, by 0.8 points of Dice on average"
+        f": from {LARGE_ACCELERATOR_GIB:g} GiB on, the residual encoder was more accurate on 5 of "
+        "6 datasets, by 0.8 points of Dice on average"
     )
     return PlannedValue("residual_encoder_unet", rule, reason, source)
 
 
 def dice_pool(*, is_2d: bool, has_lowres: bool) -> PlannedValue[str]:
-    """Return over what the Dice loss sums its counts: "batch" or "sample".
+    """Return the pool over which the Dice loss sums its counts: "batch" or "sample".
 
     Args:
         is_2d: Whether patches are 2-D.
-        has_lowres: Whether the cases are so much larger than a patch that a low resolution would
-            be made.
+        has_lowres: Whether cases are so much larger than a patch that a low resolution is planned.
     """
     if is_2d:
-        reason = "2-D patches often hold no foreground; the batch as a whole does"
+        reason = "2-D patches often contain no foreground, but the whole batch does"
         return PlannedValue("batch", "dice_pool", reason)
     if has_lowres:
-        reason = "cases are so much larger than a patch that many patches hold no foreground"
+        reason = "cases are so much larger than a patch that many patches contain no foreground"
         return PlannedValue("batch", "dice_pool", reason)
-    reason = "a patch covers a large part of a case, so each has foreground of its own"
+    reason = "a patch covers a large part of a case, so each patch contains foreground"
     return PlannedValue("sample", "dice_pool", reason)
 
 
 def resampling() -> PlannedValue[Resampling]:
-    """Return the spline orders of resampling, the same for every dataset."""
+    """Return the interpolation orders of resampling, the same for every dataset."""
     reason = "cubic for images, linear for labels, nearest along an axis that is much coarser"
     return PlannedValue(Resampling(), "resampling", reason)
 
 
 def voxels_of_dataset(median: tuple[float, ...], num_cases: int) -> float:
-    """Return roughly how many voxels all cases together have at the target spacing."""
+    """Return the approximate number of voxels of all cases together at the target spacing."""
     return float(prod(median) * num_cases)

@@ -1,7 +1,7 @@
-"""Which configurations are worth a full cross-validation, and how a time budget is shared.
+"""Choose the candidates of a run, schedule their trainings and divide the time budget.
 
-Every entrant trains fold 0. Only those that come close to the best go on to the other folds; a
-cascade enters once the configuration whose predictions it gets is complete.
+Every candidate trains fold 0. Only candidates that score close to the best one train the other
+folds. A cascade becomes a candidate once all folds of its previous stage are trained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,34 +15,36 @@ from autoseg.planning.forecast import REFERENCE_STEPS, Machine, step_seconds
 from autoseg.planning.planned_value import OWN, PlannedValue
 
 FEWEST_STEPS = 1000
-"""A budget that gives each training fewer steps than this is spent on the default alone. Source:
-docs/pages/experiments.md; the hippocampus reached a Dice of 0.880 in 1205 steps, 0.887 in 3858."""
+"""Minimum steps per training to compare candidates; with fewer, only the default is trained.
+Source: docs/pages/experiments.md; the hippocampus reached a Dice of 0.880 in 1205 steps, 0.887 in
+3858."""
 
 DICE_MARGIN = 0.02
-"""How far fold 0 of a configuration may score below the best and still be trained on: one that is
-further off seldom improves an ensemble."""
+"""Maximum Dice difference between a configuration and the best one on fold 0 to train its other
+folds: a worse configuration seldom improves an ensemble."""
 
 RESERVED_SHARE = 0.05
-"""Share of a budget kept for selecting and writing the model."""
+"""Share of the budget reserved for selecting and writing the model."""
 
 FIRST_OVERHEAD = 0.08
-"""Share of a training's time that scoring is expected to take until it is measured, and preparing
-until it is done."""
+"""Assumed share of a training's time for scoring, until it is measured, and for preparing, until it
+is done."""
 
 SMALLEST_SECONDS = 1.0
-"""Shortest training: when a budget is all but spent, what is left to train still runs."""
+"""Minimum time of a training: the remaining trainings still run when the budget is spent."""
 
 Key = tuple[str, int]
-"""A configuration and a fold."""
+"""Configuration name and fold."""
 
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """What a budget still allows.
+    """Time left of a budget.
 
     Attributes:
-        seconds: Left of it for training, without what is kept for selecting.
-        overhead_seconds: What a training took beside itself so far, on average; None if unknown.
+        seconds: Time left for training, without the share reserved for selection.
+        overhead_seconds: Mean time per finished training spent on other work such as scoring; None
+            if unknown.
     """
 
     seconds: float
@@ -52,17 +54,17 @@ class TimeLeft:
 def run_candidates(
     plan: Plan, num_folds: int, machine: Machine, budget_seconds: float | None
 ) -> PlannedValue[tuple[str, ...]]:
-    """Return the configurations that may be trained, the plan's default first.
+    """Return the candidates of a run, the plan's default first.
 
-    They are those that share the default's recipe: without an accelerator a plan also holds
-    configurations for machines that have one, and these are not tried; nor is, of a plan that was
-    sized to a time, what was not.
+    Candidates share the recipe of the default. This excludes the reference configurations if the
+    default is a compact one. In a plan that was sized to a time budget, only sized configurations
+    are candidates.
 
     Args:
         plan: The plan.
-        num_folds: Folds of the cross-validation.
-        machine: What training will run on.
-        budget_seconds: Time for everything; None for no limit.
+        num_folds: Number of folds of the cross-validation.
+        machine: The machine to train on.
+        budget_seconds: Time of the whole run; None for no limit.
     """
     default = plan.configuration(None)
     recipe = _without_augmentations(default.recipe)
@@ -73,51 +75,51 @@ def run_candidates(
         for configuration in plan.configurations
         if _without_augmentations(configuration.recipe) == recipe and configuration.name in sized
     ]
-    ordered = with_stages(plan, (default.name, *peers))
-    if budget_seconds is None or len(ordered) == 1:
-        reason = f"all that the plan has with the recipe of {default.name}"
-        return PlannedValue(ordered, "candidates", reason, OWN)
-    first_candidates = [name for name in ordered if plan.configuration(name).previous_stage is None]
+    candidates = with_previous_stages(plan, (default.name, *peers))
+    if budget_seconds is None or len(candidates) == 1:
+        reason = f"all configurations of the plan with the recipe of {default.name}"
+        return PlannedValue(candidates, "candidates", reason, OWN)
+    first_candidates = _without_cascades(plan, candidates)
     share = first_share(budget_seconds, num_folds, len(first_candidates))
     steps = min(share / _cost(plan.configuration(name), machine) for name in first_candidates)
     num_first = len(first_candidates)
-    text = f"time for {number(round(steps))} steps or more of each of {num_first} configurations"
+    text = f"time for at least {number(round(steps))} steps of each of {num_first} configurations"
     if steps < FEWEST_STEPS:
-        reason = f"{text}, fewer than {FEWEST_STEPS}: the budget goes to the default alone"
-        return PlannedValue(with_stages(plan, (default.name,)), "candidates", reason, OWN)
-    return PlannedValue(ordered, "candidates", text, OWN)
+        reason = f"{text}, fewer than {FEWEST_STEPS}: only the default is trained"
+        return PlannedValue(with_previous_stages(plan, (default.name,)), "candidates", reason, OWN)
+    return PlannedValue(candidates, "candidates", text, OWN)
 
 
-def first_share(budget_seconds: float, num_folds: int, num_starters: int) -> float:
-    """Return the training time of each of the trainings that a run's budget must hold.
+def first_share(budget_seconds: float, num_folds: int, num_first: int) -> float:
+    """Return the time of each training if all trainings of a run share its budget equally.
 
     Args:
-        budget_seconds: Time for everything.
-        num_folds: Folds of the cross-validation.
-        num_starters: Configurations whose fold 0 is trained; the best one trains all folds.
+        budget_seconds: Time of the whole run.
+        num_folds: Number of folds of the cross-validation.
+        num_first: Number of configurations that train fold 0; the best one trains all folds.
     """
-    trainings = num_folds + num_starters - 1
+    trainings = num_folds + num_first - 1
     return (1 - RESERVED_SHARE - FIRST_OVERHEAD) * budget_seconds / trainings
 
 
-def with_stages(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
-    """Return configurations, each once, followed by the previous stages that they need.
+def with_previous_stages(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
+    """Return distinct configurations, followed by the previous stages that they need.
 
     Args:
         plan: The plan.
         names: Names of configurations.
 
     Raises:
-        PlanError: If the plan has none of that name.
+        PlanError: If the plan has no configuration of a name.
     """
-    found = {name: plan.configuration(name) for name in names}
-    waiting = list(found.values())
-    while waiting:
-        stage = waiting.pop(0).previous_stage
-        if stage is not None and stage not in found:
-            found[stage] = plan.configuration(stage)
-            waiting.append(found[stage])
-    return tuple(found)
+    configurations = {name: plan.configuration(name) for name in names}
+    pending = list(configurations.values())
+    while pending:
+        stage = pending.pop(0).previous_stage
+        if stage is not None and stage not in configurations:
+            configurations[stage] = plan.configuration(stage)
+            pending.append(configurations[stage])
+    return tuple(configurations)
 
 
 def next_training(
@@ -127,47 +129,59 @@ def next_training(
     dice: Mapping[Key, float],
     affordable: int | None = None,
 ) -> Key | None:
-    """Return the training that should run next, or None when all is done.
+    """Return the next training to run, or None if all are done.
 
     Args:
         plan: The plan.
         names: The candidates.
-        num_folds: Folds of the cross-validation.
+        num_folds: Number of folds of the cross-validation.
         dice: Mean Dice of the held-out cases of every finished training.
-        affordable: How many more trainings the budget allows; None for any number. The best
-            configuration is completed whatever it says; so is a cascade if nothing but its previous
-            stage enters beside it.
+        affordable: Number of further trainings that the budget allows; None for any number. It does
+            not limit the best configuration, nor a cascade if the only other candidates are its
+            previous stages.
     """
-    first_candidates = [name for name in names if plan.configuration(name).previous_stage is None]
+    first_candidates = _without_cascades(plan, names)
     for name in first_candidates:
         if (name, 0) not in dice:
             return (name, 0)
-    for name, must in _survivors(first_candidates, dice):
+    for name, is_required in _survivors(first_candidates, dice):
         missing = [fold for fold in range(num_folds) if (name, fold) not in dice]
-        if missing and (must or _allows(affordable, len(missing))):
+        if missing and (is_required or _allows(affordable, len(missing))):
             return (name, missing[0])
         if not missing:
-            chosen = _next_stage(plan, names, name, num_folds, dice, affordable)
-            if chosen is not None:
-                return chosen
+            training = _next_stage(plan, names, name, num_folds, dice, affordable)
+            if training is not None:
+                return training
     return None
 
 
 def training_seconds(remaining: int, left: TimeLeft) -> float:
-    """Return how long the next training may take when so many are still to come, it included."""
+    """Return the time of the next training.
+
+    Args:
+        remaining: Number of remaining trainings, including the next one.
+        left: Time left of the budget.
+    """
     share = left.seconds / max(1, remaining)
     overhead = FIRST_OVERHEAD * share if left.overhead_seconds is None else left.overhead_seconds
     return max(SMALLEST_SECONDS, share - overhead)
 
 
-def trainings_to_come(
+def remaining_trainings(
     plan: Plan, names: Sequence[str], num_folds: int, dice: Mapping[Key, float]
 ) -> int:
-    """Return how many trainings a budget must still hold: every fold 0, and the best's others.
+    """Return the number of remaining trainings that the budget must cover.
 
-    Where only a cascade and its previous stage enter, all folds of the cascade come too.
+    These are fold 0 of every candidate and all folds of the best one. If the only candidates are a
+    cascade and its previous stages, all folds of the cascade are included.
+
+    Args:
+        plan: The plan.
+        names: The candidates.
+        num_folds: Number of folds of the cross-validation.
+        dice: Mean Dice of the held-out cases of every finished training.
     """
-    first_candidates = [name for name in names if plan.configuration(name).previous_stage is None]
+    first_candidates = _without_cascades(plan, names)
     cascades = [name for name in names if name not in first_candidates]
     later = 0
     if _are_only_stages(plan, names, first_candidates):
@@ -180,12 +194,17 @@ def trainings_to_come(
 
 
 def reference_seconds(configuration: Configuration, machine: Machine) -> float:
-    """Return the predicted time of a training as long as the reference method's."""
+    """Return the predicted seconds of a training with as many steps as the reference method."""
     return REFERENCE_STEPS * _cost(configuration, machine)
 
 
+def _without_cascades(plan: Plan, names: Sequence[str]) -> list[str]:
+    """Return the configurations that have no previous stage."""
+    return [name for name in names if plan.configuration(name).previous_stage is None]
+
+
 def _without_augmentations(recipe: Recipe) -> Recipe:
-    """Return a recipe without what depends on the number of axes."""
+    """Return a recipe without its augmentations, which depend on the number of axes."""
     return recipe.model_copy(update={"augmentations": ()})
 
 
@@ -196,7 +215,7 @@ def _cost(configuration: Configuration, machine: Machine) -> float:
 def _survivors(
     first_candidates: Sequence[str], dice: Mapping[Key, float]
 ) -> list[tuple[str, bool]]:
-    """Return who goes on after fold 0, best first, and whether it must."""
+    """Return the candidates to train after fold 0, best first, and whether each is required."""
     ranked = sorted(first_candidates, key=lambda name: -dice[name, 0])
     best = dice[ranked[0], 0]
     return [(name, name == ranked[0]) for name in ranked if dice[name, 0] >= best - DICE_MARGIN]
@@ -210,27 +229,26 @@ def _next_stage(
     dice: Mapping[Key, float],
     affordable: int | None,
 ) -> Key | None:
-    """Return a training of a configuration that gets the predictions of a complete one."""
+    """Return the next training of a cascade whose previous stage is complete, or None."""
     best = max(chain([0.0], (value for key, value in dice.items() if key[1] == 0)))
-    first_candidates = [name for name in names if plan.configuration(name).previous_stage is None]
-    must = _are_only_stages(plan, names, first_candidates)
+    is_required = _are_only_stages(plan, names, _without_cascades(plan, names))
     for name in names:
         if plan.configuration(name).previous_stage != previous:
             continue
         missing = [fold for fold in range(num_folds) if (name, fold) not in dice]
-        if not missing and (after := _next_stage(plan, names, name, num_folds, dice, affordable)):
-            return after
-        close = (name, 0) not in dice or dice[name, 0] >= best - DICE_MARGIN
-        if missing and (must or (close and _allows(affordable, len(missing)))):
+        if not missing and (later := _next_stage(plan, names, name, num_folds, dice, affordable)):
+            return later
+        is_close = (name, 0) not in dice or dice[name, 0] >= best - DICE_MARGIN
+        if missing and (is_required or (is_close and _allows(affordable, len(missing)))):
             return (name, missing[0])
     return None
 
 
 def _are_only_stages(plan: Plan, names: Sequence[str], first_candidates: Sequence[str]) -> bool:
-    """Return whether all that enters first is trained for a cascade's sake."""
-    refined = {plan.configuration(name).previous_stage for name in names}
-    return refined >= set(first_candidates)
+    """Return True if all first candidates are previous stages of a cascade."""
+    stages = {plan.configuration(name).previous_stage for name in names}
+    return stages >= set(first_candidates)
 
 
-def _allows(affordable: int | None, wanted: int) -> bool:
-    return affordable is None or affordable >= wanted
+def _allows(affordable: int | None, count: int) -> bool:
+    return affordable is None or affordable >= count

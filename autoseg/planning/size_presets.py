@@ -1,4 +1,4 @@
-"""The sizes of network, patch and batch that a plan can choose from where time is short."""
+"""Sizes of network, patch and batch to choose from for short trainings."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ class SizePreset:
     """A size of network, patch and batch.
 
     Attributes:
-        features: Of the first stage, for networks that start at 32; other networks have only their
-            compact variant, below 32, and their own width.
-        voxels: Of a patch at most, and of a batch of more than two; None for the patch and batch
-            of the reference.
+        features: Features of the first stage, for networks that start at 32. Other networks only
+            have their own width and, for values below 32, their compact variant.
+        voxels: Maximum voxels of a patch, and of a batch of more than two patches; None for the
+            patch and batch of the reference.
     """
 
     features: int
@@ -29,18 +29,18 @@ class SizePreset:
 
 
 WIDTHS = (BASE_FEATURES, COMPACT_BASE_FEATURES, SMALLEST_FEATURES)
-"""Features of the first stage that are compared."""
+"""Features of the first stage to compare."""
 
 PATCH_VOXELS = tuple(2**exponent for exponent in range(14, 21))
-"""Largest numbers of voxels of a patch that are compared; so is the reference's patch."""
+"""Maximum patch voxels to compare, in addition to the patch of the reference."""
 
 
 def narrowed(full: Architecture, features: int) -> Architecture:
-    """Return a network at another width.
+    """Return a narrower variant of a network.
 
     Args:
         full: The network at its own width.
-        features: Of the first stage, for networks whose widths double from 32.
+        features: Features of the first stage, for networks whose widths double from 32.
     """
     if features >= BASE_FEATURES:
         return full

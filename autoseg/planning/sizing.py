@@ -1,4 +1,4 @@
-"""Size configurations to a time, each value with its reason."""
+"""Size configurations for a time budget, each value with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,32 +18,31 @@ from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.resolution import full_resolution, plane_resolution
 
 RULE = "best_candidate"
-"""The function that chooses; recorded with every value that it decides."""
+"""Name of the choosing function, recorded with every value that it decides."""
 
 REFERENCE_STEPS_NEEDED = 25_000
-"""Steps from which the references train by their own recipe, a tenth of its length. Source: a
-choice. After 200 steps it had predicted background alone, where the short recipe had a Dice of 0.75
+"""Minimum steps of the reference recipe, a tenth of its length. Source: a choice. After 200 steps,
+networks trained with it predicted only background, while the short recipe reached a Dice of 0.75
 (docs/pages/experiments.md); from 4000 to 250 000 steps the two were not compared."""
 
-
 FINALISTS = 3
-"""Best candidates of each configuration whose steps are timed. Source: a choice."""
+"""Number of best candidates per configuration whose steps are timed. Source: a choice."""
 
 TIMING_ROUNDS = 3
-"""Times that candidates are timed which became the best ones by what was timed before."""
+"""Maximum rounds of timing: each round may bring other candidates to the top."""
 
 LONGEST_TIMED_STEP = 2.0
-"""Seconds of a step that is predicted and not timed: of large networks, predictions are good
-(docs/pages/planning.md, "The machine's speed"), and timing them takes long."""
+"""Maximum predicted seconds of a step to time it: for large networks, predictions are accurate
+(docs/pages/planning.md, "The machine's speed") and timing takes long."""
 
 
 @dataclass(frozen=True)
 class SizedDraft:
-    """A configuration that was sized to a time.
+    """A configuration sized for a time budget.
 
     Attributes:
         draft: The configuration with its reasons.
-        candidate: The candidate that it was made of.
+        candidate: The candidate that it is based on.
     """
 
     draft: ConfigurationDraft
@@ -52,13 +51,13 @@ class SizedDraft:
 
 @dataclass(frozen=True)
 class Sizing:
-    """What configurations are sized by.
+    """Sizes configurations for a time budget.
 
     Attributes:
-        traits: The dataset.
-        memory: What networks must fit.
-        loss: What they minimise.
-        time: What one training has.
+        traits: Traits of the dataset.
+        memory: Memory budget.
+        loss: Loss to minimise.
+        time: Time budget of one training.
     """
 
     traits: DatasetTraits
@@ -67,31 +66,32 @@ class Sizing:
     time: TimeBudget
 
     def is_enough_for(self, parents: Mapping[str, ConfigurationDraft]) -> bool:
-        """True if every reference configuration gets the steps that its own recipe needs."""
-        made = [parent.configuration for parent in parents.values()]
+        """Return True if every reference configuration gets the steps that its recipe needs."""
+        configurations = [parent.configuration for parent in parents.values()]
         return all(
             self.time.steps(full.architecture, full.batch_size, full.recipe)
             >= REFERENCE_STEPS_NEEDED
-            for full in made
+            for full in configurations
         )
 
     def with_timed_steps(self, parents: Mapping[str, ConfigurationDraft]) -> "Sizing":
-        """Return the sizing that knows how long steps of the best candidates take.
-
-        It is the same sizing if steps cannot be timed on the machine.
+        """Time steps of the best candidates and return a sizing that uses these times.
 
         Args:
             parents: The reference configurations.
+
+        Returns:
+            The new sizing; `self` if the machine cannot time steps.
         """
         time_steps = self.time.machine.time_steps
         if time_steps is None:
             return self
-        sizing, asked = self, set[Step]()
+        sizing, requested = self, set[Step]()
         for _ in range(TIMING_ROUNDS):
-            steps = sizing._finalists(parents) - asked
+            steps = sizing._finalists(parents) - requested
             if not steps:
                 break
-            asked |= steps
+            requested |= steps
             machine = sizing.time.machine
             timed = {**machine.timed, **time_steps(list(steps))}
             time = replace(sizing.time, machine=replace(machine, timed=timed))
@@ -99,33 +99,33 @@ class Sizing:
         return sizing
 
     def _finalists(self, parents: Mapping[str, ConfigurationDraft]) -> set[Step]:
-        """Return the best candidates of every configuration whose steps are short enough."""
-        found = set[Step]()
+        """Return the best candidates of every configuration with steps short enough to time."""
+        finalists = set[Step]()
         for parent in parents.values():
             short = (
                 candidate.size
                 for candidate in self.search(parent).ranked
                 if self.time.seconds / candidate.loss.steps <= LONGEST_TIMED_STEP
             )
-            found.update(islice(short, FINALISTS))
-        return found
+            finalists.update(islice(short, FINALISTS))
+        return finalists
 
     def sized(self, parents: Mapping[str, ConfigurationDraft]) -> dict[str, SizedDraft]:
-        """Return the best variant of each reference configuration, by the reference's name.
+        """Return the best variant of each reference configuration, by name of the reference.
 
-        All have the recipe for short trainings, so that they can be compared by what they reach in
-        equal time.
+        All variants use the recipe for short trainings, so that their expected losses are
+        comparable.
 
         Raises:
-            PlanError: If the time is too short for any.
+            PlanError: If the time is too short for every configuration.
         """
         searches = {name: self.search(parent) for name, parent in parents.items()}
-        enough = {name: search for name, search in searches.items() if search.has_enough_time}
-        found = enough or searches  # raises for the first, where the time is too short for all
-        return {name: self._sized(parents[name], search) for name, search in found.items()}
+        feasible = {name: search for name, search in searches.items() if search.has_enough_time}
+        chosen = feasible or searches  # if none is feasible, the first search raises the error
+        return {name: self._sized(parents[name], search) for name, search in chosen.items()}
 
     def search(self, parent: ConfigurationDraft) -> CandidateSearch:
-        """Return the candidates of a reference configuration at full resolution."""
+        """Return the candidate search of a reference configuration at full resolution."""
         full = parent.configuration
         is_2d = full.topology.num_axes == 2
         resolution = plane_resolution(self.traits) if is_2d else full_resolution(self.traits)
@@ -135,12 +135,12 @@ class Sizing:
     def variant(
         self, parent: ConfigurationDraft, candidate: Candidate, reasons: PlannedValues
     ) -> ConfigurationDraft:
-        """Return the variant of a reference configuration that is one of its candidates.
+        """Build the variant of a reference configuration for a candidate.
 
         Args:
             parent: The reference configuration at full resolution.
-            candidate: Of its search.
-            reasons: Why its values differ from the parent's.
+            candidate: A candidate of its search.
+            reasons: Reasons of the values that differ from the parent's.
         """
         base, factor = parent, candidate.base.factor
         if factor > 1:
@@ -148,7 +148,7 @@ class Sizing:
         return resized(base, candidate.size, SHORT_RECIPE, {**base.choices, **reasons})
 
     def _sized(self, parent: ConfigurationDraft, search: CandidateSearch) -> SizedDraft:
-        """Return the best candidate of a configuration with the reasons of its values."""
+        """Return the best variant of a configuration with the reasons of its values."""
         best = search.best_candidate()
         draft = self.variant(parent, best, _reasons(search))
         return SizedDraft(replace(draft, forecasts=self._forecasts(draft, best)), best)
@@ -157,46 +157,46 @@ class Sizing:
         self, draft: ConfigurationDraft, best: Candidate
     ) -> dict[str, PlannedValue[str]]:
         """Predict the steps, the coverage and the resolution of a variant."""
-        made = draft.configuration
-        steps = self.time.steps(made.architecture, made.batch_size, made.recipe)
+        sized = draft.configuration
+        steps = self.time.steps(sized.architecture, sized.batch_size, sized.recipe)
         seconds = number(self.time.seconds / steps)
-        is_timed = (made.architecture, made.batch_size) in self.time.machine.timed
+        is_timed = (sized.architecture, sized.batch_size) in self.time.machine.timed
         timed = "; a step was timed on this machine" if is_timed else ""
         return {
             "predicted_steps": PlannedValue(
                 f"{number(round(steps))} steps in {self.time.text}",
                 "training_step_seconds",
-                f"{self.time.text} at {seconds} seconds each, validation included{timed}",
+                f"{self.time.text} at {seconds} seconds per step, validation included{timed}",
                 OWN,
             ),
             "predicted_coverage": PlannedValue(
                 percent(best.loss.coverage),
                 "coverage",
-                "share of the median case that a patch sees; classes leave "
-                f"{percent(self.traits.locality)} of the image free, so context counts "
-                f"{number(round(self.traits.locality, 2))} times",
+                "share of the median case that a patch covers; classes leave "
+                f"{percent(self.traits.locality)} of the image free, so context is weighted by "
+                f"{number(round(self.traits.locality, 2))}",
                 OWN,
             ),
             "predicted_resolution": PlannedValue(
                 f"Dice {best.loss.resolution_dice:.3f}",
                 "resolution_dice",
-                "mean Dice of the labels after resampling to this spacing and back: no network "
-                "can be expected to exceed it",
+                "mean Dice of the labels after resampling to this spacing and back, an upper bound "
+                "for what a network is expected to reach",
                 OWN,
             ),
         }
 
 
 def _reasons(search: CandidateSearch) -> PlannedValues:
-    """Return why a variant has its voxels, size and recipe."""
+    """Return the reasons of a variant's spacing, size and recipe."""
     best = search.best_candidate()
     size = _comparison(search)
-    patch, batch = "that of the reference", "that of the reference"
+    patch, batch = "same as the reference", "same as the reference"
     if (voxels := best.preset.voxels) is not None:
-        patch = f"{voxels} voxels or less: with the network, expected to lose the least Dice"
-        batch = f"{voxels} voxels or less, but at least {SMALLEST_BATCH} patches"
+        patch = f"at most {voxels} voxels: with this network, expected to lose the least Dice"
+        batch = f"at most {voxels} voxels, but at least {SMALLEST_BATCH} patches"
     reasons = {
-        "spacing": f"{best.base.resolution.spacing.reason}{_why_these_voxels(search)}",
+        "spacing": f"{best.base.resolution.spacing.reason}{_spacing_comparison(search)}",
         "architecture": f"{best.preset.features} features: {size}",
         "patch_shape": patch,
         "batch_size": batch,
@@ -206,7 +206,7 @@ def _reasons(search: CandidateSearch) -> PlannedValues:
 
 
 def _comparison(search: CandidateSearch) -> str:
-    """Return the expected loss of the best candidate and of the next one of another size."""
+    """Compare the expected loss of the best candidate with the next one of another size."""
     best, time = search.best_candidate(), search.budget.text
     text = (
         f"of {len(search.ranked)} sizes, the one expected to lose the least Dice in {time}: "
@@ -217,7 +217,7 @@ def _comparison(search: CandidateSearch) -> str:
         return text
     voxels = other.preset.voxels or "the reference's"
     return (
-        f"{text}; the next ({other.preset.features} features, {voxels} voxels) would lose "
+        f"{text}; the next one ({other.preset.features} features, {voxels} voxels) would lose "
         f"{_terms(other)}"
     )
 
@@ -225,19 +225,19 @@ def _comparison(search: CandidateSearch) -> str:
 def _terms(candidate: Candidate) -> str:
     loss = candidate.loss
     return (
-        f"{loss.total:.3f} ({loss.resolution:.3f} by its voxels, {loss.training:.3f} by "
+        f"{loss.total:.3f} ({loss.resolution:.3f} from its voxels, {loss.training:.3f} from "
         f"{number(round(loss.steps))} steps on {percent(loss.coverage)} of a case, "
-        f"{loss.network:.3f} by its network)"
+        f"{loss.network:.3f} from its network)"
     )
 
 
-def _why_these_voxels(search: CandidateSearch) -> str:
+def _spacing_comparison(search: CandidateSearch) -> str:
     best, full = search.best_candidate(), search.best_at_full_resolution
     if best.base.factor == 1:
         is_known = any(entry.base.factor > 1 for entry in search.ranked)
         return "; coarser voxels are expected to lose more Dice than they gain" if is_known else ""
     if full is None:
-        return "; at full resolution no size gets enough steps"
+        return "; no size at full resolution gets enough steps"
     return (
         f": expected to lose {_terms(best)}, at full resolution {_terms(full)}; voxels 1, "
         f"{', '.join(map(number, COARSENING_FACTORS))} times as coarse were compared"

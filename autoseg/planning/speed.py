@@ -1,4 +1,4 @@
-"""From a few timed training steps to what the steps of other networks cost."""
+"""Estimate the time of training steps of other networks from a few timed steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class TimedStep:
     """A training step that was timed.
 
     Attributes:
-        multiplications: Of its convolutions, forward, all patches of the batch together.
-        activations: Values that they put out.
-        seconds: What it took.
+        multiplications: Multiplications of all convolutions in the forward pass of the batch.
+        activations: Output values of these convolutions.
+        seconds: Time of the step.
     """
 
     multiplications: float
@@ -27,12 +27,12 @@ class TimedStep:
 
 
 def fitted_costs(steps: Sequence[TimedStep]) -> StepCosts:
-    """Return the costs, none of them negative, that explain some timed steps best.
+    """Fit non-negative costs to timed steps.
 
-    Relative errors count, so that short steps weigh as much as long ones.
+    Relative errors are minimised, so that short steps weigh as much as long ones.
 
     Args:
-        steps: Three or more, of different sizes and widths.
+        steps: At least three steps of networks of different sizes and widths.
     """
     from scipy.optimize import nnls
 

@@ -1,7 +1,7 @@
-"""How much accelerator memory a training step takes, as torch allocates it.
+"""Predict the accelerator memory that torch allocates in a training step.
 
-Patches are not sized by this: the reference method has a reckoning of its own (see `memory`), which
-leaves room.
+Patches are not sized by this prediction, but by the estimate of the reference method (see
+`memory`), which leaves some memory free.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,19 +20,19 @@ from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.planning.planned_value import OWN, PlannedValue
 
 BYTES_PER_KEPT_VALUE = 2.3
-"""Of a value that is kept for the backward pass: 2 in half precision, and what gradients on their
-way back add. Source: this and the next constant were fitted to the peak of all tensors of a
-training step in bfloat16 (torch 2.13.0), of the plain U-Net from 32³ to 128³ and 128² to 512²
-voxels; a test compares. What a GPU's convolutions need beside tensors was not measured."""
+"""Bytes per value kept for the backward pass: 2 in half precision, plus a share for gradients.
+Source: this and the next constant were fitted to the peak of all tensors of a training step in
+bfloat16 (torch 2.13.0), of the plain U-Net from 32³ to 128³ and 128² to 512² voxels; a test
+compares them. The workspace of convolutions on a GPU was not measured."""
 
 BYTES_PER_SCORE = 12.3
-"""Of a score of a class in a voxel: the loss works in single precision. Source: as above."""
+"""Bytes per logit: the loss is computed in float32. Source: as above."""
 
 BYTES_PER_WEIGHT = 4
-"""Of a weight, its gradient, and each value that the optimiser keeps of it."""
+"""Bytes per weight, per gradient and per optimiser state of a weight."""
 
 HALF_PRECISION_BYTES = 2
-"""Of the copy of a weight that half precision computes with."""
+"""Bytes per weight of the copy in half precision."""
 
 BYTES_PER_GIB = 2**30
 
@@ -40,28 +40,34 @@ BYTES_PER_GIB = 2**30
 def predicted_memory(
     architecture: Architecture, batch_size: int, recipe: Recipe
 ) -> PlannedValue[float]:
-    """Return the memory of a training step, GiB, and how it is made up."""
+    """Return the predicted memory of a training step, GiB, with its composition as the reason.
+
+    Args:
+        architecture: The network.
+        batch_size: Patches per step.
+        recipe: Training recipe.
+    """
     weights = weight_count(architecture)
     reason = (
         f"{batch_size} × {architecture.activation_count() / 1e6:.0f} million activations at "
         f"{number(bytes_per_activation(architecture))} bytes, {number(weights / 1e6)} million "
-        f"weights at {BYTES_PER_WEIGHT * _copies(recipe) + HALF_PRECISION_BYTES} and more, and "
-        "the scores; patches are sized by the reference's reckoning, which leaves room"
+        f"weights at {BYTES_PER_WEIGHT * _copies(recipe) + HALF_PRECISION_BYTES} or more, and "
+        "the scores; patches are sized by the reference method's estimate, which leaves headroom"
     )
     value = step_memory_gib(architecture, batch_size, recipe)
     return PlannedValue(value, "step_memory_gib", reason, OWN)
 
 
 def step_memory_gib(architecture: Architecture, batch_size: int, recipe: Recipe) -> float:
-    """Return the most memory that a training step takes at any moment, GiB.
+    """Return the predicted peak memory of a training step, GiB.
 
-    That is at the end of the forward pass, when all activations are kept, or when the optimiser has
-    the gradients of all weights.
+    The peak is at the end of the forward pass, when all activations are kept, or in the optimiser
+    step, when the gradients of all weights are allocated.
 
     Args:
         architecture: The network.
         batch_size: Patches per step.
-        recipe: How it is trained.
+        recipe: Training recipe.
     """
     weights = weight_count(architecture)
     kept = architecture.activation_count() * bytes_per_activation(architecture)
@@ -73,10 +79,9 @@ def step_memory_gib(architecture: Architecture, batch_size: int, recipe: Recipe)
 
 
 def bytes_per_activation(architecture: Architecture) -> float:
-    """Return the bytes that a training step needs for each value of `activation_count`.
+    """Return the bytes that a training step needs per value of `activation_count`.
 
-    Networks are compared with the plain U-Net by their memory references, unless they say
-    themselves what they keep.
+    A network without `kept_values` is compared with the plain U-Net by their memory references.
     """
     axes = architecture.topology.num_axes
     if architecture.kept_values is not None:
@@ -89,14 +94,14 @@ def bytes_per_activation(architecture: Architecture) -> float:
 
 @lru_cache(maxsize=64)
 def weight_count(architecture: Architecture) -> int:
-    """Return how many weights a network has; it is built without memory or values for them."""
+    """Count the weights of a network, which is built on the meta device."""
     with torch.device("meta"), _Uninitialised():
         network = architecture.build()
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Leaves out what changes a tensor without values; for that, torch would load a second more."""
+    """Skips in-place operations on meta tensors, for which torch would import for a second."""
 
     @override
     def __torch_function__(
@@ -114,6 +119,6 @@ class _Uninitialised(TorchFunctionMode):
 
 
 def _copies(recipe: Recipe) -> int:
-    """Return how many values there are per weight between steps: itself and the optimiser's."""
+    """Return the values kept per weight between steps: the weight and its optimiser states."""
     moments = 2 if isinstance(recipe.optimizer, AdamW) else 1
     return 1 + moments + bool(recipe.average_decay)

@@ -1,4 +1,4 @@
-"""A plan as tables for people: each value with its reason."""
+"""Show a plan as tables: each value with its reason."""
 
 from typing import NamedTuple
 
@@ -8,22 +8,22 @@ from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.planning.values import configuration_values, plan_values, unit_of
 
 PREDICTIONS = ("predicted_memory",)
-"""Fields that follow from the others."""
+"""Fields that are computed from the others."""
 
 FORECASTS = ("predicted_time", "predicted_steps", "predicted_coverage", "predicted_resolution")
-"""Decisions about the machine and the dataset, which the configuration itself does not hold."""
+"""Decisions that depend on machine and dataset and are not fields of the configuration."""
 
 EDITED = "edited by hand"
-"""Begins the reason of a value that is not what its rule had chosen."""
+"""Start of the reason of a value that differs from what its rule chose."""
 
 
 class Row(NamedTuple):
     """One value of a plan.
 
     Attributes:
-        field: What was decided, without the configuration's name.
-        value: As text.
-        reason: Why.
+        field: Name of the field, without that of the configuration.
+        value: The value as text.
+        reason: The reason of the value.
     """
 
     field: str
@@ -32,11 +32,11 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The values of one configuration, or those that all share.
+    """The values of one configuration, or the values shared by all.
 
     Attributes:
         title: Name of the configuration, or of the dataset.
-        rows: In the order of the decisions.
+        rows: The values in the order of the decisions.
     """
 
     title: str
@@ -44,15 +44,15 @@ class Table(NamedTuple):
 
 
 def plan_tables(plan: Plan, *, only: frozenset[str] | None = None) -> tuple[Table, ...]:
-    """Return what all configurations share, then one table per configuration.
+    """Return a table of the shared values, then one table per configuration.
 
-    Values are the plan's own, so that a plan edited by hand shows what it now says; where that is
-    not what the rule had chosen, the reason says so. What an earlier table has for the same reason
-    refers to it.
+    Values are read from the plan, so that edits by hand are shown; the reason of an edited value
+    names the value that the rule chose. A row that equals a row of an earlier table refers to it
+    instead of repeating the reason.
 
     Args:
         plan: The plan.
-        only: Names of the configurations to show; none means all.
+        only: Names of the configurations to show; None shows all.
     """
     reasons = {decision.field: decision for decision in plan.decisions}
     shared = {field: text for field, text in plan_values(plan).items() if "." not in field}
@@ -63,11 +63,11 @@ def plan_tables(plan: Plan, *, only: frozenset[str] | None = None) -> tuple[Tabl
         rows = _configuration_rows(configuration, reasons, unit_of(plan))
         name = configuration.name
         owners = [first.setdefault(row, name) for row in rows]
-        told = (
+        shortened = (
             row if owner == name else row._replace(reason=f"as in {owner}")
             for row, owner in zip(rows, owners, strict=True)
         )
-        tables.append(Table(name, tuple(told)))
+        tables.append(Table(name, tuple(shortened)))
     return tuple(tables)
 
 
@@ -77,17 +77,17 @@ def _configuration_rows(
     prefix = f"{configuration.name}."
     rows = _rows(configuration_values(configuration, unit), reasons, prefix=prefix)
     note = " (before editing)" if any(row.reason.startswith(EDITED) for row in rows) else ""
-    found = [(field, reasons.get(f"{prefix}{field}")) for field in FORECASTS]
+    decisions = [(field, reasons.get(f"{prefix}{field}")) for field in FORECASTS]
     forecasts = [
         Row(field, decision.value, f"{decision.reason}{note}")
-        for field, decision in found
+        for field, decision in decisions
         if decision is not None
     ]
     return (*rows, *forecasts)
 
 
 def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Return a header and one row per configuration, for comparing them at a glance."""
+    """Return the header and one row per configuration of the summary table."""
     forecasts = {decision.field: decision.value for decision in plan.decisions}
     rows = []
     for configuration in plan.configurations:
@@ -124,5 +124,5 @@ def _reason(field: str, value: str, decision: Decision | None) -> str:
     if decision.value == value:
         return decision.reason
     if field in PREDICTIONS:
-        return f"follows from what was {EDITED}; it was {decision.value}"
-    return f"{EDITED}; the rule had chosen {decision.value}"
+        return f"computed from values {EDITED}; it was {decision.value}"
+    return f"{EDITED}; the rule chose {decision.value}"

@@ -1,30 +1,30 @@
-"""From spacing and patch to pooling: where a network halves its resolution, along which axes."""
+"""Derive strides and kernels of a network from spacing and patch shape."""
 
 from math import ceil
 
 from autoseg.architectures import Topology
 
 MINIMUM_EDGE = 4
-"""Voxels that an axis keeps at the lowest stage. Source: nnU-Net 2.8.1."""
+"""Minimum voxels of an axis in the lowest stage. Source: nnU-Net 2.8.1."""
 
 LONE_AXIS_EDGES = 3
-"""An axis that would be halved alone needs this many minimum edges. Source: nnU-Net 2.8.1."""
+"""Minimum length of an axis halved alone, in units of `MINIMUM_EDGE`. Source: nnU-Net 2.8.1."""
 
 SIMILAR_SPACING = 2.0
-"""Spacings within this factor of the finest are treated alike. Source: nnU-Net 2.8.1."""
+"""Axes within this factor of the finest spacing are halved together. Source: nnU-Net 2.8.1."""
 
 Size = tuple[float, ...]
 
 
 def topology_for(spacing: Size, patch: Size) -> Topology:
-    """Return the network topology for a patch, and the patch padded up to what it needs.
+    """Return the network topology for a patch, with the patch padded to a multiple of the strides.
 
-    Stage by stage, each axis that is long enough and about as fine as the finest such axis is
-    halved. A kernel spans an axis only once that axis is about as fine as the others.
+    Each stage halves the axes that are long enough and about as fine as the finest such axis. The
+    kernel size along an axis is 1 until the axis is about as fine as the others, then 3.
 
     Args:
         spacing: Target voxel size, mm, planned axis order.
-        patch: Wanted patch size, voxels; fractions are allowed.
+        patch: Requested patch shape, voxels; fractions are allowed.
 
     Source: Isensee et al., Nature Methods 18 (2021), Supplementary Note 2.
     """
@@ -45,7 +45,7 @@ def topology_for(spacing: Size, patch: Size) -> Topology:
 
 
 def axes_to_halve(spacing: list[float], size: list[float]) -> list[int]:
-    """Return the axes that the next stage halves; none ends the network."""
+    """Return the axes that the next stage halves; empty if there is no further stage."""
     long_enough = [axis for axis, edge in enumerate(size) if edge >= 2 * MINIMUM_EDGE]
     if not long_enough:
         return []
@@ -57,7 +57,7 @@ def axes_to_halve(spacing: list[float], size: list[float]) -> list[int]:
 
 
 def widened_kernel(kernel: tuple[int, ...], spacing: list[float]) -> tuple[int, ...]:
-    """Return the kernel with every axis at 3 that is about as fine as the finest; 3 stays 3."""
+    """Return the kernel with size 3 along axes about as fine as the finest; a 3 stays a 3."""
     finest = min(spacing)
     return tuple(
         3 if size == 3 or mm / finest < SIMILAR_SPACING else 1
@@ -66,7 +66,7 @@ def widened_kernel(kernel: tuple[int, ...], spacing: list[float]) -> tuple[int, 
 
 
 def padded(patch: Size, strides: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the patch, each axis rounded up to a multiple of the product of its strides."""
+    """Round each axis of the patch up to a multiple of the product of its strides."""
     shape = []
     for axis, edge in enumerate(patch):
         factor = 1

@@ -1,4 +1,4 @@
-"""The values of a plan as text: what its decisions record and what its table shows."""
+"""Format the values of a plan as text, for its decisions and its table."""
 
 from pydantic import BaseModel
 
@@ -14,7 +14,7 @@ PLANNED_LOSS_FIELDS = ("pool", "class_weights", "class_frequencies")
 
 
 def plan_values(plan: Plan) -> dict[str, str]:
-    """Return the text of every planned value, by field; a configuration's begin with its name."""
+    """Return every planned value as text, by field, prefixed with the configuration's name."""
     values = {
         "axis_order": " ".join(map(str, plan.axis_order)),
         "default_configuration": plan.default_configuration,
@@ -27,18 +27,18 @@ def plan_values(plan: Plan) -> dict[str, str]:
 
 
 def unit_of(plan: Plan) -> LengthUnit:
-    """Return what the plan's spacings are in: px for pictures without a known size."""
+    """Return the unit of the plan's spacings: px for 2-D images without a physical size."""
     return length_unit(
         plan.num_axes, (edge for entry in plan.configurations for edge in entry.spacing)
     )
 
 
 def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict[str, str]:
-    """Return the text of every value of one configuration, by field.
+    """Return every value of one configuration as text, by field.
 
     Args:
-        configuration: One of the plan.
-        unit: What its spacing is in.
+        configuration: The configuration.
+        unit: Unit of its spacing.
     """
     topology = configuration.topology
     memory = step_memory_gib(
@@ -75,7 +75,7 @@ def _mirroring(configuration: Configuration) -> str:
 
 
 def _recipe(recipe: Recipe) -> str:
-    """Return the optimiser and what else shapes a training, augmentation left out."""
+    """Return the recipe as text, without augmentations."""
     return ", ".join(
         (
             _settings(recipe.optimizer),

@@ -1,1 +1,1 @@
-"""Crop, normalise and resample a case, and undo it for predictions."""
+"""Crop, normalise and resample cases, and store them for training."""

@@ -1,4 +1,4 @@
-"""Where the voxels of each class or region are, so that training can centre patches on them."""
+"""Sample foreground positions per class or region, so that training can centre patches on them."""
 
 from dataclasses import dataclass
 
@@ -14,34 +14,42 @@ from autoseg.preprocessing.crop import Bounds, bounding_box, crop
 Slab = Integer[np.ndarray, "planes rows columns"]
 
 SMALLEST_SAMPLE = 10_000
-"""Positions kept of a class that has as many. Source: nnU-Net v2, foreground oversampling."""
+"""Minimum number of positions kept per class. Source: nnU-Net v2, foreground oversampling."""
 
 SAMPLED_SHARE = 0.01
-"""Share of a larger class that is kept. Source: as above."""
+"""Share of positions kept of a larger class. Source: as above."""
 
 LARGEST_SAMPLE = 100_000
-"""Positions that are enough for any class of one case; nnU-Net has no such bound."""
+"""Maximum number of positions kept per class and case; nnU-Net has no such limit."""
 
 SLAB_VOXELS = 2**18
-"""Voxels that are grouped by class at a time."""
+"""Voxels grouped by class at a time."""
 
 SEED = 0
-"""The sample is part of the prepared data, so it depends on nothing but the case."""
+"""Fixed seed: the sample is part of the prepared data, so it must depend only on the case."""
 
 
 def sample_foreground(
     classes: LabelArray, labels: LabelScheme, case_name: str
 ) -> tuple[VoxelList, ...]:
-    """Return, for each target, random positions of its voxels (int32, array order).
+    """Sample random voxel positions of each target, without replacement.
 
-    They are drawn without replacement and sorted. The first entry is for the others: with an
-    ignore value, positions of any annotated voxel, background included, so that patches find the
-    annotations; else empty. The volume is worked through in slabs, so that memory does not grow
-    with it, and outside the foreground's bounding box only where the background is asked for.
+    The volume is processed in slabs, so that memory does not grow with its size. Without an ignore
+    value, voxels outside the foreground's bounding box are not read.
+
+    Args:
+        classes: Class index per voxel.
+        labels: Classes and regions of the dataset.
+        case_name: Name of the case, which seeds the sample.
+
+    Returns:
+        Sorted positions (int32, array order). The first entry has positions of any annotated voxel,
+        including background, if the dataset has an ignore value, and is empty if not. The other
+        entries have the positions of one target each.
     """
     sparse = labels.ignored_index is not None
-    # every group costs a draw; that of the background is made though nobody asks for it, so that
-    # cases come out as those that were prepared by earlier versions
+    # the draw for background is unused without an ignore value; it keeps the random state, and
+    # so the samples, identical to those of earlier versions
     anywhere = tuple(range(labels.num_classes)) if sparse else (0,)
     groups = (anywhere, *labels.target_classes)
     bounds = tuple((0, size) for size in classes.shape) if sparse else bounding_box(classes)
@@ -54,35 +62,35 @@ def sample_foreground(
     random = generator(SEED, "foreground", case_name)
     ranks = [_chosen_ranks(int(total), random) for total in totals]
     wanted = range(0 if sparse else 1, len(groups))
-    found: list[list[NDArray[np.intp]]] = [[] for _ in groups]
+    sampled: list[list[NDArray[np.intp]]] = [[] for _ in groups]
     passed, start = np.zeros(len(groups), dtype=np.int64), 0
     for slab, own_counts, own_sizes in zip(slabs, counts, sizes, strict=True):
-        grouped = _Grouped.of(slab, own_counts, background=sparse)
+        grouped = _Grouped.from_slab(slab, own_counts, background=sparse)
         for index in wanted:
             limits = (passed[index], passed[index] + own_sizes[index])
             low, high = np.searchsorted(ranks[index], limits)
             if low < high:
                 voxels = grouped.union(groups[index])[ranks[index][low:high] - passed[index]]
-                found[index].append(voxels + start)
+                sampled[index].append(voxels + start)
         passed, start = passed + own_sizes, start + slab.size
-    return tuple(_as_positions(parts, inside.shape, bounds) for parts in found)
+    return tuple(_as_positions(parts, inside.shape, bounds) for parts in sampled)
 
 
 def _slabs(classes: LabelArray) -> list[Slab]:
-    """Return runs of planes, each of about `SLAB_VOXELS`; a picture counts as one plane."""
+    """Split into slabs of planes with about `SLAB_VOXELS` each; a 2-D image is one plane."""
     planes = classes[None] if classes.ndim == 2 else classes
     length = max(1, SLAB_VOXELS // planes[0].size)
     return [planes[start : start + length] for start in range(0, len(planes), length)]
 
 
 def _counts_per_slab(slabs: list[Slab], num_classes: int) -> Int[np.ndarray, "slabs classes"]:
-    """Return the voxels of each class in each slab; those ignored, if any, in a last column."""
+    """Count the voxels of each class in each slab; ignored voxels have an extra last column."""
     length = max(num_classes, *(int(slab.max()) + 1 for slab in slabs))
     return np.stack([np.bincount(slab.ravel(), minlength=length) for slab in slabs])
 
 
 def _chosen_ranks(total: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return which of a group's voxels are kept, counted in array order."""
+    """Draw the ranks (in array order) of the voxels to keep from a group of `total` voxels."""
     size = max(min(SMALLEST_SAMPLE, total), int(np.ceil(SAMPLED_SHARE * total)))
     return np.sort(random.choice(total, min(size, LARGEST_SAMPLE), replace=False, shuffle=False))
 
@@ -92,16 +100,18 @@ class _Grouped:
     """Flat positions of a slab's voxels, grouped by class, each group in array order.
 
     Attributes:
-        positions: Of all classes, ascending by class.
-        ends: Where each class ends among them.
+        positions: Positions of all classes, ascending by class.
+        ends: End of each class in `positions`.
     """
 
     positions: NDArray[np.intp]
     ends: NDArray[np.intp]
 
     @classmethod
-    def of(cls, slab: Slab, counts: Int[np.ndarray, " classes"], *, background: bool) -> "_Grouped":
-        """Return the positions of the foreground, or of all."""
+    def from_slab(
+        cls, slab: Slab, counts: Int[np.ndarray, " classes"], *, background: bool
+    ) -> "_Grouped":
+        """Group the voxels of a slab, with or without its background."""
         flat = slab.ravel()
         positions = np.arange(flat.size) if background else np.flatnonzero(flat != 0)
         kept = counts.copy()
@@ -110,7 +120,7 @@ class _Grouped:
         return cls(positions=positions[order], ends=np.cumsum(kept))
 
     def union(self, group: tuple[int, ...]) -> NDArray[np.intp]:
-        """Return the positions of several classes together, in array order."""
+        """Return the combined positions of several classes in array order."""
         starts = np.concatenate([[0], self.ends])
         parts = [self.positions[starts[index] : self.ends[index]] for index in group]
         return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
@@ -119,7 +129,13 @@ class _Grouped:
 def _as_positions(
     parts: list[NDArray[np.intp]], shape: tuple[int, ...], bounds: Bounds
 ) -> VoxelList:
-    """Return positions in the whole array, of flat ones in a box of that shape and place."""
+    """Convert flat positions in a box to positions in the whole array.
+
+    Args:
+        parts: Flat positions inside the box, to be concatenated.
+        shape: Shape of the box.
+        bounds: Bounds of the box in the whole array.
+    """
     flat = np.concatenate(parts) if parts else np.empty(0, dtype=np.intp)
     starts = np.array([start for start, _ in bounds])
     positions: VoxelList = np.stack(np.unravel_index(flat, shape), axis=1) + starts

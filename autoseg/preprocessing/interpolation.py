@@ -1,8 +1,7 @@
-"""Resize an array along one axis: a small banded matrix that is computed once and then multiplied.
+"""Resize volumes axis by axis with small banded matrices that are computed once.
 
-Resizing is linear and separable, so all that a spline of any order does to a volume is known from
-what it does to single ones along each axis. scikit-image resizes those ones; the products are left
-to the machine's matrix multiplication.
+Spline interpolation is linear and separable, so resizing unit impulses along each axis gives its
+matrix. scikit-image resizes the impulses; the volume is then resized by matrix multiplication.
 """
 
 from collections.abc import Iterator
@@ -15,32 +14,32 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 SplineOrder: TypeAlias = Literal[0, 1, 3]
-"""0 takes the nearest voxel, 1 interpolates linearly, 3 by cubic splines."""
+"""0 is nearest neighbour, 1 linear, 3 cubic."""
 
 Volume = Float32[np.ndarray, "*space"]
 ResizedVolume = Float32[np.ndarray, "*resized"]
 
 COMB_SPACING = 64
-"""Voxels between the ones that are resized together. The influence of a voxel on a cubic spline
-fades by a factor 0.27 per voxel (Unser, IEEE Signal Processing Magazine 1999), so at half of this
-distance it is below double precision and the ones do not disturb each other."""
+"""Voxels between impulses that are resized together. The influence of a voxel on a cubic spline
+decays by a factor of 0.27 per voxel (Unser, IEEE Signal Processing Magazine 1999), so at half this
+distance it is below double precision and the impulses do not interfere."""
 
 NEGLIGIBLE_WEIGHT = 1e-9
-"""Weights below this are left out; single precision does not see them."""
+"""Weights below this are set to 0; they have no effect in single precision."""
 
 BLOCK_ROWS = 32
-"""Output positions per matrix block: long enough for fast products, short enough that a block
-stays a fraction of a long axis, and that a slab of so many planes takes little memory."""
+"""Output positions per matrix block: large enough for fast products, but a small part of a long
+axis, and few enough planes that a slab takes little memory."""
 
 
 @dataclass(frozen=True)
 class MatrixBlock:
-    """Part of a banded matrix: how a run of output voxels comes from a run of input voxels.
+    """Dense block of a banded matrix that maps a range of input to a range of output voxels.
 
     Attributes:
         outputs: Positions along the resized axis.
         inputs: Positions along the original axis.
-        weights: One row per output, one column per input; float32, not writeable.
+        weights: One row per output, one column per input; float32, read-only.
     """
 
     outputs: slice
@@ -51,11 +50,19 @@ class MatrixBlock:
 def resize_in_slabs(
     volume: Volume, shape: tuple[int, ...], order: SplineOrder
 ) -> Iterator[tuple[slice, ResizedVolume]]:
-    """Yield the volume at another shape: runs of planes along the first axis, and their voxels.
+    """Resize a volume and yield the result in slabs along the first axis.
 
-    Of the whole at once only those axes are resized that shrink while the first one grows; all else
-    is done to a few planes at a time, which stay in the processor's cache, and no second volume is
-    made. A slab may be part of the volume itself.
+    Slabs stay in the processor's cache, and no full second volume is allocated. Only if the first
+    axis grows, shrinking axes are resized first, for the whole volume at once.
+
+    Args:
+        volume: The volume to resize.
+        shape: Output shape, voxels.
+        order: Spline order.
+
+    Yields:
+        The range of planes along the first axis, and their voxels. The voxels may be a view of
+        `volume`.
     """
     if shape[0] > volume.shape[0]:
         for axis in range(1, volume.ndim):
@@ -72,7 +79,7 @@ def resize_in_slabs(
 def _slabs_of_first_axis(
     volume: Volume, size: int, order: SplineOrder
 ) -> Iterator[tuple[slice, ResizedVolume]]:
-    """Yield slabs of a volume with only the first axis resized."""
+    """Resize only the first axis of a volume, and yield the result in slabs."""
     if volume.shape[0] == size:
         for start in range(0, size, BLOCK_ROWS):
             outputs = slice(start, min(start + BLOCK_ROWS, size))
@@ -90,10 +97,19 @@ def _slabs_of_first_axis(
 
 
 def resize_axis(volume: Volume, axis: int, size: int, order: SplineOrder) -> ResizedVolume:
-    """Return the volume with `size` voxels along one axis; as it is when it has them already.
+    """Resize a volume along one axis.
 
-    Voxel centres keep their relative place (half-pixel convention) and edges are repeated, as
-    `skimage.transform.resize(mode="edge", anti_aliasing=False, clip=False)` has it.
+    Same result as `skimage.transform.resize(mode="edge", anti_aliasing=False, clip=False)`: voxel
+    centres follow the half-pixel convention, and edges are repeated.
+
+    Args:
+        volume: The volume to resize.
+        axis: The axis to resize.
+        size: Output size along the axis, voxels.
+        order: Spline order.
+
+    Returns:
+        The resized volume; `volume` itself if it already has this size.
     """
     if volume.shape[axis] == size:
         return volume
@@ -104,17 +120,17 @@ def resize_axis(volume: Volume, axis: int, size: int, order: SplineOrder) -> Res
     columns = (int(np.prod(before)), -1, int(np.prod(after)))
     source, target = volume.reshape(columns), result.reshape(columns)
     for block in matrix_blocks(volume.shape[axis], size, order):
-        part, place = source[:, block.inputs], target[:, block.outputs]
+        inputs, outputs = source[:, block.inputs], target[:, block.outputs]
         if after:
-            np.matmul(block.weights, part, out=place)
+            np.matmul(block.weights, inputs, out=outputs)
         else:  # one large product instead of one per row
-            np.matmul(part[..., 0], block.weights.T, out=place[..., 0])
+            np.matmul(inputs[..., 0], block.weights.T, out=outputs[..., 0])
     return result
 
 
 @lru_cache(maxsize=128)
 def nearest_positions(old_size: int, new_size: int) -> NDArray[np.intp]:
-    """Return for each new voxel the old voxel that its centre falls into."""
+    """Return the index of the nearest old voxel for each new voxel."""
     centres = (np.arange(new_size) + 0.5) * (old_size / new_size)
     positions: NDArray[np.intp] = np.minimum(np.floor(centres), old_size - 1).astype(np.intp)
     positions.setflags(write=False)
@@ -123,7 +139,13 @@ def nearest_positions(old_size: int, new_size: int) -> NDArray[np.intp]:
 
 @lru_cache(maxsize=128)
 def matrix_blocks(old_size: int, new_size: int, order: SplineOrder) -> tuple[MatrixBlock, ...]:
-    """Return the matrix that resizes an axis, as blocks that cover all its outputs in order."""
+    """Return the matrix that resizes an axis, as blocks that cover all outputs in order.
+
+    Args:
+        old_size: Input size, voxels.
+        new_size: Output size, voxels.
+        order: Spline order.
+    """
     inputs, weights = _banded_weights(old_size, new_size, order)
     starts = range(0, new_size, BLOCK_ROWS)
     return tuple(
@@ -134,10 +156,10 @@ def matrix_blocks(old_size: int, new_size: int, order: SplineOrder) -> tuple[Mat
 def _banded_weights(
     old_size: int, new_size: int, order: SplineOrder
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return, for each output, the inputs near its centre and their weights, which sum to 1.
+    """Return the inputs near the centre of each output, and their weights, which sum to 1.
 
-    A comb of ones is resized, one comb per offset, instead of the whole identity matrix: the same
-    numbers, at a cost that grows with the axis and not with its square.
+    Combs of impulses are resized, one per offset, instead of the identity matrix. The result is the
+    same, but the cost is linear instead of quadratic in the size of the axis.
     """
     from skimage.transform import resize
 
@@ -159,7 +181,7 @@ def _banded_weights(
 
 
 def _block(outputs: slice, inputs: NDArray[np.intp], weights: NDArray[np.float64]) -> MatrixBlock:
-    """Return the smallest dense matrix that holds all nonzero weights of these outputs."""
+    """Return the smallest dense block with all nonzero weights of these outputs."""
     positions, values = inputs[outputs], weights[outputs]
     used = positions[values != 0]
     first, last = int(used.min()), int(used.max())

@@ -1,13 +1,13 @@
-"""Resize a label map: every new voxel takes the class that weighs most among its neighbours.
+"""Resize label maps: every new voxel gets the class with the largest interpolation weight.
 
-This is linear interpolation of each class's mask followed by the largest: where all neighbours
-agree, as they do nearly everywhere, their class is taken; only the rest is computed. So the cost
-does not grow with the number of classes, and no mask of a single class is ever made.
+The result equals linear interpolation of each class's one-hot mask followed by argmax. Where all
+neighbours agree, as nearly everywhere, their class is copied; only the other voxels are
+interpolated. The cost does not grow with the number of classes, and no one-hot mask is allocated.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Resampling" (linear, per label), with
-one deviation: there a class needs a weight of at least 0.5, and a voxel where three classes meet
-below that becomes background; here the largest wins. So it does in nnU-Net with batchgenerators
-0.25.5, which also settles ties otherwise, see `Ties`.
+one deviation: there, a class needs a weight of at least 0.5, and a voxel where no class reaches it
+becomes background. Here, the largest weight wins, as in nnU-Net with batchgenerators 0.25.5, which
+breaks ties differently; see `Ties`.
 """
 
 from dataclasses import dataclass
@@ -24,25 +24,25 @@ ResizedLabels = Integer[np.ndarray, "*resized"]
 ChosenLabels = Integer[np.ndarray, "voxels"]
 
 TIE = 1e-6
-"""Weights closer than this are equal."""
+"""Weights that differ by less are a tie."""
 
 Ties: TypeAlias = Literal["highest", "nearest"]
-"""Which of several equal classes wins: the one with the highest index, so that halving an axis does
-not thin out structures, or that of the nearest old voxel (of two, the later), and if this is not
-among them, the one with the lowest index, as nnU-Net has it. Source: batchgenerators 0.25.5."""
+"""Class that wins a tie. "highest": the highest index, so that halving an axis does not erode
+structures. "nearest": the class of the nearest old voxel (the later of two), or the lowest index if
+that class is not tied, as in nnU-Net. Source: batchgenerators 0.25.5."""
 
 SLAB_VOXELS = 2**20
-"""Output voxels worked on at a time; bounds the memory that the neighbours need."""
+"""Output voxels processed at a time; bounds the memory for their neighbours."""
 
 
 @dataclass(frozen=True)
 class AxisNeighbours:
-    """Between which two old voxels each new voxel of an axis lies.
+    """The two old voxels next to each new voxel along one axis.
 
     Attributes:
-        lower: The old voxel at or before the new centre.
-        upper: The next one, or the same at the edge.
-        fraction: Weight of the upper one, in [0, 1).
+        lower: Old voxel at or before the new centre.
+        upper: The next old voxel, or the same one at the edge.
+        fraction: Weight of `upper`, in [0, 1).
     """
 
     lower: NDArray[np.intp]
@@ -50,8 +50,8 @@ class AxisNeighbours:
     fraction: NDArray[np.float32]
 
     @classmethod
-    def between(cls, old_size: int, new_size: int) -> "AxisNeighbours":
-        """Return the neighbours by the half-pixel convention, edges repeated."""
+    def from_sizes(cls, old_size: int, new_size: int) -> "AxisNeighbours":
+        """Compute the neighbours for the half-pixel convention, with edges repeated."""
         centres = (np.arange(new_size) + 0.5) * (old_size / new_size) - 0.5
         centres = np.clip(centres, 0, old_size - 1)
         lower = np.floor(centres).astype(np.intp)
@@ -61,13 +61,13 @@ class AxisNeighbours:
             fraction=(centres - lower).astype(np.float32),
         )
 
-    def piece(self, voxels: slice, offset: int = 0) -> "AxisNeighbours":
-        """Return the neighbours of some new voxels, counted from an old voxel on."""
+    def select(self, voxels: slice, offset: int = 0) -> "AxisNeighbours":
+        """Return the neighbours of some new voxels, with indices relative to `offset`."""
         lower, upper = self.lower[voxels] - offset, self.upper[voxels] - offset
         return AxisNeighbours(lower, upper, self.fraction[voxels])
 
-    def reached_from(self, start: int, stop: int) -> slice:
-        """Return the new voxels that have a neighbour among a run of old ones."""
+    def reached_by(self, start: int, stop: int) -> slice:
+        """Return the new voxels with a neighbour among the old voxels from `start` to `stop`."""
         first = np.searchsorted(self.upper, start, side="left")
         last = np.searchsorted(self.lower, stop, side="left")
         return slice(int(first), int(last))
@@ -76,23 +76,32 @@ class AxisNeighbours:
 def resize_labels(
     classes: LabelArray, shape: tuple[int, ...], ties: Ties = "highest"
 ) -> ResizedLabels:
-    """Return the label map at another shape, in the same integer type."""
+    """Resize a label map.
+
+    Args:
+        classes: Class index per voxel.
+        shape: Output shape, voxels.
+        ties: Class that wins a tie.
+
+    Returns:
+        The resized label map in the same integer type; `classes` itself if the shape is the same.
+    """
     if classes.shape == shape:
         return classes
     neighbours = tuple(
-        AxisNeighbours.between(old, new) for old, new in zip(classes.shape, shape, strict=True)
+        AxisNeighbours.from_sizes(old, new) for old, new in zip(classes.shape, shape, strict=True)
     )
     bounds = bounding_box(classes)
     reached = tuple(
-        axis.reached_from(*limits) for axis, limits in zip(neighbours, bounds, strict=True)
+        axis.reached_by(*limits) for axis, limits in zip(neighbours, bounds, strict=True)
     )
-    # with one voxel more on either side, all neighbours of the voxels that are reached
+    # one more voxel on either side includes all neighbours of the reached voxels
     wider = [
         (max(0, start - 1), min(size, stop + 1))
         for (start, stop), size in zip(bounds, classes.shape, strict=True)
     ]
     axes = tuple(
-        axis.piece(voxels, offset=start)
+        axis.select(voxels, offset=start)
         for axis, voxels, (start, _) in zip(neighbours, reached, wider, strict=True)
     )
     result = np.zeros(shape, dtype=classes.dtype)
@@ -103,18 +112,18 @@ def resize_labels(
 def _resize_box(
     classes: LabelArray, axes: tuple[AxisNeighbours, ...], result: ResizedLabels, ties: Ties
 ) -> None:
-    """Fill `result`, slab by slab."""
+    """Fill `result` slab by slab."""
     if not result.size:  # no new voxel lies next to the foreground
         return
     disputed = _cells_with_several_classes(classes, axes)
     planes = max(1, SLAB_VOXELS // int(np.prod(result.shape[1:])))
     for start in range(0, len(result), planes):
         slab = slice(start, start + planes)
-        _resize_slab(classes, disputed, (axes[0].piece(slab), *axes[1:]), result[slab], ties)
+        _resize_slab(classes, disputed, (axes[0].select(slab), *axes[1:]), result[slab], ties)
 
 
 def _cells_with_several_classes(classes: LabelArray, axes: tuple[AxisNeighbours, ...]) -> MaskArray:
-    """Return the voxels that differ from a next voxel along any axis that lies between voxels."""
+    """Return the voxels whose next voxels have another class, along the interpolated axes."""
     lowest, highest = classes.copy(), classes.copy()
     for axis, neighbours in enumerate(axes):
         if not neighbours.fraction.any():
@@ -134,7 +143,7 @@ def _resize_slab(
     result: ResizedLabels,
     ties: Ties,
 ) -> None:
-    """Fill `result`, output planes whose neighbours are given."""
+    """Fill `result`, a slab of output planes with the neighbours `axes`."""
     result[...] = _gather(classes, axes)
     voxels = np.nonzero(_gather(disputed, axes))
     if voxels[0].size:
@@ -142,7 +151,7 @@ def _resize_slab(
 
 
 def _gather(array: NDArray[np.generic], axes: tuple[AxisNeighbours, ...]) -> NDArray[np.generic]:
-    """Return the array at the lower neighbours of every new voxel."""
+    """Sample the array at the lower neighbour of every new voxel."""
     for axis, neighbours in enumerate(axes):
         array = array.take(neighbours.lower, axis=axis)
     return array
@@ -154,7 +163,7 @@ def _heaviest_class(
     voxels: tuple[NDArray[np.intp], ...],
     ties: Ties,
 ) -> ChosenLabels:
-    """Return for each listed new voxel the class with the largest summed weight of neighbours."""
+    """Return the class with the largest total weight among the neighbours of each listed voxel."""
     corners = _corners(classes, axes, voxels)
     nearest = _nearest_class(classes, axes, voxels) if ties == "nearest" else None
     best, best_weight = corners[0][0], np.full(voxels[0].size, -1, dtype=np.float32)
@@ -173,7 +182,7 @@ def _heaviest_class(
 def _is_preferred(
     candidate: ChosenLabels, best: ChosenLabels, nearest: ChosenLabels | None
 ) -> MaskArray:
-    """Return where the candidate wins against the equally heavy best so far."""
+    """Return True where the candidate wins a tie against the best class so far."""
     if nearest is None:
         return np.asarray(candidate > best)
     is_nearest = candidate == nearest
@@ -185,7 +194,7 @@ def _nearest_class(
     axes: tuple[AxisNeighbours, ...],
     voxels: tuple[NDArray[np.intp], ...],
 ) -> ChosenLabels:
-    """Return for each listed new voxel the class of the nearest old voxel."""
+    """Return the class of the old voxel nearest to each listed new voxel."""
     places = (
         np.where(axis.fraction < 0.5, axis.lower, axis.upper)[position]
         for axis, position in zip(axes, voxels, strict=True)
@@ -198,7 +207,7 @@ def _corners(
     axes: tuple[AxisNeighbours, ...],
     voxels: tuple[NDArray[np.intp], ...],
 ) -> list[tuple[ChosenLabels, NDArray[np.float32]]]:
-    """Return class and weight of each neighbour: two along every axis that lies between voxels."""
+    """Return class and weight of each neighbour; two neighbours along every interpolated axis."""
     flat = classes.ravel()
     places: list[NDArray[np.intp]] = [np.zeros(voxels[0].size, dtype=np.intp)]
     weights = [np.ones(voxels[0].size, dtype=np.float32)]

@@ -1,4 +1,4 @@
-"""How much memory preparing a case takes, and how much the machine has left."""
+"""Estimate the memory for preparing a case, and find the memory that is available."""
 
 import os
 from math import prod
@@ -11,18 +11,18 @@ from autoseg.preprocessing.resample import resampled_shape, target_spacing
 FLOAT_BYTES = 4
 
 READING_COPIES = 3.5
-"""Copies of a whole image, in float32, that exist at once while it is read and reoriented."""
+"""Float32 copies of an image that exist at the same time while it is read and reoriented."""
 
 WORKING_COPIES = 1.5
-"""Copies of one channel, before and after resampling, that exist at once while it is prepared,
-beside the image itself and the result. Measured: 0.48 GiB where this predicts 0.63 GiB, for a CT of
-160 × 384 × 384 voxels."""
+"""Copies of one channel, before and after resampling, that exist at the same time while it is
+prepared, in addition to the image and the result. For a CT of 160 × 384 × 384 voxels, 0.48 GiB were
+measured and 0.63 GiB predicted."""
 
 LABEL_BYTES = 4
-"""Per voxel before and after resampling, for labels, masks and positions together."""
+"""Bytes per voxel, before and after resampling, for labels, masks and positions together."""
 
 USABLE_SHARE = 0.8
-"""Share of the free memory that is given to workers; the rest is for the system's file cache."""
+"""Share of the available memory that workers may use; the rest is for the system's file cache."""
 
 BYTES_PER_GIB = 2**30
 
@@ -30,13 +30,19 @@ CONTAINER_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""Where Linux tells a container its limit, in the second and the first version of cgroups."""
+"""Files with the memory limit of a Linux container, for cgroup v2 and v1."""
 
 
 def preparation_bytes(
     case: CaseFingerprint, plan: PlannedPreparation, configuration: PlannedData
 ) -> int:
-    """Return about how many bytes a process needs to read and prepare a case."""
+    """Estimate the memory in bytes for reading and preparing a case.
+
+    Args:
+        case: Fingerprint of the case.
+        plan: The plan.
+        configuration: One of its configurations.
+    """
     channels = len(plan.channel_names)
     spacing = tuple(case.spacing[axis] for axis in plan.axis_order)
     cropped = tuple(case.shape_after_crop[axis] for axis in plan.axis_order)
@@ -49,22 +55,22 @@ def preparation_bytes(
 
 
 def reading_bytes(shape: tuple[int, ...], channels: int) -> int:
-    """Return about how many bytes a process needs to read an image with its labels.
+    """Estimate the memory in bytes for reading an image with its labels.
 
     Args:
-        shape: Size in voxels.
-        channels: Image channels.
+        shape: Shape of the image, voxels.
+        channels: Number of image channels.
     """
     return int((READING_COPIES * channels * FLOAT_BYTES + LABEL_BYTES) * prod(shape))
 
 
 def affordable_workers(wanted: int, bytes_each: int, available: int | None) -> int:
-    """Return how many processes fit into the memory: from 1 to `wanted`.
+    """Return the number of worker processes that fit into memory, from 1 to `wanted`.
 
     Args:
-        wanted: As many as the user or the machine's cores ask for.
-        bytes_each: What one of them needs.
-        available: Free memory in bytes; None where it is unknown.
+        wanted: Number requested by the user or given by the CPU cores.
+        bytes_each: Memory of one process, bytes.
+        available: Available memory, bytes; None if unknown.
     """
     if available is None:
         return wanted
@@ -72,22 +78,31 @@ def affordable_workers(wanted: int, bytes_each: int, available: int | None) -> i
 
 
 def fitting_workers(wanted: int, bytes_each: int) -> tuple[int, str]:
-    """Return how many processes fit into this machine's memory, and a sentence if it decides."""
+    """Limit the number of worker processes by the available memory.
+
+    Args:
+        wanted: Number requested by the user or given by the CPU cores.
+        bytes_each: Memory of one process, bytes.
+
+    Returns:
+        The number of processes, and a message if memory reduces it (empty if not).
+    """
     available = available_bytes()
     affordable = affordable_workers(wanted, bytes_each, available)
     if affordable >= wanted or available is None:
         return affordable, ""
     return affordable, (
-        f"{affordable} at a time instead of {wanted}: the largest needs about "
-        f"{bytes_each / BYTES_PER_GIB:.1f} GiB and {available / BYTES_PER_GIB:.1f} GiB are free."
+        f"{affordable} at a time instead of {wanted}: the largest case needs about "
+        f"{bytes_each / BYTES_PER_GIB:.1f} GiB, and {available / BYTES_PER_GIB:.1f} GiB of memory "
+        "are available."
     )
 
 
 def available_bytes() -> int | None:
-    """Return the memory that is free for new work, or None where the system does not tell.
+    """Return the available memory in bytes, or None if unknown.
 
-    That is what Linux calls available, or half of the machine's memory on other systems, and
-    never more than the limit of the container that this process runs in.
+    This is `MemAvailable` on Linux and half of the machine's memory on other systems, but at most
+    the limit of the container.
     """
     known = [size for size in (_free_bytes(), _container_limit()) if size is not None]
     return min(known) if known else None

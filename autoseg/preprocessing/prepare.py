@@ -1,7 +1,7 @@
-"""Turn a case as read into a case as a network sees it.
+"""Prepare cases for the network: transpose to planned axis order, crop, normalise and resample.
 
-The order is: planned axes, crop to nonzero, normalise, resample. Channels pass through one at a
-time, in single precision, so that memory stays near that of input plus output.
+Channels are processed one at a time in single precision, so that the peak memory is little more
+than input plus output.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Data preprocessing".
 """
@@ -15,9 +15,9 @@ from jaxtyping import Float32
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
 from autoseg.core.case import Image, InverseTransform, LabelledCase, PreparedImage
 from autoseg.core.errors import CaseError
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resampling
-from autoseg.preprocessing.crop import bounding_box, crop, nonzero_voxels, without_holes
+from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_voxels
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
 from autoseg.preprocessing.memory import BYTES_PER_GIB, FLOAT_BYTES, available_bytes
@@ -35,14 +35,14 @@ ReorderedImage = Float32[np.ndarray, "channels *reordered"]
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """A case to train on.
+    """A case prepared for training.
 
     Attributes:
         name: Name of the case.
         image: The prepared image.
-        classes: Class index of every voxel of it, uint8 or uint16; ignored ones have the last.
-        foreground: Per target, a random sample of where its voxels are (int32 positions), after
-            one of all annotated voxels, which is empty where every voxel is.
+        classes: Class index per voxel, uint8 or uint16; ignored voxels have the last index.
+        foreground: Random sample of voxel positions (int32) of all annotated voxels (empty if every
+            voxel is annotated), then of each target.
     """
 
     name: str
@@ -54,13 +54,19 @@ class PreparedCase:
 def prepare_image(
     image: Image, plan: PlannedPreparation, configuration: PlannedData
 ) -> PreparedImage:
-    """Return the image in planned axis order, cropped, normalised and resampled.
+    """Prepare an image: transpose to planned axis order, crop, normalise and resample.
 
-    A 2-D configuration of a 3-D dataset resamples each slice on its own and keeps slice distance
-    and number of slices.
+    A 2-D configuration of a 3-D dataset resamples each slice separately. Slice distance and number
+    of slices stay the same.
+
+    Args:
+        image: The image in canonical orientation.
+        plan: The plan.
+        configuration: One of its configurations.
 
     Raises:
-        CaseError: If the image has other channels or axes than the plan.
+        CaseError: If the image does not have the channels or axes of the plan, or the prepared
+            image does not fit into memory.
     """
     prepared, _ = _prepared_with_mask(image, plan, configuration)
     return prepared
@@ -69,15 +75,20 @@ def prepare_image(
 def prepare_case(
     case: LabelledCase, plan: PlannedPreparation, configuration: PlannedData
 ) -> PreparedCase:
-    """Return the case on the grid of its prepared image, with foreground positions.
+    """Prepare image and labels of a case, and sample foreground positions.
+
+    Args:
+        case: The case in canonical orientation.
+        plan: The plan.
+        configuration: One of its configurations.
 
     Raises:
-        CaseError: If image and labels differ in shape, or the image does not fit the plan.
+        CaseError: If image and labels differ in shape, or the image cannot be prepared.
     """
     if case.classes.shape != case.image.shape:
         msg = (
             f"{case.name}: the labels have {list(case.classes.shape)} voxels, the image has "
-            f"{list(case.image.shape)}; expected the same. Correct the files, then run "
+            f"{list(case.image.shape)}; expected the same shape. Correct the files, then run "
             "`autoseg plan` again."
         )
         raise CaseError(msg)
@@ -96,7 +107,7 @@ def prepare_case(
 def _prepared_with_mask(
     image: Image, plan: PlannedPreparation, configuration: PlannedData
 ) -> tuple[PreparedImage, MaskArray]:
-    """Return the prepared image, and the mask of the cropped one that is not yet resampled."""
+    """Return the prepared image, and the nonzero mask of the cropped image before resampling."""
     _check_image(image, plan)
     voxels = _in_planned_order(image.voxels, plan.axis_order)
     nonzero = nonzero_voxels(voxels)
@@ -105,7 +116,7 @@ def _prepared_with_mask(
     _check_memory(image, restoration)
     inside = crop(nonzero, bounds)
     if any(normalizer.needs_mask for normalizer in configuration.normalizers):
-        inside = without_holes(inside)
+        inside = fill_holes(inside)
     prepared = _prepare_channels(crop(voxels, bounds), inside, restoration, configuration)
     return PreparedImage(voxels=prepared, restoration=restoration), inside
 
@@ -113,11 +124,11 @@ def _prepared_with_mask(
 def _clear_outside(
     image: PreparedImage, classes: LabelArray, inside: MaskArray, configuration: PlannedData
 ) -> None:
-    """Set channels that are normalised in a mask to 0 outside of it, in place.
+    """Set channels that were normalised inside the nonzero mask to 0 outside of it, in place.
 
-    They were 0 there before splines were laid through them. So training finds the mask again, and
-    keeps augmentations to it: as nnU-Net, which gives the outside a label of its own. What somebody
-    annotated there is kept.
+    They were 0 there before spline interpolation. This lets training recover the mask and restrict
+    augmentations to it; nnU-Net uses a separate label for the outside instead. Annotated voxels are
+    kept.
     """
     masked = [
         channel
@@ -144,10 +155,10 @@ def _prepare_classes(
     plan: PlannedPreparation,
     configuration: PlannedData,
 ) -> ResizedLabels:
-    """Return class indices on the prepared grid; annotated voxels win ties against ignored ones.
+    """Resample class indices to the prepared grid; annotated voxels win ties against ignored ones.
 
-    Ties go to the higher index, so ignored voxels get the lowest for the time of resampling: else a
-    single annotated slice between ignored ones would vanish where its axis is halved.
+    Ties go to the higher index, so ignored voxels temporarily get the lowest one. If they kept the
+    last index, a single annotated slice between ignored ones would vanish when its axis is halved.
     """
     ignored = plan.labels.ignored_index
     if ignored is None:
@@ -164,13 +175,13 @@ def prepare_labels(
     resampling: Resampling,
     ties: Ties = "highest",
 ) -> ResizedLabels:
-    """Return class indices on the grid that a prepared image has.
+    """Resample class indices to the grid of a prepared image.
 
     Args:
         classes: Class index per voxel of the whole canonical image.
-        restoration: Of the prepared image.
+        restoration: Inverse transform of the prepared image.
         resampling: Spline orders.
-        ties: Which of several classes wins that weigh alike.
+        ties: Class that wins a tie.
     """
     cropped = crop(classes.transpose(restoration.axis_order), restoration.crop)
     return resample_labels(
@@ -184,23 +195,25 @@ def prepare_labels(
 
 
 def _check_image(image: Image, plan: PlannedPreparation) -> None:
-    """Check that the image is of the kind that the network takes; axes tell more than channels.
+    """Check that the image has the axes and channels that the network expects.
+
+    Axes are checked first, because a wrong number of axes also changes the channels.
 
     Raises:
-        CaseError: If it is not.
+        CaseError: If axes or channels differ from the plan.
     """
     if len(image.shape) != plan.num_axes:
-        kind = "volumes" if plan.num_axes == 3 else "pictures"
+        kind = "volumes" if plan.num_axes == 3 else "2-D images"
         msg = (
-            f"the image has {len(image.shape)} axes; the network takes {kind}, which have "
-            f"{plan.num_axes}. Give images of that kind."
+            f"the image has {len(image.shape)} axes; the network expects {kind} with "
+            f"{plan.num_axes} axes. Pass images of that kind."
         )
         raise CaseError(msg)
     found, expected = len(image.voxels), len(plan.channel_names)
     if found != expected:
-        advice = "Give all of them, in this order" if found < expected else "Leave out the others"
+        advice = "Pass all of them in this order" if found < expected else "Leave out the others"
         msg = (
-            f"the image has {counted(found, 'channel')}; the network takes {expected}: "
+            f"the image has {count_noun(found, 'channel')}; the network expects {expected}: "
             f"{', '.join(plan.channel_names)}. {advice}."
         )
         raise CaseError(msg)
@@ -230,12 +243,12 @@ def _restoration(
 
 
 def _check_memory(image: Image, restoration: InverseTransform) -> None:
-    """Check that the prepared image fits into the memory that is free.
+    """Check that the prepared image fits into the available memory.
 
-    A header with a wrong spacing makes a small image large.
+    A wrong spacing in the header can make a small image very large.
 
     Raises:
-        CaseError: If it does not.
+        CaseError: If it does not fit.
     """
     shape = restoration.prepared_shape
     needed = FLOAT_BYTES * len(image.voxels) * prod(shape)
@@ -243,16 +256,16 @@ def _check_memory(image: Image, restoration: InverseTransform) -> None:
     if available is None or needed <= available:
         return
     msg = (
-        f"its {_times(image.shape)} voxels of {_times(image.geometry.spacing)} mm become "
-        f"{_times(shape)} of {_times(restoration.prepared_spacing)} mm, which need "
-        f"{needed / BYTES_PER_GIB:.3g} GiB of memory where {available / BYTES_PER_GIB:.3g} are "
-        "free. Correct the spacing in its header if that is wrong; else use a machine with more "
-        "memory, or crop the image."
+        f"its {_format_sizes(image.shape)} voxels of {_format_sizes(image.geometry.spacing)} mm "
+        f"become {_format_sizes(shape)} of {_format_sizes(restoration.prepared_spacing)} mm and "
+        f"need {needed / BYTES_PER_GIB:.3g} GiB of memory, but {available / BYTES_PER_GIB:.3g} GiB "
+        "are available. Correct the spacing in the header if it is wrong. If it is correct, use a "
+        "machine with more memory, or crop the image."
     )
     raise CaseError(msg)
 
 
-def _times(sizes: tuple[int, ...] | tuple[float, ...]) -> str:
+def _format_sizes(sizes: tuple[int, ...] | tuple[float, ...]) -> str:
     return " × ".join(f"{size:g}" for size in sizes)
 
 
@@ -268,7 +281,7 @@ def _prepare_channels(
     restoration: InverseTransform,
     configuration: PlannedData,
 ) -> ResizedImage:
-    """Return the channels of a cropped image, normalised and resampled one after the other."""
+    """Normalise and resample the channels of a cropped image one after the other."""
     resampling = configuration.resampling
     prepared = np.empty((len(voxels), *restoration.prepared_shape), dtype=np.float32)
     for channel, normalizer, result in zip(

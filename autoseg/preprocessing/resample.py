@@ -1,4 +1,4 @@
-"""Bring images and label maps to another voxel size.
+"""Resample images and label maps to another spacing.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Resampling".
 """
@@ -26,19 +26,28 @@ ResizedImage = Float32[np.ndarray, "channels *resized"]
 def resampled_shape(
     shape: tuple[int, ...], spacing: tuple[float, ...], target: tuple[float, ...]
 ) -> tuple[int, ...]:
-    """Return the size in voxels at the target spacing, rounded half to even, at least 1."""
+    """Compute the shape at the target spacing.
+
+    Args:
+        shape: Current shape, voxels.
+        spacing: Current spacing, mm.
+        target: Target spacing, mm.
+
+    Returns:
+        The shape in voxels, rounded half to even, at least 1 per axis.
+    """
     sizes = zip(shape, spacing, target, strict=True)
     return tuple(max(1, round(old / new * size)) for size, old, new in sizes)
 
 
 def target_spacing(configuration: PlannedData, spacing: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the voxel size (mm) that an image is resampled to.
+    """Return the spacing (mm) that an image is resampled to.
 
-    A 2-D configuration leaves the distance of a volume's slices as it is.
+    A 2-D configuration keeps the slice distance of a volume.
 
     Args:
-        configuration: What the case is prepared for.
-        spacing: Voxel size of the case in planned axis order, mm.
+        configuration: The configuration with the planned spacing.
+        spacing: Spacing of the case in planned axis order, mm.
     """
     kept = len(spacing) - len(configuration.spacing)
     return (*spacing[:kept], *configuration.spacing)
@@ -47,15 +56,15 @@ def target_spacing(configuration: PlannedData, spacing: tuple[float, ...]) -> tu
 def separate_axis(
     spacing: tuple[float, ...], target: tuple[float, ...], threshold: float
 ) -> int | None:
-    """Return the one coarse axis that must be resampled on its own, or None.
+    """Return the coarse axis to resample separately, or None.
 
-    The current spacing decides if it is anisotropic, otherwise the target. Without exactly one
-    coarsest axis (two equally coarse ones), and in 2-D, nothing is separate.
+    The axis comes from the current spacing if that is anisotropic, or else from the target spacing.
+    If two axes are equally coarse, and in 2-D, no axis is separate.
 
     Args:
-        spacing: Current voxel size, mm.
-        target: Voxel size to come, mm.
-        threshold: Coarsest over finest spacing beyond which voxels count as anisotropic.
+        spacing: Current spacing, mm.
+        target: Target spacing, mm.
+        threshold: Ratio of largest to smallest spacing above which voxels are anisotropic.
     """
     if len(spacing) < 3:
         return None
@@ -74,18 +83,21 @@ def resample_image(
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
 ) -> ResizedImage:
-    """Return the image at another shape; no intensity leaves the range it had.
+    """Resize an image; intensities are clipped to their original range.
 
-    Without a separate axis the numbers are those of `skimage.transform.resize(mode="edge",
-    anti_aliasing=False)` of each channel. With one, each plane across it is resized on its own,
-    and then the planes along it.
+    Without a separate axis, the result equals `skimage.transform.resize(mode="edge",
+    anti_aliasing=False)` of each channel. With a separate axis, each plane perpendicular to it is
+    resized first, and then the volume along this axis.
 
     Args:
-        voxels: Intensities; the array itself comes back when nothing changes.
-        shape: Size in voxels, without channels.
-        order: Of the splines.
-        separate_axis: The axis that is done on its own, if any.
-        separate_axis_order: Of the splines along that axis.
+        voxels: Intensities, channels first.
+        shape: Output shape in voxels, without channels.
+        order: Spline order.
+        separate_axis: Axis to resample separately, or None.
+        separate_axis_order: Spline order along the separate axis.
+
+    Returns:
+        The resized image; `voxels` itself if the shape is the same.
     """
     if voxels.shape[1:] == shape:
         return voxels
@@ -109,11 +121,18 @@ def resample_into(
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
 ) -> None:
-    """Fill `result` with one channel of an image at that shape, as `resample_image` does it.
+    """Resize one channel into `result`, like `resample_image`.
 
-    The products are many and small: several BLAS threads would mostly wait for each other
-    (measured: 0.2 s with one thread, 5 s with two on a busy machine), and cases run side by side
-    anyway.
+    BLAS is limited to one thread. The matrix products are many and small, so that several threads
+    would mostly wait for each other (measured: 0.2 s with one thread, 5 s with two on a busy
+    machine), and cases are prepared in parallel anyway.
+
+    Args:
+        result: Output array, written in place.
+        channel: The channel to resize.
+        order: Spline order.
+        separate_axis: Axis to resample separately, or None.
+        separate_axis_order: Spline order along the separate axis.
     """
     if result.shape == channel.shape:
         result[...] = channel
@@ -130,7 +149,7 @@ def resample_into(
 
 @cache
 def _linear_algebra() -> ThreadpoolController:
-    """Return the handle on BLAS; to look for its libraries takes 2 ms."""
+    """Return the controller of BLAS threads; cached, because finding the libraries takes 2 ms."""
     return ThreadpoolController()
 
 
@@ -143,15 +162,18 @@ def resample_labels(
     separate_axis_order: SplineOrder,
     ties: Ties = "highest",
 ) -> ResizedLabels:
-    """Return the label map at another shape: per voxel the class that weighs most.
+    """Resize a label map; every voxel gets the class with the largest interpolation weight.
 
     Args:
-        classes: Class indices; the array itself comes back when nothing changes.
-        shape: Size in voxels.
-        order: 0 for the nearest voxel, otherwise linear.
-        separate_axis: The axis that is done on its own, if any.
-        separate_axis_order: 0 or otherwise linear, along that axis.
-        ties: Which of several classes wins that weigh alike.
+        classes: Class index per voxel.
+        shape: Output shape, voxels.
+        order: 0 for nearest neighbour, any other value for linear.
+        separate_axis: Axis to resample separately, or None.
+        separate_axis_order: Like `order`, along the separate axis.
+        ties: Class that wins a tie.
+
+    Returns:
+        The resized label map; `classes` itself if the shape is the same.
     """
     if separate_axis is None:
         return _resize_classes(classes, shape, order, ties)
@@ -163,13 +185,14 @@ def resample_labels(
 def _resize(
     result: ResizedVolume, volume: Volume, *, order: SplineOrder, planes_of: int | None
 ) -> None:
-    """Fill `result` with the resized volume, clipped to its range, or each plane to that plane's.
+    """Resize a volume into `result`, and clip it to the original range.
 
     Args:
-        result: Where to.
-        volume: What to resize.
-        order: Of the splines.
-        planes_of: The axis, which keeps its size, of which each plane has a range of its own.
+        result: Output array, written in place.
+        volume: The volume to resize.
+        order: Spline order.
+        planes_of: Axis along which each plane is clipped to its own range; its size must not
+            change. None clips to the range of the whole volume.
     """
     others = tuple(axis for axis in range(volume.ndim) if axis != planes_of)
     lowest = volume.min(axis=others, keepdims=True)

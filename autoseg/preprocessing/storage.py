@@ -1,7 +1,7 @@
-"""Prepared cases on disk: one folder each, compressed in small blocks, so that a patch reads fast.
+"""Store prepared cases on disk, compressed in small blocks so that patches load fast.
 
-A folder holds `image.b2nd`, `labels.b2nd`, `foreground.npy` and `case.json`. It appears under its
-name when it is complete, so whatever can be opened is whole.
+Each case has a folder with `image.b2nd`, `labels.b2nd`, `foreground.npy` and `case.json`. Folders
+are written atomically, so a case that can be opened is complete.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.preprocessing.prepare import PreparedCase
 
 ALGORITHM_VERSION = 2
-"""Raised whenever preprocessing computes other numbers, so that older results are redone."""
+"""Increased whenever the results of preprocessing change, so that cases are prepared again."""
 
 IMAGE_FILE = "image.b2nd"
 LABELS_FILE = "labels.b2nd"
@@ -37,34 +37,32 @@ CASCADE_INPUT_FILE = "cascade_input.b2nd"
 CASCADE_INPUT_RECORD_FILE = "cascade_input.json"
 
 BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
-"""What is decompressed at once, by number of patch axes: 32 and 64 KiB of float32, which stay in
-the processor's cache. Measured with docs/benchmarks: larger ones read more than a patch needs."""
+"""Shape of a block, the unit of decompression, by number of patch axes. 32 and 64 KiB of float32
+fit into the processor's cache; larger blocks read more than a patch needs (docs/benchmarks)."""
 
 LARGEST_CHUNK = {2: 1024, 3: 128}
-"""Longest edge of a chunk in voxels, by number of patch axes: chunks stay at or below 8 MiB."""
+"""Maximum edge of a chunk in voxels, by number of patch axes; keeps chunks at or below 8 MiB."""
 
 FULL_CHUNK_BYTES = 2**20
-"""Planes that are read one by one share a chunk up to here: each chunk costs about 0.1 ms to write,
-and what is read is blocks, never whole chunks."""
+"""Maximum size of a chunk of several 2-D planes. Writing a chunk takes about 0.1 ms, and reads
+decompress only the required blocks."""
 
 COMPRESSION_LEVEL = 5
-"""Of LZ4, each byte of a number in a stream of its own. Measured on a CT of 23 million voxels:
-0.1 s and 43 % of the size, where LZ4HC, which nnU-Net v2 takes, needs 0.7 s for 41 %; both are read
-equally fast, Zstandard half as fast."""
+"""Level of LZ4 with byte shuffling. On a CT of 23 million voxels, LZ4 takes 0.1 s for 43 % of the
+size, LZ4HC (as in nnU-Net v2) 0.7 s for 41 %; both read equally fast, Zstandard half as fast."""
 
 
 class CaseRecord(Frozen):
-    """What `case.json` says about a prepared case.
+    """Contents of `case.json`.
 
     Attributes:
         name: Name of the case.
-        key: `preparation_key` by the state of the files that it was prepared from, which says
-            without reading them whether they are as they were.
-        content_key: `preparation_key` by the content of these files, which stays the same when they
-            are copied or touched; what is made from the case is recognised by it.
-        restoration: How a prediction gets back to the image.
-        class_offsets: Positions of target `k` (from 1) are the rows from entry `k` to entry
-            `k + 1` of the foreground file; before them are those of all annotated voxels.
+        key: `preparation_key` of name, size and modification time of the source files.
+        content_key: `preparation_key` of the content of the source files. It does not change if
+            they are copied or touched, and identifies everything derived from the case.
+        restoration: Inverse transform from the prepared grid to the image.
+        class_offsets: Rows of the foreground file from entry `k` to entry `k + 1` are positions of
+            target `k` (from 1); rows before entry 1 are positions of all annotated voxels.
     """
 
     schema_version: Literal[1] = 1
@@ -76,11 +74,11 @@ class CaseRecord(Frozen):
 
 
 class CascadeInputRecord(Frozen):
-    """What `cascade_input.json` says about a previous stage's prediction of a prepared case.
+    """Contents of `cascade_input.json`.
 
     Attributes:
         name: Name of the case.
-        key: Of the networks that predicted it, and of the case.
+        key: Key of the case and of the networks that predicted it.
     """
 
     schema_version: Literal[1] = 1
@@ -90,11 +88,11 @@ class CascadeInputRecord(Frozen):
 
 @dataclass(frozen=True)
 class StoredCascadeInput:
-    """What the previous stage of a cascade predicted for a prepared case, on that case's grid.
+    """The cascade input of a prepared case on disk, on the grid of the case.
 
     Attributes:
-        folder: Where it lies.
-        key: Of the networks that predicted it, and of the case.
+        folder: Folder of the cascade input.
+        key: Key of the case and of the networks that predicted it.
     """
 
     folder: Path
@@ -105,14 +103,14 @@ class StoredCascadeInput:
 class StoredCase:
     """A prepared case on disk, read patch by patch.
 
-    Nothing stays open between reads: a dataset of thousands of cases needs no thousands of file
-    handles, and the case can be sent to other processes.
+    Files are closed between reads, so that thousands of cases do not exhaust the file handles, and
+    a case can be pickled for other processes.
 
     Attributes:
-        folder: Where it lies.
-        record: Name, key and the way back.
-        inode: Of the image's file when the case was opened.
-        cascade_input: What the previous stage of a cascade predicted; None without one.
+        folder: Folder of the case.
+        record: Contents of `case.json`.
+        inode: Inode of the image file when the case was opened.
+        cascade_input: Prediction of the previous stage; None without a cascade.
     """
 
     folder: Path
@@ -122,15 +120,12 @@ class StoredCase:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Size in voxels, planned axis order."""
+        """Shape in voxels, planned axis order."""
         return self.record.restoration.prepared_shape
 
     @property
     def foreground(self) -> tuple[VoxelList, ...]:
-        """Positions of annotated voxels, if some are ignored, then of those of each target.
-
-        They are memory-mapped anew.
-        """
+        """Memory-mapped positions of annotated voxels (if any are ignored), then of each target."""
         path = self.folder / FOREGROUND_FILE
         try:
             positions = np.load(path, mmap_mode="r")
@@ -142,15 +137,15 @@ class StoredCase:
     def read_patch(
         self, start: tuple[int, ...], stop: tuple[int, ...]
     ) -> tuple[ImageArray, LabelArray]:
-        """Return image and class indices of a box inside the case; only its blocks are read.
+        """Load image and class indices of a box; only the required blocks are read.
 
         Args:
             start: First voxel along each axis.
-            stop: One past the last; nothing is padded, so it must lie within the shape.
+            stop: One past the last voxel along each axis; the box is not padded.
 
         Raises:
-            ValueError: If the box does not lie within the case.
-            CaseError: If a file is missing or damaged, or the case was prepared anew since.
+            ValueError: If the box is not inside the case.
+            CaseError: If a file is missing or damaged, or the case has been prepared again.
         """
         box = self._box(start, stop)
         image = _open(self.folder / IMAGE_FILE)[(slice(None), *box)]
@@ -159,10 +154,10 @@ class StoredCase:
         return image, labels
 
     def read_cascade_input(self, start: tuple[int, ...], stop: tuple[int, ...]) -> LabelArray:
-        """Return the class indices that the previous stage predicted in a box; see `read_patch`.
+        """Load the cascade input of a box; see `read_patch`.
 
         Raises:
-            ValueError: If the box does not lie within the case, or there is no previous stage.
+            ValueError: If the box is not inside the case, or there is no previous stage.
         """
         if self.cascade_input is None:
             msg = f"{self.folder} has no prediction of a previous stage."
@@ -175,35 +170,34 @@ class StoredCase:
     def _box(self, start: tuple[int, ...], stop: tuple[int, ...]) -> tuple[slice, ...]:
         for first, last, size in zip(start, stop, self.shape, strict=True):
             if not 0 <= first < last <= size:
-                msg = f"no box from {start} to {stop} in a case of {self.shape} voxels"
+                msg = f"the box {start} to {stop} is not inside the case of {self.shape} voxels"
                 raise ValueError(msg)
         return tuple(slice(first, last) for first, last in zip(start, stop, strict=True))
 
     def _check_same(self) -> None:
-        """Check, after reading, that the case is still the one that was opened.
-
-        Trainings that begin together may prepare one case twice, which gives the same content.
+        """Check, after reading, that the case has the same content as when it was opened.
 
         Raises:
-            CaseError: If it was prepared from other files or by another plan since.
+            CaseError: If the case has been prepared from other files or with another plan.
         """
         if _inode(self.folder) == self.inode:
             return
+        # concurrent trainings may prepare a case twice with the same content
         record = _record(self.folder)
         if record is None or record.content_key != self.record.content_key:
             msg = (
-                f"{self.folder} was prepared anew while it was in use: plan or files have changed. "
-                "Run the same command again: it says whether this training can go on."
+                f"{self.folder} was prepared again while it was in use, because plan or files have "
+                "changed. Run the same command again; it reports whether this training can resume."
             )
             raise CaseError(msg)
 
     def read_image(self) -> ImageArray:
-        """Return the whole prepared image."""
+        """Load the whole prepared image."""
         image: ImageArray = _open(self.folder / IMAGE_FILE)[...]
         return image
 
     def read_classes(self) -> LabelArray:
-        """Return the class index of every voxel."""
+        """Load the class index of every voxel."""
         classes: LabelArray = _open(self.folder / LABELS_FILE)[...]
         return classes
 
@@ -216,12 +210,12 @@ def save_case(
     key: str,
     content_key: str,
 ) -> None:
-    """Write a prepared case, whole or not at all.
+    """Save a prepared case atomically.
 
     Args:
-        prepared: What to write.
-        folder: Its own folder; an older one is replaced.
-        patch_shape: What is going to be read at a time; two axes mean slice by slice.
+        prepared: The case.
+        folder: Output folder of the case; an existing one is replaced.
+        patch_shape: Shape of the patches to be read, voxels; two axes mean single slices.
         key: See `CaseRecord`.
         content_key: See `CaseRecord`.
     """
@@ -237,15 +231,16 @@ def save_case(
         _write(prepared.image.voxels, temporary / IMAGE_FILE, patch_shape)
         _write(prepared.classes, temporary / LABELS_FILE, patch_shape)
         np.save(temporary / FOREGROUND_FILE, np.concatenate(prepared.foreground))
-        # the folder appears as a whole, so that this file needs no care of its own
-        (temporary / RECORD_FILE).write_text(store.as_text(record), encoding="utf-8")
+        # the folder is renamed when complete, so this file need not be written atomically
+        (temporary / RECORD_FILE).write_text(store.to_json_text(record), encoding="utf-8")
 
 
 def open_case(folder: Path) -> StoredCase:
-    """Return the prepared case in a folder.
+    """Open the prepared case in a folder.
 
     Raises:
-        DocumentError: If the folder holds none.
+        DocumentError: If the folder does not contain a valid `case.json`.
+        CaseError: If the image file is missing.
     """
     record = store.load(CaseRecord, folder / RECORD_FILE, made_by="autoseg train")
     return StoredCase(folder=folder, record=record, inode=_inode(folder))
@@ -259,15 +254,21 @@ def _inode(folder: Path) -> int:
 
 
 def is_prepared(folder: Path, key: str) -> bool:
-    """Return whether the folder holds the case as `key` says it should be."""
+    """Return True if the folder contains a prepared case with this key."""
     record = _record(folder)
     return record is not None and record.key == key
 
 
-def is_renewed(folder: Path, *, key: str, content_key: str) -> bool:
-    """Return whether the folder holds the case as `content_key` has it; it then has `key` as well.
+def refresh_key(folder: Path, *, key: str, content_key: str) -> bool:
+    """Update the key of a prepared case whose files were only copied or touched.
 
-    So files that were copied or touched need not be prepared again.
+    Args:
+        folder: Folder of the case.
+        key: The new key.
+        content_key: Content key that the case must have.
+
+    Returns:
+        True if the content key matches and the key was updated.
     """
     record = _record(folder)
     if record is None or record.content_key != content_key:
@@ -288,13 +289,13 @@ def _record(folder: Path) -> CaseRecord | None:
 def save_cascade_input(
     classes: LabelArray, folder: Path, record: CascadeInputRecord, patch_shape: tuple[int, ...]
 ) -> None:
-    """Write what a previous stage predicted for a prepared case, whole or not at all.
+    """Save the cascade input of a prepared case atomically.
 
     Args:
-        classes: Class index of every voxel, on the grid of the case.
-        folder: Its own folder; an older one is replaced.
-        record: Of which case, by which networks.
-        patch_shape: What is going to be read at a time.
+        classes: Class index per voxel, on the grid of the case.
+        folder: Output folder; an existing one is replaced.
+        record: Case and key of the cascade input.
+        patch_shape: Shape of the patches to be read, voxels.
     """
     with atomic_folder(folder) as temporary:
         _write(classes, temporary / CASCADE_INPUT_FILE, patch_shape)
@@ -302,7 +303,7 @@ def save_cascade_input(
 
 
 def open_cascade_input(folder: Path) -> StoredCascadeInput | None:
-    """Return what a previous stage predicted for a case; None if the folder does not hold it."""
+    """Open the cascade input in a folder; return None if there is no valid one."""
     path = folder / CASCADE_INPUT_RECORD_FILE
     if not path.is_file():
         return None
@@ -318,14 +319,14 @@ def preparation_key(
     configuration: PlannedData,
     source: tuple[tuple[str, int, int], ...] | tuple[str, ...],
 ) -> str:
-    """Return a hash over all that determines a prepared case; equal means nothing to redo.
+    """Return a hash of everything that determines the result of preparing a case.
 
-    Patch, batch and network are not in it, so editing those in a plan redoes nothing.
+    Patch, batch and network are not included, so editing them does not prepare cases again.
 
     Args:
         plan: The plan.
         configuration: One of its configurations.
-        source: Name, size and modification time of each file of the case; or a hash of each.
+        source: Name, size and modification time of each file of the case, or a hash of each.
     """
     determined_by: dict[str, object] = {
         "algorithm": ALGORITHM_VERSION,
@@ -343,7 +344,7 @@ def preparation_key(
 
 
 def _write(array: NDArray[Any], path: Path, patch_shape: tuple[int, ...]) -> None:
-    """Write an array whose trailing axes are spatial, in chunks and blocks that suit the patch."""
+    """Write an array, trailing axes spatial, with chunk and block shapes that suit the patch."""
     axes = len(patch_shape)
     lead = (1,) * (array.ndim - axes)
     chunk = _chunk_shape(array, patch_shape)
@@ -363,7 +364,7 @@ def _write(array: NDArray[Any], path: Path, patch_shape: tuple[int, ...]) -> Non
 
 
 def _chunk_shape(array: NDArray[Any], patch_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return what is compressed into one piece of the file: about a patch, or as many planes."""
+    """Return the shape of a chunk: about a patch in 3-D, several planes in 2-D."""
     axes = len(patch_shape)
     edges = map(max, patch_shape, BLOCK_SHAPES[axes])
     wanted = (min(edge, LARGEST_CHUNK[axes]) for edge in edges)
@@ -380,7 +381,7 @@ def _within(wanted: tuple[int, ...], bounds: tuple[int, ...]) -> tuple[int, ...]
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401  (blosc2 is untyped)
-    """Return the array, memory-mapped where the system can, decompressed in this thread.
+    """Open an array, memory-mapped on POSIX systems, to be decompressed in the current thread.
 
     Raises:
         CaseError: If the file is missing or damaged.
@@ -395,5 +396,5 @@ def _open(path: Path) -> Any:  # noqa: ANN401  (blosc2 is untyped)
 def _unreadable(path: Path, error: Exception) -> CaseError:
     return CaseError(
         f"{path} cannot be opened ({error}). Delete the folder {path.parent} and run the same "
-        "command again; the case is then prepared anew."
+        "command again to prepare the case again."
     )

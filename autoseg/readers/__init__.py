@@ -1,4 +1,4 @@
-"""Readers: one file per format family. To add one, add a file here; nothing else changes."""
+"""Readers, one per format family. To add one, add a file here; no other change is needed."""
 
 from autoseg.readers.base import READERS, Header, Reader, StoredImage
 from autoseg.readers.names import ending_of, is_image_name, known_endings, label_ending, stem_of
@@ -15,7 +15,7 @@ from autoseg.readers.writing import write_labels
 READERS.discover(__name__)
 
 ENDINGS = known_endings()
-"""Every file ending that some reader is responsible for, e.g. `.nii.gz`."""
+"""File extensions of all readers, e.g. `.nii.gz`."""
 
 __all__ = [
     "ENDINGS",

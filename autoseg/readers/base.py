@@ -1,4 +1,4 @@
-"""What a reader is: how the files of one family of formats become arrays, and arrays files."""
+"""Base class of readers, which load and save the files of one family of formats."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ StoredArray = Shaped[np.ndarray, "channels *space"]
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image as its file has it: neither reoriented nor converted to another number type.
+    """An image as stored in its file, in the stored orientation and data type.
 
     Attributes:
         voxels: Channels first, then the axes in array order.
-        geometry: Spacing, origin and direction; plain where the format knows none.
+        geometry: Spacing, origin and direction; plain if the format does not store them.
     """
 
     voxels: StoredArray
@@ -30,10 +30,10 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself before its voxels are read.
+    """Shape and channels of a file, read without its voxels.
 
     Attributes:
-        shape: Size in voxels, stored array order; a single slice of a 3-D format has 2 axes.
+        shape: Shape in voxels, stored array order; a single slice of a 3-D format has 2 axes.
         num_channels: Number of channels in this file.
     """
 
@@ -42,21 +42,21 @@ class Header:
 
     @property
     def num_axes(self) -> int:
-        """2 or 3."""
+        """Number of spatial axes, 2 or 3."""
         return len(self.shape)
 
 
 class Reader(Component):
     """Reads and writes one family of file formats.
 
-    Methods may raise whatever the format's library raises; `read_image` and its siblings turn that
-    into a `CaseError` that names the file.
+    Methods may raise any exception of the format's library. The functions of `reading` convert it
+    to a `CaseError` that names the file.
 
     Attributes:
-        endings: File endings it is responsible for, lower case, with the dot.
-        label_endings: Those of them that keep label values exactly.
-        max_axes: 2 if the formats hold pictures only.
-        holds_world_geometry: Whether they say where an image lies and how it is turned.
+        endings: File extensions of the formats, lower case, with the dot.
+        label_endings: Extensions whose formats preserve label values exactly.
+        max_axes: Maximum number of spatial axes; 2 for formats of 2-D images.
+        holds_world_geometry: Whether the formats store origin and direction.
     """
 
     endings: ClassVar[tuple[str, ...]]
@@ -66,37 +66,37 @@ class Reader(Component):
 
     @abstractmethod
     def read(self, path: Path) -> StoredImage:
-        """Return the image with 2 or 3 axes and at least one channel."""
+        """Read an image with 2 or 3 axes and at least one channel."""
 
     def read_labels(self, path: Path) -> StoredImage:
-        """Return a label file; differs from `read` where a format stores labels in its own way."""
+        """Read a label map; override if the format stores labels differently from images."""
         return self.read(path)
 
     @abstractmethod
     def read_header(self, path: Path) -> Header:
-        """Return shape and channels, without the voxels where the format allows."""
+        """Read shape and channels, without the voxels if the format allows."""
 
     @abstractmethod
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
-        """Write a label map, whole or not at all.
+        """Write a label map atomically.
 
         Args:
             labels: Unsigned values in stored orientation, `geometry.num_axes` axes.
-            geometry: Kept exactly, as far as the format knows geometry.
-            path: Ends with one of `label_endings`; its folder exists.
+            geometry: Geometry to write exactly, as far as the format can store it.
+            path: Output file with one of `label_endings`, in an existing folder.
         """
 
     @abstractmethod
     def knows_geometry(self, path: Path) -> bool:
-        """Return whether the file says how large its voxels are."""
+        """Return True if the file stores its spacing."""
 
     def num_replaced(self, path: Path) -> int:
-        """Return how many NaN and infinite values `read` silently makes finite; most: none."""
+        """Count the NaN and infinite values that `read` silently replaces; 0 for most formats."""
         del path
         return 0
 
     def companion_files(self, path: Path) -> tuple[Path, ...]:
-        """Return the other files that belong to `path`, e.g. a side-car; only existing ones."""
+        """Return the existing files that belong to `path`, e.g. a sidecar file."""
         del path
         return ()
 

@@ -1,4 +1,4 @@
-"""What a file's name says (format, stem, channel number), and how a shape is spelled."""
+"""Parse file names into stem, channel number and extension, and format shapes as text."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,13 @@ from autoseg.core.errors import CaseError
 from autoseg.readers.base import READERS, Reader
 
 CHANNEL_SUFFIX = re.compile(r"_(\d{4})$")
-"""`CASE_0000`, `CASE_0001`, …: one file per channel, as nnU-Net names them."""
+"""Channel suffix of nnU-Net's file names: `CASE_0000`, `CASE_0001`, …"""
 
 
 def channel_of(stem: str) -> int | None:
-    """Return the channel number at the end of a stem, or None if it has none."""
-    found = CHANNEL_SUFFIX.search(stem)
-    return int(found.group(1)) if found else None
+    """Return the channel number at the end of a stem, or None if there is none."""
+    match = CHANNEL_SUFFIX.search(stem)
+    return int(match.group(1)) if match else None
 
 
 def without_channel_suffix(stem: str) -> str:
@@ -23,33 +23,33 @@ def without_channel_suffix(stem: str) -> str:
 
 
 def known_endings() -> tuple[str, ...]:
-    """Return every file ending that some reader is responsible for, e.g. `.nii.gz`."""
+    """Return the file extensions of all readers, e.g. `.nii.gz`."""
     return tuple(ending for kind in READERS for ending in READERS[kind].endings)
 
 
 def ending_of(path: Path) -> str:
-    """Return the ending that some reader knows, lower case (`.nii.gz`), else the last suffix."""
+    """Return the known extension in lower case (`.nii.gz`), or the last suffix if unknown."""
     name = path.name.lower()
-    fitting = [ending for ending in known_endings() if name.endswith(ending)]
-    return max(fitting, key=len, default=path.suffix)
+    matching = [ending for ending in known_endings() if name.endswith(ending)]
+    return max(matching, key=len, default=path.suffix)
 
 
 def stem_of(path: Path) -> str:
-    """Return the file's name without its ending: `case` for `case.nii.gz`.
+    """Return the file name without its extension: `case` for `case.nii.gz`.
 
-    Letters with accents are single characters in it (Unicode's form NFC), however the file's system
-    takes them apart, so that equal names are equal.
+    The stem is normalised to Unicode form NFC, because some file systems decompose accented
+    letters; without this, equal names could differ.
     """
     return normalize("NFC", path.name[: len(path.name) - len(ending_of(path))])
 
 
 def is_image_name(path: Path) -> bool:
-    """Return whether the name is that of an image: a known ending, and not a hidden file."""
+    """Return True if the file has a known extension and is not hidden."""
     return not path.name.startswith(".") and ending_of(path) in known_endings()
 
 
 def label_ending(image_ending: str) -> str:
-    """Return the ending for labels of an image: its own, or `.png` where that would alter them."""
+    """Return the extension for label maps of an image: its own, or `.png` if that is lossy."""
     keeps = image_ending in reader_for(Path(f"case{image_ending}")).label_endings
     return image_ending if keeps else ".png"
 
@@ -58,19 +58,19 @@ def reader_for(path: Path) -> Reader:
     """Return the reader of the file's format.
 
     Raises:
-        CaseError: If no reader knows the ending.
+        CaseError: If no reader supports the extension.
     """
     ending = ending_of(path)
     for kind in READERS:
         if ending in READERS[kind].endings:
             return READERS[kind].model_validate({"kind": kind})
     msg = (
-        f"{path} ends with {ending!r}, which is no known image format. "
-        f"Convert it to one of {', '.join(known_endings())}."
+        f"{path} has the unknown extension {ending!r}. "
+        f"Expected one of {', '.join(known_endings())}; convert the file to one of these formats."
     )
     raise CaseError(msg)
 
 
-def times(shape: tuple[int, ...]) -> str:
-    """Return a shape as text: `12 × 40 × 38`."""
+def format_shape(shape: tuple[int, ...]) -> str:
+    """Format a shape as text: `12 × 40 × 38`."""
     return " × ".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP pictures: truly two-dimensional, grey or colour, without geometry."""
+"""PNG, JPEG and BMP: 2-D images in grey or colour, without geometry."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,27 +18,27 @@ from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredIma
 Picture: TypeAlias = Any
 """A `PIL.Image.Image`; Pillow is imported only where it is used."""
 
-OPENING = Lock()
-"""Held while Pillow's limit, which is one for all threads, is lifted."""
+PILLOW_LIMIT_LOCK = Lock()
+"""Held while Pillow's size limit, which is global for all threads, is lifted."""
 
 EXIF_ORIENTATION = 0x0112
-"""Tag of what Exif says about how a camera was held (CIPA DC-008)."""
+"""Exif tag of the camera's orientation (CIPA DC-008)."""
 
-LYING = (5, 6, 7, 8)
-"""Its values for pictures whose rows are stored as columns."""
+TRANSPOSED = (5, 6, 7, 8)
+"""Exif orientations that swap rows and columns."""
 
-STRETCHES = {"L;2": 85, "L;4": 17}
-"""By how much Pillow multiplies grey values of 2 and 4 bits, so that they span 8 bits."""
+GREY_SCALES = {"L;2": 85, "L;4": 17}
+"""Factor by which Pillow scales 2-bit and 4-bit grey values to 8 bits."""
 
 PLAIN = Geometry.plain((1.0, 1.0))
 
 
 @READERS.register
 class NaturalReader(Reader):
-    """Grey, grey + alpha, RGB and RGBA pictures; each of their bands is a channel.
+    """Grey, grey + alpha, RGB and RGBA images; each band is a channel.
 
-    A picture with a palette is read as its colours when it is an image, and as its palette
-    positions when it is a label map. A JPEG is turned upright as its Exif data ask for.
+    Files with a palette are read as colours for images, and as palette indices for label maps.
+    JPEGs are rotated according to their Exif orientation.
     """
 
     kind: Literal["natural"] = "natural"
@@ -48,26 +48,30 @@ class NaturalReader(Reader):
 
     @override
     def read(self, path: Path) -> StoredImage:
-        with _opened(path) as picture:
+        with _open_picture(path) as picture:
             voxels = (
-                _deep(path)
-                if _is_deep(picture)
-                else _channels_first(_with_colours(_upright(picture)))
+                _read_16_bit(path)
+                if _is_16_bit_colour(picture)
+                else _channels_first(_expand_palette(_apply_exif_orientation(picture)))
             )
         return StoredImage(voxels=voxels, geometry=PLAIN)
 
     @override
     def read_labels(self, path: Path) -> StoredImage:
-        with _opened(path) as picture:
-            stretch = _stretch(picture)
-            voxels = _deep(path) if _is_deep(picture) else _channels_first(picture) // stretch
+        with _open_picture(path) as picture:
+            scale = _grey_scale(picture)
+            voxels = (
+                _read_16_bit(path)
+                if _is_16_bit_colour(picture)
+                else _channels_first(picture) // scale
+            )
         return StoredImage(voxels=voxels, geometry=PLAIN)
 
     @override
     def read_header(self, path: Path) -> Header:
-        with _opened(path) as picture:
+        with _open_picture(path) as picture:
             width, height = picture.size
-            if _orientation(picture) in LYING:
+            if _orientation(picture) in TRANSPOSED:
                 width, height = height, width
             bands = len(_palette_mode(picture) if picture.mode == "P" else picture.getbands())
             return Header(shape=(height, width), num_channels=bands)
@@ -79,8 +83,8 @@ class NaturalReader(Reader):
         largest = 255 if path.name.lower().endswith(".bmp") else 65535
         if labels.max(initial=0) > largest:
             msg = (
-                f"{path} cannot hold label value {int(labels.max())}; its format ends at "
-                f"{largest}. Write .tif or .nii.gz instead."
+                f"{path} cannot store the label value {int(labels.max())}; the maximum of its "
+                f"format is {largest}. Write .tif or .nii.gz instead."
             )
             raise CaseError(msg)
         with atomic_write(path) as temporary:
@@ -93,11 +97,11 @@ class NaturalReader(Reader):
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Picture]:
-    """Open a picture of any size: Pillow takes those over 179 million pixels for attacks."""
+def _open_picture(path: Path) -> Iterator[Picture]:
+    """Open an image of any size; Pillow rejects more than 179 million pixels by default."""
     from PIL import Image
 
-    with OPENING:
+    with PILLOW_LIMIT_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             picture = Image.open(path)
@@ -107,45 +111,45 @@ def _opened(path: Path) -> Iterator[Picture]:
         yield picture
 
 
-def _is_deep(picture: Picture) -> bool:
-    """Return whether a colour picture has 16 bits per band, of which Pillow would drop 8."""
+def _is_16_bit_colour(picture: Picture) -> bool:
+    """Return True for colour images with 16 bits per band, which Pillow would reduce to 8."""
     return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())) and (
         len(picture.getbands()) > 1
     )
 
 
-def _deep(path: Path) -> StoredArray:
-    """Return the pixels of a colour picture with 16 bits per band as `channels rows columns`."""
+def _read_16_bit(path: Path) -> StoredArray:
+    """Read a colour image with 16 bits per band as `channels rows columns`."""
     import SimpleITK
 
     return np.moveaxis(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), -1, 0)
 
 
 def _orientation(picture: Picture) -> int:
-    """Return how a camera was held, 1 to 8 as Exif counts, where files tell: in JPEGs."""
+    """Return the Exif orientation of a JPEG (1 to 8); 1 for other formats."""
     is_jpeg = picture.format in ("JPEG", "MPO")
     return int(picture.getexif().get(EXIF_ORIENTATION, 1)) if is_jpeg else 1
 
 
-def _upright(picture: Picture) -> Picture:
-    """Return a picture turned as its camera was held, which is how every viewer shows it."""
+def _apply_exif_orientation(picture: Picture) -> Picture:
+    """Apply the Exif orientation, as image viewers do."""
     from PIL import ImageOps
 
     return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
-def _stretch(picture: Picture) -> int:
-    """Return by how much Pillow multiplies the values of a picture that is not yet loaded."""
+def _grey_scale(picture: Picture) -> int:
+    """Return the factor by which Pillow scales grey values; call before the pixels are loaded."""
     modes = {str(tile[3]) for tile in getattr(picture, "tile", ())}
-    return next((factor for mode, factor in STRETCHES.items() if mode in modes), 1)
+    return next((factor for mode, factor in GREY_SCALES.items() if mode in modes), 1)
 
 
-def _with_colours(picture: Picture) -> Picture:
+def _expand_palette(picture: Picture) -> Picture:
     return picture.convert(_palette_mode(picture)) if picture.mode == "P" else picture
 
 
 def _palette_mode(picture: Picture) -> str:
-    """Return what a palette's colours are: RGBA if it is transparent somewhere, else RGB."""
+    """Return the mode of a palette's colours: RGBA if it has transparency, or else RGB."""
     return "RGBA" if "transparency" in picture.info else "RGB"
 
 

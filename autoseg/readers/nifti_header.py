@@ -1,4 +1,4 @@
-"""What of a NIfTI header SimpleITK does not tell, or tells slowly.
+"""Parse the NIfTI header fields that SimpleITK does not provide, or provides only slowly.
 
 Source: field offsets of nifti1.h and nifti2.h, nifti.nimh.nih.gov.
 """
@@ -11,35 +11,35 @@ from math import prod
 from pathlib import Path
 
 FLOATS = {16: "f4", 64: "f8"}
-"""NIfTI's codes of the number types that can be NaN or infinite."""
+"""NIfTI codes of floating-point data types, which can be NaN or infinite."""
 
 HEADER_BYTES = 540
-"""Of the second version; the first has 348."""
+"""Size of a NIfTI-2 header; NIfTI-1 has 348 bytes."""
 
 GZIP_MARK = b"\x1f\x8b"
-"""How a gzip file begins (RFC 1952)."""
+"""First bytes of a gzip file (RFC 1952)."""
 
 
 def is_compressed(path: Path) -> bool:
-    """Return whether a file is compressed, whatever its name says."""
+    """Return True if the content of a file is gzip-compressed, regardless of its name."""
     with path.open("rb") as file:
         return file.read(len(GZIP_MARK)) == GZIP_MARK
 
 
-def opened(path: Path) -> BufferedIOBase:
-    """Open a file for reading what it has before compression."""
+def open_decompressed(path: Path) -> BufferedIOBase:
+    """Open a file for reading, decompressed if it is compressed."""
     return gzip.open(path) if is_compressed(path) else path.open("rb")
 
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """Where the voxels of a file are, and what they are.
+    """Position and data type of the voxels of a file.
 
     Attributes:
         byte_order: `<` or `>`.
-        float_type: `f4` or `f8`; empty for numbers that are always finite.
-        start: Bytes before the voxels.
-        size: Bytes that the file should have before compression.
+        float_type: `f4` or `f8`; empty for integers.
+        start: Offset of the voxels, bytes.
+        size: Expected size of the uncompressed file, bytes.
     """
 
     byte_order: str
@@ -48,16 +48,16 @@ class NiftiHeader:
     size: int
 
     @classmethod
-    def of(cls, path: Path) -> "NiftiHeader":
-        """Return the header of a file, compressed or not."""
-        with opened(path) as file:
-            return cls.parsed(file.read(HEADER_BYTES))
+    def from_file(cls, path: Path) -> "NiftiHeader":
+        """Read the header of a file, compressed or not."""
+        with open_decompressed(path) as file:
+            return cls.from_bytes(file.read(HEADER_BYTES))
 
     @classmethod
-    def parsed(cls, header: bytes) -> "NiftiHeader":
-        """Return what the bytes of a header say.
+    def from_bytes(cls, header: bytes) -> "NiftiHeader":
+        """Parse the bytes of a header.
 
-        They begin with the header's own size, 348 or 540, in the byte order of the file.
+        The first field is the size of the header, 348 or 540, which reveals the byte order.
         """
         order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
         if struct.unpack_from(f"{order}i", header)[0] == 540:

@@ -1,4 +1,4 @@
-"""Read images and label maps of any known format, in canonical orientation."""
+"""Read images and label maps of all supported formats in canonical orientation."""
 
 import re
 from collections.abc import Callable
@@ -13,38 +13,38 @@ from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import AutosegError, CaseError
 from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
-from autoseg.readers.names import ending_of, reader_for, times
+from autoseg.readers.names import ending_of, format_shape, reader_for
 
 T = TypeVar("T")
 
 LIBRARY_PREFIX = re.compile(r"^(sitk::ERROR: |ITK ERROR: (\w+\(0x[0-9a-f]+\): )?)")
-"""What SimpleITK puts before its messages."""
+"""Prefixes of SimpleITK's messages."""
 
-UNREADABLE_ADVICE = "Copy it again if it is damaged, or export it anew."
+UNREADABLE_ADVICE = "If the file is damaged, copy or export it again."
 
 SHEARED_ADVICE = (
     "The axes in its header (the sform of a NIfTI file) are not at right angles: correct the "
-    "headers of image and labels alike, or resample both to a grid with right angles."
+    "headers of both image and labels, or resample both to an orthogonal grid."
 )
 
 
 def companion_files(path: Path) -> tuple[Path, ...]:
-    """Return the other files that belong to `path`: a spacing side-car, the voxels of an .mhd."""
+    """Return the files that belong to `path`: a sidecar with the spacing, the voxels of an .mhd."""
     return reader_for(path).companion_files(path)
 
 
 def knows_geometry(path: Path) -> bool:
-    """Return whether the file says how large its voxels are."""
+    """Return True if the file stores its spacing."""
     return reader_for(path).knows_geometry(path)
 
 
 def num_replaced(path: Path) -> int:
-    """Return how many NaN and infinite values of a readable file reading silently made finite."""
+    """Count the NaN and infinite values of a file that its reader silently replaces."""
     return reader_for(path).num_replaced(path)
 
 
 def read_header(path: Path) -> Header:
-    """Return shape and channels of one file, without its voxels where the format allows.
+    """Read shape and channels of one file, without its voxels if the format allows.
 
     Raises:
         CaseError: If the file is missing or cannot be read.
@@ -55,12 +55,13 @@ def read_header(path: Path) -> Header:
 
 
 def read_image(paths: tuple[Path, ...]) -> Image:
-    """Return an image in canonical orientation.
+    """Read an image in canonical orientation.
 
-    A 3-D file with a single slice is a 2-D image; its `stored_geometry` keeps all 3 axes.
+    A 3-D file with a single slice becomes a 2-D image; its `stored_geometry` keeps all 3 axes.
 
     Args:
-        paths: One file with all channels, or several whose channels are stacked in this order.
+        paths: One file with all channels, or several files whose channels are concatenated in this
+            order.
 
     Raises:
         CaseError: If a file is missing or unreadable, or the files differ in shape or geometry.
@@ -71,60 +72,62 @@ def read_image(paths: tuple[Path, ...]) -> Image:
     in_plane = geometry
     if _is_slice(voxels.shape[1:]):
         voxels, in_plane = voxels[:, 0], _in_plane(geometry)
-    turn = canonical_orientation(in_plane)
+    reorientation = canonical_orientation(in_plane)
     return Image(
-        voxels=_as_float32(turn.apply(voxels)),
-        geometry=turn.apply_to_geometry(in_plane, voxels.shape[1:]),
+        voxels=_as_float32(reorientation.apply(voxels)),
+        geometry=reorientation.apply_to_geometry(in_plane, voxels.shape[1:]),
         stored_geometry=geometry,
-        reorientation=turn,
+        reorientation=reorientation,
     )
 
 
 def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
-    """Return a label map in canonical orientation, values as stored.
+    """Read a label map in canonical orientation, with its values as stored.
 
     Args:
-        path: The file. Whole numbers stored as floating point are fine, and so is a colour picture
-            whose colours are all equal.
-        like: The image of the same case; where the label file itself knows no geometry (PNG, TIFF
-            without side-car) it is laid over the image as that is stored.
+        path: The label file. Integers stored as floating point are accepted, and colour images
+            whose colour channels are all equal.
+        like: The image of the same case. If the label file has no geometry (PNG, TIFF without a
+            sidecar), the labels get the geometry of the image as stored.
 
     Raises:
-        CaseError: If the file is missing or unreadable, is a JPEG, or holds anything but one
-            non-negative whole number per voxel.
+        CaseError: If the file is missing or unreadable, is a JPEG, or does not contain exactly one
+            non-negative integer per voxel.
     """
     reader = reader_for(path)
     if ending_of(path) not in reader.label_endings:
         msg = (
-            f"{path.name} is a JPEG, which alters label values when it compresses. "
-            "Export the labels as .png, from the original annotation."
+            f"{path.name} is a JPEG, whose lossy compression alters label values. "
+            "Export the labels as .png from the original annotation."
         )
         raise CaseError(msg)
     stored = _attempt(reader.read_labels, path)
     values = _whole_numbers(_single_channel(stored.voxels, path), path)
     if reader.num_replaced(path):
-        raise _no_labels(path, f"{reader.num_replaced(path)} voxels that are NaN or infinite")
+        raise _invalid_labels(path, f"{reader.num_replaced(path)} voxels that are NaN or infinite")
     geometry = stored.geometry
     if _is_slice(values.shape):
         values, geometry = values[0], _in_plane(geometry)
     if like is not None and not reader.knows_geometry(path):
         geometry = _geometry_for(values, like) or geometry
-    turn = _turn_as(like, geometry, values.shape) or canonical_orientation(geometry)
+    reorientation = _image_reorientation(like, geometry, values.shape) or canonical_orientation(
+        geometry
+    )
     return LabelMap(
-        values=np.ascontiguousarray(turn.apply(values)),
-        geometry=turn.apply_to_geometry(geometry, values.shape),
+        values=np.ascontiguousarray(reorientation.apply(values)),
+        geometry=reorientation.apply_to_geometry(geometry, values.shape),
         stored_geometry=stored.geometry,
     )
 
 
 def _attempt(action: Callable[[Path], T], path: Path) -> T:
-    """Return what `action` makes of a file.
+    """Call `action` on a file and convert exceptions of the format's library.
 
     Raises:
-        CaseError: If the file is missing, or the format's library fails in whatever way.
+        CaseError: If the file is missing, or the library raises any exception.
     """
     if not path.is_file():
-        msg = f"{path} does not exist. Put the file there, or take the case out of the dataset."
+        msg = f"{path} does not exist. Add the file, or remove the case from the dataset."
         raise CaseError(msg)
     try:
         return action(path)
@@ -138,14 +141,14 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
 
 
 def _cause(error: Exception) -> str:
-    """Return the telling line of a library's message, without the library's own addresses."""
+    """Extract the informative line of a library's message, without prefixes and addresses."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith("Reason:")] or [type(error).__name__]
-    return LIBRARY_PREFIX.sub("", telling[-1]).rstrip(".")
+    causes = [line for line in lines if not line.startswith("Reason:")] or [type(error).__name__]
+    return LIBRARY_PREFIX.sub("", causes[-1]).rstrip(".")
 
 
 def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geometry:
-    """Return the geometry of the first file that knows one, after comparing all with it.
+    """Return the geometry of the first file that has one, after comparing all files with it.
 
     Raises:
         CaseError: If shapes or geometries differ.
@@ -156,76 +159,78 @@ def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geome
     for path, part, has_geometry in zip(paths, parts, known, strict=True):
         difference = None
         if part.voxels.shape[1:] != shape:
-            difference = f"shape {times(part.voxels.shape[1:])} against {times(shape)}"
+            difference = (
+                f"shape {format_shape(part.voxels.shape[1:])} against {format_shape(shape)}"
+            )
         elif has_geometry:
             difference = part.geometry.difference(geometry, shape)
         if difference:
             msg = (
-                f"{path.name} is not on the grid of {paths[first].name}, a channel of the same "
-                f"case: {difference}. Resample the channels of a case to one grid."
+                f"{path.name} and {paths[first].name}, channels of the same case, have different "
+                f"grids: {difference}. Resample the channels of a case to one grid."
             )
             raise CaseError(msg)
     return geometry
 
 
 def _stacked(channels: list[NDArray[np.generic]]) -> StoredArray:
-    """Return all channels, those of a single file as they are.
+    """Concatenate channels; the array of a single file is returned without a copy.
 
     Raises:
-        CaseError: If they are complex numbers.
+        CaseError: If the voxels are complex numbers.
     """
     if any(np.iscomplexobj(voxels) for voxels in channels):
-        msg = "the image holds complex numbers. Export magnitude, phase … as real channels."
+        msg = "the image has complex values. Export magnitude, phase … as real channels."
         raise CaseError(msg)
     return channels[0] if len(channels) == 1 else np.concatenate(channels)
 
 
 def _as_float32(voxels: StoredArray) -> ImageArray:
-    """Return the intensities as float32 in array order, by one copy at most.
+    """Convert intensities to contiguous float32 with at most one copy.
 
-    What does not fit becomes infinite, and so is found.
+    Values out of range become infinite, which later checks detect.
     """
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(voxels, dtype=np.float32)
 
 
 def _single_channel(voxels: StoredArray, path: Path) -> NDArray[np.generic]:
-    """Return the one channel of a label file; equal colours count as one, opacity does not count.
+    """Return the single channel of a label file; equal colours are merged, alpha is ignored.
 
     Raises:
-        CaseError: If the colours differ.
+        CaseError: If the colour channels differ.
     """
     colours = voxels[: 3 if len(voxels) == 4 else 1 if len(voxels) == 2 else None]
     if all(np.array_equal(colours[0], other) for other in colours[1:]):
         return np.asarray(colours[0])
     msg = (
-        f"{path.name} has {len(voxels)} channels that differ, expected one label value per voxel. "
-        "Export the labels as grey values or with a palette, not as colours."
+        f"{path.name} has {len(voxels)} channels that differ; expected one label value per voxel. "
+        "Export the labels as grey values or with a palette instead of colours."
     )
     raise CaseError(msg)
 
 
 def _whole_numbers(values: NDArray[np.generic], path: Path) -> LabelArray:
-    """Return label values in the smallest unsigned integer type.
+    """Convert label values to the smallest unsigned integer type.
 
     Raises:
         CaseError: If a value is negative, fractional or not finite.
     """
-    issue = _issue_of_values(values)
+    issue = _label_issue(values)
     if issue:
-        raise _no_labels(path, issue)
+        raise _invalid_labels(path, issue)
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def _no_labels(path: Path, found: str) -> CaseError:
+def _invalid_labels(path: Path, found: str) -> CaseError:
     return CaseError(
-        f"{path.name} holds {found}, expected whole numbers from 0 on. Export the labels as "
-        "integers (without interpolation)."
+        f"{path.name} has {found}; expected integers of 0 or more. Export the labels as integers "
+        "(without interpolation)."
     )
 
 
-def _issue_of_values(values: NDArray[np.generic]) -> str | None:
-    """Return what keeps an array from being a label map, or None."""
+def _label_issue(values: NDArray[np.generic]) -> str | None:
+    """Return the problem that makes an array an invalid label map, or None."""
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
             return f"{np.count_nonzero(~np.isfinite(values))} voxels that are NaN or infinite"
@@ -240,18 +245,19 @@ def _issue_of_values(values: NDArray[np.generic]) -> str | None:
 
 
 def _geometry_for(values: LabelArray, like: Image) -> Geometry | None:
-    """Return the geometry that labels without one share with their image, or None if unlike it."""
+    """Return the image's geometry for labels without one; None if their axes differ."""
     if values.ndim != like.geometry.num_axes:
         return None
     return like.geometry if values.ndim == 2 else like.stored_geometry
 
 
-def _turn_as(
+def _image_reorientation(
     like: Image | None, geometry: Geometry, shape: tuple[int, ...]
 ) -> Reorientation | None:
-    """Return how the image was turned if the labels lie on its grid, or None.
+    """Return the image's reorientation if the labels are on its grid, or None.
 
-    At 45 degrees rounding decides which axis is which, so labels must not be turned on their own.
+    If the image is rotated by about 45 degrees, rounding decides the axis order, so labels must not
+    be reoriented independently.
     """
     if like is None or geometry.difference(like.stored_geometry, shape):
         return None
@@ -259,12 +265,12 @@ def _turn_as(
 
 
 def _is_slice(shape: tuple[int, ...]) -> bool:
-    """Return whether a stored 3-D array is a single slice, which makes it a 2-D image."""
+    """Return True if a stored 3-D array is a single slice and so a 2-D image."""
     return len(shape) == 3 and shape[0] == 1
 
 
 def _in_plane(geometry: Geometry) -> Geometry:
-    """Return the last two axes of a slice's geometry."""
+    """Return the geometry of a slice's last two axes."""
     return Geometry(
         spacing=geometry.spacing[1:],
         origin=geometry.origin[1:],

@@ -1,6 +1,6 @@
 """NIfTI, NRRD and MetaImage, through SimpleITK.
 
-SimpleITK counts axes x, y, z; everything here turns that into array order (z, y, x) and back.
+SimpleITK orders axes x, y, z; this module converts to array order (z, y, x) and back.
 """
 
 import errno
@@ -18,7 +18,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import ending_of
-from autoseg.readers.nifti_header import NiftiHeader, is_compressed, opened
+from autoseg.readers.nifti_header import NiftiHeader, is_compressed, open_decompressed
 
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
@@ -30,14 +30,14 @@ IMAGE_IO = {
     ".mha": "MetaImageIO",
     ".mhd": "MetaImageIO",
 }
-"""SimpleITK's name of each format. Told which it is, it does not try others, which takes time, and
-does not go by an ending that it knows in small letters alone."""
+"""SimpleITK's IO class of each format. Passing it avoids slow format detection, and SimpleITK would
+not detect extensions in upper case."""
 
 LARGEST_HEADER_BYTES = 2**20
-"""Of a .mhd file, which is text; one that lists a file per slice may be long."""
+"""Maximum size of a .mhd file; a header that lists one file per slice may be long."""
 
 CHUNK_BYTES = 2**20
-"""Read at a time; a multiple of every number's size."""
+"""Bytes read at a time; a multiple of the size of every data type."""
 
 
 @READERS.register
@@ -58,7 +58,7 @@ class SimpleItkReader(Reader):
 
         image = SimpleITK.ReadImage(str(path), imageIO=IMAGE_IO[ending_of(path)])
         if _is_nifti(path):
-            _check_complete(path, NiftiHeader.of(path).size)
+            _check_complete(path, NiftiHeader.from_file(path).size)
         axes = _space_axes(image.GetDimension())
         return StoredImage(voxels=_channels_first(image), geometry=_geometry(image, axes))
 
@@ -87,8 +87,8 @@ class SimpleItkReader(Reader):
         image.SetDirection(np.asarray(geometry.direction)[::-1, ::-1].ravel().tolist())
         with atomic_write(path) as temporary:
             if ending_of(path) == ".mhd":
-                # Written as .mha and renamed: header and voxels in one file, which .mhd allows,
-                # because two files cannot be replaced in one step.
+                # Write .mha and rename: .mhd allows header and voxels in one file, and two files
+                # could not be replaced atomically.
                 single = temporary.with_suffix(".mha")
                 try:
                     SimpleITK.WriteImage(image, str(single), useCompression=True)
@@ -106,7 +106,7 @@ class SimpleItkReader(Reader):
 
     @override
     def num_replaced(self, path: Path) -> int:
-        """Count them in NIfTI files, whose library reads each as 0 without saying so."""
+        """Count them in NIfTI files, where SimpleITK silently replaces them by 0."""
         return _num_not_finite(path) if _is_nifti(path) else 0
 
     @override
@@ -123,36 +123,36 @@ def _is_nifti(path: Path) -> bool:
 
 
 def _data_files(header: str, folder: Path) -> list[Path]:
-    """Return the files that a MetaImage header says hold the voxels, whether they exist or not.
+    """Return the data files listed in a MetaImage header; they may not exist.
 
-    `ElementDataFile` comes last: a name, or LIST with a name per line. LOCAL is no file of its own,
-    nor is a pattern of numbers.
+    The last field, `ElementDataFile`, has a name, or LIST followed by one name per line. LOCAL and
+    number patterns are returned as names of files that do not exist.
     """
-    _, found, names = header.partition("ElementDataFile")
+    _, field, names = header.partition("ElementDataFile")
     first, *others = names.partition("=")[2].splitlines() or [""]
     listed = others if first.strip().startswith("LIST") else [first]
-    return [folder / name.strip() for name in listed if found and name.strip()]
+    return [folder / name.strip() for name in listed if field and name.strip()]
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a header line that is no file name
+    except (OSError, ValueError):  # a header line that is not a valid file name
         return False
 
 
 def _check_complete(path: Path, expected: int) -> None:
-    """Find out whether a NIfTI file was cut off, which SimpleITK reads without complaint.
+    """Check that a NIfTI file is not truncated, which SimpleITK does not detect.
 
-    A gzip file ends with the size of its content modulo 2³² (RFC 1952). Where that is not the
-    expected one, decompressing all of it decides: it may consist of several members.
+    A gzip file ends with the size of its content modulo 2³² (RFC 1952). If this differs from the
+    expected size, the file is decompressed to find its size, because it may have several members.
 
     Args:
         path: The file.
-        expected: Bytes that its header promises, before compression.
+        expected: Uncompressed size given by the header, bytes.
 
     Raises:
-        EOFError: If the file ends early.
+        EOFError: If the file is truncated.
     """
     size = path.stat().st_size
     if is_compressed(path):
@@ -160,37 +160,39 @@ def _check_complete(path: Path, expected: int) -> None:
             file.seek(-4, 2)
             if int.from_bytes(file.read(), "little") == expected % 2**32:
                 return
-        with opened(path) as stream:
+        with open_decompressed(path) as stream:
             size = sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""))
     if size < expected:
-        msg = f"it ends after {size} of {expected} bytes"
+        msg = f"it is truncated after {size} of {expected} bytes"
         raise EOFError(msg)
 
 
 def _check_written(temporary: Path, path: Path) -> None:
-    """Check that a NIfTI file is whole: on a full disk its library writes a part and says nothing.
+    """Check that a NIfTI file was written completely.
+
+    On a full disk, SimpleITK writes a part of the file without raising an error.
 
     Args:
-        temporary: Where it was written.
-        path: Where it is to go.
+        temporary: The written file.
+        path: Its final path, for the error.
 
     Raises:
-        OSError: As of a full disk, if it is not.
+        OSError: With code ENOSPC (disk full) if the file is incomplete.
     """
     try:
-        _check_complete(temporary, NiftiHeader.of(temporary).size)
+        _check_complete(temporary, NiftiHeader.from_file(temporary).size)
     except (EOFError, OSError, struct.error, zlib.error) as error:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def _num_not_finite(path: Path) -> int:
-    """Return how many numbers of a NIfTI file are NaN or infinite."""
-    header = NiftiHeader.of(path)
+    """Count the NaN and infinite values of a NIfTI file."""
+    header = NiftiHeader.from_file(path)
     if not header.float_type:
         return 0
     kind = np.dtype(header.byte_order + header.float_type)
     count = 0
-    with opened(path) as stream:
+    with open_decompressed(path) as stream:
         stream.seek(header.start)
         for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
             numbers = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
@@ -199,9 +201,9 @@ def _num_not_finite(path: Path) -> int:
 
 
 def _space_axes(dimension: int) -> int:
-    """Return how many of a file's axes are image axes; a fourth one counts channels."""
+    """Return the number of spatial axes; the fourth axis of a file holds channels."""
     if dimension not in (2, 3, 4):
-        msg = f"it has {dimension} axes; expected 2, 3, or 3 and one of channels"
+        msg = f"it has {dimension} axes; expected 2 or 3, or 3 and a channel axis"
         raise ValueError(msg)
     return min(dimension, 3)
 
@@ -213,7 +215,7 @@ def _channels_first(image: ItkImage) -> StoredArray:
     voxels: StoredArray = SimpleITK.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         if image.GetDimension() == 4:
-            msg = "it has a fourth axis and several components per voxel; expected one of the two"
+            msg = "it has a fourth axis and several components per voxel; expected only one of them"
             raise ValueError(msg)
         return np.moveaxis(voxels, -1, 0)
     return voxels if image.GetDimension() == 4 else voxels[None]

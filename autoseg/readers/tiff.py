@@ -1,4 +1,4 @@
-"""TIFF pictures and stacks; a stack's spacing stands in a JSON file beside it."""
+"""TIFF images and stacks; the spacing is stored in a JSON sidecar file."""
 
 import json
 from pathlib import Path
@@ -19,18 +19,18 @@ Series: TypeAlias = Any
 """A `tifffile.TiffPageSeries`; tifffile is imported only where it is used."""
 
 LOSSY = (6, 7)
-"""Compressions that are JPEGs. Source: TIFF 6.0, section 22, and its Technical Note 2."""
+"""JPEG compression types. Source: TIFF 6.0, section 22, and its Technical Note 2."""
 
 CHANNEL_AXES = "SC"
-"""What tifffile calls the samples of a pixel, and separately stored channels."""
+"""tifffile's letters for the samples of a pixel and for separately stored channels."""
 
 
 @READERS.register
 class TiffReader(Reader):
-    """Grey and colour pictures, and stacks of pages, which are the first axis (z).
+    """Grey and colour images, and stacks whose pages are the first axis (z).
 
-    `CASE.json` beside `CASE.tif` (or `CASE_0000.tif`) holds `{"spacing": [z, y, x]}`; without it
-    every spacing is 1.
+    The sidecar file `CASE.json` next to `CASE.tif` (or `CASE_0000.tif`) contains
+    `{"spacing": [z, y, x]}`. Without it, every spacing is 1.
     """
 
     kind: Literal["tiff"] = "tiff"
@@ -54,7 +54,7 @@ class TiffReader(Reader):
             if any(page.compression in LOSSY for page in file.pages):
                 msg = (
                     f"{path.name} is compressed as a JPEG, which alters label values. Export the "
-                    "labels without that, from the original annotation."
+                    "labels without JPEG compression from the original annotation."
                 )
                 raise CaseError(msg)
         return self.read(path)
@@ -65,14 +65,14 @@ class TiffReader(Reader):
 
         with tifffile.TiffFile(path) as file:
             series = _only_series(file.series)
-            channels, *shape = _channels_first(_unread(series.shape), series.axes).shape
+            channels, *shape = _channels_first(_placeholder(series.shape), series.axes).shape
         return Header(shape=tuple(shape), num_channels=channels)
 
     @override
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
         import tifffile
 
-        # before the labels: whoever finds them finds it as well, and none of an earlier label map
+        # written before the labels, so that no label map exists with a missing or outdated sidecar
         if set(geometry.spacing) != {1.0} or self.companion_files(path):
             with atomic_write(path.with_suffix(".json")) as temporary:
                 text = json.dumps({"spacing": geometry.spacing}) + "\n"
@@ -107,8 +107,8 @@ def _only_series(series: list[Series]) -> Series:
     return series[0]
 
 
-def _unread(shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """Return an array of that shape which takes no memory."""
+def _placeholder(shape: tuple[int, ...]) -> NDArray[np.generic]:
+    """Return a placeholder array of this shape that takes no memory."""
     return np.broadcast_to(np.uint8(0), shape)
 
 
@@ -130,21 +130,21 @@ def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
     channels = [axis for axis, letter in enumerate(axes) if letter in CHANNEL_AXES]
     if len(channels) > 1 or array.ndim - len(channels) > 3:
         shape = "×".join(map(str, array.shape))
-        msg = f"it has the dimensions {axes} ({shape}); expected (Z)YX and at most one of channels"
+        msg = f"it has the dimensions {axes} ({shape}); expected (Z)YX and at most one channel axis"
         raise ValueError(msg)
     return np.moveaxis(array, channels[0], 0) if channels else array[None]
 
 
 def _geometry(path: Path, num_axes: int) -> Geometry:
-    """Return the geometry that the side-car states, or a plain one of spacing 1.
+    """Return the geometry of the sidecar file, or a plain one of spacing 1.
 
     Raises:
-        CaseError: If the side-car states something else.
+        CaseError: If the sidecar file has no valid spacing.
     """
-    side_cars = TiffReader().companion_files(path)
-    if not side_cars:
+    sidecars = TiffReader().companion_files(path)
+    if not sidecars:
         return Geometry.plain((1.0,) * num_axes)
-    text = side_cars[0].read_text(encoding="utf-8-sig", errors="replace")
+    text = sidecars[0].read_text(encoding="utf-8-sig", errors="replace")
     try:
         content = json.loads(text)
     except ValueError:
@@ -155,9 +155,9 @@ def _geometry(path: Path, num_axes: int) -> Geometry:
         if len(own) == num_axes:
             return Geometry.plain(tuple(float(value) for value in own))
     msg = (
-        f'{side_cars[0].name} should hold {{"spacing": [{num_axes} positive numbers]}} in array '
-        f"order (z, y, x); found {str(content)[:80]}. Correct it; or, if it is about something "
-        f"else than the spacing of {path.name}, move it away."
+        f'{sidecars[0].name} should contain {{"spacing": [{num_axes} positive numbers]}} in array '
+        f"order (z, y, x); found {str(content)[:80]}. Correct it. If it does not describe the "
+        f"spacing of {path.name}, move it to another folder."
     )
     raise CaseError(msg)
 

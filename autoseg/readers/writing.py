@@ -1,4 +1,4 @@
-"""Write label maps with exactly the geometry that the image's file has."""
+"""Write label maps with exactly the geometry of the image file."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ from autoseg.core.case import Image
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import Reader
-from autoseg.readers.names import ending_of, reader_for, stem_of, times
+from autoseg.readers.names import ending_of, format_shape, reader_for, stem_of
 
 
 def write_labels(values: LabelArray, like: Image, path: Path) -> None:
-    """Write a label map, whole or not at all, creating its folder.
+    """Write a label map atomically, and create its folder.
 
     Args:
         values: Label values in canonical orientation, same shape as `like`.
-        like: The image they belong to.
-        path: Where to; its ending chooses the format, which need not be the image's.
+        like: The image that the labels belong to.
+        path: Output file; its extension selects the format, which may differ from the image's.
 
     Raises:
-        CaseError: If the format cannot hold the labels.
+        CaseError: If the format cannot store the labels.
     """
     reader = reader_for(path)
     _check(values, like, path, reader)
@@ -33,32 +33,35 @@ def write_labels(values: LabelArray, like: Image, path: Path) -> None:
 
 
 def _check(values: LabelArray, like: Image, path: Path, reader: Reader) -> None:
-    """Refuse what the format cannot hold.
+    """Check that the format can store the labels.
 
     Raises:
-        CaseError: With what to do instead.
+        CaseError: If it cannot.
     """
     if ending_of(path) not in reader.label_endings:
-        msg = f"{path} would alter label values (JPEG). Write {stem_of(path)}.png instead."
+        msg = (
+            f"{path} cannot be written: JPEG compression alters label values. Write "
+            f"{stem_of(path)}.png instead."
+        )
         raise CaseError(msg)
     if values.shape != like.shape:
         msg = (
-            f"labels of {times(values.shape)} voxels do not fit the image of {times(like.shape)} "
-            f"that {path} belongs to."
+            f"the labels for {path} have {format_shape(values.shape)} voxels, but its image has "
+            f"{format_shape(like.shape)}; expected the same shape. Resample the labels to its grid."
         )
         raise CaseError(msg)
     if values.ndim > reader.max_axes:
-        msg = f"{path} cannot hold a 3-D label map. Write .nii.gz or .tif instead."
+        msg = f"{path} cannot store a 3-D label map. Write .nii.gz or .tif instead."
         raise CaseError(msg)
     if values.min(initial=0) < 0:
-        msg = f"{path} cannot be written: label values must be 0 or more; found {values.min()}."
+        msg = f"{path} cannot be written: found label value {values.min()}, expected 0 or more."
         raise CaseError(msg)
 
 
 def _as_stored(
     values: LabelArray, like: Image, reader: Reader
 ) -> tuple[NDArray[np.generic], Geometry]:
-    """Return the labels and their geometry as the image's file has them."""
+    """Return the labels and their geometry in the stored orientation of the image file."""
     stored = like.reorientation.invert(values)
     if stored.ndim == like.stored_geometry.num_axes:
         return stored, like.stored_geometry

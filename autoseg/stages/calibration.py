@@ -1,4 +1,4 @@
-"""Measure how well stored probabilities are calibrated, beside the scores of their label map."""
+"""Compute the calibration error of stored probabilities and add it to a case's scores."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,24 +21,25 @@ from autoseg.inference.probabilities import ProbabilityGrid, has_probabilities, 
 def with_calibration(
     scored: ScoredCase, reference: LabelArray, folders: Sequence[Path], labels: LabelScheme
 ) -> ScoredCase:
-    """Return a case's scores with the expected calibration error of every class or region.
+    """Add the expected calibration error (ECE) of every class or region to a case's scores.
 
-    All annotated voxels of the image count; those that were cropped away have a probability of 0.
-    A class that neither label map has gets none. If probabilities are missing, nothing changes.
+    All annotated voxels of the image are included; voxels outside the crop have probability 0.
+    The ECE is None for a class that occurs in neither label map. If probabilities are missing,
+    the scores are returned unchanged.
 
     Args:
-        scored: Its other scores.
-        reference: Label values, canonical axis order.
-        folders: The probabilities of each network, which are averaged.
-        labels: The classes, regions and ignore value.
+        scored: Scores of the case without ECE.
+        reference: Reference label values, canonical axis order.
+        folders: One folder of stored probabilities per network; the probabilities are averaged.
+        labels: Classes, regions and ignore value.
 
     Raises:
-        CaseError: If probabilities are damaged, or of another image.
+        CaseError: If the probabilities are damaged or belong to another image.
     """
     if not all(map(has_probabilities, folders)):
         return scored
     errors = _errors(reference, folders, labels)
-    if not labels.regions:  # which all are scored, in their order; of classes, those that occur
+    if not labels.regions:  # regions are all scored, in order; classes only where they occur
         written = [target.written_as for target in labels.targets]
         errors = [errors[written.index(value)] for value in scored.values]
     return replace(
@@ -54,35 +55,35 @@ def with_calibration(
 def _errors(
     reference: LabelArray, folders: Sequence[Path], labels: LabelScheme
 ) -> list[float | None]:
-    """Return the expected calibration error of every target, in their order.
+    """Compute the expected calibration error of every target, in the order of `labels.targets`.
 
     Raises:
-        CaseError: If the probabilities are damaged, or of another image.
+        CaseError: If the probabilities are damaged or belong to another image.
     """
     members = [open_probabilities(folder) for folder in folders]
     grid = members[0].grid
-    _check(grid, reference, labels, folders[0])
+    _check_grid(grid, reference, labels, folders[0])
     cropped = cropped_view(reference, grid.restoration)
-    first = grid.num_outputs - len(labels.targets)  # the background has no error of its own
+    first = grid.num_outputs - len(labels.targets)  # the background class is not scored
     errors = [CalibrationError() for _ in labels.targets]
     for piece in mean_probabilities(members, range(first, grid.num_outputs)):
-        place = piece.output - first
+        position = piece.output - first
         block = cropped[slice(*piece.planes), slice(*piece.rows)]
-        _add(errors[place], piece.probabilities, block, labels, labels.targets[place])
+        _add_block(errors[position], piece.probabilities, block, labels, labels.targets[position])
     for error, target in zip(errors, labels.targets, strict=True):
-        inside, everywhere = (_counts(part, labels, target) for part in (cropped, reference))
-        error.add_certain(everywhere[0] - inside[0], everywhere[1] - inside[1])
+        inside, total = (_counts(part, labels, target) for part in (cropped, reference))
+        error.add_certain(total[0] - inside[0], total[1] - inside[1])
     return [error.value() for error in errors]
 
 
-def _add(
+def _add_block(
     error: CalibrationError,
     probabilities: Float32[np.ndarray, "planes rows columns"] | None,
     block: LabelArray,
     labels: LabelScheme,
     target: Region,
 ) -> None:
-    """Take one block of one target."""
+    """Add one block of one target; `probabilities` is None where they are all 0."""
     if probabilities is None:
         error.add_certain(*_counts(block, labels, target))
         return
@@ -91,7 +92,7 @@ def _add(
 
 
 def _counts(array: LabelArray, labels: LabelScheme, target: Region) -> tuple[int, int]:
-    """Return how many voxels are annotated, and how many have a target."""
+    """Count the annotated voxels, and the voxels of the target."""
     ignored = 0 if labels.ignore is None else np.count_nonzero(array == labels.ignore)
     return array.size - int(ignored), int(np.count_nonzero(_mask(array, target)))
 
@@ -106,18 +107,20 @@ def _is_present(scores: ClassScores) -> bool:
     return scores.reference_voxels > 0 or scores.predicted_voxels > 0
 
 
-def _check(grid: ProbabilityGrid, reference: LabelArray, labels: LabelScheme, folder: Path) -> None:
-    """Check that probabilities are of a reference's image and classes.
+def _check_grid(
+    grid: ProbabilityGrid, reference: LabelArray, labels: LabelScheme, folder: Path
+) -> None:
+    """Check that probabilities match the image size and classes of a reference.
 
     Raises:
-        CaseError: If they are not.
+        CaseError: If they do not match.
     """
     found = grid.restoration.full_shape, grid.num_outputs, grid.is_regional
     expected = reference.shape, labels.num_outputs, bool(labels.regions)
     if found != expected:
         msg = (
-            f"{folder} holds {found[1]} probabilities per voxel of an image of {found[0]} voxels, "
-            f"expected {expected[1]} for {expected[0]}. Delete it, and run `autoseg train` for "
-            "that fold again."
+            f"{folder} holds {found[1]} probabilities per voxel of an image of {found[0]} voxels; "
+            f"expected {expected[1]} for {expected[0]}. Delete this folder and run "
+            "`autoseg train` for that fold again."
         )
         raise CaseError(msg)

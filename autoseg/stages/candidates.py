@@ -1,4 +1,4 @@
-"""Find what there is to choose from: trained configurations whose held-out cases are scored."""
+"""Find the candidates for `autoseg select`: trained configurations with scored held-out cases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.evaluation.summary import pooled
+from autoseg.evaluation.summary import pool_reports
 from autoseg.inference.model import trained_models
 from autoseg.inference.stored import trained_folds
 from autoseg.stages.next_command import train_command
@@ -22,12 +22,12 @@ from autoseg.stages.score_fold import saved_report
 
 @dataclass(frozen=True)
 class ScoredFold:
-    """A trained fold.
+    """A trained fold with scored held-out cases.
 
     Attributes:
-        number: Which.
-        folder: Where it lies.
-        report: Scores of its held-out cases.
+        number: Fold number.
+        folder: Folder of the trained fold.
+        report: Scores of the held-out cases.
     """
 
     number: int
@@ -36,13 +36,13 @@ class ScoredFold:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedConfiguration:
     """A configuration with at least one scored fold.
 
     Attributes:
-        configuration: As it was trained.
-        labels: The classes that it was trained on.
-        folds: Ascending.
+        configuration: The configuration, as it was trained.
+        labels: Classes of the training.
+        folds: Scored folds, ascending.
         missing: Numbers of the folds that are not trained or not scored.
     """
 
@@ -57,33 +57,33 @@ class Trained:
         return self.configuration.name
 
     def fold_of(self, case: str) -> ScoredFold:
-        """Return the first fold that held out a case and scored it."""
+        """Return the first fold in which a case is held out and scored."""
         return next(
             fold for fold in self.folds if case in {scored.name for scored in fold.report.cases}
         )
 
-    def of_folds(self, numbers: Sequence[int]) -> "Trained":
-        """Return it with some of its folds only."""
+    def with_folds(self, numbers: Sequence[int]) -> "TrainedConfiguration":
+        """Return a copy restricted to the given folds."""
         folds = tuple(fold for fold in self.folds if fold.number in numbers)
-        return Trained(self.configuration, self.labels, folds, self.missing)
+        return TrainedConfiguration(self.configuration, self.labels, folds, self.missing)
 
     def report(self, names: frozenset[str]) -> Report:
-        """Return the scores of some held-out cases, each once."""
-        return pooled([fold.report for fold in self.folds], names)
+        """Return the scores of the named held-out cases, each case once."""
+        return pool_reports([fold.report for fold in self.folds], names)
 
     @property
     def cases(self) -> frozenset[str]:
-        """Names of all held-out cases that are scored."""
+        """Names of all scored held-out cases."""
         return frozenset(case.name for fold in self.folds for case in fold.report.cases)
 
     def agreement(self, case: str) -> tuple[float | None, ...] | None:
-        """Return how far the network that never saw a case agreed with itself on it, per target."""
+        """Return the TTA consistency per target of a held-out case; None if not stored."""
         entries = self.fold_of(case).report.agreements
         return next((entry.targets for entry in entries if entry.name == case), None)
 
     @property
     def seconds_per_case(self) -> float | None:
-        """Measured time to predict a case with one fold's network; None if not known."""
+        """Measured time to predict a case with one fold's network; None if unknown."""
         known = [
             (fold.report.seconds_per_case, len(fold.report.cases))
             for fold in self.folds
@@ -94,41 +94,41 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Field:
-    """Who is compared.
+class Comparison:
+    """Configurations to compare, and the folds to compare them on.
 
     Attributes:
-        trained: Configurations, with the folds that they are compared on.
-        left_out: Those with a scored fold that are not compared.
-        folds: Numbers of the folds that are compared on.
-        num_folds: How many there could be.
+        trained: Configurations to compare, restricted to the common folds.
+        left_out: Configurations with a scored fold that are not compared.
+        folds: Numbers of the common folds.
+        num_folds: Number of folds in the splits.
     """
 
-    trained: tuple[Trained, ...]
-    left_out: tuple[Trained, ...]
+    trained: tuple[TrainedConfiguration, ...]
+    left_out: tuple[TrainedConfiguration, ...]
     folds: tuple[int, ...]
     num_folds: int
 
     @property
     def cases(self) -> frozenset[str]:
-        """Held-out cases that all configurations have scores of."""
+        """Held-out cases that are scored for all configurations."""
         return frozenset.intersection(*(entry.cases for entry in self.trained))
 
 
-def find_trained(workspace: Workspace) -> tuple[Trained, ...]:
-    """Return the configurations of a work folder that have a scored fold, by name.
+def find_trained(workspace: Workspace) -> tuple[TrainedConfiguration, ...]:
+    """Find the configurations of a work folder with at least one scored fold, sorted by name.
 
     Raises:
         ModelError: If there are none, or they were trained on different classes.
         TrainingError: If a fold was scored on other cases than it holds out now.
     """
     splits = store.load(Splits, workspace.splits, made_by="autoseg train")
-    found = [_trained(folder, splits) for folder in trained_models(workspace.root)]
+    found = [_load_trained(folder, splits) for folder in trained_models(workspace.root)]
     scored = tuple(entry for entry in found if entry.folds)
     if not scored:
         dataset = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan").root
         msg = (
-            f"no fold of {workspace.models} is trained and scored. Run "
+            f"no fold in {workspace.models} is trained and scored. Run "
             f"`{train_command(dataset, workspace.root, 0)}` first."
         )
         raise ModelError(msg)
@@ -143,12 +143,19 @@ def find_trained(workspace: Workspace) -> tuple[Trained, ...]:
     return scored
 
 
-def compared(found: Sequence[Trained], num_folds: int, *, allow_missing_folds: bool) -> Field:
-    """Return which configurations are compared, and on which folds.
+def build_comparison(
+    found: Sequence[TrainedConfiguration], num_folds: int, *, allow_missing_folds: bool
+) -> Comparison:
+    """Choose the configurations to compare, and the folds to compare them on.
 
-    If some configurations have all folds, only these are compared. Otherwise, or with
-    `allow_missing_folds`, all that share a fold with the one that has most are compared, on the
-    folds that they all have.
+    If some configurations have all folds, only these are compared. If none has, or with
+    `allow_missing_folds`, start from the configuration with the most folds and add every other
+    one that shares a fold with all configurations added so far; compare on the common folds.
+
+    Args:
+        found: Configurations with at least one scored fold.
+        num_folds: Number of folds in the splits.
+        allow_missing_folds: Whether to include configurations with missing folds in any case.
     """
     most = max(found, key=lambda entry: len(entry.folds))
     enough = 1 if allow_missing_folds or most.missing else num_folds
@@ -160,27 +167,27 @@ def compared(found: Sequence[Trained], num_folds: int, *, allow_missing_folds: b
             chosen.append(entry)
             common = shared
     numbers = tuple(sorted(common))
-    return Field(
-        trained=tuple(entry.of_folds(numbers) for entry in found if entry in chosen),
+    return Comparison(
+        trained=tuple(entry.with_folds(numbers) for entry in found if entry in chosen),
         left_out=tuple(entry for entry in found if entry not in chosen),
         folds=numbers,
         num_folds=num_folds,
     )
 
 
-def _trained(folder: Path, splits: Splits) -> Trained:
+def _load_trained(folder: Path, splits: Splits) -> TrainedConfiguration:
     plan = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
     folds = []
     for number in trained_folds(folder):
         if isinstance(number, int) and number < len(splits.folds):
-            place = folder / f"fold_{number}"
-            report = saved_report(place, splits.folds[number])
+            fold_folder = folder / f"fold_{number}"
+            report = saved_report(fold_folder, splits.folds[number])
             if report is not None:
-                folds.append(ScoredFold(number, place, report))
-    have = {fold.number for fold in folds}
-    return Trained(
+                folds.append(ScoredFold(number, fold_folder, report))
+    scored = {fold.number for fold in folds}
+    return TrainedConfiguration(
         configuration=plan.configuration(folder.name),
         labels=plan.labels,
         folds=tuple(folds),
-        missing=tuple(number for number in range(len(splits.folds)) if number not in have),
+        missing=tuple(number for number in range(len(splits.folds)) if number not in scored),
     )

@@ -1,7 +1,7 @@
-"""What the previous stage of a cascade predicts for the cases that the next stage trains on.
+"""Predict the cascade inputs: previous-stage predictions for the next stage's training cases.
 
-A network predicts the cases that it was trained on better than any other, so the next stage would
-learn to trust it too much. Each case is therefore predicted by the fold that held it out.
+A network predicts its own training cases better than unseen ones, so the next stage would learn to
+trust its input too much. Each case is therefore predicted by the fold that held it out.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "3D U-Net cascade".
 """
@@ -17,6 +17,7 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.case import PreparedImage
 from autoseg.core.errors import TrainingError
 from autoseg.core.progress import Progress
+from autoseg.core.text import count_noun
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
@@ -24,7 +25,7 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.splits import ALL, FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import load_model
-from autoseg.inference.prediction import cascade_input_of, predict_classes
+from autoseg.inference.prediction import predict_classes, to_cascade_input
 from autoseg.preprocessing.storage import (
     CascadeInputRecord,
     StoredCase,
@@ -39,10 +40,10 @@ from autoseg.stages.preprocess import preprocess
 from autoseg.stages.step_check import known_precision
 
 ALGORITHM_VERSION = 1
-"""Raised whenever cascade_inputs come out differently, so that older ones are redone."""
+"""Increment whenever the predictions change, so that stored cascade inputs are recomputed."""
 
 NAMES_SHOWN = 5
-"""Cases that an error names."""
+"""Maximum number of cases that an error message lists."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class _Task:
     """One case to predict.
 
     Attributes:
-        case: Of the next stage; the prediction is brought to its grid.
-        fold: Which fold of the previous stage held it out.
-        folder: Where the prediction goes.
-        key: What that will be recognised by.
+        case: Case of the next stage; the prediction is resampled to its grid.
+        fold: Fold of the previous stage that held the case out.
+        folder: Output folder of the prediction.
+        key: Hash of everything that the prediction depends on.
     """
 
     case: StoredCase
@@ -65,17 +66,17 @@ class _Task:
 def check_previous_stage(
     workspace: Workspace, plan: Plan, configuration: Configuration, cases: Sequence[str]
 ) -> None:
-    """Check that the previous stage, if there is one, can predict each case without having seen it.
+    """Check that the previous stage, if any, has a trained fold that held out each case.
 
     Args:
         workspace: Work folder.
         plan: The plan.
-        configuration: What is to be trained.
-        cases: What it is to be trained and validated on.
+        configuration: The configuration to be trained.
+        cases: Names of its training and validation cases.
 
     Raises:
-        TrainingError: If no fold holds a case out, such a fold is not trained, or it was trained
-            with another plan.
+        TrainingError: If no fold holds a case out, or the fold that does is not trained or was
+            trained with another plan.
     """
     if configuration.previous_stage is None:
         return
@@ -85,12 +86,14 @@ def check_previous_stage(
         fold for fold in needed if not (workspace.fold(stage.name, fold) / WEIGHTS_NAME).is_file()
     ]
     if missing:
-        raise TrainingError(_untrained(workspace, configuration, missing))
+        raise TrainingError(_missing_folds_message(workspace, configuration, missing))
     folder = workspace.models / stage.name
-    if not store.load(Plan, folder / PLAN_NAME, made_by="autoseg train").agrees_with(plan, stage):
+    if not store.load(Plan, folder / PLAN_NAME, made_by="autoseg train").is_compatible_with(
+        plan, stage
+    ):
         msg = (
             f"{folder} was trained with another {stage.name}: the plan has changed since. Move "
-            f"that folder away and train its folds again, or go on with its plan: copy "
+            f"that folder away and train its folds again, or continue with its plan: copy "
             f"{folder / PLAN_NAME} to {workspace.plan}."
         )
         raise TrainingError(msg)
@@ -104,47 +107,53 @@ def make_cascade_inputs(
     options: PredictOptions,
     progress: Progress,
 ) -> None:
-    """Predict every case that is not predicted yet by the networks that now are the previous stage.
+    """Predict the cases whose cascade input is missing or outdated.
 
-    Each is written whole or not at all, so an interrupted run goes on where it stopped.
+    A cascade input is outdated if the case or the weights of a previous stage have changed. Each
+    one is written atomically, so an interrupted run resumes where it stopped.
 
     Args:
-        workspace: Work folder, with the cases prepared.
+        workspace: Work folder with the preprocessed cases.
         plan: The plan.
-        configuration: What is to be trained; without a previous stage nothing is done.
-        cases: What it is to be trained and validated on.
+        configuration: The configuration to be trained; without a previous stage nothing is done.
+        cases: Names of its training and validation cases.
         options: Device, precision and workers.
-        progress: Where to report to.
+        progress: Receives messages and progress.
 
     Raises:
         CaseError: If a case cannot be prepared or predicted.
-        ModelError: If a network is damaged.
+        ModelError: If the weights of a network are damaged.
     """
     stages = _stages_before(plan, configuration)
     if not stages:
         return
-    tasks = [task for task in _tasks(workspace, configuration, stages, cases) if not _is_made(task)]
+    tasks = [task for task in _tasks(workspace, configuration, stages, cases) if not _is_done(task)]
     if not tasks:
         return
     for stage in stages:
         preprocess(workspace, configuration=stage.name, workers=options.workers, progress=progress)
-    done = _predicted(workspace, plan, stages[0], tasks, options, progress)
+    predictions = _predict(workspace, plan, stages[0], tasks, options, progress)
     description = f"Predicting with {stages[0].name}"
-    for task, classes in progress.track(done, description=description, total=len(tasks)):
+    for task, classes in progress.track(predictions, description=description, total=len(tasks)):
         record = CascadeInputRecord(name=task.case.record.name, key=task.key)
         try:
             save_cascade_input(classes, task.folder, record, configuration.topology.patch_shape)
-        except OSError:  # two folds started together: both may move it in
-            if not _is_made(task):
+        except OSError:  # another fold, trained at the same time, may have written it first
+            if not _is_done(task):
                 raise
 
 
-def open_prepared(workspace: Workspace, configuration: Configuration, name: str) -> StoredCase:
-    """Return a prepared case, with what the previous stage predicted for it, if there is one.
+def open_prepared_case(workspace: Workspace, configuration: Configuration, name: str) -> StoredCase:
+    """Open a preprocessed case, with its cascade input if the configuration has a previous stage.
+
+    Args:
+        workspace: Work folder.
+        configuration: Configuration to open the case for.
+        name: Name of the case.
 
     Raises:
-        DocumentError: If it is not prepared.
-        TrainingError: If the previous stage has not predicted it.
+        DocumentError: If the case is not preprocessed.
+        TrainingError: If its cascade input is missing.
     """
     case = open_case(workspace.preprocessed(configuration.data_name) / name)
     if configuration.previous_stage is None:
@@ -153,8 +162,8 @@ def open_prepared(workspace: Workspace, configuration: Configuration, name: str)
     cascade_input = open_cascade_input(folder)
     if cascade_input is None:
         msg = (
-            f"{folder} does not hold what {configuration.previous_stage} predicts for {name}. Run "
-            "the same command again; it is made anew."
+            f"{folder} does not hold a valid prediction of {configuration.previous_stage} for "
+            f"{name}. Run the same command again to recompute it."
         )
         raise TrainingError(msg)
     return replace(case, cascade_input=cascade_input)
@@ -163,7 +172,13 @@ def open_prepared(workspace: Workspace, configuration: Configuration, name: str)
 def note_on_newer_stage(
     workspace: Workspace, configuration: Configuration, fold: FoldName
 ) -> str | None:
-    """Return a sentence if the previous stage was trained again after a finished fold was."""
+    """Build a note if the previous stage was retrained after a fold was finished; else None.
+
+    Args:
+        workspace: Work folder.
+        configuration: Configuration of the finished fold.
+        fold: The finished fold.
+    """
     if configuration.previous_stage is None:
         return None
     finished = (workspace.fold(configuration.name, fold) / WEIGHTS_NAME).stat().st_mtime
@@ -176,12 +191,12 @@ def note_on_newer_stage(
     if not newer:
         return None
     return (
-        f"note: {', '.join(newer)} of {stage.name} came after this fold, which learned from what "
-        "was there before; --restart trains it anew"
+        f"note: {', '.join(newer)} of {stage.name} finished after this fold, which was trained on "
+        "earlier predictions; retrain it with --restart"
     )
 
 
-def _is_made(task: _Task) -> bool:
+def _is_done(task: _Task) -> bool:
     cascade_input = open_cascade_input(task.folder)
     return cascade_input is not None and cascade_input.key == task.key
 
@@ -189,29 +204,31 @@ def _is_made(task: _Task) -> bool:
 def _held_out(
     workspace: Workspace, configuration: Configuration, cases: Sequence[str]
 ) -> dict[str, int]:
-    """Return, for each case, the first fold that holds it out.
+    """Map each case to the first fold that holds it out.
 
     Raises:
-        TrainingError: If none does.
+        TrainingError: If no fold holds a case out.
     """
     folds = load_splits(workspace).folds
     held_out = {
         name: number for number in reversed(range(len(folds))) for name in folds[number].validation
     }
-    never = [name for name in cases if name not in held_out]
-    if never:
+    missing = [name for name in cases if name not in held_out]
+    if missing:
         msg = (
-            f"{configuration.name} learns from what {configuration.previous_stage} predicts for "
-            f"cases that it has not seen, but no fold of {workspace.splits} holds out "
-            f"{len(never)} of them: {', '.join(never[:NAMES_SHOWN])}"
-            f"{' …' if len(never) > NAMES_SHOWN else ''}. Let every case be held out by one fold."
+            f"{configuration.name} is trained on predictions of {configuration.previous_stage} for "
+            f"held-out cases, but no fold of {workspace.splits} holds out "
+            f"{count_noun(len(missing), 'case')}: {', '.join(missing[:NAMES_SHOWN])}"
+            f"{' …' if len(missing) > NAMES_SHOWN else ''}. Hold out every case in one fold."
         )
         raise TrainingError(msg)
     return {name: held_out[name] for name in cases}
 
 
-def _untrained(workspace: Workspace, configuration: Configuration, missing: list[int]) -> str:
-    """Return the message that names the commands to run first."""
+def _missing_folds_message(
+    workspace: Workspace, configuration: Configuration, missing: list[int]
+) -> str:
+    """Build the error message that lists the training commands to run first."""
     stage = configuration.previous_stage
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     commands = "\n".join(
@@ -219,13 +236,13 @@ def _untrained(workspace: Workspace, configuration: Configuration, missing: list
         for fold in missing
     )
     return (
-        f"{configuration.name} learns from what {stage} predicts for cases that it has not seen, "
-        f"so these folds of {stage} must be trained first:\n{commands}"
+        f"{configuration.name} is trained on predictions of {stage} for held-out cases, so these "
+        f"folds of {stage} must be trained first:\n{commands}"
     )
 
 
 def _stages_before(plan: Plan, configuration: Configuration) -> tuple[Configuration, ...]:
-    """Return the stages before a configuration, the nearest first."""
+    """Return all previous stages of a configuration, the nearest first."""
     if configuration.previous_stage is None:
         return ()
     stage = plan.configuration(configuration.previous_stage)
@@ -238,7 +255,7 @@ def _tasks(
     stages: Sequence[Configuration],
     cases: Sequence[str],
 ) -> list[_Task]:
-    """Return one task per case, those of a fold together."""
+    """Build one task per case, grouped by fold."""
     held_out = _held_out(workspace, configuration, cases)
     digests = {
         fold: [_digest(workspace.fold(stage.name, fold) / WEIGHTS_NAME) for stage in stages]
@@ -248,8 +265,8 @@ def _tasks(
     tasks = []
     for name, fold in sorted(held_out.items(), key=lambda item: item[1]):
         case = open_case(workspace.preprocessed(configuration.data_name) / name)
-        made_from = [ALGORITHM_VERSION, case.record.content_key, digests[fold]]
-        key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+        dependencies = [ALGORITHM_VERSION, case.record.content_key, digests[fold]]
+        key = hashlib.sha256(json.dumps(dependencies).encode()).hexdigest()
         tasks.append(_Task(case=case, fold=fold, folder=folder / name, key=key))
     return tasks
 
@@ -259,7 +276,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _predicted(
+def _predict(
     workspace: Workspace,
     plan: Plan,
     stage: Configuration,
@@ -267,7 +284,7 @@ def _predicted(
     options: PredictOptions,
     progress: Progress,
 ) -> Iterator[tuple[_Task, LabelArray]]:
-    """Yield each task with its classes, on the grid of the next stage."""
+    """Yield each task with its predicted label map, on the grid of the next stage."""
     for fold, group in groupby(tasks, key=lambda task: task.fold):
         model = load_model(
             workspace.fold(stage.name, fold),
@@ -276,22 +293,22 @@ def _predicted(
             rule=known_precision(options.cache, progress),
         )
         for task in group:
-            image = _prepared(workspace, plan, stage, task.case.record.name)
+            image = _prepared_image(workspace, plan, stage, task.case.record.name)
             target = task.case.record.restoration
             image = replace(image, restoration=image.restoration.onto(target))
             outputs = predict_classes(image, model, workers=options.workers)
-            yield task, cascade_input_of(outputs, plan.labels).classes
+            yield task, to_cascade_input(outputs, plan.labels).classes
 
 
-def _prepared(
+def _prepared_image(
     workspace: Workspace, plan: Plan, configuration: Configuration, name: str
 ) -> PreparedImage:
-    """Return a prepared image as a stage sees it, with itself as the stages before see it."""
+    """Load a preprocessed image of a stage, together with its versions for all previous stages."""
     case = open_case(workspace.preprocessed(configuration.data_name) / name)
     previous = None
     if configuration.previous_stage is not None:
         stage = plan.configuration(configuration.previous_stage)
-        previous = _prepared(workspace, plan, stage, name)
+        previous = _prepared_image(workspace, plan, stage, name)
     return PreparedImage(
         voxels=case.read_image(), restoration=case.record.restoration, previous=previous
     )

@@ -1,4 +1,4 @@
-"""Find by cross-validation which post-processing helps, and apply it."""
+"""Select post-processing steps by cross-validation, and apply them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import Failure, Success, run_each
 from autoseg.core.progress import Progress
 from autoseg.documents.selection import LargestComponent
-from autoseg.evaluation.postprocessing import Trial, decided, rounds, target_dice
-from autoseg.inference.postprocessing import keep_largest, postprocessed
+from autoseg.evaluation.postprocessing import Trial, decide_step, target_dice, trial_rounds
+from autoseg.inference.postprocessing import keep_largest, postprocess
 from autoseg.readers import read_image, write_labels
 from autoseg.stages.evaluate import LabelMapPair, read_label_map
 
@@ -27,30 +27,33 @@ T = TypeVar("T")
 def find_steps(
     pairs: Sequence[LabelMapPair], labels: LabelScheme, *, workers: int, progress: Progress
 ) -> Steps:
-    """Return the steps of post-processing that raise the Dice of held-out label maps, in order.
+    """Find the post-processing steps that raise the Dice of held-out cases.
 
     Args:
-        pairs: Label maps without post-processing, and what they should be.
+        pairs: Predictions without post-processing, and their references.
         labels: The classes.
-        workers: Processes.
-        progress: Where the position goes.
+        workers: Number of processes.
+        progress: Receives the progress.
+
+    Returns:
+        The steps in the order in which they are applied.
 
     Raises:
         CaseError: If a label map cannot be read.
     """
     steps: Steps = ()
-    for number, trials in enumerate(rounds(labels)):
+    for number, trials in enumerate(trial_rounds(labels)):
         work = partial(_trial_dice, labels=labels, steps=steps, trials=trials)
-        title = "Keeping largest components" + (", each by itself" if number else "")
+        title = "Keeping largest components" + (", one at a time" if number else "")
         outcomes = run_each(work, pairs, workers=workers)
-        done = list(progress.track(outcomes, description=title, total=len(pairs)))
-        done.sort(key=lambda outcome: outcome.index)
-        tables = np.stack([_value(outcome, pairs) for outcome in done], axis=1)
-        found = [
-            decided(trial, tables[0], after)
+        finished = list(progress.track(outcomes, description=title, total=len(pairs)))
+        finished.sort(key=lambda outcome: outcome.index)
+        tables = np.stack([_value(outcome, pairs) for outcome in finished], axis=1)
+        decisions = [
+            decide_step(trial, tables[0], after)
             for trial, after in zip(trials, tables[1:], strict=True)
         ]
-        steps = (*steps, *(step for step in found if step is not None))
+        steps = (*steps, *(step for step in decisions if step is not None))
     return steps
 
 
@@ -63,15 +66,18 @@ def apply_steps(
     workers: int,
     progress: Progress,
 ) -> tuple[LabelMapPair, ...]:
-    """Write the label maps that the steps change, and return those.
+    """Apply the steps to all predictions, and write the label maps that change.
 
     Args:
-        pairs: Label maps without post-processing, and what they should be.
-        steps: What to do.
-        folder: For the changed label maps.
-        background: Label value of what is removed.
-        workers: Processes.
-        progress: Where the position goes.
+        pairs: Predictions without post-processing, and their references.
+        steps: Post-processing steps to apply.
+        folder: Output folder of the changed label maps.
+        background: Label value that replaces removed voxels.
+        workers: Number of processes.
+        progress: Receives the progress.
+
+    Returns:
+        The changed pairs, sorted by name.
 
     Raises:
         CaseError: If a label map cannot be read or written.
@@ -86,11 +92,11 @@ def apply_steps(
 def _trial_dice(
     pair: LabelMapPair, *, labels: LabelScheme, steps: Steps, trials: Sequence[Trial]
 ) -> Float[np.ndarray, "tables targets"]:
-    """Return the Dice of each target: first without a further step, then with each trial."""
+    """Compute the Dice of each target: first row without a further step, then one per trial."""
     reference = read_label_map(pair.reference, pair.prediction).values
     raw = read_label_map(pair.prediction, pair.reference).values
     background = labels.values[0]
-    start = postprocessed(raw, steps, background)
+    start = postprocess(raw, steps, background)
     before = target_dice(start, reference, labels)
     rows = [before]
     for trial in trials:
@@ -103,9 +109,9 @@ def _trial_dice(
 def _apply(
     pair: LabelMapPair, *, steps: Steps, folder: Path, background: int
 ) -> LabelMapPair | None:
-    """Return a label map's post-processed place, written; None if nothing changes."""
+    """Write a post-processed label map and return its pair; None if nothing changes."""
     raw = read_label_map(pair.prediction, pair.reference).values
-    values = postprocessed(raw, steps, background)
+    values = postprocess(raw, steps, background)
     if np.array_equal(values, raw):
         return None
     output = folder / pair.prediction.name
@@ -114,10 +120,10 @@ def _apply(
 
 
 def _value(outcome: Success[T] | Failure, pairs: Sequence[LabelMapPair]) -> T:
-    """Return what was computed for a case.
+    """Return the result of a case.
 
     Raises:
-        CaseError: If it failed.
+        CaseError: If the case failed.
     """
     if isinstance(outcome, Failure):
         raise CaseError(f"{pairs[outcome.index].name}: {outcome.message}")

@@ -1,4 +1,4 @@
-"""Whether a command can go on with what an earlier one has left in the work folder."""
+"""Checks of an existing plan and existing trainings before a command continues with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autoseg.core.errors import PlanError, TrainingError
 from autoseg.core.progress import Progress
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.datasets.layouts.recognition import case_names
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
@@ -17,22 +17,23 @@ from autoseg.documents.workspace import Workspace
 from autoseg.stages.folds import load_splits
 
 NEVER_HELD_OUT = (
-    "some cases are held out by no fold, so that nothing predicts them that has not seen them"
+    "some cases are not held out by any fold, so every network of the previous stage was trained "
+    "on them"
 )
-"""Why a cascade cannot be trained."""
+"""Reason why a cascade cannot be trained."""
 
 NAMES_SHOWN = 5
-"""Cases that a note names."""
+"""Maximum number of cases that a note lists."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What was asked of a plan; None asks for nothing.
+class PlanOptions:
+    """Options that a plan should have been made with; None if an option was not given.
 
     Attributes:
-        network: Architecture.
-        loss: Loss.
-        memory_gib: Accelerator memory.
+        network: Kind of architecture.
+        loss: Kind of loss.
+        memory_gib: GPU memory, GiB.
     """
 
     network: str | None = None
@@ -40,30 +41,36 @@ class Asked:
     memory_gib: float | None = None
 
 
-def check_plan_is_asked(
-    workspace: Workspace, planned: Plan, asked: Asked, progress: Progress
+def check_plan_options(
+    workspace: Workspace, planned: Plan, requested: PlanOptions, progress: Progress
 ) -> None:
-    """Check that a plan that is there has the network and the loss that are asked for now.
+    """Check that an existing plan has the requested network and loss.
 
-    For how much memory it was made it does not say, so that this is only told.
+    The plan does not record its memory limit, so a requested memory only leads to a note.
+
+    Args:
+        workspace: Work folder.
+        planned: The existing plan.
+        requested: Options of the current command.
+        progress: Receives the note.
 
     Raises:
-        PlanError: If it has not.
+        PlanError: If the plan has another network or loss.
     """
-    found = {
-        "--network": (asked.network, {c.architecture.kind for c in planned.configurations}),
-        "--loss": (asked.loss, {c.loss.kind for c in planned.configurations}),
+    options = {
+        "--network": (requested.network, {c.architecture.kind for c in planned.configurations}),
+        "--loss": (requested.loss, {c.loss.kind for c in planned.configurations}),
     }
-    for option, (wanted, kinds) in found.items():
-        if wanted is not None and wanted not in kinds:
+    for option, (value, kinds) in options.items():
+        if value is not None and value not in kinds:
             msg = (
-                f"found {option} {wanted}, but {workspace.plan} plans {', '.join(sorted(kinds))}. "
-                f"Leave {option} out to go on with that plan; or name another work folder with "
-                "--work, for another plan."
+                f"found {option} {value}, but {workspace.plan} uses {', '.join(sorted(kinds))}. "
+                f"Leave {option} out to continue with that plan, or choose another work folder "
+                "with --work for a new plan."
             )
             raise PlanError(msg)
-    if asked.memory_gib is not None:
-        progress.say("note: --memory counts for a new plan; the one that is there stays as it is")
+    if requested.memory_gib is not None:
+        progress.say("note: --memory ignored: using the existing plan")
 
 
 def check_trained_with(
@@ -73,16 +80,16 @@ def check_trained_with(
     *,
     replaced: FoldName | None = None,
 ) -> None:
-    """Check that what is trained of a configuration was trained with the plan of now.
+    """Check that all trained folds of a configuration were trained with the current plan.
 
     Args:
         workspace: Work folder.
-        plan: The plan.
-        configuration: Which of its configurations.
-        replaced: A fold that is about to be trained anew, and does not count.
+        plan: The current plan.
+        configuration: One of its configurations.
+        replaced: Fold that is about to be retrained; it is ignored.
 
     Raises:
-        TrainingError: If it was another plan.
+        TrainingError: If a fold was trained with another plan.
     """
     folder = workspace.models / configuration.name
     trained = {weights.parent for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}")}
@@ -91,24 +98,22 @@ def check_trained_with(
     if not trained or not (folder / PLAN_NAME).is_file():
         return
     earlier = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
-    if not earlier.agrees_with(plan, configuration):
+    if not earlier.is_compatible_with(plan, configuration):
         msg = (
             f"{folder} holds folds that were trained with another {configuration.name}: the "
-            "plan has changed since. Move that folder away, or go on with their plan: copy "
+            "plan has changed since. Move that folder away, or continue with their plan: copy "
             f"{folder / PLAN_NAME} to {workspace.plan}."
         )
         raise TrainingError(msg)
 
 
-def cascades_without_folds(
-    workspace: Workspace, plan: Plan, names: Sequence[str]
-) -> tuple[str, ...]:
-    """Return which configurations can learn from no stage before, as it has seen some cases.
+def untrainable_cascades(workspace: Workspace, plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the cascade stages that cannot be trained because a case is never held out.
 
     Args:
         workspace: Work folder.
         plan: The plan.
-        names: Names of configurations.
+        names: Names of the configurations to check.
     """
     folds = load_splits(workspace).folds
     used = {name for fold in folds for name in (*fold.train, *fold.validation)}
@@ -118,36 +123,36 @@ def cascades_without_folds(
 
 
 def note_on_budget(plan: Plan, budget_seconds: float | None) -> str | None:
-    """Return a sentence if there is a budget now and the plan was not sized to any."""
+    """Build a note if a budget is given but the plan was not sized to one; else None."""
     if budget_seconds is None or plan.budget is not None:
         return None
     return (
-        "note: the plan that is there was not sized to a budget, and stays as it is; to have it "
-        "sized, move it away first"
+        "note: the existing plan was not sized to a budget and is used unchanged; to size a new "
+        "plan to the budget, move it away first"
     )
 
 
 def note_on_changed_cases(dataset: Path, workspace: Workspace) -> str | None:
-    """Return a sentence if a dataset has cases that its plan does not know, or lacks some.
+    """Build a note if cases were added to or removed from a dataset since planning; else None.
 
-    A dataset that is gone is not missed: what was prepared of it may still be there.
+    A missing dataset folder is not reported: its preprocessed cases may still exist.
     """
     if not dataset.is_dir():
         return None
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
-    found = case_names(dataset)
-    kinds = (("case", spec.cases, found.training), ("test case", spec.test_cases, found.test))
+    current = case_names(dataset)
+    kinds = (("case", spec.cases, current.training), ("test case", spec.test_cases, current.test))
     changes = []
     for kind, cases, names in kinds:
         planned = {case.name for case in cases}
-        for what, changed in (("not in the plan", names - planned), ("gone", planned - names)):
-            if changed:
-                shown = ", ".join(sorted(changed)[:NAMES_SHOWN])
-                more = " …" if len(changed) > NAMES_SHOWN else ""
-                changes.append(f"{counted(len(changed), kind)} {what}: {shown}{more}")
+        for change, affected in (("not in the plan", names - planned), ("gone", planned - names)):
+            if affected:
+                shown = ", ".join(sorted(affected)[:NAMES_SHOWN])
+                more = " …" if len(affected) > NAMES_SHOWN else ""
+                changes.append(f"{count_noun(len(affected), kind)} {change}: {shown}{more}")
     if not changes:
         return None
     return (
-        f"note: {dataset} has changed or has cases that were left out; {'; '.join(changes)}. The "
-        f"cases of the plan are used. To plan anew: `autoseg plan {dataset}`"
+        f"note: {dataset} has changed or has cases that were left out: {'; '.join(changes)}. "
+        f"Using the cases of the plan. To make a new plan: `autoseg plan {dataset}`"
     )

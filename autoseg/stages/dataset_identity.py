@@ -1,4 +1,4 @@
-"""Which dataset a work folder is of: datasets are moved, and two may have the same name."""
+"""Check that a work folder belongs to a dataset, which may be moved or share its name."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,29 +13,31 @@ MADE_BY = "autoseg plan"
 
 
 def check_dataset_identity(dataset: Path, workspace: Workspace) -> None:
-    """Refuse a work folder that was made from another dataset, perhaps one of the same name.
+    """Reject a work folder that was made from another dataset, even one of the same name.
 
-    A dataset that was moved is no other one: it has the same files, and the work folder is told
-    where they are now. One that is gone is not asked for: what was prepared of it may do.
+    If the dataset was moved (its recorded folder is missing and the files match), its new location
+    is saved in the work folder. If `dataset` does not exist, nothing is checked, because the
+    preprocessed cases may suffice.
 
     Raises:
-        DatasetError: With what to do instead.
+        DatasetError: If the work folder belongs to another dataset.
     """
     spec = _recorded(workspace)
     if spec is None or not dataset.is_dir():
         return
     if other_dataset(dataset, workspace) is not None:
-        raise DatasetError(_refusal(dataset, workspace, f"from {spec.root}, not from {dataset}"))
+        origin = f"from {spec.root}, not from {dataset}"
+        raise DatasetError(_mismatch_message(dataset, workspace, origin))
     if spec.root.is_dir():
         return
     if not _has_the_files(dataset, spec, workspace):
-        found = f"from {spec.root}, which is not there any more, and {dataset} has other files"
-        raise DatasetError(_refusal(dataset, workspace, found))
-    store.save(_moved(spec, dataset.resolve()), workspace.dataset)
+        origin = f"from {spec.root}, which no longer exists, and {dataset} has other files"
+        raise DatasetError(_mismatch_message(dataset, workspace, origin))
+    store.save(_with_root(spec, dataset.resolve()), workspace.dataset)
 
 
 def other_dataset(dataset: Path, workspace: Workspace) -> Path | None:
-    """Return the dataset that a work folder was made from, if that is another one, else None."""
+    """Return the folder of the dataset that a work folder was made from, or None if the same."""
     spec = _recorded(workspace)
     if spec is None or not dataset.is_dir() or not spec.root.is_dir():
         return None
@@ -43,7 +45,7 @@ def other_dataset(dataset: Path, workspace: Workspace) -> Path | None:
 
 
 def _recorded(workspace: Workspace) -> DatasetSpec | None:
-    """Return what the work folder says of its dataset; None if it says nothing, or is damaged."""
+    """Load the work folder's dataset description; None if it is missing or damaged."""
     if not workspace.dataset.is_file():
         return None
     try:
@@ -52,17 +54,17 @@ def _recorded(workspace: Workspace) -> DatasetSpec | None:
         return None
 
 
-def _refusal(dataset: Path, workspace: Workspace, found: str) -> str:
+def _mismatch_message(dataset: Path, workspace: Workspace, origin: str) -> str:
     return (
-        f"the work folder {workspace.root} was made {found}. Name another one with --work, or run "
-        f"`{MADE_BY} {dataset}` to replace its plan."
+        f"the work folder {workspace.root} was made {origin}. Choose another one with --work, or "
+        f"run `{MADE_BY} {dataset}` to replace its plan."
     )
 
 
 def _has_the_files(dataset: Path, spec: DatasetSpec, workspace: Workspace) -> bool:
-    """Return whether a folder holds files of the names and sizes of all cases that were measured.
+    """Return True if a folder holds the files of all cases, compared by name and size.
 
-    If nothing is known of them, names must do.
+    Without a readable fingerprint only names are compared.
     """
     try:
         measured = store.load(Fingerprint, workspace.fingerprint, made_by=MADE_BY).cases
@@ -79,23 +81,27 @@ def _relative_paths(spec: DatasetSpec) -> Iterator[Path]:
                 yield path.relative_to(spec.root)
 
 
-def _moved(spec: DatasetSpec, root: Path) -> DatasetSpec:
-    """Return the description with all files of the dataset in another folder."""
+def _with_root(spec: DatasetSpec, root: Path) -> DatasetSpec:
+    """Return a copy of the description with all file paths moved to another folder."""
 
-    def place(path: Path) -> Path:
+    def move_path(path: Path) -> Path:
         return root / path.relative_to(spec.root) if path.is_relative_to(spec.root) else path
 
-    def moved(cases: tuple[CaseFiles, ...]) -> tuple[CaseFiles, ...]:
+    def move_cases(cases: tuple[CaseFiles, ...]) -> tuple[CaseFiles, ...]:
         return tuple(
             case.model_copy(
                 update={
-                    "images": tuple(map(place, case.images)),
-                    "labels": place(case.labels),
+                    "images": tuple(map(move_path, case.images)),
+                    "labels": move_path(case.labels),
                 }
             )
             for case in cases
         )
 
     return spec.model_copy(
-        update={"root": root, "cases": moved(spec.cases), "test_cases": moved(spec.test_cases)}
+        update={
+            "root": root,
+            "cases": move_cases(spec.cases),
+            "test_cases": move_cases(spec.test_cases),
+        }
     )

@@ -1,4 +1,4 @@
-"""`autoseg demo`: the whole path on two small synthetic datasets, in a few minutes."""
+"""`autoseg demo`: plan, train and predict on two small synthetic datasets in a few minutes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
-from autoseg.evaluation.overlay import draw_overlay, panel
+from autoseg.evaluation.overlay import draw_overlay, make_panel
 from autoseg.readers import read_image, read_labels
 from autoseg.readers.names import is_image_name
 from autoseg.stages.evaluate import evaluate
 from autoseg.stages.plan import PlanRequest, Timing, plan
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration, seconds_of
+from autoseg.stages.training_duration import TrainingDuration, parse_duration
 from autoseg.stages.training_task import TrainRequest
 
 DEMO_SEED = 7
@@ -26,12 +26,12 @@ DEMO_SEED = 7
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What came of one demo dataset.
+    """Result on one demo dataset.
 
     Attributes:
-        name: The dataset.
-        report: Scores on cases that were not trained on.
-        overlay: Picture of those cases.
+        name: Name of the dataset.
+        report: Scores on unseen cases.
+        overlay: Image file that shows the predictions of the unseen cases.
     """
 
     name: str
@@ -42,16 +42,16 @@ class DemoResult:
 def demo(
     folder: Path, *, budget: str, device: str, cache: Path | None = None, progress: Progress
 ) -> tuple[DemoResult, ...]:
-    """Make a 3-D and a 2-D dataset, plan, train, predict unseen cases, and return the scores.
+    """Create a 3-D and a 2-D dataset; plan, train, predict unseen cases and score them on each.
 
     Args:
-        folder: Where everything goes.
-        budget: Training time for each of the two, e.g. "50s".
+        folder: Output folder.
+        budget: Training time per dataset, e.g. "50s".
         device: Name of the device.
-        cache: Folder that findings about this machine are kept in; None keeps none.
-        progress: Where to report to.
+        cache: Folder for cached measurements of this machine; None disables caching.
+        progress: Receives messages and progress.
     """
-    timing = Timing(cache=cache, budget_seconds=seconds_of(budget), device=device)
+    timing = Timing(cache=cache, budget_seconds=parse_duration(budget), device=device)
     kinds: tuple[Callable[[Path, int], tuple[Path, Path]], ...] = (write_volumes, write_pictures)
     results = []
     for write in kinds:
@@ -86,6 +86,6 @@ def _run(
         image = read_image((unseen / "images" / path.name,))
         reference = labels.encode(read_labels(unseen / "labels" / path.name, like=image).values)
         prediction = labels.encode(read_labels(path, like=image).values)
-        panels.append(panel(path.name, image.voxels, reference, prediction))
+        panels.append(make_panel(path.name, image.voxels, reference, prediction))
     draw_overlay(tuple(panels), labels.names, overlay)
     return DemoResult(name=dataset.name, report=report, overlay=overlay)

@@ -1,4 +1,4 @@
-"""`autoseg describe`: the card of a model file, which needs neither networks nor torch."""
+"""`autoseg describe`: print the model card of a model file; torch is not imported."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from autoseg.inference.archive.reading import ModelArchive
 
 
 def describe(file: Path) -> str:
-    """Return the model card of a model file, in Markdown; no weights are read.
+    """Read the model card of a model file as Markdown, without reading the weights.
 
-    Signs that would steer a terminal are left out: the card is a stranger's text.
+    Terminal control characters are removed, because the text may come from an untrusted source.
 
     Raises:
         ModelError: If it is not a valid model file.
     """
     if not file.is_file():
-        msg = f"{file} is not a file. Name a model file (*{SUFFIX}), as `autoseg export` writes it."
+        msg = f"{file} is not a file. Pass a model file (*{SUFFIX}) written by `autoseg export`."
         raise ModelError(msg)
     return printable(ModelArchive(file).read_card_page())

@@ -1,4 +1,4 @@
-"""Make the label maps of pairs of configurations on held-out cases, from stored probabilities."""
+"""Average stored probabilities of held-out cases over configurations, and score the result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from autoseg.documents.report import Report, UnscoredCase
 from autoseg.inference.averaging import ensemble_class_map
 from autoseg.inference.probabilities import RECORD_FILE, has_probabilities, open_probabilities
 from autoseg.readers import read_image, write_labels
-from autoseg.stages.candidates import Trained
+from autoseg.stages.candidates import TrainedConfiguration
 from autoseg.stages.evaluate import REPORT_NAME, LabelMapPair, evaluate_pairs
 from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.score_cases import label_map
@@ -27,9 +27,9 @@ class _EnsembleTask:
     """One case of an ensemble.
 
     Attributes:
-        case: Its files.
+        case: Files of the case.
         sources: Folder of each member's probabilities.
-        output: The label map to write.
+        output: Label map to write.
     """
 
     case: CaseFiles
@@ -38,61 +38,63 @@ class _EnsembleTask:
 
     @property
     def is_done(self) -> bool:
-        """Whether the label map is there, and younger than what it is made of."""
+        """Whether the label map exists and is newer than all probabilities."""
         if not self.output.is_file():
             return False
-        made = self.output.stat().st_mtime
+        written = self.output.stat().st_mtime
         records = [source / RECORD_FILE for source in self.sources]
-        return all(record.is_file() and record.stat().st_mtime <= made for record in records)
+        return all(record.is_file() and record.stat().st_mtime <= written for record in records)
 
 
 def label_maps(
-    members: Sequence[Trained], cases: Sequence[CaseFiles], folder: Path
+    members: Sequence[TrainedConfiguration], cases: Sequence[CaseFiles], folder: Path
 ) -> tuple[LabelMapPair, ...]:
-    """Return, for every case, where the label map of some configurations lies or will lie.
+    """Return the label map path and reference of every case for a configuration or an ensemble.
 
     Args:
-        members: One, whose label maps are those of its folds, or several.
-        cases: Held out and scored by each of them.
-        folder: For the label maps of ensembles.
+        members: One configuration, whose folds hold the label maps, or several to average.
+        cases: Cases that are held out and scored by each member.
+        folder: Folder of the ensemble's label maps; unused with one member.
     """
     return tuple(
-        LabelMapPair(case.name, _place(members, case, folder), case.labels, _sources(members, case))
+        LabelMapPair(
+            case.name, _output(members, case, folder), case.labels, _sources(members, case)
+        )
         for case in cases
     )
 
 
 def ensemble_report(
-    members: Sequence[Trained],
+    members: Sequence[TrainedConfiguration],
     cases: Sequence[CaseFiles],
     folder: Path,
     *,
     workers: int,
     progress: Progress,
 ) -> Report:
-    """Return the scores of several configurations' averaged probabilities on held-out cases.
+    """Score the averaged probabilities of several configurations on held-out cases.
 
-    Label maps and scores that are there, and younger than the probabilities, are kept; scores only
-    as long as the label files are those that they are about. A case that fails is an issue of the
-    report.
+    Existing label maps are reused if they are newer than the probabilities. Existing scores are
+    reused if the label maps and the reference files have not changed either. A case that fails
+    is reported as an issue.
 
     Args:
-        members: At least two.
-        cases: Held out by a common fold of each of them.
-        folder: For the label maps and `evaluation.json`.
-        workers: Processes.
-        progress: Where the position goes.
+        members: At least two configurations.
+        cases: Cases that are held out by each member.
+        folder: Output folder of the label maps and `evaluation.json`.
+        workers: Number of processes.
+        progress: Receives the progress.
     """
     name = " + ".join(member.name for member in members)
     tasks = [_task(members, case, folder) for case in cases]
-    left = [task for task in tasks if not task.is_done]
-    known = _known_report(folder, tasks)
-    if not left and known is not None:
-        return known
+    pending = [task for task in tasks if not task.is_done]
+    stored = _stored_report(folder, tasks)
+    if not pending and stored is not None:
+        return stored
     work = partial(_write, labels=members[0].labels)
-    outcomes = run_each(work, left, workers=workers)
-    done = list(progress.track(outcomes, description=f"Averaging {name}", total=len(left)))
-    failed = {left[entry.index].case.name: entry for entry in done if isinstance(entry, Failure)}
+    outcomes = run_each(work, pending, workers=workers)
+    done = list(progress.track(outcomes, description=f"Averaging {name}", total=len(pending)))
+    failed = {pending[entry.index].case.name: entry for entry in done if isinstance(entry, Failure)}
     issues = tuple(UnscoredCase(name=case, message=entry.message) for case, entry in failed.items())
     report = evaluate_pairs(
         [pair for pair in label_maps(members, cases, folder) if pair.name not in failed],
@@ -105,36 +107,35 @@ def ensemble_report(
     return report
 
 
-def _known_report(folder: Path, tasks: Sequence[_EnsembleTask]) -> Report | None:
-    """Return the report of an earlier call, if it is on these cases and their label maps of now."""
+def _stored_report(folder: Path, tasks: Sequence[_EnsembleTask]) -> Report | None:
+    """Load the report of an earlier call; None if it is missing, incomplete or outdated."""
     path = folder / REPORT_NAME
     if not path.is_file():
         return None
     report = store.load(Report, path, made_by="autoseg select")
-    is_older = any(
+    is_outdated = any(
         task.output.is_file() and task.output.stat().st_mtime > path.stat().st_mtime
         for task in tasks
     )
-    is_older = is_older or have_labels_changed(report, [task.case for task in tasks])
+    is_outdated = is_outdated or have_labels_changed(report, [task.case for task in tasks])
     names = {case.name for case in report.cases}
-    return (
-        None if is_older or report.issues or names != {task.case.name for task in tasks} else report
-    )
+    has_other_cases = names != {task.case.name for task in tasks}
+    return None if is_outdated or report.issues or has_other_cases else report
 
 
-def _task(members: Sequence[Trained], case: CaseFiles, folder: Path) -> _EnsembleTask:
+def _task(members: Sequence[TrainedConfiguration], case: CaseFiles, folder: Path) -> _EnsembleTask:
     sources = _sources(members, case)
-    return _EnsembleTask(case=case, sources=sources, output=_place(members, case, folder))
+    return _EnsembleTask(case=case, sources=sources, output=_output(members, case, folder))
 
 
-def _sources(members: Sequence[Trained], case: CaseFiles) -> tuple[Path, ...]:
-    """Return where each member's probabilities of a held-out case lie."""
+def _sources(members: Sequence[TrainedConfiguration], case: CaseFiles) -> tuple[Path, ...]:
+    """Return the folder of each member's probabilities of a held-out case."""
     return tuple(
         held_out_probabilities(member.fold_of(case.name).folder, case) for member in members
     )
 
 
-def _place(members: Sequence[Trained], case: CaseFiles, folder: Path) -> Path:
+def _output(members: Sequence[TrainedConfiguration], case: CaseFiles, folder: Path) -> Path:
     if len(members) > 1:
         return label_map(folder, case)
     return label_map(members[0].fold_of(case.name).folder / VALIDATION_NAME, case)
@@ -144,13 +145,13 @@ def _write(task: _EnsembleTask, *, labels: LabelScheme) -> None:
     """Write the label map of one case.
 
     Raises:
-        CaseError: If probabilities are missing, damaged, or of another image.
+        CaseError: If probabilities are missing, damaged or of another image.
     """
     for source in task.sources:
         if not has_probabilities(source):
             msg = (
-                f"its probabilities are not at {source}. Run `autoseg train` for that fold again: "
-                "it predicts what is missing."
+                f"no probabilities found in {source}. Run `autoseg train` for that fold again to "
+                "predict them."
             )
             raise CaseError(msg)
     members = [open_probabilities(source) for source in task.sources]

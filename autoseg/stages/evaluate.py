@@ -13,8 +13,8 @@ from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
 from autoseg.documents.report import Report, UnscoredCase
 from autoseg.documents.store import save
-from autoseg.evaluation.cases import USUAL, Measurement, ScoredCase, score_case
-from autoseg.evaluation.summary import report_of
+from autoseg.evaluation.cases import DEFAULT_MEASUREMENT, Measurement, ScoredCase, score_case
+from autoseg.evaluation.summary import build_report
 from autoseg.readers import is_image_name, knows_geometry, read_image, read_labels, stem_of
 from autoseg.stages.label_state import label_state
 
@@ -24,14 +24,14 @@ REPORT_NAME = "evaluation.json"
 
 @dataclass(frozen=True)
 class LabelMapPair:
-    """A label map and what it should be.
+    """A predicted label map and its reference.
 
     Attributes:
-        name: The case.
+        name: Name of the case.
         prediction: File of the prediction.
         reference: File of the reference.
-        probabilities: Folder of what each network found that the prediction was made by; empty if
-            that is not kept.
+        probabilities: Folders of the probabilities that the prediction was computed from, one per
+            network; empty if they are not stored.
     """
 
     name: str
@@ -45,26 +45,26 @@ def evaluate(
     references: Path,
     *,
     labels: LabelScheme | None = None,
-    measurement: Measurement = USUAL,
+    measurement: Measurement = DEFAULT_MEASUREMENT,
     workers: int,
     progress: Progress,
 ) -> Report:
-    """Return how good predictions are, and save it as `evaluation.json` beside them.
+    """Score predictions against references and save the report as `evaluation.json`.
 
-    Files belong together when their names are equal up to the ending. A case that cannot be read,
-    or whose prediction is on another grid, is listed with the cause, and the others go on.
+    Files are paired by their names without extension. A case that cannot be read, or whose
+    prediction is on another grid, is listed as an issue; the other cases are still scored.
 
     Args:
-        predictions: Folder of label maps.
-        references: Folder of label maps.
-        labels: The classes; None takes the values in the files, 0 being background.
-        measurement: What to measure.
-        workers: Processes.
-        progress: Where the position goes.
+        predictions: Folder of predicted label maps; the report is saved in it.
+        references: Folder of reference label maps.
+        labels: The classes; None uses the values in the files, with 0 as background.
+        measurement: Metrics and tolerances.
+        workers: Number of processes.
+        progress: Receives the progress.
 
     Raises:
-        DatasetError: If no file of one folder has a partner in the other, or there is no class with
-            a name that a tolerance is given for.
+        DatasetError: If the folders have no file name in common, or a tolerance is given for an
+            unknown class.
     """
     if labels is not None:
         _check_classes(measurement, [target.name for target in labels.targets])
@@ -72,9 +72,9 @@ def evaluate(
     names = sorted(predicted.keys() & expected.keys())
     if not names:
         msg = (
-            f"no file of {predictions} ({len(predicted)} images) has the name of one of "
-            f"{references} ({len(expected)} images). Predictions are called like their references; "
-            "only the endings may differ."
+            f"no file in {predictions} ({len(predicted)} images) has the same name as one in "
+            f"{references} ({len(expected)} images). Name the predictions like their references; "
+            "only the extensions may differ."
         )
         raise DatasetError(msg)
     pairs = [LabelMapPair(name, predicted[name], expected[name]) for name in names]
@@ -95,16 +95,24 @@ def evaluate_pairs(
     pairs: Sequence[LabelMapPair],
     *,
     labels: LabelScheme | None = None,
-    measurement: Measurement = USUAL,
+    measurement: Measurement = DEFAULT_MEASUREMENT,
     workers: int,
     progress: Progress,
 ) -> Report:
-    """Return how good given predictions are; see `evaluate` for the arguments."""
+    """Score given pairs of prediction and reference; the report is not saved.
+
+    Args:
+        pairs: Predictions and references.
+        labels: The classes; None uses the values in the files, with 0 as background.
+        measurement: Metrics and tolerances.
+        workers: Number of processes.
+        progress: Receives the progress.
+    """
     state = label_state({pair.name: pair.reference for pair in pairs})
     score = partial(_score, labels=labels, measurement=measurement)
     outcomes = run_each(score, pairs, workers=workers)
     done = list(progress.track(outcomes, description="Evaluating", total=len(pairs)))
-    report = report_of(
+    report = build_report(
         [outcome.value for outcome in done if not isinstance(outcome, Failure)],
         labels=labels,
         issues=[
@@ -117,45 +125,45 @@ def evaluate_pairs(
 
 
 def _check_classes(measurement: Measurement, names: Sequence[str]) -> None:
-    """Check that there is a class for each tolerance.
+    """Check that every tolerance belongs to a class.
 
     Raises:
-        DatasetError: If there is none.
+        DatasetError: If a tolerance is given for an unknown class.
     """
     unknown = [name for name, _ in measurement.class_tolerances_mm if name not in names]
     if unknown:
         msg = (
-            f"found a tolerance for {unknown[0]!r}, expected one of {sorted(names)}. Correct the "
-            "name, or give the names of the classes with --labels."
+            f"found a tolerance for {unknown[0]!r}; expected one of {sorted(names)}. Correct the "
+            "name, or provide the class names with --labels."
         )
         raise DatasetError(msg)
 
 
 def _files_by_name(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by their names without ending.
+    """Map the names of the image files in a folder, without extension, to their paths.
 
     Raises:
-        DatasetError: If the folder is missing, or two files differ by their ending alone.
+        DatasetError: If the folder is missing, or two files differ only in their extension.
     """
     if not folder.is_dir():
-        msg = f"{folder} is not a folder. Give the folder that holds the label maps."
+        msg = f"{folder} is not a folder. Pass the folder that holds the label maps."
         raise DatasetError(msg)
-    found: defaultdict[str, list[Path]] = defaultdict(list)
+    by_name: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if path.is_file() and is_image_name(path):
-            found[stem_of(path)].append(path)
-    for paths in found.values():
+            by_name[stem_of(path)].append(path)
+    for paths in by_name.values():
         if len(paths) > 1:
             clash = " and ".join(path.name for path in paths)
-            msg = f"{folder} holds {clash}, which name the same case. Keep one of them."
+            msg = f"{folder} holds {clash}, which belong to the same case. Keep one of them."
             raise DatasetError(msg)
-    return {name: paths[0] for name, paths in found.items()}
+    return {name: paths[0] for name, paths in by_name.items()}
 
 
 def _score(
     pair: LabelMapPair, *, labels: LabelScheme | None, measurement: Measurement
 ) -> ScoredCase:
-    """Return the scores of one case.
+    """Score one case.
 
     Raises:
         CaseError: If a file cannot be read, the grids differ, or a label value is unexpected.
@@ -176,20 +184,20 @@ def _score(
         scored = replace(scored, distance_unit="px")
     if labels is None or not pair.probabilities:
         return scored
-    from autoseg.stages.calibration import with_calibration  # seconds that other metrics save
+    from autoseg.stages.calibration import with_calibration  # slow import
 
     return with_calibration(scored, reference.values, pair.probabilities, labels)
 
 
 def read_label_map(path: Path, partner: Path) -> LabelMap:
-    """Return a label map; a file without geometry lies as its partner does, if that has one."""
+    """Read a label map; a file without geometry takes that of its partner, if available."""
     if knows_geometry(path) or not knows_geometry(partner):
         return read_labels(path)
     return read_labels(path, like=read_image((partner,)))
 
 
 def _check_grids(pair: LabelMapPair, prediction: LabelMap, reference: LabelMap) -> None:
-    """Check that two label maps are on one grid.
+    """Check that two label maps are on the same grid.
 
     Raises:
         CaseError: If shape or geometry differ.
@@ -203,6 +211,6 @@ def _check_grids(pair: LabelMapPair, prediction: LabelMap, reference: LabelMap) 
     if difference:
         msg = (
             f"the prediction is not on the grid of its reference: {difference}. Predict the image "
-            "that the reference was drawn on, or resample one of the two."
+            "that the reference was drawn on, or resample one of them."
         )
         raise CaseError(msg)

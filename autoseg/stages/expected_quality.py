@@ -1,15 +1,15 @@
-"""What Dice to expect of cases without a reference."""
+"""Estimate the Dice of predictions without a reference, from their TTA consistency."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents import store
 from autoseg.documents.quality import (
-    CaseAgreement,
     CaseQuality,
+    CaseTtaConsistency,
     ExpectedDice,
     Quality,
     QualityCurve,
@@ -17,18 +17,18 @@ from autoseg.documents.quality import (
 from autoseg.readers import stem_of
 
 QUALITY_NAME = "quality.json"
-"""Name of the document beside the label maps."""
+"""File name of the estimates, saved in the folder of the label maps."""
 
 
 def expected_quality(
-    agreements: Sequence[CaseAgreement], curves: Sequence[QualityCurve], labels: LabelScheme
+    agreements: Sequence[CaseTtaConsistency], curves: Sequence[QualityCurve], labels: LabelScheme
 ) -> tuple[CaseQuality, ...]:
-    """Return the expected Dice of every case that has one, with its error on held-out cases.
+    """Compute the expected Dice per case and target; cases without an estimate are left out.
 
     Args:
-        agreements: How far the networks agreed with themselves on each case.
-        curves: What was found by cross-validation.
-        labels: Whose targets the agreements are of.
+        agreements: TTA consistency of each case, one value per target.
+        curves: Expected Dice by TTA consistency, fitted in cross-validation.
+        labels: Label scheme whose targets the consistencies refer to.
     """
     by_name = {curve.name: curve for curve in curves}
     cases = []
@@ -44,10 +44,10 @@ def expected_quality(
 
 
 class QualityReport:
-    """Says the expected Dice of each case, and keeps it beside the label maps, as cases are done.
+    """Report the expected Dice of each case and save it with the label maps after every case.
 
-    So a prediction that is interrupted leaves it of the cases before. Cases that an earlier
-    prediction left in the document stay there.
+    After an interrupted prediction the estimates of all finished cases are therefore on disk. The
+    estimates of earlier predictions in the same folder are kept.
     """
 
     def __init__(
@@ -57,57 +57,54 @@ class QualityReport:
         outputs: Path,
         progress: Progress,
     ) -> None:
-        """Begin with no case.
+        """Initialize the report without cases.
 
         Args:
-            curves: What was found by cross-validation; empty if nothing was.
-            labels: Whose targets the agreements are of.
+            curves: Curves fitted in cross-validation; empty if there are none.
+            labels: Label scheme whose targets the consistencies refer to.
             outputs: Folder of the label maps.
-            progress: Where to report to.
+            progress: Receives the messages.
         """
         self._curves = curves
         self._labels = labels
         self._path = outputs / QUALITY_NAME
         self._progress = progress
-        self._agreements: list[CaseAgreement] = []
+        self._agreements: list[CaseTtaConsistency] = []
 
-    def add(self, agreement: CaseAgreement) -> None:
-        """Take a case whose label map is written.
+    def add(self, agreement: CaseTtaConsistency) -> None:
+        """Add a case whose label map has been written.
 
         Raises:
-            DocumentError: If there is such a document already, but damaged.
+            DocumentError: If the existing `quality.json` is damaged.
         """
         self._agreements.append(agreement)
         for case in expected_quality([agreement], self._curves, self._labels):
             parts = [f"{entry.name} {entry.dice:.2f} ± {entry.error:.2f}" for entry in case.targets]
             self._progress.say(f"{case.name}: expected Dice: {', '.join(parts)}")
-            known = self._known() | {case.name: case}
-            store.save(Quality(cases=tuple(known[name] for name in sorted(known))), self._path)
+            saved = self._saved() | {case.name: case}
+            store.save(Quality(cases=tuple(saved[name] for name in sorted(saved))), self._path)
 
     def finish(self, skipped: Sequence[Path]) -> None:
-        """Say for which cases nothing is known.
+        """Report the cases without an estimate.
 
         Args:
-            skipped: Label maps that were there already.
+            skipped: Label maps that existed before this prediction.
         """
         if not self._curves:
             return
         if self._agreements and all(set(case.targets) <= {None} for case in self._agreements):
-            self._progress.say(
-                "no quality estimate: the networks were not asked about mirrored images"
-            )
+            self._progress.say("no quality estimate: it requires TTA (prediction with mirroring)")
             return
-        known = self._known()
-        unknown = [path.name for path in skipped if stem_of(path) not in known]
-        if unknown:
+        saved = self._saved()
+        missing = [path.name for path in skipped if stem_of(path) not in saved]
+        if missing:
             self._progress.say(
-                f"no quality estimate of {counted(len(unknown), 'label map')} that "
-                f"{'was' if len(unknown) == 1 else 'were'} there already: "
-                f"{', '.join(unknown[:5])}. Nothing was found in them, or their prediction was "
-                "stopped; to predict them anew, delete them and run the same command."
+                f"no quality estimate for {count_noun(len(missing), 'existing label map')}: "
+                f"{', '.join(missing[:5])}. No target was found in them, or their prediction was "
+                "interrupted; to predict them again, delete them and run the same command."
             )
 
-    def _known(self) -> dict[str, CaseQuality]:
+    def _saved(self) -> dict[str, CaseQuality]:
         if not self._path.is_file():
             return {}
         earlier = store.load(Quality, self._path, made_by="autoseg predict")

@@ -1,4 +1,4 @@
-"""`autoseg export`: a trained model folder -> one model file."""
+"""`autoseg export`: pack a trained model folder into one model file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +22,13 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
-from autoseg.documents.splits import FoldName, averaged_folds, in_order
+from autoseg.documents.splits import FoldName, default_folds, sort_folds
 from autoseg.evaluation.bootstrap import estimate, score_table
 from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX, fold_part
 from autoseg.inference.archive.model_card import FoldRecord, Networks, card_page, make_card
-from autoseg.inference.archive.privacy import Records, without_case_names
-from autoseg.inference.archive.writing import Content, weights_content, write_archive
-from autoseg.inference.model import previous_folds
+from autoseg.inference.archive.privacy import Records, anonymize_records
+from autoseg.inference.archive.writing import Content, serialize_weights, write_archive
+from autoseg.inference.model import previous_stage_folds
 from autoseg.inference.model_selection import StoredSelection, find_selection
 from autoseg.inference.networks import empty_network, largest_bytes
 from autoseg.inference.stored import StoredModel
@@ -38,12 +38,12 @@ from autoseg.stages.score_fold import VALIDATION_NAME
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to put into the model file.
+    """Options of an export.
 
     Attributes:
-        folds: Which folds; None for all numbered ones that are trained.
-        half: Whether weights are stored in half precision: half the size, rounded.
-        license: Of the model, for its card.
+        folds: Folds to export; None exports all trained numbered folds.
+        half: Whether to store rounded weights in half precision, which halves the file size.
+        license: License of the model, written to the model card.
     """
 
     folds: tuple[FoldName, ...] | None = None
@@ -54,32 +54,36 @@ class ExportOptions:
 def export(
     model: Path | None, output: Path, options: ExportOptions, progress: Progress | None = None
 ) -> Manifest:
-    """Write a trained model as one file, and return what is in it.
+    """Write a trained model to one file.
 
-    The names of the cases do not go into the file: they may say who the patients were.
+    Case names are not written to the file, because they may identify patients.
 
     Args:
-        model: As `autoseg predict --model` takes it; None finds the only one.
-        output: The file, ending in `.autoseg`; an older one is replaced.
-        options: What to put in.
-        progress: Told if a selection is behind the trained models.
+        model: Work folder, model folder or fold, as for `autoseg predict --model`; None uses the
+            only trained model.
+        output: File to write, with the extension `.autoseg`; an existing file is replaced.
+        options: Options of the export.
+        progress: Receives a warning if the selection is older than the trained models.
+
+    Returns:
+        The manifest of the written file.
 
     Raises:
-        ModelError: If there is no such model, or `output` has another ending.
+        ModelError: If the model does not exist, or `output` has another extension.
         DocumentError: If a document of the model is missing or damaged.
     """
     check_output(output)
-    choice = find_selection(model, options.folds)
-    if choice.path.is_file():
-        msg = f"{choice.path} is a model file already. Copy it, or name a work folder to export."
+    selected = find_selection(model, options.folds)
+    if selected.path.is_file():
+        msg = f"{selected.path} is a model file already. Copy it, or pass a work folder to export."
         raise ModelError(msg)
-    for sentence in choice.warnings:
+    for sentence in selected.warnings:
         (progress or Silent()).say(f"warning: {sentence}.")
     precision: Literal["float32", "float16"] = "float16" if options.half else "float32"
-    configurations = _configurations(choice)
+    configurations = _configurations(selected)
     return write_archive(
         output,
-        _contents(choice, configurations, precision, options),
+        _contents(selected, configurations, precision, options),
         members=[entry.name for entry in configurations if entry.is_member],
         stages=[entry.name for entry in configurations if not entry.is_member],
         precision=precision,
@@ -87,16 +91,18 @@ def export(
 
 
 def check_output(output: Path) -> None:
-    """Check that a path can be that of a model file.
+    """Check that a path is valid for a model file.
 
     Raises:
-        ModelError: If it has another ending, or is a folder.
+        ModelError: If it has another extension or is a folder.
     """
     if output.suffix != SUFFIX:
-        msg = f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, say."
+        msg = (
+            f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, for example."
+        )
         raise ModelError(msg)
     if output.is_dir():
-        msg = f"{output} is a folder; expected the name of a file to write. Name another."
+        msg = f"{output} is a folder; expected a file to write. Choose another file name."
         raise ModelError(msg)
 
 
@@ -105,11 +111,11 @@ class _Exported:
     """A configuration to put into a model file.
 
     Attributes:
-        stored: Its model folder.
-        folds: Which folds.
-        is_member: Whether it predicts; else it is a previous stage.
-        trained: How to use its networks.
-        plan: How to build them.
+        stored: The stored model.
+        folds: Folds to export.
+        is_member: Whether it is a member of the ensemble; if not, it is a previous stage.
+        trained: How to use the networks.
+        plan: How to build the networks.
     """
 
     stored: StoredModel
@@ -127,58 +133,59 @@ class _Exported:
         return self.configuration.name
 
 
-def _configurations(choice: StoredSelection) -> list[_Exported]:
-    """Return the members, then the stages that they need; each once, with all its folds.
+def _configurations(selected: StoredSelection) -> list[_Exported]:
+    """Collect the members and the previous stages that they need, each once with all its folds.
 
     Raises:
-        ModelError: If a fold is not trained, or a stage is not there.
+        ModelError: If a fold is not trained, or a stage is missing.
     """
-    found: dict[str, _Exported] = {}
-    waiting = []
-    for stored, folds in zip(choice.members, choice.folds, strict=True):
-        entry = _exported(stored, folds, is_member=True)
-        found[entry.name] = entry
-        waiting.append((entry, folds))
-    while waiting:
-        entry, folds = waiting.pop()
+    by_name: dict[str, _Exported] = {}
+    queue = []
+    for stored, folds in zip(selected.members, selected.folds, strict=True):
+        entry = _load_configuration(stored, folds, is_member=True)
+        by_name[entry.name] = entry
+        queue.append((entry, folds))
+    while queue:
+        entry, folds = queue.pop()
         stage = entry.configuration.previous_stage
         if stage is None:
             continue
-        needed = previous_folds(folds)  # of what was asked, so that file and folder agree
-        before = _exported(entry.stored.sibling(stage), needed, is_member=False)
-        known = found.get(stage)
+        # Based on the requested folds, so that model file and folder predict the same.
+        needed = previous_stage_folds(folds)
+        previous = _load_configuration(entry.stored.sibling(stage), needed, is_member=False)
+        known = by_name.get(stage)
         if known is None:
-            waiting.append((before, needed))
+            queue.append((previous, needed))
         else:
-            before = replace(known, folds=in_order({*known.folds, *before.folds}))
-        found[stage] = before
-    return sorted(found.values(), key=lambda entry: not entry.is_member)
+            previous = replace(known, folds=sort_folds({*known.folds, *previous.folds}))
+        by_name[stage] = previous
+    return sorted(by_name.values(), key=lambda entry: not entry.is_member)
 
 
-def _exported(
+def _load_configuration(
     stored: StoredModel, folds: Sequence[FoldName] | None, *, is_member: bool
 ) -> _Exported:
-    chosen = averaged_folds(stored.folds()) if folds is None else in_order(set(folds))
+    chosen = default_folds(stored.folds()) if folds is None else sort_folds(set(folds))
     stored.check_trained(chosen)
     return _Exported(stored, chosen, is_member, stored.read_trained(), stored.read_plan())
 
 
 def _contents(
-    choice: StoredSelection,
+    selected: StoredSelection,
     configurations: Sequence[_Exported],
     precision: Literal["float32", "float16"],
     options: ExportOptions,
 ) -> Iterator[Content]:
-    """Yield the parts of the model file; the card goes first, weights are read one by one."""
-    selection = _selection(choice)
-    records = without_case_names(_records(choice, configurations, selection))
+    """Yield the parts of the model file, the model card first; weights are read one by one."""
+    selection = _selection(selected)
+    records = anonymize_records(_records(selected, configurations, selection))
     card = make_card(
         [_networks(entry, records) for entry in configurations],
         records.fingerprint,
-        _card_choice(selection, records.cross_validation),
+        _card_selection(selection, records.cross_validation),
     ).model_copy(update={"license": options.license, "origin": configurations[0].trained.origin})
     yield Content(CARD_PAGE_NAME, card_page(card).encode())
-    yield Content(CARD_NAME, store.as_text(card).encode())
+    yield Content(CARD_NAME, store.to_json_text(card).encode())
     shared = (
         (FINGERPRINT_NAME, records.fingerprint),
         (SELECTION_NAME, selection),
@@ -186,7 +193,7 @@ def _contents(
     )
     for name, document in shared:
         if document is not None:
-            yield Content(name, store.as_text(document).encode())
+            yield Content(name, store.to_json_text(document).encode())
     for entry in configurations:
         yield from _configuration_contents(entry, records, precision)
 
@@ -196,37 +203,37 @@ def _configuration_contents(
 ) -> Iterator[Content]:
     """Yield the parts of one configuration."""
     limit = largest_bytes(empty_network(entry.configuration.architecture))
-    yield Content(f"{entry.name}/{MODEL_NAME}", store.as_text(entry.trained).encode())
-    yield Content(f"{entry.name}/{PLAN_NAME}", store.as_text(entry.plan).encode())
+    yield Content(f"{entry.name}/{MODEL_NAME}", store.to_json_text(entry.trained).encode())
+    yield Content(f"{entry.name}/{PLAN_NAME}", store.to_json_text(entry.plan).encode())
     for fold in entry.folds:
         yield from _record_contents(entry.name, fold, records.folds[entry.name, fold])
         tensors = entry.stored.read_weights(fold, largest_bytes=limit)
         name = fold_part(entry.name, fold, WEIGHTS_NAME)
-        yield Content(name, weights_content(tensors, precision))
+        yield Content(name, serialize_weights(tensors, precision))
 
 
-def _selection(choice: StoredSelection) -> Selection | None:
-    """Return the selection as the model file has it: with the folds that are in it."""
-    if choice.selection is None:
+def _selection(selected: StoredSelection) -> Selection | None:
+    """Return the selection restricted to the exported folds; None without a selection."""
+    if selected.selection is None:
         return None
     folds = [
-        own if wanted is None else in_order(set(wanted))
-        for own, wanted in zip(choice.selection.folds, choice.folds, strict=True)
+        own if requested is None else sort_folds(set(requested))
+        for own, requested in zip(selected.selection.folds, selected.folds, strict=True)
     ]
-    return Selection.model_validate(choice.selection.model_dump() | {"folds": folds})
+    return Selection.model_validate(selected.selection.model_dump() | {"folds": folds})
 
 
 def _records(
-    choice: StoredSelection, configurations: Sequence[_Exported], selection: Selection | None
+    selected: StoredSelection, configurations: Sequence[_Exported], selection: Selection | None
 ) -> Records:
-    """Return what is known of training data and scores.
+    """Load the records of training data and scores.
 
-    The cross-validation is left out if other folds are exported than were selected, or if they have
-    changed since: it is not about them.
+    The cross-validation is left out if the exported folds are not the selected ones, or have
+    changed since: its scores would not describe the exported model.
     """
-    scores = choice.path / CROSS_VALIDATION_NAME
-    is_about_it = selection is not None and selection == choice.selection and scores.is_file()
-    is_about_it = is_about_it and not choice.has_changed
+    scores = selected.path / CROSS_VALIDATION_NAME
+    is_valid = selection is not None and selection == selected.selection and scores.is_file()
+    is_valid = is_valid and not selected.has_changed
     return Records(
         fingerprint=_fingerprint(configurations[0].stored.path),
         folds={
@@ -234,9 +241,7 @@ def _records(
             for entry in configurations
             for fold in entry.folds
         },
-        cross_validation=store.load(Report, scores, made_by="autoseg select")
-        if is_about_it
-        else None,
+        cross_validation=store.load(Report, scores, made_by="autoseg select") if is_valid else None,
     )
 
 
@@ -251,8 +256,8 @@ def _networks(entry: _Exported, records: Records) -> Networks:
     )
 
 
-def _card_choice(selection: Selection | None, report: Report | None) -> CardSelection | None:
-    """Return the line of the leaderboard that is about what predicts, class by class."""
+def _card_selection(selection: Selection | None, report: Report | None) -> CardSelection | None:
+    """Return the leaderboard entry of the selected model with its Dice per class."""
     if selection is None or report is None:
         return None
     dice = score_table(report, "dice")
@@ -271,11 +276,13 @@ def _record_contents(configuration: str, fold: FoldName, record: FoldRecord) -> 
     documents = ((RUN_NAME, record.run), (EVALUATION_NAME, record.report))
     for name, document in documents:
         if document is not None:
-            yield Content(fold_part(configuration, fold, name), store.as_text(document).encode())
+            yield Content(
+                fold_part(configuration, fold, name), store.to_json_text(document).encode()
+            )
 
 
 def _record(folder: Path) -> FoldRecord:
-    """Return what a fold's folder says about its training and scores."""
+    """Load the training record and the scores of a fold, as far as they exist."""
     run, report = folder / RUN_NAME, folder / VALIDATION_NAME / REPORT_NAME
     made_by = "autoseg train"
     return FoldRecord(
@@ -285,8 +292,8 @@ def _record(folder: Path) -> FoldRecord:
 
 
 def _fingerprint(folder: Path) -> Fingerprint | None:
-    """Return the fingerprint in a model folder, or else the work folder's, or else None."""
-    for place in (folder, folder.parent.parent):
-        if (place / FINGERPRINT_NAME).is_file():
-            return store.load(Fingerprint, place / FINGERPRINT_NAME, made_by="autoseg plan")
+    """Load the fingerprint of a model folder or of its work folder; None if both have none."""
+    for candidate in (folder, folder.parent.parent):
+        if (candidate / FINGERPRINT_NAME).is_file():
+            return store.load(Fingerprint, candidate / FINGERPRINT_NAME, made_by="autoseg plan")
     return None

@@ -1,4 +1,4 @@
-"""What a run finds in its work folder: trainings that are done, its own and those of others."""
+"""Find the finished trainings in a work folder, made by `autoseg run` or `autoseg train`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,15 +20,15 @@ MADE_BY = "autoseg train"
 
 
 def finished_reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, Report]:
-    """Return the scores of every training of some configurations that is finished and scored."""
-    found: dict[Key, Report] = {}
+    """Load the scores of all finished and scored trainings of some configurations."""
+    reports: dict[Key, Report] = {}
     for name in names:
         for weights in (workspace.models / name).glob(f"fold_*/{WEIGHTS_NAME}"):
             number = weights.parent.name.removeprefix("fold_")
             scores = weights.parent / VALIDATION_NAME / REPORT_NAME
             if number.isdigit() and scores.is_file():
-                found[name, int(number)] = store.load(Report, scores, made_by=MADE_BY)
-    return found
+                reports[name, int(number)] = store.load(Report, scores, made_by=MADE_BY)
+    return reports
 
 
 def mean_dice(reports: Mapping[Key, Report]) -> dict[Key, float]:
@@ -36,28 +36,28 @@ def mean_dice(reports: Mapping[Key, Report]) -> dict[Key, float]:
     return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
 
 
-def notes_on_others(workspace: Workspace, schedule: RunSchedule) -> Iterator[str]:
-    """Yield a sentence for each finished training that the run did not begin, and yet counts."""
+def notes_on_earlier_trainings(workspace: Workspace, schedule: RunSchedule) -> Iterator[str]:
+    """Yield a note for each finished training that the run uses but did not start."""
     for name, fold in finished_reports(workspace, schedule.candidates):
         record = workspace.fold(name, fold) / RUN_NAME
         if schedule.training(name, fold) is None and record.is_file():
             trained = store.load(Run, record, made_by=MADE_BY)
             yield (
                 f"note: {name}, fold {fold}, was trained before, {trained.steps} steps in "
-                f"{trained.seconds:.0f} s, and counts as it is. To train it like the others, "
+                f"{trained.seconds:.0f} s, and is used as it is. To train it like the others, "
                 f"delete {workspace.fold(name, fold)}"
             )
 
 
-def check_not_begun(folder: Path) -> None:
-    """Check that nobody else began a training that a run would begin.
+def check_not_started(folder: Path) -> None:
+    """Check that a fold has no unfinished training that `autoseg train` started.
 
     Raises:
-        TrainingError: If somebody did, and it is not finished.
+        TrainingError: If it has one.
     """
     if (folder / CHECKPOINT_NAME).is_file() and not (folder / WEIGHTS_NAME).is_file():
         msg = (
-            f"{folder} holds a training that `autoseg train` began and did not finish. Finish it "
-            "with the same command; or, to have it begun anew by `autoseg run`, delete that folder."
+            f"{folder} holds an unfinished training of `autoseg train`. Finish it with the same "
+            "command, or delete that folder to let `autoseg run` start it from scratch."
         )
         raise TrainingError(msg)

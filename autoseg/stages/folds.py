@@ -1,4 +1,4 @@
-"""Which cases a training sees, and which it holds out."""
+"""Load, create and check the folds: the training and held-out cases of each training."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from autoseg.core.errors import DatasetError, TrainingError
 from autoseg.core.progress import Progress, Silent
 from autoseg.datasets.user_splits import (
     check_folds,
-    file_with_splits,
-    notes_on_folds,
+    find_splits_file,
+    fold_warnings,
     read_folds,
 )
 from autoseg.documents import store
@@ -21,19 +21,20 @@ MADE_BY = "autoseg plan"
 
 
 def load_splits(workspace: Workspace, progress: Progress | None = None) -> Splits:
-    """Return the folds of a dataset, made and saved the first time.
+    """Load the folds of a dataset; create and save them on the first call.
 
-    Folds that lie in the dataset's folder are taken; else cases are dealt out.
+    Folds from a file in the dataset folder are used if there is one; if not, cases are split
+    randomly.
 
     Raises:
         TrainingError: If the saved folds name cases that are no longer in the fingerprint.
-        DatasetError: If the folds in the dataset's folder are faulty, or not the saved ones.
+        DatasetError: If the folds in the dataset folder are invalid or differ from the saved ones.
     """
     spec = store.load(DatasetSpec, workspace.dataset, made_by=MADE_BY)
-    given = file_with_splits(spec.root)
+    provided = find_splits_file(spec.root)
     names = _case_names(workspace)
-    if given is not None and not _are_from_elsewhere(workspace, given):
-        return use_splits(workspace, given, progress or Silent())
+    if provided is not None and not _has_other_source(workspace, provided):
+        return use_splits(workspace, provided, progress or Silent())
     if not workspace.splits.is_file():
         groups = {case.name: case.group for case in spec.cases}
         store.save(make_splits(names, groups), workspace.splits)
@@ -41,28 +42,29 @@ def load_splits(workspace: Workspace, progress: Progress | None = None) -> Split
     used = {name for fold in splits.folds for name in (*fold.train, *fold.validation)}
     if used - set(names):
         msg = (
-            f"{workspace.splits} names cases that the fingerprint does not have: "
-            f"{sorted(used - set(names))[:5]}. Correct the file, or delete it for new folds."
+            f"{workspace.splits} names cases that are not in the fingerprint: "
+            f"{sorted(used - set(names))[:5]}. Correct the file, or delete it to create new folds."
         )
         raise TrainingError(msg)
     if progress is not None and any(fold.resubstitution for fold in splits.folds):
         progress.say(
-            "warning: there is only one case or group, so it is scored on what it is trained on, "
-            "which says nothing about new cases. Add cases of others to measure that."
+            "warning: there is only one case or group, so the model is scored on its training "
+            "cases, and the scores do not show how it performs on new cases. Add cases of another "
+            "group to measure that."
         )
     return splits
 
 
 def use_splits(workspace: Workspace, path: Path, progress: Progress) -> Splits:
-    """Return the folds that a user's file gives, checked and saved for all trainings.
+    """Load the folds from a user's file, check them and save them for all trainings.
 
     Args:
-        workspace: Of a planned dataset.
-        path: In nnU-Net's way of writing folds, or in autoseg's.
-        progress: Told of what is odd about them, the first time.
+        workspace: Work folder of a planned dataset.
+        path: JSON file in the format of nnU-Net's `splits_final.json` or of autoseg.
+        progress: Receives notes about unusual folds when they are first saved.
 
     Raises:
-        DatasetError: If they are faulty, or the work folder has other ones already.
+        DatasetError: If the folds are invalid, or the work folder already has others.
     """
     spec = store.load(DatasetSpec, workspace.dataset, made_by=MADE_BY)
     folds = read_folds(path)
@@ -73,27 +75,32 @@ def use_splits(workspace: Workspace, path: Path, progress: Progress) -> Splits:
             return splits
         msg = (
             f"{workspace.splits} has other folds than {path}. To use the latter, delete the former "
-            f"and move {workspace.models} away if there is one: what was trained there may know "
+            f"and move {workspace.models} away if it exists: its models may have been trained on "
             f"cases that are held out now. To keep the former, move {path.name} away."
         )
         raise DatasetError(msg)
-    splits = Splits(seed=0, reason=f"as {path.name} gives them", folds=folds, source=path.resolve())
+    splits = Splits(seed=0, reason=f"read from {path.name}", folds=folds, source=path.resolve())
     store.save(splits, workspace.splits)
-    progress.say(f"the folds are the {len(folds)} of {path}")
-    for note in notes_on_folds(folds):
+    progress.say(f"using the {len(folds)} folds of {path}")
+    for note in fold_warnings(folds):
         progress.say(f"note: {note}")
     return splits
 
 
 def load_fold(workspace: Workspace, fold: FoldName, progress: Progress) -> Fold:
-    """Return the cases of one fold, and say which cases of the fingerprint are in none.
+    """Load the cases of one fold, and report cases that are not in any fold.
 
-    The fold that trains on every case validates on the same cases, which only says that the
-    training works.
+    The fold `all` trains on every case and validates on the same cases; its scores only show that
+    the training works.
+
+    Args:
+        workspace: Work folder.
+        fold: Number of the fold, or `all`.
+        progress: Receives notes and warnings.
 
     Raises:
-        TrainingError: If there is no such fold.
-        DatasetError: If the folds in the dataset's folder are faulty, or not the saved ones.
+        TrainingError: If the fold does not exist.
+        DatasetError: If the folds in the dataset folder are invalid or differ from the saved ones.
     """
     names = _case_names(workspace)
     if fold == ALL:
@@ -103,9 +110,9 @@ def load_fold(workspace: Workspace, fold: FoldName, progress: Progress) -> Fold:
     unused = [name for name in names if name not in used]
     if unused:
         progress.say(
-            f"note: {len(unused)} cases are in no fold of {workspace.splits} and are not used: "
+            f"note: {len(unused)} cases are not used, as no fold of {workspace.splits} has them: "
             f"{', '.join(unused[:5])}{' …' if len(unused) > 5 else ''}. Add them to the file, or "
-            f"delete it for new folds and move {workspace.models} away."
+            f"delete it to create new folds and move {workspace.models} away."
         )
     return splits.fold(fold)
 
@@ -115,9 +122,9 @@ def _case_names(workspace: Workspace) -> tuple[str, ...]:
     return tuple(case.name for case in fingerprint.cases)
 
 
-def _are_from_elsewhere(workspace: Workspace, given: Path) -> bool:
-    """Return whether the saved folds were named with --splits, which comes before `given`."""
+def _has_other_source(workspace: Workspace, provided: Path) -> bool:
+    """Return True if the saved folds come from --splits, which takes precedence over `provided`."""
     if not workspace.splits.is_file():
         return False
     source = store.load(Splits, workspace.splits, made_by="autoseg train").source
-    return source is not None and source != given.resolve()
+    return source is not None and source != provided.resolve()

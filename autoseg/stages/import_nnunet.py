@@ -1,4 +1,4 @@
-"""`autoseg import nnunet`: a model that nnU-Net v2 trained -> one model file."""
+"""`autoseg import nnunet`: convert a trained nnU-Net v2 model into one model file."""
 
 import tempfile
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.nnunet.checkpoints import Checkpoint, read_checkpoint
-from autoseg.inference.nnunet.conversion import NnunetModel, imported_plan
-from autoseg.inference.nnunet.network import renamed_tensors
-from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans, parsed
+from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan
+from autoseg.inference.nnunet.network import rename_tensors
+from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans, parse_document
 from autoseg.inference.nnunet.sources import (
     CHECKPOINTS,
     DATASET,
@@ -28,19 +28,19 @@ from autoseg.inference.nnunet.sources import (
     POSTPROCESSING,
     FolderSource,
     ModelSource,
-    opened_source,
+    open_source,
 )
 from autoseg.stages.export import ExportOptions, export
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What to import.
+    """Options of an import.
 
     Attributes:
-        configuration: Which one, if there are several.
-        half: Whether weights are stored in half precision: half the size, rounded.
-        license: Of the model, for its card.
+        configuration: Configuration to import; needed if there are several.
+        half: Whether to store rounded weights in half precision, which halves the file size.
+        license: License of the model, written to the model card.
     """
 
     configuration: str | None = None
@@ -51,65 +51,70 @@ class ImportOptions:
 def import_nnunet(
     model: Path, output: Path, options: ImportOptions, progress: Progress
 ) -> Manifest:
-    """Write a model that nnU-Net v2 trained as a model file, and return what is in it.
+    """Convert a trained nnU-Net v2 model into a model file.
 
     Args:
         model: Folder of a trained model or of a dataset's models, or the zip that nnU-Net exports.
-        output: The file, ending in `.autoseg`; an older one is replaced.
-        options: What to import.
-        progress: Where notes go.
+        output: File to write, with the extension `.autoseg`; an existing file is replaced.
+        options: Options of the import.
+        progress: Receives notes and progress.
+
+    Returns:
+        The manifest of the written file.
 
     Raises:
-        ModelError: If there is no such model, a part of it is damaged or not what nnU-Net writes,
-            or autoseg could not predict as nnU-Net does.
+        ModelError: If the model does not exist, is damaged, or uses features of nnU-Net that
+            autoseg does not support.
     """
     if output.suffix != SUFFIX:
-        msg = f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, say."
+        msg = (
+            f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, for example."
+        )
         raise ModelError(msg)
-    source = opened_source(model)
-    folder = _chosen(source, options.configuration)
+    source = open_source(model)
+    folder = _choose_model(source, options.configuration)
     _note_differences(source, folder, progress)
     with tempfile.TemporaryDirectory(prefix="autoseg_import_") as temporary:
-        stored = _written(source, folder, Workspace(Path(temporary)), progress)
+        stored = _write_model(source, folder, Workspace(Path(temporary)), progress)
         exported = ExportOptions(half=options.half, license=options.license)
         return export(stored, output, exported)
 
 
-def _chosen(source: ModelSource, configuration: str | None) -> str:
-    """Return the folder of the one model that is meant.
+def _choose_model(source: ModelSource, configuration: str | None) -> str:
+    """Return the folder of the model to import.
 
     Raises:
-        ModelError: If there is none, or if several are left to choose from.
+        ModelError: If no model matches, or more than one does.
     """
     found = {folder: _model_name(source, folder) for folder in source.models()}
     if not found:
         msg = (
             f"{source.path} holds no trained nnU-Net model: expected {PLANS}, {DATASET} and "
-            f"fold_<k>/{CHECKPOINTS[0]}. Name the folder nnUNetTrainer__…, or the zip that "
-            "nnUNetv2_export_model_to_zip writes."
+            f"fold_<k>/{CHECKPOINTS[0]}. Pass the folder nnUNetTrainer__…, or a zip written by "
+            "nnUNetv2_export_model_to_zip."
         )
         raise ModelError(msg)
-    meant = [
+    matching = [
         folder
         for folder, name in found.items()
         if configuration in (None, name, _configuration_of(name))
     ]
-    if len(meant) == 1:
-        return meant[0]
-    if meant:
-        has, choices = "several models", [found[folder] for folder in meant]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        content, choices = "several models", [found[folder] for folder in matching]
     else:
-        has, choices = f"no {configuration!a}", list(found.values())
+        content, choices = f"no {configuration!a}", list(found.values())
     short = [_configuration_of(name) for name in choices]
     known = ", ".join(map(ascii, short if len(set(short)) == len(short) else choices))
-    msg = f"{source.path} has {has}. Choose one with --configuration: {known}."
+    msg = f"{source.path} has {content}. Choose one with --configuration: {known}."
     raise ModelError(msg)
 
 
 def _model_name(source: ModelSource, folder: str) -> str:
-    """Return what a model's folder is called: `trainer__plans__configuration`, by nnU-Net.
+    """Return the name of a model folder; nnU-Net names it `trainer__plans__configuration`.
 
-    The folder may have been renamed by its user.
+    The user may have renamed the folder.
     """
     return source.path.resolve().name if folder == "." else PurePosixPath(folder).name
 
@@ -118,40 +123,42 @@ def _configuration_of(name: str) -> str:
     return name.rpartition("__")[2]
 
 
-def _written(source: ModelSource, folder: str, work: Workspace, progress: Progress) -> Path:
-    """Write the model's folder, and those of the stages before it; return the first."""
-    plans = parsed(NnunetPlans, source.read(folder, PLANS), PLANS)
-    dataset = parsed(NnunetDataset, source.read(folder, DATASET), DATASET)
+def _write_model(source: ModelSource, folder: str, work: Workspace, progress: Progress) -> Path:
+    """Write the model folder and those of its previous stages; return the model folder."""
+    plans = parse_document(NnunetPlans, source.read(folder, PLANS), PLANS)
+    dataset = parse_document(NnunetDataset, source.read(folder, DATASET), DATASET)
     first = _checkpoint(source, next(iter(source.checkpoints(folder).values())))
-    plan = imported_plan(NnunetModel(plans, dataset, first.configuration))
+    plan = convert_plan(NnunetModel(plans, dataset, first.configuration))
     for configuration in plan.configurations:
         place = (source, folder)
         if configuration.name != first.configuration:
-            place = _earlier_stage(source, folder, configuration.name)
+            place = _previous_stage(source, folder, configuration.name)
         stored = work.models / configuration.name
         store.save(plan, stored / PLAN_NAME)
         store.save(_write_folds(place, plan, configuration, stored, progress), stored / MODEL_NAME)
     return work.models / first.configuration
 
 
-def _earlier_stage(source: ModelSource, folder: str, configuration: str) -> tuple[ModelSource, str]:
-    """Return where an earlier stage lies: beside the later one, of the same trainer and plans.
+def _previous_stage(
+    source: ModelSource, folder: str, configuration: str
+) -> tuple[ModelSource, str]:
+    """Find a previous stage of the same trainer and plans, in the source or in a sibling folder.
 
     Raises:
-        ModelError: If it is not there.
+        ModelError: If it is missing.
     """
     training = _model_name(source, folder).rpartition("__")[0]
-    wanted = f"{training}__{configuration}" if training else configuration
+    expected = f"{training}__{configuration}" if training else configuration
     for name in source.models():
-        if _model_name(source, name) == wanted:
+        if _model_name(source, name) == expected:
             return source, name
-    beside = source.path.resolve().parent / wanted
-    if folder == "." and FolderSource(beside).models() == (".",):
-        return FolderSource(beside), "."
+    sibling = source.path.resolve().parent / expected
+    if folder == "." and FolderSource(sibling).models() == (".",):
+        return FolderSource(sibling), "."
     msg = (
-        f"{source.path} is the later stage of a cascade, and {wanted!a} before it is not "
-        "there. Name the dataset's folder of nnUNet_results with --configuration, or a zip that "
-        "has both."
+        f"{source.path} is a cascade stage, and its previous stage {expected!a} was not found. "
+        "Pass the dataset's folder in nnUNet_results with --configuration, or a zip with both "
+        "stages."
     )
     raise ModelError(msg)
 
@@ -166,20 +173,20 @@ def _write_folds(
     """Write the weights of every fold, and return how they were trained.
 
     Raises:
-        ModelError: If a checkpoint is damaged, or trained otherwise than the others.
+        ModelError: If a checkpoint is damaged, or trained differently from the others.
     """
     source, folder = place
     names = source.checkpoints(folder)
     trained: TrainedModel | None = None
-    told = f"Reading folds of {configuration.name}"
-    for fold, name in progress.track(names.items(), description=told, total=len(names)):
+    description = f"Reading folds of {configuration.name}"
+    for fold, name in progress.track(names.items(), description=description, total=len(names)):
         checkpoint = _checkpoint(source, name)
-        now = _trained(checkpoint, plan)
-        trained = trained or now
-        _check_same(trained, now, name)
+        current = _trained(checkpoint, plan)
+        trained = trained or current
+        _check_same_training(trained, current, name)
         weights = stored / f"fold_{fold}" / WEIGHTS_NAME
         weights.parent.mkdir(parents=True)
-        save_file(renamed_tensors(checkpoint.weights, configuration.architecture, name), weights)
+        save_file(rename_tensors(checkpoint.weights, configuration.architecture, name), weights)
     if trained is None or trained.configuration != configuration.name:
         msg = f"{folder} of {source.path} holds no checkpoint of {configuration.name}."
         raise ModelError(msg)
@@ -202,30 +209,30 @@ def _trained(checkpoint: Checkpoint, plan: Plan) -> TrainedModel:
     )
 
 
-def _check_same(first: TrainedModel, other: TrainedModel, name: str) -> None:
-    """Check that a fold was trained like the first.
+def _check_same_training(first: TrainedModel, other: TrainedModel, name: str) -> None:
+    """Check that a fold was trained like the first one.
 
     Raises:
-        ModelError: If not.
+        ModelError: If it was not.
     """
     if first != other:
         msg = (
-            f"{name} was trained otherwise than the first fold: {other} against {first}. Import "
-            "folds of one training only: move the others elsewhere."
+            f"{name} was trained differently from the first fold: found {other}, expected {first}. "
+            "Import folds of one training only: move the others away."
         )
         raise ModelError(msg)
 
 
 def _note_differences(source: ModelSource, folder: str, progress: Progress) -> None:
-    """Say which parts of the model are not taken over."""
+    """Report the parts of the model that are not imported."""
     best = [
         name for name in source.checkpoints(folder).values() if not name.endswith(CHECKPOINTS[0])
     ]
     if best:
-        progress.say(f"note: {best[0]} is used; there is no {CHECKPOINTS[0]}.")
-    inside = "" if folder == "." else f"{folder}/"
-    own = [name for name in source.names() if name.startswith(inside)]
-    if any(PurePosixPath(name).name == POSTPROCESSING for name in own):
+        progress.say(f"note: using {best[0]}, because there is no {CHECKPOINTS[0]}.")
+    prefix = "" if folder == "." else f"{folder}/"
+    files = [name for name in source.names() if name.startswith(prefix)]
+    if any(PurePosixPath(name).name == POSTPROCESSING for name in files):
         progress.say(
             "note: nnU-Net's post-processing is a pickle of functions and is not imported."
         )

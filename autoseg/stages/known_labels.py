@@ -1,4 +1,4 @@
-"""What the values in label maps mean, from whatever says so."""
+"""Load the label scheme from a plan, a dataset description or a dataset folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +15,15 @@ DESCRIPTION_NAME = "dataset.json"
 
 
 def known_labels(path: Path, *, workers: int = 1) -> LabelScheme:
-    """Return the classes, regions and ignore value that a file or folder speaks of.
+    """Load the classes, regions and ignore value that a file or folder declares.
 
     Args:
-        path: A `plan.json`, a `dataset.json` as datasets have it, or a folder with one of them: a
-            work folder, a model, a dataset. A dataset without JSON is looked through.
-        workers: Processes that read label files, where no JSON says which values occur.
+        path: A `plan.json`, the `dataset.json` of a dataset, or a folder that holds one of them: a
+            work folder, model folder or dataset. A dataset without JSON is searched for labels.
+        workers: Number of processes that read label files if no JSON declares the values.
 
     Raises:
-        DatasetError: If there is no such file or it declares no labels.
+        DatasetError: If the file is missing or declares no labels.
         DocumentError: If the plan is damaged.
     """
     if not path.is_dir():
@@ -35,14 +35,14 @@ def known_labels(path: Path, *, workers: int = 1) -> LabelScheme:
 
 
 def _of_file(path: Path) -> LabelScheme:
-    """Return the labels of a plan or of a dataset's description; value 0 is background if none is.
+    """Load the labels of a plan or dataset description; without a background, value 0 becomes it.
 
     Raises:
-        DatasetError: If there are none.
-        DocumentError: If it is a damaged plan.
+        DatasetError: If no labels are declared.
+        DocumentError: If the plan is damaged.
     """
     if path.name == PLAN_NAME:
-        from autoseg.documents.plan import Plan  # knows all networks, and so takes seconds
+        from autoseg.documents.plan import Plan  # slow import: it loads all architectures
 
         return store.load(Plan, path, made_by="autoseg plan").labels
     declared = declared_labels(read_description(path))

@@ -1,4 +1,4 @@
-"""Notice that label files have changed since predictions were scored against them."""
+"""Detect label files that have changed since predictions were scored against them."""
 
 import hashlib
 import json
@@ -11,9 +11,12 @@ from autoseg.readers import companion_files
 
 
 def label_state(files: Mapping[str, Path]) -> str | None:
-    """Return a hash over size and time of label files, by case; None if one is not there.
+    """Hash the size and modification time of label files; None if a file is missing.
 
-    It does not depend on the folder, so that moved files count as unchanged.
+    The hash does not depend on the folder, so moved files count as unchanged.
+
+    Args:
+        files: Label file of each case.
     """
     try:
         sizes = [
@@ -26,12 +29,16 @@ def label_state(files: Mapping[str, Path]) -> str | None:
 
 
 def have_labels_changed(report: Report, cases: Sequence[CaseFiles]) -> bool:
-    """Return whether cases have other label files now than when they were scored.
+    """Return True if the label files of cases have changed since they were scored.
 
-    Those that have been taken away, and those of a report that does not tell, count as unchanged.
+    Missing files, and reports without a label state, count as unchanged.
+
+    Args:
+        report: Report of the scored cases.
+        cases: The same cases with their current files.
     """
-    now = label_state({case.name: case.labels for case in cases})
-    return None not in (report.label_state, now) and report.label_state != now
+    current = label_state({case.name: case.labels for case in cases})
+    return None not in (report.label_state, current) and report.label_state != current
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

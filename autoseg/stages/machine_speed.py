@@ -1,4 +1,4 @@
-"""How fast this machine trains: measured in seconds, once, and kept for all datasets."""
+"""Measure the training speed of this machine once, and cache it for all datasets."""
 
 import sys
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.architectures.u_shape import doubling_features
-from autoseg.core.child import ended_after, run_module
+from autoseg.core.child import run_module, time_limit
 from autoseg.core.device import Precision, choose_device, is_out_of_memory
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
@@ -21,35 +21,35 @@ from autoseg.core.progress import Progress
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
 from autoseg.planning.speed import TimedStep, fitted_costs
 from autoseg.planning.topology import topology_for
-from autoseg.stages.measurements import keep, kept, measurement_file
+from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.loop import fast_convolutions
 from autoseg.training.noise_training import NoiseTraining, step_times
 from autoseg.training.precision import training_dtype
 
 ROUNDS = 3
-"""Times that every probe is timed; the fastest counts, for other work only makes steps slower."""
+"""Number of times that every probe is timed; the fastest counts, as other work only adds time."""
 
-MOST_SECONDS = 20.0
-"""Time after which no further round begins."""
+MAX_SECONDS = 20.0
+"""Time after which no further round starts, seconds."""
 
-LEAST_SHARE = 0.5
-"""Share of its threads' time that a measurement on a CPU must have had: one that had less, reason
-other work ran, serves one plan and is not kept."""
+MIN_CPU_SHARE = 0.5
+"""Minimum CPU time of a CPU measurement, as a share of threads times elapsed time. A measurement
+below it was slowed down by other work: it is used for one plan and not cached."""
 
-SHORTEST_JUDGED = 1.0
-"""Seconds below which a measurement's share of the processor says nothing."""
+MIN_JUDGED_SECONDS = 1.0
+"""Duration below which the CPU share of a measurement is not meaningful, seconds."""
 
 DISTURBED = (
-    "note: other work took much of the processor meanwhile; so what was measured is not kept, and "
-    "the next plan measures again"
+    "note: the machine was busy; the measurement is used for this plan but not cached, and the "
+    "next plan measures again"
 )
-"""What is said of such a measurement."""
+"""Message about a measurement that other work slowed down."""
 
 PROGRAM = "autoseg.stages.machine_speed"
-"""What measures a CPU, in a process of its own: its convolutions in bfloat16 may crash."""
+"""Module that measures a CPU in a subprocess, because convolutions in bfloat16 may crash."""
 
-LONGEST_SECONDS = 600.0
-"""Time after which a measurement hangs."""
+TIMEOUT_SECONDS = 600.0
+"""Time after which the subprocess is considered to hang and ends, seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Probe:
     """A network whose training steps are timed.
 
     Attributes:
-        num_axes: Of its patches.
-        edge: Of its patches, voxels.
-        features: Of its first stage.
+        num_axes: Number of axes of a patch.
+        edge: Edge length of a patch, voxels.
+        features: Number of features of the first stage.
         batch_size: Patches per step.
     """
 
@@ -69,14 +69,14 @@ class Probe:
     batch_size: int
 
     def architecture(self) -> Architecture:
-        """Return the plain U-Net of this size."""
+        """Build the plain U-Net of this size."""
         topology = topology_for((1.0,) * self.num_axes, (float(self.edge),) * self.num_axes)
         network = ARCHITECTURES["unet"].for_topology(topology, in_channels=1, num_classes=2)
         features = doubling_features(self.features, topology)
         return network.model_copy(update={"features": features})
 
-    def timed(self, seconds: float) -> TimedStep:
-        """Return the size of a step with what it took."""
+    def to_timed_step(self, seconds: float) -> TimedStep:
+        """Combine the size of a training step with its measured duration in seconds."""
         network = self.architecture()
         return TimedStep(
             multiplications=float(network.multiplication_count() * self.batch_size),
@@ -86,11 +86,11 @@ class Probe:
 
 
 class MeasurementRequest(Frozen):
-    """How to measure a CPU.
+    """Settings of a CPU measurement in a subprocess.
 
     Attributes:
-        threads: That torch computes with.
-        precision: Type that convolutions compute in.
+        threads: Number of torch threads.
+        precision: Precision of the convolutions.
     """
 
     threads: PositiveInt
@@ -101,8 +101,8 @@ class Measurement(Frozen):
     """A measurement of a machine.
 
     Attributes:
-        machine: What was measured.
-        is_disturbed: Whether other work took too much of the processor.
+        machine: The measured speed.
+        is_disturbed: Whether other work used too much CPU time.
     """
 
     machine: MeasuredMachine
@@ -117,58 +117,61 @@ ACCELERATOR_PROBES = (
     *(Probe(2, 32, 8, 2), Probe(2, 512, 8, 8), Probe(2, 512, 16, 8), Probe(2, 384, 32, 8)),
     *(Probe(3, 16, 8, 2), Probe(3, 96, 8, 2), Probe(3, 96, 16, 2), Probe(3, 64, 32, 2)),
 )
-"""Each of a size that tells a step's fixed cost, multiplications and activations apart, and that
-plans have: from patches of a tenth of that, steps of real ones were predicted up to 68 % too long.
+"""Their sizes separate a step's fixed cost from the costs of multiplications and activations, and
+are typical of plans: patches of a tenth of the size predicted real steps up to 68 % too long.
 Source: docs/pages/planning.md, "The machine's speed"."""
 
 
 def machine_speed(
     cache: Path, device_name: str = "auto", *, remeasure: bool = False, progress: Progress
 ) -> MeasuredMachine | None:
-    """Return how fast a device trains, from the cache or measured now and kept there.
+    """Return the training speed of a device, from the cache or measured now and cached.
 
-    What is damaged there, half-written or of another machine or version is measured anew. None if
-    the device has too little memory now.
+    A cached measurement that is damaged, or of another machine or version, is measured again.
 
     Args:
-        cache: Folder of such measurements; made if it is not there.
-        device_name: As `choose_device` takes it.
-        remeasure: Whether to measure even if it was before.
-        progress: Where to report to.
+        cache: Cache folder; created if missing.
+        device_name: Device name, as for `choose_device`.
+        remeasure: Whether to ignore the cache.
+        progress: Receives messages.
+
+    Returns:
+        The measured speed; None if the device has too little free memory.
 
     Raises:
-        TrainingError: If the device is none.
+        TrainingError: If the device is unknown or unavailable.
     """
     device = choose_device(device_name)
-    known = None if remeasure else known_speed(cache, device_name)
-    if known is not None:
-        return known
+    cached = None if remeasure else cached_speed(cache, device_name)
+    if cached is not None:
+        return cached
     progress.begin("measuring how fast this machine trains")
     progress.say("measuring how fast this machine trains; this is done once")
     try:
-        found = measured_apart(progress) if device.type == "cpu" else measurement(device)
+        is_cpu = device.type == "cpu"
+        measurement = measure_in_subprocess(progress) if is_cpu else measure_in_process(device)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         progress.say(f"note: {device} has too little free memory to measure its speed")
         return None
-    if found.is_disturbed:
+    machine = measurement.machine
+    if measurement.is_disturbed:
         progress.say(DISTURBED)
     else:
-        identity = found.machine.identity
-        keep(found.machine, measurement_file(cache, "machine", identity), progress)
-    return found.machine
+        save_measurement(machine, measurement_file(cache, "machine", machine.identity), progress)
+    return machine
 
 
-def measured_apart(progress: Progress) -> Measurement:
-    """Return a measurement of this CPU by another process, which a crash ends alone.
+def measure_in_subprocess(progress: Progress) -> Measurement:
+    """Measure this CPU in a subprocess, so that a crash does not end this process.
 
-    After a crash it is repeated with fewer instructions of the CPU where this process can still be
-    limited to these, and in float32 in the end, as trainings are.
+    After a crash the measurement is repeated as trainings are: first with fewer CPU instructions,
+    if this process can still be limited to them, and finally in float32.
 
     Raises:
-        RuntimeError: If the other process has too little memory; `is_out_of_memory` tells.
-        TrainingError: If it crashes in float32 too.
+        RuntimeError: If the subprocess fails; check `is_out_of_memory`.
+        TrainingError: If it also crashes in float32.
     """
     instructions, *fewer = choices()
     attempts: list[tuple[Precision, str]] = [("auto", instructions)]
@@ -179,11 +182,10 @@ def measured_apart(progress: Progress) -> Measurement:
         if ended.crash is None:
             if ended.status != 0:
                 raise RuntimeError(ended.errors)
-            found = Measurement.model_validate_json(ended.output.splitlines()[-1])
-            identity = identity_of(torch.device("cpu"))
-            return found.model_copy(
-                update={"machine": found.machine.model_copy(update={"identity": identity})}
-            )
+            result = Measurement.model_validate_json(ended.output.splitlines()[-1])
+            identity = machine_identity(torch.device("cpu"))
+            machine = result.machine.model_copy(update={"identity": identity})
+            return result.model_copy(update={"machine": machine})
         progress.say(f"warning: the measurement {ended.crash} ({precision}, oneDNN: {limit})")
     msg = (
         f"the measurement of this machine's speed {ended.crash}, also in float32. Free memory and "
@@ -192,46 +194,46 @@ def measured_apart(progress: Progress) -> Measurement:
     raise TrainingError(msg)
 
 
-def measurement(device: torch.device, precision: Precision = "auto") -> Measurement:
-    """Return a measurement by this process.
+def measure_in_process(device: torch.device, precision: Precision = "auto") -> Measurement:
+    """Measure a device in this process.
 
     Raises:
-        RuntimeError: If the device has too little memory; `is_out_of_memory` tells.
+        RuntimeError: If the device has too little memory; check `is_out_of_memory`.
     """
-    started, used = perf_counter(), process_time()
+    started, cpu_started = perf_counter(), process_time()
     measured = measure(device, precision)
-    seconds, used = perf_counter() - started, process_time() - used
+    seconds, cpu_seconds = perf_counter() - started, process_time() - cpu_started
     is_cpu = device.type == "cpu"
     return Measurement(
         machine=measured,
-        is_disturbed=is_cpu and is_disturbed(seconds, used, torch.get_num_threads()),
+        is_disturbed=is_cpu and is_disturbed(seconds, cpu_seconds, torch.get_num_threads()),
     )
 
 
 def is_disturbed(seconds: float, processor_seconds: float, threads: int) -> bool:
-    """Return whether a computation had too little of the processor to tell how fast that is.
+    """Return True if a computation had too little CPU time for a valid measurement of the speed.
 
     Args:
-        seconds: It took.
-        processor_seconds: Of all its threads together.
-        threads: How many compute.
+        seconds: Elapsed time, seconds.
+        processor_seconds: CPU time of all threads together, seconds.
+        threads: Number of threads.
     """
-    return seconds > SHORTEST_JUDGED and processor_seconds < LEAST_SHARE * threads * seconds
+    return seconds > MIN_JUDGED_SECONDS and processor_seconds < MIN_CPU_SHARE * threads * seconds
 
 
-def known_speed(cache: Path, device_name: str = "auto") -> MeasuredMachine | None:
-    """Return how fast a device trains if that was measured before, else none.
+def cached_speed(cache: Path, device_name: str = "auto") -> MeasuredMachine | None:
+    """Load the training speed of a device from the cache; None if it was not measured before.
 
     Raises:
-        TrainingError: If the device is none.
+        TrainingError: If the device is unknown or unavailable.
     """
-    identity = identity_of(choose_device(device_name))
-    known = kept(MeasuredMachine, measurement_file(cache, "machine", identity))
-    return known if known is not None and known.identity == identity else None
+    identity = machine_identity(choose_device(device_name))
+    cached = load_measurement(MeasuredMachine, measurement_file(cache, "machine", identity))
+    return cached if cached is not None and cached.identity == identity else None
 
 
-def identity_of(device: torch.device) -> MachineIdentity:
-    """Return what a measurement of a device depends on."""
+def machine_identity(device: torch.device) -> MachineIdentity:
+    """Collect the hardware and software properties that a measurement of a device depends on."""
     is_cuda = device.type == "cuda"
     return MachineIdentity(
         device=torch.cuda.get_device_name(device) if is_cuda else processor_name(),
@@ -243,33 +245,39 @@ def identity_of(device: torch.device) -> MachineIdentity:
 
 
 def measure(device: torch.device, precision: Precision = "auto") -> MeasuredMachine:
-    """Measure the speed of training on a device in a precision, from steps on noise.
+    """Measure the training speed of a device from steps on random data.
 
     Raises:
-        RuntimeError: If it has too little memory; `is_out_of_memory` tells.
+        RuntimeError: If the device has too little memory; check `is_out_of_memory`.
     """
     probes = CPU_PROBES if device.type == "cpu" else ACCELERATOR_PROBES
     costs: dict[int, StepCosts] = {}
     for num_axes in (2, 3):
         own = [probe for probe in probes if probe.num_axes == num_axes]
-        costs[num_axes] = fitted_costs(timed(own, device, precision))
-    return MeasuredMachine(identity=identity_of(device), planes=costs[2], volumes=costs[3])
+        costs[num_axes] = fitted_costs(time_probes(own, device, precision))
+    return MeasuredMachine(identity=machine_identity(device), planes=costs[2], volumes=costs[3])
 
 
-def timed(
+def time_probes(
     probes: list[Probe], device: torch.device, precision: Precision = "auto"
 ) -> list[TimedStep]:
-    """Return the fastest of a few steps of every probe; the rounds go over all in turns."""
-    running = [
+    """Time several training steps of every probe, in rounds over all probes, and keep the fastest.
+
+    Args:
+        probes: Networks to time.
+        device: Device to train on.
+        precision: Precision of the convolutions.
+    """
+    trainings = [
         NoiseTraining(
             probe.architecture(), probe.batch_size, device, _dtype(probe, device, precision)
         )
         for probe in probes
     ]
     with fast_convolutions(device):
-        # one half of the time for each number of axes
-        seconds = step_times(running, ROUNDS, MOST_SECONDS / 2)
-    return [probe.timed(min(found)) for probe, found in zip(probes, seconds, strict=True)]
+        # half of the time for 2-D, half for 3-D
+        seconds = step_times(trainings, ROUNDS, MAX_SECONDS / 2)
+    return [probe.to_timed_step(min(times)) for probe, times in zip(probes, seconds, strict=True)]
 
 
 def _dtype(probe: Probe, device: torch.device, precision: Precision) -> torch.dtype:
@@ -277,12 +285,12 @@ def _dtype(probe: Probe, device: torch.device, precision: Precision) -> torch.dt
 
 
 def main() -> None:
-    """Read a `MeasurementRequest` and write a `Measurement` of this CPU, both as JSON."""
+    """Measure this CPU: read a `MeasurementRequest` from stdin, write a `Measurement` to stdout."""
     request = MeasurementRequest.model_validate_json(sys.stdin.buffer.read())
     torch.set_num_threads(request.threads)
-    with ended_after(LONGEST_SECONDS):
-        found = measurement(torch.device("cpu"), request.precision)
-    sys.stdout.write(found.model_dump_json())
+    with time_limit(TIMEOUT_SECONDS):
+        measurement = measure_in_process(torch.device("cpu"), request.precision)
+    sys.stdout.write(measurement.model_dump_json())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What was measured on this machine, kept in a cache for all datasets."""
+"""Cache of measurements of this machine, shared by all datasets."""
 
 import hashlib
 from pathlib import Path
@@ -14,29 +14,37 @@ T = TypeVar("T", bound=Frozen)
 
 
 def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
-    """Return the path of a measurement.
+    """Return the path of a measurement in the cache.
 
     Args:
-        cache: The folder.
-        kind: First word of the file's name.
-        identity: What the measurement depends on.
+        cache: Cache folder.
+        kind: Prefix of the file name.
+        identity: Everything that the measurement depends on; hashed into the file name.
     """
     digest = hashlib.sha256(identity.model_dump_json().encode()).hexdigest()[:16]
     return cache / f"{kind}-{digest}.json"
 
 
-def kept(document: type[T], path: Path) -> T | None:
-    """Return a measurement; None if it is missing or damaged."""
+def load_measurement(document: type[T], path: Path) -> T | None:
+    """Load a measurement from the cache; None if it is missing or damaged."""
     try:
         return store.load(document, path, made_by="autoseg plan --remeasure")
     except (DocumentError, OSError):
         return None
 
 
-def keep(measurement: Frozen, path: Path, progress: Progress) -> None:
-    """Write a measurement; a cache that cannot be written costs the next command a new one."""
+def save_measurement(measurement: Frozen, path: Path, progress: Progress) -> None:
+    """Save a measurement in the cache; if that fails, report it and continue.
+
+    Args:
+        measurement: The measurement.
+        path: File to write.
+        progress: Receives a note if the file cannot be written.
+    """
     try:
         store.save(measurement, path)
         remove_leftovers(path.parent)
     except OSError as error:
-        progress.say(f"note: the measurement could not be kept in {path.parent} ({error.strerror})")
+        progress.say(
+            f"note: the measurement could not be saved in {path.parent} ({error.strerror})"
+        )

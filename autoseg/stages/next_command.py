@@ -1,4 +1,4 @@
-"""The command to type next, as messages show it: it can be copied as it is."""
+"""Shell commands that messages suggest, quoted so that they can be copied."""
 
 import shlex
 from pathlib import Path
@@ -10,13 +10,13 @@ from autoseg.documents.splits import FoldName
 def train_command(
     dataset: Path, work: Path, fold: FoldName, *, configuration: str | None = None
 ) -> str:
-    """Return the command that trains a fold.
+    """Build the command that trains a fold.
 
     Args:
-        dataset: Folder of the dataset.
-        work: Work folder; named only if it is not the one that commands take by themselves.
-        fold: Which one.
-        configuration: Which one; none for the plan's default.
+        dataset: Dataset folder.
+        work: Work folder; `--work` is added only if it is not the default one of the dataset.
+        fold: Fold to hold out.
+        configuration: Name of the configuration; None for the plan's default.
     """
     parts = ["autoseg", "train", str(dataset)]
     if work.resolve() != (WORK_ROOT / dataset.resolve().name).resolve():
@@ -27,5 +27,5 @@ def train_command(
 
 
 def predict_command(model: Path) -> str:
-    """Return the command that predicts with a model file or a work folder."""
+    """Build the command that predicts with a model file or a work folder."""
     return f"autoseg predict IN OUT --model {shlex.quote(str(model))}"

@@ -1,4 +1,4 @@
-"""`autoseg plan`: measure a dataset and decide how to segment it."""
+"""`autoseg plan`: measure a dataset and plan its training."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +11,7 @@ from autoseg.core.device import choose_device
 from autoseg.core.errors import DocumentError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.datasets.user_splits import file_with_splits
+from autoseg.datasets.user_splits import find_splits_file
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
@@ -22,28 +22,28 @@ from autoseg.planning.planner import make_plan
 from autoseg.planning.run_candidates import first_share
 from autoseg.stages.fingerprint import fingerprint
 from autoseg.stages.folds import load_splits, use_splits
-from autoseg.stages.machine_speed import known_speed, machine_speed
-from autoseg.stages.step_times import timed_steps
+from autoseg.stages.machine_speed import cached_speed, machine_speed
+from autoseg.stages.step_times import measure_step_times
 
 MADE_BY = "autoseg plan DATASET"
-"""The command that makes a plan, for error messages."""
+"""Command that creates a plan, for error messages."""
 
 MEMORY_WITHOUT_ACCELERATOR_GIB = 8.0
-"""What the reference method plans for. Source: nnU-Net 2.8.1."""
+"""GPU memory that the reference method plans for. Source: nnU-Net 2.8.1."""
 
 BYTES_PER_GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What is asked of a plan in matters of time.
+    """Time budget of a plan, and how the speed of the machine is determined.
 
     Attributes:
-        cache: Folder that the measured speed of machines is kept in; None measures nothing.
-        budget_seconds: Time that the plan is sized to; None for as long as it takes.
-        is_shared: Whether the budget is for all folds together and not for one training.
-        remeasure: Whether to measure the machine again, even if its speed is known.
-        device: Name of the device that will train.
+        cache: Folder that stores measured machine speeds; None disables measuring.
+        budget_seconds: Time budget that the plan is sized to; None for no limit.
+        is_shared: Whether the budget covers all folds together rather than one training.
+        remeasure: Whether to measure the machine again even if its speed is known.
+        device: Name of the device used for training.
     """
 
     cache: Path | None = None
@@ -54,25 +54,25 @@ class Timing:
 
 
 NO_TIMING = Timing()
-"""Plans for as long as it takes, on a machine whose speed is not measured."""
+"""No time budget, and no measurement of the machine."""
 
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What the user asked for.
+    """Options for planning.
 
     Attributes:
-        network: Name of the architecture; by default the residual-encoder U-Net on a large
-            accelerator, else the plain U-Net.
+        network: Name of the architecture; by default the residual-encoder U-Net on a GPU with
+            enough memory, else the plain U-Net.
         loss: Name of the loss; by default Dice plus cross-entropy.
-        memory_gib: Accelerator memory to plan for; by default the machine's own.
-        splits: File with folds to use; by default that in the dataset's folder, if it has one, or
-            else cases are dealt out before the first training.
-        timing: The time to size it to, and whether the machine's speed is measured.
+        memory_gib: GPU memory to plan for; by default the memory of this machine's GPU.
+        splits: File with the folds to use; by default the file in the dataset folder. Without
+            either, cases are assigned to folds before the first training.
+        timing: Time budget, and how the speed of the machine is determined.
 
     Raises:
-        TrainingError: If there is no such device.
-        UnknownComponent: If there is no such network or loss.
+        TrainingError: If the device does not exist.
+        UnknownComponent: If the network or loss does not exist.
     """
 
     network: str | None = None
@@ -82,55 +82,58 @@ class PlanRequest:
     timing: Timing = NO_TIMING
 
     def __post_init__(self) -> None:
-        """Check the names."""
+        """Check the names of the device, the network and the loss."""
         choose_device(self.timing.device)
         _ = self.architecture, self.loss_class
 
     @property
     def architecture(self) -> type[Architecture] | None:
-        """The network's class."""
+        """Class of the requested network."""
         return None if self.network is None else ARCHITECTURES[self.network]
 
     @property
     def loss_class(self) -> type[Loss] | None:
-        """The loss's class."""
+        """Class of the requested loss."""
         return None if self.loss is None else LOSSES[self.loss]
 
 
-NO_WISHES = PlanRequest()
-"""Everything as the rules have it."""
+DEFAULT_REQUEST = PlanRequest()
+"""Leaves every decision to the planning rules."""
 
 
 def plan(
     dataset: Path,
     workspace: Workspace,
-    request: PlanRequest = NO_WISHES,
+    request: PlanRequest = DEFAULT_REQUEST,
     *,
     workers: int,
     skip_bad_cases: bool = False,
     progress: Progress,
 ) -> Plan:
-    """Measure a dataset and return its plan; both are saved in the work folder.
+    """Measure a dataset and make its plan; both are saved in the work folder.
 
     Args:
-        dataset: The user's folder.
-        workspace: Where the results go.
-        request: What the user asked for.
-        workers: Processes that read cases.
-        skip_bad_cases: Whether to go on without the cases that have issues.
-        progress: Where to report to.
+        dataset: Dataset folder.
+        workspace: Work folder for the results.
+        request: Options for planning.
+        workers: Number of processes that read cases.
+        skip_bad_cases: Whether to leave out cases that have issues instead of raising.
+        progress: Receives progress and messages.
+
+    Returns:
+        The plan.
 
     Raises:
-        DatasetError: If the dataset has issues, or the given folds have.
-        PlanError: If no configuration fits into the memory, or into the time.
+        DatasetError: If the dataset or the given folds have issues.
+        PlanError: If no configuration fits the memory or the time budget.
     """
     _, measured = fingerprint(
         dataset, workspace, workers=workers, skip_bad_cases=skip_bad_cases, progress=progress
     )
-    return decide(dataset, workspace, measured, request, progress=progress)
+    return plan_from_fingerprint(dataset, workspace, measured, request, progress=progress)
 
 
-def decide(
+def plan_from_fingerprint(
     dataset: Path,
     workspace: Workspace,
     measured: Fingerprint,
@@ -138,26 +141,31 @@ def decide(
     *,
     progress: Progress,
 ) -> Plan:
-    """Return the plan of a dataset, saved as `plan.json`; another plan there is kept beside it.
+    """Make the plan of a measured dataset and save it as `plan.json`.
+
+    An existing, different plan is renamed, see `save_plan`.
 
     Args:
-        dataset: The user's folder, which may have folds.
-        workspace: Where the results go.
-        measured: The dataset's fingerprint, saved there already.
-        request: What the user asked for.
-        progress: Where to report to.
+        dataset: Dataset folder, which may contain a file with folds.
+        workspace: Work folder for the results.
+        measured: Fingerprint of the dataset, already saved in the work folder.
+        request: Options for planning.
+        progress: Receives messages.
+
+    Returns:
+        The plan.
 
     Raises:
         DatasetError: If the given folds have issues.
-        PlanError: If no configuration fits into the memory, or into the time.
+        PlanError: If no configuration fits the memory or the time budget.
     """
     if request.splits is not None:
         use_splits(workspace, request.splits, progress)
-    elif file_with_splits(dataset) is not None:
+    elif find_splits_file(dataset) is not None:
         load_splits(workspace, progress)
     machine = _with_speed(this_machine(request.timing.device), request.timing, progress)
     memory_gib = request.memory_gib or machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB
-    made = make_plan(
+    new_plan = make_plan(
         measured,
         network=request.architecture,
         memory_gib=memory_gib,
@@ -166,92 +174,103 @@ def decide(
         training_seconds=_training_seconds(workspace, measured, request.timing, progress),
     )
     if request.memory_gib or machine.accelerator_gib:
-        _say_what_may_not_fit(made, memory_gib, progress)
-    save_plan(made, workspace, progress=progress)
-    return made
+        _note_on_memory(new_plan, memory_gib, progress)
+    save_plan(new_plan, workspace, progress=progress)
+    return new_plan
 
 
-def _say_what_may_not_fit(made: Plan, memory_gib: float, progress: Progress) -> None:
-    """Say which configurations are predicted to need more memory than they were sized to."""
+def _note_on_memory(new_plan: Plan, memory_gib: float, progress: Progress) -> None:
+    """Print which configurations are predicted to need more memory than they were sized to."""
     larger = {
         entry.name: entry.predicted_memory_gib
-        for entry in made.configurations
+        for entry in new_plan.configurations
         if entry.predicted_memory_gib > memory_gib
     }
     if larger:
         most = max(larger.values())
         progress.say(
             f"note: {' and '.join(larger)} may need up to {most:.1f} GiB, sized to {memory_gib:g}. "
-            "nnU-Net's reckoning, which patches and batches follow, counts neither scores of many "
-            f"classes (here {made.labels.num_outputs}) nor weights. Should memory run out, plan "
-            f"for less: --memory {memory_gib**2 / most:.1f}."
+            "nnU-Net's memory estimate, which patch and batch sizes follow, counts neither the "
+            f"logits of many classes (here {new_plan.labels.num_outputs}) nor the weights. If "
+            f"training runs out of memory, plan for less: --memory {memory_gib**2 / most:.1f}."
         )
 
 
 def load_plan(workspace: Workspace) -> Plan:
-    """Return the plan of a work folder, checked.
+    """Load and check the plan of a work folder.
 
     Raises:
-        DocumentError: If there is none, or an edited value cannot work.
+        DocumentError: If the plan is missing, or an edited value is invalid.
     """
     return store.load(Plan, workspace.plan, made_by=MADE_BY)
 
 
-def save_plan(made: Plan, workspace: Workspace, *, progress: Progress) -> None:
-    """Write `plan.json`; a different plan that is there may hold edits and is kept under a number.
+def save_plan(new_plan: Plan, workspace: Workspace, *, progress: Progress) -> None:
+    """Save a plan as `plan.json`; a different existing plan, which may be edited, is renamed.
 
-    One that differs in reasons alone, predicted times for instance, is replaced by the new one.
-    Nothing is written if the plan there is the same.
+    An existing plan that differs only in the reasons (for example in predicted times) is replaced.
+    If the existing plan is equal, nothing is written.
+
+    Args:
+        new_plan: The plan to save.
+        workspace: Work folder.
+        progress: Receives a message if the existing plan is renamed.
     """
     path = workspace.plan
-    known = _known_plan(workspace)
-    if known == made:
+    existing = _existing_plan(workspace)
+    if existing == new_plan:
         return
-    has_other_reasons = known is not None and _without_reasons(known) == _without_reasons(made)
-    if path.exists() and not has_other_reasons:
-        kept = _free_name(path)
-        path.rename(kept)
+    differs_in_reasons = existing is not None and _without_reasons(existing) == _without_reasons(
+        new_plan
+    )
+    if path.exists() and not differs_in_reasons:
+        renamed = _free_name(path)
+        path.rename(renamed)
         progress.say(
-            f"{path.name} differed from the new plan and was kept as {kept.name}; to go on with "
-            f"it, rename it back."
+            f"{path.name} differed from the new plan and was renamed to {renamed.name}; to use it "
+            "again, rename it back."
         )
-    store.save(made, path)
+    store.save(new_plan, path)
 
 
 def this_machine(device_name: str = "auto", cache: Path | None = None) -> Machine:
-    """Return the graphics memory and the CPU cores that this process may use.
+    """Return the GPU memory, the CPU cores and the measured speed of this machine.
 
     Args:
-        device_name: What will train; on the CPU, a GPU does not count.
-        cache: Folder of measured speeds; None goes without, and so does what is not measured yet.
+        device_name: Device used for training; for the CPU, GPU memory is ignored.
+        cache: Folder that stores measured machine speeds; None leaves the speed unknown.
 
     Raises:
-        TrainingError: If the device is none.
+        TrainingError: If the device does not exist.
     """
     device = choose_device(device_name)
-    accelerator = None
+    gpu_gib = None
     if device.type == "cuda":
-        accelerator = torch.cuda.get_device_properties(device).total_memory / BYTES_PER_GIB
+        gpu_gib = torch.cuda.get_device_properties(device).total_memory / BYTES_PER_GIB
     elif device.type == "mps":
-        accelerator = torch.mps.recommended_max_memory() / BYTES_PER_GIB
-    measured = None if cache is None else known_speed(cache, device_name)
-    return Machine(accelerator_gib=accelerator, cores=default_workers(), measured=measured)
+        gpu_gib = torch.mps.recommended_max_memory() / BYTES_PER_GIB
+    measured = None if cache is None else cached_speed(cache, device_name)
+    return Machine(accelerator_gib=gpu_gib, cores=default_workers(), measured=measured)
 
 
 def _with_speed(machine: Machine, timing: Timing, progress: Progress) -> Machine:
-    """Return the machine with its speed, measured now where the plan depends on it.
+    """Add the speed of the machine, which is measured now if the plan depends on it.
 
-    There, it can time training steps too.
+    In that case the machine can also time training steps.
     """
     if timing.cache is None:
         return machine
     if timing.budget_seconds is None and not timing.remeasure:
-        return replace(machine, measured=known_speed(timing.cache, timing.device))
+        return replace(machine, measured=cached_speed(timing.cache, timing.device))
     speed = machine_speed(
         timing.cache, timing.device, remeasure=timing.remeasure, progress=progress
     )
     time_steps = partial(
-        timed_steps, timing.cache, timing.device, remeasure=timing.remeasure, progress=progress
+        measure_step_times,
+        timing.cache,
+        timing.device,
+        remeasure=timing.remeasure,
+        progress=progress,
     )
     return replace(machine, measured=speed, time_steps=time_steps)
 
@@ -259,29 +278,29 @@ def _with_speed(machine: Machine, timing: Timing, progress: Progress) -> Machine
 def _training_seconds(
     workspace: Workspace, measured: Fingerprint, timing: Timing, progress: Progress
 ) -> float | None:
-    """Return the time of one training; of a run's budget, its share."""
+    """Return the time budget of one training: its share if the budget is that of a run."""
     if timing.budget_seconds is None or not timing.is_shared:
         return timing.budget_seconds
     num_folds = len(load_splits(workspace, progress).folds)
-    num_entrants = 2 if measured.num_axes == 3 else 1  # volumes, and their planes
-    return first_share(timing.budget_seconds, num_folds, num_entrants)
+    num_candidates = 2 if measured.num_axes == 3 else 1  # 3-D and 2-D networks
+    return first_share(timing.budget_seconds, num_folds, num_candidates)
 
 
-def _known_plan(workspace: Workspace) -> Plan | None:
-    """Return the plan that is there; None if there is none that can be read."""
+def _existing_plan(workspace: Workspace) -> Plan | None:
+    """Load the existing plan; None if it is missing or invalid."""
     try:
         return load_plan(workspace)
     except DocumentError:
         return None
 
 
-def _without_reasons(made: Plan) -> Plan:
-    return made.model_copy(update={"decisions": ()})
+def _without_reasons(document: Plan) -> Plan:
+    return document.model_copy(update={"decisions": ()})
 
 
 def _free_name(path: Path) -> Path:
-    """Return the first of `plan.previous-1.json`, `plan.previous-2.json` … that is free."""
+    """Return the first unused path: `plan.previous-1.json`, `plan.previous-2.json` and so on."""
     number = 1
-    while (kept := path.with_name(f"{path.stem}.previous-{number}{path.suffix}")).exists():
+    while (free := path.with_name(f"{path.stem}.previous-{number}{path.suffix}")).exists():
         number += 1
-    return kept
+    return free

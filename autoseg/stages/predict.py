@@ -11,59 +11,66 @@ from typing import TypeVar
 import numpy as np
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.case import Image
 from autoseg.core.device import Precision
-from autoseg.core.errors import CaseError, DatasetError, issue_of_case, issue_of_disk
+from autoseg.core.errors import CaseError, DatasetError, case_error_message, disk_error_message
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.datasets.inputs import InputCase, channels_alone, find_inputs
+from autoseg.datasets.inputs import InputCase, channel_files_warning, find_inputs
 from autoseg.documents import store
-from autoseg.documents.quality import CaseAgreement
+from autoseg.documents.quality import CaseTtaConsistency
 from autoseg.documents.splits import FoldName
 from autoseg.inference.export_queue import ExportThread
-from autoseg.inference.joint_prediction import JointPredictionTask, prepared_for_all, start_joint
+from autoseg.inference.joint_prediction import (
+    JointPredictionTask,
+    prepare_for_members,
+    start_joint_prediction,
+)
 from autoseg.inference.model import LoadOptions
-from autoseg.inference.model_selection import SelectedModel, description, find_selection, loaded
-from autoseg.inference.prediction import unlike_training
+from autoseg.inference.model_selection import (
+    SelectedModel,
+    describe_selection,
+    find_selection,
+    load_selection,
+)
+from autoseg.inference.prediction import ood_warnings
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.preprocessing.memory import available_bytes, reading_bytes
 from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
 from autoseg.stages.expected_quality import QualityReport
 from autoseg.stages.step_check import known_precision
 
-CASES_AHEAD = 1
-"""Images that are read and prepared while the networks work on another."""
+PREFETCHED_CASES = 1
+"""Images that are read and prepared while the networks predict another one."""
 
-AHEAD_SHARE = 1 / 8
-"""Share of the free memory that reading an image may take for it to be read ahead. Of larger ones,
-reading takes little of the time, but would take the memory twice."""
+PREFETCH_MEMORY_SHARE = 1 / 8
+"""Maximum share of the free memory that a prefetched image may need. Reading a larger image takes a
+small part of its total time, but prefetching it would double the memory."""
 
-CASES_BEHIND = 2
-"""Images whose export may still be going on."""
+PENDING_EXPORTS = 2
+"""Maximum number of images whose export may be unfinished."""
 
 AGREEMENT_NAME = "agreement.json"
-"""How far the networks agreed on a case, among its probabilities: a prediction that was interrupted
-would else not know it of the cases before."""
+"""File with the TTA consistency of a case, next to its probabilities, so that a resumed prediction
+has the values of the cases that were predicted before."""
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How to predict.
+    """Options for prediction.
 
     Attributes:
-        model: `--model`; None finds the only one. A work folder with a selection means the
-            selected configurations.
+        model: Value of `--model`; None finds the only model. A work folder with a selection means
+            the selected configurations.
         device: Name of the device.
-        precision: What convolutions compute in.
-        folds: Which folds to average; None for those selected, or else all numbered ones that are
-            trained.
-        use_mirroring: Whether to average over flips.
-        skip_existing: Whether outputs that exist are left as they are.
-        probabilities: Folder to keep the probabilities of each case in, for a single configuration.
-        workers: Threads of the export.
-        cache: Folder of what is known about this machine; None knows nothing.
+        precision: Data type of the convolutions.
+        folds: Folds to average; None for the selected folds, or all trained folds with a number.
+        use_mirroring: Whether to average over mirrored images (TTA).
+        skip_existing: Whether to skip images whose output exists.
+        probabilities: Folder for the probabilities of each case, for a single configuration.
+        workers: Number of export threads.
+        cache: Folder with measurements of this machine; None uses no measurements.
     """
 
     model: Path | None = None
@@ -87,8 +94,8 @@ class FailedCase:
     """A case without output.
 
     Attributes:
-        name: The case.
-        message: Why, in one sentence.
+        name: Name of the case.
+        message: Reason, in one sentence.
     """
 
     name: str
@@ -97,30 +104,30 @@ class FailedCase:
 
 @dataclass(frozen=True)
 class PredictReport:
-    """What became of each input.
+    """Outcome of a prediction.
 
     Attributes:
-        model: The model that was used.
-        written: Outputs made now.
-        skipped: Outputs that were there already.
-        failures: Cases that have no output.
-        agreements: How far the networks agreed with themselves on the cases written now, and on
-            those whose probabilities were kept.
+        model: Path of the model.
+        written: New outputs.
+        skipped: Existing outputs.
+        failures: Cases without output.
+        agreements: TTA consistency of the cases written now, and of the skipped cases with saved
+            probabilities.
     """
 
     model: Path
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     failures: tuple[FailedCase, ...]
-    agreements: tuple[CaseAgreement, ...] = ()
+    agreements: tuple[CaseTtaConsistency, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Written:
-    """An output made now, and how far the networks agreed."""
+    """A new output, and its TTA consistency."""
 
     output: Path
-    agreement: CaseAgreement
+    agreement: CaseTtaConsistency
 
 
 @dataclass(frozen=True)
@@ -131,58 +138,63 @@ class _PredictionTask:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all that it should give is there."""
+        """Whether all output files exist."""
         if self.probabilities is None:
             return self.output.is_file()
-        kept = has_probabilities(self.probabilities)
-        return kept and self.output.is_file() and (self.probabilities / AGREEMENT_NAME).is_file()
+        is_saved = has_probabilities(self.probabilities)
+        return (
+            is_saved and self.output.is_file() and (self.probabilities / AGREEMENT_NAME).is_file()
+        )
 
-    def saved_agreement(self) -> tuple[CaseAgreement, ...]:
-        """Return how far the networks agreed, if a finished task kept it.
+    def saved_agreement(self) -> tuple[CaseTtaConsistency, ...]:
+        """Load the TTA consistency of a finished task; empty if probabilities are not saved.
 
         Raises:
-            DocumentError: If it is damaged.
+            DocumentError: If the file is damaged.
         """
         if self.probabilities is None:
             return ()
         path = self.probabilities / AGREEMENT_NAME
-        return (store.load(CaseAgreement, path, made_by="autoseg train"),)
+        return (store.load(CaseTtaConsistency, path, made_by="autoseg train"),)
 
 
 def predict(
     inputs: Path, outputs: Path, options: PredictOptions, progress: Progress
 ) -> PredictReport:
-    """Write a label map for every image, and return what became of each.
+    """Predict a label map for every image.
 
-    An output has the geometry of its input, the label values of the training data, and the name
-    and ending of its input (`.png` for a JPEG). A case that fails does not keep the others.
+    A label map has the geometry of its image, the label values of the training data, and the name
+    and file ending of its image (`.png` for a JPEG). If a case fails, the others continue.
 
     Args:
-        inputs: A folder of images, or one image.
-        outputs: Folder for the label maps; made if it is not there.
-        options: How to predict.
-        progress: Where warnings and the position go.
+        inputs: Folder of images, or a single image.
+        outputs: Folder for the label maps; created if missing.
+        options: Options for prediction.
+        progress: Receives progress and warnings.
+
+    Returns:
+        Written, skipped and failed cases.
 
     Raises:
-        ModelError: If no model, or more than one, is meant, or a selected one is not there.
+        ModelError: If there is no model or more than one, or a selected model is missing.
         DatasetError: If no image is found, `outputs` is a file, or an output would overwrite an
             input.
     """
     _check_folder(outputs)
     progress.begin("loading the model")
-    choice = find_selection(options.model, options.folds)
-    model = loaded(choice, options.loading(progress))
-    if selected := description(choice):
-        progress.say(selected)
-    for sentence in choice.warnings:
+    selected = find_selection(options.model, options.folds)
+    model = load_selection(selected, options.loading(progress))
+    if description := describe_selection(selected):
+        progress.say(description)
+    for sentence in selected.warnings:
         progress.say(f"warning: {sentence}.")
     num_channels = len(model.plan.channel_names)
     cases = find_inputs(inputs, num_channels=num_channels)
-    if sentence := channels_alone(cases, num_channels=num_channels):
+    if sentence := channel_files_warning(cases, num_channels=num_channels):
         progress.say(f"warning: {sentence}.")
-    if choice.selection is None:
+    if selected.selection is None:
         return predict_cases(cases, outputs, model, options, progress)
-    quality = QualityReport(choice.selection.quality, model.plan.labels, outputs, progress)
+    quality = QualityReport(selected.selection.quality, model.plan.labels, outputs, progress)
     report = predict_cases(cases, outputs, model, options, progress, on_written=quality.add)
     quality.finish(report.skipped)
     return report
@@ -195,47 +207,44 @@ def predict_cases(
     options: PredictOptions,
     progress: Progress,
     *,
-    on_written: Callable[[CaseAgreement], None] = lambda _: None,
+    on_written: Callable[[CaseTtaConsistency], None] = lambda _: None,
 ) -> PredictReport:
-    """Write the label maps of given cases, and return what became of each; see `predict`.
+    """Predict the label maps of given cases, see `predict`.
 
     Args:
         cases: The images.
         outputs: Folder for the label maps.
-        model: The networks.
-        options: How to predict.
-        progress: Where warnings and the position go.
-        on_written: Called for each label map that is written, with how far the networks agreed.
+        model: The loaded model.
+        options: Options for prediction.
+        progress: Receives progress and warnings.
+        on_written: Called for each written label map with its TTA consistency.
 
     Raises:
         DatasetError: If an output would overwrite an input.
-        OSError: If the disk is full or closed to the user.
+        OSError: If the disk is full or not writable.
     """
     tasks = [_task(case, outputs, options.probabilities) for case in cases]
     _protect_inputs(tasks)
-    finished = [options.skip_existing and task.is_finished for task in tasks]
-    left = [task for task, is_finished in zip(tasks, finished, strict=True) if not is_finished]
-    if left:
+    skipped: list[_PredictionTask] = []
+    remaining: list[_PredictionTask] = []
+    for task in tasks:
+        (skipped if options.skip_existing and task.is_finished else remaining).append(task)
+    if remaining:
         _check_writable(outputs)
-    outcomes = _outcomes(left, model, options.workers, progress)
+    outcomes = _outcomes(remaining, model, options.workers, progress)
     done = []
-    for outcome in progress.track(outcomes, description="Predicting", total=len(left)):
+    for outcome in progress.track(outcomes, description="Predicting", total=len(remaining)):
         done.append(outcome)
         if isinstance(outcome, _Written):
             on_written(outcome.agreement)
     return PredictReport(
         model=model.path,
         written=tuple(outcome.output for outcome in done if isinstance(outcome, _Written)),
-        skipped=tuple(task.output for task, is_in in zip(tasks, finished, strict=True) if is_in),
+        skipped=tuple(task.output for task in skipped),
         failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
         agreements=(
-            *(
-                entry
-                for task, is_in in zip(tasks, finished, strict=True)
-                if is_in
-                for entry in task.saved_agreement()
-            ),
-            *(entry.agreement for entry in done if isinstance(entry, _Written)),
+            *(agreement for task in skipped for agreement in task.saved_agreement()),
+            *(outcome.agreement for outcome in done if isinstance(outcome, _Written)),
         ),
     )
 
@@ -250,30 +259,30 @@ def _task(case: InputCase, outputs: Path, probabilities: Path | None) -> _Predic
 def _outcomes(
     tasks: Sequence[_PredictionTask], model: SelectedModel, workers: int, progress: Progress
 ) -> Iterator[_Written | FailedCase]:
-    """Yield each task's output or failure, in order.
+    """Yield the output or failure of each task, in order.
 
-    At any time one image is being read, one is with the networks, and one or two are exported.
+    At any time one image is read, one is predicted, and one or two are exported.
     """
-    behind: deque[tuple[_PredictionTask, Future[Path], SelectedModel]] = deque()
+    exporting: deque[tuple[_PredictionTask, Future[Path], SelectedModel]] = deque()
     with ExportThread() as exports:
-        prepared = _ahead(lambda task: _joint_task(task, model, workers, progress), tasks)
+        prepared = _prefetched(lambda task: _joint_task(task, model, workers, progress), tasks)
         for position, (task, ready) in enumerate(prepared):
-            progress.begin(_at_work(tasks, position))
-            watched = model.watched()
-            behind.append((task, _started(ready, watched, exports, progress), watched))
-            del ready  # the prepared image goes before the next one comes
-            if len(behind) > CASES_BEHIND:
-                yield _outcome(*behind.popleft())
-        while behind:
-            yield _outcome(*behind.popleft())
+            progress.begin(_stage_name(tasks, position))
+            measured = model.with_tta_consistency()
+            exporting.append((task, _started(ready, measured, exports, progress), measured))
+            del ready  # free the prepared image before the next one is taken
+            if len(exporting) > PENDING_EXPORTS:
+                yield _outcome(*exporting.popleft())
+        while exporting:
+            yield _outcome(*exporting.popleft())
 
 
-def _at_work(tasks: Sequence[_PredictionTask], position: int) -> str:
-    """Name the case that is predicted, and those read or written at the same time."""
-    first, last = max(0, position - CASES_BEHIND), position + CASES_AHEAD
+def _stage_name(tasks: Sequence[_PredictionTask], position: int) -> str:
+    """Name the case being predicted, and those being read or exported at the same time."""
+    first, last = max(0, position - PENDING_EXPORTS), position + PREFETCHED_CASES
     others = [task.case.name for task in (*tasks[first:position], *tasks[position + 1 : last + 1])]
-    also = f" (also at work: {', '.join(others)})" if others else ""
-    return f"predicting {tasks[position].case.name}{also}"
+    in_parallel = f" (in parallel: {', '.join(others)})" if others else ""
+    return f"predicting {tasks[position].case.name}{in_parallel}"
 
 
 def _started(
@@ -282,10 +291,10 @@ def _started(
     exports: ExportThread,
     progress: Progress,
 ) -> Future[Path]:
-    """Return the output to come; if reading or preparing failed, that error is already in it."""
+    """Start a prediction; if reading or preparing failed, the future already has that error."""
     error = ready.exception()
     if error is None:
-        return start_joint(ready.result(), model, exports, progress=progress)
+        return start_joint_prediction(ready.result(), model, exports, progress=progress)
     failed: Future[Path] = Future()
     failed.set_exception(error)
     return failed
@@ -294,37 +303,33 @@ def _started(
 def _joint_task(
     task: _PredictionTask, model: SelectedModel, workers: int, progress: Progress
 ) -> JointPredictionTask[Path]:
-    """Read and prepare an image, say how it is unlike the training data, and return what to do.
+    """Read and prepare an image, and warn if it differs from the training data.
 
     Raises:
-        CaseError: If its files are not what the model needs.
+        CaseError: If the files do not fit the model.
     """
     if task.case.issue:
         raise CaseError(task.case.issue)
-    image = read_image(task.case.images).turned(model.plan.orientation)
-    grid = _without_voxels(image)
+    image = read_image(task.case.images).reoriented(model.plan.orientation)
+    # Writing needs only shape and geometry: zeros that take no memory free the voxels.
+    grid = replace(image, voxels=np.broadcast_to(np.float32(0), image.voxels.shape))
 
     def write(indices: LabelArray) -> Path:
         write_labels(model.values(indices), grid, task.output)
         return task.output
 
-    prepared = prepared_for_all(image, model)
-    for sentence in unlike_training(image, model.members[0]):
+    prepared = prepare_for_members(image, model)
+    for sentence in ood_warnings(image, model.members[0]):
         progress.say(f"warning: {task.case.name}: {sentence}.")
     return JointPredictionTask(prepared, write, workers, task.probabilities)
 
 
-def _without_voxels(image: Image) -> Image:
-    """Return the image as zeros that take no memory: writing needs its shape and geometry only."""
-    return replace(image, voxels=np.broadcast_to(np.float32(0), image.voxels.shape))
-
-
-def _ahead(
+def _prefetched(
     function: Callable[[_PredictionTask], R], tasks: Iterable[_PredictionTask]
 ) -> Iterator[tuple[_PredictionTask, Future[R]]]:
-    """Yield each task with what `function` makes of it, a few tasks ahead in a thread.
+    """Yield each task with the future result of `function`, computed ahead in a thread.
 
-    A large image waits until the networks are through with those before it.
+    A large image is not prefetched: it waits until all images before it are predicted.
     """
     waiting: deque[tuple[_PredictionTask, Future[R]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
@@ -333,72 +338,60 @@ def _ahead(
                 while waiting:
                     yield waiting.popleft()
             waiting.append((task, pool.submit(function, task)))
-            if len(waiting) > CASES_AHEAD:
+            if len(waiting) > PREFETCHED_CASES:
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
 
 
 def _is_large(case: InputCase) -> bool:
-    """Return whether reading a case takes a large part of the free memory; False if unknown."""
+    """Return True if reading a case needs a large share of the free memory; False if unknown."""
     available = available_bytes()
     if available is None or case.issue:
         return False
     try:
         headers = [read_header(path) for path in case.images]
-    except CaseError:  # reading it will say what is wrong
+    except CaseError:  # reading the image will raise the error
         return False
     channels = sum(header.num_channels for header in headers)
-    return reading_bytes(headers[0].shape, channels) > AHEAD_SHARE * available
+    return reading_bytes(headers[0].shape, channels) > PREFETCH_MEMORY_SHARE * available
 
 
 def _outcome(
-    task: _PredictionTask, future: Future[Path], watched: SelectedModel
+    task: _PredictionTask, future: Future[Path], measured: SelectedModel
 ) -> _Written | FailedCase:
-    """Return a task's output, or why it has none."""
+    """Return the output of a task, or its failure."""
     try:
         output = future.result()
-        agreement = CaseAgreement(name=task.case.name, targets=watched.agreement())
+        agreement = CaseTtaConsistency(name=task.case.name, targets=measured.tta_consistency())
         if task.probabilities is not None:
             store.save(agreement, task.probabilities / AGREEMENT_NAME)
         return _Written(output, agreement)
-    except Exception as error:  # any issue of one case must stay with that case
-        if isinstance(error, OSError) and issue_of_disk(error) is not None:
-            raise  # the others would fail alike, after all the work
-        return FailedCase(task.case.name, issue_of_case(error))
+    except Exception as error:  # an error in one case must not stop the others
+        if isinstance(error, OSError) and disk_error_message(error) is not None:
+            raise  # all other cases would fail in the same way
+        return FailedCase(task.case.name, case_error_message(error))
 
 
 def _check_folder(outputs: Path) -> None:
-    """Check that outputs have a folder to go to, before anything is computed.
-
-    Raises:
-        DatasetError: If its name is that of a file.
-    """
+    """Raise a DatasetError if the output folder is a file or has the name of an image file."""
     if outputs.is_file() or (is_image_name(outputs) and not outputs.is_dir()):
         msg = (
-            f"{outputs} is the name of a file; expected a folder. Label maps are called like their "
-            f"images: name the folder, e.g. {outputs.parent / 'segmentations'}."
+            f"{outputs} is a file name; expected an output folder. Label maps get the names of "
+            f"their images. Give a folder, for example {outputs.parent / 'segmentations'}."
         )
         raise DatasetError(msg)
 
 
 def _check_writable(outputs: Path) -> None:
-    """Check that files can be made in a folder, before anything is computed.
-
-    Raises:
-        OSError: If not.
-    """
+    """Create the output folder, and raise an OSError if it is not writable."""
     outputs.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=outputs):
         pass
 
 
 def _protect_inputs(tasks: Sequence[_PredictionTask]) -> None:
-    """Check that no output has the path of an input.
-
-    Raises:
-        DatasetError: If one has.
-    """
+    """Raise a DatasetError if an output would overwrite an input."""
     inputs = {path.resolve() for task in tasks for path in task.case.images}
     for task in tasks:
         if task.output.resolve() in inputs:

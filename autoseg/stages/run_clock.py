@@ -1,4 +1,4 @@
-"""The time that a run has taken, kept in its schedule."""
+"""Time spent by `autoseg run`, stored in its schedule."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,33 +10,33 @@ from autoseg.documents.workspace import Workspace
 
 
 def load_schedule(workspace: Workspace) -> RunSchedule:
-    """Return what `autoseg run` has begun in a work folder.
+    """Load the schedule of `autoseg run` from a work folder.
 
     Raises:
-        DocumentError: If there is none, or it is damaged.
+        DocumentError: If the schedule is missing or damaged.
     """
     return store.load(RunSchedule, workspace.schedule, made_by="autoseg run")
 
 
 class RunClock:
-    """Seconds that a run has taken, over all interruptions."""
+    """Time spent by a run, including the time before interruptions."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        known = load_schedule(workspace).seconds_spent if workspace.schedule.is_file() else 0.0
-        self._start = perf_counter() - known
+        spent = load_schedule(workspace).seconds_spent if workspace.schedule.is_file() else 0.0
+        self._start = perf_counter() - spent
 
     @property
     def seconds(self) -> float:
-        """What the run has taken so far."""
+        """Seconds spent so far."""
         return perf_counter() - self._start
 
     def catch_up(self, seconds: float) -> None:
-        """Go on from a later time if it is behind: a kill leaves no chance to save it."""
+        """Advance the clock to a later time; a run that was killed could not save its own."""
         self._start -= max(0.0, seconds - self.seconds)
 
     def save(self) -> None:
-        """Write the time into the schedule, if there is one yet."""
+        """Save the time in the schedule, if the schedule exists."""
         if self._workspace.schedule.is_file():
             schedule = load_schedule(self._workspace).model_copy(
                 update={"seconds_spent": self.seconds}
@@ -45,7 +45,7 @@ class RunClock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Save the time at the end, whatever ends it."""
+        """Save the time when the block ends, even with an exception."""
         try:
             yield
         finally:

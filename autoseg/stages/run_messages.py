@@ -1,20 +1,20 @@
-"""What a run tells of its trainings: how long each may take, how good it is, and who drops out."""
+"""Messages of a run about its trainings: their time, their scores, and dropped candidates."""
 
 from collections.abc import Mapping, Sequence
 
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.report import Report
 from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
 from autoseg.planning.run_candidates import DICE_MARGIN, Key
-from autoseg.stages.training_progress import duration
+from autoseg.stages.training_progress import format_duration
 
 
-def score_of(entry: ScheduledTraining, report: Report) -> str:
-    """Return the Dice of a training's held-out cases, its mean and that of each class."""
+def score_message(entry: ScheduledTraining, report: Report) -> str:
+    """Format the mean Dice and the Dice per class of a training's held-out cases."""
     classes = ", ".join(
-        f"{found.name} {found.means.dice.value:.3f}"
-        for found in report.classes
-        if found.means.dice.value is not None
+        f"{scores.name} {scores.means.dice.value:.3f}"
+        for scores in report.classes
+        if scores.means.dice.value is not None
     )
     value = report.foreground.dice.value
     mean = "undefined" if value is None else f"{value:.3f} ({classes})"
@@ -22,7 +22,13 @@ def score_of(entry: ScheduledTraining, report: Report) -> str:
 
 
 def notes_on_dropped(names: Sequence[str], dice: Mapping[Key, float], num_folds: int) -> list[str]:
-    """Return a sentence on each entrant that a run does not train to the end, and why."""
+    """Build a note with the reason for each candidate that is not trained on all folds.
+
+    Args:
+        names: Names of the candidates.
+        dice: Mean Dice of the held-out cases of each finished training.
+        num_folds: Number of folds.
+    """
     notes = []
     best = max((name for name in names if (name, 0) in dice), key=lambda name: dice[name, 0])
     for name in names:
@@ -30,25 +36,25 @@ def notes_on_dropped(names: Sequence[str], dice: Mapping[Key, float], num_folds:
         behind = dice[best, 0] - dice.get((name, 0), 0.0)
         if trained == 0:
             notes.append(
-                f"note: {name} is not trained: the configuration to refine was too far from the "
-                "best, or the budget does not hold it"
+                f"note: {name} is not trained: its previous stage scored too far below the best "
+                "candidate, or the budget is too small"
             )
         elif trained < num_folds and behind > DICE_MARGIN:
             notes.append(
-                f"note: {name} ends after fold 0: its Dice there is {dice[name, 0]:.3f}, more than "
-                f"{DICE_MARGIN} below that of {best}, {dice[best, 0]:.3f}"
+                f"note: {name} stops after fold 0: its Dice is {dice[name, 0]:.3f}, more than "
+                f"{DICE_MARGIN} below the {dice[best, 0]:.3f} of {best}"
             )
         elif trained < num_folds:
             notes.append(
-                f"note: {name} ends after {counted(trained, 'fold')}: the budget does not hold the "
-                "others"
+                f"note: {name} stops after {count_noun(trained, 'fold')}: the budget is too small "
+                "for the others"
             )
     return notes
 
 
-def announcement(schedule: RunSchedule, entry: ScheduledTraining) -> str:
-    """Return what trains next, how long, and what is left then."""
-    time = "in full" if entry.seconds is None else f"for {duration(entry.seconds)}"
+def training_announcement(schedule: RunSchedule, entry: ScheduledTraining) -> str:
+    """Announce the next training, with its time and the remaining budget."""
+    time = "at full length" if entry.seconds is None else f"for {format_duration(entry.seconds)}"
     left = schedule.seconds_left
-    rest = "" if left is None else f"; {duration(left)} of the budget left"
-    return f"\n{entry.configuration}, fold {entry.fold}: training {time}{rest}"
+    remaining = "" if left is None else f"; {format_duration(left)} of the budget left"
+    return f"\n{entry.configuration}, fold {entry.fold}: training {time}{remaining}"

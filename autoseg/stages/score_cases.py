@@ -1,4 +1,4 @@
-"""Predict labelled cases whole, and score them against the user's own label files."""
+"""Predict labelled cases at full size, and score them against the original label files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +22,17 @@ def score_cases(
     options: PredictOptions,
     progress: Progress,
 ) -> Report:
-    """Return how good a model is on labelled cases, whose label maps go into a folder.
+    """Predict labelled cases with a model and score the label maps.
 
-    A case that could not be predicted or scored is an issue of the report.
+    Args:
+        cases: Images and label files of the cases.
+        outputs: Folder for the predicted label maps.
+        model: The model.
+        options: Options for prediction.
+        progress: Receives progress and messages.
+
+    Returns:
+        The scores. A case that could not be predicted or scored is listed in the issues.
     """
     inputs = [
         InputCase(name=case.name, images=case.images, ending=ending_of(case.images[0]))
@@ -37,13 +45,13 @@ def score_cases(
         UnscoredCase(name=entry.name, message=entry.message) for entry in predicted.failures
     ]
     failed = {entry.name for entry in failures}
-    kept = options.probabilities
+    probabilities = options.probabilities
     pairs = [
         LabelMapPair(
             name=case.name,
             prediction=label_map(outputs, case),
             reference=case.labels,
-            probabilities=() if kept is None else (kept / case.name,),
+            probabilities=() if probabilities is None else (probabilities / case.name,),
         )
         for case in cases
         if case.name not in failed
@@ -61,12 +69,12 @@ def score_cases(
 
 
 def _seconds_per_case(seconds: float, predicted: PredictReport) -> float | None:
-    """Return the mean time of the cases predicted now; None if there are none, or some failed."""
+    """Return the mean prediction time per case; None if no case was predicted or some failed."""
     if predicted.failures or not predicted.written:
         return None
     return seconds / len(predicted.written)
 
 
 def label_map(outputs: Path, case: CaseFiles) -> Path:
-    """Return the file of a predicted case's label map."""
+    """Return the path of the predicted label map of a case."""
     return outputs / f"{case.name}{label_ending(ending_of(case.images[0]))}"

@@ -1,4 +1,4 @@
-"""Predict the held-out cases of a fold whole, and score them."""
+"""Predict the held-out cases of a fold at full size, and score them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
-from autoseg.evaluation.overlay import draw_overlay, panel
+from autoseg.evaluation.overlay import draw_overlay, make_panel
 from autoseg.inference.model import load_model
-from autoseg.inference.model_selection import only
+from autoseg.inference.model_selection import as_selected_model
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.readers import read_image, read_labels
 from autoseg.stages.evaluate import REPORT_NAME
@@ -28,43 +28,47 @@ from autoseg.stages.score_cases import label_map, score_cases
 from autoseg.stages.step_check import known_precision
 
 VALIDATION_NAME = "validation"
-"""Folder of the predicted held-out cases and their scores, in the fold's folder."""
+"""Folder of the predicted label maps of the held-out cases and their scores, in the fold folder."""
 
 PROBABILITIES_NAME = "probabilities"
-"""Folder of what the network found for them, for `autoseg select`; in the folder above."""
+"""Folder of the predicted probabilities, for `autoseg select`; in the validation folder."""
 
 OVERLAY_NAME = "overlay.png"
-"""Picture of the worst, the middle and the best of them, in the fold's folder: among the label maps
-it would count as one."""
+"""Picture of the worst, the median and the best case. It is stored in the fold folder because it
+would be taken for a label map in the validation folder."""
 
 
 def score_fold(
     workspace: Workspace, folder: Path, fold: Fold, options: PredictOptions, progress: Progress
 ) -> Report:
-    """Return the scores of a trained fold's held-out cases, against the user's own label files.
+    """Score the held-out cases of a trained fold against the original label files.
 
-    Their compact probabilities are kept too, for `autoseg select`. Label maps that were predicted
-    before, with the same weights, are kept, and so are their scores unless label files have changed
-    since. A case that could not be predicted or scored is listed in the report's issues, and is
-    tried again by the next call.
+    The compressed probabilities are saved too, for `autoseg select`. Label maps predicted with the
+    same weights are reused, and so are their scores unless label files have changed. A case that
+    cannot be predicted or scored is listed in the issues of the report; the next call retries it.
 
     Args:
         workspace: Work folder of the dataset.
-        folder: The fold's folder, with its weights.
-        fold: Which cases are held out.
+        folder: Fold folder with the weights.
+        fold: The fold, which defines the held-out cases.
         options: Device, precision and workers.
-        progress: Where to report to.
+        progress: Receives progress and messages.
 
     Raises:
         TrainingError: If the fold was scored on other cases before.
     """
     outputs = folder / VALIDATION_NAME
-    known = saved_report(folder, fold)
+    saved = saved_report(folder, fold)
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     files = [case for case in spec.cases if case.name in fold.validation]
-    kept = all(has_probabilities(held_out_probabilities(folder, case)) for case in files)
-    if known is not None and not known.issues and kept and not have_labels_changed(known, files):
-        return known
+    is_complete = all(has_probabilities(held_out_probabilities(folder, case)) for case in files)
+    if (
+        saved is not None
+        and not saved.issues
+        and is_complete
+        and not have_labels_changed(saved, files)
+    ):
+        return saved
     progress.begin(f"scoring the held-out cases of {folder}")
     model = load_model(
         folder,
@@ -73,58 +77,65 @@ def score_fold(
         rule=known_precision(options.cache, progress),
     )
     options = replace(options, skip_existing=True, probabilities=outputs / PROBABILITIES_NAME)
-    report = score_cases(files, outputs, only(model), options, progress)
-    if known is not None and report.seconds_per_case is None:  # nothing had to be predicted
-        report = report.model_copy(update={"seconds_per_case": known.seconds_per_case})
+    report = score_cases(files, outputs, as_selected_model(model), options, progress)
+    if saved is not None and report.seconds_per_case is None:  # all label maps were reused
+        report = report.model_copy(update={"seconds_per_case": saved.seconds_per_case})
     store.save(report, outputs / REPORT_NAME)
     _draw(report, files, outputs, model.plan.labels)
     return report
 
 
 def saved_report(folder: Path, fold: Fold) -> Report | None:
-    """Return the report that was made with a fold's weights; some cases may be its issues.
+    """Load the report of a fold's current weights; None if missing. It may contain issues.
+
+    Args:
+        folder: Fold folder.
+        fold: The fold, which defines the held-out cases.
 
     Raises:
-        TrainingError: If other cases were held out then: these weights may know the present ones.
+        TrainingError: If the report has other held-out cases: the weights may have been trained on
+            the current ones.
     """
-    saved = folder / VALIDATION_NAME / REPORT_NAME
-    if not saved.is_file() or saved.stat().st_mtime < (folder / WEIGHTS_NAME).stat().st_mtime:
+    path = folder / VALIDATION_NAME / REPORT_NAME
+    if not path.is_file() or path.stat().st_mtime < (folder / WEIGHTS_NAME).stat().st_mtime:
         return None
-    report = store.load(Report, saved, made_by="autoseg train")
+    report = store.load(Report, path, made_by="autoseg train")
     names = {case.name for case in report.cases} | {issue.name for issue in report.issues}
     if names != set(fold.validation):
         msg = (
-            f"{folder} was trained when it held out {_some(names)}; now it should hold out "
-            f"{_some(set(fold.validation))}, some of which it may have been trained on. Restore "
-            "splits.json, or train it anew with --restart."
+            f"{folder} was trained with {_shortened(names)} held out; splits.json now holds out "
+            f"{_shortened(set(fold.validation))}, some of which may be among its training cases. "
+            "Restore splits.json, or retrain the fold with --restart."
         )
         raise TrainingError(msg)
     return report
 
 
-def _some(names: set[str]) -> str:
+def _shortened(names: set[str]) -> str:
     return f"{len(names)} cases ({', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''})"
 
 
-def _drawn(reference: LabelArray, labels: LabelScheme) -> LabelArray:
-    """Return class indices with nothing drawn where nobody annotated."""
+def _without_ignored(reference: LabelArray, labels: LabelScheme) -> LabelArray:
+    """Return the class indices with ignored voxels set to background."""
     if labels.ignored_index is None:
         return reference
     return np.where(reference == labels.ignored_index, 0, reference)
 
 
 def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: LabelScheme) -> None:
-    """Draw the worst, the middle and the best case of a fold."""
+    """Draw the worst, the median and the best case of a fold."""
     scored = sorted((_mean_dice(case), case.name) for case in report.cases)
-    places = sorted({0, len(scored) // 2, len(scored) - 1}) if scored else []
+    positions = sorted({0, len(scored) // 2, len(scored) - 1}) if scored else []
     panels = []
-    for place in places:
-        dice, name = scored[place]
+    for position in positions:
+        dice, name = scored[position]
         case = next(entry for entry in files if entry.name == name)
         image = read_image(case.images)
-        reference = _drawn(labels.encode(read_labels(case.labels, like=image).values), labels)
+        reference = _without_ignored(
+            labels.encode(read_labels(case.labels, like=image).values), labels
+        )
         prediction = labels.encode(read_labels(label_map(outputs, case), like=image).values)
-        panels.append(panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
+        panels.append(make_panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
     if panels:
         draw_overlay(tuple(panels), labels.names, outputs.parent / OVERLAY_NAME)
 
@@ -135,5 +146,5 @@ def _mean_dice(case: CaseScores) -> float:
 
 
 def held_out_probabilities(folder: Path, case: CaseFiles) -> Path:
-    """Return where a fold's network's probabilities of a held-out case lie."""
+    """Return the folder of the probabilities that a fold predicts for a held-out case."""
     return folder / VALIDATION_NAME / PROBABILITIES_NAME / case.name

@@ -1,4 +1,4 @@
-"""`autoseg select`: compare what is trained by cross-validation, and choose."""
+"""`autoseg select`: select a model by cross-validation."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,16 +10,21 @@ from autoseg.core.errors import CaseError, ModelError
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
-from autoseg.documents.quality import QualityCurve, mean_agreement
+from autoseg.documents.quality import QualityCurve, mean_tta_consistency
 from autoseg.documents.report import Report
 from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.leaderboard import draw_leaderboard
 from autoseg.evaluation.quality import quality_curve
-from autoseg.evaluation.selection import Contender, choose, leaderboard
-from autoseg.evaluation.summary import pooled
-from autoseg.stages.candidates import Field, Trained, compared, find_trained
+from autoseg.evaluation.selection import ScoredCandidate, choose, leaderboard
+from autoseg.evaluation.summary import pool_reports
+from autoseg.stages.candidates import (
+    Comparison,
+    TrainedConfiguration,
+    build_comparison,
+    find_trained,
+)
 from autoseg.stages.cascade import note_on_newer_stage
 from autoseg.stages.components import apply_steps, find_steps
 from autoseg.stages.ensembles import ensemble_report, label_maps
@@ -28,68 +33,76 @@ from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.next_command import train_command
 
 POSTPROCESSED_NAME = "postprocessed"
-"""Folder of the chosen candidate's label maps that post-processing changes."""
+"""Folder of the selected candidate's label maps that post-processing changes."""
 
-Members = tuple[Trained, ...]
+Members = tuple[TrainedConfiguration, ...]
 
 
 def select(
     workspace: Workspace, *, allow_missing_folds: bool = False, workers: int, progress: Progress
 ) -> Selection:
-    """Choose what to predict with, save it with its cross-validation, and return it.
+    """Select the model to predict with, and save the selection and its cross-validation.
 
-    Candidates are the configurations whose folds are all trained, and every pair of them; as long
-    as there are none, those with some folds trained, on the held-out cases that all of them have.
-    Label maps and scores that are there already are used as they are.
+    Candidates are the configurations with all folds trained, and the ensembles of two of them. If
+    there are none, configurations with some trained folds are compared on their common held-out
+    cases. Existing label maps and scores are reused.
 
     Args:
         workspace: Work folder of the dataset.
-        allow_missing_folds: Whether configurations with some folds missing always take part.
-        workers: Processes.
-        progress: Where the position goes, and what is left out.
+        allow_missing_folds: Whether configurations with missing folds are always candidates.
+        workers: Number of processes.
+        progress: Receives progress and messages.
+
+    Returns:
+        The selection.
 
     Raises:
-        ModelError: If nothing is trained and scored, or there is no common held-out case.
-        CaseError: If a label map of the chosen candidate cannot be read.
+        ModelError: If no fold is trained and scored, or there is no common held-out case.
+        CaseError: If a label map of the selected candidate cannot be read.
     """
-    found = find_trained(workspace)
+    trained = find_trained(workspace)
     splits = store.load(Splits, workspace.splits, made_by="autoseg train")
-    field = compared(found, len(splits.folds), allow_missing_folds=allow_missing_folds)
+    comparison = build_comparison(
+        trained, len(splits.folds), allow_missing_folds=allow_missing_folds
+    )
     work = _Work(workspace, _spec(workspace), max(1, workers), progress)
-    _say_what_is_missing(field, work)
-    contenders = _contenders(field, work)
-    choice = choose(contenders)
-    members = tuple(entry for entry in found if entry.name in choice.contender.members)
-    steps, report = _finished(members, work)
+    _report_missing_folds(comparison, work)
+    candidates = _scored_candidates(comparison, work)
+    choice = choose(candidates)
+    members = tuple(entry for entry in trained if entry.name in choice.candidate.members)
+    steps, report = _with_postprocessing(members, work)
     selection = Selection(
-        members=choice.contender.members,
+        members=choice.candidate.members,
         folds=tuple(tuple(fold.number for fold in member.folds) for member in members),
         postprocessing=steps,
-        reason=choice.reason + _restriction(field),
-        candidates=leaderboard(contenders),
+        reason=choice.reason + _restriction(comparison),
+        candidates=leaderboard(candidates),
         left_out=leaderboard(
-            [_contender((entry,), entry.report(entry.cases)) for entry in field.left_out]
+            [
+                _scored_candidate((entry,), entry.report(entry.cases))
+                for entry in comparison.left_out
+            ]
         ),
         quality=_quality(members, report),
     )
     draw_leaderboard(selection, workspace.leaderboard)
-    store.save(report, workspace.cross_validation)  # the two that belong together go last
+    store.save(report, workspace.cross_validation)  # saved together, last, so that they match
     store.save(selection, workspace.selection)
     return selection
 
 
 def load_cross_validation(workspace: Workspace) -> Report:
-    """Return the scores of the choice on its held-out cases, after post-processing.
+    """Load the scores of the selected model on its held-out cases, after post-processing.
 
     Raises:
-        DocumentError: If nothing was selected yet.
+        DocumentError: If no model has been selected.
     """
     return store.load(Report, workspace.cross_validation, made_by="autoseg select")
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What stays the same while candidates are compared."""
+    """Data shared by the comparisons of all candidates."""
 
     workspace: Workspace
     spec: DatasetSpec
@@ -97,17 +110,17 @@ class _Work:
     progress: Progress
 
     def files(self, names: frozenset[str]) -> tuple[CaseFiles, ...]:
-        """Return the files of some cases, by name.
+        """Return the files of the named cases.
 
         Raises:
-            ModelError: If the dataset has one of them no longer.
+            ModelError: If the dataset no longer has one of them.
         """
         files = tuple(case for case in self.spec.cases if case.name in names)
         missing = sorted(names - {case.name for case in files})
         if missing:
             msg = (
                 f"the dataset no longer has the held-out cases {missing[:5]}, on which trained "
-                "configurations are compared. Put them back, and run `autoseg plan` again."
+                "configurations are compared. Restore them, and run `autoseg plan` again."
             )
             raise ModelError(msg)
         return files
@@ -117,45 +130,47 @@ def _spec(workspace: Workspace) -> DatasetSpec:
     return store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
 
 
-def _common_cases(field: Field) -> frozenset[str]:
-    """Return the held-out cases that all configurations have scores of.
+def _common_cases(comparison: Comparison) -> frozenset[str]:
+    """Return the held-out cases on which all configurations are scored.
 
     Raises:
         ModelError: If there are none.
     """
-    if not field.cases:
-        names = ", ".join(entry.name for entry in field.trained)
+    if not comparison.cases:
+        names = ", ".join(entry.name for entry in comparison.trained)
         msg = (
-            f"there is no held-out case that all of {names} have scores of, so nothing to choose "
-            "by. Train folds that hold cases out, or name the configuration to predict with: "
+            f"no common held-out cases to compare {names}. Train folds with held-out cases, or "
+            "give the configuration to predict with: "
             "`autoseg predict --model models/<configuration>`."
         )
         raise ModelError(msg)
-    return field.cases
+    return comparison.cases
 
 
-def _contenders(field: Field, work: _Work) -> tuple[Contender, ...]:
-    """Return the single configurations and those pairs of which every case could be averaged."""
-    names = _common_cases(field)
-    groups: list[Members] = [(entry,) for entry in field.trained]
-    groups += combinations(field.trained, 2)
-    contenders = []
+def _scored_candidates(comparison: Comparison, work: _Work) -> tuple[ScoredCandidate, ...]:
+    """Score all configurations, and the pairs for which every case could be averaged."""
+    names = _common_cases(comparison)
+    groups: list[Members] = [(entry,) for entry in comparison.trained]
+    groups += combinations(comparison.trained, 2)
+    candidates = []
     for members in groups:
         report = _report(members, names, work)
         name = " + ".join(member.name for member in members)
         if report.issues:
             issue = report.issues[0]
             more = f" (and {len(report.issues) - 1} more)" if len(report.issues) > 1 else ""
-            work.progress.say(f"warning: without {name}: {issue.name}: {issue.message}{more}")
+            work.progress.say(
+                f"warning: {name} is not a candidate: {issue.name}: {issue.message}{more}"
+            )
             continue
-        contenders.append(_contender(members, report))
-    return tuple(contenders)
+        candidates.append(_scored_candidate(members, report))
+    return tuple(candidates)
 
 
-def _contender(members: Members, report: Report) -> Contender:
+def _scored_candidate(members: Members, report: Report) -> ScoredCandidate:
     times = [member.seconds_per_case for member in members]
     known = [seconds for seconds in times if seconds is not None]
-    return Contender(
+    return ScoredCandidate(
         members=tuple(member.name for member in members),
         report=report,
         seconds_per_case=sum(known) if len(known) == len(times) else None,
@@ -164,7 +179,7 @@ def _contender(members: Members, report: Report) -> Contender:
 
 
 def _report(members: Members, names: frozenset[str], work: _Work) -> Report:
-    """Return the scores of one configuration or an ensemble on some held-out cases."""
+    """Return the scores of one configuration or an ensemble on the named held-out cases."""
     if len(members) == 1:
         return members[0].report(names)
     return ensemble_report(
@@ -180,10 +195,12 @@ def _folder(members: Members, work: _Work) -> Path:
     return work.workspace.ensembles / " + ".join(member.name for member in members)
 
 
-def _finished(members: Members, work: _Work) -> tuple[tuple[LargestComponent, ...], Report]:
-    """Return the post-processing that helps the choice, and its scores with it.
+def _with_postprocessing(
+    members: Members, work: _Work
+) -> tuple[tuple[LargestComponent, ...], Report]:
+    """Find the post-processing that improves the selected model, and score it with that.
 
-    Both rest on all cases that the members have held out, which may be more than were compared on.
+    Both use all cases that the members have held out, which may be more than the compared ones.
 
     Raises:
         CaseError: If a label map cannot be read or averaged.
@@ -202,12 +219,12 @@ def _finished(members: Members, work: _Work) -> tuple[tuple[LargestComponent, ..
     changed = apply_steps(
         pairs, steps, folder, labels.values[0], workers=work.workers, progress=work.progress
     )
-    again = evaluate_pairs(changed, labels=labels, workers=work.workers, progress=work.progress)
-    return steps, pooled([again, report], names)
+    rescored = evaluate_pairs(changed, labels=labels, workers=work.workers, progress=work.progress)
+    return steps, pool_reports([rescored, report], names)
 
 
 def _quality(members: Members, report: Report) -> tuple[QualityCurve, ...]:
-    """Return what Dice to expect of the choice, per target that has enough held-out cases."""
+    """Fit the expected Dice of the selected model for each target with enough held-out cases."""
     agreements = [_mean_agreement(members, case.name) for case in report.cases]
     positions = {entry.name: position for position, entry in enumerate(report.classes)}
     curves = []
@@ -219,30 +236,30 @@ def _quality(members: Members, report: Report) -> tuple[QualityCurve, ...]:
 
 
 def _mean_agreement(members: Members, case: str) -> tuple[float | None, ...] | None:
-    """Return the members' mean agreement on a case, per target; None if one's is not known."""
+    """Return the members' mean TTA consistency on a case per target; None if one is unknown."""
     known = [entry for member in members if (entry := member.agreement(case)) is not None]
-    return mean_agreement(known) if len(known) == len(members) else None
+    return mean_tta_consistency(known) if len(known) == len(members) else None
 
 
-def _say_what_is_missing(field: Field, work: _Work) -> None:
-    """Name the folds that could still be trained, or should be again, with the commands that do."""
-    for entry in (*field.trained, *field.left_out):
+def _report_missing_folds(comparison: Comparison, work: _Work) -> None:
+    """Print which folds are missing or outdated, with the commands that train or score them."""
+    for entry in (*comparison.trained, *comparison.left_out):
         for fold in entry.folds:
             if _is_outdated(fold.report, work):
                 command = _command(entry, fold.number, work)
                 work.progress.say(
                     f"warning: the label files of {entry.name}, fold {fold.number}, have changed "
-                    f"since it was scored; `{command}` scores it anew."
+                    f"since it was scored; `{command}` scores it again."
                 )
             note = note_on_newer_stage(work.workspace, entry.configuration, fold.number)
             if note:
                 work.progress.say(f"{entry.name}, fold {fold.number}: {note}")
-    for entry in field.left_out:
+    for entry in comparison.left_out:
         work.progress.say(
             f"note: {entry.name} is not compared, because it lacks {_folds(entry.missing)}: "
             f"`{_command(entry, entry.missing[0], work)}`"
         )
-    for entry in field.trained:
+    for entry in comparison.trained:
         if entry.missing:
             work.progress.say(
                 f"note: {entry.name} lacks {_folds(entry.missing)}: "
@@ -251,23 +268,23 @@ def _say_what_is_missing(field: Field, work: _Work) -> None:
 
 
 def _is_outdated(report: Report, work: _Work) -> bool:
-    """Return whether the label files of a fold without issues are not those it was scored on."""
+    """Return True if the label files of a fold without issues changed since it was scored."""
     names = {case.name for case in report.cases}
     cases = [case for case in work.spec.cases if case.name in names]
     return not report.issues and have_labels_changed(report, cases)
 
 
-def _command(entry: Trained, fold: int, work: _Work) -> str:
-    """Return the command that trains a fold, or scores it anew."""
+def _command(entry: TrainedConfiguration, fold: int, work: _Work) -> str:
+    """Build the command that trains a fold, or scores a trained one again."""
     root = work.workspace.root
     return train_command(work.spec.root, root, fold, configuration=entry.name)
 
 
-def _restriction(field: Field) -> str:
-    """Return the sentence that says on which folds the comparison rests, if not on all."""
-    if len(field.folds) == field.num_folds:
+def _restriction(comparison: Comparison) -> str:
+    """Build a sentence with the compared folds; empty if all folds are compared."""
+    if len(comparison.folds) == comparison.num_folds:
         return ""
-    return f" Compared on {_folds(field.folds)} of {field.num_folds} alone."
+    return f" Compared only on {_folds(comparison.folds)} of {comparison.num_folds}."
 
 
 def _folds(numbers: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Which precision a network is safe in on this CPU: a step is tried once, in another process."""
+"""Find a safe precision for a network on this CPU by trying one step in another process."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,99 +14,106 @@ from autoseg.core.progress import Progress
 from autoseg.documents.plan import Configuration
 from autoseg.documents.step_check import CheckedStep, StepIdentity
 from autoseg.inference.model import PrecisionRule
-from autoseg.stages.measurements import keep, kept, measurement_file
+from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.precision import training_dtype
 from autoseg.training.trial_step import TrialRequest, TrialResult
 
 PROGRAM = "autoseg.training.trial_step"
-"""What tries a step."""
+"""Module that runs a trial step."""
 
 
 @dataclass(frozen=True)
 class StepChecks:
-    """How networks are checked.
+    """Checks of training steps on this CPU, with cached results.
 
     Attributes:
-        cache: Folder that findings are kept in; None keeps none.
-        progress: Where to report to.
-        is_new_tried: Whether a step is tried of which nothing is known; else it counts as safe.
+        cache: Cache folder for the results; None disables the cache.
+        progress: Receives messages.
+        runs_new_checks: Whether to try steps without a cached result; else they count as safe.
     """
 
     cache: Path | None
     progress: Progress
-    is_new_tried: bool = True
+    runs_new_checks: bool = True
 
     def safe_precision(
         self, configuration: Configuration, device: torch.device, precision: Precision
     ) -> Precision:
-        """Return the precision that a network can compute in: the one asked for, or float32.
+        """Return a precision that is safe for a network: the requested one, or float32.
 
-        Where oneDNN must be limited to some of the CPU's instructions for it, this process is, if
-        it has computed nothing before. A sentence says what was found and what is used instead.
+        If the precision is only safe with oneDNN limited to some of the CPU's instructions, oneDNN
+        is limited in this process, provided that it has not computed a convolution yet. A message
+        names the issue and the remedy.
 
         Args:
-            configuration: With the network, the patch and the batch size.
-            device: Only a CPU in half precision is checked.
-            precision: That was asked for.
+            configuration: Configuration with the network, the patch and the batch size.
+            device: Device; only CPUs in half precision are checked.
+            precision: The requested precision.
         """
         if device.type != "cpu":
             return precision
         dtype = training_dtype(device, precision, configuration.topology)
-        found: list[str] = []
+        issues: list[str] = []
         for instructions in choices():
-            finding = None
+            issue = None
             if dtype != torch.float32:
-                finding = self._finding(configuration, dtype, instructions)
-            if finding is None:
+                issue = self._issue(configuration, dtype, instructions)
+            if issue is None:
                 choose(instructions)
-                if found:
-                    self._say(configuration, dtype, found, f"oneDNN is limited to {LIMITED}")
+                if issues:
+                    self._warn(configuration, dtype, issues, f"oneDNN is limited to {LIMITED}")
                 return precision
-            found.append(finding)
+            issues.append(issue)
         remedy = "it computes in float32"
         if choices() == (UNLIMITED,):
-            remedy += ", since this process can no longer limit oneDNN to fewer instructions"
+            remedy += ", because this process can no longer limit oneDNN to fewer instructions"
         choose(choices()[0])
-        self._say(configuration, dtype, found, remedy)
+        self._warn(configuration, dtype, issues, remedy)
         return "float32"
 
     def limit_for_all(
         self, configurations: list[Configuration], device: torch.device, precision: Precision
     ) -> None:
-        """Limit oneDNN's instructions for this process if one of several networks needs that."""
+        """Limit oneDNN's instructions in this process if any of several networks needs that.
+
+        Args:
+            configurations: Configurations that this process will train.
+            device: Device; only CPUs in half precision are checked.
+            precision: The requested precision.
+        """
         if device.type != "cpu":
             return
         for configuration in configurations:
             dtype = training_dtype(device, precision, configuration.topology)
             if dtype == torch.float32 or len(choices()) == 1:
                 continue
-            finding = self._finding(configuration, dtype, UNLIMITED)
-            if finding is not None:
+            issue = self._issue(configuration, dtype, UNLIMITED)
+            if issue is not None:
                 choose(LIMITED)
                 remedy = f"oneDNN is limited to {LIMITED} for all trainings"
-                self._say(configuration, dtype, [finding], remedy)
+                self._warn(configuration, dtype, [issue], remedy)
 
-    def _finding(
+    def _issue(
         self, configuration: Configuration, dtype: torch.dtype, instructions: str
     ) -> str | None:
-        """Return the issue of a training step; None without a known issue."""
+        """Return the issue of a training step; None if it has none or was not checked."""
         identity = _identity(configuration, dtype, instructions)
         path = None if self.cache is None else measurement_file(self.cache, "step", identity)
-        known = None if path is None else kept(CheckedStep, path)
-        if known is not None and known.identity == identity:
-            return known.finding
-        if not self.is_new_tried:
+        cached = None if path is None else load_measurement(CheckedStep, path)
+        if cached is not None and cached.identity == identity:
+            return cached.finding
+        if not self.runs_new_checks:
             return None
-        checked = self._tried(configuration, identity)
+        checked = self._run_step(configuration, identity)
         if checked is not None and path is not None:
-            keep(checked, path, self.progress)
+            save_measurement(checked, path, self.progress)
         return None if checked is None else checked.finding
 
-    def _tried(self, configuration: Configuration, identity: StepIdentity) -> CheckedStep | None:
-        """Return the finding of a training step in a child process; None if it could not run."""
+    def _run_step(self, configuration: Configuration, identity: StepIdentity) -> CheckedStep | None:
+        """Check a training step in a child process; None if the check could not run."""
         self.progress.say(
             f"checking a training step of {configuration.name} in {identity.precision} on this "
-            "CPU; this is done once"
+            "CPU (only once)"
         )
         request = TrialRequest.model_validate(
             {
@@ -119,9 +126,9 @@ class StepChecks:
         ended = run_module(PROGRAM, request.model_dump_json(), instructions=identity.instructions)
         finding = ended.crash
         if ended.is_killed or (finding is None and ended.status != 0):
-            cause = "memory ran out, or someone killed it" if ended.is_killed else ended.last_error
+            cause = "out of memory, or killed by a user" if ended.is_killed else ended.last_error
             self.progress.say(
-                f"note: the check could not be made ({cause}); {configuration.name} computes in "
+                f"note: the check failed to run ({cause}); {configuration.name} computes in "
                 f"{identity.precision} unchecked"
             )
             return None
@@ -129,10 +136,10 @@ class StepChecks:
             finding = TrialResult.model_validate_json(ended.output.splitlines()[-1]).finding
         return CheckedStep(identity=identity, finding=finding)
 
-    def _say(
-        self, configuration: Configuration, dtype: torch.dtype, found: list[str], remedy: str
+    def _warn(
+        self, configuration: Configuration, dtype: torch.dtype, issues: list[str], remedy: str
     ) -> None:
-        first, *others = found
+        first, *others = issues
         limited = "".join(f", and with oneDNN limited to {LIMITED} it {one}" for one in others)
         self.progress.say(
             f"warning: in {_name(dtype)} on this CPU, a training step of {configuration.name} "
@@ -141,13 +148,13 @@ class StepChecks:
 
 
 def known_precision(cache: Path | None, progress: Progress) -> PrecisionRule:
-    """Return the rule by which networks predict in the precision that they are known to train in.
+    """Return the rule that gives a network its safe precision for prediction, without new checks.
 
     Args:
-        cache: Folder of what is known; None knows nothing.
-        progress: Where to report to.
+        cache: Cache folder with check results; None disables the cache.
+        progress: Receives messages.
     """
-    return StepChecks(cache, progress, is_new_tried=False).safe_precision
+    return StepChecks(cache, progress, runs_new_checks=False).safe_precision
 
 
 def _identity(configuration: Configuration, dtype: torch.dtype, instructions: str) -> StepIdentity:

@@ -1,4 +1,4 @@
-"""How long training steps of networks take on this machine; what was timed is kept."""
+"""Time training steps of networks on this machine, and cache the results."""
 
 import hashlib
 import statistics
@@ -11,30 +11,30 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 
 from autoseg.architectures import AnyArchitecture, Architecture
-from autoseg.core.child import ended_after, run_module
+from autoseg.core.child import run_module, time_limit
 from autoseg.core.device import choose_device, is_out_of_memory
 from autoseg.core.frozen import Frozen
 from autoseg.core.instructions import choices
 from autoseg.core.progress import Progress
 from autoseg.documents.machine import MachineIdentity, TimedNetwork
 from autoseg.planning.forecast import Step
-from autoseg.stages.machine_speed import identity_of, is_disturbed
-from autoseg.stages.measurements import keep, kept, measurement_file
+from autoseg.stages.machine_speed import is_disturbed, machine_identity
+from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.loop import fast_convolutions
 from autoseg.training.noise_training import NoiseTraining, step_times
 from autoseg.training.precision import training_dtype
 
 ROUNDS = 9
-"""Steps of each network that are timed at most; their median counts, as in a training."""
+"""Maximum number of timed steps per network; their median is used."""
 
 MOST_SECONDS = 3.0
-"""Time after which no further round begins."""
+"""Time after which no further round starts."""
 
 PROGRAM = "autoseg.stages.step_times"
-"""What times steps on a CPU, in a process of its own: convolutions in bfloat16 may crash."""
+"""Module that times steps on a CPU, in a child process: bfloat16 convolutions may crash."""
 
 LONGEST_SECONDS = 300.0
-"""Time after which a step hangs."""
+"""Time after which the child process counts as hung."""
 
 
 class TimedStep(Frozen):
@@ -50,11 +50,11 @@ class TimedStep(Frozen):
 
 
 class TimesRequest(Frozen):
-    """What to time on a CPU.
+    """Training steps to time on a CPU.
 
     Attributes:
-        steps: Of which networks.
-        threads: That torch computes with.
+        steps: Networks and their batch sizes.
+        threads: Number of torch threads.
     """
 
     steps: tuple[TimedStep, ...]
@@ -62,18 +62,18 @@ class TimesRequest(Frozen):
 
 
 class StepTimes(Frozen):
-    """What came of it.
+    """Result of timing training steps.
 
     Attributes:
-        seconds: Of a step of each network.
-        is_disturbed: Whether other work took too much of the processor.
+        seconds: Median time of a step, per network.
+        is_disturbed: Whether other processes used too much of the CPU.
     """
 
     seconds: tuple[PositiveFloat, ...]
     is_disturbed: bool
 
 
-def timed_steps(
+def measure_step_times(
     cache: Path,
     device_name: str,
     steps: Sequence[Step],
@@ -81,54 +81,60 @@ def timed_steps(
     remeasure: bool = False,
     progress: Progress,
 ) -> dict[Step, float]:
-    """Return the seconds of training steps, from the cache or timed now and kept there.
-
-    Those that cannot be timed, because memory runs out or their convolutions crash, are missing.
+    """Return the seconds per training step, from the cache or timed now and cached.
 
     Args:
-        cache: Folder of such measurements; made if it is not there.
-        device_name: As `choose_device` takes it.
+        cache: Cache folder for the measurements; created if missing.
+        device_name: Device name, as for `choose_device`.
         steps: Networks and their batch sizes.
-        remeasure: Whether to time steps that were timed before.
-        progress: Where to report to.
+        remeasure: Whether to time steps again that are in the cache.
+        progress: Receives messages.
+
+    Returns:
+        Seconds by step. Steps that cannot be timed, because memory runs out or convolutions crash,
+        are missing.
 
     Raises:
-        TrainingError: If the device is none.
+        TrainingError: If the device does not exist.
     """
     device = choose_device(device_name)
     identities = {step: _identity(step, device) for step in steps}
     files = {step: _file(cache, step, identity) for step, identity in identities.items()}
-    known = {} if remeasure else {step: kept(TimedNetwork, file) for step, file in files.items()}
+    cached = (
+        {}
+        if remeasure
+        else {step: load_measurement(TimedNetwork, file) for step, file in files.items()}
+    )
     seconds = {
-        step: found.seconds
-        for step, found in known.items()
-        if found is not None and found.identity == identities[step]
+        step: measurement.seconds
+        for step, measurement in cached.items()
+        if measurement is not None and measurement.identity == identities[step]
     }
     missing = [step for step in steps if step not in seconds]
     if not missing:
         return seconds
     progress.begin(f"timing training steps of {len(missing)} candidates")
-    found = (
-        _timed_apart(missing, progress) if device.type == "cpu" else _timed_here(missing, device)
+    timed = (
+        _time_in_child(missing, progress) if device.type == "cpu" else _time_steps(missing, device)
     )
-    if found is None:
-        progress.say("note: training steps could not be timed; the plan goes by predicted times")
+    if timed is None:
+        progress.say("note: training steps could not be timed; the plan uses predicted times")
         return seconds
-    for step, each in zip(missing, found.seconds, strict=True):
-        seconds[step] = each
-        if not found.is_disturbed:
-            timed = TimedNetwork(
+    for step, step_seconds in zip(missing, timed.seconds, strict=True):
+        seconds[step] = step_seconds
+        if not timed.is_disturbed:
+            measurement = TimedNetwork(
                 identity=identities[step],
                 network=_hash(step[0]),
                 batch_size=step[1],
-                seconds=each,
+                seconds=step_seconds,
             )
-            keep(timed, files[step], progress)
+            save_measurement(measurement, files[step], progress)
     return seconds
 
 
-def _timed_apart(steps: Sequence[Step], progress: Progress) -> StepTimes | None:
-    """Return the times on this CPU, found by another process; None if it crashes."""
+def _time_in_child(steps: Sequence[Step], progress: Progress) -> StepTimes | None:
+    """Time steps on this CPU in a child process; None if it crashes or fails."""
     request = TimesRequest(
         steps=tuple(
             TimedStep.model_validate({"architecture": network, "batch_size": batch_size})
@@ -147,11 +153,11 @@ def _timed_apart(steps: Sequence[Step], progress: Progress) -> StepTimes | None:
     return None
 
 
-def _timed_here(steps: Sequence[Step], device: torch.device) -> StepTimes | None:
-    """Return the times on a device, found by this process; None if it has too little memory.
+def _time_steps(steps: Sequence[Step], device: torch.device) -> StepTimes | None:
+    """Time steps on a device in this process; None if the memory is too small.
 
     Raises:
-        RuntimeError: If something else is wrong.
+        RuntimeError: If another error occurs.
     """
     started, used = perf_counter(), process_time()
     try:
@@ -160,26 +166,26 @@ def _timed_here(steps: Sequence[Step], device: torch.device) -> StepTimes | None
                 NoiseTraining(network, batch_size, device, _dtype(network, device))
                 for network, batch_size in steps
             ]
-            found = step_times(trainings, ROUNDS, MOST_SECONDS)
+            times = step_times(trainings, ROUNDS, MOST_SECONDS)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         return None
     seconds, used = perf_counter() - started, process_time() - used
     return StepTimes(
-        seconds=tuple(statistics.median(each) for each in found),
+        seconds=tuple(statistics.median(each) for each in times),
         is_disturbed=device.type == "cpu" and is_disturbed(seconds, used, torch.get_num_threads()),
     )
 
 
 def _identity(step: Step, device: torch.device) -> MachineIdentity:
     precision = str(_dtype(step[0], device)).removeprefix("torch.")
-    return identity_of(device).model_copy(update={"precision": precision})
+    return machine_identity(device).model_copy(update={"precision": precision})
 
 
 def _file(cache: Path, step: Step, identity: MachineIdentity) -> Path:
-    asked = TimedNetwork(identity=identity, network=_hash(step[0]), batch_size=step[1], seconds=1.0)
-    return measurement_file(cache, "training-step", asked)
+    key = TimedNetwork(identity=identity, network=_hash(step[0]), batch_size=step[1], seconds=1.0)
+    return measurement_file(cache, "training-step", key)
 
 
 def _hash(network: Architecture) -> str:
@@ -191,15 +197,15 @@ def _dtype(network: Architecture, device: torch.device) -> torch.dtype:
 
 
 def main() -> None:
-    """Read a `TimesRequest` and write the `StepTimes` of this CPU, both as JSON."""
+    """Read a `TimesRequest` from stdin, and write `StepTimes` of this CPU to stdout, as JSON."""
     request = TimesRequest.model_validate_json(sys.stdin.buffer.read())
     torch.set_num_threads(request.threads)
     steps = [(step.architecture, step.batch_size) for step in request.steps]
-    with ended_after(LONGEST_SECONDS):
-        found = _timed_here(steps, torch.device("cpu"))
-    if found is None:
+    with time_limit(LONGEST_SECONDS):
+        timed = _time_steps(steps, torch.device("cpu"))
+    if timed is None:
         sys.exit("too little free memory to time training steps")
-    sys.stdout.write(found.model_dump_json())
+    sys.stdout.write(timed.model_dump_json())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`autoseg test`: predict and score the cases of a dataset's test set."""
+"""`autoseg test`: predict and score the test cases of a dataset."""
 
 import shutil
 from dataclasses import replace
@@ -9,41 +9,45 @@ from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model_selection import description, find_selection, loaded
+from autoseg.inference.model_selection import describe_selection, find_selection, load_selection
 from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_cases import score_cases
 
 
 def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> Report:
-    """Return how good a model is on the test cases, which training never saw.
+    """Predict and score the test cases, which training never uses.
 
-    Label maps and `evaluation.json` go into the work folder's `test`, in place of earlier ones. A
-    case that cannot be predicted or scored is an issue of the report, and the others go on.
+    Label maps and `evaluation.json` are saved in the subfolder `test` of the work folder and
+    replace earlier ones. A case that cannot be predicted or scored is listed in the issues of the
+    report, and the others continue.
 
     Args:
-        workspace: Of a planned dataset.
-        options: The model (None takes what was selected, or else trained, in the work folder), and
-            how to predict.
-        progress: Where to report to.
+        workspace: Work folder of a planned dataset.
+        options: Options for prediction. Without a model, the selected one in the work folder is
+            used, else the trained one.
+        progress: Receives progress and messages.
+
+    Returns:
+        The scores.
 
     Raises:
         DatasetError: If the dataset has no test cases with labels.
-        ModelError: If there is no such model, or more than one is meant.
+        ModelError: If there is no such model, or more than one.
     """
     spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     if not spec.test_cases:
         msg = (
             f"{spec.root} had no test cases with labels when it was planned. Put them into "
             "imagesTs and labelsTs, or into test/images and test/labels, and run "
-            f"`autoseg plan {spec.root}` again; or predict them elsewhere and compare by "
-            "`autoseg evaluate`."
+            f"`autoseg plan {spec.root}` again; or predict images of another folder and score them "
+            "with `autoseg evaluate`."
         )
         raise DatasetError(msg)
-    choice = find_selection(options.model or workspace.root, options.folds)
-    model = loaded(choice, options.loading(progress))
-    progress.say(description(choice) or f"Predicting with {model.path}.")
-    for sentence in choice.warnings:
+    selected = find_selection(options.model or workspace.root, options.folds)
+    model = load_selection(selected, options.loading(progress))
+    progress.say(describe_selection(selected) or f"Predicting with {model.path}.")
+    for sentence in selected.warnings:
         progress.say(f"warning: {sentence}.")
     shutil.rmtree(workspace.test, ignore_errors=True)
     options = replace(options, skip_existing=False)

@@ -1,4 +1,4 @@
-"""`autoseg train`: prepared cases -> models/<configuration>/fold_<k>/."""
+"""`autoseg train`: train a fold into models/<configuration>/fold_<k>/ and score it."""
 
 import platform
 import shutil
@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from autoseg.core.atomic_write import atomic_write, remove_leftovers
-from autoseg.core.device import naming_lack_of_memory
+from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted
-from autoseg.core.interrupt import StopRequest, listening
+from autoseg.core.interrupt import StopRequest, listen_for_stop
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents import store
 from autoseg.documents.model import (
     FINGERPRINT_NAME,
@@ -26,7 +26,7 @@ from autoseg.documents.model import (
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import AnyLength, Iterations, TrainingOptions
 from autoseg.documents.report import Report
-from autoseg.documents.run import Run
+from autoseg.documents.run import Pretraining, Run
 from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.versions import Versions
 from autoseg.documents.workspace import Workspace
@@ -39,10 +39,15 @@ from autoseg.stages.continuation import check_trained_with
 from autoseg.stages.folds import load_fold
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.preprocess import preprocess
-from autoseg.stages.pretrained import load_pretrained, told
+from autoseg.stages.pretrained import load_pretrained, pretraining_summary
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.step_check import StepChecks
-from autoseg.stages.training_progress import TrainingReporter, announce, duration, forecast
+from autoseg.stages.training_progress import (
+    TrainingReporter,
+    announce,
+    forecast_message,
+    format_duration,
+)
 from autoseg.stages.training_task import (
     CHECKPOINT_NAME,
     TrainRequest,
@@ -58,25 +63,26 @@ from autoseg.training.loop import (
     fit,
     measure_step,
     new_state,
+    out_of_memory_error,
     started_with,
-    too_large,
 )
+from autoseg.training.pretrained import Pretrained
 from autoseg.training.state import TrainingState
 
 RUN_NAME = "run.json"
 
-UNSCORED = "stopped; the training is complete. The same command scores it and goes on from there."
-"""What to tell whoever stops between training and scoring."""
+UNSCORED = "stopped; the training is complete. The same command scores the held-out cases."
+"""Message if the user stops between training and scoring."""
 
 
 @dataclass(frozen=True)
 class TrainedFold:
-    """A fold that is trained to its end.
+    """A completely trained fold.
 
     Attributes:
-        folder: Where it lies.
+        folder: The fold folder.
         run: The record of its training.
-        report: Scores of the held-out cases, predicted whole; None if none was held out.
+        report: Scores of the held-out cases, predicted at full size; None without held-out cases.
     """
 
     folder: Path
@@ -85,14 +91,20 @@ class TrainedFold:
 
 
 def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) -> TrainedFold:
-    """Train one fold to its end, or go on where it stopped, and score its held-out cases.
+    """Train one fold, or resume its training, and score its held-out cases.
+
+    Args:
+        workspace: Work folder of a planned dataset.
+        request: Options for training.
+        progress: Receives progress and messages.
 
     Raises:
         DocumentError: If there is no plan.
-        TrainingError: If the fold, device or length is none, other folds were trained with another
-            plan, the fold's checkpoint belongs to another training, or another process trains it.
+        TrainingError: If the fold, device or duration is invalid, other folds were trained with
+            another plan, the checkpoint belongs to another training, or another process trains
+            the fold.
         ModelError: If the model to start from is missing or damaged.
-        Interrupted: If someone asked to stop; everything is saved.
+        Interrupted: If the user stopped the training; everything is saved.
     """
     plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
     configuration = plan.configuration(request.configuration)
@@ -106,7 +118,7 @@ def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) ->
 def _train_fold(
     workspace: Workspace, plan: Plan, fold: Fold, request: TrainRequest, progress: Progress
 ) -> TrainedFold:
-    """Train and score a fold that nobody else trains now."""
+    """Train and score a fold whose lock is held."""
     configuration = plan.configuration(request.configuration)
     workers = default_workers() if request.workers is None else request.workers
     folder = workspace.fold(configuration.name, request.fold)
@@ -114,7 +126,7 @@ def _train_fold(
     if request.pretrained is not None:
         pretrained = load_pretrained(request.pretrained, plan, configuration.architecture, progress)
     if request.restart:
-        _forget(folder)
+        _delete_training(folder)
     preprocess(
         workspace, configuration=configuration.name, workers=max(1, workers), progress=progress
     )
@@ -125,19 +137,19 @@ def _train_fold(
         device=request.device, precision=precision, workers=max(1, workers), cache=request.cache
     )
     cases = (*fold.train, *fold.validation)
-    asked = replace(options, precision=request.precision)
-    make_cascade_inputs(workspace, plan, configuration, cases, asked, progress)
+    cascade_options = replace(options, precision=request.precision)
+    make_cascade_inputs(workspace, plan, configuration, cases, cascade_options, progress)
     _record_model(workspace, plan, configuration)
     task = training_task(workspace, plan, fold, request, pretrained, precision)
     if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
-        run = _finished_run(folder, task, progress)
+        run = _load_finished_run(folder, task, progress)
         if note := note_on_newer_stage(workspace, configuration, request.fold):
             progress.say(note)
     else:
         remove_leftovers(folder)
-        run = _trained(task, plan, configuration, request, progress)
+        run = _train_and_save(task, plan, configuration, request, progress)
         if task.device.type == "cuda":
-            torch.cuda.empty_cache()  # what the training held is for predicting now
+            torch.cuda.empty_cache()  # release the memory of the training for prediction
     report = None
     if request.fold != ALL:
         report = score_fold(workspace, folder, fold, options, progress)
@@ -147,11 +159,11 @@ def _train_fold(
 def _check(
     workspace: Workspace, plan: Plan, configuration: Configuration, request: TrainRequest
 ) -> None:
-    """Find what is wrong with a request before it costs a preprocessing or, restarting, a model.
+    """Check a request before cases are prepared or, with `restart`, a checkpoint is deleted.
 
     Raises:
-        TrainingError: If the device or length is none, the loss cannot be computed there, or the
-            plan is not that of other folds.
+        TrainingError: If the device or duration is invalid, the loss cannot be computed on the
+            device, or other folds were trained with another plan.
     """
     training_device(request.device, configuration)
     request.length.length(configuration.recipe, plan.training_seconds(configuration))
@@ -159,18 +171,18 @@ def _check(
     check_trained_with(workspace, plan, configuration, replaced=replaced)
 
 
-def _trained(
+def _train_and_save(
     task: TrainingTask,
     plan: Plan,
     configuration: Configuration,
     request: TrainRequest,
     progress: Progress,
 ) -> Run:
-    """Train to the end, or go on to it, and save what came of it; the state is gone then."""
+    """Start or resume the training, and save its result; this frees the training state."""
     progress.begin(f"training {configuration.name}, fold {request.fold}")
-    with naming_lack_of_memory(too_large(task)):
+    with replace_out_of_memory_error(out_of_memory_error(task)):
         state = _resumed_state(task, progress) or _first_state(task, progress)
-    with listening() as stop:
+    with listen_for_stop() as stop:
         _train_to_end(task, plan, state, stop, progress)
     run = _run(configuration, request, task, state)
     _save(state, run, task.checkpoint.parent, stop)
@@ -188,21 +200,21 @@ def _train_to_end(
 
 
 def _first_state(task: TrainingTask, progress: Progress) -> TrainingState:
-    """Return the state that a training begins with, after a forecast of its length.
+    """Return the initial state of a training, after a forecast of its duration.
 
     Raises:
-        Interrupted: If Ctrl-C came; it ends a slow step of the forecast at once.
+        Interrupted: If the user pressed Ctrl-C, which stops a slow step of the forecast at once.
     """
     announce(task, progress)
     try:
         seconds = measure_step(task)
     except KeyboardInterrupt as stop:
-        msg = "stopped before the first step. The same command begins the training."
+        msg = "stopped before the first step. The same command starts the training."
         raise Interrupted(msg) from stop
-    progress.say(forecast(task.length, seconds))
+    progress.say(forecast_message(task.length, seconds))
     state = new_state(task, epoch_steps=epoch_steps(task.recipe, task.length, seconds))
     if state.pretraining is not None:
-        progress.say(told(state.pretraining))
+        progress.say(pretraining_summary(state.pretraining))
     return state
 
 
@@ -211,12 +223,12 @@ def _resumed_state(task: TrainingTask, progress: Progress) -> TrainingState | No
         return None
     state = new_state(task, epoch_steps=1)
     load_checkpoint(state, task.checkpoint, identity=task.identity, started_with=started_with(task))
-    progress.say(f"going on from step {state.position.step} of {task.checkpoint}")
+    progress.say(f"resuming at step {state.position.step} from {task.checkpoint}")
     return state
 
 
 def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration) -> None:
-    """Put beside the folds what prediction needs to use them."""
+    """Save the files that prediction needs next to the fold folders."""
     folder = workspace.models / configuration.name
     model = TrainedModel(configuration=configuration.name, mirror_axes=configuration.mirror_axes)
     store.save(model, folder / MODEL_NAME)
@@ -225,57 +237,60 @@ def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration
         shutil.copyfile(workspace.fingerprint, temporary)
 
 
-def _forget(folder: Path) -> None:
+def _delete_training(folder: Path) -> None:
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
     for name in (RUN_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
         (folder / name).unlink(missing_ok=True)
 
 
 def _save(state: TrainingState, run: Run, folder: Path, stop: StopRequest) -> None:
-    """Write a finished training; what other weights predicted there goes first.
+    """Save a finished training, after deleting the predictions of earlier weights.
 
     Raises:
-        Interrupted: If someone asked to stop after the last step.
+        Interrupted: If the user requested a stop after the last step.
     """
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
     save_weights(state.result, folder / WEIGHTS_NAME)
     store.save(run, folder / RUN_NAME)
-    if stop.is_made:
+    if stop.is_requested:
         raise Interrupted(UNSCORED)
 
 
-def _finished_run(folder: Path, task: TrainingTask, progress: Progress) -> Run:
+def _load_finished_run(folder: Path, task: TrainingTask, progress: Progress) -> Run:
     run = store.load(Run, folder / RUN_NAME, made_by="autoseg train --restart")
     if differences := _differences(run, task):
         progress.say(
-            f"this fold is trained already ({run.steps} steps in {duration(run.seconds)}), "
-            f"otherwise than asked for: {'; '.join(differences)}. --restart trains it anew"
+            f"this fold is already trained ({run.steps} steps in {format_duration(run.seconds)}), "
+            f"with different settings: {'; '.join(differences)}. --restart retrains it"
         )
     else:
-        progress.say(f"this fold is trained already: {folder}")
+        progress.say(f"this fold is already trained: {folder}")
     return run
 
 
 def _differences(run: Run, task: TrainingTask) -> list[str]:
-    """Return in what a finished training is not what is asked for."""
-    found = []
+    """List the differences between a finished training and the requested one."""
+    differences = []
     if run.options.length != task.length:
-        found.append(f"{_length(run.options.length)}, asked for {_length(task.length)}")
+        differences.append(f"{_length(run.options.length)}, requested {_length(task.length)}")
     if run.options.seed != task.seed:
-        found.append(f"seed {run.options.seed}, asked for {task.seed}")
-    then, now = run.pretraining, task.pretrained
-    if (then and then.sha256) != (now and now.sha256):
-        begun, wanted = then.model if then else "random", now.model if now else "random"
-        found.append(f"{begun} weights at the start, asked for {wanted} ones")
-    return found
+        differences.append(f"seed {run.options.seed}, requested {task.seed}")
+    used, requested = run.pretraining, task.pretrained
+    if (used and used.sha256) != (requested and requested.sha256):
+        differences.append(f"initialised {_start(used)}; requested {_start(requested)}")
+    return differences
+
+
+def _start(pretrained: Pretraining | Pretrained | None) -> str:
+    return "randomly" if pretrained is None else f"from {pretrained.model}"
 
 
 def _length(length: AnyLength) -> str:
-    """Return when a training ends."""
+    """Format a training length as a number of steps or a time."""
     if isinstance(length, Iterations):
-        return counted(length.total, "step")
-    most = "" if length.most_steps is None else f" or {counted(length.most_steps, 'step')}"
-    return f"{duration(length.seconds)}{most}"
+        return count_noun(length.total, "step")
+    steps = "" if length.most_steps is None else f" or {count_noun(length.most_steps, 'step')}"
+    return f"{format_duration(length.seconds)}{steps}"
 
 
 def _run(

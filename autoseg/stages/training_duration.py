@@ -1,4 +1,4 @@
-"""How long to train, as a person says it."""
+"""Training duration, as given by the user."""
 
 import re
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True)
 class TrainingDuration:
-    """How long the user wants to train; at most one of the three is given.
+    """Duration of a training; at most one of epochs, iterations and budget may be given.
 
     Attributes:
         epochs: Number of epochs.
         iterations: Number of optimiser steps.
-        budget: A time span, see `seconds_of`.
-        most_steps: Where a training with a budget ends if it is through with them before.
+        budget: A time span, see `parse_duration`.
+        most_steps: Maximum number of optimiser steps of a training with a budget.
     """
 
     epochs: int | None = None
@@ -29,22 +29,22 @@ class TrainingDuration:
     most_steps: int | None = None
 
     def length(self, recipe: Recipe, planned_seconds: float | None = None) -> AnyLength:
-        """Return the length that is meant; that of the plan or the reference if nothing is given.
+        """Return the training length; by default that of the plan, else that of the reference.
 
         Args:
-            recipe: For the steps of an epoch.
-            planned_seconds: Time that the plan was sized to; None for the reference's length.
+            recipe: Recipe, which defines the number of steps per epoch.
+            planned_seconds: Time budget of the plan; None if it has none.
 
         Raises:
-            TrainingError: If more than one is given, or the time span is none.
+            TrainingError: If more than one duration is given, or the budget is not a valid time.
         """
         given = {"--epochs": self.epochs, "--iterations": self.iterations, "--budget": self.budget}
         named = [name for name, value in given.items() if value is not None]
         if len(named) > 1:
-            msg = f"found {' and '.join(named)}; a training has one length. Give one of them."
+            msg = f"found {' and '.join(named)}, which are mutually exclusive. Give one of them."
             raise TrainingError(msg)
         if self.budget is not None:
-            return Budget(seconds=seconds_of(self.budget), most_steps=self.most_steps)
+            return Budget(seconds=parse_duration(self.budget), most_steps=self.most_steps)
         if self.iterations is not None:
             return Iterations(total=self.iterations)
         if self.epochs is None and planned_seconds is not None:
@@ -53,11 +53,11 @@ class TrainingDuration:
         return Iterations(total=epochs * recipe.iterations_per_epoch)
 
 
-def seconds_of(text: str) -> float:
-    """Return the seconds of a time span such as `90s`, `30m`, `8h`, `1h30m` or `2d`.
+def parse_duration(text: str) -> float:
+    """Parse a time span such as `90s`, `30m`, `8h`, `1h30m` or `2d`; return its seconds.
 
     Raises:
-        TrainingError: If it is not one.
+        TrainingError: If the text is not a time span, or not positive.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.replace(" ", ""))
     if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
@@ -67,6 +67,6 @@ def seconds_of(text: str) -> float:
         raise TrainingError(msg)
     seconds = sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in parts)
     if seconds <= 0:
-        msg = f"found the time {text!r}; it must be longer than nothing."
+        msg = f"found the time {text!r}; it must be positive, such as 30m."
         raise TrainingError(msg)
     return seconds

@@ -1,11 +1,11 @@
-"""What a training tells the person who waits for it: forecast, status line, log, picture."""
+"""Progress of a training: forecast, status line, log and learning curves."""
 
 from pathlib import Path
 from time import perf_counter
 
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.progress import Progress
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
 from autoseg.training.curves import draw_curves
@@ -13,47 +13,51 @@ from autoseg.training.loop import TrainingTask
 from autoseg.training.state import TrainingState
 
 STATUS_SECONDS = 0.5
-"""The status line changes at most this often."""
+"""Minimum time between two updates of the status line."""
 
 PICTURE_SECONDS = 60.0
-"""The curves are drawn at most this often, and at the end."""
+"""Minimum time between two drawings of the curves; they are also drawn at the end."""
 
 LONG_HOURS = 48.0
-"""A forecast beyond this comes with the advice to set a budget."""
+"""Longer forecasts advise setting a budget."""
 
 
 def announce(task: TrainingTask, progress: Progress) -> None:
-    """Say what is about to be trained, and where."""
+    """Print the network, the number of cases, the device, the data type, and the batch shape."""
     parameters = sum(weight.numel() for weight in task.architecture.build().parameters())
     held_out = len(task.data.held_out_cases)
     size = f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters:,}"
     progress.say(
         f"training {task.architecture.kind} ({size} weights) on "
-        f"{counted(len(task.data.training_cases), 'case')}, {held_out or 'none'} held out; "
+        f"{count_noun(len(task.data.training_cases), 'case')}, {held_out or 'none'} held out; "
         f"{task.device}, {str(task.dtype).removeprefix('torch.')}, batch "
         f"{task.data.training.batch_size} × {_times(task.data.training.patch_shape)}"
     )
 
 
-def forecast(length: AnyLength, seconds_per_step: float) -> str:
-    """Return how long the training will take, or how far the budget will reach, as a sentence."""
-    pace = f"{seconds_per_step:.2f} s per step"
+def forecast_message(length: AnyLength, seconds_per_step: float) -> str:
+    """Format the expected training time, or the number of steps that fit the budget."""
+    speed = f"{seconds_per_step:.2f} s per step"
     if isinstance(length, Budget):
         steps = int(length.steps(seconds_per_step))
-        return f"forecast: {pace}; about {steps} steps in {duration(steps * seconds_per_step)}"
+        return (
+            f"forecast: {speed}; about {steps} steps in {format_duration(steps * seconds_per_step)}"
+        )
     seconds = length.total * seconds_per_step
     takes = "takes" if length.total == 1 else "take"
-    text = f"forecast: {pace}; {counted(length.total, 'step')} {takes} {duration(seconds)}"
+    text = (
+        f"forecast: {speed}; {count_noun(length.total, 'step')} {takes} {format_duration(seconds)}"
+    )
     if seconds > LONG_HOURS * 3600:
         text += (
-            ". For a useful model sooner, stop (Ctrl-C) and begin anew with a time, for example "
-            "--restart --budget 2h: the learning rate then falls to zero within it"
+            ". To get a useful model sooner, stop (Ctrl-C) and start over with a time budget, for "
+            "example --restart --budget 2h: the learning rate then decays to zero within it"
         )
     return text
 
 
-def duration(seconds: float) -> str:
-    """Return a time span in the unit a person would use."""
+def format_duration(seconds: float) -> str:
+    """Format a time span in seconds, minutes, hours or days, depending on its length."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 2 * 3600:
@@ -64,12 +68,12 @@ def duration(seconds: float) -> str:
 
 
 class TrainingReporter:
-    """Turns the events of a training into status lines, `log.jsonl` and `curves.png`."""
+    """Reports a training through status lines, `log.jsonl` and `curves.png`."""
 
     def __init__(
         self, task: TrainingTask, folder: Path, class_names: tuple[str, ...], progress: Progress
     ) -> None:
-        self._job = task
+        self._task = task
         self._folder = folder
         self._class_names = class_names
         self._progress = progress
@@ -77,20 +81,20 @@ class TrainingReporter:
         self._next_picture = 0.0
 
     def on_step(self, state: TrainingState) -> None:
-        """Show where the training stands."""
+        """Update the status line."""
         if perf_counter() < self._next_status:
             return
         self._next_status = perf_counter() + STATUS_SECONDS
         recent = state.epoch_losses[-20:]
         loss = f" · loss {sum(recent) / len(recent):.3f}" if recent else ""
-        left = state.position.seconds_left(self._job.length)
-        ending = f" · {duration(left)} left" if left is not None else ""
-        total = "" if isinstance(self._job.length, Budget) else f" of {self._job.length.total}"
+        left = state.position.seconds_left(self._task.length)
+        ending = f" · {format_duration(left)} left" if left is not None else ""
+        total = "" if isinstance(self._task.length, Budget) else f" of {self._task.length.total}"
         epoch = len(state.history) + bool(recent)
         self._progress.status(f"epoch {epoch} · step {state.position.step}{total}{loss}{ending}")
 
     def on_epoch(self, state: TrainingState) -> None:
-        """Show the finished epoch, log it, and draw the curves now and then."""
+        """Print and log the finished epoch, and redraw the curves from time to time."""
         self._progress.say(self._line(state.history[-1], state))
         self._log(state)
         if perf_counter() >= self._next_picture:
@@ -98,7 +102,7 @@ class TrainingReporter:
             self._next_picture = perf_counter() + PICTURE_SECONDS
 
     def finish(self, state: TrainingState) -> None:
-        """Draw the last picture."""
+        """Write the final log and curves."""
         self._log(state)
         self._draw(state)
 
@@ -106,11 +110,11 @@ class TrainingReporter:
         mean = record.mean_pseudo_dice
         named = zip(self._class_names, record.pseudo_dice, strict=True)
         classes = ", ".join(f"{name} {_score(value)}" for name, value in list(named)[:8])
-        left = state.position.seconds_left(self._job.length) or 0.0
+        left = state.position.seconds_left(self._task.length) or 0.0
         return (
             f"epoch {record.epoch} · step {record.step} · loss {record.training_loss:.3f} · "
             f"validation {_score(record.validation_loss)} · pseudo-Dice {_score(mean)} "
-            f"({classes}) · {duration(left)} left"
+            f"({classes}) · {format_duration(left)} left"
         )
 
     def _log(self, state: TrainingState) -> None:

@@ -1,4 +1,4 @@
-"""From what the user asked for to everything that a training needs."""
+"""Build the task of a training from the options of `autoseg train`."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -16,9 +16,9 @@ from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.splits import Fold, FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.storage import StoredCase
-from autoseg.stages.cascade import open_prepared
+from autoseg.stages.cascade import open_prepared_case
 from autoseg.stages.training_duration import TrainingDuration
-from autoseg.training.distance_maps import measure_for
+from autoseg.training.distance_maps import distance_mapper_for
 from autoseg.training.loading import BatchDataset
 from autoseg.training.loop import TrainingTask
 from autoseg.training.precision import training_dtype
@@ -30,22 +30,22 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What the user asked for.
+    """Options for training one fold.
 
     Attributes:
-        fold: Which fold to hold out; "all" holds none out.
-        configuration: Which configuration; None takes the plan's default.
-        length: How long.
-        seed: Of weights, sampling and augmentation.
-        precision: Type that convolutions compute in.
-        device: Name of the device; "auto" takes an accelerator if there is one.
-        workers: Processes that prepare batches; None fits the machine.
-        checkpoint_seconds: How often the state is saved.
-        restart: Whether to throw away what was trained of this fold before.
-        pretrained: Model to start from, as `autoseg predict --model` takes it; None starts at
-            random.
-        compiled: Whether torch compiles the network before it trains.
-        cache: Folder that findings about this machine are kept in; None keeps none.
+        fold: Fold to hold out; "all" trains on every case.
+        configuration: Name of the configuration; None for the plan's default.
+        length: Training duration.
+        seed: Random seed for weight initialisation, sampling and augmentation.
+        precision: Data type of the convolutions.
+        device: Name of the device; "auto" chooses a GPU if there is one.
+        workers: Number of processes that prepare batches; None depends on the machine.
+        checkpoint_seconds: Time between two checkpoints.
+        restart: Whether to discard the fold's checkpoint and weights, and retrain.
+        pretrained: Model to start from, as for `autoseg predict --model`; None initialises the
+            weights randomly.
+        compiled: Whether to compile the network with `torch.compile` before training.
+        cache: Cache folder for measurements of this machine; None disables the cache.
     """
 
     fold: FoldName
@@ -70,19 +70,20 @@ def training_task(
     pretrained: Pretrained | None = None,
     precision: Precision | None = None,
 ) -> TrainingTask:
-    """Return everything a training needs, its cases opened; they must be prepared.
+    """Build the task of a training, and open its cases, which must be prepared.
 
     Args:
         workspace: The work folder.
-        plan: Its plan.
-        fold: Which cases to train on, and which to hold out.
-        request: What the user asked for.
-        pretrained: Weights to start from; None starts at random.
-        precision: Type that convolutions compute in instead of the one that the user asked for;
-            None is that one. A checkpoint is of the one that the user asked for.
+        plan: The plan of the work folder.
+        fold: Cases to train on, and cases to hold out.
+        request: Options for training.
+        pretrained: Weights to start from; None initialises them randomly.
+        precision: Overrides the precision of the request; None does not. The identity of the
+            checkpoint always uses the precision of the request.
 
     Raises:
-        TrainingError: If the device or the length is none, or the loss cannot be computed there.
+        TrainingError: If the device or the duration is invalid, or the loss cannot be computed on
+            the device.
     """
     configuration = plan.configuration(request.configuration)
     recipe = configuration.recipe if pretrained is None else fine_tuning(configuration.recipe)
@@ -120,29 +121,29 @@ def training_device(name: str, configuration: Configuration) -> torch.device:
     """Return the device that a configuration trains on.
 
     Args:
-        name: As `choose_device` takes it.
-        configuration: What trains.
+        name: Device name, as for `choose_device`.
+        configuration: Configuration to train.
 
     Raises:
-        TrainingError: If the device is none, or the loss cannot be computed there.
+        TrainingError: If the device does not exist, or cannot compute the loss.
     """
     device, loss = choose_device(name), configuration.loss
     if device.type == "mps" and loss.needs_float64:
         msg = (
-            f"the loss {loss.kind} computes in float64, which {device} lacks. Train with "
-            "--device cpu, or plan with another loss: `autoseg plan DATASET --loss dice_ce`."
+            f"the loss {loss.kind} computes in float64, which {device} does not support. Train "
+            "with --device cpu, or plan with another loss: `autoseg plan DATASET --loss dice_ce`."
         )
         raise TrainingError(msg)
     return device
 
 
-def loader_workers(wanted: int | None, device: torch.device) -> int:
-    """Return the processes that prepare batches: one beside a CPU that trains, else up to 12.
+def loader_workers(requested: int | None, device: torch.device) -> int:
+    """Return the number of processes that prepare batches: one to train on a CPU, else up to 12.
 
-    Source: nnU-Net takes 12 beside a GPU; a CPU is busy with the network itself.
+    Source: nnU-Net uses 12 to train on a GPU; a CPU is busy with the network itself.
     """
-    if wanted is not None:
-        return wanted
+    if requested is not None:
+        return requested
     return min(1, default_workers() - 1) if device.type == "cpu" else min(12, default_workers())
 
 
@@ -164,7 +165,7 @@ def _data(
         ignored_index=plan.labels.ignored_index,
         num_cascade_channels=plan.num_cascade_channels(configuration),
         margin=configuration.architecture.output_margin(),
-        measure=measure_for(configuration.loss, plan.labels, configuration.spacing),
+        distance_mapper=distance_mapper_for(configuration.loss, plan.labels, configuration.spacing),
     )
     return BatchDataset(
         training_cases=_open(workspace, configuration, fold.train),
@@ -177,13 +178,13 @@ def _data(
 def _open(
     workspace: Workspace, configuration: Configuration, names: tuple[str, ...]
 ) -> tuple[StoredCase, ...]:
-    return tuple(open_prepared(workspace, configuration, name) for name in names)
+    return tuple(open_prepared_case(workspace, configuration, name) for name in names)
 
 
 def _identity(
     plan: Plan, configuration: Configuration, options: TrainingOptions, data: BatchDataset
 ) -> str:
-    """Return a hash of all that an interrupted training and its continuation must share."""
+    """Return a hash of everything that must not change when a training is resumed."""
     digest = hashlib.sha256()
     digest.update(configuration.model_dump_json().encode())
     digest.update(options.model_dump_json(exclude_none=True).encode())

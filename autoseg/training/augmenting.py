@@ -1,4 +1,4 @@
-"""From what was read to patches: all random changes, on the processor or where the network is."""
+"""Augment batches, on the CPU or on the device of the network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,18 @@ import torch
 from jaxtyping import Bool, Float32, Int16
 from torch import Tensor
 
-from autoseg.augmentations import AnyAugmentation, Draws, PatchContext, Patches, draws_of
+from autoseg.augmentations import (
+    AnyAugmentation,
+    PatchContext,
+    Patches,
+    RandomGenerators,
+    random_generators,
+)
 from autoseg.augmentations.base import PatchImages, PatchLayers
 from autoseg.core.device import to_device
 from autoseg.training.sampling import LayerRegions, Regions, Sampling, UnaugmentedBatch
 
-Which = Bool[np.ndarray, " batch"]
+PatchMask = Bool[np.ndarray, " batch"]
 LabelPatches = Int16[Tensor, "batch *scored"]
 CascadeChannels = Float32[Tensor, "batch classes *space"]
 
@@ -21,25 +27,25 @@ CascadeChannels = Float32[Tensor, "batch classes *space"]
 def augmented(
     unaugmented: UnaugmentedBatch, device: torch.device
 ) -> tuple[PatchImages, LabelPatches]:
-    """Return images and class indices of a batch, after their augmentations.
+    """Augment a batch and return its images and class indices.
 
-    Images have the channels of a previous stage's prediction after their own; class indices have no
-    margin. All that is drawn per patch depends on the batch alone, what is drawn per voxel also on
-    the kind of device.
+    The channels of the cascade input follow the image channels. Class indices have no margin.
+    Random numbers per patch depend on the batch alone, random numbers per voxel also on the type of
+    device.
     """
     sampling, chosen = unaugmented.sampling, unaugmented.chosen.copy()
-    draws = draws_of(unaugmented.seed, device)
+    draws = random_generators(unaugmented.seed, device)
     patches = _joined(unaugmented, draws, device)
     for regions in unaugmented.regions:
-        if regions.first is not None:  # is done
+        if regions.first is not None:  # already applied by `_as_patches`
             chosen[regions.positions, regions.first] = False
-    for entry, which in zip(sampling.augmentations, chosen.T, strict=True):
+    for entry, mask in zip(sampling.augmentations, chosen.T, strict=True):
         if not entry.changes_cascade_input:
-            patches = _applied(entry, patches, which, draws, sampling.context)
+            patches = _applied(entry, patches, mask, draws, sampling.context)
     images, layers = patches.images, patches.layers
     if sampling.masked_channels:
         inside = layers[:, 1:2] > 0
-        for channel in sampling.masked_channels:  # a list of them would have to be copied there
+        for channel in sampling.masked_channels:  # an index list would be copied to the device
             images[:, channel : channel + 1] *= inside
     if sampling.num_cascade_channels:
         images = torch.cat([images, _cascade_channels(layers, unaugmented, draws)], dim=1)
@@ -47,8 +53,10 @@ def augmented(
     return images, labels[(slice(None), *(slice(edge, -edge or None) for edge in sampling.margin))]
 
 
-def _joined(unaugmented: UnaugmentedBatch, draws: Draws, device: torch.device) -> Patches:
-    """Return patches of one size, in their order; larger regions have become patches."""
+def _joined(
+    unaugmented: UnaugmentedBatch, draws: RandomGenerators, device: torch.device
+) -> Patches:
+    """Return all patches of a batch in their order; larger regions are augmented to patches."""
     parts = [
         _as_patches(regions, unaugmented.sampling, draws, device) for regions in unaugmented.regions
     ]
@@ -61,7 +69,7 @@ def _joined(unaugmented: UnaugmentedBatch, draws: Draws, device: torch.device) -
 
 
 def _as_patches(
-    regions: Regions, sampling: Sampling, draws: Draws, device: torch.device
+    regions: Regions, sampling: Sampling, draws: RandomGenerators, device: torch.device
 ) -> Patches:
     layers = _outside_first(to_device(regions.layers, device), sampling)
     patches = Patches(to_device(regions.images, device), layers, regions.highest)
@@ -71,14 +79,18 @@ def _as_patches(
 
 
 def _applied(
-    entry: AnyAugmentation, patches: Patches, which: Which, draws: Draws, context: PatchContext
+    entry: AnyAugmentation,
+    patches: Patches,
+    mask: PatchMask,
+    draws: RandomGenerators,
+    context: PatchContext,
 ) -> Patches:
-    """Return the patches, of which some got an augmentation; they may be overwritten."""
-    if not which.any():
+    """Apply an augmentation to the patches in `mask`; the input may be overwritten."""
+    if not mask.any():
         return patches
-    if which.all():
+    if mask.all():
         return entry.apply(patches, draws, context)
-    rows = to_device(np.flatnonzero(which), patches.images.device)
+    rows = to_device(np.flatnonzero(mask), patches.images.device)
     changed = entry.apply(Patches(patches.images[rows], patches.layers[rows]), draws, context)
     patches.images[rows] = changed.images
     patches.layers[rows] = changed.layers
@@ -86,30 +98,30 @@ def _applied(
 
 
 def _cascade_channels(
-    layers: PatchLayers, unaugmented: UnaugmentedBatch, draws: Draws
+    layers: PatchLayers, unaugmented: UnaugmentedBatch, draws: RandomGenerators
 ) -> CascadeChannels:
-    """Return the previous stage's prediction as channels, after the augmentations of it."""
+    """Return the cascade input as one channel per foreground class, augmented."""
     sampling = unaugmented.sampling
     classes = torch.arange(1, sampling.num_cascade_channels + 1, device=layers.device)
     channels = (layers[:, -1:] == classes.view(-1, *[1] * (layers.ndim - 2))).float()
     patches = Patches(channels, layers[:, :0])
-    for entry, which in zip(sampling.augmentations, unaugmented.chosen.T, strict=True):
+    for entry, mask in zip(sampling.augmentations, unaugmented.chosen.T, strict=True):
         if entry.changes_cascade_input:
-            patches = _applied(entry, patches, which, draws, sampling.context)
+            patches = _applied(entry, patches, mask, draws, sampling.context)
     return patches.images
 
 
 def _outside_first(layers: PatchLayers, sampling: Sampling) -> PatchLayers:
-    """Return labels of which 0 is what augmentations find outside a region: ignored, if any is."""
+    """Shift labels so that 0, the padding value of augmentations, is the ignored index if any."""
     if sampling.ignored_index is not None:
         layers[:, 0] = (layers[:, 0] + 1) % (sampling.ignored_index + 1)
     return layers
 
 
 def highest_value(layers: LayerRegions, sampling: Sampling) -> int:
-    """Return the highest value in layers, once `_outside_first` has changed them.
+    """Return the highest value in layers after `_outside_first`.
 
-    Found here, where they are read, nobody has to wait until a device has found it.
+    Computed on the CPU, where layers are read, so that the device need not synchronise.
     """
     ignored = sampling.ignored_index
     if ignored is None:
@@ -128,7 +140,7 @@ def _outside_last(labels: PatchLayers, sampling: Sampling) -> PatchLayers:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread in a block, as worker processes do: sums then come out the same."""
+    """Compute with one thread in a block like worker processes, so that sums are identical."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,9 @@
-"""Save and restore a training, exactly.
+"""Save and load the exact state of a training.
 
-A checkpoint is one safetensors file: tensors (weights, optimiser, random generators) plus a JSON
-header (counters, learning curve, what it belongs to). It is written under a temporary name and
-renamed, so that a kill at any moment leaves the previous one whole; nothing in it is executed.
+A checkpoint is a safetensors file: tensors (weights, optimiser, random generators) and a JSON
+header (counters, learning curve, identity of the training). It is written under a temporary name
+and renamed, so that the previous checkpoint stays intact if the process is killed. Loading a
+checkpoint executes no code from it.
 """
 
 from pathlib import Path
@@ -23,17 +24,17 @@ from autoseg.training.state import TrainingState
 
 
 class CheckpointHeader(Frozen):
-    """The counters of a `TrainingState`, and which training it is.
+    """The counters of a `TrainingState` and the identity of the training.
 
     Attributes:
-        identity: Hash of plan, recipe, options and cases; only the same training may go on from it.
+        identity: Hash of plan, recipe, options and cases; only the same training may resume.
         step: See `Position`.
         seconds: See `Position`.
         epoch_steps: See `TrainingState`.
         epoch_losses: See `TrainingState`.
         history: See `TrainingState`.
-        scaler: State of the gradient scaler; empty where gradients are not scaled.
-        started_with: The length and seed that were asked for, as options of the command.
+        scaler: State of the gradient scaler; empty if gradients are not scaled.
+        started_with: The requested length and seed as options of the command.
     """
 
     identity: str
@@ -49,11 +50,11 @@ class CheckpointHeader(Frozen):
 def save_checkpoint(
     state: TrainingState, path: Path, *, identity: str, started_with: str = ""
 ) -> None:
-    """Write the state, replacing an older checkpoint only once this one is whole.
+    """Save the state, replacing an older checkpoint once the new one is complete.
 
     Args:
-        state: What to write.
-        path: The file.
+        state: The state to save.
+        path: The checkpoint file.
         identity: See `CheckpointHeader`.
         started_with: See `CheckpointHeader`.
     """
@@ -75,16 +76,16 @@ def save_checkpoint(
 def load_checkpoint(
     state: TrainingState, path: Path, *, identity: str, started_with: str = ""
 ) -> None:
-    """Put a saved training into `state`.
+    """Load a checkpoint into `state`.
 
     Args:
-        state: Is changed.
-        path: The file.
-        identity: See `CheckpointHeader`.
-        started_with: The same of the training that is to go on, to name what differs.
+        state: The state to change.
+        path: The checkpoint file.
+        identity: Identity of the training to resume, see `CheckpointHeader`.
+        started_with: Options of the training to resume, to name differences in the error message.
 
     Raises:
-        TrainingError: If the file is damaged or belongs to another training.
+        TrainingError: If the file is corrupt or belongs to another training.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -92,19 +93,19 @@ def load_checkpoint(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValidationError, KeyError, OSError) as error:
         msg = (
-            f"{path} cannot be read as a checkpoint ({error}). Delete it to start this training "
-            "from the beginning (--restart does it)."
+            f"{path} is an invalid or corrupt checkpoint ({error}). Delete it or add --restart to "
+            "train from scratch."
         )
         raise TrainingError(msg) from error
     if header.identity != identity:
         msg = (
-            f"{path} was made with {_difference(header.started_with, started_with)}. To go on, run "
-            f"the command that it was started with ({header.started_with or 'not known'}), with "
-            "the plan and cases of then; to begin anew, add --restart."
+            f"{path} was saved with {_difference(header.started_with, started_with)}. To resume, "
+            f"run the original command ({header.started_with or 'options unknown'}) with the "
+            "original plan and cases; to start over, add --restart."
         )
         raise TrainingError(msg)
     _restore_tensors(state, tensors)
-    if header.scaler:  # else the device before scaled no gradients, and this one begins to
+    if header.scaler:  # empty if saved on a device without gradient scaling
         state.scaler.load_state_dict(dict(header.scaler))
     state.position = Position(step=header.step, seconds=header.seconds)
     state.epoch_steps = header.epoch_steps
@@ -113,7 +114,7 @@ def load_checkpoint(
 
 
 def _difference(then: str, now: str) -> str:
-    """Return what differs between two trainings, as far as their options tell."""
+    """Describe how a checkpoint differs from the present training, judging by their options."""
     if not (then and now):
         return "another plan, length, seed, precision, set of cases or pretrained model"
     if then != now:
@@ -138,12 +139,12 @@ def _tensors(state: TrainingState) -> dict[str, Tensor]:
 
 
 def _device(network: nn.Module) -> torch.device:
-    """Return where a network is; other GPUs, which may be someone else's, are left alone."""
+    """Return the device of a network; other GPUs may be in use by others and are not touched."""
     return next(network.parameters()).device
 
 
 def _prefixed(prefix: str, entries: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the tensors under longer names, on the CPU and contiguous, as the format needs."""
+    """Return the tensors with prefixed names, contiguous and on the CPU as safetensors requires."""
     return {
         prefix + name: value.detach().to("cpu").contiguous()
         for name, value in entries.items()
@@ -171,10 +172,10 @@ def _restore_tensors(state: TrainingState, tensors: dict[str, Tensor]) -> None:
 
 
 def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Give what the optimiser remembers of each weight the memory layout of that weight.
+    """Give the optimiser state of each weight the memory layout of that weight.
 
-    A checkpoint's tensors are contiguous. An optimiser that goes through all weights at once takes
-    the numbers of one weight in the order in which they lie, whatever their strides.
+    Tensors loaded from a checkpoint are contiguous, but fused optimisers ignore strides and read
+    the values of weight and state in memory order.
     """
     for weight, entries in optimizer.state.items():
         for name, value in entries.items():
@@ -191,6 +192,6 @@ def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a finished network's weights, float32."""
+    """Save the weights of a trained network in float32."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(_prefixed("", network.state_dict())))

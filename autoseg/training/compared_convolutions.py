@@ -1,4 +1,4 @@
-"""Compare every convolution that a computation makes with the same one in float32."""
+"""Compare every convolution of a computation with the same convolution in float32."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,8 +10,9 @@ from torch.utils._pytree import tree_map_only
 from typing_extensions import override
 
 LARGEST_ERROR = 0.05
-"""Norm of the difference, as a share of the float32 result's. Source: with reference kernels in
-bfloat16 it was at most 0.007 (the gradient of maps), in steps of nine networks, 2-D and 3-D."""
+"""Maximum norm of the difference relative to the norm of the float32 result. Source: with reference
+kernels in bfloat16, it was at most 0.007 (gradient of feature maps) in training steps of nine
+networks, 2-D and 3-D."""
 
 PARTS: dict[Callable[..., Any], tuple[str, ...]] = {
     torch.ops.aten.convolution.default: ("output",),
@@ -19,14 +20,15 @@ PARTS: dict[Callable[..., Any], tuple[str, ...]] = {
         *("gradient of the input", "gradient of the weights", "gradient of the bias"),
     ),
 }
-"""What torch's operations make that all convolutions and transposed convolutions come down to."""
+"""Outputs of the torch operations that implement all (transposed) convolutions."""
 
 
 class ComparedConvolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Computes every convolution in the block a second time, in float32.
+    """Computes every convolution in the block a second time in float32.
 
     Attributes:
-        finding: What is wrong with the first wrong one, as the rest of a sentence; None if none is.
+        finding: Description of the first wrong result, as the rest of a sentence; None if all are
+            correct.
     """
 
     def __init__(self) -> None:
@@ -41,37 +43,37 @@ class ComparedConvolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        made = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         if func in PARTS and self.finding is None:
             wide = tree_map_only(Tensor, Tensor.float, args)
-            self.finding = _finding(func, wide, made, func(*wide, **(kwargs or {})))
-        return made
+            self.finding = _finding(func, wide, result, func(*wide, **(kwargs or {})))
+        return result
 
 
 def _finding(
     func: Callable[..., Any],
     args: tuple[Any, ...],
-    made: Any,  # noqa: ANN401  (a tensor or several)
+    result: Any,  # noqa: ANN401  (a tensor or several)
     expected: Any,  # noqa: ANN401
 ) -> str | None:
-    """Return the issue of the result of a convolution.
+    """Describe the error of a convolution's result; None if it is small enough.
 
     Args:
         func: One of `PARTS`.
-        args: What it was given.
-        made: What it made of that.
-        expected: What it made of that in float32.
+        args: Its arguments in float32.
+        result: Its result.
+        expected: Its result in float32.
     """
-    is_forward = isinstance(made, Tensor)
-    both = ((made,), (expected,)) if is_forward else (made, expected)
-    for part, found, wanted in zip(PARTS[func], *both, strict=True):
-        if wanted is None:
+    is_forward = isinstance(result, Tensor)
+    both = ((result,), (expected,)) if is_forward else (result, expected)
+    for part, actual, reference in zip(PARTS[func], *both, strict=True):
+        if reference is None:
             continue
-        size = wanted.norm()
-        if part == "gradient of the bias":  # a sum that may be near 0, though its parts are not
+        size = reference.norm()
+        if part == "gradient of the bias":  # a sum that may be near 0 although its terms are not
             size = torch.maximum(size, args[0].norm())
-        error = float((found.float() - wanted).norm() / size.clamp(min=torch.finfo().tiny))
-        if not error <= LARGEST_ERROR:  # also where it is no number
+        error = float((actual.float() - reference).norm() / size.clamp(min=torch.finfo().tiny))
+        if not error <= LARGEST_ERROR:  # also true for NaN
             maps, weights = args[:2] if is_forward else args[1:3]
             return (
                 f"gave wrong values (the {part} of the convolution of {list(maps.shape)} with "

@@ -1,4 +1,4 @@
-"""Draw the learning curve of a training."""
+"""Plot the learning curves of a training."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from autoseg.documents.run import EpochRecord
 
 
 def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], path: Path) -> None:
-    """Write a PNG: losses and pseudo-Dice over the steps, the learning rate below.
+    """Save a PNG of losses, pseudo-Dice and learning rate over the steps.
 
     Args:
-        history: At least one epoch.
-        class_names: Of the foreground classes, or of the regions.
-        path: The picture; an older one is replaced.
+        history: Records of at least one epoch.
+        class_names: Names of the foreground classes or regions.
+        path: The PNG file; an existing file is replaced.
     """
     figure = Figure(figsize=(11, 5.0), layout="constrained")
     shapes = [["losses", "scores"], ["rate", "rate"]]

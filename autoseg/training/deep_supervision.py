@@ -1,4 +1,4 @@
-"""Apply a loss at every resolution of the decoder.
+"""Compute a loss at every resolution of the decoder.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule".
 """
@@ -20,12 +20,12 @@ ShrunkValues = Integer[Tensor, "batch *shrunk"] | Float[Tensor, "batch *shrunk"]
 
 
 def supervision_weights(shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
-    """Return the weight of each output, finest first: halved per resolution, summing to 1.
+    """Return the weight of each output: halved per resolution, summing to 1.
 
-    Several outputs of one resolution count alike, as those of UNet++.
+    Outputs of the same resolution, as in UNet++, have equal weights.
 
     Args:
-        shapes: Size of each output, voxels.
+        shapes: Spatial shape of each output, the finest first.
     """
     weights = [1.0]
     for finer, shape in pairwise(shapes):
@@ -34,7 +34,13 @@ def supervision_weights(shapes: Sequence[Sequence[int]]) -> tuple[float, ...]:
 
 
 def supervised_loss(loss: Objective, output: NetworkOutput, labels: LabelBatch) -> Scalar:
-    """Return the weighted sum of the loss over all outputs, each at its own resolution."""
+    """Return the weighted sum of the loss over all outputs, each at its own resolution.
+
+    Args:
+        loss: Loss at one resolution.
+        output: Logits and auxiliary logits, `(batch, classes, *space)` each.
+        labels: Class indices at full resolution, `(batch, *space)`.
+    """
     scores = (output.logits, *output.auxiliary)
     total = torch.zeros((), device=labels.device)
     weights = supervision_weights([logits.shape[2:] for logits in scores])
@@ -44,12 +50,12 @@ def supervised_loss(loss: Objective, output: NetworkOutput, labels: LabelBatch) 
 
 
 def shrink_labels(labels: LabelBatch, shape: tuple[int, ...]) -> ShrunkLabels:
-    """Return the labels at another resolution, by nearest neighbour."""
+    """Resample labels to a smaller spatial shape by nearest neighbour."""
     return shrunk(labels, shape)
 
 
 def shrunk(values: Values, shape: tuple[int, ...]) -> ShrunkValues:
-    """Return values at another resolution, by nearest neighbour."""
+    """Resample values to a smaller spatial shape by nearest neighbour."""
     for dim, size in enumerate(shape, start=1):
         old = values.shape[dim]
         if old != size:

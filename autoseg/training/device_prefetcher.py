@@ -1,4 +1,4 @@
-"""Bring the next batch to an accelerator while it computes."""
+"""Copy the next batch to a device while the device computes."""
 
 from collections.abc import Iterator
 
@@ -9,34 +9,33 @@ from autoseg.training.step import TensorBatch, batch_to_device
 
 
 class DevicePrefetcher:
-    """Batches where the network is, the next one brought there while the device still computes.
+    """Batches on the device of the network, fetched ahead while the device computes.
 
-    An accelerator is told what to do, and does it later; whoever asks for a result waits. Reading
-    the next batch from its worker and telling the device to copy and augment it are done before
-    that. On a GPU none of this waits: even the highest label, which rotations need, was found
-    where the batch was read.
+    GPU operations are asynchronous until their result is read. Before that, the next batch is taken
+    from its worker, and its copy and augmentation are queued. None of this synchronises: even the
+    highest label, which rotations need, was computed in the worker.
     """
 
     def __init__(self, drawn: Iterator[Batch | UnaugmentedBatch], device: torch.device) -> None:
-        """Begin with none.
+        """Start without a fetched batch.
 
         Args:
-            drawn: In the order in which they are taken.
-            device: Where they go.
+            drawn: Batches on the CPU, in order.
+            device: Device of the network.
         """
         self._drawn = drawn
         self._device = device
         self._next: tuple[Batch | UnaugmentedBatch, TensorBatch] | None = None
 
     def fetch(self) -> None:
-        """Bring the next batch, unless it is there."""
-        self._next = self._next or self._brought()
+        """Fetch the next batch unless it has been fetched already."""
+        self._next = self._next or self._load()
 
     def take(self) -> tuple[Batch | UnaugmentedBatch, TensorBatch]:
-        """Return the next batch, as it was drawn and as the network gets it."""
-        found, self._next = self._next or self._brought(), None
-        return found
+        """Return the next batch, as drawn and as tensors on the device."""
+        batch, self._next = self._next or self._load(), None
+        return batch
 
-    def _brought(self) -> tuple[Batch | UnaugmentedBatch, TensorBatch]:
+    def _load(self) -> tuple[Batch | UnaugmentedBatch, TensorBatch]:
         drawn = next(self._drawn)
         return drawn, batch_to_device(drawn, self._device)

@@ -1,6 +1,6 @@
-"""Distances for the losses that look at them: measured as patches are drawn, passed to the loss.
+"""Distance maps for losses that need them, computed when patches are drawn.
 
-Losses that do not are left alone: their batches hold no maps, and their step has nothing to do.
+Batches for other losses have no distance maps.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ MapArrays = Float32[np.ndarray, "batch maps *scored"]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """How distances in label patches are measured, and used.
+class DistanceMapper:
+    """Computes distance maps of label patches and passes them to the loss.
 
     Attributes:
-        loss: What needs them.
-        labels: What the class indices mean.
-        spacing: Size of a voxel along each axis of a patch, mm.
+        loss: The loss that needs distance maps.
+        labels: Label scheme of the class indices.
+        spacing: Voxel size along each axis of a patch, mm.
     """
 
     loss: DistanceLoss
@@ -38,40 +38,48 @@ class Measure:
     spacing: tuple[float, ...]
 
     def maps(self, classes: PatchClasses) -> DistanceMaps:
-        """Return the distance maps of one patch, from its class indices; slow."""
+        """Compute the distance maps of one patch from its class indices; slow."""
         masks = np.stack([np.isin(classes, group) for group in self.labels.target_classes])
         ignored = self.labels.ignored_index
         annotated = None if ignored is None else classes != ignored
-        return self.loss.label_maps(
+        return self.loss.reference_maps(
             LabelMasks(masks, annotated, self.spacing, are_regions=bool(self.labels.regions))
         )
 
     def objective(self, loss: DistanceLoss, maps: MapArrays, device: torch.device) -> Objective:
         """Return the loss of one batch as a function of logits and class indices.
 
-        At lower resolutions, maps are shrunk like labels and voxels are larger.
+        At lower resolutions, maps are resampled like labels and the spacing is larger.
 
         Args:
-            loss: `self.loss`, at this point of the training.
-            maps: Of the batch, at full resolution.
-            device: Where logits are.
+            loss: `self.loss` at the present progress of the training.
+            maps: Distance maps of the batch at full resolution, `(batch, maps, *space)`.
+            device: Device of the logits.
         """
         function = loss.build()
         full, tables = to_device(maps, device), region_tables(self.labels)
 
         def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
             targets, valid = targets_of(classes, self.labels, tables)
-            here = _shrunk_maps(full, tuple(logits.shape[2:]))
+            shrunk_maps = _shrunk_maps(full, tuple(logits.shape[2:]))
             sizes = zip(self.spacing, full.shape[2:], logits.shape[2:], strict=True)
-            spacing = tuple(step * before / after for step, before, after in sizes)
-            return function(logits, targets, valid, spacing=spacing, maps=here)
+            spacing = tuple(mm * before / after for mm, before, after in sizes)
+            return function(logits, targets, valid, spacing=spacing, maps=shrunk_maps)
 
         return on_targets
 
 
-def measure_for(loss: Loss, labels: LabelScheme, spacing: tuple[float, ...]) -> Measure | None:
-    """Return how a loss's distances are measured; None if it needs none."""
-    return Measure(loss, labels, spacing) if isinstance(loss, DistanceLoss) else None
+def distance_mapper_for(
+    loss: Loss, labels: LabelScheme, spacing: tuple[float, ...]
+) -> DistanceMapper | None:
+    """Return the distance mapper of a loss; None if the loss needs no distance maps.
+
+    Args:
+        loss: The loss.
+        labels: Label scheme of the class indices.
+        spacing: Voxel size along each axis of a patch, mm.
+    """
+    return DistanceMapper(loss, labels, spacing) if isinstance(loss, DistanceLoss) else None
 
 
 def _shrunk_maps(maps: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -1,7 +1,7 @@
-"""Draw training batches: which cases, which places, which random changes.
+"""Draw training batches: cases, patch positions and augmentations.
 
-A batch is a function of (seed, stream, step) alone, so batches are the same on any number of
-workers and after any interruption.
+A batch depends on (seed, stream, step) alone, so that batches are the same with any number of
+workers and after an interruption.
 """
 
 import numpy as np
@@ -16,35 +16,35 @@ from autoseg.training.sampling import Batch, Choices, Positions, Sampling, Unaug
 
 
 def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, step: int) -> Batch:
-    """Return the batch of one step, augmented on the processor.
+    """Draw the batch of one step and augment it on the CPU.
 
     Args:
-        cases: Where to draw from, uniformly and with replacement.
-        sampling: How.
+        cases: Cases to draw from, uniformly and with replacement.
+        sampling: Sampling parameters.
         stream: "train" or "validation"; streams are independent.
-        step: Which batch of the stream.
+        step: Index of the batch in the stream.
 
     Raises:
         CaseError: If a prepared case cannot be read.
     """
-    return finished(draw_unaugmented(reader_of(cases, sampling), sampling, stream, step))
+    return augment_on_cpu(draw_unaugmented(reader_of(cases, sampling), sampling, stream, step))
 
 
 def reader_of(cases: tuple[StoredCase, ...], sampling: Sampling) -> CaseReader:
-    """Return what reads all that patches need."""
+    """Create the reader of cases, with the cascade input if it is needed."""
     return CaseReader(cases, with_cascade_input=sampling.num_cascade_channels > 0)
 
 
 def draw_unaugmented(
     reader: CaseReader, sampling: Sampling, stream: str, step: int
 ) -> UnaugmentedBatch:
-    """Return the batch of one step before it is augmented.
+    """Draw the batch of one step without augmenting it.
 
-    The augmentation is decided before anything is read, so that only as much is read as it needs.
+    Augmentations are chosen before reading, so that only the regions that they need are read.
 
     Args:
-        reader: What is drawn from.
-        sampling: How.
+        reader: Reader of the cases to draw from.
+        sampling: Sampling parameters.
         stream: See `draw_batch`.
         step: See `draw_batch`.
 
@@ -63,24 +63,24 @@ def draw_unaugmented(
     return UnaugmentedBatch(sampling=sampling, regions=regions, chosen=chosen, seed=seed)
 
 
-def finished(unaugmented: UnaugmentedBatch) -> Batch:
-    """Return a batch, augmented on the processor."""
+def augment_on_cpu(unaugmented: UnaugmentedBatch) -> Batch:
+    """Augment a batch on the CPU and compute its distance maps if the loss needs them."""
     with one_thread():
         images, classes = augmented(unaugmented, torch.device("cpu"))
     labels = classes.numpy()
-    measure = unaugmented.sampling.measure
-    maps = None if measure is None else np.stack([measure.maps(label) for label in labels])
+    mapper = unaugmented.sampling.distance_mapper
+    maps = None if mapper is None else np.stack([mapper.maps(label) for label in labels])
     return Batch(images=images.numpy(), labels=labels, maps=maps)
 
 
 def _by_size(sampling: Sampling, chosen: Choices) -> list[tuple[int | None, Positions]]:
-    """Return the patches of a batch by the first augmentation that needs more than the patch."""
+    """Group the patches of a batch by the first augmentation that needs a larger region."""
     context = sampling.context
-    left = np.ones(len(chosen), dtype=bool)
+    remaining = np.ones(len(chosen), dtype=bool)
     groups: list[tuple[int | None, Positions]] = []
     for index, entry in enumerate(sampling.augmentations):
         if entry.loaded_shape(context) != context.patch_shape:
-            groups.append((index, np.flatnonzero(left & chosen[:, index])))
-            left &= ~chosen[:, index]
-    groups.append((None, np.flatnonzero(left)))
+            groups.append((index, np.flatnonzero(remaining & chosen[:, index])))
+            remaining &= ~chosen[:, index]
+    groups.append((None, np.flatnonzero(remaining)))
     return [(first, positions) for first, positions in groups if len(positions)]

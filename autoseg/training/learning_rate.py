@@ -1,39 +1,41 @@
-"""How far training is, and which learning rate that means."""
+"""Training progress and learning rate schedule."""
 
 from dataclasses import dataclass
 
 from autoseg.documents.recipe import AnyLength, Budget, Recipe
 
 MINIMUM_EPOCHS = 20
-"""Points that the learning curve of a short training has."""
+"""Minimum number of points of the learning curve of a short training."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training stands.
+    """Position of a training.
 
     Attributes:
-        step: Optimiser steps done.
-        seconds: Wall-clock time spent, over all interruptions.
+        step: Number of completed optimiser steps.
+        seconds: Training time so far, summed over interruptions.
     """
 
     step: int
     seconds: float
 
     def progress(self, length: AnyLength) -> float:
-        """Return the share of the training that is done, in [0, 1]."""
+        """Return the completed share of the training, in [0, 1]."""
         if isinstance(length, Budget):
             steps = self.step / length.most_steps if length.most_steps else 0.0
             return min(1.0, max(self.seconds / length.seconds, steps))
         return min(1.0, self.step / length.total)
 
     def seconds_left(self, length: AnyLength) -> float | None:
-        """Return the time until the end at the present pace; None before the first step."""
+        """Return the remaining time at the present speed; None if unknown before the first step."""
         if isinstance(length, Budget):
             if self.step == 0:
                 return max(0.0, length.seconds - self.seconds)
-            pace = self.seconds / self.step
-            return max(0.0, pace * length.steps(pace) - self.seconds) if pace else length.seconds
+            per_step = self.seconds / self.step
+            if not per_step:
+                return length.seconds
+            return max(0.0, per_step * length.steps(per_step) - self.seconds)
         if self.step == 0:
             return None
         return self.seconds / self.step * (length.total - self.step)
@@ -51,15 +53,15 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
 
 
 def epoch_steps(recipe: Recipe, length: AnyLength, seconds_per_step: float) -> int:
-    """Return the steps between two validations: the recipe's, or fewer in a short training.
+    """Return the steps per epoch: those of the recipe, or fewer in a short training.
 
-    A training has at least `MINIMUM_EPOCHS` epochs where it has that many steps, so that its curve
-    shows something.
+    A training has at least `MINIMUM_EPOCHS` epochs if it has that many steps, so that its learning
+    curve has enough points.
 
     Args:
-        recipe: For its `iterations_per_epoch`.
-        length: For the number of steps.
-        seconds_per_step: Measured; turns a time budget into steps.
+        recipe: Training recipe with `iterations_per_epoch`.
+        length: Length of the training.
+        seconds_per_step: Measured time per step, to convert a time budget into steps.
     """
     steps = length.steps(seconds_per_step) if isinstance(length, Budget) else length.total
     return max(1, min(recipe.iterations_per_epoch, int(steps / MINIMUM_EPOCHS)))

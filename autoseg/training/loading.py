@@ -1,7 +1,7 @@
-"""Prepare batches in background processes, in a fixed order.
+"""Prepare batches in worker processes, in a fixed order.
 
-Batches cross the process border as plain bytes, not through shared memory, so containers need no
-`--shm-size`. An issue in a worker arrives here as the exception it was.
+Batches are sent between processes as plain bytes, not through shared memory, so containers need no
+`--shm-size`. An error in a worker is raised again in the main process as the same exception.
 """
 
 import signal
@@ -16,19 +16,19 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from autoseg.core.errors import AutosegError, TrainingError
-from autoseg.core.signals import CRASHES, end_with_parent, explained, signal_name
+from autoseg.core.signals import CRASHES, describe_signal, end_with_parent, signal_name
 from autoseg.preprocessing.storage import StoredCase
-from autoseg.training.drawing import draw_unaugmented, finished, reader_of
+from autoseg.training.drawing import augment_on_cpu, draw_unaugmented, reader_of
 from autoseg.training.reading import CaseReader
 from autoseg.training.sampling import Batch, Sampling, UnaugmentedBatch
 
 MOST_PREFETCHED, PREFETCHED_BY_ALL = 4, 24
-"""Batches that each worker keeps ready at most, and all together: a batch of large patches takes
-some 50 MB."""
+"""Maximum prefetched batches per worker, and of all workers together: a batch of large patches
+takes about 50 MB."""
 
 
 class BatchIndex(NamedTuple):
-    """Which batch to draw: the `step`-th of a stream."""
+    """Index of a batch: its stream and its step in the stream."""
 
     stream: Literal["train", "validation"]
     step: int
@@ -39,11 +39,11 @@ class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
     """All batches of a training, by index.
 
     Attributes:
-        training_cases: What the network learns from.
-        validation_cases: What it is checked on.
-        training: How patches are drawn from the first.
-        validation: How, from the second.
-        are_unaugmented: Whether batches are returned before augmentation, which then runs on
+        training_cases: Cases to train on.
+        validation_cases: Cases to validate on.
+        training: Sampling of training patches.
+        validation: Sampling of validation patches.
+        are_unaugmented: Whether batches are returned without augmentation, which then runs on
             the device.
     """
 
@@ -55,23 +55,23 @@ class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
 
     @property
     def held_out_cases(self) -> tuple[StoredCase, ...]:
-        """Validation cases that are not trained on too, as those of a single case or group are."""
-        seen = {case.record.name for case in self.training_cases}
-        return tuple(case for case in self.validation_cases if case.record.name not in seen)
+        """Validation cases that are not training cases too, as with a single case or group."""
+        trained = {case.record.name for case in self.training_cases}
+        return tuple(case for case in self.validation_cases if case.record.name not in trained)
 
     @override
     def __getitem__(self, index: BatchIndex) -> Batch | UnaugmentedBatch | AutosegError:
-        """Return the batch, or the user's issue that keeps it from being made.
+        """Return the batch, or the error that prevented it.
 
-        An issue is returned, not raised, because torch would bury its sentence in a traceback.
+        The error is returned, not raised, because torch would wrap its message in a traceback.
         """
         try:
-            return self.handed_out(index)
+            return self.get_batch(index)
         except AutosegError as issue:
             return issue
 
-    def handed_out(self, index: BatchIndex) -> Batch | UnaugmentedBatch:
-        """Return the batch of an index as a training gets it, augmented or for the device to do so.
+    def get_batch(self, index: BatchIndex) -> Batch | UnaugmentedBatch:
+        """Return a batch for training, augmented unless `are_unaugmented`.
 
         Raises:
             CaseError: If a prepared case cannot be read.
@@ -79,12 +79,12 @@ class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
         return self._unaugmented(index) if self.are_unaugmented else self.draw(index)
 
     def draw(self, index: BatchIndex) -> Batch:
-        """Return the batch of an index, augmented.
+        """Return an augmented batch.
 
         Raises:
             CaseError: If a prepared case cannot be read.
         """
-        return finished(self._unaugmented(index))
+        return augment_on_cpu(self._unaugmented(index))
 
     def _unaugmented(self, index: BatchIndex) -> UnaugmentedBatch:
         if index.stream == "train":
@@ -101,10 +101,10 @@ class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
 
 
 class BatchSampler(Sampler[BatchIndex]):
-    """The endless order of batches: an epoch's training steps, then its validation batches.
+    """Endless order of batches: the training steps of an epoch, then its validation batches.
 
-    Validation draws the same batches after every epoch, so that its curve shows the network's
-    progress and not the luck of the draw.
+    Validation uses the same batches after every epoch, so that its curve shows the progress of the
+    network and no sampling noise.
     """
 
     def __init__(self, *, first_step: int, epoch_steps: int, validation_batches: int) -> None:
@@ -124,19 +124,19 @@ class BatchSampler(Sampler[BatchIndex]):
 
 
 def prefetched_batches(workers: int) -> int:
-    """Return how many batches each worker keeps ready; 0 without workers."""
+    """Return the number of prefetched batches per worker; 0 without workers."""
     return max(1, min(MOST_PREFETCHED, PREFETCHED_BY_ALL // workers)) if workers else 0
 
 
 def load_batches(
     dataset: BatchDataset, order: BatchSampler, *, workers: int
 ) -> Generator[Batch | UnaugmentedBatch, None, None]:
-    """Yield batches in order, without end.
+    """Yield batches in order, endlessly.
 
     Args:
-        dataset: What to draw.
-        order: In which order.
-        workers: Background processes; 0 draws in this process.
+        dataset: Dataset of batches.
+        order: Order of batches.
+        workers: Number of worker processes; 0 draws in this process.
 
     Raises:
         CaseError: If a prepared case cannot be read.
@@ -149,7 +149,7 @@ def load_batches(
         collate_fn=_keep,
         prefetch_factor=prefetched_batches(workers) or None,
         worker_init_fn=_start_worker,
-        generator=torch.Generator().manual_seed(0),  # the default one belongs to the network
+        generator=torch.Generator().manual_seed(0),  # leaves the global generator to the network
     )
     for batch in loader:
         if isinstance(batch, AutosegError):
@@ -158,14 +158,14 @@ def load_batches(
 
 
 @contextmanager
-def naming_dead_workers() -> Iterator[None]:
-    """Turn torch's error about a dead worker into one for the user.
+def translate_worker_errors() -> Iterator[None]:
+    """Translate torch's error about a dead worker into a `TrainingError`.
 
-    torch raises it in a signal handler, so in the midst of whatever this process is doing: all that
-    goes on beside the workers belongs into this block.
+    torch raises the error in a signal handler, at any point of this process. All code that runs
+    while workers are alive should be in this block.
 
     Raises:
-        TrainingError: If a worker process was ended by a signal.
+        TrainingError: If a worker process was killed by a signal.
     """
     try:
         yield
@@ -176,20 +176,20 @@ def naming_dead_workers() -> Iterator[None]:
 
 
 def _worker_death(message: str) -> str:
-    """Return why a worker ended and what to do, given torch's message about it."""
+    """Build the message about a dead worker from torch's message."""
     number = next(
-        # torch quotes the C library's words for a signal, as strsignal does
+        # torch quotes the C library's name of the signal, like strsignal
         (n for n in signal.valid_signals() if f"by signal: {signal.strsignal(n)}." in message),
         None,
     )
-    ended = "ended unexpectedly" if number is None else f"was ended by {explained(number)}"
+    ended = "ended unexpectedly" if number is None else f"was ended by {describe_signal(number)}"
     if number is not None and signal_name(number) in CRASHES:
-        advice = "If it ends the same way again, use none (--workers 0)"
+        advice = "If it happens again, train without worker processes (--workers 0)"
     else:
-        advice = "To use less memory, take fewer of them (--workers 1, or 0 for none)"
+        advice = "To use less memory, use fewer workers (--workers 1, or 0 for none)"
     return (
-        f"a process that prepares training batches {ended}. {advice}; the same command resumes "
-        "from the last checkpoint."
+        f"a worker process that prepares training batches {ended}. {advice}; the same command "
+        "resumes from the last checkpoint."
     )
 
 
@@ -198,11 +198,11 @@ def _keep(batch: Any) -> Any:  # noqa: ANN401  (torch types a collate function f
 
 
 def _start_worker(worker: int) -> None:  # noqa: ARG001  (torch passes the worker's number)
-    """Leave Ctrl-C and SIGTERM to the main process, and never outlive it.
+    """Ignore SIGINT and SIGTERM, and end with the main process.
 
-    Both often reach all processes at once (a terminal, a batch system that ends a task). The main
-    process needs its workers to finish the step and save; it stops them itself.
+    Terminals and batch systems often send both signals to all processes at once. The main process
+    needs its workers to finish the step and save; it stops them afterwards.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    end_with_parent()  # outside Linux torch notices the parent's death, some seconds later
+    end_with_parent()  # outside Linux, torch notices the parent's death after some seconds

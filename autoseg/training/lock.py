@@ -1,4 +1,4 @@
-"""Keep two processes from training the same fold at once."""
+"""Lock a fold so that only one process trains it at a time."""
 
 import os
 import socket
@@ -12,23 +12,24 @@ from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
 
 LOCK_NAME = "training.lock"
-"""Name of the file that says who trains in a fold's folder; gone when the training ends."""
+"""Name of the lock file in a fold's folder. It names the training process and is removed when the
+training ends."""
 
 PROCESSES = Path("/proc")
-"""Where Linux tells about its processes."""
+"""Folder with information about processes on Linux."""
 
 ENDED = ("Z", "X")
-"""States of a process that has ended. Source: proc_pid_stat(5)."""
+"""States of terminated processes. Source: proc_pid_stat(5)."""
 
 
 class Holder(Frozen):
     """The process that holds a lock.
 
     Attributes:
-        host: Name of its machine.
-        pid: Its number there.
-        started: When it began, in the system's own count, so that a later process of the same
-            number is told apart; empty where the system does not say.
+        host: Host name of its machine.
+        pid: Its process id.
+        started: Its start time in clock ticks, to distinguish it from a later process with the same
+            id; empty if unknown.
     """
 
     host: str
@@ -40,25 +41,25 @@ class Holder(Frozen):
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a fold's folder while the block runs.
 
-    The lock of a process that has died on this machine is taken over. Whether one on another
-    machine (on a shared disk) lives cannot be known, so its lock is left for the user to judge.
+    A stale lock of a dead process on this machine is replaced. A process on another machine (with a
+    shared disk) cannot be checked, so its lock is kept for the user to delete.
 
     Raises:
-        TrainingError: If another process holds it.
+        TrainingError: If another process holds the lock.
     """
     path = folder / LOCK_NAME
     own = _this_process()
     folder.mkdir(parents=True, exist_ok=True)
-    if not _take(path, own):
+    if not _acquire(path, own):
         _remove_if_stale(path, own)
-        if not _take(path, own):
-            raise TrainingError(_held(path, own))
+        if not _acquire(path, own):
+            raise TrainingError(_locked_message(path, own))
     try:
         yield
     finally:
-        if _content(path) == _text(own):  # else the user has deleted it, and someone else took it
+        if _content(path) == _text(own):  # else the user deleted it and another process has it
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # if nothing came of it, the folder goes too
+        with suppress(OSError):  # removes the folder if it is empty
             folder.rmdir()
 
 
@@ -67,8 +68,8 @@ def _this_process() -> Holder:
     return Holder(host=socket.gethostname(), pid=pid, started=_start_of(pid))
 
 
-def _take(path: Path, own: Holder) -> bool:
-    """Make the lock; False if it is there already."""
+def _acquire(path: Path, own: Holder) -> bool:
+    """Create the lock file; return False if it already exists."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(_text(own))
@@ -80,11 +81,11 @@ def _take(path: Path, own: Holder) -> bool:
 def _remove_if_stale(path: Path, own: Holder) -> None:
     """Remove the lock of a dead process.
 
-    It is moved aside first: of two processes that find it at once, one moves it, and if that is
-    already the lock of the other one, it goes back.
+    The lock is renamed before it is deleted, because another process may do the same at the same
+    time: if the renamed file turns out to be the new lock of that process, it is restored.
     """
-    found = _content(path)
-    holder = _parsed(found)
+    content = _content(path)
+    holder = _parsed(content)
     if holder is None or holder.host != own.host or _is_alive(holder):
         return
     aside = path.with_name(f".{path.name}.{own.pid}")
@@ -92,44 +93,44 @@ def _remove_if_stale(path: Path, own: Holder) -> None:
         path.rename(aside)
     except FileNotFoundError:
         return
-    if _content(aside) == found:
+    if _content(aside) == content:
         aside.unlink()
     else:
         aside.rename(path)
 
 
 def _is_alive(holder: Holder) -> bool:
-    """Return whether a process of this machine runs; where that cannot be known, it does."""
-    if os.name != "posix":  # elsewhere, asking for a process can end it
+    """Return True if a process of this machine is running, or if that cannot be determined."""
+    if os.name != "posix":  # on Windows, os.kill terminates the process
         return True
     try:
         os.kill(holder.pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # a process of another user
         pass
     return _start_of(holder.pid) == holder.started
 
 
 def _start_of(pid: int) -> str:
-    """Return when a process began, in clock ticks since the system did.
+    """Return the start time of a process, in clock ticks since boot.
 
-    Empty if that is not known, or the process has ended and its parent has not taken note of it.
+    Empty if it is unknown, or if the process is a zombie.
     """
     try:
         state = (PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    fields = state.rpartition(")")[2].split()  # the name in brackets may hold spaces
+    fields = state.rpartition(")")[2].split()  # the name in parentheses may contain spaces
     return "" if fields[0] in ENDED else fields[19]
 
 
-def _held(path: Path, own: Holder) -> str:
+def _locked_message(path: Path, own: Holder) -> str:
     holder = _parsed(_content(path))
     if holder is None:
         return (
-            f"{path} says that this fold is being trained, but not by whom. If nothing trains it, "
-            "delete that file and run the same command."
+            f"this fold is locked by an unknown process. If no process trains it, delete {path} "
+            "and run the same command."
         )
     if holder.host == own.host:
         return (
@@ -137,9 +138,8 @@ def _held(path: Path, own: Holder) -> str:
             f"stop it, or train another fold. (Lock: {path})"
         )
     return (
-        f"this fold is being trained on {holder.host} (process {holder.pid}), says {path}. If that "
-        "process is gone, which cannot be seen from here, delete that file and run the same "
-        "command."
+        f"this fold is locked by {holder.host} (process {holder.pid}). If that process is gone, "
+        f"delete {path} and run the same command."
     )
 
 
@@ -157,5 +157,5 @@ def _text(holder: Holder) -> str:
 def _parsed(text: str) -> Holder | None:
     try:
         return Holder.model_validate_json(text)
-    except ValidationError:  # half-written, or not ours
+    except ValidationError:  # incomplete, or written by another program
         return None

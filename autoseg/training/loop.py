@@ -1,4 +1,4 @@
-"""Train a network: step, validate, save, stop when asked or when done."""
+"""Training loop: step, validate, save checkpoints, stop on request or at the end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from autoseg.architectures import Architecture
-from autoseg.core.allocator import keeping_freed_memory
-from autoseg.core.device import naming_lack_of_memory
+from autoseg.core.allocator import keep_freed_memory
+from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.interrupt import StopRequest
 from autoseg.core.labels import LabelScheme
@@ -28,7 +28,7 @@ from autoseg.training.loading import (
     BatchIndex,
     BatchSampler,
     load_batches,
-    naming_dead_workers,
+    translate_worker_errors,
 )
 from autoseg.training.pretrained import Pretrained
 from autoseg.training.sampling import Batch, UnaugmentedBatch
@@ -42,37 +42,37 @@ from autoseg.training.step import (
 from autoseg.training.targets import Objective, head_biases, objective
 
 FORECAST_STEPS = 3
-"""Steps that are timed before training starts; one more comes before them to warm up."""
+"""Number of steps to time before training, after one warm-up step."""
 
 FORECAST_SECONDS = 15.0
-"""Timing stops early when steps are slow."""
+"""Time after which no further step is timed."""
 
 COMPILERS = ("torch._dynamo", "torch._inductor")
-"""Modules of torch that define what torch.compile raises."""
+"""Modules of torch that define the exceptions of torch.compile."""
 
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What to train, on what, how, and where to keep it.
+    """Everything that defines a training.
 
     Attributes:
         architecture: The network.
-        loss: What is minimised.
-        labels: What the class indices in `data` mean.
-        recipe: How.
-        length: Until when.
-        seed: Of the network's weights; the sampling in `data` has its own.
-        data: Batches.
-        class_frequencies: Share of each class among all voxels, for the heads' biases.
-        device: Where the network runs.
-        dtype: What convolutions compute in.
-        workers: Background processes that prepare batches.
-        checkpoint: File that the state is saved to.
-        checkpoint_seconds: How often.
-        identity: Hash of all that must not change between interruption and resumption.
-        pretrained: Weights to start from where they fit; None starts at random.
-        compiled: Whether torch compiles the network. Its weights keep their names, so a training
-            may go on with or without.
+        loss: Loss to minimise.
+        labels: Label scheme of the class indices in `data`.
+        recipe: Training recipe.
+        length: Length of the training.
+        seed: Random seed of the network's weights; the sampling in `data` has its own.
+        data: Dataset of batches.
+        class_frequencies: Share of each class among all voxels, for the biases of the heads.
+        device: Device to train on.
+        dtype: Data type of convolutions.
+        workers: Number of worker processes that prepare batches.
+        checkpoint: Checkpoint file.
+        checkpoint_seconds: Time between two checkpoints.
+        identity: Hash of everything that must not change when the training is resumed.
+        pretrained: Pretrained weights; None for a random initialisation.
+        compiled: Whether to compile the network with torch.compile. Weights keep their names, so
+            that a training can be resumed with or without.
     """
 
     architecture: Architecture
@@ -95,12 +95,12 @@ class TrainingTask:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Who is told what happens.
+    """Callbacks of the training loop.
 
     Attributes:
-        on_step: Called after every step with the state.
-        on_epoch: Called after every validation with the state; its last record is new.
-        stop: Asked after every step.
+        on_step: Called with the state after every step.
+        on_epoch: Called with the state after every validation, whose record is the last one.
+        stop: Stop request, checked after every step.
     """
 
     on_step: Callable[[TrainingState], None]
@@ -109,7 +109,7 @@ class Callbacks:
 
 
 def new_state(task: TrainingTask, *, epoch_steps: int) -> TrainingState:
-    """Return the state that a training starts from."""
+    """Build the initial state of a training, with head biases and pretrained weights."""
     state = initial_state(
         task.architecture,
         task.recipe,
@@ -121,19 +121,19 @@ def new_state(task: TrainingTask, *, epoch_steps: int) -> TrainingState:
     if task.recipe.head_prior:
         set_head_prior(state.network, head_biases(task.class_frequencies, task.labels))
     if task.pretrained is not None:
-        state.pretraining = task.pretrained.give_to(state.network)
+        state.pretraining = task.pretrained.load_into(state.network)
         if state.average is not None:
             state.average.load_state_dict(state.network.state_dict())
     if task.compiled:
-        state.network.compile()  # when it is first called
+        state.network.compile()  # compilation happens in the first forward pass
     return state
 
 
 def set_head_prior(network: nn.Module, biases: tuple[float, ...]) -> None:
-    """Start the heads' biases at given values.
+    """Initialise the biases of the heads.
 
-    With those of `head_biases`, the untrained network predicts how frequent each class or region
-    is, and the first steps need not learn it.
+    With the biases of `head_biases`, the untrained network predicts the frequency of each class or
+    region, which the first steps need not learn.
     """
     heads = getattr(network, "heads", ())
     with torch.no_grad():
@@ -142,7 +142,7 @@ def set_head_prior(network: nn.Module, biases: tuple[float, ...]) -> None:
 
 
 def measure_step(task: TrainingTask) -> float:
-    """Return the seconds of one training step, on a network that is thrown away afterwards.
+    """Time a training step in seconds, on a network that is discarded afterwards.
 
     Raises:
         TrainingError: If the device has too little memory, or the network cannot be compiled.
@@ -151,13 +151,13 @@ def measure_step(task: TrainingTask) -> float:
     started = perf_counter()
     times = []
     with (
-        naming_lack_of_memory(too_large(task)),
+        replace_out_of_memory_error(out_of_memory_error(task)),
         fast_convolutions(task.device),
-        keeping_freed_memory(),
+        keep_freed_memory(),
     ):
         state = new_state(task, epoch_steps=1)
         for step in range(FORECAST_STEPS + 1):
-            drawn = task.data.handed_out(BatchIndex("train", step))
+            drawn = task.data.get_batch(BatchIndex("train", step))
             before = perf_counter()
             _train(task, state, DevicePrefetcher(iter([drawn]), task.device))
             times.append(perf_counter() - before)
@@ -168,12 +168,17 @@ def measure_step(task: TrainingTask) -> float:
 
 
 def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
-    """Train `state` to the end of the task.
+    """Train until the end of the task.
+
+    Args:
+        task: The training task.
+        state: Initial or resumed state, which is changed.
+        callbacks: Callbacks.
 
     Raises:
-        Interrupted: If a stop was asked for; the checkpoint holds everything.
-        TrainingError: If the loss is no longer a number, memory ran out, the network cannot be
-            compiled, or a worker process was killed.
+        Interrupted: If a stop was requested; the checkpoint is up to date.
+        TrainingError: If the loss is not finite, memory ran out, the network cannot be compiled, or
+            a worker process was killed.
         CaseError: If a prepared case cannot be read.
     """
     order = BatchSampler(
@@ -185,15 +190,15 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
     saved = perf_counter()
     loaded = load_batches(task.data, order, workers=task.workers)
     with (
-        naming_lack_of_memory(too_large(task)),
+        replace_out_of_memory_error(out_of_memory_error(task)),
         fast_convolutions(task.device),
-        naming_dead_workers(),
-        keeping_freed_memory(),
+        translate_worker_errors(),
+        keep_freed_memory(),
         closing(loaded) as drawn,
     ):
         batches = DevicePrefetcher(drawn, task.device)
         while not _is_finished(state.position, task.length):
-            loss = _train(task, state, batches, is_more_wanted=_is_more_wanted(task, state))
+            loss = _train(task, state, batches, prefetch=_needs_another_batch(task, state))
             _check(loss, state.position.step)
             state.epoch_losses.append(loss)
             state.position = Position(step=state.position.step + 1, seconds=clock.seconds())
@@ -203,10 +208,10 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
                 state.position = Position(step=state.position.step, seconds=clock.seconds())
                 callbacks.on_epoch(state)
             callbacks.on_step(state)
-            if callbacks.stop.is_made or perf_counter() - saved > task.checkpoint_seconds:
+            if callbacks.stop.is_requested or perf_counter() - saved > task.checkpoint_seconds:
                 _save(task, state)
                 saved = perf_counter()
-            if callbacks.stop.is_made:
+            if callbacks.stop.is_requested:
                 raise Interrupted(_interruption(state))
     _save(task, state)
 
@@ -216,15 +221,15 @@ def _save(task: TrainingTask, state: TrainingState) -> None:
 
 
 def started_with(task: TrainingTask) -> str:
-    """Return length, seed and start of a training as options of the command."""
+    """Return the length, seed and pretrained model of a training as options of the command."""
     length = task.length
-    asked = (
+    duration = (
         f"--budget {length.seconds:g}s"
         if isinstance(length, Budget)
         else f"--iterations {length.total}"
     )
-    start = "" if task.pretrained is None else f" --pretrained, {task.pretrained.model}"
-    return f"{asked} --seed {task.seed}{start}"
+    pretrained = "" if task.pretrained is None else f" --pretrained, {task.pretrained.model}"
+    return f"{duration} --seed {task.seed}{pretrained}"
 
 
 def _train(
@@ -232,15 +237,15 @@ def _train(
     state: TrainingState,
     batches: DevicePrefetcher,
     *,
-    is_more_wanted: bool = False,
+    prefetch: bool = False,
 ) -> float:
-    """Return the loss of one step.
+    """Train on the next batch and return its loss.
 
     Args:
-        task: What to train.
-        state: Is changed.
-        batches: The next one is taken.
-        is_more_wanted: Whether the one behind it is fetched meanwhile.
+        task: The training task.
+        state: Training state, which is changed.
+        batches: Batches, of which the next one is taken.
+        prefetch: Whether to fetch the following batch while the device computes.
 
     Raises:
         TrainingError: If the network cannot be compiled.
@@ -256,7 +261,7 @@ def _train(
             gradient_clip=task.recipe.gradient_clip,
             dtype=task.dtype,
         )
-        if is_more_wanted:
+        if prefetch:
             batches.fetch()
         return float(loss)
     except RuntimeError as error:
@@ -268,27 +273,28 @@ def _train(
 def _not_compiled(error: RuntimeError) -> str:
     cause = " ".join(str(error).strip().splitlines()[:2]).rstrip(".") or type(error).__name__
     return (
-        f"the network could not be compiled ({cause}). The same command without --compile goes "
-        "on from the last checkpoint. torch.compile needs a C++ compiler, and Triton for a card."
+        f"the network could not be compiled ({cause}). torch.compile needs a C++ compiler, and "
+        "Triton on a GPU. The same command without --compile resumes from the last checkpoint."
     )
 
 
 def _objective(
     task: TrainingTask, state: TrainingState, batch: Batch | UnaugmentedBatch
 ) -> Objective:
-    """Return what is minimised now, as a function of a batch's logits and class indices."""
-    loss, measure = task.loss.at(state.position.progress(task.length)), task.data.training.measure
+    """Return the current loss of a batch as a function of logits and class indices."""
+    loss = task.loss.at(state.position.progress(task.length))
+    mapper = task.data.training.distance_mapper
     maps = batch.maps if isinstance(batch, Batch) else None
-    if isinstance(loss, DistanceLoss) and measure is not None and maps is not None:
-        return measure.objective(loss, maps, task.device)
+    if isinstance(loss, DistanceLoss) and mapper is not None and maps is not None:
+        return mapper.objective(loss, maps, task.device)
     return objective(loss.build(), task.labels)
 
 
 @contextmanager
 def fast_convolutions(device: torch.device) -> Iterator[None]:
-    """Let cuDNN try its algorithms for each size of patch, of which a training has few.
+    """Let cuDNN benchmark its algorithms for each patch shape, of which a training has few.
 
-    Source: nnU-Net 2.8.1 does so as well; on a GPU it was not measured here.
+    Source: nnU-Net 2.8.1; the gain on a GPU was not measured here.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = before or device.type == "cuda"
@@ -298,14 +304,14 @@ def fast_convolutions(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before
 
 
-def too_large(task: TrainingTask) -> TrainingError:
-    """Return what is to be said if a training's device has too little memory."""
+def out_of_memory_error(task: TrainingTask) -> TrainingError:
+    """Build the out-of-memory error of a training."""
     sampling = task.data.training
     shape = " × ".join(str(size) for size in sampling.patch_shape)
     return TrainingError(
         f"{task.device} has too little free memory for a batch of {sampling.batch_size} patches of "
-        f"{shape} voxels. Close what else uses it and run the same command, or plan for less with "
-        "`autoseg plan DATASET --memory` and the GiB that are free, and train with --restart."
+        f"{shape} voxels. Close other programs that use it and run the same command, or plan for "
+        "the free memory (`autoseg plan DATASET --memory` GIB) and train with --restart."
     )
 
 
@@ -315,15 +321,15 @@ def _end_epoch(
     batches: DevicePrefetcher,
     validation_batches: int,
 ) -> None:
-    """Validate on the batches that come next, and add a record to the history."""
+    """Validate on the next batches and append a record to the history."""
     losses = []
     counts = torch.zeros(3, len(task.labels.targets), dtype=torch.int64)
     for _ in range(validation_batches):
         drawn, batch = batches.take()
         function = _objective(task, state, drawn)
-        loss, found = validation_scores(state.result, batch, function, task.labels, task.dtype)
+        loss, counted = validation_scores(state.result, batch, function, task.labels, task.dtype)
         losses.append(float(loss))
-        counts += found.cpu()
+        counts += counted.cpu()
     state.history.append(
         EpochRecord(
             epoch=len(state.history) + 1,
@@ -345,7 +351,7 @@ def _validation_batches(task: TrainingTask, state: TrainingState) -> int:
 
 
 def _is_finished(position: Position, length: AnyLength) -> bool:
-    """Return whether no further step fits."""
+    """Return True if no further step fits into the length of the training."""
     if isinstance(length, Budget):
         per_step = position.seconds / position.step if position.step else 0.0
         is_through = length.most_steps is not None and position.step >= length.most_steps
@@ -353,8 +359,8 @@ def _is_finished(position: Position, length: AnyLength) -> bool:
     return position.step >= length.total
 
 
-def _is_more_wanted(task: TrainingTask, state: TrainingState) -> bool:
-    """Return whether a batch is wanted after the next step, as far as can be known."""
+def _needs_another_batch(task: TrainingTask, state: TrainingState) -> bool:
+    """Return True if a batch is probably needed after the next step."""
     position = replace(state.position, step=state.position.step + 1)
     is_validated = position.step % state.epoch_steps == 0 and _validation_batches(task, state) > 0
     return is_validated or not _is_finished(position, task.length)
@@ -363,7 +369,7 @@ def _is_more_wanted(task: TrainingTask, state: TrainingState) -> bool:
 def _check(loss: float, step: int) -> None:
     if not isfinite(loss):
         msg = (
-            f"the loss became {loss} in step {step + 1}. The last checkpoint is kept. Check the "
+            f"the loss became {loss} in step {step + 1}; the last checkpoint is kept. Check the "
             "intensities of the training images, lower the learning rate in the plan's recipe, or "
             "train with --precision float32."
         )
@@ -373,12 +379,12 @@ def _check(loss: float, step: int) -> None:
 def _interruption(state: TrainingState) -> str:
     return (
         f"stopped after {state.position.step} steps; everything is saved. "
-        "The same command goes on from here."
+        "The same command resumes from here."
     )
 
 
 class _Clock:
-    """Training time, over all interruptions."""
+    """Training time, summed over interruptions."""
 
     def __init__(self, seconds_before: float) -> None:
         self._start = perf_counter() - seconds_before

@@ -1,4 +1,4 @@
-"""Training steps on noise, to time them."""
+"""Run training steps on noise to time them."""
 
 from collections.abc import Sequence
 from time import perf_counter
@@ -14,7 +14,7 @@ from autoseg.training.step import training_step
 
 
 class NoiseTraining:
-    """A network in training on noise by the recipe for short trainings."""
+    """Training of a network on noise with the recipe for short trainings."""
 
     def __init__(
         self, architecture: Architecture, batch_size: int, device: torch.device, dtype: torch.dtype
@@ -24,8 +24,8 @@ class NoiseTraining:
         Args:
             architecture: The network.
             batch_size: Patches per step.
-            device: Where it trains.
-            dtype: What convolutions compute in.
+            device: Device to train on.
+            dtype: Data type of convolutions.
         """
         self._dtype = dtype
         self._state: TrainingState = initial_state(
@@ -44,7 +44,7 @@ class NoiseTraining:
         self._loss = DiceCrossEntropy().build()
 
     def step(self) -> float:
-        """Return the seconds of one training step."""
+        """Run one training step and return its time in seconds."""
         before = perf_counter()
         loss = training_step(
             self._state,
@@ -54,21 +54,21 @@ class NoiseTraining:
             gradient_clip=SHORT_RECIPE.gradient_clip,
             dtype=self._dtype,
         )
-        float(loss)  # waits until an accelerator is done
+        float(loss)  # waits until an accelerator is finished
         return perf_counter() - before
 
 
 def step_times(
     trainings: Sequence[NoiseTraining], rounds: int, most_seconds: float
 ) -> list[list[float]]:
-    """Return the seconds of the steps of several trainings, which take turns.
+    """Time steps of several trainings in turns, in seconds.
 
-    The first step of each is not timed.
+    The first step of each training is a warm-up and not timed.
 
     Args:
-        trainings: What is timed.
-        rounds: Steps of each at most; one at least.
-        most_seconds: Time after which no further round begins.
+        trainings: Trainings to time.
+        rounds: Maximum number of timed steps per training, at least 1.
+        most_seconds: Time after which no further round starts.
     """
     started = perf_counter()
     for training in trainings:
@@ -77,6 +77,6 @@ def step_times(
     for _ in range(rounds - 1):
         if perf_counter() - started > most_seconds:
             break
-        for training, found in zip(trainings, seconds, strict=True):
-            found.append(training.step())
+        for training, times in zip(trainings, seconds, strict=True):
+            times.append(training.step())
     return seconds

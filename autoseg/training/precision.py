@@ -1,4 +1,4 @@
-"""Which type a training's convolutions compute in."""
+"""Choose the data type of convolutions in a training."""
 
 from itertools import accumulate
 from operator import mul
@@ -9,15 +9,20 @@ from autoseg.architectures import Topology
 from autoseg.core.device import Precision, autocast_dtype
 
 FAULTY_SIZE = 2
-"""Voxels along an axis at which a 3-D convolution's weight gradient in bfloat16 is at times not a
-number on a CPU, with kernels of 3. Source: measured with torch 2.13.0; sizes 1, 3 and 4 are
-valid."""
+"""Voxels along an axis at which the weight gradient of a 3-D convolution with kernels of 3 in
+bfloat16 is sometimes NaN on a CPU. Source: measured with torch 2.13.0; sizes 1, 3 and 4 are valid.
+"""
 
 
 def training_dtype(device: torch.device, precision: Precision, topology: Topology) -> torch.dtype:
-    """Return what convolutions compute in: as `autocast_dtype`, but never what gives no number.
+    """Return the dtype of `autocast_dtype`, but never a dtype that yields NaN.
 
-    Volumes of two planes so train in float32 on a CPU, unless a precision is asked for.
+    Volumes of two planes are trained in float32 on a CPU unless a precision is requested.
+
+    Args:
+        device: Device to train on.
+        precision: Requested precision; "auto" chooses by device.
+        topology: Topology of the network.
     """
     chosen = autocast_dtype(device, precision)
     is_faulty = device.type == "cpu" and chosen == torch.bfloat16 and _has_faulty_stage(topology)
@@ -25,7 +30,7 @@ def training_dtype(device: torch.device, precision: Precision, topology: Topolog
 
 
 def _has_faulty_stage(topology: Topology) -> bool:
-    """Return whether a 3-D convolution sees an axis of the faulty size with a kernel of 3."""
+    """Return True if a 3-D convolution with a kernel of 3 gets an axis of the faulty size."""
     if topology.num_axes < 3:
         return False
     for axis, size in enumerate(topology.patch_shape):

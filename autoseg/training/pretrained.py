@@ -1,8 +1,8 @@
-"""Start a network from the weights of another one, as far as they fit.
+"""Initialise a network with pretrained weights as far as they fit.
 
-Tensors of the same name and shape are taken. The first convolution is adapted to other channels,
-the heads to other classes; whatever else differs in shape (kernels, features, stages) keeps its
-random start.
+Tensors with the same name and shape are copied. The first convolution is adapted to other channels,
+the heads to other classes. Other tensors with a different shape (kernels, features, stages) keep
+their random initialisation.
 """
 
 import hashlib
@@ -20,27 +20,28 @@ from autoseg.documents.recipe import Recipe
 from autoseg.documents.run import Pretraining, TensorGroup
 
 FIRST_STAGE = re.compile(r".*?\d+\.")
-"""How the names of the tensors of a network's first stage begin: up to the first number."""
+"""Prefix of the tensor names of a network's first stage: up to the first number."""
 
 SHARES_OF_LEARNING_RATE = {"sgd": 0.1, "adamw": 1 / 3}
-"""Peak learning rate of a fine-tuning, as a share of the recipe's, by kind of optimiser.
+"""Peak learning rate of a fine-tuning, relative to that of the recipe, by kind of optimiser.
 
 Source: nnU-Net's trainers for pretrained weights (development version of 2025): 0.001 for SGD's
 0.01, and 0.0001 for AdamW's 0.0003; see Wald et al., "An OpenMind for 3D medical vision
 self-supervised learning", ICCV 2025."""
 
 WARM_UP = 0.05
-"""Share of a fine-tuning in which the learning rate rises from zero, so that new heads do not spoil
-old features. Source: the same trainer, 50 of 1000 epochs; Ulrich et al., MICCAI 2023."""
+"""Share of a fine-tuning in which the learning rate rises from zero, so that new heads do not
+destroy pretrained features. Source: the same trainer, 50 of 1000 epochs; Ulrich et al., MICCAI
+2023."""
 
 
 @dataclass(frozen=True)
 class Interface:
-    """What the inputs and outputs of a network are called.
+    """Names of the inputs and outputs of a network.
 
     Attributes:
-        channels: Image channels. Inputs beyond these come from an earlier stage of a cascade.
-        outputs: Classes (background first) or regions, one per score.
+        channels: Image channels. Any further input channels are cascade input.
+        outputs: Classes (background first) or regions, one per output channel.
     """
 
     channels: tuple[str, ...]
@@ -49,13 +50,13 @@ class Interface:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Trained weights, and what they mean there and here.
+    """Pretrained weights, with the interfaces of the source and the target network.
 
     Attributes:
-        model: What to call the model that they come from.
-        tensors: Its weights, by their name in the network.
-        there: Interface of that model.
-        here: Interface of the network that is to start from them.
+        model: Display name of the source model.
+        tensors: Weights of the source model, by name.
+        there: Interface of the source model.
+        here: Interface of the network to initialise.
     """
 
     model: str
@@ -65,7 +66,7 @@ class Pretrained:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all weights with their names, however they are stored."""
+        """Hash of the names, shapes, dtypes and values of all weights."""
         digest = hashlib.sha256()
         for name in sorted(self.tensors):
             values = self.tensors[name].contiguous()
@@ -73,15 +74,15 @@ class Pretrained:
             digest.update(values.cpu().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    def give_to(self, network: nn.Module) -> Pretraining:
-        """Put the weights into a network where they fit, and return what became of each tensor.
+    def load_into(self, network: nn.Module) -> Pretraining:
+        """Load the weights that fit into a network, and return a record of all tensors.
 
         Raises:
-            TrainingError: If not one of them fits.
+            TrainingError: If no weight fits.
         """
         own = network.state_dict()
         stems, heads = _stems(own), _heads(network)
-        taken: dict[str, Tensor] = {}
+        copied: dict[str, Tensor] = {}
         adapted: dict[str, Tensor] = {}
         for name, tensor in own.items():
             source = self.tensors.get(name)
@@ -91,15 +92,15 @@ class Pretrained:
             fitted = self._fitted(tensor, source, is_stem=name in stems, is_head=name in heads)
             if fitted is None:
                 continue
-            (taken if fitted is source else adapted)[name] = fitted
-        if not taken and not adapted:
+            (copied if fitted is source else adapted)[name] = fitted
+        if not copied and not adapted:
             raise TrainingError(self._nothing_fits())
-        network.load_state_dict({**own, **taken, **adapted})
-        used = taken.keys() | adapted.keys()
+        network.load_state_dict({**own, **copied, **adapted})
+        used = copied.keys() | adapted.keys()
         return Pretraining(
             model=self.model,
             sha256=self.sha256,
-            taken=_group(own, taken),
+            taken=_group(own, copied),
             adapted=_group(own, adapted),
             fresh=_group(own, own.keys() - used),
             unused=_group(self.tensors, self.tensors.keys() - used),
@@ -108,7 +109,7 @@ class Pretrained:
     def _fitted(
         self, own: Tensor, source: Tensor, *, is_stem: bool, is_head: bool
     ) -> Tensor | None:
-        """Return the values that a tensor starts from; `source` itself if it is taken as it is."""
+        """Return the initial values of a tensor, `source` itself if unchanged; None if unfit."""
         if is_stem:
             return adapted_stem(own, source, here=self.here.channels, there=self.there.channels)
         if is_head:
@@ -117,17 +118,18 @@ class Pretrained:
 
     def _nothing_fits(self) -> str:
         return (
-            f"no weight of {self.model} fits into this network: its features or kernels differ. "
-            "Train without --pretrained, or copy `features` and `kernels` from that model's "
-            "plan.json to this one's."
+            f"no weight of {self.model} fits this network: its features or kernels differ. Train "
+            "without --pretrained, or copy `features` and `kernels` from the plan.json of that "
+            "model to this plan.json."
         )
 
 
 def _stems(tensors: Mapping[str, Tensor]) -> set[str]:
-    """Return the names of the convolutions that see the image: the first one, mostly alone.
+    """Return the names of the convolutions that see the image, usually only the first one.
 
-    Beside it, in the first stage, may be one that leads around it. It has as many inputs, which
-    tells it from those that follow unless the image has as many channels as they have features.
+    The first stage may have a residual shortcut with a second convolution on the image. It has the
+    same number of inputs as the first one, unlike later convolutions, whose inputs are features. If
+    the number of image channels equals that of features, only the first convolution is returned.
     """
     kernels = {name: tensor for name, tensor in tensors.items() if tensor.ndim > 2}
     first = next(iter(kernels), "")
@@ -142,7 +144,7 @@ def _stems(tensors: Mapping[str, Tensor]) -> set[str]:
 
 
 def _heads(network: nn.Module) -> set[str]:
-    """Return the names of the tensors of a network's heads, wherever it keeps them."""
+    """Return the names of the tensors of a network's heads."""
     heads = {id(parameter) for parameter in cast("nn.Module", network.heads).parameters()}
     return {name for name, parameter in network.named_parameters() if id(parameter) in heads}
 
@@ -150,19 +152,20 @@ def _heads(network: nn.Module) -> set[str]:
 def adapted_stem(
     own: Tensor, source: Tensor, *, here: tuple[str, ...], there: tuple[str, ...]
 ) -> Tensor | None:
-    """Return the first convolution's weights for other channels; None if nothing fits.
+    """Adapt the weights of the first convolution to other image channels; None if they do not fit.
 
-    A channel that both networks name has its weights; any other one has the mean over all channels
-    of the source. If no name is shared, equally many channels are taken in their order, else the
-    mean is scaled so that the sum over the channels stays. Inputs from an earlier stage of a
-    cascade are taken if there are equally many.
+    A channel with the same name in both networks keeps its weights; other channels get the mean
+    over all channels of the source. If no name is shared, the channels are copied in their order if
+    their number is equal; if not, all get the mean, scaled so that the sum over channels is kept.
+    Weights of the cascade input are copied if its number of channels is equal.
 
-    Source: Carreira & Zisserman, CVPR 2017, section 2.4 (repeat and divide); names are ours.
+    Source: Carreira & Zisserman, CVPR 2017, section 2.4 (repeat and divide); matching names is
+    autoseg's own rule.
 
     Args:
-        own: `(features, inputs, *kernel)`, with its random start.
-        source: The same of the trained network.
-        here: Names of the own image channels.
+        own: `(features, inputs, *kernel)`, initial weights of the network.
+        source: `(features, inputs, *kernel)`, pretrained weights.
+        here: Names of the network's image channels.
         there: Names of the source's image channels.
     """
     if source.shape[0] != own.shape[0] or source.shape[2:] != own.shape[2:]:
@@ -188,14 +191,15 @@ def adapted_stem(
 def adapted_head(
     own: Tensor, source: Tensor, *, here: tuple[str, ...], there: tuple[str, ...]
 ) -> Tensor | None:
-    """Return a head's weights or biases for other classes; None if no name is shared.
+    """Adapt the weights or biases of a head to other classes; None if no name is shared.
 
-    An output that both networks name has its row; the others keep their start.
+    An output with the same name in both networks gets the pretrained row; the others keep their
+    initial values.
 
     Args:
-        own: `(outputs, …)`, with its start.
-        source: The same of the trained network.
-        here: Names of the own outputs.
+        own: `(outputs, …)`, initial values of the network.
+        source: `(outputs, …)`, pretrained values.
+        here: Names of the network's outputs.
         there: Names of the source's outputs.
     """
     partners = _partners(here, there)
@@ -211,7 +215,7 @@ def adapted_head(
 
 
 def fine_tuning(recipe: Recipe) -> Recipe:
-    """Return a recipe with the learning rate of a fine-tuning, the rest as it was."""
+    """Return a recipe with the learning rate and warm-up of a fine-tuning."""
     optimizer = recipe.optimizer
     rate = SHARES_OF_LEARNING_RATE[optimizer.kind] * optimizer.learning_rate
     optimizer = optimizer.model_copy(update={"learning_rate": rate})
@@ -221,7 +225,7 @@ def fine_tuning(recipe: Recipe) -> Recipe:
 
 
 def _partners(here: tuple[str, ...], there: tuple[str, ...]) -> tuple[int | None, ...]:
-    """Return, for each name here, the place of the same name there; capitals do not count."""
+    """Return the index in `there` of each name in `here`, ignoring case; None if missing."""
     places = {name.casefold(): place for place, name in reversed(list(enumerate(there)))}
     return tuple(places.get(name.casefold()) for name in here)
 

@@ -1,4 +1,4 @@
-"""Read boxes of prepared cases; whole cases stay in memory where all of them fit."""
+"""Read boxes of prepared cases, which are cached in memory if all cases fit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
 from autoseg.preprocessing.storage import StoredCase
 
 KEPT_BYTES = 256 * 2**20
-"""What a process keeps of the cases that it draws from, at most; with 12 of them 3 GiB. Reading a
-small patch from a file takes a quarter of a millisecond, mostly to open the file."""
+"""Maximum bytes of cached cases per process; 3 GiB with 12 processes. Reading a small patch from a
+file takes a quarter of a millisecond, mostly to open the file."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A piece of a case.
+    """A box cut from a case.
 
     Attributes:
         image: Intensities.
         labels: Class indices.
-        cascade_input: What the previous stage of a cascade predicted; None where none is asked for.
+        cascade_input: Prediction of the previous stage; None if it was not requested.
     """
 
     image: ImageArray
@@ -33,13 +33,13 @@ class Box:
 
 @dataclass(frozen=True)
 class CaseReader:
-    """Reads boxes of the cases of a fold, and keeps what it has read where all fits.
+    """Reads boxes of the cases of a fold, with a cache if all cases fit.
 
-    Every process has its own; sent to another one, it starts anew.
+    The cache is not pickled: every process has its own.
 
     Attributes:
-        cases: Where they lie.
-        with_cascade_input: Whether the previous stage's predictions are read too.
+        cases: The prepared cases.
+        with_cascade_input: Whether to read the predictions of the previous stage.
     """
 
     cases: tuple[StoredCase, ...]
@@ -55,19 +55,19 @@ class CaseReader:
 
     @cached_property
     def num_channels(self) -> int:
-        """How many channels images have."""
+        """Number of image channels."""
         case = self.cases[0]
         axes = len(case.shape)
         return len(case.read_patch((0,) * axes, (1,) * axes)[0])
 
     @cached_property
     def _keeps(self) -> bool:
-        """Whether all cases together are small enough to stay in memory."""
+        """Whether all cases together are small enough to cache."""
         voxels = sum(prod(case.shape) for case in self.cases)
         return voxels * (4 * self.num_channels + 1 + self.with_cascade_input) <= KEPT_BYTES
 
     def foreground(self, index: int) -> tuple[VoxelList, ...]:
-        """Return the positions of a case's annotated voxels and of those of each target."""
+        """Return the positions of a case's annotated voxels, then of the voxels of each target."""
         if not self._keeps:
             return self.cases[index].foreground
         if index not in self._foreground:
@@ -75,12 +75,12 @@ class CaseReader:
         return self._foreground[index]
 
     def read(self, index: int, start: Sequence[int], stop: Sequence[int]) -> Box:
-        """Return a box inside a case; it may be part of what is kept and must not be changed.
+        """Return a box inside a case; it may be a view of the cache and must not be changed.
 
         Args:
-            index: Of the case.
+            index: Index of the case.
             start: First voxel along each axis.
-            stop: One past the last.
+            stop: One past the last voxel along each axis.
         """
         if not self._keeps:
             return self._read(index, tuple(start), tuple(stop))

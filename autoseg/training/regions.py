@@ -1,4 +1,4 @@
-"""Read the regions that patches are made from: where they lie, and what is outside the image.
+"""Choose the positions of patches, read their regions and pad them outside the image.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule" (oversampling).
 """
@@ -15,11 +15,11 @@ from autoseg.training.sampling import Positions, Regions, Sampling
 
 @dataclass(frozen=True)
 class Place:
-    """Where a patch lies.
+    """Position of a patch.
 
     Attributes:
-        case: Index of its case.
-        centre: Its middle voxel.
+        case: Index of the case.
+        centre: Centre voxel of the patch.
     """
 
     case: int
@@ -27,7 +27,13 @@ class Place:
 
 
 def draw_places(reader: CaseReader, sampling: Sampling, random: np.random.Generator) -> list[Place]:
-    """Return where each patch of a batch lies; the last ones are centred on foreground."""
+    """Draw the position of each patch of a batch; the last ones are centred on foreground.
+
+    Args:
+        reader: Reader of the cases to draw from.
+        sampling: Sampling parameters.
+        random: Random generator.
+    """
     plain = round(sampling.batch_size * (1 - sampling.foreground_fraction))
     num_axes = len(reader.cases[0].shape)
     drawn = random.random((sampling.batch_size, 3 + num_axes)).tolist()
@@ -40,19 +46,20 @@ def draw_places(reader: CaseReader, sampling: Sampling, random: np.random.Genera
 def _place(
     reader: CaseReader, sampling: Sampling, drawn: list[float], *, on_foreground: bool
 ) -> Place:
-    """Return one place.
+    """Choose the position of one patch.
 
     Args:
-        reader: What is drawn from.
-        sampling: How.
-        drawn: Numbers in [0, 1): of the case, the target, the voxel, and the place per axis.
-        on_foreground: Whether its centre is a voxel of a target.
+        reader: Reader of the cases to draw from.
+        sampling: Sampling parameters.
+        drawn: Random numbers in [0, 1) for the case, the target, the voxel, and the position along
+            each axis.
+        on_foreground: Whether the patch is centred on a voxel of a target.
     """
     index = int(drawn[0] * len(reader.cases))
-    wanted = None
+    target = None
     if candidates := _centres(reader, index, sampling, on_foreground=on_foreground):
         voxels = candidates[int(drawn[1] * len(candidates))]
-        wanted = voxels[int(drawn[2] * len(voxels))].tolist()
+        target = voxels[int(drawn[2] * len(voxels))].tolist()
     shape = reader.cases[index].shape
     patch = (1,) * (len(shape) - len(sampling.patch_shape)) + sampling.patch_shape
     centre = []
@@ -60,26 +67,26 @@ def _place(
         lowest, highest = edge // 2, size - (edge - edge // 2)
         if size < edge:
             centre.append(size // 2)
-        elif wanted is None:
+        elif target is None:
             centre.append(lowest + int(drawn[3 + axis] * (highest - lowest + 1)))
-        else:  # a patch stays in the image where it can
-            centre.append(min(max(wanted[axis], lowest), highest))
+        else:  # moved so that the patch is inside the image
+            centre.append(min(max(target[axis], lowest), highest))
     return Place(index, tuple(centre))
 
 
 def _centres(
     reader: CaseReader, index: int, sampling: Sampling, *, on_foreground: bool
 ) -> list[VoxelList]:
-    """Return the lists of voxels of which one is the centre; none means anywhere.
+    """Return lists of voxels to choose the centre from; empty if it may be anywhere.
 
-    Where voxels are ignored, a patch that is not for the foreground is centred on an annotated
-    voxel, else most patches of sparsely annotated images would have nothing to learn from.
+    If the dataset has ignored voxels, other patches are centred on an annotated voxel, because
+    random patches of sparsely annotated images would contain hardly any annotation.
     """
     if not on_foreground and sampling.ignored_index is None:
         return []
     annotated, *targets = reader.foreground(index)
-    wanted = [voxels for voxels in targets if len(voxels)] if on_foreground else []
-    return wanted or ([annotated] if len(annotated) else [])
+    centres = [voxels for voxels in targets if len(voxels)] if on_foreground else []
+    return centres or ([annotated] if len(annotated) else [])
 
 
 def read_regions(
@@ -89,14 +96,15 @@ def read_regions(
     positions: Positions,
     first: int | None,
 ) -> Regions:
-    """Return the regions of some patches of a batch.
+    """Read the regions of some patches of a batch.
 
     Args:
-        reader: Reads them.
-        sampling: How patches are drawn.
-        places: Of all patches of the batch.
-        positions: Which of them to read.
-        first: The augmentation that says how large a region it needs; None for the patch itself.
+        reader: Reader of the cases.
+        sampling: Sampling parameters.
+        places: Positions of all patches of the batch.
+        positions: Indices of the patches to read.
+        first: Index of the augmentation that determines the size of the regions; None to read
+            patches.
     """
     context = sampling.context
     entries = sampling.augmentations
@@ -125,11 +133,11 @@ def read_regions(
 
 
 def _fill(shown: Box, reader: CaseReader, place: Place) -> None:
-    """Put the part of a region that is in the image into `shown`; the rest stays as it is.
+    """Copy the part of a region inside the image into `shown`; padding keeps its initial values.
 
-    So images are zero outside, and labels background as in nnU-Net, but ignored where there are
-    ignored voxels. Nobody annotated the padding, prediction throws away what it says there, and
-    beside a few annotated voxels the many easy ones of the padding would rule the loss.
+    Images are padded with zero, and labels with background as in nnU-Net, or with the ignored index
+    if the dataset has ignored voxels: next to a few annotated voxels, the many easy voxels of the
+    padding would dominate the loss, and predictions there are discarded.
     """
     first, last, inside = [], [], []
     shape = reader.cases[place.case].shape
@@ -146,7 +154,7 @@ def _fill(shown: Box, reader: CaseReader, place: Place) -> None:
 
 
 def _fill_mirrored(shown: Box, reader: CaseReader, place: Place) -> None:
-    """Put a region into `shown`, all of it mirrored outside the image.
+    """Copy a region into `shown`, mirrored outside the image.
 
     Source: Ronneberger et al., MICCAI 2015, figure 2.
     """
@@ -157,19 +165,24 @@ def _fill_mirrored(shown: Box, reader: CaseReader, place: Place) -> None:
     ]
     first = [int(axis.min()) for axis in positions]
     last = [int(axis.max()) + 1 for axis in positions]
-    taken = np.ix_(*(axis - start for axis, start in zip(positions, first, strict=True)))
+    mirrored = np.ix_(*(axis - start for axis, start in zip(positions, first, strict=True)))
     box = reader.read(place.case, first, last)
     for channel, source in zip(shown.image, box.image, strict=True):
-        channel[...] = source[taken]
-    shown.labels[...] = box.labels[taken]
+        channel[...] = source[mirrored]
+    shown.labels[...] = box.labels[mirrored]
     if shown.cascade_input is not None and box.cascade_input is not None:
-        shown.cascade_input[...] = box.cascade_input[taken]
+        shown.cascade_input[...] = box.cascade_input[mirrored]
 
 
 def mirrored_positions(start: int, count: int, size: int) -> Positions:
-    """Return `count` positions within an axis of `size` voxels, from `start` on.
+    """Return consecutive positions along an axis, reflected at both ends.
 
-    Beyond either end they run back into the axis; the voxel at the end is not repeated.
+    The voxel at an end is not repeated, as in `numpy.pad` with mode "reflect".
+
+    Args:
+        start: First position before reflection, may be negative.
+        count: Number of positions.
+        size: Length of the axis, voxels.
     """
     before, after = max(0, -start), max(0, start + count - size)
     return np.pad(np.arange(size), (before, after), mode="reflect")[start + before :][:count]

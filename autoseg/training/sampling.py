@@ -1,4 +1,4 @@
-"""What a training batch is, how it is to be drawn, and what it is before it is augmented."""
+"""Training batches, before and after augmentation, and their sampling parameters."""
 
 from dataclasses import dataclass
 
@@ -7,27 +7,27 @@ import torch
 from jaxtyping import Bool, Float32, Int, Integer
 
 from autoseg.augmentations import AnyAugmentation, PatchContext
-from autoseg.training.distance_maps import MapArrays, Measure
+from autoseg.training.distance_maps import DistanceMapper, MapArrays
 
 IN_PLANE_ANISOTROPY = 3.0
-"""Longest over first edge of a patch beyond which it is only rotated within planes."""
+"""Ratio of the longest to the first edge of a patch above which it is only rotated in-plane."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How patches are drawn.
+    """Sampling parameters of patches.
 
     Attributes:
-        patch_shape: Size of what the network scores, voxels; 2-D patches are cut from slices.
+        patch_shape: Shape of the network's output, voxels; 2-D patches are cut from slices.
         batch_size: Patches per batch.
         foreground_fraction: Share of each batch centred on a foreground voxel.
-        masked_channels: Channels whose voxels outside the case's mask stay zero.
-        augmentations: Random changes, in order; none for validation.
-        seed: Of all draws.
-        ignored_index: Class index of voxels that nobody annotated, if there are any.
-        num_cascade_channels: Channels that the previous stage's prediction gives; 0 without one.
-        margin: Voxels per axis and side that images have around the patch; empty for none.
-        measure: What measures distances in label patches; None if the loss needs none.
+        masked_channels: Channels whose voxels outside the case's nonzero mask stay zero.
+        augmentations: Augmentations in order; empty for validation.
+        seed: Random seed.
+        ignored_index: Class index of voxels without annotation; None if there are none.
+        num_cascade_channels: Number of channels of the cascade input; 0 without a previous stage.
+        margin: Additional voxels of images around the patch, per axis and side; empty for none.
+        distance_mapper: Computes distance maps of label patches; None if the loss needs none.
     """
 
     patch_shape: tuple[int, ...]
@@ -39,16 +39,16 @@ class Sampling:
     ignored_index: int | None = None
     num_cascade_channels: int = 0
     margin: tuple[int, ...] = ()
-    measure: Measure | None = None
+    distance_mapper: DistanceMapper | None = None
 
     @property
     def context(self) -> PatchContext:
-        """What augmentations know about the patches."""
+        """Properties of the patches that augmentations need."""
         shape = self.patch_shape
-        flat = len(shape) == 3 and max(shape) / shape[0] > IN_PLANE_ANISOTROPY
-        around = self.margin or (0,) * len(shape)
-        given = tuple(size + 2 * margin for size, margin in zip(shape, around, strict=True))
-        return PatchContext(patch_shape=given, in_plane_only=flat)
+        is_flat = len(shape) == 3 and max(shape) / shape[0] > IN_PLANE_ANISOTROPY
+        margins = self.margin or (0,) * len(shape)
+        input_shape = tuple(size + 2 * margin for size, margin in zip(shape, margins, strict=True))
+        return PatchContext(patch_shape=input_shape, in_plane_only=is_flat)
 
 
 ImagePatches = Float32[np.ndarray, "batch channels *space"]
@@ -64,9 +64,9 @@ class Batch:
     """Patches for one step.
 
     Attributes:
-        images: Normalised intensities, and after them what the previous stage predicted.
-        labels: Class indices, of the patch without its margin.
-        maps: What the loss wants to know about distances in them; None for most losses.
+        images: Normalised intensities, followed by the cascade input.
+        labels: Class indices of the patch without its margin.
+        maps: Distance maps of the labels; None if the loss needs none.
     """
 
     images: ImagePatches
@@ -76,15 +76,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Regions:
-    """What was read for some patches of a batch: the patches, or the larger regions they need.
+    """Regions read for some patches of a batch: the patches, or larger regions to augment.
 
     Attributes:
-        positions: Of the patches in their batch.
-        first: Which augmentation makes patches out of the regions; None where they are patches.
+        positions: Indices of the patches in their batch.
+        first: Index of the augmentation that turns the regions into patches; None if they are
+            patches.
         images: Intensities.
-        layers: Class indices; then the case's mask, if channels are masked; then what the previous
-            stage predicted, if there is one.
-        highest: Highest value in `layers` as augmentations see them; None where `first` is None.
+        layers: Class indices, followed by the nonzero mask if channels are masked, and by the
+            cascade input if there is a previous stage.
+        highest: Highest value in `layers` as seen by augmentations; None if `first` is None.
     """
 
     positions: Positions
@@ -96,13 +97,13 @@ class Regions:
 
 @dataclass(frozen=True)
 class UnaugmentedBatch:
-    """A batch before it is augmented; that happens here, or on the device that trains.
+    """A batch before augmentation, which runs on the CPU or on the device of the network.
 
     Attributes:
-        sampling: How it was drawn.
-        regions: By size.
-        chosen: Which patch gets which augmentation.
-        seed: Of the augmentations.
+        sampling: Sampling parameters.
+        regions: Regions, grouped by size.
+        chosen: Mask of the augmentations to apply to each patch.
+        seed: Random seed of the augmentations.
     """
 
     sampling: Sampling
@@ -112,10 +113,10 @@ class UnaugmentedBatch:
 
 
 def augments_on_device(sampling: Sampling, device: torch.device) -> bool:
-    """Return whether batches are better augmented where they are trained on.
+    """Return True if batches should be augmented on the device of the network.
 
-    So they are on CUDA, but for what only the processor can do: measuring distances in label
-    patches, and the augmentations of what a previous stage predicted.
+    This is the case on CUDA, except for operations that only run on the CPU: computing distance
+    maps, and augmentations of the cascade input.
     """
-    needs_processor = sampling.measure is not None or sampling.num_cascade_channels > 0
-    return device.type == "cuda" and not needs_processor
+    needs_cpu = sampling.distance_mapper is not None or sampling.num_cascade_channels > 0
+    return device.type == "cuda" and not needs_cpu

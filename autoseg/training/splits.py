@@ -1,4 +1,4 @@
-"""Divide the cases of a dataset into folds, never tearing a group (a patient) apart."""
+"""Split the cases of a dataset into folds, keeping groups (patients) together."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,15 @@ SPLIT_SEED = 12345
 
 
 def make_splits(cases: tuple[str, ...], groups: Mapping[str, str | None]) -> Splits:
-    """Return a seeded split into up to five folds.
+    """Split cases into up to five folds, with a fixed seed.
 
-    Groups are shuffled and dealt out one by one to the fold with the fewest cases. Fewer than five
-    groups give one fold per group (leave one out); a single group is trained and validated on,
-    which measures nothing but runs.
+    Groups are shuffled and added one by one to the fold with the fewest cases. Fewer than five
+    groups give one fold per group (leave one out). A single group is used for both training and
+    validation, which works, but the score is meaningless.
 
     Args:
         cases: Names of all cases.
-        groups: Group of each case; None (or no entry) makes a case its own group.
+        groups: Group of each case; a case with None (or no entry) is its own group.
     """
     members: dict[str, list[str]] = {}
     for name in sorted(cases):
@@ -28,7 +28,7 @@ def make_splits(cases: tuple[str, ...], groups: Mapping[str, str | None]) -> Spl
     names = sorted(members)
     if len(names) == 1:
         everything = tuple(sorted(cases))
-        reason = "a single case or group: validated on what was trained on, so scores mean little"
+        reason = "a single case or group: validated on the training cases, scores are meaningless"
         return Splits(
             seed=SPLIT_SEED, reason=reason, folds=(Fold(train=everything, validation=everything),)
         )
@@ -47,7 +47,7 @@ def _deal(members: Mapping[str, list[str]], names: list[str], num_folds: int) ->
     order = generator(SPLIT_SEED, "splits").permutation(len(names))
     held_out: list[list[str]] = [[] for _ in range(num_folds)]
     shuffled = [names[index] for index in order]
-    for name in sorted(shuffled, key=lambda group: -len(members[group])):  # stable: large first
+    for name in sorted(shuffled, key=lambda group: -len(members[group])):  # stable, large first
         min(held_out, key=len).extend(members[name])
     return held_out
 

@@ -1,4 +1,4 @@
-"""Everything that changes while a network trains, and nothing else."""
+"""Mutable state of a training."""
 
 from dataclasses import dataclass, field
 
@@ -6,30 +6,30 @@ import torch
 from torch import nn
 
 from autoseg.architectures import Architecture
-from autoseg.core.device import on_device
+from autoseg.core.device import move_to_device
 from autoseg.core.random import derived_seed
 from autoseg.documents.recipe import AdamW, Recipe
 from autoseg.documents.run import EpochRecord, Pretraining
 from autoseg.training.learning_rate import Position
 
 FUSED_DEVICES = ("cpu", "cuda")
-"""Where torch's optimisers have a step that goes through the weights once."""
+"""Devices with fused optimisers, which update all weights in one pass."""
 
 
 @dataclass
 class TrainingState:
-    """A training in progress; a checkpoint is exactly this.
+    """State of a training, as saved in a checkpoint.
 
     Attributes:
-        network: In training mode.
-        average: Moving average of the network's weights; None if the recipe keeps none.
-        optimizer: Over the network's parameters.
-        scaler: Gradient scaler of float16 training; disabled otherwise.
-        epoch_steps: Steps between two validations.
-        position: Steps and seconds so far.
+        network: The network in training mode.
+        average: Network with the moving average of the weights; None if the recipe uses none.
+        optimizer: Optimiser of the network's parameters.
+        scaler: Gradient scaler of float16 training; disabled for other dtypes.
+        epoch_steps: Steps per epoch, after which the network is validated.
+        position: Completed steps and seconds.
         epoch_losses: Training losses since the last validation.
-        history: Finished epochs.
-        pretraining: What the network started from; None for a random start.
+        history: Records of completed epochs.
+        pretraining: Record of the pretrained weights; None for a random initialisation.
     """
 
     network: nn.Module
@@ -44,7 +44,7 @@ class TrainingState:
 
     @property
     def result(self) -> nn.Module:
-        """The network to keep: the average of the weights, if there is one."""
+        """The network to validate and save: the average of the weights if there is one."""
         return self.network if self.average is None else self.average
 
 
@@ -57,13 +57,22 @@ def initial_state(
     seed: int,
     epoch_steps: int,
 ) -> TrainingState:
-    """Return an untrained state; seeds torch's global generators, which belong to the network."""
+    """Build the initial state; this seeds torch's global random generators.
+
+    Args:
+        architecture: The network.
+        recipe: Training recipe.
+        device: Device to train on.
+        dtype: Data type of convolutions.
+        seed: Random seed of the initial weights.
+        epoch_steps: Steps per epoch.
+    """
     torch.manual_seed(derived_seed(seed, "network"))
-    network = on_device(architecture.build(), device)
-    architecture.load_start(network)
+    network = move_to_device(architecture.build(), device)
+    architecture.load_pretrained(network)
     average = None
     if recipe.average_decay:
-        average = on_device(architecture.build(), device)
+        average = move_to_device(architecture.build(), device)
         average.load_state_dict(network.state_dict())
         average.requires_grad_(requires_grad=False)
     return TrainingState(
@@ -78,31 +87,32 @@ def initial_state(
 def build_optimizer(
     network: nn.Module, recipe: Recipe, dtype: torch.dtype = torch.float32
 ) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser; the learning rate is set before every step.
+    """Build the optimiser of a recipe; its learning rate is set before every step.
 
-    It goes once through all weights where torch can: a third of the time on a CPU. In float16 SGD
-    does not: if the first step overflows, torch 2.13 leaves that one's momentum uninitialised.
+    The optimiser is fused if the device supports it, which takes a third of the time on a CPU. SGD
+    in float16 is not fused: if the first step overflows, torch 2.13 leaves the momentum
+    uninitialised.
 
     Args:
-        network: Its weights are changed.
-        recipe: Says which optimiser.
-        dtype: What convolutions compute in.
+        network: The network to optimise.
+        recipe: Training recipe with the optimiser.
+        dtype: Data type of convolutions.
     """
-    chosen = recipe.optimizer
+    config = recipe.optimizer
     fused = next(network.parameters()).device.type in FUSED_DEVICES
-    if isinstance(chosen, AdamW):
+    if isinstance(config, AdamW):
         return torch.optim.AdamW(
             network.parameters(),
-            lr=chosen.learning_rate,
-            betas=chosen.betas,
-            weight_decay=chosen.weight_decay,
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
             fused=fused,
         )
     return torch.optim.SGD(
         network.parameters(),
-        lr=chosen.learning_rate,
-        momentum=chosen.momentum,
+        lr=config.learning_rate,
+        momentum=config.momentum,
         nesterov=True,
-        weight_decay=chosen.weight_decay,
+        weight_decay=config.weight_decay,
         fused=fused and dtype != torch.float16,
     )

@@ -1,4 +1,4 @@
-"""One optimiser step, and the scores of one validation batch."""
+"""One training step, and the evaluation of one validation batch."""
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ TensorBatch = tuple[ImageBatch, ScoredLabels]
 
 
 def batch_to_device(batch: Batch | UnaugmentedBatch, device: torch.device) -> TensorBatch:
-    """Return images and labels as tensors on the device; a unaugmented is augmented there."""
+    """Copy images and labels to the device; an unaugmented batch is augmented there."""
     if isinstance(batch, UnaugmentedBatch):
         patches, classes = augmented(batch, device)
         layout = memory_layout(device, patches.ndim - 2)
@@ -36,15 +36,15 @@ def training_step(
     gradient_clip: float,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Return the batch's loss, after changing the weights once.
+    """Update the weights once and return the loss of the batch.
 
     Args:
-        state: Its network and optimiser are changed.
-        batch: On the network's device.
-        loss: What to minimise.
+        state: Training state; its network and optimiser are changed.
+        batch: Images and labels on the device of the network.
+        loss: Loss to minimise.
         rate: Learning rate.
-        gradient_clip: Largest norm of all gradients together.
-        dtype: What convolutions compute in.
+        gradient_clip: Maximum norm of all gradients together.
+        dtype: Data type of convolutions.
     """
     images, labels = batch
     for group in state.optimizer.param_groups:
@@ -62,18 +62,18 @@ def training_step(
 
 
 def update_average(state: TrainingState, decay: float) -> None:
-    """Move the averaged weights a little towards the present ones.
+    """Update the moving average of the weights.
 
-    The decay is smaller in the first steps, so that the random start is soon forgotten.
+    The decay is smaller in the first steps, so that the random initialisation fades quickly.
     """
     if state.average is None:
         return
     step = state.position.step
-    kept = min(decay, (1 + step) / (10 + step))
-    averaged, present = state.average.state_dict(), state.network.state_dict()
-    for name, value in present.items():
+    decay = min(decay, (1 + step) / (10 + step))
+    averaged, current = state.average.state_dict(), state.network.state_dict()
+    for name, value in current.items():
         if value.is_floating_point():
-            averaged[name].lerp_(value, 1 - kept)
+            averaged[name].lerp_(value, 1 - decay)
         else:
             averaged[name].copy_(value)
 
@@ -86,7 +86,15 @@ def validation_scores(
     labels: LabelScheme,
     dtype: torch.dtype,
 ) -> tuple[Tensor, TargetCounts]:
-    """Return the loss at full resolution and the voxel counts that Dice is made of."""
+    """Return the loss at full resolution and the voxel counts for Dice.
+
+    Args:
+        network: The network; left in training mode.
+        batch: Images and labels on the device of the network.
+        loss: Loss to compute.
+        labels: Label scheme.
+        dtype: Data type of convolutions.
+    """
     images, classes = batch
     network.eval()
     with autocast(images.device, dtype):
@@ -97,7 +105,7 @@ def validation_scores(
 
 
 def pseudo_dice(counts: TargetCounts) -> tuple[float | None, ...]:
-    """Return Dice per target from pooled counts; None where the target is nowhere."""
+    """Return Dice per target from pooled counts; None for targets without voxels."""
     both, predicted, true = counts.cpu()
     return tuple(
         None if total == 0 else 2 * hit / total

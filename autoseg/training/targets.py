@@ -1,7 +1,8 @@
-"""From the class indices of a batch to what its loss compares with: classes or regions, or nothing.
+"""Convert class indices to the targets of a loss: classes or regions, and a mask of valid voxels.
 
-Prepared cases hold one class index per voxel, also where regions overlap and where nobody
-annotated; that shrinks, crops and rotates as one map. Only here, at the loss, it is unfolded.
+Prepared cases store one class index per voxel, also for overlapping regions and for voxels without
+annotation, so that a single label map is resampled, cropped and rotated. It is converted to targets
+only when the loss is computed.
 """
 
 from collections.abc import Callable
@@ -21,25 +22,25 @@ from autoseg.losses import LossFunction
 from autoseg.losses.base import Targets
 
 Objective: TypeAlias = Callable[[LogitsBatch, LabelBatch], Scalar]
-"""Compares logits with class indices; lower is better."""
+"""Loss of logits and class indices."""
 
 RegionTable = Bool[Tensor, "classes regions"]
 """Whether each class belongs to each region."""
 
 RegionTables: TypeAlias = Callable[[torch.device], RegionTable]
-"""Where it is needed."""
+"""Returns the region table on a device."""
 
 TargetCounts = Int[Tensor, "3 targets"]
-"""Voxels that are, per target: predicted and true; predicted; true."""
+"""Voxels per target: true positives, predicted positives, reference positives."""
 
 LEAST_SHARE = 1e-6
-"""Shares are kept this far from 0 and 1, so that their logarithms are finite."""
+"""Shares are clipped to this distance from 0 and 1, so that their logarithms are finite."""
 
 
 def objective(loss: LossFunction, labels: LabelScheme) -> Objective:
     """Return the loss as a function of logits and class indices.
 
-    Without regions and ignored voxels that is the loss itself.
+    Without regions and ignored voxels, this is the loss itself.
     """
     if not labels.regions and labels.ignored_index is None:
         return loss
@@ -55,15 +56,16 @@ def objective(loss: LossFunction, labels: LabelScheme) -> Objective:
 def targets_of(
     classes: LabelBatch, labels: LabelScheme, tables: RegionTables | None = None
 ) -> tuple[Targets, ValidMask | None]:
-    """Return class indices or a mask per region, and which voxels count.
+    """Convert class indices to targets and a mask of valid voxels.
 
     Args:
-        classes: Class indices, `labels.ignored_index` where nobody annotated.
-        labels: The scheme.
-        tables: Its `region_tables`, from callers that keep them.
+        classes: Class indices, `(batch, *space)`; `labels.ignored_index` without annotation.
+        labels: Label scheme.
+        tables: Cached `region_tables` of the scheme; None builds them.
 
     Returns:
-        Class indices (0 where ignored) or region masks; and the voxels that count, None for all.
+        Class indices (0 in ignored voxels) or region masks, and the mask of valid voxels or None if
+        all are valid.
     """
     valid = None
     if labels.ignored_index is not None:
@@ -76,12 +78,12 @@ def targets_of(
 
 
 def region_tables(labels: LabelScheme) -> RegionTables:
-    """Return what sends the table of a scheme's regions to a device, and once only."""
+    """Return a per-device cached region table."""
     return cache(partial(_region_table, labels))
 
 
 def _region_table(labels: LabelScheme, device: torch.device) -> RegionTable:
-    """Return which regions each class belongs to, on a device."""
+    """Build the region table on a device."""
     table = np.zeros((labels.num_classes, len(labels.regions)), dtype=bool)
     for region, members in enumerate(labels.target_classes):
         table[list(members), region] = True
@@ -89,7 +91,13 @@ def _region_table(labels: LabelScheme, device: torch.device) -> RegionTable:
 
 
 def target_counts(logits: LogitsBatch, classes: LabelBatch, labels: LabelScheme) -> TargetCounts:
-    """Return how many annotated voxels of each target are predicted, true, or both."""
+    """Count true, predicted and reference positives of each target in annotated voxels.
+
+    Args:
+        logits: `(batch, classes, *space)`, or one channel per region.
+        classes: Class indices, `(batch, *space)`.
+        labels: Label scheme.
+    """
     targets, valid = targets_of(classes, labels)
     if labels.regions:
         return _region_counts(logits > 0, targets, valid)
@@ -98,20 +106,20 @@ def target_counts(logits: LogitsBatch, classes: LabelBatch, labels: LabelScheme)
         predicted, targets = predicted[valid], targets[valid]
     both = targets[targets == predicted]
     counted = [
-        torch.bincount(which.flatten(), minlength=logits.shape[1])
-        for which in (both, predicted, targets)
+        torch.bincount(indices.flatten(), minlength=logits.shape[1])
+        for indices in (both, predicted, targets)
     ]
     return torch.stack(counted)[:, 1:]
 
 
 def head_biases(frequencies: tuple[float, ...], labels: LabelScheme) -> tuple[float, ...]:
-    """Return the logits with which an untrained network predicts how frequent each target is.
+    """Return the biases with which an untrained network predicts the frequency of each target.
 
     Args:
         frequencies: Share of each class among all annotated voxels, background first.
-        labels: The scheme.
+        labels: Label scheme.
 
-    Source: Lin et al., ICCV 2017, section 3.3, which has it for the sigmoid.
+    Source: Lin et al., ICCV 2017, section 3.3, for the sigmoid.
     """
     if not labels.regions:
         return tuple(log(max(share, LEAST_SHARE)) for share in frequencies)
@@ -123,7 +131,7 @@ def head_biases(frequencies: tuple[float, ...], labels: LabelScheme) -> tuple[fl
 def _region_counts(
     predicted: Bool[Tensor, "batch regions *space"], true: Targets, valid: ValidMask | None
 ) -> TargetCounts:
-    if valid is not None:  # the ignored are in no region already
+    if valid is not None:  # `true` has no ignored voxels: they are background in `targets_of`
         predicted = predicted & valid[:, None]
-    summed = [0, *range(2, predicted.ndim)]
-    return torch.stack([(which != 0).sum(summed) for which in (predicted & true, predicted, true)])
+    dims = [0, *range(2, predicted.ndim)]
+    return torch.stack([(mask != 0).sum(dims) for mask in (predicted & true, predicted, true)])

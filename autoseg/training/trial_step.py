@@ -1,8 +1,8 @@
-"""Try one training step of a network in half precision: a program, for a process of its own.
+"""Try a training step of a network in half precision, in a separate process.
 
-oneDNN's convolutions in bfloat16 may crash, hang or be wrong on some CPUs, for some sizes.
+oneDNN's convolutions in bfloat16 may crash, hang or be wrong on some CPUs for some sizes.
 `python -m autoseg.training.trial_step` reads a `TrialRequest` and writes a `TrialResult`, both as
-JSON. A crash ends this process with a signal, and a step that hangs is ended as well.
+JSON. A crash ends the process with a signal; a step that hangs is terminated.
 """
 
 import sys
@@ -15,30 +15,31 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from autoseg.architectures import AnyArchitecture, NetworkOutput
-from autoseg.core.child import ended_after
-from autoseg.core.device import autocast, memory_layout, on_device
+from autoseg.core.child import time_limit
+from autoseg.core.device import autocast, memory_layout, move_to_device
 from autoseg.core.frozen import Frozen
 from autoseg.training.compared_convolutions import ComparedConvolutions
 
 SLOWEST = 20
-"""Times that the float32 step's time is waited for the steps in half precision."""
+"""Time limit of the steps in half precision, relative to the time of the float32 step."""
 
 LARGEST_ERROR = 0.5
-"""Norm of the difference of the scores, as a share of the float32 scores'. Rounding adds up from
-layer to layer: untrained networks had up to 0.14 (`trans_unet`), with reference kernels."""
+"""Maximum norm of the difference of the logits, relative to the norm of the float32 logits.
+Rounding errors accumulate over layers: with reference kernels, untrained networks had up to 0.14
+(`trans_unet`)."""
 
 CPU = torch.device("cpu")
 
 
 class TrialRequest(Frozen):
-    """What to try.
+    """Input of a trial step.
 
     Attributes:
         architecture: The network.
         batch_size: Patches per step.
-        precision: Type that convolutions compute in.
-        threads: That torch computes with.
-        patience_seconds: Least time that the steps in half precision are waited for.
+        precision: Data type of convolutions.
+        threads: Number of torch threads.
+        patience_seconds: Minimum time limit of the steps in half precision.
     """
 
     architecture: AnyArchitecture
@@ -49,22 +50,22 @@ class TrialRequest(Frozen):
 
 
 class TrialResult(Frozen):
-    """What came of it.
+    """Result of a trial step.
 
     Attributes:
-        finding: What is wrong, as the rest of a sentence that begins with the step; None if
-            nothing is.
+        finding: Description of the problem, as the rest of a sentence that starts with the step;
+            None if the step is correct.
     """
 
     finding: str | None
 
 
-def tried(request: TrialRequest) -> TrialResult:
-    """Compare a step with float32; the process may end before it returns."""
+def run_trial(request: TrialRequest) -> TrialResult:
+    """Compare a step with float32; the process may crash or be terminated before it returns."""
     torch.set_num_threads(request.threads)
     torch.manual_seed(0)
-    network = on_device(request.architecture.build(), CPU)
-    for module in network.modules():  # else the two steps would drop different values
+    network = move_to_device(request.architecture.build(), CPU)
+    for module in network.modules():  # dropout would differ between the two steps
         if isinstance(module, nn.modules.dropout._DropoutNd):  # noqa: SLF001
             module.eval()
     config = request.architecture
@@ -75,7 +76,7 @@ def tried(request: TrialRequest) -> TrialResult:
     expected = step_scores(network, images, torch.float32)
     seconds = max(request.patience_seconds, SLOWEST * (perf_counter() - started))
     dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}[request.precision]
-    with ended_after(seconds):
+    with time_limit(seconds):
         scores = step_scores(network, images, dtype)
         finding = not_finite(network, scores) or difference(scores, expected)
         if finding is None:
@@ -86,9 +87,14 @@ def tried(request: TrialRequest) -> TrialResult:
 
 
 def step_scores(network: nn.Module, images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the scores of a forward pass; the weights have gradients then.
+    """Run a forward and a backward pass, and return the logits.
 
-    What is minimised is a sum of the scores with random signs and sizes, small enough for float16.
+    The loss is a random linear combination of all logits, scaled for float16.
+
+    Args:
+        network: The network; its gradients are replaced.
+        images: Batch of images, `(batch, channels, *space)`.
+        dtype: Data type of convolutions.
     """
     network.zero_grad(set_to_none=True)
     with autocast(CPU, dtype):
@@ -103,7 +109,7 @@ def step_scores(network: nn.Module, images: Tensor, dtype: torch.dtype) -> Tenso
 
 
 def not_finite(network: nn.Module, scores: Tensor) -> str | None:
-    """Name the values of a step that are not finite."""
+    """Describe the first values of a step that are not finite; None if all are."""
     gradients = {f"the gradient of {name}": p.grad for name, p in network.named_parameters()}
     for name, values in {"the scores": scores, **gradients}.items():
         if values is not None and not values.isfinite().all():
@@ -112,7 +118,7 @@ def not_finite(network: nn.Module, scores: Tensor) -> str | None:
 
 
 def difference(scores: Tensor, expected: Tensor) -> str | None:
-    """Return by how much scores differ from those in float32, if that is too much."""
+    """Describe the difference between scores and float32 scores; None if it is small enough."""
     error = float((scores - expected).norm() / expected.norm())
     if error <= LARGEST_ERROR:
         return None
@@ -122,7 +128,7 @@ def difference(scores: Tensor, expected: Tensor) -> str | None:
 def main() -> None:
     """Read the request and write the result."""
     request = TrialRequest.model_validate_json(sys.stdin.buffer.read())
-    sys.stdout.write(tried(request).model_dump_json())
+    sys.stdout.write(run_trial(request).model_dump_json())
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
 from autoseg.architectures import ARCHITECTURES, Architecture
-from autoseg.core.child import Ended, ended_after
+from autoseg.core.child import EndedProcess, time_limit
 from autoseg.core.device import memory_layout
 from autoseg.core.errors import AutosegError
 from autoseg.core.frozen import Frozen
@@ -206,7 +206,7 @@ def results_of(name: str, instructions: str, left: list[Convolution]) -> Iterato
 
 def _results_of_child(
     name: str, instructions: str, left: list[Convolution]
-) -> Generator[Result, None, Ended]:
+) -> Generator[Result, None, EndedProcess]:
     """Yield the results of one child process, taking each convolution from the list."""
     with (
         TemporaryFile() as errors,
@@ -227,7 +227,7 @@ def _results_of_child(
             yield Result(instructions=name, convolution=one, outcome=outcome, finding=finding)
         status = child.wait()
         errors.seek(0)
-        return Ended(status, "", errors.read().decode(errors="replace"))
+        return EndedProcess(status, "", errors.read().decode(errors="replace"))
 
 
 def compute(convolution: Convolution, dtype: torch.dtype) -> None:
@@ -258,7 +258,7 @@ def compared(convolution: Convolution) -> tuple[str, str | None]:
     started = perf_counter()
     compute(convolution, torch.float32)
     seconds = max(PATIENCE_SECONDS, SLOWEST * (perf_counter() - started))
-    with ended_after(seconds), ComparedConvolutions() as mode:
+    with time_limit(seconds), ComparedConvolutions() as mode:
         compute(convolution, torch.bfloat16)
     if mode.finding is None:
         return "valid", None

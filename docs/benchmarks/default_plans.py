@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from autoseg.architectures import ARCHITECTURES
-from autoseg.core.errors import PlanError
+from autoseg.core.errors import AutosegError
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
@@ -84,13 +84,13 @@ def train_all(asked: argparse.Namespace) -> None:
 
 
 def planned(dataset: Path, network: str, workspace: Workspace) -> Plan | None:
-    """Return the default plan of a dataset with a network; None if the network has other axes."""
+    """Plan a dataset with a network; None if that is refused, such as for want of a package."""
     progress = TerminalProgress()
     if not workspace.plan.is_file():
         request = PlanRequest(network=network)
         try:
             plan(dataset, workspace, request, workers=2, progress=progress)
-        except PlanError as error:
+        except AutosegError as error:
             print(f"{dataset.name}, {network}: {error}")
             return None
         finally:

@@ -43,7 +43,7 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
 from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.nnunet.conversion import NnunetModel, imported_plan
+from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan
 from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans
 from autoseg.readers import ending_of
 from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
@@ -402,7 +402,7 @@ def check_equal(task: Task, plans: Document, dataset: Document, made: Configurat
     model = NnunetModel(
         NnunetPlans.model_validate(plans), NnunetDataset.model_validate(dataset), made.name
     )
-    back = imported_plan(model)
+    back = convert_plan(model)
     same = back.configuration(made.name)
     unequal = [field for field in COMPARED if getattr(same, field) != getattr(made, field)]
     if back.axis_order != task.plan.axis_order:

@@ -52,9 +52,9 @@ def main() -> None:
         config, given = LOSSES[kind](), {}
         function, measuring = config.build(), 0.0
         if isinstance(config, DistanceLoss):
-            maps = np.stack([config.label_maps(mask) for mask in masks])
+            maps = np.stack([config.reference_maps(mask) for mask in masks])
             given = {"maps": torch.from_numpy(maps)}
-            measuring = shortest(lambda: [config.label_maps(mask) for mask in masks], 1)  # noqa: B023
+            measuring = shortest(lambda: [config.reference_maps(mask) for mask in masks], 1)  # noqa: B023
 
         def step() -> None:
             logits = scores.clone().requires_grad_()

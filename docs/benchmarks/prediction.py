@@ -28,14 +28,14 @@ from scipy import ndimage
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
 from autoseg.core.case import InverseTransform, PreparedImage
-from autoseg.core.device import autocast, autocast_dtype, on_device
+from autoseg.core.device import autocast, autocast_dtype, move_to_device
 from autoseg.core.parallel import default_workers
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.export import class_map
-from autoseg.inference.heads import divided
+from autoseg.inference.heads import split_head
 from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
 from autoseg.inference.tiling import tile_starts
-from autoseg.inference.tta_consistency import Agreement
+from autoseg.inference.tta_consistency import TtaConsistency
 
 ROUNDS = 3
 PATCH = (40, 56, 40)
@@ -74,14 +74,14 @@ def ensemble_of(num_classes: int) -> Ensemble:
     architecture = UNet.for_topology(topology, in_channels=1, num_classes=num_classes)
     torch.manual_seed(0)
     device = torch.device("cpu")
-    network = on_device(architecture.build().eval(), device)
+    network = move_to_device(architecture.build().eval(), device)
     return Ensemble(
         networks=(network,),
         device=device,
         dtype=autocast_dtype(device),
         patch_shape=PATCH,
         num_classes=num_classes,
-        parts=divided((network,), architecture),
+        split_networks=split_head((network,), architecture),
     )
 
 
@@ -102,8 +102,8 @@ def compare_networks() -> None:
     tiles = torch.randn(count, 1, *PATCH)
     for num_classes, axes in product((3, 117), ((), (0, 1, 2))):
         plain = replace(ensemble_of(num_classes), mirror_axes=axes)
-        agreement = Agreement(num_classes, is_regional=False)
-        ensemble = replace(plain, agreement=agreement)
+        agreement = TtaConsistency(num_classes, is_regional=False)
+        ensemble = replace(plain, tta_consistency=agreement)
         views = 2 ** len(axes)
 
         def slide(chosen: Ensemble = ensemble) -> None:

@@ -28,7 +28,7 @@ from statistics import fmean, median
 
 import torch
 
-from autoseg.core.allocator import keeping_freed_memory
+from autoseg.core.allocator import keep_freed_memory
 from autoseg.core.device import autocast
 from autoseg.core.progress import Silent
 from autoseg.documents import store
@@ -72,7 +72,7 @@ def main() -> None:
         shape = "x".join(map(str, task.data.training.patch_shape))
         batch = f"{task.data.training.batch_size} patches of {shape}"
         print(f"\n{options.dataset.name} {name}: {batch}, {task.device}, {task.dtype}")
-        with keeping_freed_memory():
+        with keep_freed_memory():
             print_step(task, options.steps)
             print_loader(task, options.batches)
             print_keeping_up(task, options.steps, options.turns)

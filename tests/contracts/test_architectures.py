@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from autoseg.architectures import ARCHITECTURES, AnyArchitecture, Topology
 from autoseg.architectures.attention import DotProductAttention
 from autoseg.architectures.layers import InstanceNorm
-from autoseg.core.device import autocast, autocast_dtype, memory_layout, on_device
+from autoseg.core.device import autocast, autocast_dtype, memory_layout, move_to_device
 from autoseg.core.errors import PlanError
 from autoseg.training.pretrained import Interface, Pretrained
 
@@ -125,7 +125,7 @@ def test_a_bfloat16_step_stays_finite_and_lowers_the_loss(kind, topology):
 @NETWORKS
 def test_channels_stay_last_in_memory_from_layer_to_layer(kind, topology):
     config = make(kind, topology)
-    network = on_device(config.build(), torch.device("cpu"))
+    network = move_to_device(config.build(), torch.device("cpu"))
     layout = memory_layout(torch.device("cpu"), topology.num_axes)
     seen, changed = [], []
 
@@ -322,7 +322,7 @@ def test_pretrained_weights_follow_the_names_of_channels_and_classes(kind, topol
     source = config.build()
     torch.manual_seed(1)
     network = config.build().eval()
-    Pretrained("a model", source.state_dict(), there, here).give_to(network)
+    Pretrained("a model", source.state_dict(), there, here).load_into(network)
     source.eval()
 
     given = images(config)

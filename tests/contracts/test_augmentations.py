@@ -10,7 +10,7 @@ from autoseg.augmentations import (
     AnyAugmentation,
     PatchContext,
     Patches,
-    draws_of,
+    random_generators,
 )
 
 CONTEXTS = [
@@ -44,7 +44,9 @@ def patches_for(kind: str, context: PatchContext, *, seed: int = 0, count: int =
 
 def augmented(kind: str, context: PatchContext, seed: int) -> Patches:
     patches = patches_for(kind, context, seed=seed)
-    return AUGMENTATIONS[kind]().apply(patches, draws_of(seed, torch.device("cpu")), context)
+    return AUGMENTATIONS[kind]().apply(
+        patches, random_generators(seed, torch.device("cpu")), context
+    )
 
 
 def test_patches_keep_their_shape_and_types(kind: str, context: PatchContext) -> None:
@@ -66,7 +68,7 @@ def test_no_label_is_invented(kind: str, context: PatchContext) -> None:
 def test_a_constant_image_stays_finite(kind: str, context: PatchContext) -> None:
     patches = patches_for(kind, context)
     still = Patches(torch.ones_like(patches.images), patches.layers)
-    changed = AUGMENTATIONS[kind]().apply(still, draws_of(0, torch.device("cpu")), context)
+    changed = AUGMENTATIONS[kind]().apply(still, random_generators(0, torch.device("cpu")), context)
     assert torch.isfinite(changed.images).all()
 
 
@@ -82,7 +84,7 @@ def test_some_seed_changes_something(kind: str, context: PatchContext) -> None:
         pytest.skip("patches are not as large as what they are made from")
     before = patches_for(kind, context)
     for seed in range(8):
-        draws = draws_of(seed, torch.device("cpu"))
+        draws = random_generators(seed, torch.device("cpu"))
         after = config.apply(patches_for(kind, context), draws, context)
         if not torch.equal(after.images, before.images):
             return

@@ -52,7 +52,7 @@ def planned(dataset: Path, root: Path, patch_shape: tuple[int, ...]) -> Workspac
 def _sound_steps() -> Iterator[None]:
     """Spare every training the check of its step, where the CPU computes in bfloat16."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StepChecks, "_finding", lambda *_: None)
+        patch.setattr(StepChecks, "_issue", lambda *_: None)
         yield
 
 

@@ -95,7 +95,7 @@ def test_nothing_is_left_behind_and_the_work_folder_is_as_before(measured):
 def test_stopping_leaves_nothing_behind(planned_volumes, volumes_dataset):
     before = files_under(planned_volumes.root.parent)
     options = BenchOptions(num_cases=2, device="cpu", workers=0, time_limit=QUICK)
-    with pytest.raises(Interrupted, match="nothing is left behind"):
+    with pytest.raises(Interrupted, match="the temporary folder was removed"):
         bench(volumes_dataset, planned_volumes, options, progress=Stopping("resampling"))
     assert files_under(planned_volumes.root.parent) == before
     assert not list(planned_volumes.root.parent.glob(".bench-*"))
@@ -110,7 +110,7 @@ def test_pictures_are_measured_through_the_command_line(pictures_work, pictures_
     found = store.load(Bench, path, made_by="autoseg bench")
     assert found.dataset_name == pictures_dataset.name
     assert json.loads(path.read_text())["rows"][0]["stage"] == "import"
-    assert "Beside the floor" in done.output
+    assert "Throughput and floor" in done.output
     assert f"Forecast for {pictures_dataset.name}" in done.output
     assert not (pictures_work.root / "bench.json").exists()
     assert list(path.parent.iterdir()) == [path]
@@ -120,7 +120,7 @@ def test_a_dataset_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(DatasetError) as refusal:
         bench(tmp_path / "no", Workspace(tmp_path / "work"), BenchOptions(), progress=Silent())
     assert str(refusal.value).endswith(
-        "no is not a folder. Give the folder that holds the dataset."
+        "no is not a folder. Choose the folder that contains the dataset."
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -130,7 +130,7 @@ def test_images_without_labels_are_refused(pictures_dataset, tmp_path):
 
     dataset = shutil.copytree(pictures_dataset, tmp_path / "discs")
     shutil.rmtree(dataset / "labels")
-    with pytest.raises(DatasetError, match="is no dataset of a known layout"):
+    with pytest.raises(DatasetError, match="unrecognised dataset layout"):
         bench(dataset, Workspace(tmp_path / "work"), BenchOptions(), progress=Silent())
     assert not (tmp_path / "work").exists()
 

@@ -21,7 +21,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_classes
 from autoseg.preprocessing.storage import StoredCase, open_cascade_input
-from autoseg.stages.cascade import make_cascade_inputs, note_on_newer_stage, open_prepared
+from autoseg.stages.cascade import make_cascade_inputs, note_on_newer_stage, open_prepared_case
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import load_splits
 from autoseg.stages.predict import PredictOptions, predict
@@ -196,9 +196,9 @@ def test_each_case_is_predicted_by_the_fold_that_held_it_out(work: Workspace):
             load_model(work.fold("coarse", number), device="cpu") for number in (fold, 1 - fold)
         )
         for name in cases.validation:
-            case = open_prepared(work, cascade, name)
+            case = open_prepared_case(work, cascade, name)
             stored = case.read_cascade_input((0,) * 3, case.shape)
-            coarse = open_prepared(work, configuration(work, "coarse"), name)
+            coarse = open_prepared_case(work, configuration(work, "coarse"), name)
             image = onto_next_grid(coarse, case)
             assert np.array_equal(stored, predict_classes(image, own))
             differing += not np.array_equal(stored, predict_classes(image, other))
@@ -241,7 +241,7 @@ def test_a_finished_fold_says_that_its_previous_stage_was_trained_again(
     os.utime(again, (finished.stat().st_mtime + 5,) * 2)
     note = note_on_newer_stage(work, cascade, 0)
     assert note is not None
-    assert "fold_1 of coarse came after this fold" in note
+    assert "fold_1 of coarse finished after this fold" in note
     assert note_on_newer_stage(work, configuration(work, "coarse"), 1) is None
 
 

@@ -134,7 +134,7 @@ def test_what_became_of_each_tensor_is_said_and_recorded(source: Workspace, targ
     assert run.recipe.optimizer.learning_rate == pytest.approx(target_rate(target) / 3)
     (table,) = [message for message in listener.said if message.startswith("starting from")]
     lines = table.splitlines()
-    assert "taken" in lines[1]
+    assert "loaded" in lines[1]
     assert "2 tensors" in lines[2]
     assert lines[2].endswith("heads.0.weight, heads.0.bias")
 
@@ -176,9 +176,9 @@ def test_a_finished_fold_with_another_start_is_mentioned(source: Workspace, targ
 
     train(target, request(3, pretrained=source.root), progress=listener)
 
-    (line,) = [line for line in listener.said if "trained already" in line]
-    assert ", otherwise than asked for: 2 steps, asked for 3 steps; random weights at the" in line
-    assert "asked for Phantoms_1" in line
+    (line,) = [line for line in listener.said if "already trained" in line]
+    assert ", with different settings: 2 steps, requested 3 steps; initialised randomly" in line
+    assert "requested from Phantoms_1" in line
     assert "seed" not in line
 
 

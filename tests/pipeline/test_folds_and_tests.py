@@ -178,7 +178,7 @@ def test_faulty_folds_are_found_when_the_dataset_is_planned(tmp_path: Path):
     dataset = write_discs(tmp_path / "discs", 3)
     given(dataset / "splits_final.json", ("01", "9"))
 
-    with pytest.raises(DatasetError, match=r"fold 0 of .*splits_final.json names disc_9"):
+    with pytest.raises(DatasetError, match=r"fold 0 of .*splits_final.json contains disc_9"):
         planned_discs(tmp_path, dataset)
 
 

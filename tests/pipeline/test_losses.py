@@ -13,7 +13,7 @@ from autoseg.documents.recipe import Iterations, Recipe
 from autoseg.losses import LOSSES
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import StoredCase, open_case, save_case
-from autoseg.training.distance_maps import measure_for
+from autoseg.training.distance_maps import distance_mapper_for
 from autoseg.training.loading import BatchDataset
 from autoseg.training.loop import Callbacks, TrainingTask, fit, new_state
 from autoseg.training.sampling import Sampling
@@ -50,7 +50,7 @@ def task(kind: str, case: StoredCase, patch: tuple[int, ...], folder: Path) -> T
         masked_channels=(),
         augmentations=(),
         seed=0,
-        measure=measure_for(loss, LABELS, configuration.spacing),
+        distance_mapper=distance_mapper_for(loss, LABELS, configuration.spacing),
     )
     return TrainingTask(
         architecture=configuration.architecture,

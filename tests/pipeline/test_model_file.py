@@ -147,8 +147,8 @@ def test_the_card_of_a_selection_has_its_line_of_the_leaderboard(selected, tmp_p
     page = CliRunner().invoke(app, ["describe", str(file)]).output
     for words in (
         "Together they are better.",
-        "3d_compact + coarse together, their probabilities averaged",
-        "Of the values 1, 2 together, only the largest connected component is kept.",
+        "3d_compact + coarse with averaged probabilities",
+        "Post-processing keeps only the largest connected component of the values 1, 2 combined.",
         "| class | Dice | 95 % interval |",
     ):
         assert words in page
@@ -208,7 +208,7 @@ def test_only_an_image_unlike_the_training_data_is_warned_of(
         predict(tmp_path / "in", tmp_path / "out", options, progress)
         warnings = [line for line in progress.messages if line.startswith("warning")]
         assert warnings[0] == (
-            "warning: coarse: its voxels are 5 mm long along axis 0 (superior); in training always "
+            "warning: coarse: its voxel size along axis 0 (superior) is 5 mm; in training always "
             "2 mm."
         )
         assert all(line.startswith("warning: coarse: ") for line in warnings)
@@ -227,14 +227,14 @@ def test_the_card_of_a_single_case_does_not_call_it_held_out(pictures_dataset, s
     select(workspace, workers=1, progress=Silent())
     export(workspace.root, tmp_path / "one.autoseg", ExportOptions())
     page = ModelArchive(tmp_path / "one.autoseg").read_card_page()
-    assert "scored on the cases that it was trained on" in page
-    assert "scored on 1 case that they were trained on" in page
+    assert "the network was scored on its own training cases" in page
+    assert "scored on 1 training case," in page
     assert "held-out" not in page
     assert "HD95 (px)" in page
     assert "voxel size in px" in page
     assert " mm" not in page
 
 
-def test_the_card_of_cases_held_out_says_so(file):
+def test_the_card_states_that_cases_were_held_out(file):
     page = ModelArchive(file).read_card_page()
-    assert "Each network was scored on cases that it was not trained on" in page
+    assert "Each network was scored on its held-out cases" in page

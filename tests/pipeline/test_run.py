@@ -23,7 +23,7 @@ from autoseg.stages.plan import plan
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.run import RunRequest, run
 from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration, seconds_of
+from autoseg.stages.training_duration import TrainingDuration, parse_duration
 from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
 
 
@@ -170,7 +170,7 @@ def test_a_wrong_forecast_does_not_break_the_budget(
     monkeypatch.setattr(stage, "reference_seconds", lambda *_: 1.0)
     with pytest.raises(Interrupted):
         run(dataset, work, request(budget_seconds=600.0), progress=Silent())
-    assert 0 < seconds_of(lengths[0].budget) < 600
+    assert 0 < parse_duration(lengths[0].budget) < 600
     assert lengths[0].most_steps == 250_000
 
 
@@ -192,7 +192,7 @@ def test_a_training_begun_without_a_budget_is_said_to_take_longer(
             run(
                 dataset, work, request(budget_seconds=budget, configurations=(name,)), progress=said
             )
-        assert any("begun without a budget" in line for line in said.lines) == (budget == 5.0)
+        assert any("started without a budget" in line for line in said.lines) == (budget == 5.0)
 
 
 def test_a_run_with_trainings_of_an_earlier_plan_is_refused(dataset: Path, work: Workspace):
@@ -262,7 +262,7 @@ def test_cascades_are_left_out_or_refused_before_anything_is_trained_if_no_fold_
     folds = load_splits(work).folds
     store.save(Splits(seed=0, reason="one", folds=folds[:1]), work.splits)
     monkeypatch.setattr(stage, "train", lambda *_, **__: stop())
-    with pytest.raises(TrainingError, match="cascade cannot be trained: some cases are held out"):
+    with pytest.raises(TrainingError, match="cascade cannot be trained: some cases are not held"):
         run(dataset, work, request(configurations=("cascade",)), progress=Silent())
     with pytest.raises(Interrupted):
         run(dataset, work, request(budget_seconds=None), progress=Silent())
@@ -370,7 +370,7 @@ def test_what_train_finished_counts_and_is_said_and_what_it_left_is_refused(
     known = schedule(work)
     others = tuple(entry for entry in known.trainings if entry.fold != 1)
     store.save(known.model_copy(update={"trainings": others}), work.schedule)
-    with pytest.raises(TrainingError, match=r"fold_1 holds a training that `autoseg train` began"):
+    with pytest.raises(TrainingError, match="fold_1 holds an unfinished training"):
         run(dataset, work, request(configurations=(name,)), progress=Silent())
 
 
@@ -384,7 +384,7 @@ def test_preparing_is_taken_from_the_budget_once_before_it_is_shared(
         return preprocess(*asked, **options)
 
     def stopping(workspace, wanted, *, progress):
-        lengths.append(seconds_of(wanted.length.budget))
+        lengths.append(parse_duration(wanted.length.budget))
         stop()
 
     monkeypatch.setattr(run_clock, "perf_counter", lambda: now[0])

@@ -105,7 +105,7 @@ def test_both_configurations_and_their_pair_are_candidates(trained, selected):
 def test_every_held_out_case_counts_once(trained, selected):
     selection, _ = selected
     assert "6 scored cases" in selection.reason
-    assert "alone" not in selection.reason
+    assert "Compared only" not in selection.reason
     assert [case.name for case in load_cross_validation(trained).cases] == NAMES
 
 
@@ -174,7 +174,7 @@ def test_folds_scored_on_label_files_that_have_changed_are_named_with_the_comman
     assert len(progress.said) == 2
     for note, name in zip(progress.said, (first, other), strict=True):
         assert f"label files of {name}, fold 1, have changed" in note
-        assert f"--configuration {name} --fold 1` scores it anew" in note
+        assert f"--configuration {name} --fold 1` scores it again" in note
     assert store.load(Report, ensemble, made_by="").label_state != before.label_state
 
 
@@ -194,7 +194,7 @@ def test_without_probabilities_the_pair_is_left_out_and_named(own):
     selection = select(own, workers=1, progress=progress)
     assert {candidate.members for candidate in selection.candidates} == {(first,), (other,)}
     (warning,) = [line for line in progress.said if line.startswith("warning")]
-    assert f"without {first} + {other}: {NAMES[4]}: its probabilities are not at" in warning
+    assert f"{first} + {other} is not a candidate: {NAMES[4]}: no probabilities found in" in warning
 
 
 def test_a_configuration_that_lacks_a_fold_is_named_with_the_command_that_trains_it(own):
@@ -214,7 +214,7 @@ def test_partial_compares_on_the_folds_that_all_have_and_judges_the_choice_on_al
     selection = select(own, allow_missing_folds=True, workers=1, progress=Silent())
     assert len(selection.candidates) == 3
     assert "3 scored cases" in selection.reason
-    assert "Compared on fold 0 of 2 alone." in selection.reason
+    assert "Compared only on fold 0 of 2." in selection.reason
     has_both = selection.members == (first,)
     assert len(load_cross_validation(own).cases) == (6 if has_both else 3)
 
@@ -224,7 +224,7 @@ def test_with_one_fold_of_each_trained_they_are_compared_on_it(own):
         shutil.rmtree(own.fold(name, 1))
     selection = select(own, workers=1, progress=Silent())
     assert len(selection.candidates) == 3
-    assert "Compared on fold 0 of 2 alone." in selection.reason
+    assert "Compared only on fold 0 of 2." in selection.reason
     assert selection.folds[0] == (0,)
 
 
@@ -242,7 +242,7 @@ def test_a_case_that_one_configuration_could_not_predict_counts_for_none(own):
 def test_a_work_folder_without_scored_folds_is_refused_with_what_to_do(own):
     shutil.rmtree(own.models)
     with pytest.raises(
-        ModelError, match=r"no fold of .* is trained and scored. Run `autoseg train"
+        ModelError, match=r"no fold in .* is trained and scored. Run `autoseg train"
     ):
         select(own, workers=1, progress=Silent())
 
@@ -252,6 +252,6 @@ def test_the_command_prints_the_leaderboard_the_reason_and_the_scores(own, volum
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     text = " ".join(done.output.split())
-    for expected in ("s/case", "The choice, on 6 scored cases", "bright", str(own.selection)):
+    for expected in ("s/case", "Selected model, 6 scored cases", "bright", str(own.selection)):
         assert expected in text
     assert store.load(Selection, own.selection, made_by="").reason in text

@@ -129,7 +129,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(
     number: signal.Signals, volumes_work: Workspace, uninterrupted: Workspace
 ) -> None:
     for epochs in (3, 4):
-        with pytest.raises(Interrupted, match="goes on from here"):
+        with pytest.raises(Interrupted, match="resumes from here"):
             train(volumes_work, request(), progress=StopAfter(epochs, number))
         assert not (fold_folder(volumes_work) / "weights.safetensors").exists()
     train(volumes_work, request(), progress=Silent())
@@ -149,7 +149,7 @@ def test_a_signal_to_all_processes_at_once_saves_too(
 def test_where_bfloat16_is_faulty_a_fold_trains_resumes_and_predicts_in_float32(
     volumes_work: Workspace, uninterrupted: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StepChecks, "_finding", lambda *_: "ended with SIGSEGV")
+    monkeypatch.setattr(StepChecks, "_issue", lambda *_: "ended with SIGSEGV")
     asked = []
 
     def recording(path: Path, **settings: str) -> object:
@@ -248,7 +248,7 @@ def test_a_truncated_checkpoint_is_named_and_not_read(volumes_work: Workspace) -
         train(volumes_work, request(), progress=StopAfter(2, signal.SIGINT))
     checkpoint = fold_folder(volumes_work) / CHECKPOINT_NAME
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    with pytest.raises(TrainingError, match="cannot be read as a checkpoint"):
+    with pytest.raises(TrainingError, match="invalid or corrupt checkpoint"):
         train(volumes_work, request(), progress=Silent())
 
 

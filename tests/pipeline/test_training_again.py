@@ -109,13 +109,13 @@ def test_cases_that_are_in_no_fold_are_named(work: Workspace) -> None:
     store.save(splits.model_copy(update={"folds": folds}), work.splits)
     spoken = Spoken()
     train(work, request(), progress=spoken)
-    assert any("in no fold" in said and left_out in said for said in spoken.messages)
+    assert any("cases are not used" in text and left_out in text for text in spoken.messages)
 
 
 def test_a_fold_is_not_scored_on_cases_that_it_was_trained_on(work: Workspace) -> None:
     splits = store.load(Splits, work.splits, made_by="")
     store.save(splits.model_copy(update={"folds": splits.folds[::-1]}), work.splits)
-    with pytest.raises(TrainingError, match=r"Restore splits\.json, or train it anew"):
+    with pytest.raises(TrainingError, match=r"Restore splits\.json, or retrain the fold"):
         train(work, request(), progress=Silent())
 
 

@@ -18,7 +18,7 @@ from autoseg.planning.dataset_traits import DatasetTraits, dataset_traits
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.sizing import SizedDraft, Sizing
-from autoseg.stages.training_duration import seconds_of
+from autoseg.stages.training_duration import parse_duration
 
 COARSE = (0.98, 0.96, 0.94, 0.92, 0.9)
 DATASETS = (
@@ -121,4 +121,4 @@ def test_the_budget_that_a_refusal_names_is_taken(dataset, time, factor, costs):
         sized(dataset, time, on)
     except PlanError as refusal:
         (named,) = re.findall(r"--budget (\w+)", str(refusal))
-        sized(dataset, seconds_of(named), on)
+        sized(dataset, parse_duration(named), on)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from autoseg import cli
 from autoseg.cli import app
 from autoseg.core.errors import CaseError, Interrupted
-from autoseg.terminal import exit_if_any
+from autoseg.terminal import exit_on_issues
 
 
 def ended(error: Exception, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -39,7 +39,10 @@ def test_a_saved_interruption_has_a_status_of_its_own(monkeypatch) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
 def test_a_full_or_closed_disk_is_named_without_a_traceback(number, monkeypatch, capsys) -> None:
     assert ended(OSError(number, "no way", "work/plan.json"), monkeypatch) == 1
-    assert "error: work/plan.json: no way. Free space, or name a place" in capsys.readouterr().err
+    assert (
+        "error: work/plan.json: no way. Free some space, or choose a writable folder"
+        in capsys.readouterr().err
+    )
 
 
 def test_any_other_issue_of_the_system_keeps_its_traceback(monkeypatch) -> None:
@@ -49,15 +52,17 @@ def test_any_other_issue_of_the_system_keeps_its_traceback(monkeypatch) -> None:
 
 def test_failed_cases_are_printed_and_end_with_status_1(capsys) -> None:
     with pytest.raises(typer.Exit) as exit_:
-        exit_if_any([("case_3", "it is odd")])
+        exit_on_issues([("case_3", "it is odd")])
     assert exit_.value.exit_code == 1
     assert "error: case_3: it is odd" in capsys.readouterr().err
-    exit_if_any([])
+    exit_on_issues([])
 
 
 def test_one_cause_of_many_failed_cases_is_printed_once(capsys) -> None:
     with pytest.raises(typer.Exit):
-        exit_if_any([*((f"case_{index}", "it is odd") for index in range(5)), ("x", "it is even")])
+        exit_on_issues(
+            [*((f"case_{index}", "it is odd") for index in range(5)), ("x", "it is even")]
+        )
     printed = capsys.readouterr().err.splitlines()
     assert printed == [
         "error: 5 cases (case_0, case_1, case_2 …): it is odd",
@@ -73,7 +78,7 @@ def test_every_summary_fits_its_line_of_80_columns(monkeypatch) -> None:
     assert "..." not in listed
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert shown.exit_code == 0
     assert re.fullmatch(r"autoseg \d+\.\d+\.\d+, torch \d+\.\d+\S*\n", shown.output)
@@ -90,7 +95,7 @@ def test_the_version_is_told() -> None:
         ("", False),
     ],
 )
-def test_only_work_that_may_crash_gets_a_process_of_its_own(
+def test_only_commands_that_may_crash_run_in_a_child_process(
     arguments: str, is_supervised: bool
 ) -> None:
     assert cli._is_supervised(arguments.split()) == is_supervised

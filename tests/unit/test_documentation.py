@@ -1,4 +1,4 @@
-"""README and pages say only what is so: commands parse, links lead somewhere, names exist."""
+"""Check README and pages: commands parse, links resolve, and names exist."""
 
 import json
 import re
@@ -52,20 +52,20 @@ def prose(path: Path) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the anchors that headings get on the site and on GitHub."""
+    """Return the anchors of headings, as the site and GitHub generate them."""
     headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
     kept = (re.sub(r"[^\w\s-]", "", heading).strip().lower() for heading in headings)
     return {re.sub(r"\s+", "-", heading) for heading in kept}
 
 
 def parse(words: list[str]) -> None:
-    """Parse a command as the command line would; raises what that raises."""
+    """Parse a command like the command line; its exceptions are passed on."""
     name = command_name(words)
     commands()[name].make_context(name, words[1 + len(name.split()) :])
 
 
 def command_name(words: list[str]) -> str:
-    """Return the name of a command, two words for one of a group."""
+    """Return the name of a command, which has two words if it is in a group."""
     pair = " ".join(words[1:3])
     return pair if pair in commands() else words[1]
 

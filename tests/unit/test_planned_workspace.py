@@ -17,15 +17,15 @@ def dataset(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.usefixtures("dataset")
 def test_a_name_of_nothing_is_neither_a_folder_nor_planned() -> None:
-    nothing = "^nope is no folder, and nothing of that name is planned in autoseg_work"
+    nothing = "^nope is not a folder, and no dataset of that name is planned in autoseg_work"
     with pytest.raises(DatasetError, match=nothing):
         planned_workspace(Path("nope"), None)
-    with pytest.raises(DatasetError, match="nothing is planned in elsewhere"):
+    with pytest.raises(DatasetError, match="no dataset is planned in elsewhere"):
         planned_workspace(Path("nope"), Path("elsewhere"))
 
 
 def test_a_dataset_that_is_not_planned_is_to_be_planned_first(dataset) -> None:
-    with pytest.raises(DatasetError, match=r"^hippo is not planned yet\. Run `autoseg"):
+    with pytest.raises(DatasetError, match=r"^hippo has not been planned\. Run `autoseg"):
         planned_workspace(dataset, None)
     with pytest.raises(DatasetError, match="`autoseg plan hippo --work w` first"):
         planned_workspace(dataset, Path("w"))

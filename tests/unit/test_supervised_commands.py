@@ -98,7 +98,7 @@ def test_a_signal_that_ends_a_command_is_reported(
 ) -> None:
     done = ended(tmp_path / "work", f"end(signal.{number.name})")
     assert done.returncode == 128 + number
-    stage = "while training 3d_compact, fold 0. The same command resumes from the last checkpoint."
+    stage = "while training 3d_compact, fold 0. Run the same command again to resume from the last"
     for part in (f"error: autoseg train was ended by {number.name} (", stage, *expected):
         assert part in done.stderr
     log = tmp_path / "work" / LOG_NAME
@@ -147,7 +147,7 @@ def test_the_crash_of_a_worker_process_is_logged_though_the_command_ends_well(
     body = "print(*run_each(end, [signal.SIGSEGV, 0], workers=2))"
     done = ended(tmp_path, body)
     assert done.returncode == 0
-    assert "the process working on it was ended by SIGSEGV" in done.stdout
+    assert "its worker process was ended by SIGSEGV" in done.stdout
     assert f"The crash log of a worker process is {tmp_path / LOG_NAME}" in done.stderr
     assert "Segmentation fault" in (tmp_path / LOG_NAME).read_text()
 

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 from typer import Exit
 
-from autoseg.terminal import TerminalProgress, exit_if_any
+from autoseg.terminal import TerminalProgress, exit_on_issues
 
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 
@@ -57,7 +57,7 @@ def test_brackets_are_shown_as_they_are() -> None:
     assert not missing
 
 
-def test_a_log_says_how_many_cases_are_through_not_that_they_went_well() -> None:
+def test_a_log_counts_processed_cases() -> None:
     written = io.StringIO()
     progress = TerminalProgress(Console(file=written, force_terminal=False, width=120))
     list(progress.track(range(2), description="Predicting", total=2))
@@ -65,7 +65,7 @@ def test_a_log_says_how_many_cases_are_through_not_that_they_went_well() -> None
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
-def test_there_is_no_bar_for_nothing(is_terminal) -> None:
+def test_no_bar_is_shown_without_items(is_terminal) -> None:
     written = io.StringIO()
     progress = TerminalProgress(Console(file=written, force_terminal=is_terminal, width=120))
     assert list(progress.track(iter(()), description="Reading cases", total=0)) == []
@@ -99,7 +99,7 @@ def test_names_from_files_of_others_do_not_steer_the_terminal(capsys) -> None:
     progress.say("channel \x1b[2Jevil\nnext line")
     progress.table("a", ("b",), [("\x1b[31mred",)])
     with pytest.raises(Exit):
-        exit_if_any([("case", "\x1b[2Jevil")])
+        exit_on_issues([("case", "\x1b[2Jevil")])
     shown = written.getvalue()
     assert "[2Jevil\nnext line" in shown
     assert "\x1b[2J" not in shown

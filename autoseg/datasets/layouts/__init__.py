@@ -1,4 +1,4 @@
-"""Layouts: the ways in which datasets lie on disk, one file each."""
+"""Supported dataset layouts, one module each."""
 
 from autoseg.datasets.layouts.recognition import Recognition, recognise
 

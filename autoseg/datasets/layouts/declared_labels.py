@@ -1,4 +1,4 @@
-"""The labels of a `dataset.json`: classes, regions made of several values, and what to ignore."""
+"""Labels declared in a `dataset.json`: classes, regions of several values, and an ignore label."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,22 @@ from pydantic import ValidationError
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.datasets.layouts.description import Description
-from autoseg.documents.store import explain
+from autoseg.documents.store import format_validation_error
 
 BACKGROUND = "background"
 IGNORE = "ignore"
-"""Names that mean something; capitals do not matter."""
+"""Label names with a special meaning, in upper or lower case."""
 
 
 @dataclass(frozen=True)
 class DeclaredLabels:
-    """What a dataset.json says of its labels.
+    """Labels declared in a dataset.json.
 
     Attributes:
-        names: Name of every label value, but for ignored voxels.
-        regions: What is predicted instead of the values, in the order in which it is written.
-        ignore: Value of voxels that nobody annotated.
+        names: Name of each label value, except the ignore value.
+        regions: Regions that are predicted instead of the values, in the order in which they are
+            written.
+        ignore: Value of unannotated voxels.
     """
 
     names: dict[int, str]
@@ -30,7 +31,7 @@ class DeclaredLabels:
 
     @property
     def background(self) -> int | None:
-        """The value that is declared as background, or 0 if it is declared; else None."""
+        """The value declared as background, otherwise 0 if it is declared, otherwise None."""
         named = [value for value, name in self.names.items() if name.lower() == BACKGROUND]
         if named:
             return named[0]
@@ -40,7 +41,7 @@ class DeclaredLabels:
         """Return the classes in order: background, then the others by value.
 
         Raises:
-            DatasetError: If there are fewer than two, or a value is negative.
+            DatasetError: If there are fewer than two classes, or a value is negative.
         """
         values = (background, *sorted(value for value in self.names if value != background))
         try:
@@ -52,7 +53,7 @@ class DeclaredLabels:
             )
         except ValidationError as error:
             msg = (
-                f"the labels cannot be learned from:\n{explain(error)}\n"
+                f"the labels are not valid for training:\n{format_validation_error(error)}\n"
                 "Correct the labels in dataset.json, or the label files."
             )
             raise DatasetError(msg) from error
@@ -60,20 +61,21 @@ class DeclaredLabels:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One label of the JSON: its name and its values, more than one of a region."""
+    """One label of the JSON: its name, and its value or the values of a region."""
 
     name: str
     values: tuple[int, ...]
 
 
 def declared_labels(description: Description) -> DeclaredLabels | None:
-    """Return what is declared, or None if nothing is.
+    """Return the declared labels, or None if there are none.
 
-    With a region among the labels, all but background are regions: one of a single value names
-    that value too.
+    If any label is a region, all labels except background are regions. A region with a single value
+    is also the name of that value.
 
     Raises:
-        DatasetError: If a label has no value, one is given twice, or regions lack their order.
+        DatasetError: If a label has no value, a value is declared twice, or there are regions
+            without a valid `regions_class_order`.
     """
     if not description.labels:
         return None
@@ -94,7 +96,7 @@ def declared_labels(description: Description) -> DeclaredLabels | None:
 
 
 def _entry(key: str, content: int | str | list[int]) -> _Entry:
-    """Return one label, whichever of name and value was the key."""
+    """Parse one label; either its name or its value may be the key."""
     if isinstance(content, list):
         if content:
             return _Entry(name=key, values=tuple(dict.fromkeys(content)))
@@ -104,7 +106,7 @@ def _entry(key: str, content: int | str | list[int]) -> _Entry:
         return _Entry(name=content, values=(int(key),))
     elif content.isdigit():
         return _Entry(name=key, values=(int(content),))
-    msg = f'dataset.json has the label {key!r}: {content!r} without a value. Write {{"{key}": 1}}.'
+    msg = f'the label {key!r}: {content!r} in dataset.json has no value. Write {{"{key}": 1}}.'
     raise DatasetError(msg)
 
 
@@ -112,26 +114,26 @@ def _ignore_value(entries: list[_Entry]) -> int | None:
     values = [value for entry in entries for value in entry.values]
     if len(values) > 1:
         msg = (
-            f"dataset.json gives the ignore label the values {values}; expected one. Give all "
-            "voxels that nobody annotated the same value."
+            f"the ignore label in dataset.json has the values {values}; expected one. Use the same "
+            "value for all unannotated voxels."
         )
         raise DatasetError(msg)
     return values[0] if values else None
 
 
 def _names(entries: list[_Entry]) -> dict[int, str]:
-    """Return the name of each value of labels that have one value each.
+    """Map label values to names, for labels that have one value each.
 
     Raises:
-        DatasetError: If two of them have the same.
+        DatasetError: If two labels have the same value.
     """
     names: dict[int, str] = {}
     for entry in entries:
         value = entry.values[0]
         if value in names:
             msg = (
-                f"dataset.json gives the label value {value} twice: {names[value]!r} and "
-                f"{entry.name!r}."
+                f"dataset.json declares the label value {value} twice: {names[value]!r} and "
+                f"{entry.name!r}. Use one value per label."
             )
             raise DatasetError(msg)
         names[value] = entry.name
@@ -139,21 +141,21 @@ def _names(entries: list[_Entry]) -> dict[int, str]:
 
 
 def _split(entries: list[_Entry]) -> tuple[_Entry, list[_Entry]]:
-    """Return the background, value 0 unless one is named, and the regions.
+    """Split labels into background and regions; the background is 0 unless declared.
 
     Raises:
-        DatasetError: If a region holds the background.
+        DatasetError: If a region contains the background.
     """
-    named = [entry for entry in entries if entry.name.lower() == BACKGROUND]
-    named += [entry for entry in entries if entry.values == (0,)]
-    background = named[0] if named else _Entry(name=BACKGROUND, values=(0,))
+    candidates = [entry for entry in entries if entry.name.lower() == BACKGROUND]
+    candidates += [entry for entry in entries if entry.values == (0,)]
+    background = candidates[0] if candidates else _Entry(name=BACKGROUND, values=(0,))
     regions = [entry for entry in entries if entry != background]
     for entry in regions:
         if set(entry.values) & set(background.values):
             msg = (
-                f"dataset.json gives the region {entry.name!r} the values {list(entry.values)}, "
-                f"of which {background.values[0]} is the background. Leave it out: regions are "
-                "made of foreground."
+                f"the region {entry.name!r} in dataset.json has the values {list(entry.values)}, "
+                f"of which {background.values[0]} is the background. Remove it: regions may only "
+                "contain foreground."
             )
             raise DatasetError(msg)
     return background, regions
@@ -163,23 +165,23 @@ def _ordered(entries: list[_Entry], order: tuple[int, ...] | None) -> tuple[Regi
     """Return the regions with the values that they are written as.
 
     Raises:
-        DatasetError: If the order does not give each region one of its own values.
+        DatasetError: If the order does not have one of a region's own values for each region.
     """
     names = [entry.name for entry in entries]
     advice = (
-        "Give for each region, in the order of the labels, the value that its voxels get in "
-        f"predictions; later ones cover earlier ones. For {names} for instance: "
+        "List for each region, in the order of the labels, the value of its voxels in predictions; "
+        f"later regions cover earlier ones. For {names}, for example: "
         f'"regions_class_order": {_suggestion(entries)}.'
     )
     if order is None or len(order) != len(entries):
-        found = "no regions_class_order" if order is None else f"regions_class_order {list(order)}"
-        msg = f"dataset.json declares {len(entries)} regions, and {found}. {advice}"
+        given = "no regions_class_order" if order is None else f"regions_class_order {list(order)}"
+        msg = f"dataset.json declares {len(entries)} regions, but {given}. {advice}"
         raise DatasetError(msg)
     for entry, value in zip(entries, order, strict=True):
         if value not in entry.values:
             msg = (
-                f"by regions_class_order {list(order)} in dataset.json, {entry.name!r} is written "
-                f"as {value}, but it is made of {list(entry.values)}. {advice}"
+                f"regions_class_order {list(order)} in dataset.json has {value} for "
+                f"{entry.name!r}; expected one of {list(entry.values)}. {advice}"
             )
             raise DatasetError(msg)
     return tuple(
@@ -189,9 +191,9 @@ def _ordered(entries: list[_Entry], order: tuple[int, ...] | None) -> tuple[Regi
 
 
 def _suggestion(entries: list[_Entry]) -> list[int]:
-    """Return for each region a value of it that the fewest later regions have too."""
-    chosen = []
+    """Suggest a `regions_class_order`: for each region, the value least used by later regions."""
+    order = []
     for position, entry in enumerate(entries):
         later = [value for other in entries[position + 1 :] for value in other.values]
-        chosen.append(min(entry.values, key=later.count))
-    return chosen
+        order.append(min(entry.values, key=later.count))
+    return order

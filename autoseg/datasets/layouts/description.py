@@ -1,4 +1,4 @@
-"""The `dataset.json` that comes with a dataset, in the dialects of the Decathlon and of nnU-Net."""
+"""Load the `dataset.json` of a dataset, in the format of the Decathlon or of nnU-Net."""
 
 import json
 from pathlib import Path
@@ -7,44 +7,44 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autoseg.core.errors import DatasetError
-from autoseg.documents.store import explain
+from autoseg.documents.store import format_validation_error
 
 FileNames = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class _Foreign(BaseModel):
-    """Part of a file that others wrote: fields that mean nothing here are ignored."""
+class _ExternalModel(BaseModel):
+    """Part of a file that autoseg did not write: unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class TrainingPair(_Foreign):
-    """An entry of the Decathlon's `training` list; an image may be one file per channel."""
+class TrainingPair(_ExternalModel):
+    """An entry of the Decathlon's `training` list; an image may consist of one file per channel."""
 
     image: str | FileNames
     label: str
 
 
-class MappedCase(_Foreign):
+class MappedCase(_ExternalModel):
     """An entry of nnU-Net's `dataset` map."""
 
     images: FileNames
     label: str
 
 
-class Description(_Foreign):
-    """What a dataset.json says, as it says it.
+class Description(_ExternalModel):
+    """The fields of a dataset.json, not yet interpreted.
 
     Attributes:
         channel_names: `{"0": "T1"}` or a list.
-        modality: The Decathlon's word for `channel_names`.
+        modality: Name of `channel_names` in the Decathlon.
         labels: `{"0": "background"}` or `{"background": 0}`; lists of values are regions.
         regions_class_order: The value that each region is written as.
         file_ending: Ending of image and label files, e.g. `.nii.gz`.
         training: The Decathlon's pairs of files.
-        test: The Decathlon's test images, or pairs of files; anything else that others wrote.
+        test: The Decathlon's test images, or pairs of files; not validated.
         dataset: nnU-Net's map from case to files.
-        groups: Which patient (site, animal …) each case belongs to.
+        groups: Group (patient, site, animal …) of each case.
     """
 
     channel_names: dict[str, str] | tuple[str, ...] | None = None
@@ -59,12 +59,12 @@ class Description(_Foreign):
 
 
 def load_description(root: Path) -> Description | None:
-    """Return the dataset's own description, or None if it has none.
+    """Load the description of a dataset; return None if it has none.
 
-    Groups in a `groups.json` beside it count as if they stood in it.
+    A `groups.json` next to the dataset.json replaces its `groups`.
 
     Raises:
-        DatasetError: If a file is not JSON or its entries are not as expected.
+        DatasetError: If a file is not valid JSON or has invalid entries.
     """
     groups = _load_json(root / "groups.json")
     content = _load_json(root / "dataset.json")
@@ -76,46 +76,47 @@ def load_description(root: Path) -> Description | None:
 
 
 def read_description(path: Path) -> Description:
-    """Return what one file says, whatever it is called.
+    """Load a description from a file of any name.
 
     Raises:
-        DatasetError: If it is missing, is not JSON, or its entries are not as expected.
+        DatasetError: If the file is missing, is not valid JSON or has invalid entries.
     """
     content = _load_json(path)
     if content is None:
-        msg = f"{path} does not exist. Name a dataset.json, or a folder that holds one."
+        msg = f"{path} does not exist. Choose a dataset.json, or a folder that contains one."
         raise DatasetError(msg)
     return _checked(content, path)
 
 
 def _checked(content: dict[str, object], path: Path) -> Description:
     try:
-        given = {key: entry for key, entry in content.items() if entry is not None}
-        return Description.model_validate(given)
+        return Description.model_validate(
+            {key: entry for key, entry in content.items() if entry is not None}
+        )
     except ValidationError as error:
-        msg = f"{path} is not as expected; correct it:\n{explain(error)}"
+        msg = f"{path} has invalid entries; correct them:\n{format_validation_error(error)}"
         raise DatasetError(msg) from error
 
 
 def declared_channels(description: Description) -> tuple[str, ...] | None:
-    """Return the channel names in channel order, or None if there are none.
+    """Return the declared channel names in channel order, or None if there are none.
 
     Raises:
         DatasetError: If the keys are not the numbers 0, 1, 2 …
     """
-    named = description.channel_names or description.modality
-    if not named:
+    names = description.channel_names or description.modality
+    if not names:
         return None
-    if isinstance(named, tuple):
-        return named
-    numbers = [int(key) if key.isdigit() else -1 for key in named]
+    if isinstance(names, tuple):
+        return names
+    numbers = [int(key) if key.isdigit() else -1 for key in names]
     if sorted(numbers) != list(range(len(numbers))):
         msg = (
-            f"dataset.json numbers its channels {list(named)}; expected 0 to {len(numbers) - 1}. "
+            f"dataset.json numbers its channels {list(names)}; expected 0 to {len(numbers) - 1}. "
             'Write them as {"0": "T1", "1": "T2"}.'
         )
         raise DatasetError(msg)
-    return tuple(named[str(key)] for key in sorted(named, key=int))
+    return tuple(names[str(key)] for key in sorted(names, key=int))
 
 
 def _load_json(path: Path) -> dict[str, object] | None:
@@ -127,6 +128,6 @@ def _load_json(path: Path) -> dict[str, object] | None:
         msg = f"{path} is not valid JSON: {error}. Correct it."
         raise DatasetError(msg) from error
     if not isinstance(content, dict):
-        msg = f"{path} should hold one JSON object {{…}}; found {str(content)[:60]}."
+        msg = f"{path} must contain one JSON object {{…}}; found {str(content)[:60]}."
         raise DatasetError(msg)
     return content

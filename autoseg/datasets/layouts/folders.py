@@ -1,6 +1,7 @@
-"""Two folders and nothing else: images/ and labels/, or imagesTr/ and labelsTr/, paired by stem.
+"""Plain folders: images/ and labels/, or imagesTr/ and labelsTr/, with files paired by stem.
 
-Channels, label values and file types come from the files; a dataset.json may say part of it.
+Channels, label values and file types are inferred from the files, unless a dataset.json declares
+them.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ FOLDER_PAIRS = (("images", "labels"), ("imagesTr", "labelsTr"))
 
 
 def find_cases(root: Path, description: Description | None) -> FoundCases | None:
-    """Return the dataset's cases, or None if it is not of this layout."""
+    """Return the cases of a dataset, or None if it does not have this layout."""
     ending = description.file_ending if description else None
     for images, labels in FOLDER_PAIRS:
         if (root / images).is_dir() and (root / labels).is_dir():

@@ -1,4 +1,4 @@
-"""What no description says is taken from the files: axes, channels, label values."""
+"""Infer from the files what no description declares: axes, channels, label values."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,23 +12,24 @@ from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import read_header, read_labels
 
 SAMPLED_CASES = 9
-"""Headers read to tell the usual number of axes and channels; odd ones out are found later."""
+"""Number of cases whose headers are read to infer axes and channels; outliers are found later."""
 
-MOST_LABEL_VALUES = 64
-"""More distinct values than this are taken for instance numbers or an image, not for classes."""
+MAX_LABEL_VALUES = 64
+"""Maximum number of label values; more of them are probably instance ids or intensities."""
 
-FEWEST_OBJECTS = 8
-"""Files whose values count up to this or more, each as far as it likes, seem to number objects."""
+MIN_INSTANCES = 8
+"""Label values probably are instance ids if they count up to this number or more in some file, and
+to different numbers in different files."""
 
 
 def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
-    """Return the number of image axes and of channels that most of some sampled cases have.
+    """Return the most frequent number of image axes and of channels in a sample of the cases.
 
     Raises:
-        DatasetError: If none of them can be read.
+        DatasetError: If no case in the sample can be read.
     """
     step = max(1, len(cases) // SAMPLED_CASES)
-    found: list[tuple[int, int]] = []
+    counts: list[tuple[int, int]] = []
     issue = ""
     for case in cases[::step]:
         try:
@@ -36,11 +37,11 @@ def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
         except CaseError as error:
             issue = str(error)
             continue
-        found.append((headers[0].num_axes, sum(header.num_channels for header in headers)))
-    if not found:
-        msg = f"no image can be read, for instance: {issue}"
+        counts.append((headers[0].num_axes, sum(header.num_channels for header in headers)))
+    if not counts:
+        msg = f"no image can be read, for example: {issue}"
         raise DatasetError(msg)
-    return Counter(found).most_common(1)[0][0]
+    return Counter(counts).most_common(1)[0][0]
 
 
 @dataclass(frozen=True)
@@ -48,30 +49,30 @@ class FoundValues:
     """Label values that occur in files.
 
     Attributes:
-        values: Of all files, ascending.
-        per_file: Those of each readable file, ascending.
+        values: Values over all files, ascending.
+        per_file: Values in each readable file, ascending.
     """
 
     values: tuple[int, ...]
     per_file: tuple[tuple[int, ...], ...]
 
     @property
-    def look_like_object_numbers(self) -> bool:
-        """Whether each file counts from 1 on without a gap, some of them far, and not all alike.
+    def look_like_instance_ids(self) -> bool:
+        """Whether values look like instance ids: 1, 2, 3 … in each file, up to varying numbers.
 
-        Parts of the body are mostly all there, or lack any of their numbers.
+        Anatomical classes usually either occur in all files, or leave gaps where they are missing.
         """
         foreground = [tuple(value for value in file if value != 0) for file in self.per_file]
         counts = [len(file) for file in foreground]
         without_gap = all(file == tuple(range(1, len(file) + 1)) for file in foreground)
-        return without_gap and max(counts) >= FEWEST_OBJECTS and min(counts) < max(counts)
+        return without_gap and max(counts) >= MIN_INSTANCES and min(counts) < max(counts)
 
 
 def values_in_files(paths: Iterable[Path], *, workers: int) -> FoundValues:
-    """Return the label values that occur in the readable ones of the files.
+    """Return the label values that occur in the files; unreadable files are skipped.
 
     Raises:
-        DatasetError: If none can be read, or there are too many values to be classes.
+        DatasetError: If no file can be read, or there are more than `MAX_LABEL_VALUES` values.
     """
     per_file: list[tuple[int, ...]] = []
     issue = "there are none"
@@ -82,14 +83,14 @@ def values_in_files(paths: Iterable[Path], *, workers: int) -> FoundValues:
             issue = outcome.message
     values = sorted({value for file in per_file for value in file})
     if not values:
-        msg = f"no label file can be read, for instance: {issue}"
+        msg = f"no label file can be read, for example: {issue}"
         raise DatasetError(msg)
-    if len(values) > MOST_LABEL_VALUES:
+    if len(values) > MAX_LABEL_VALUES:
         msg = (
-            f"the label files hold {len(values)} different values, up to {values[-1]}; at most "
-            f"{MOST_LABEL_VALUES} are taken for classes without being declared. If they number "
-            "single objects, set them all to 1; if they are classes, list them in a dataset.json "
-            'beside the folders: {"labels": {"background": 0, "cell": 1}}.'
+            f"the label files contain {len(values)} different values, up to {values[-1]}; expected "
+            f"at most {MAX_LABEL_VALUES} undeclared classes. If they are instance ids, set them "
+            "all to 1. If they are classes, declare them in a dataset.json next to the folders: "
+            '{"labels": {"background": 0, "cell": 1}}.'
         )
         raise DatasetError(msg)
     return FoundValues(tuple(values), tuple(per_file))

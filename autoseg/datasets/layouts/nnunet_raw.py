@@ -1,6 +1,7 @@
 """nnU-Net's raw data: a dataset.json, imagesTr/CASE_0000.ext and labelsTr/CASE.ext.
 
-A `dataset` map in the dataset.json may name the files instead; relative paths start at its folder.
+A `dataset` map in the dataset.json may list the files instead; its paths are relative to the folder
+of the dataset.json.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ NAME = "nnunet_raw"
 
 
 def find_cases(root: Path, description: Description | None) -> FoundCases | None:
-    """Return the dataset's cases, or None if it is not of this layout."""
+    """Return the cases of a dataset, or None if it does not have this layout."""
     if description is None:
         return None
     if description.dataset:

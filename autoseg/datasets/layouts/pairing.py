@@ -1,4 +1,4 @@
-"""Which files make a case: pairs of the same stem, or those that a dataset.json lists."""
+"""Collect the files of each case: pairs with the same stem, or files listed in a dataset.json."""
 
 import os
 from collections import Counter
@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.datasets.issues import CaseIssue
 from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.workspace import names_a_folder
+from autoseg.documents.workspace import is_valid_folder_name
 from autoseg.readers import is_image_name, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
 
 @dataclass(frozen=True)
 class FoundCases:
-    """The cases of a dataset that have all their files, and what is wrong with the others.
+    """The complete cases of a dataset, and the issues of the others.
 
     Attributes:
-        cases: Those that are complete.
-        issues: Of the others.
-        notes: Sentences on files that were left out.
+        cases: Cases that have all their files.
+        issues: Issues of the other cases.
+        notes: Sentences about ignored files.
     """
 
     cases: tuple[CaseFiles, ...]
@@ -30,27 +30,27 @@ class FoundCases:
 
 
 def image_files(folder: Path, *, preferred_ending: str | None = None) -> list[Path]:
-    """Return the image files of a folder, sorted; anything else in it is ignored.
+    """Return the image files of a folder, sorted; other files are ignored.
 
     Args:
-        folder: Not searched any deeper.
-        preferred_ending: If files with this ending exist, in capitals or not, all others are
-            ignored.
+        folder: The folder; subfolders are not searched.
+        preferred_ending: If files with this ending exist, all others are ignored; upper and lower
+            case are not distinguished.
     """
-    found = [path for path in sorted(folder.iterdir()) if is_image_name(path) and path.is_file()]
+    files = [path for path in sorted(folder.iterdir()) if is_image_name(path) and path.is_file()]
     if preferred_ending:
-        wanted = preferred_ending.lower()
-        found = [path for path in found if path.name.lower().endswith(wanted)] or found
-    return found
+        ending = preferred_ending.lower()
+        files = [path for path in files if path.name.lower().endswith(ending)] or files
+    return files
 
 
 def pair_folders(images: Path, labels: Path, file_ending: str | None) -> FoundCases:
-    """Return the cases in two folders, paired by stem.
+    """Pair the files of an image folder and a label folder by stem.
 
     Args:
         images: Folder of image files.
         labels: Folder of label files.
-        file_ending: What dataset.json says that their names end with; None if it does not.
+        file_ending: The `file_ending` of dataset.json; None if it has none.
     """
     pictures = image_files(images, preferred_ending=file_ending)
     found = pair_by_stem(pictures, image_files(labels, preferred_ending=file_ending))
@@ -59,17 +59,17 @@ def pair_folders(images: Path, labels: Path, file_ending: str | None) -> FoundCa
         return found
     names = ", ".join(path.name for path in ignored[:5])
     note = (
-        f"{counted(len(ignored), 'file')} in {images} left out, for not ending with {file_ending}, "
-        f"the file_ending of dataset.json: {names}. To use such files, remove file_ending there."
+        f"{count_noun(len(ignored), 'file')} in {images} ignored, because the file_ending in "
+        f"dataset.json is {file_ending}: {names}. To use these files, remove file_ending there."
     )
     return replace(found, notes=(note,))
 
 
 def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:
-    """Return the cases that images and labels of the same stem make.
+    """Pair images and labels of the same stem.
 
-    A channel number at the end of an image's stem (`_0000`) is part of the case's name if there is
-    a label of exactly that stem, and otherwise says which channel of the case the file holds.
+    A number such as `_0000` at the end of an image's stem is part of the case's name if a label has
+    exactly the same stem; otherwise it is the number of the channel in the file.
     """
     labels_of = _by_name(labels, stem_of)
     numbered = any(
@@ -84,7 +84,7 @@ def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:
     images_of = _by_name(images, case_name)
     cases, issues = [], []
     for name in sorted({*images_of, *labels_of}):
-        issue = issue_of_files(name, images_of.get(name, []), labels_of.get(name, []))
+        issue = case_files_issue(name, images_of.get(name, []), labels_of.get(name, []))
         if issue:
             issues.append(issue)
         else:
@@ -95,14 +95,14 @@ def pair_by_stem(images: list[Path], labels: list[Path]) -> FoundCases:
 
 
 def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
-    """Return the listed cases whose files all exist, and what is wrong with the others.
+    """Split listed cases into those whose files exist, and issues of the others.
 
-    A case must have a name that a folder can have, because its prepared form lies in one.
+    The name of a case must be a valid folder name, because its prepared data is stored in a folder.
     """
     absent = [
         CaseIssue(
             case.name,
-            f"dataset.json names {relative(path, root)}, which does not exist.",
+            f"dataset.json lists {relative_to_root(path, root)}, which does not exist.",
             "Add the file, or remove the case from dataset.json.",
         )
         for case in cases
@@ -117,47 +117,56 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
     misnamed = [
         CaseIssue(
             name,
-            "dataset.json gives it a name that cannot be that of a folder.",
-            "Rename it, without slashes and without a dot in front.",
+            "its name in dataset.json is not a valid folder name.",
+            "Rename it, without slashes and not starting with a dot.",
         )
         for name in sorted({case.name for case in cases})
-        if not names_a_folder(name)
+        if not is_valid_folder_name(name)
     ]
     issues = (*absent, *repeated, *misnamed)
-    faulty = {issue.case for issue in issues}
-    return FoundCases(tuple(case for case in cases if case.name not in faulty), issues)
+    invalid = {issue.case for issue in issues}
+    return FoundCases(tuple(case for case in cases if case.name not in invalid), issues)
 
 
 def listed_path(root: Path, name: str) -> Path:
-    """Return the file that a dataset.json means, whether or not it exists.
+    """Return the path of a file listed in a dataset.json, whether or not it exists.
 
-    Environment variables count, as in nnU-Net, and so do the backslashes of Windows.
+    Environment variables are expanded, as in nnU-Net, and Windows backslashes are accepted.
     """
     path = root / os.path.expandvars(name)
     return path if path.is_file() else root / os.path.expandvars(name).replace("\\", "/")
 
 
-def relative(path: Path, root: Path) -> str:
-    """Return the path as seen from the dataset's folder, where it lies in there."""
+def relative_to_root(path: Path, root: Path) -> str:
+    """Return a path relative to the dataset's folder, or unchanged if it is outside."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def issue_of_files(name: str, images: list[Path], labels: list[Path]) -> CaseIssue | None:
-    """Return what is wrong with the set of files that one case has, or None."""
+def case_files_issue(name: str, images: list[Path], labels: list[Path]) -> CaseIssue | None:
+    """Check that a case has one label file and a complete set of image files.
+
+    Args:
+        name: Name of the case.
+        images: Its image files, sorted by name.
+        labels: Its label files.
+
+    Returns:
+        The first issue, or None.
+    """
     if not images:
-        cause = f"there is no image for the label file {labels[0].name}."
+        cause = f"no image found for the label file {labels[0].name}."
         return CaseIssue(name, cause, "Add the image, or remove the label file.")
     if not labels:
-        cause = f"there is no label file for the image {images[0].name}."
+        cause = f"no label file found for the image {images[0].name}."
         return CaseIssue(name, cause, "Add the label file, or remove the image.")
     if len(labels) > 1:
         cause = f"it has {len(labels)} label files: {', '.join(path.name for path in labels)}."
         return CaseIssue(name, cause, "Keep one of them.")
-    return issue_of_channel_files(name, images)
+    return channel_files_issue(name, images)
 
 
-def issue_of_channel_files(name: str, images: list[Path]) -> CaseIssue | None:
-    """Return what is wrong with a case's image files (sorted by name), or None."""
+def channel_files_issue(name: str, images: list[Path]) -> CaseIssue | None:
+    """Return the issue of a case's image files (sorted by name), or None."""
     names = ", ".join(path.name for path in images)
     channels = [channel_of(stem_of(path)) for path in images]
     if len(images) == 1 and (channels[0] is None or stem_of(images[0]) == name):

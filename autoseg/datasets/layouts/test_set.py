@@ -1,8 +1,8 @@
-"""Cases of a test set, which lies beside the training cases and is only ever scored.
+"""Find the test set of a dataset, which is only used for scoring.
 
-`imagesTs` with `labelsTs`, `test/images` with `test/labels`, or pairs listed as `test` in the
-dataset.json. Test images without labels, as challenges publish them, are none of autoseg's business
-but for `predict`.
+It is stored in `imagesTs` and `labelsTs`, in `test/images` and `test/labels`, or listed as `test`
+in the dataset.json. Test images without labels, as published by challenges, are only reported; they
+can be segmented with `autoseg predict`.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoseg.core.errors import DatasetError
-from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.decathlon import listed_cases
 from autoseg.datasets.layouts.description import Description, TrainingPair
 from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, image_files, pair_by_stem
@@ -27,8 +26,8 @@ class FoundTestCases:
     """The test cases of a dataset.
 
     Attributes:
-        cases: Those that have all their files, sorted by name.
-        notes: Sentences on what was found, and on what is left out.
+        cases: Cases that have all their files, sorted by name.
+        notes: Sentences about the test set, and about cases that are left out.
     """
 
     cases: tuple[CaseFiles, ...] = ()
@@ -37,7 +36,7 @@ class FoundTestCases:
 
 @dataclass(frozen=True)
 class _Found:
-    """Test cases in one place, and images there that have no labels."""
+    """Test cases in one place, and the number of images without labels."""
 
     place: str
     cases: FoundCases = field(default_factory=lambda: FoundCases(()))
@@ -47,39 +46,41 @@ class _Found:
 def find_test_set(
     root: Path, description: Description | None, training: tuple[CaseFiles, ...]
 ) -> FoundTestCases:
-    """Return the test cases that have labels, from the first place that has some.
+    """Find the labelled test cases of a dataset; the first place that has some is used.
 
     Args:
-        root: The dataset's folder.
-        description: What its dataset.json says.
-        training: The cases that are trained on.
+        root: Folder of the dataset.
+        description: Content of its dataset.json; None without one.
+        training: Training cases.
 
     Raises:
-        DatasetError: If a test image is that of a training case.
+        DatasetError: If an image is both in the training set and in the test set.
     """
     places = [_listed(root, description)] if description is not None else []
     places += [_in_folders(root, *names, description) for names in FOLDER_PAIRS]
     found = next((place for place in places if place.cases.cases or place.cases.issues), None)
     if found is None:
         unlabelled = next((place for place in places if place.num_unlabelled), None)
-        return FoundTestCases(notes=() if unlabelled is None else (_told_unlabelled(unlabelled),))
-    _check_apart(found.cases.cases, training)
-    notes = [_told_left_out(issue) for issue in found.cases.issues]
+        return FoundTestCases(notes=() if unlabelled is None else (_unlabelled_note(unlabelled),))
+    _check_disjoint(found.cases.cases, training)
+    notes = [
+        f"test case {issue.case} is left out: {issue.sentence}" for issue in found.cases.issues
+    ]
     if found.cases.cases:
         notes.insert(
             0,
-            f"{len(found.cases.cases)} test cases in {found.place} are scored by `autoseg test` "
-            "and never trained on.",
+            f"{len(found.cases.cases)} test cases in {found.place} are not used for training; "
+            "`autoseg test` scores them.",
         )
     if found.num_unlabelled:
-        notes.append(_told_unlabelled(found))
+        notes.append(_unlabelled_note(found))
     return FoundTestCases(
         cases=tuple(sorted(found.cases.cases, key=lambda case: case.name)), notes=tuple(notes)
     )
 
 
 def _listed(root: Path, description: Description) -> _Found:
-    """Return what the dataset.json lists as `test`; images alone are the Decathlon's habit."""
+    """Return the test cases listed in a dataset.json; the Decathlon lists images without labels."""
     entries = description.test if isinstance(description.test, list) else []
     pairs = [pair for entry in entries if (pair := _pair(entry)) is not None]
     return _Found(
@@ -89,7 +90,7 @@ def _listed(root: Path, description: Description) -> _Found:
     )
 
 
-def _pair(entry: Any) -> TrainingPair | None:  # noqa: ANN401  (others wrote it)
+def _pair(entry: Any) -> TrainingPair | None:  # noqa: ANN401  (not validated yet)
     try:
         return TrainingPair.model_validate(entry)
     except ValidationError:
@@ -97,7 +98,7 @@ def _pair(entry: Any) -> TrainingPair | None:  # noqa: ANN401  (others wrote it)
 
 
 def _in_folders(root: Path, images: str, labels: str, description: Description | None) -> _Found:
-    """Return the pairs of files in two folders."""
+    """Return the test cases in an image folder and a label folder."""
     if not (root / images).is_dir():
         return _Found(place=images)
     ending = description.file_ending if description else None
@@ -115,29 +116,25 @@ def _in_folders(root: Path, images: str, labels: str, description: Description |
     )
 
 
-def _check_apart(test: tuple[CaseFiles, ...], training: tuple[CaseFiles, ...]) -> None:
-    """Check that no image is both trained on and tested.
+def _check_disjoint(test: tuple[CaseFiles, ...], training: tuple[CaseFiles, ...]) -> None:
+    """Check that no image is both in the training set and in the test set.
 
     Raises:
-        DatasetError: If one is.
+        DatasetError: If any image is in both.
     """
     trained = {path.resolve() for case in training for path in case.images}
     both = [case.name for case in test if trained & {path.resolve() for path in case.images}]
     if both:
         more = " …" if len(both) > 5 else ""
         msg = (
-            f"{len(both)} cases are trained on and in the test set: {', '.join(both[:5])}{more}. "
-            "Their scores would be of cases that the model knows: remove them from one of the two."
+            f"{len(both)} cases are in both the training set and the test set (leakage): "
+            f"{', '.join(both[:5])}{more}. Remove them from one of the two."
         )
         raise DatasetError(msg)
 
 
-def _told_left_out(issue: CaseIssue) -> str:
-    return f"test case {issue.case} is left out: {issue.sentence}"
-
-
-def _told_unlabelled(found: _Found) -> str:
+def _unlabelled_note(found: _Found) -> str:
     return (
         f"{found.num_unlabelled} test images in {found.place} have no labels and are not used; "
-        "`autoseg predict` segments them."
+        "segment them with `autoseg predict`."
     )

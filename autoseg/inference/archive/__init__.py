@@ -1,1 +1,1 @@
-"""A trained model as one file: how it is written, checked and read."""
+"""Write, check and read model files (`*.autoseg`): a trained model as a single file."""

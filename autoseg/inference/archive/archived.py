@@ -1,4 +1,4 @@
-"""A configuration of a model file, ready to be built."""
+"""Load one configuration of a model file."""
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -9,17 +9,22 @@ from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, Trained
 from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
-from autoseg.inference.archive.checks import refused
+from autoseg.inference.archive.checks import invalid_file_error
 from autoseg.inference.archive.contents import fold_part
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.stored import StoredModel, Tensors
 
 PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
-"""How a pickle begins, bare or in the zip that `torch.save` makes."""
+"""First bytes of a pickle: a bare one, or the zip that `torch.save` writes."""
 
 
 class ArchivedModel(StoredModel):
-    """One configuration of a model file."""
+    """One configuration of a model file.
+
+    Attributes:
+        archive: The model file.
+        configuration: Name of the configuration.
+    """
 
     def __init__(self, archive: ModelArchive, configuration: str) -> None:
         super().__init__(archive.path)
@@ -35,7 +40,7 @@ class ArchivedModel(StoredModel):
         name = f"{self.configuration}/{MODEL_NAME}"
         trained = self.archive.read_document(TrainedModel, name)
         if trained.configuration != self.configuration:
-            raise refused(self.path, f"its {name} is about {trained.configuration!a}")
+            raise invalid_file_error(self.path, f"its {name} describes {trained.configuration!a}")
         return trained
 
     @override
@@ -50,9 +55,9 @@ class ArchivedModel(StoredModel):
     def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
         name = fold_part(self.configuration, fold, WEIGHTS_NAME)
         if self.archive.size(name) > largest_bytes:
-            raise refused(
+            raise invalid_file_error(
                 self.path,
-                f"{name} has {self.archive.size(name)} bytes, but the plan's network holds only "
+                f"{name} has {self.archive.size(name)} bytes, but the plan's network needs at most "
                 f"{largest_bytes}",
             )
         content = self.archive.read(name)
@@ -60,10 +65,10 @@ class ArchivedModel(StoredModel):
             return load_safetensors(content)
         except (SafetensorError, KeyError, ValueError, OverflowError) as error:
             if content.startswith(PICKLE_STARTS):
-                found = f"{name} is a pickle, which could run code; weights must be safetensors"
+                found = f"{name} is a pickle, which can run code; weights must be safetensors"
             else:
                 found = f"{name} is not in safetensors format ({first_line(error)})"
-            raise refused(self.path, found) from error
+            raise invalid_file_error(self.path, found) from error
 
     @override
     def sibling(self, configuration: str) -> "ArchivedModel":
@@ -75,13 +80,13 @@ class ArchivedModel(StoredModel):
 
 
 def archived_model(archive: ModelArchive, configuration: str | None = None) -> ArchivedModel:
-    """Return one of the configurations of a model file; the first member for None.
+    """Return one configuration of a model file, or its first member for None.
 
     Raises:
-        ModelError: If it is not in the file.
+        ModelError: If the file does not contain the configuration.
     """
     wanted = configuration or archive.manifest.members[0]
     if wanted not in archive.manifest.configurations:
         known = ", ".join(archive.manifest.configurations)
-        raise refused(archive.path, f"it needs {wanted!a}, but holds only {known}")
+        raise invalid_file_error(archive.path, f"it needs {wanted!a}, but contains only {known}")
     return ArchivedModel(archive, wanted)

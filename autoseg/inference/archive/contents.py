@@ -1,16 +1,16 @@
-"""Which names a model file may hold, and how large each part may be.
+"""Names and maximum sizes of the parts of a model file.
 
-A model file is a plain zip whose entries are stored, not compressed:
+A model file is a zip whose entries are stored without compression:
 
-    manifest.json                                 every part with its size and SHA-256
-    card.json, model_card.md                      the model card, to compute with and to read
-    fingerprint.json                              what was measured of the training data
-    selection.json                                what was chosen, from what, and why
-    cross_validation.json                         scores of the choice on all held-out cases
+    manifest.json                                 size and SHA-256 of every part
+    card.json, model_card.md                      the model card as data and as text
+    fingerprint.json                              dataset fingerprint of the training data
+    selection.json                                the selected model, all candidates, the reason
+    cross_validation.json                         scores of the selection on all held-out cases
     <configuration>/model.json, plan.json         how to build and use the networks
-    <configuration>/fold_<k>/weights.safetensors  one network
-    <configuration>/fold_<k>/run.json             how it was trained
-    <configuration>/fold_<k>/evaluation.json      its scores on held-out cases
+    <configuration>/fold_<k>/weights.safetensors  weights of one network
+    <configuration>/fold_<k>/run.json             training record of the fold
+    <configuration>/fold_<k>/evaluation.json      scores on the fold's held-out cases
 """
 
 import re
@@ -23,27 +23,27 @@ from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
 from autoseg.documents.splits import FoldName
 
 SUFFIX = ".autoseg"
-"""Ending of a model file."""
+"""File extension of model files."""
 
 MANIFEST_NAME = "manifest.json"
 RUN_NAME = "run.json"
 EVALUATION_NAME = "evaluation.json"
 
 MOST_PARTS = 256
-"""Entries of a model file; five folds each of two configurations and a previous stage are 57."""
+"""Maximum number of entries. Two configurations and a previous stage of five folds have 57."""
 
 LARGEST_DIRECTORY_BYTES = 2**20
-"""The zip's own list of entries, which is read before anything is known about the file."""
+"""Maximum size of the zip's list of entries, which is read before any other check."""
 
 MIB = 2**20
 
 
 class Kind(NamedTuple):
-    """Parts of one kind.
+    """One kind of part.
 
     Attributes:
-        names: Pattern of their whole name.
-        largest_bytes: Beyond this size such a part is refused.
+        names: Pattern that matches the whole name.
+        largest_bytes: Maximum size; larger parts are rejected.
     """
 
     names: re.Pattern[str]
@@ -65,12 +65,12 @@ KINDS: tuple[Kind, ...] = (
     Kind(re.compile(f"{_FOLD}/{re.escape(EVALUATION_NAME)}"), 256 * MIB),
     Kind(re.compile(f"{_FOLD}/{re.escape(WEIGHTS_NAME)}"), 4096 * MIB),
 )
-"""Everything that a model file may hold. Weights of 4 GiB are a thousand million float32 ones, ten
-times the largest network that is planned."""
+"""All parts that a model file may contain. Weights of 4 GiB are about 10⁹ float32 parameters, ten
+times the largest planned network."""
 
 
 def largest_bytes(name: str) -> int | None:
-    """Return how large a part of this name may be, or None if no part has such a name."""
+    """Return the maximum size of a part in bytes, or None for an unknown name."""
     for kind in KINDS:
         if kind.names.fullmatch(name):
             return kind.largest_bytes
@@ -78,5 +78,11 @@ def largest_bytes(name: str) -> int | None:
 
 
 def fold_part(configuration: str, fold: FoldName, name: str) -> str:
-    """Return the name of a fold's part."""
+    """Return the name of a part of one fold.
+
+    Args:
+        configuration: Name of the configuration.
+        fold: The fold.
+        name: File name inside the fold's folder.
+    """
     return f"{configuration}/fold_{fold}/{name}"

@@ -1,11 +1,11 @@
-"""Make the model card of a trained model, and lay it out as a page to read."""
+"""Build the model card of a trained model and format it as Markdown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from autoseg.core.geometry import LengthUnit, Orientation, length_unit
-from autoseg.core.text import counted
+from autoseg.core.text import count_noun
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model_card import (
     AxisRange,
@@ -20,26 +20,26 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Mean, MetricName, Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import Estimate
-from autoseg.documents.splits import FoldName, in_order
-from autoseg.inference.summary import summarised, unit_of
+from autoseg.documents.splits import FoldName, sort_folds
+from autoseg.inference.summary import summarize_fingerprint, unit_of
 
 CANONICAL_3D = (
-    "volumes are turned into one canonical orientation by their header (array axes superior, "
-    "posterior, left), and label maps are turned back: any stored orientation is fine, if the "
-    "header is right"
+    "volumes are reoriented to one canonical orientation according to their header (array axes "
+    "superior, posterior, left), and label maps are reoriented back. Any stored orientation works "
+    "if the header is correct"
 )
 TURNED_3D: dict[Orientation, str] = {
     "SPL": CANONICAL_3D,
     "SAR": CANONICAL_3D.replace("posterior, left", "anterior, right"),
     "stored": (
-        "volumes are used as they are stored, whatever their header says of their orientation: "
-        "give images whose axes run as in training"
+        "volumes are used as stored; the orientation in their header is ignored. Pass images whose "
+        "axes have the same directions as in training"
     ),
 }
-CANONICAL_2D = "pictures are used as they are stored"
+CANONICAL_2D = "2-D images are used as stored"
 
 NETWORK_COLUMNS = ("configuration", "fold")
-"""How a table names a network."""
+"""Table columns that identify a network."""
 
 METRIC_TITLES: dict[MetricName, str] = {
     "dice": "Dice",
@@ -48,12 +48,17 @@ METRIC_TITLES: dict[MetricName, str] = {
     "assd_mm": "ASSD ({unit})",
     "nsd": "NSD",
 }
-"""Of those metrics that a card shows; with a place for the unit of distances."""
+"""Titles of the metrics in a model card, with a placeholder for the unit of distances."""
 
 
 @dataclass(frozen=True)
 class FoldRecord:
-    """What is known of a fold beside its weights; both are None for a copied model."""
+    """Records of a fold in addition to its weights; both are None for a copied model.
+
+    Attributes:
+        run: Training record.
+        report: Scores on the fold's held-out cases.
+    """
 
     run: Run | None
     report: Report | None
@@ -61,14 +66,14 @@ class FoldRecord:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of one configuration, as a card needs to know them.
+    """Description of the networks of one configuration, for a model card.
 
     Attributes:
-        plan: How the dataset was understood.
-        configuration: What was trained.
-        parameters: Weights of one network.
-        is_member: Whether it predicts; else it is a previous stage.
-        folds: What is known of each fold.
+        plan: The plan of the dataset.
+        configuration: The trained configuration.
+        parameters: Number of parameters of one network.
+        is_member: Whether the configuration predicts; if not, it is a previous stage.
+        folds: Records of each fold.
     """
 
     plan: Plan
@@ -81,12 +86,12 @@ class Networks:
 def make_card(
     networks: Sequence[Networks], fingerprint: Fingerprint | None, choice: CardSelection | None
 ) -> ModelCard:
-    """Return the card of a trained model.
+    """Build the model card of a trained model.
 
     Args:
-        networks: Of each configuration, those that predict first.
-        fingerprint: What was measured of the data, if that is known.
-        choice: Why these predict, and how well, if they were selected.
+        networks: One entry per configuration, the predicting ones first.
+        fingerprint: Fingerprint of the training data; None if unknown.
+        choice: Reason for the selection and its scores; None without a selection.
     """
     plan, configuration = networks[0].plan, networks[0].configuration
     return ModelCard(
@@ -99,19 +104,19 @@ def make_card(
         ),
         classes=_classes(plan, fingerprint),
         orientation=TURNED_3D[plan.orientation] if plan.num_axes == 3 else CANONICAL_2D,
-        data=None if fingerprint is None else summarised(fingerprint),
+        data=None if fingerprint is None else summarize_fingerprint(fingerprint),
         choice=choice,
         autoseg=version("autoseg"),
     )
 
 
 def card_page(card: ModelCard) -> str:
-    """Return the card in Markdown."""
+    """Format the model card as Markdown."""
     blocks = [
         f"# Model card: {card.dataset_name}",
         _headline(card),
         f"**Licence:** {card.license}.",
-        "Research software: nobody has approved this model for clinical use.",
+        "Research software: this model is not approved for clinical use.",
         "## Intended input",
         *_input_blocks(card),
         "## Output",
@@ -139,7 +144,7 @@ def _origin(card: ModelCard) -> str:
 
 
 def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ...]:
-    """Return background and targets: the other classes, or the regions."""
+    """Return the background and the targets (the other classes, or the regions)."""
     labels = plan.labels
     background = CardClass(
         name=labels.names[0], value=labels.values[0], cases=_cases_with((0,), fingerprint)
@@ -154,7 +159,7 @@ def _classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ..
 
 
 def _cases_with(classes: tuple[int, ...], fingerprint: Fingerprint | None) -> int | None:
-    """Return how many training cases hold any of the classes; None if not known."""
+    """Count the training cases that contain any of the classes; None if unknown."""
     if fingerprint is None:
         return None
     return sum(any(case.class_voxels[index] for index in classes) for case in fingerprint.cases)
@@ -168,7 +173,7 @@ def _configuration(networks: Networks) -> CardConfiguration:
         parameters=networks.parameters,
         working_spacing_mm=configuration.spacing,
         is_member=networks.is_member,
-        folds=tuple(_fold(fold, folds[fold]) for fold in in_order(folds)),
+        folds=tuple(_fold(fold, folds[fold]) for fold in sort_folds(folds)),
     )
 
 
@@ -189,8 +194,8 @@ def _fold(fold: FoldName, record: FoldRecord) -> CardFold:
 
 
 def _input_blocks(card: ModelCard) -> list[str]:
-    kind = "volumes (axes z, y, x)" if card.num_axes == 3 else "pictures (axes y, x)"
-    unknown = ("not known",) * len(card.channels)
+    kind = "volumes (axes z, y, x)" if card.num_axes == 3 else "2-D images (axes y, x)"
+    unknown = ("unknown",) * len(card.channels)
     known = unknown if card.data is None else tuple(_span(*x) for x in card.data.intensities)
     rows = [
         (str(index), channel.name, intensities, channel.normalizer)
@@ -202,15 +207,15 @@ def _input_blocks(card: ModelCard) -> list[str]:
         for spacing in dict.fromkeys(entry.working_spacing_mm for entry in card.configurations)
     )
     handling = (
-        f"Orientation: {card.orientation}. Images are resampled to {spacings} {_unit(card)} and "
-        "label maps back; the file needs no preparation."
+        f"Orientation: {card.orientation}. Images are resampled to {spacings} {_unit(card)}, and "
+        "label maps are resampled back; no preprocessing is required."
     )
-    channels = f"{len(card.channels)}-channel {kind}, the channels in this order:"
+    channels = f"{len(card.channels)}-channel {kind}, with the channels in this order:"
     return [channels, _table(header, rows), handling]
 
 
 def _unit(card: ModelCard) -> LengthUnit:
-    """Return what lengths are in: px for pictures of no known size."""
+    """Return the unit of lengths; px for 2-D images of unknown pixel size."""
     if card.data is not None:
         return unit_of(card.data)
     edges = (edge for entry in card.configurations for edge in entry.working_spacing_mm)
@@ -225,7 +230,7 @@ def _output_blocks(card: ModelCard) -> list[str]:
     steps = () if card.choice is None else card.choice.postprocessing
     return [
         "A label map on the grid of the image:",
-        _table(("value", "class", "training cases with it"), rows),
+        _table(("value", "class", "training cases with this class"), rows),
         *(_step(values) for values in steps),
     ]
 
@@ -233,41 +238,41 @@ def _output_blocks(card: ModelCard) -> list[str]:
 def _step(values: tuple[int, ...]) -> str:
     named = f"value {values[0]}"
     if len(values) > 1:
-        named = f"the values {', '.join(map(str, values))} together"
-    return f"Of {named}, only the largest connected component is kept."
+        named = f"the values {', '.join(map(str, values))} combined"
+    return f"Post-processing keeps only the largest connected component of {named}."
 
 
 def _data_blocks(card: ModelCard) -> list[str]:
     if card.data is None:
-        return ["No fingerprint came with the model."]
+        return ["The model has no fingerprint of its training data."]
     rows = [
         (str(axis), _three(spacing), _three(shape))
         for axis, (spacing, shape) in enumerate(
             zip(card.data.spacing_mm, card.data.shape_voxels, strict=True)
         )
     ]
-    header = ("array axis", f"voxel size in {_unit(card)} (least / median / greatest)", "voxels")
+    header = ("array axis", f"voxel size in {_unit(card)} (minimum / median / maximum)", "voxels")
     stored = ", ".join(card.data.axis_directions)
-    orientations = [f"Stored orientations, array order: {stored}."] if stored else []
-    return [f"{counted(card.data.num_cases, 'case')}.", _table(header, rows), *orientations]
+    orientations = [f"Stored orientations (array order): {stored}."] if stored else []
+    return [f"{count_noun(card.data.num_cases, 'case')}.", _table(header, rows), *orientations]
 
 
 def _choice_blocks(card: ModelCard) -> list[str]:
-    """Return what was chosen, and how good it is: nothing if nothing was."""
+    """Format the selected model and its scores; empty without a selection."""
     choice = card.choice
     if choice is None:
         return []
     rows = [(name, *_interval(estimate)) for name, estimate in choice.classes]
     rows.append(("mean of classes", *_interval(choice.dice)))
     members = [entry.name for entry in card.configurations if entry.is_member]
-    together = " together, their probabilities averaged" if len(members) > 1 else ""
-    how = (
-        f"scored on {counted(choice.held_out_cases, 'case')} that they were trained on"
+    ensemble = " with averaged probabilities" if len(members) > 1 else ""
+    scored = (
+        f"scored on {count_noun(choice.held_out_cases, 'training case')}"
         if _is_resubstitution(card)
-        else f"cross-validated on {counted(choice.held_out_cases, 'held-out case')}"
+        else f"cross-validated on {count_noun(choice.held_out_cases, 'held-out case')}"
     )
-    told = f"{' + '.join(members)}{together}, as {how}, post-processing included:"
-    return [choice.reason, told, _table(("class", "Dice", "95 % interval"), rows)]
+    caption = f"{' + '.join(members)}{ensemble}, {scored}, including post-processing:"
+    return [choice.reason, caption, _table(("class", "Dice", "95 % interval"), rows)]
 
 
 def _score_blocks(card: ModelCard) -> list[str]:
@@ -275,17 +280,17 @@ def _score_blocks(card: ModelCard) -> list[str]:
         row for entry in card.configurations for fold in entry.folds for row in _rows(entry, fold)
     ]
     if not rows:
-        return ["None came with the model."]
+        return ["The model has no scores."]
     titles = (text.format(unit=_unit(card)) for text in METRIC_TITLES.values())
     header = (*NETWORK_COLUMNS, "cases", "class", *titles)
-    reading = (
-        "The network was scored on the cases that it was trained on, for want of others: its "
-        "scores say nothing about new cases."
+    explanation = (
+        "No cases were held out, so the network was scored on its own training cases. These scores "
+        "say nothing about new cases."
         if _is_resubstitution(card)
-        else "Each network was scored on cases that it was not trained on; all networks together "
-        "were not, for want of cases that none has seen."
+        else "Each network was scored on its held-out cases. The ensemble of all networks was not "
+        "scored, because every case was used to train at least one of them."
     )
-    return [reading, _table(header, rows)]
+    return [explanation, _table(header, rows)]
 
 
 def _is_resubstitution(card: ModelCard) -> bool:
@@ -293,7 +298,7 @@ def _is_resubstitution(card: ModelCard) -> bool:
 
 
 def _rows(configuration: CardConfiguration, fold: CardFold) -> list[tuple[str, ...]]:
-    """Return the scores of one network, class by class; none if it was not scored."""
+    """Return the score rows of one network, one per class; empty if it was not scored."""
     if fold.foreground is None:
         return []
     lead = (configuration.name, str(fold.fold), str(fold.scored_cases))
@@ -305,7 +310,7 @@ def _rows(configuration: CardConfiguration, fold: CardFold) -> list[tuple[str, .
 
 def _networks_blocks(card: ModelCard) -> list[str]:
     sizes = [
-        f"{entry.name}: {entry.architecture} with {entry.parameters:,} weights"
+        f"{entry.name}: {entry.architecture} with {entry.parameters:,} parameters"
         f"{'' if entry.is_member else ', the previous stage of a cascade'}."
         for entry in card.configurations
     ]
@@ -345,7 +350,7 @@ def _number(mean: Mean) -> str:
 
 
 def _interval(estimate: Estimate) -> tuple[str, str]:
-    """Return a mean and its interval, as far as they are known."""
+    """Format a mean and its interval; an unknown number becomes a dash."""
     value = "–" if estimate.value is None else f"{estimate.value:.3f}"
     if estimate.low is None or estimate.high is None:
         return value, "–"

@@ -1,4 +1,4 @@
-"""Take the names of cases out of what goes into a model file: they may name patients."""
+"""Remove case names from the records of a model file, because they may identify patients."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from autoseg.inference.archive.model_card import FoldRecord
 
 @dataclass(frozen=True)
 class Records:
-    """What is known of a model's training data and scores, case by case.
+    """Per-case records of a model's training data and scores.
 
     Attributes:
-        fingerprint: What was measured; None if that is not known.
-        folds: Of each configuration's folds.
-        cross_validation: Scores of what predicts; None if there are none.
+        fingerprint: Dataset fingerprint; None if unknown.
+        folds: Training record and scores by configuration and fold.
+        cross_validation: Cross-validation scores of the selected model; None if there are none.
     """
 
     fingerprint: Fingerprint | None
@@ -24,10 +24,10 @@ class Records:
     cross_validation: Report | None = None
 
 
-def without_case_names(records: Records) -> Records:
-    """Return the records with numbered cases, the same number for the same case everywhere.
+def anonymize_records(records: Records) -> Records:
+    """Replace case names by numbers, with the same number for the same case everywhere.
 
-    File names, sizes and times, and the messages of cases that could not be scored, are left out.
+    File names, sizes and times are dropped, and so are the error messages of unscored cases.
     """
     reports = [record.report for record in records.folds.values()]
     numbered = _numbered(

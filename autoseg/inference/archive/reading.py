@@ -1,4 +1,4 @@
-"""Read a model file: part by part, in memory, each against the manifest."""
+"""Read the parts of a model file into memory and verify each against the manifest."""
 
 import hashlib
 import zipfile
@@ -20,9 +20,9 @@ from autoseg.documents.model import (
 from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, ModelCard
 from autoseg.documents.report import Report
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
-from autoseg.documents.splits import FoldName, fold_named, in_order
-from autoseg.documents.store import explain
-from autoseg.inference.archive.checks import opened, refused
+from autoseg.documents.splits import FoldName, fold_from_name, sort_folds
+from autoseg.documents.store import format_validation_error
+from autoseg.inference.archive.checks import invalid_file_error, open_checked_zip
 from autoseg.inference.archive.contents import MANIFEST_NAME, MOST_PARTS
 
 T = TypeVar("T", bound=Frozen)
@@ -30,71 +30,73 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Versioned(BaseModel):
-    """The one field that manifests of all versions have."""
+    """The only field common to manifests of all versions."""
 
     schema_version: int
 
 
 class ModelArchive:
-    """A model file; opening it reads and checks the manifest and nothing else.
+    """A model file. Opening it reads and checks only the manifest.
 
     Attributes:
         path: The file.
-        manifest: What is in it.
+        manifest: Its table of contents.
     """
 
     def __init__(self, path: Path) -> None:
         """Open a model file.
 
         Raises:
-            ModelError: If it is not one, is damaged, was made by a newer autoseg, or holds
-                anything that a model does not.
+            ModelError: If the file is not a model file, is damaged, was written by a newer
+                autoseg, or contains unexpected parts.
         """
         self.path = path
-        with opened(path) as archive:
+        with open_checked_zip(path) as archive:
             entries = {entry.filename: entry.file_size for entry in archive.infolist()}
             self.manifest = _manifest(archive.read(MANIFEST_NAME), path)
         self._parts = {part.name: part for part in self.manifest.parts}
         self._check_parts(entries)
 
     def folds(self, configuration: str) -> tuple[FoldName, ...]:
-        """Return which folds of a configuration are in the file."""
+        """Return the folds of a configuration that the file contains."""
         names = (
             name.removeprefix(f"{configuration}/fold_").split("/")[0]
             for name in self._parts
             if _folder(name) == configuration and name.endswith(f"/{WEIGHTS_NAME}")
         )
-        return in_order(fold for name in names if (fold := fold_named(name)) is not None)
+        return sort_folds(fold for name in names if (fold := fold_from_name(name)) is not None)
 
     def read_selection(self) -> Selection | None:
-        """Return why these configurations predict, if that is in the file.
+        """Return the model selection, or None if the file has none.
 
         Raises:
-            ModelError: If it names other members or folds than there are.
+            ModelError: If the selection names members or folds that the file does not contain.
         """
         if SELECTION_NAME not in self._parts:
             return None
         selection = self.read_document(Selection, SELECTION_NAME)
         if selection.members != self.manifest.members:
-            raise refused(
+            raise invalid_file_error(
                 self.path,
-                f"its {SELECTION_NAME} is about {', '.join(selection.members)!a}, its manifest "
-                f"about {', '.join(self.manifest.members)!a}",
+                f"its {SELECTION_NAME} lists the members {', '.join(selection.members)!a}, its "
+                f"manifest {', '.join(self.manifest.members)!a}",
             )
         for name, folds in zip(selection.members, selection.folds, strict=True):
             if missing := set(folds) - set(self.folds(name)):
                 fold = missing.pop()
-                raise refused(self.path, f"its {SELECTION_NAME} names a fold {fold} of {name}")
+                raise invalid_file_error(
+                    self.path, f"its {SELECTION_NAME} names fold {fold} of {name}, which is missing"
+                )
         return selection
 
     def read_cross_validation(self) -> Report | None:
-        """Return the scores of what predicts on all held-out cases, if they are in the file."""
+        """Return the cross-validation report of the selected model, or None if there is none."""
         if CROSS_VALIDATION_NAME not in self._parts:
             return None
         return self.read_document(Report, CROSS_VALIDATION_NAME)
 
     def read_fingerprint(self) -> Fingerprint | None:
-        """Return what was measured of the training data, if it is in the file."""
+        """Return the fingerprint of the training data, or None if the file has none."""
         if FINGERPRINT_NAME not in self._parts:
             return None
         return self.read_document(Fingerprint, FINGERPRINT_NAME)
@@ -104,67 +106,70 @@ class ModelArchive:
         return self.read_document(ModelCard, CARD_NAME)
 
     def read_card_page(self) -> str:
-        """Return the model card as text to read."""
+        """Return the model card as Markdown."""
         return self.read(CARD_PAGE_NAME).decode("utf-8", errors="replace")
 
     def size(self, name: str) -> int:
-        """Return the bytes of a part that the manifest lists."""
+        """Return the size in bytes of a part listed in the manifest."""
         return self._parts[name].size
 
     def read(self, name: str) -> bytes:
-        """Return the content of a part that the manifest lists.
+        """Return the content of a part listed in the manifest.
 
         Raises:
-            ModelError: If it is not what the manifest was written for.
+            ModelError: If the content cannot be read or its SHA-256 differs from the manifest.
         """
         part = self._parts[name]
-        with opened(self.path) as archive:
+        with open_checked_zip(self.path) as archive:
             content = _content(archive, part, self.path)
         if hashlib.sha256(content).hexdigest() != part.sha256:
-            raise refused(self.path, f"{name} has changed: its SHA-256 is not the manifest's")
+            raise invalid_file_error(self.path, f"the SHA-256 of {name} differs from the manifest")
         return content
 
     def read_document(self, kind: type[T], name: str) -> T:
-        """Return a part as a document.
+        """Return a part parsed as a document.
 
         Raises:
-            ModelError: If it is not one of that kind.
+            ModelError: If the part does not have the fields of `kind`.
         """
         return _parsed(kind, self.read(name), name, self.path)
 
     def _check_parts(self, entries: dict[str, int]) -> None:
-        """Check that zip and manifest list the same parts, and that what is needed is there.
+        """Check that zip and manifest list the same parts, including all required ones.
 
         Raises:
-            ModelError: If not.
+            ModelError: If a part is missing, unexpected, listed twice, or of a different size.
         """
         listed = {MANIFEST_NAME, *self._parts}
         if len(listed) != 1 + len(self.manifest.parts):
-            raise refused(self.path, "its manifest lists a part twice")
+            raise invalid_file_error(self.path, "its manifest lists a part twice")
         configurations = self.manifest.configurations
         needed = {f"{name}/{part}" for name in configurations for part in (MODEL_NAME, PLAN_NAME)}
         missing = sorted((needed | {CARD_NAME, CARD_PAGE_NAME} | listed) - set(entries))
         if missing:
-            raise refused(self.path, f"{missing[0]} is missing")
+            raise invalid_file_error(self.path, f"{missing[0]} is missing")
         foreign = sorted(set(entries) - listed)
         foreign += [name for name in listed if "/" in name and _folder(name) not in configurations]
         if foreign:
-            raise refused(self.path, f"{foreign[0]} does not belong to what its manifest lists")
+            raise invalid_file_error(
+                self.path, f"{foreign[0]} does not belong to the model in its manifest"
+            )
         for part in self.manifest.parts:
             if entries[part.name] != part.size:
-                raise refused(
+                raise invalid_file_error(
                     self.path,
-                    f"{part.name} has {entries[part.name]} bytes, its manifest says {part.size}",
+                    f"{part.name} has {entries[part.name]} bytes, but its manifest lists "
+                    f"{part.size}",
                 )
         self._check_configurations()
 
     def _check_configurations(self) -> None:
         names = self.manifest.configurations
         if len(set(names)) != len(names):
-            raise refused(self.path, "its manifest lists a configuration twice")
+            raise invalid_file_error(self.path, "its manifest lists a configuration twice")
         for name in names:
             if not self.folds(name):
-                raise refused(self.path, f"it holds no weights of {name}")
+                raise invalid_file_error(self.path, f"it has no weights of {name}")
 
 
 def _folder(name: str) -> str:
@@ -172,26 +177,31 @@ def _folder(name: str) -> str:
 
 
 def _content(archive: zipfile.ZipFile, part: ArchivePart, path: Path) -> bytes:
-    """Return a part's bytes; never more than the manifest says, whatever the zip does."""
+    """Read a part, at most one byte more than the manifest lists, whatever the zip declares."""
     try:
         with archive.open(part.name) as file:
             content = file.read(part.size + 1)
     except (KeyError, RuntimeError) as error:
-        raise refused(path, f"{part.name} cannot be read ({first_line(error)})") from error
+        raise invalid_file_error(
+            path, f"{part.name} cannot be read ({first_line(error)})"
+        ) from error
     return content
 
 
 def _manifest(content: bytes, path: Path) -> Manifest:
-    found = _parsed(_Versioned, content, MANIFEST_NAME, path).schema_version
-    if found > MANIFEST_VERSION:
+    version = _parsed(_Versioned, content, MANIFEST_NAME, path).schema_version
+    if version > MANIFEST_VERSION:
         msg = (
-            f"{path} was made by a newer autoseg (its format is version {found}, this autoseg "
-            f"reads {MANIFEST_VERSION}). Upgrade with `pip install --upgrade autoseg`."
+            f"{path} was written by a newer autoseg (format version {version}; this autoseg reads "
+            f"up to {MANIFEST_VERSION}). Upgrade with `pip install --upgrade autoseg`."
         )
         raise ModelError(msg)
     manifest = _parsed(Manifest, content, MANIFEST_NAME, path)
     if len(manifest.parts) > MOST_PARTS:
-        raise refused(path, f"its manifest lists {len(manifest.parts)} parts")
+        parts = len(manifest.parts)
+        raise invalid_file_error(
+            path, f"its manifest lists {parts} parts; expected at most {MOST_PARTS}"
+        )
     return manifest
 
 
@@ -199,7 +209,8 @@ def _parsed(kind: type[M], content: bytes, name: str, path: Path) -> M:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        raise refused(path, f"{name} does not read as expected:\n{explain(error)}\n") from error
+        found = f"{name} has invalid fields:\n{format_validation_error(error)}\n"
+        raise invalid_file_error(path, found) from error
     except UnknownComponent as error:
-        msg = f"{path} needs a part of autoseg that is not here. {error}"
+        msg = f"{path} needs a component that this autoseg does not have. {error}"
         raise ModelError(msg) from error

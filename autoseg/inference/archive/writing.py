@@ -1,4 +1,4 @@
-"""Write a model file: the same parts always give the same bytes."""
+"""Write model files reproducibly: the same parts always give the same bytes."""
 
 import hashlib
 import zipfile
@@ -13,23 +13,23 @@ from safetensors.torch import save
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import ModelError
 from autoseg.documents.archive import ArchivePart, Manifest
-from autoseg.documents.store import as_text
+from autoseg.documents.store import to_json_text
 from autoseg.inference.archive.contents import MANIFEST_NAME, largest_bytes
 from autoseg.inference.stored import Tensors
 
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
-"""Of every entry: the first that a zip can hold, so that the time of writing changes nothing."""
+"""Date of every entry, the earliest that a zip can hold, so that the output is reproducible."""
 
 PLAIN_FILE = 0o100644 << 16
-"""Kind and rights of every entry, where a zip keeps them."""
+"""External attributes of every entry: a regular file with mode 644."""
 
 
 class Content(NamedTuple):
     """A part to write.
 
     Attributes:
-        name: As `contents.KINDS` has it.
-        content: Its bytes.
+        name: A name that matches one of `contents.KINDS`.
+        content: The bytes of the part.
     """
 
     name: str
@@ -44,17 +44,17 @@ def write_archive(
     stages: Sequence[str] = (),
     precision: Literal["float32", "float16"],
 ) -> Manifest:
-    """Write a model file, whole or not at all, and return its manifest.
+    """Write a model file atomically and return its manifest.
 
     Args:
-        path: Where; an older file is replaced.
-        contents: All parts but the manifest; only one is held in memory at a time.
-        members: Configurations that predict.
-        stages: Previous stages of cascades among them.
-        precision: Of the weights.
+        path: Output file; an existing one is replaced.
+        contents: All parts except the manifest; only one is held in memory at a time.
+        members: Names of the configurations that predict.
+        stages: Names of the previous stages of cascades among the members.
+        precision: Number type of the weights.
 
     Raises:
-        ModelError: If a part has a name or size that would be refused on reading.
+        ModelError: If a part has a name or size that reading would reject.
     """
     parts = []
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -68,15 +68,15 @@ def write_archive(
             precision=precision,
             parts=tuple(parts),
         )
-        _write(archive, Content(MANIFEST_NAME, as_text(manifest).encode()))
+        _write(archive, Content(MANIFEST_NAME, to_json_text(manifest).encode()))
     return manifest
 
 
-def weights_content(tensors: Tensors, precision: Literal["float32", "float16"]) -> bytes:
-    """Return weights in safetensors format; "float16" halves them.
+def serialize_weights(tensors: Tensors, precision: Literal["float32", "float16"]) -> bytes:
+    """Serialise weights in safetensors format, in single or half precision.
 
     Raises:
-        ModelError: If a weight is too large for half precision.
+        ModelError: If a weight exceeds the range of half precision.
     """
     if precision == "float32":
         return save({name: tensor.contiguous() for name, tensor in tensors.items()})
@@ -84,7 +84,7 @@ def weights_content(tensors: Tensors, precision: Literal["float32", "float16"]) 
 
 
 def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor in half precision; whole numbers stay as they are.
+    """Convert a floating-point tensor to half precision; leave integer tensors unchanged.
 
     Raises:
         ModelError: If a value would become infinite.
@@ -94,7 +94,7 @@ def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
     halved = tensor.to(torch.float16)
     if bool(torch.isfinite(tensor).all()) and not bool(torch.isfinite(halved).all()):
         msg = (
-            f"the weights {name} reach {float(tensor.abs().max()):g}; half precision ends at "
+            f"the weights {name} reach {float(tensor.abs().max()):g}; half precision holds at most "
             "65504. Export without --half."
         )
         raise ModelError(msg)
@@ -105,13 +105,13 @@ def _write(archive: zipfile.ZipFile, part: Content) -> None:
     limit = largest_bytes(part.name)
     if limit is None or len(part.content) > limit:
         msg = (
-            f"a model file cannot hold {part.name} with {len(part.content)} bytes. Configurations "
-            "are named with letters, digits, '_', '-' and '.'; rename it in the plan, or export "
-            "with --half if the weights are too large."
+            f"a model file cannot contain {part.name} with {len(part.content)} bytes. Names of "
+            "configurations may have only letters, digits, '_', '-' and '.'. Rename the "
+            "configuration in the plan, or export with --half if the weights are too large."
         )
         raise ModelError(msg)
     entry = zipfile.ZipInfo(part.name, date_time=EARLIEST_DATE)
-    entry.create_system = 3  # as on Unix, wherever it is written
+    entry.create_system = 3  # Unix, so that the bytes do not depend on the system
     entry.external_attr = PLAIN_FILE
     archive.writestr(entry, part.content)
 

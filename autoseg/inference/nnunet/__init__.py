@@ -1,4 +1,4 @@
-"""Read models that nnU-Net v2 trained, and say the same in autoseg's documents and tensor names.
+"""Convert models trained by nnU-Net v2 to autoseg's documents and tensor names.
 
-Nothing of nnU-Net is imported, and nothing that its files name is run.
+nnU-Net is not imported, and no code referenced by its files is run.
 """

@@ -1,4 +1,4 @@
-"""What the later stage of an imported cascade gets to see of the earlier one's prediction."""
+"""Resample the previous stage's prediction for the next stage of an imported cascade."""
 
 import numpy as np
 
@@ -15,19 +15,22 @@ def cascade_input_as_nnunet(
     restoration: InverseTransform,
     resampling: Resampling,
 ) -> ResizedLabels:
-    """Return class indices on the grid of a prepared image, resampled as nnU-Net resamples files.
+    """Resample a cascade input to the grid of a prepared image, as nnU-Net resamples files.
 
-    Background outside of what the image shows is a class of its own there, with the lowest index:
-    where the two meet a third class, it needs to outweigh each of them only. Of classes that weigh
-    alike, the nearest wins.
+    Background outside the nonzero mask is a separate class with the lowest index during
+    resampling. Where both backgrounds meet a third class, that class only has to outweigh each of
+    them, not their sum. Ties go to the class of the nearest voxel.
 
     Source: nnU-Net 2.8.1, `crop_to_nonzero`, and batchgenerators 0.25.5, `resize_segmentation`.
 
     Args:
-        classes: What the earlier stage predicted for the whole canonical image.
-        outside: Voxels of it that are not part of what it shows; None if all are.
-        restoration: Of the image as the later stage sees it.
+        classes: Class indices predicted by the previous stage, for the whole canonical image.
+        outside: Voxels outside the nonzero mask, same shape; None if there are none.
+        restoration: Inverse transform of the image as prepared for the next stage.
         resampling: Spline orders.
+
+    Returns:
+        Class indices with the shape of the prepared image, in the type of `classes`.
     """
     if outside is None:
         return prepare_labels(classes, restoration, resampling, ties="nearest")

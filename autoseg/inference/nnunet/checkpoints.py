@@ -1,7 +1,7 @@
-"""Read nnU-Net's checkpoints, which are pickles, without running anything that they name.
+"""Read nnU-Net's checkpoints, which are pickles, without running the code that they reference.
 
-torch's weights-only unpickler builds plain values and tensors, and refuses every class or function
-that is not on its list. That list is extended by the numpy numbers in nnU-Net's training log.
+The weights-only unpickler of torch builds plain values and tensors, and rejects every class and
+function that is not on its allowlist. nnU-Net's training log also needs NumPy scalars on it.
 """
 
 import pickle
@@ -19,21 +19,21 @@ from numpy.dtypes import BoolDType, Float32DType, Float64DType, Int64DType
 from autoseg.core.errors import ModelError
 
 NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
-"""Where a number's constructor is, before and since numpy 2."""
+"""Modules of the scalar constructor before and since NumPy 2."""
 
 NUMBER_BYTES = 16
-"""As many as the largest numpy number has."""
+"""Maximum size of a NumPy scalar."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is needed of a checkpoint.
+    """The required contents of a checkpoint.
 
     Attributes:
-        weights: By nnU-Net's names.
-        configuration: Which of the plan's configurations was trained.
-        mirror_axes: Patch axes that training mirrored.
-        trainer: Name of the class that trained it, for the record.
+        weights: Tensors by nnU-Net's names.
+        configuration: Name of the trained configuration.
+        mirror_axes: Patch axes mirrored in training.
+        trainer: Name of the trainer class, for the record.
     """
 
     weights: Mapping[str, torch.Tensor]
@@ -43,14 +43,15 @@ class Checkpoint:
 
 
 def read_checkpoint(file: BufferedIOBase, name: str) -> Checkpoint:
-    """Return what a `checkpoint_*.pth` holds.
+    """Load a `checkpoint_*.pth`.
 
     Args:
         file: The checkpoint.
-        name: What to call it in messages.
+        name: Its name in messages.
 
     Raises:
-        ModelError: If it is not one, is damaged, or names anything but plain values and tensors.
+        ModelError: If the file is not a checkpoint, is damaged, or references anything other than
+            plain values and tensors.
     """
     _check_container(file, name)
     try:
@@ -58,17 +59,19 @@ def read_checkpoint(file: BufferedIOBase, name: str) -> Checkpoint:
             stream = cast("IO[bytes]", file)
             content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise _refused(name, error) from error
+        raise _unsafe_checkpoint(name, error) from error
     except (RuntimeError, ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
-        raise _damaged(name, str(error).splitlines()[0] if str(error) else "") from error
+        raise _invalid_checkpoint(name, str(error).splitlines()[0] if str(error) else "") from error
     return _checked(content, name)
 
 
 def _check_container(file: BufferedIOBase, name: str) -> None:
-    """Check that the file is the zip of stored entries that torch writes: nothing can swell.
+    """Check that the file is a zip without compression, as torch writes it.
+
+    Compressed entries could expand to any size in memory.
 
     Raises:
-        ModelError: If not.
+        ModelError: If the file is not a zip, or has compressed or oversized entries.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -76,65 +79,69 @@ def _check_container(file: BufferedIOBase, name: str) -> None:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, UnicodeError, EOFError) as error:
-        raise _damaged(name, str(error)) from error
+        raise _invalid_checkpoint(name, str(error)) from error
     finally:
         file.seek(0)
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise _damaged(name, "its entries are compressed, which torch never does")
+        raise _invalid_checkpoint(
+            name, "its entries are compressed, but torch.save never compresses"
+        )
     if sum(entry.file_size for entry in entries) > size:
-        raise _damaged(name, "its entries claim more bytes than the file has")
+        raise _invalid_checkpoint(name, "its entries declare more bytes than the file has")
 
 
 def _allowed() -> list[Any]:
-    """Return what a checkpoint may name beside torch's own list: numpy's plain numbers."""
+    """Return the NumPy scalar types to add to torch's allowlist."""
     numbers = [(_number, f"{module}.scalar") for module in NUMPY_MODULES]
     return [*numbers, np.dtype, BoolDType, Int64DType, Float32DType, Float64DType]
 
 
 def _number(kind: np.dtype[Any], content: bytes) -> object:
-    """Return a number from its bytes; stands in for numpy's constructor, which can do more."""
+    """Build a number from its bytes; a safe replacement for NumPy's more general constructor."""
     if kind.kind not in "biuf" or len(content) > NUMBER_BYTES:
-        msg = f"a numpy value of type {kind}"
+        msg = f"a NumPy value of type {kind}"
         raise pickle.UnpicklingError(msg)
     number: object = np.frombuffer(content, dtype=kind)[0].item()
     return number
 
 
-def _refused(name: str, error: Exception) -> ModelError:
+def _unsafe_checkpoint(name: str, error: Exception) -> ModelError:
     named = re.search(r"GLOBAL (\S+)", str(error))
-    found = f"it names {named.group(1)}" if named else str(error).strip().splitlines()[0]
+    found = f"it references {named.group(1)}" if named else str(error).strip().splitlines()[0]
     return ModelError(
-        f"{name} was not read: {store_safe(found)}, and a checkpoint of nnU-Net holds plain values "
-        "and tensors only. Nothing in it was run. If you trust it, load it with nnU-Net and save "
-        "it again."
+        f"{name} was not read: {escape_untrusted(found)}. Expected an nnU-Net checkpoint with only "
+        "plain values and tensors. No code in it was run. If you trust the file, load it with "
+        "nnU-Net and save it again."
     )
 
 
-def store_safe(text: str) -> str:
-    """Return a stranger's text so that it cannot play tricks on a terminal."""
+def escape_untrusted(text: str) -> str:
+    """Escape untrusted text for the terminal and shorten it to 200 characters."""
     return ascii(text[:200])[1:-1]
 
 
-def _damaged(name: str, found: str) -> ModelError:
+def _invalid_checkpoint(name: str, found: str) -> ModelError:
     return ModelError(
-        f"{name} is not a valid checkpoint ({store_safe(found)}). Expected is what nnU-Net v2 "
-        "writes with torch.save; copy it again from where it came."
+        f"{name} is not a valid checkpoint ({escape_untrusted(found)}). Expected a file written by "
+        "nnU-Net v2 with torch.save. Copy it again from its source."
     )
 
 
 def _checked(content: object, name: str) -> Checkpoint:
-    """Return the checkpoint's parts.
+    """Check the types of the checkpoint's fields and return them.
 
     Raises:
-        ModelError: If one is missing or of another kind.
+        ModelError: If a field is missing or of the wrong type.
     """
     if not isinstance(content, dict):
-        raise _damaged(name, f"it holds a {type(content).__name__}, no dictionary")
+        raise _invalid_checkpoint(
+            name, f"it contains a {type(content).__name__} instead of a dictionary"
+        )
     weights, arguments = content.get("network_weights"), content.get("init_args")
     if not isinstance(weights, dict) or not weights or not _are_tensors(weights):
-        raise _damaged(name, "it has no network_weights")
+        raise _invalid_checkpoint(name, "it has no network_weights")
     if not isinstance(arguments, dict) or not isinstance(arguments.get("configuration"), str):
-        raise _damaged(name, "its init_args do not say which configuration was trained")
+        raise _invalid_checkpoint(name, "its init_args do not name the trained configuration")
     return Checkpoint(
         weights=weights,
         configuration=arguments["configuration"],
@@ -147,9 +154,9 @@ def _are_tensors(weights: dict[Any, Any]) -> bool:
     return all(isinstance(k, str) and isinstance(t, torch.Tensor) for k, t in weights.items())
 
 
-def _mirror_axes(found: object, name: str) -> tuple[int, ...]:
-    if found is None:
+def _mirror_axes(axes: object, name: str) -> tuple[int, ...]:
+    if axes is None:
         return ()
-    if isinstance(found, list | tuple) and all(axis in (0, 1, 2) for axis in found):
-        return tuple(sorted(int(axis) for axis in found))
-    raise _damaged(name, f"it mirrors along {found!a}")
+    if isinstance(axes, list | tuple) and all(axis in (0, 1, 2) for axis in axes):
+        return tuple(sorted(int(axis) for axis in axes))
+    raise _invalid_checkpoint(name, f"its mirroring axes are {axes!a}, expected a list of 0, 1, 2")

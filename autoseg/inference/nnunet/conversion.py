@@ -1,4 +1,4 @@
-"""Turn nnU-Net's plans into a plan of autoseg's that prepares images and exports scores alike."""
+"""Convert nnU-Net's plans to an autoseg plan with the same preprocessing and export."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from autoseg.core.labels import LabelScheme, Region
 from autoseg.core.text import printable
 from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.documents.preparation import Resampling
-from autoseg.documents.store import explain
+from autoseg.documents.store import format_validation_error
 from autoseg.inference.nnunet.network import architecture
 from autoseg.inference.nnunet.plans import (
     IntensityProperties,
@@ -36,7 +36,7 @@ ORIENTATIONS: dict[str, Orientation] = {
     "SimpleITKIOWithReorient": "SAR",
     "NibabelIOWithReorient": "SAR",
 }
-"""What nnU-Net's readers do with orientation; RAS, counted x, y, z, is SAR in array order."""
+"""Orientation used by each nnU-Net reader; RAS (x, y, z) is SAR in array order."""
 
 PREPROCESSOR = "DefaultPreprocessor"
 RESAMPLING = "resample_data_or_seg_to_shape"
@@ -44,17 +44,17 @@ LABEL_MANAGER = "LabelManager"
 IGNORE = "ignore"
 
 NEVER = 1e9
-"""Ratio of spacings that no image reaches: with it, no axis is resampled separately."""
+"""Anisotropy threshold that no image reaches, so that no axis is resampled separately."""
 
 
 @dataclass(frozen=True)
 class NnunetModel:
-    """One trained configuration, as nnU-Net describes it.
+    """nnU-Net's description of one trained configuration.
 
     Attributes:
         plans: `plans.json`.
         dataset: `dataset.json`.
-        configuration: Name of what was trained.
+        configuration: Name of the trained configuration.
     """
 
     plans: NnunetPlans
@@ -62,18 +62,19 @@ class NnunetModel:
     configuration: str
 
 
-def imported_plan(model: NnunetModel) -> Plan:
-    """Return the plan of a trained configuration, and of the stages before it.
+def convert_plan(model: NnunetModel) -> Plan:
+    """Convert the plan of a trained configuration and its previous stages.
 
     Raises:
-        ModelError: If nnU-Net did something that autoseg cannot do alike.
+        ModelError: If the plan uses an nnU-Net feature that autoseg does not support.
     """
     try:
         return _plan(model)
     except ValidationError as error:
         msg = (
-            "plans.json and dataset.json describe what autoseg cannot do as nnU-Net does:\n"
-            f"{explain(error)}\nPredict with nnU-Net, or train anew with `autoseg train`."
+            "plans.json or dataset.json has settings that autoseg does not support:\n"
+            f"{format_validation_error(error)}\n"
+            "Predict with nnU-Net, or train a new model with `autoseg train`."
         )
         raise ModelError(msg) from error
 
@@ -102,10 +103,10 @@ def _plan(model: NnunetModel) -> Plan:
 
 
 def label_scheme(dataset: NnunetDataset) -> LabelScheme:
-    """Return the classes of `dataset.json`, and its regions if it has any.
+    """Convert the classes of `dataset.json`, and its regions if it has any.
 
     Raises:
-        ModelError: If the values are not consecutive from 0 on, or regions lack their order.
+        ModelError: If the values are not consecutive from 0, or `regions_class_order` is missing.
     """
     ignored = dataset.labels.get(IGNORE)
     named = {
@@ -117,7 +118,7 @@ def label_scheme(dataset: NnunetDataset) -> LabelScheme:
     if values != list(range(len(values))) or len(values) < 2:
         msg = (
             f"dataset.json has the label values {values}; expected 0, 1, 2 … without gaps, as "
-            "nnU-Net asks for. Take the dataset.json that lies beside plans.json."
+            "nnU-Net requires. Use the dataset.json next to plans.json."
         )
         raise ModelError(msg)
     alone = {entry[0]: name for name, entry in named.items() if len(set(entry)) == 1}
@@ -132,10 +133,10 @@ def label_scheme(dataset: NnunetDataset) -> LabelScheme:
 def _regions(
     named: dict[str, tuple[int, ...]], order: tuple[int, ...] | None
 ) -> tuple[Region, ...]:
-    """Return the regions, none if every label has one value.
+    """Return the regions; empty if every label has a single value.
 
     Raises:
-        ModelError: If there is no value to write for each region.
+        ModelError: If `regions_class_order` does not have one value per region.
     """
     foreground = {name: entry for name, entry in named.items() if set(entry) != {0}}
     if all(len(entry) == 1 for entry in named.values()):
@@ -143,7 +144,7 @@ def _regions(
     if order is None or len(order) != len(foreground):
         msg = (
             f"dataset.json has {len(foreground)} regions, but regions_class_order is {order}; "
-            "expected one value for each. Take the dataset.json that lies beside plans.json."
+            "expected one value per region. Use the dataset.json next to plans.json."
         )
         raise ModelError(msg)
     return tuple(
@@ -153,16 +154,16 @@ def _regions(
 
 
 def _stages(plans: NnunetPlans, name: str) -> tuple[str, ...]:
-    """Return a configuration and the stages before it, the first stage first.
+    """Return the names of a configuration and its previous stages, the first stage first.
 
     Raises:
-        ModelError: If they go round in a circle.
+        ModelError: If the cascade is circular.
     """
     names: list[str] = []
     current: str | None = name
     while current is not None:
         if current in names:
-            msg = f"the stages of {name!a} in plans.json come after themselves. Correct plans.json."
+            msg = f"{name!a} in plans.json is a circular cascade. Correct its previous_stage."
             raise ModelError(msg)
         names.insert(0, current)
         current = plans.configuration(current).previous_stage
@@ -170,16 +171,16 @@ def _stages(plans: NnunetPlans, name: str) -> tuple[str, ...]:
 
 
 def _is_flat(plans: NnunetPlans, configuration: NnunetConfiguration) -> bool:
-    """Return whether the images were pictures, which nnU-Net holds as volumes of one plane."""
+    """Return True for a 2-D dataset, whose images nnU-Net stores as volumes of one slice."""
     shape = plans.original_median_shape_after_transp
     return len(configuration.patch_size) == 2 and shape is not None and shape[0] == 1
 
 
 def _axis_order(plans: NnunetPlans, *, is_flat: bool) -> tuple[int, ...]:
-    """Return the order of axes, for pictures without the plane's.
+    """Return the order of axes, without the slice axis for 2-D datasets.
 
     Raises:
-        ModelError: If it is not an order of three axes.
+        ModelError: If `transpose_forward` is not a permutation of three axes.
     """
     order = plans.transpose_forward
     _check(sorted(order) == [0, 1, 2], "transpose_forward", order)
@@ -221,7 +222,7 @@ def _configuration(
 
 
 def _median_shape(planned: NnunetConfiguration) -> tuple[float, ...]:
-    """Return the median size of images, of which a 2-D patch has the last two axes."""
+    """Return the median image size along the axes of the patch (the last two in 2-D)."""
     shape = planned.median_image_size_in_voxels or planned.patch_size
     return tuple(float(size) for size in shape[-len(planned.patch_size) :])
 
@@ -232,7 +233,7 @@ def _normalizers(planned: NnunetConfiguration, model: NnunetModel) -> tuple[Norm
     if not len(schemes) == len(masked) == len(channels):
         msg = (
             f"plans.json normalises {len(schemes)} channels, dataset.json names {len(channels)}: "
-            f"{', '.join(map(ascii, channels))}. Take both from the folder of one model."
+            f"{', '.join(map(ascii, channels))}. Use both files from the same model folder."
         )
         raise ModelError(msg)
     intensities = model.plans.intensities
@@ -245,10 +246,10 @@ def _normalizers(planned: NnunetConfiguration, model: NnunetModel) -> tuple[Norm
 def _normalizer(
     scheme: str, intensities: IntensityProperties | None, *, masked: bool
 ) -> Normalizer:
-    """Return the normaliser that does what nnU-Net's class of that name does.
+    """Return the normaliser equivalent to nnU-Net's class of that name.
 
     Raises:
-        ModelError: If there is none, or its statistics are missing.
+        ModelError: If there is none, or its intensity statistics are missing.
     """
     if scheme == "ZScoreNormalization":
         return ZScore(masked=masked)
@@ -264,39 +265,39 @@ def _normalizer(
 
 
 def _resampling(planned: NnunetConfiguration) -> Resampling:
-    """Return the spline orders and what goes separately.
+    """Return the spline orders and the anisotropy threshold.
 
     Raises:
-        ModelError: If images and scores are not resampled alike, or in an unknown way.
+        ModelError: If images and logits use different thresholds, or an unsupported resampling.
     """
     images = planned.resampling_fn_data_kwargs
-    scores = planned.resampling_fn_probabilities_kwargs
+    logits = planned.resampling_fn_probabilities_kwargs
     _check(planned.resampling_fn_data == RESAMPLING, "resampling", planned.resampling_fn_data)
     _check(
         planned.resampling_fn_probabilities == RESAMPLING,
         "resampling",
         planned.resampling_fn_probabilities,
     )
-    along, threshold = images.get("order_z", 0), _threshold(images)
-    _check(along == scores.get("order_z", 0), "order_z", scores)
-    _check(threshold == _threshold(scores), "force_separate_z", scores)
-    order, back = images.get("order", 3), scores.get("order", 3)
-    _check(order in (0, 1, 3), "order", order)
-    _check(back in (0, 1), "order", back)
-    _check(along in (0, 1), "order_z", along)
+    order_z, threshold = images.get("order_z", 0), _threshold(images)
+    _check(order_z == logits.get("order_z", 0), "order_z", logits)
+    _check(threshold == _threshold(logits), "force_separate_z", logits)
+    image_order, logits_order = images.get("order", 3), logits.get("order", 3)
+    _check(image_order in (0, 1, 3), "order", image_order)
+    _check(logits_order in (0, 1), "order", logits_order)
+    _check(order_z in (0, 1), "order_z", order_z)
     return Resampling(
-        image_order=order,
-        label_order=back,
-        separate_axis_order=along,
+        image_order=image_order,
+        label_order=logits_order,
+        separate_axis_order=order_z,
         anisotropy_threshold=threshold,
     )
 
 
 def _threshold(settings: dict[str, Any]) -> float:
-    """Return beyond which ratio of spacings the coarse axis goes separately.
+    """Return the anisotropy threshold above which the coarse axis is resampled separately.
 
     Raises:
-        ModelError: If it always does.
+        ModelError: If the axis is always resampled separately.
     """
     forced = settings.get("force_separate_z", False)
     _check(forced is not True, "force_separate_z", forced)
@@ -316,20 +317,20 @@ def _decision(plans: NnunetPlans) -> Decision:
         field="configurations",
         value=printable(plans.plans_name),
         rule="imported_plan",
-        reason="the networks were planned and trained by nnU-Net, and its choices were kept.",
+        reason="the model was planned and trained by nnU-Net, and its settings were kept.",
         source="nnU-Net (Isensee et al. 2021)",
     )
 
 
 def _check(is_supported: bool, field: str, value: object) -> None:  # noqa: FBT001  (like assert)
-    """Go on only if autoseg does the same.
+    """Raise an error for an unsupported setting.
 
     Raises:
-        ModelError: If not.
+        ModelError: If `is_supported` is False.
     """
     if not is_supported:
         msg = (
-            f"plans.json has {field} {value!a}, which autoseg does not do as nnU-Net does. Predict "
-            "with nnU-Net, or train anew with `autoseg train`."
+            f"plans.json has {field} {value!a}, which autoseg does not support. Predict with "
+            "nnU-Net, or train a new model with `autoseg train`."
         )
         raise ModelError(msg)

@@ -1,8 +1,8 @@
-"""Turn nnU-Net's description of a network, and its weights, into autoseg's.
+"""Convert nnU-Net's network description and weights to autoseg's.
 
-Both build the same two U-Nets, so every tensor has its counterpart under another name. nnU-Net
-keeps some tensors twice (its decoder holds the encoder, its layers hold their parts), and a head
-of the lowest decoder stage, which nothing uses; these are dropped.
+Both projects build the same two U-Nets, so every tensor has a counterpart under another name.
+nnU-Net stores some tensors twice (its decoder contains the encoder, its layers contain their
+parts), and an unused segmentation head of the lowest decoder stage. These are dropped.
 """
 
 import re
@@ -17,7 +17,7 @@ from autoseg.architectures.layers import NEGATIVE_SLOPE, NORM_EPSILON
 from autoseg.architectures.residual_encoder_unet import ResidualEncoderUNet
 from autoseg.architectures.unet import UNet
 from autoseg.core.errors import ModelError
-from autoseg.documents.store import explain
+from autoseg.documents.store import format_validation_error
 from autoseg.inference.networks import empty_network
 from autoseg.inference.nnunet.plans import NetworkDescription, NetworkSettings, PerAxis
 from autoseg.inference.stored import Tensors
@@ -29,7 +29,7 @@ COPIES = re.compile(r"^decoder\.encoder\.|\.all_modules\.")
 """Tensors that nnU-Net stores a second time."""
 
 WRAPPERS = ("module.", "_orig_mod.")
-"""What torch puts before the names of a network that trained on several GPUs, or compiled."""
+"""Prefixes that torch adds to the tensor names of distributed and compiled networks."""
 
 KNOWN_NETWORKS = f"{PLAIN} and {RESIDUAL}"
 
@@ -37,16 +37,16 @@ KNOWN_NETWORKS = f"{PLAIN} and {RESIDUAL}"
 def architecture(
     description: NetworkDescription, patch: tuple[int, ...], *, in_channels: int, num_outputs: int
 ) -> UNet | ResidualEncoderUNet:
-    """Return the configuration of the same network.
+    """Return autoseg's configuration of an nnU-Net network.
 
     Args:
-        description: What nnU-Net says of it.
-        patch: Size of its input, voxels.
-        in_channels: Channels of its input.
-        num_outputs: Scores per voxel.
+        description: nnU-Net's description of the network.
+        patch: Patch size, voxels.
+        in_channels: Number of input channels.
+        num_outputs: Number of output channels (logits per voxel).
 
     Raises:
-        ModelError: If autoseg has no such network.
+        ModelError: If autoseg cannot build the network.
     """
     name = description.network_class_name.rpartition(".")[2]
     settings = description.arch_kwargs
@@ -75,56 +75,60 @@ def architecture(
         )
     except ValidationError as error:
         msg = (
-            f"the network of plans.json cannot be built by autoseg:\n{explain(error)}\n"
-            "Models planned by nnU-Net itself can be imported; this one was edited."
+            f"autoseg cannot build the network of plans.json:\n{format_validation_error(error)}\n"
+            "Expected a network as planned by nnU-Net; this one was edited. Predict with nnU-Net, "
+            "or train a new model with `autoseg train`."
         )
         raise ModelError(msg) from error
 
 
-def renamed_tensors(
+def rename_tensors(
     weights: Mapping[str, torch.Tensor], network: Architecture, source: str
 ) -> Tensors:
-    """Return a checkpoint's weights under the names that `network` has for them, as float32.
+    """Rename a checkpoint's tensors to the names that `network` uses, and convert to float32.
 
-    Convolutions that nnU-Net gave no bias get one of 0.
+    Convolutions without a bias in nnU-Net get a bias of 0.
 
     Args:
         weights: `network_weights` of the checkpoint.
         network: Configuration of the same network.
-        source: The checkpoint, for messages.
+        source: Name of the checkpoint in messages.
 
     Raises:
-        ModelError: If a tensor is missing, left over or of another shape.
+        ModelError: If a tensor is missing, unused, or of another shape.
     """
-    named = {_unwrapped(name): tensor for name, tensor in weights.items()}
-    left = {name: tensor for name, tensor in named.items() if not COPIES.search(name)}
+    unwrapped = {_without_wrapper(name): tensor for name, tensor in weights.items()}
+    remaining = {name: tensor for name, tensor in unwrapped.items() if not COPIES.search(name)}
     names = _Names(network)
-    found: Tensors = {}
+    renamed: Tensors = {}
     for name, expected in empty_network(network).state_dict().items():
-        known_as = names.source(name)
-        tensor = left.pop(known_as, None)
+        nnunet_name = names.source(name)
+        tensor = remaining.pop(nnunet_name, None)
         if tensor is None and name.endswith(".bias") and not _has_biases(weights):
             tensor = torch.zeros(expected.shape)
         if tensor is None or tensor.shape != expected.shape:
-            has = "nothing" if tensor is None else list(tensor.shape)
-            raise _unfit(source, f"{known_as}: expected {list(expected.shape)}, found {has}")
-        found[name] = tensor.detach().to(torch.float32).contiguous().clone()
-    unused = sorted(set(left) - set(names.unused()))
-    if unused:
-        raise _unfit(source, f"{unused[0]} has no place in it, {len(unused)} such tensors in all")
-    return found
+            found = "nothing" if tensor is None else list(tensor.shape)
+            issue = f"{nnunet_name}: expected {list(expected.shape)}, found {found}"
+            raise _mismatch(source, issue)
+        renamed[name] = tensor.detach().to(torch.float32).contiguous().clone()
+    unexpected = sorted(set(remaining) - set(names.unused()))
+    if unexpected:
+        raise _mismatch(
+            source, f"unexpected tensor {unexpected[0]}, {len(unexpected)} such tensors in total"
+        )
+    return renamed
 
 
 class _Names:
-    """What nnU-Net calls the tensors of a network."""
+    """Map autoseg's tensor names to nnU-Net's."""
 
     def __init__(self, network: Architecture) -> None:
         self._is_residual = isinstance(network, ResidualEncoderUNet)
         self._strides = network.topology.strides
-        self._top = len(self._strides) - 2  # the decoder's stages count from the lowest
+        self._top = len(self._strides) - 2  # nnU-Net counts decoder stages from the lowest
 
     def source(self, name: str) -> str:
-        """Return nnU-Net's name of a tensor."""
+        """Return nnU-Net's name for a tensor."""
         part, stage, *rest = name.split(".")
         if part == "heads":
             return f"decoder.seg_layers.{self._top - int(stage)}.{rest[0]}"
@@ -135,7 +139,7 @@ class _Names:
         return f"encoder.stages.{stage}.0.{_stacked(rest)}"
 
     def unused(self) -> tuple[str, ...]:
-        """Return the names of the tensors that predict nothing."""
+        """Return the nnU-Net names of the tensors that inference does not use."""
         return tuple(f"decoder.seg_layers.0.{kind}" for kind in ("weight", "bias") if self._top > 0)
 
     def _decoder(self, stage: int, rest: list[str]) -> str:
@@ -144,7 +148,7 @@ class _Names:
         return f"decoder.stages.{stage}.{_stacked(rest[1:])}"
 
     def _residual_encoder(self, stage: int, rest: list[str]) -> str:
-        if stage == 0:  # the stem and the first stage's blocks are one sequence here
+        if stage == 0:  # autoseg puts the stem and the first stage's blocks into one sequence
             first, *rest = rest
             if first == "0":
                 return f"encoder.stem.{_stacked(rest)}"
@@ -155,21 +159,21 @@ class _Names:
             case ["first", layer, kind]:
                 return f"conv1.{('conv', 'norm')[int(layer)]}.{kind}"
             case ["skip", layer, kind]:
-                pooled = int(prod(self._strides[stage]) > 1)  # pooling has no tensors
+                pooled = int(prod(self._strides[stage]) > 1)  # the pooling layer has no tensors
                 return f"skip.{pooled}.{('conv', 'norm')[int(layer) - pooled]}.{kind}"
             case [layer, kind]:
                 return f"conv2.{'norm' if layer == 'norm' else 'conv'}.{kind}"
-        msg = f"no rule for {rest}"
+        msg = f"no nnU-Net name for the tensor {rest} of stage {stage}"
         raise ValueError(msg)
 
 
 def _stacked(rest: list[str]) -> str:
-    """Return nnU-Net's name of a tensor of a `ConvolutionStack`: three layers per convolution."""
+    """Return nnU-Net's name for a tensor of a `ConvolutionStack` (three layers per convolution)."""
     layer, kind = int(rest[0]), rest[1]
     return f"convs.{layer // 3}.{('conv', 'norm')[layer % 3]}.{kind}"
 
 
-def _unwrapped(name: str) -> str:
+def _without_wrapper(name: str) -> str:
     for wrapper in WRAPPERS:
         name = name.removeprefix(wrapper)
     return name
@@ -179,24 +183,24 @@ def _has_biases(weights: Mapping[str, torch.Tensor]) -> bool:
     return any(name.endswith(".conv.bias") for name in weights)
 
 
-def _unfit(source: str, found: str) -> ModelError:
+def _mismatch(source: str, found: str) -> ModelError:
     return ModelError(
-        f"{source} does not fit the network of plans.json: {found}. Its trainer built another "
-        f"network, or plans.json is of another model; {KNOWN_NETWORKS} as the plan describes them "
-        "can be imported."
+        f"{source} does not match the network of plans.json: {found}. Its trainer built another "
+        "network, or plans.json belongs to another model. Only unmodified "
+        f"{KNOWN_NETWORKS} networks can be imported; use the plans.json next to the checkpoint."
     )
 
 
 def _check_supported(name: str, settings: NetworkSettings) -> None:
-    """Check that autoseg has the network, except for its topology.
+    """Check that autoseg supports all settings of the network except for the topology.
 
     Raises:
-        ModelError: With the first setting that it does not have.
+        ModelError: On the first unsupported setting.
     """
     norm = settings.norm_op_kwargs or {}
     slope = (settings.nonlin_kwargs or {}).get("negative_slope", NEGATIVE_SLOPE)
     normal_stem = settings.stem_channels in (None, _per_entry(settings.features_per_stage, 1)[0])
-    wanted = (
+    checks = (
         (name in (PLAIN, RESIDUAL), "the network", name),
         (_last(settings.norm_op).startswith("InstanceNorm"), "norm_op", settings.norm_op),
         (norm.get("eps", NORM_EPSILON) == NORM_EPSILON, "norm_op_kwargs", norm),
@@ -209,12 +213,12 @@ def _check_supported(name: str, settings: NetworkSettings) -> None:
         (settings.bottleneck_channels is None, "bottleneck", settings.bottleneck_channels),
         (normal_stem, "stem_channels", settings.stem_channels),
     )
-    for is_supported, field, value in wanted:
+    for is_supported, field, value in checks:
         if not is_supported:
             msg = (
-                f"plans.json has {field} {value!a}, which autoseg cannot build. {KNOWN_NETWORKS} "
-                "with instance normalisation and leaky rectifiers can be imported; predict with "
-                "nnU-Net, or train anew with `autoseg train`."
+                f"plans.json has {field} {value!a}, which autoseg does not support. Expected "
+                f"{KNOWN_NETWORKS} with instance normalisation and leaky ReLU. Predict with "
+                "nnU-Net, or train a new model with `autoseg train`."
             )
             raise ModelError(msg)
 
@@ -224,7 +228,7 @@ def _last(dotted: str | None) -> str:
 
 
 def _per_entry(value: PerAxis | None, count: int) -> tuple[int, ...]:
-    """Return one number per stage; how many there are is checked by the architecture."""
+    """Return one number per stage; the architecture checks their count."""
     return (value,) * count if isinstance(value, int) else tuple(value or ())
 
 

@@ -1,6 +1,6 @@
-"""What nnU-Net writes beside its checkpoints: `plans.json` and `dataset.json`.
+"""Parse the `plans.json` and `dataset.json` that nnU-Net writes next to its checkpoints.
 
-Source: nnU-Net 2.8.1, which also wrote the older form of a configuration that is read here.
+Source: nnU-Net 2.8.1, including its conversion of configurations from before 2.2.
 """
 
 from typing import Any, TypeAlias, TypeVar
@@ -9,23 +9,23 @@ from pydantic import ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from autoseg.core.errors import ModelError
 from autoseg.core.frozen import Frozen
-from autoseg.documents.store import explain
+from autoseg.documents.store import format_validation_error
 
 PerAxis: TypeAlias = PositiveInt | tuple[PositiveInt, ...]
-"""One number for every axis, or one each."""
+"""One number for all axes, or one per axis."""
 
 MOST_ANCESTORS = 16
-"""Configurations that one may inherit from, one after the other."""
+"""Maximum length of a chain of inherited configurations."""
 
 
 class _Foreign(Frozen):
-    """A document of another program, which may hold more than is needed here."""
+    """A document of another program; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class NetworkSettings(Frozen):
-    """Arguments of nnU-Net's two U-Nets; an unknown one is refused, since it may matter."""
+    """Arguments of nnU-Net's two U-Nets; unknown ones are rejected, since they may matter."""
 
     n_stages: PositiveInt
     features_per_stage: PerAxis
@@ -53,8 +53,8 @@ class NetworkDescription(_Foreign):
     """The network of a configuration.
 
     Attributes:
-        network_class_name: Where nnU-Net finds the class; compared, never imported.
-        arch_kwargs: Its arguments.
+        network_class_name: Import path of nnU-Net's class; compared, never imported.
+        arch_kwargs: Arguments of the class.
     """
 
     network_class_name: str
@@ -62,11 +62,11 @@ class NetworkDescription(_Foreign):
 
 
 class NnunetConfiguration(_Foreign):
-    """A configuration of `plans.json`, inheritance resolved.
+    """A configuration of `plans.json` with inheritance resolved.
 
     Attributes:
-        resampling_fn_data_kwargs: Of images; an `is_seg`, `order`, `order_z` and so on.
-        resampling_fn_probabilities_kwargs: Of scores, on the way back.
+        resampling_fn_data_kwargs: Resampling of images: `is_seg`, `order`, `order_z` and so on.
+        resampling_fn_probabilities_kwargs: Resampling of predicted logits to the image grid.
     """
 
     preprocessor_name: str = "DefaultPreprocessor"
@@ -109,7 +109,7 @@ class NnunetPlans(_Foreign):
 
     @property
     def intensities(self) -> dict[str, IntensityProperties]:
-        """Foreground intensities by the channel's number, under whichever name they are stored."""
+        """Foreground intensities by channel number, from the current or the older field name."""
         return (
             self.foreground_intensity_properties_per_channel
             or self.foreground_intensity_properties_by_modality
@@ -117,18 +117,18 @@ class NnunetPlans(_Foreign):
         )
 
     def configuration(self, name: str) -> NnunetConfiguration:
-        """Return a configuration with all that it inherits.
+        """Return a configuration including its inherited fields.
 
         Raises:
-            ModelError: If there is none of that name, or it is not as nnU-Net writes it.
+            ModelError: If there is no such configuration, or its fields are invalid.
         """
-        found = self._merged(name)
-        if "architecture" not in found:
-            found = {**found, "architecture": _described(found)}
-        return parsed(NnunetConfiguration, found, f"configuration {name!a} of plans.json")
+        fields = self._merged(name)
+        if "architecture" not in fields:
+            fields = {**fields, "architecture": _architecture_before_2_2(fields)}
+        return parse_document(NnunetConfiguration, fields, f"configuration {name!a} of plans.json")
 
     def _merged(self, name: str) -> dict[str, Any]:
-        """Return the fields of a configuration, its own before inherited ones."""
+        """Return the fields of a configuration; its own override inherited ones."""
         merged: dict[str, Any] = {}
         current: object = name
         for _ in range(MOST_ANCESTORS):
@@ -137,8 +137,8 @@ class NnunetPlans(_Foreign):
             if not isinstance(current, str) or current not in self.configurations:
                 msg = (
                     f"plans.json has no configuration {current!a}; it has "
-                    f"{', '.join(map(ascii, self.configurations))}. Take the plans.json that lies "
-                    "beside the checkpoint's fold."
+                    f"{', '.join(map(ascii, self.configurations))}. Use the plans.json next to the "
+                    "checkpoint's fold."
                 )
                 raise ModelError(msg)
             merged = {**self.configurations[current], **merged}
@@ -151,9 +151,10 @@ class NnunetDataset(_Foreign):
     """`dataset.json`.
 
     Attributes:
-        channel_names: By the channel's number; `modality` is its older name.
+        channel_names: Channel names by channel number.
+        modality: Older name of `channel_names`.
         labels: Value of each class, or values of each region.
-        regions_class_order: What each region is written as.
+        regions_class_order: Label value written for each region.
     """
 
     channel_names: dict[str, str] | None = None
@@ -163,16 +164,16 @@ class NnunetDataset(_Foreign):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the channels, in their order.
+        """Names of the channels in order.
 
         Raises:
-            ModelError: If there are none.
+            ModelError: If there are none, or their keys are not numbers.
         """
         names = self.channel_names or self.modality or {}
         if not names or not all(number.isdigit() for number in names):
             msg = (
-                f"dataset.json names the channels {names!a}; expected numbers from 0 on with a "
-                "name each. Take the dataset.json that nnU-Net put beside plans.json."
+                f"dataset.json has the channel names {names!a}; expected one name for each channel "
+                "number from 0. Use the dataset.json next to plans.json."
             )
             raise ModelError(msg)
         return tuple(names[number] for number in sorted(names, key=int))
@@ -181,11 +182,16 @@ class NnunetDataset(_Foreign):
 T = TypeVar("T", bound=Frozen)
 
 
-def parsed(kind: type[T], content: object, name: str) -> T:
-    """Return a document of nnU-Net's from what its JSON holds, or from the JSON itself.
+def parse_document(kind: type[T], content: object, name: str) -> T:
+    """Parse an nnU-Net document.
+
+    Args:
+        kind: Class of the document.
+        content: JSON bytes, or the values decoded from them.
+        name: Name of the document in messages.
 
     Raises:
-        ModelError: If a field is missing or of another kind.
+        ModelError: If a field is missing or has the wrong type.
     """
     try:
         if isinstance(content, bytes):
@@ -193,14 +199,14 @@ def parsed(kind: type[T], content: object, name: str) -> T:
         return kind.model_validate(content)
     except ValidationError as error:
         msg = (
-            f"{name} is not as nnU-Net v2 writes it. Copy the folder again from where the model "
-            f"was trained.\n{explain(error)}"
+            f"{name} has invalid fields; expected a file written by nnU-Net v2. Copy the model's "
+            f"folder again from where it was trained.\n{format_validation_error(error)}"
         )
         raise ModelError(msg) from error
 
 
-def _described(configuration: dict[str, Any]) -> dict[str, Any]:
-    """Return what nnU-Net before 2.2 said of its networks in the form that it uses since."""
+def _architecture_before_2_2(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Convert the network description of nnU-Net before 2.2 to the current form."""
     kind = configuration.get("UNet_class_name")
     blocks = "n_blocks_per_stage" if kind == "ResidualEncoderUNet" else "n_conv_per_stage"
     encoder = configuration.get("n_conv_per_stage_encoder") or ()

@@ -69,15 +69,15 @@ def nnunet(folder: str) -> None:
 def autoseg(folder: str) -> None:
     """Let autoseg do it, and compare the classes."""
     from autoseg.inference.model import load_model
-    from autoseg.inference.prediction import logits_of, prepared_for
+    from autoseg.inference.prediction import predict_logits, prepare_for_model
     from autoseg.readers import read_image
 
     place = Path(folder)
     model = load_model(place / "model.autoseg", device="cpu")
-    image = read_image((place / "image.nii.gz",)).turned(model.plan.orientation)
-    prepared = prepared_for(image, model)
+    image = read_image((place / "image.nii.gz",)).reoriented(model.plan.orientation)
+    prepared = prepare_for_model(image, model)
     with stopwatch() as watch:
-        slabs = list(logits_of(prepared, model))
+        slabs = list(predict_logits(prepared, model))
     classes = np.concatenate([slab.logits.argmax(0) for slab in slabs])
     note = str(model.ensemble.dtype).removeprefix("torch.")
     if (place / CLASSES).is_file():

@@ -8,7 +8,7 @@ from autoseg.architectures.attention import (
     MultiHeadAttention,
     as_maps,
     as_tokens,
-    sinusoidal_codes,
+    sinusoidal_encoding,
 )
 
 
@@ -60,14 +60,14 @@ def test_no_matrix_of_all_pairs_is_kept():
 
 @pytest.mark.parametrize("grid", [(5, 7), (3, 4, 5)])
 def test_every_place_has_a_code_of_its_own(grid):
-    codes = sinusoidal_codes(grid, 32)
+    codes = sinusoidal_encoding(grid, 32)
     assert codes.abs().max() <= 1
     distances = torch.cdist(codes, codes) + torch.eye(len(codes)) * 10
     assert distances.min() > 0.1
 
 
 def test_a_code_is_sines_and_cosines_of_each_axis():
-    codes = sinusoidal_codes((2, 3), 10).view(2, 3, 10)
+    codes = sinusoidal_encoding((2, 3), 10).view(2, 3, 10)
     for row, column in product(range(2), range(3)):
         angles = torch.tensor([row, row / 100, column, column / 100])
         expected = torch.cat((angles.sin(), angles.cos(), torch.zeros(2)))
@@ -75,7 +75,7 @@ def test_a_code_is_sines_and_cosines_of_each_axis():
 
 
 def test_few_features_have_no_codes():
-    assert not sinusoidal_codes((2, 2, 2), 5).any()
+    assert not sinusoidal_encoding((2, 2, 2), 5).any()
 
 
 def test_tokens_become_the_maps_that_they_were():

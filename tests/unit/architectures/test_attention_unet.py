@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from autoseg.architectures import Topology
-from autoseg.architectures.attention_unet import AttentionGate, AttentionUNet, resized
+from autoseg.architectures.attention_unet import AttentionGate, AttentionUNet, resize_like
 
 ANISOTROPIC = Topology(
     patch_shape=(4, 16, 16),
@@ -107,6 +107,6 @@ def test_few_stages_have_no_gate(stages):
 
 def test_maps_are_resized_linearly_or_left_alone():
     maps = torch.tensor([[[[0.0, 4.0]]]])
-    assert resized(maps, maps) is maps
-    wider = resized(maps, torch.zeros(1, 1, 1, 4))
+    assert resize_like(maps, maps) is maps
+    wider = resize_like(maps, torch.zeros(1, 1, 1, 4))
     assert wider.flatten().tolist() == [0.0, 1.0, 3.0, 4.0]

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
 from autoseg.architectures import AnyArchitecture, Topology
-from autoseg.architectures.encoder_unet import EncoderUNet, halved_alike
+from autoseg.architectures.encoder_unet import EncoderUNet, isotropic_topology
 from autoseg.core.errors import MissingPackage, PlanError, UnknownComponent
 
 ANISOTROPIC_VOLUME = Topology(
@@ -90,7 +90,7 @@ def test_what_lies_below_the_planned_stages_is_left_out():
 
 @NEED_TIMM
 def test_an_encoder_that_begins_too_coarse_is_refused():
-    with pytest.raises(UnknownComponent, match=r"4 times coarser .* halved only to 2 times"):
+    with pytest.raises(UnknownComponent, match=r"has stride 4, .* has stride 2"):
         config_of("convnext_atto", stages=2).build()
 
 
@@ -99,7 +99,7 @@ def test_an_encoder_that_begins_too_coarse_is_refused():
     ("encoder", "reason"),
     [
         ("swin_tiny_patch4_window7_224", "channels last"),
-        ("vit_tiny_patch16_224", "16, 16, 16 times coarser"),
+        ("vit_tiny_patch16_224", "strides 16, 16, 16"),
         ("inception_v4", "do not pad"),
         ("maxvit_nano_rw_256", "divisible by window"),
     ],
@@ -132,10 +132,10 @@ def test_a_plan_can_be_read_without_timm(monkeypatch):
 
 
 def test_volumes_are_refused():
-    with pytest.raises(PlanError, match=r"4 × 16 × 24 voxels\. Take a 2-D configuration"):
+    with pytest.raises(PlanError, match=r"4 × 16 × 24 voxels\. Use a 2-D configuration"):
         EncoderUNet.for_topology(ANISOTROPIC_VOLUME, in_channels=1, num_classes=2)
     edited = config_of().model_dump() | {"topology": ANISOTROPIC_VOLUME.model_dump()}
-    with pytest.raises(ValidationError, match="halves both axes of pictures and slices"):
+    with pytest.raises(ValidationError, match="halves both axes at every stage"):
         EncoderUNet.model_validate(edited)
 
 
@@ -153,7 +153,7 @@ def test_both_axes_are_halved_as_often_as_the_plan_halves_either(
     patch, strides, expected_patch, halvings
 ):
     kernels = ((3, 3),) * len(strides)
-    used = halved_alike(Topology(patch_shape=patch, strides=strides, kernels=kernels))
+    used = isotropic_topology(Topology(patch_shape=patch, strides=strides, kernels=kernels))
     assert used.patch_shape == expected_patch
     assert used.strides == ((1, 1), *((2, 2),) * halvings)
 
@@ -169,7 +169,7 @@ def test_weights_from_a_file_start_a_training(encoder, tmp_path):
     config = config_of(encoder, in_channels=1, stages=3, pretrained=str(file))
     network = config.build()
     before = {name: values.clone() for name, values in network.named_parameters()}
-    config.load_start(network)
+    config.load_pretrained(network)
     first = next(network.encoder.parameters())
     torch.testing.assert_close(first, next(whole.parameters()).sum(dim=1, keepdim=True))
     others = [name for name in before if not name.startswith("encoder.")]
@@ -182,5 +182,5 @@ def test_without_pretrained_weights_nothing_is_loaded():
     config = config_of(stages=3)
     network = config.build()
     before = {name: values.clone() for name, values in network.state_dict().items()}
-    config.load_start(network)
+    config.load_pretrained(network)
     assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())

@@ -7,7 +7,7 @@ from autoseg.architectures.standardized_residual import (
     group_norm,
     overlapping_pooling,
     residual_stage,
-    standardized,
+    standardize_kernels,
     standardized_convolution,
     stem,
     stem_kernel,
@@ -16,7 +16,7 @@ from autoseg.architectures.standardized_residual import (
 
 @pytest.mark.parametrize("shape", [(5, 3, 3, 3), (5, 3, 1, 3, 3)])
 def test_each_kernel_has_zero_mean_and_unit_variance(shape):
-    kernels = standardized(3 + 0.1 * torch.randn(shape)).flatten(1)
+    kernels = standardize_kernels(3 + 0.1 * torch.randn(shape)).flatten(1)
     torch.testing.assert_close(kernels.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(kernels.var(dim=1, correction=0), torch.ones(5), atol=0.01, rtol=0)
 
@@ -27,7 +27,7 @@ def test_a_convolution_uses_standardised_kernels(kernel):
     maps = torch.randn(1, 2, *(6,) * len(kernel))
     plain = functional.conv2d if len(kernel) == 2 else functional.conv3d
     padding = tuple(size // 2 for size in kernel)
-    expected = plain(maps, standardized(layer.weight), padding=padding)
+    expected = plain(maps, standardize_kernels(layer.weight), padding=padding)
     torch.testing.assert_close(layer(maps), expected)
     assert layer.bias is None
 

@@ -30,13 +30,15 @@ def test_multiplications_are_counted_per_pixel():
 
 
 def test_a_missing_file_of_weights_is_named():
-    with pytest.raises(ModelError, match=r"nothing\.safetensors is no file.*Correct `pretrained`"):
+    with pytest.raises(
+        ModelError, match=r"nothing\.safetensors is not a file.*Correct `pretrained`"
+    ):
         pretrained_weights("resnet18", 3, 8, Path("nothing.safetensors"))
 
 
 def test_files_that_can_run_code_are_refused(tmp_path):
     torch.save({}, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match=r"weights\.pth is no \.safetensors file"):
+    with pytest.raises(ModelError, match=r"weights\.pth is not a \.safetensors file"):
         pretrained_weights("resnet18", 3, 8, tmp_path / "weights.pth")
 
 
@@ -48,5 +50,5 @@ def test_a_damaged_file_of_weights_is_named(tmp_path):
 
 def test_weights_of_another_model_are_refused(tmp_path):
     save_file({"fc.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(ModelError, match=r"lacks \d+ tensors, of which bn1.bias is the first"):
+    with pytest.raises(ModelError, match=r"lacks \d+ tensors, the first of which is bn1.bias"):
         pretrained_weights("resnet18", 3, 8, tmp_path / "other.safetensors")

@@ -7,7 +7,7 @@ from torch import nn
 from autoseg.architectures import Topology
 from autoseg.architectures.unet_3d_2016 import UNet3D2016
 from autoseg.architectures.unet_2015 import UNet2015
-from autoseg.architectures.valid_u_shape import TrimmedNetwork, ValidDecoderStage, central
+from autoseg.architectures.valid_u_shape import TrimmedNetwork, ValidDecoderStage, center_crop
 
 ODD_STRIDES = Topology(
     patch_shape=(6, 9, 15),
@@ -76,7 +76,7 @@ def test_the_skip_connection_is_cut_to_its_middle():
 
 def test_the_middle_of_maps_is_taken_per_axis():
     maps = torch.arange(35).reshape(1, 1, 5, 7)
-    assert central(maps, (1, 3)).flatten().tolist() == [16, 17, 18]
+    assert center_crop(maps, (1, 3)).flatten().tolist() == [16, 17, 18]
 
 
 def test_trimming_keeps_the_heads_in_reach():

@@ -1,6 +1,6 @@
 import torch
 
-from autoseg.augmentations.base import PatchContext, Patches, draws_of
+from autoseg.augmentations.base import PatchContext, Patches, random_generators
 from autoseg.augmentations.cascade_components import CascadeComponents
 
 CONTEXT = PatchContext(patch_shape=(10, 20, 20), in_plane_only=False)
@@ -18,7 +18,7 @@ def parts() -> torch.Tensor:
 def changed(seed: int, before: torch.Tensor | None = None, **settings: object) -> torch.Tensor:
     channels = (parts() if before is None else before)[None]
     patches = Patches(channels, torch.zeros(1, 0, *CONTEXT.patch_shape, dtype=torch.int16))
-    draws = draws_of(seed, torch.device("cpu"))
+    draws = random_generators(seed, torch.device("cpu"))
     return CascadeComponents(**settings).apply(patches, draws, CONTEXT).images[0]
 
 

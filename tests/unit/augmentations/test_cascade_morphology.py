@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage.morphology import ball, disk
 
 from autoseg.augmentations import cascade_morphology
-from autoseg.augmentations.base import PatchContext, Patches, draws_of
+from autoseg.augmentations.base import PatchContext, Patches, random_generators
 from autoseg.augmentations.cascade_morphology import CascadeMorphology
 
 CONTEXT = PatchContext(patch_shape=(20, 24, 24), in_plane_only=False)
@@ -24,7 +24,7 @@ def two_cubes() -> torch.Tensor:
 def changed(seed: int, before: torch.Tensor | None = None, **settings: object) -> torch.Tensor:
     channels = (two_cubes() if before is None else before)[None]
     patches = Patches(channels, torch.zeros(1, 0, *CONTEXT.patch_shape, dtype=torch.int16))
-    draws = draws_of(seed, torch.device("cpu"))
+    draws = random_generators(seed, torch.device("cpu"))
     return CascadeMorphology(**settings).apply(patches, draws, CONTEXT).images[0]
 
 
@@ -42,7 +42,7 @@ def test_many_absent_classes_cost_nothing():
     channels = torch.zeros(200, 20, 24, 24)
     channels[7] = two_cubes()[0]
     with mock.patch.object(
-        cascade_morphology, "changed", wraps=cascade_morphology.changed
+        cascade_morphology, "apply_morphology", wraps=cascade_morphology.apply_morphology
     ) as counted:
         found = changed(1, channels, class_probability=1.0)
     assert counted.call_count == 1
@@ -77,11 +77,11 @@ def test_operations_are_those_of_a_ball(axes: int, radius: int):
     }
     for operation, result in expected.items():
         np.testing.assert_array_equal(
-            cascade_morphology.changed(mask, operation, float(radius)), result
+            cascade_morphology.apply_morphology(mask, operation, float(radius)), result
         )
 
 
 def test_nothing_shrinks_from_the_border():
     whole = np.ones((6, 6), bool)
     for operation in cascade_morphology.OPERATIONS:
-        assert cascade_morphology.changed(whole, operation, 2.0).all()
+        assert cascade_morphology.apply_morphology(whole, operation, 2.0).all()

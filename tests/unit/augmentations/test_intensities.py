@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from autoseg.augmentations.base import PatchContext, Patches, draws_of, factors_about_one
+from autoseg.augmentations.base import PatchContext, Patches, draw_factors, random_generators
 from autoseg.augmentations.brightness import Brightness
 from autoseg.augmentations.contrast import Contrast
 from autoseg.augmentations.gamma import Gamma
@@ -26,7 +26,7 @@ def images(count: int = 4, channels: int = 2) -> torch.Tensor:
 def changed(entry, before: torch.Tensor | None = None, context: PatchContext = CONTEXT):
     given = (images() if before is None else before).clone()
     layers = torch.zeros(len(given), 1, *given.shape[2:], dtype=torch.int16)
-    return entry.apply(Patches(given, layers), draws_of(3, CPU), context).images
+    return entry.apply(Patches(given, layers), random_generators(3, CPU), context).images
 
 
 def per_channel(values: torch.Tensor) -> list[np.ndarray]:
@@ -122,7 +122,7 @@ def test_low_resolution_spares_the_coarse_axis() -> None:
     [((0.7, 1.5), 0.7, 1.5), ((0.5, 0.9), 0.5, 0.9), ((2.0, 3.0), 2.0, 3.0)],
 )
 def test_factors_stay_within_their_limits(limits, low: float, high: float) -> None:
-    found = factors_about_one(np.random.default_rng(0), limits, (2000,))
+    found = draw_factors(np.random.default_rng(0), limits, (2000,))
     assert low <= found.min()
     assert found.max() <= high
     if low < 1 < high:

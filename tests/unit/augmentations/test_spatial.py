@@ -3,9 +3,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from autoseg.augmentations.base import PatchContext, Patches, draws_of
+from autoseg.augmentations.base import PatchContext, Patches, random_generators
 from autoseg.augmentations.mirroring import Mirroring
-from autoseg.augmentations.spatial import Spatial, moved_layers, rotation, sampling_grid
+from autoseg.augmentations.spatial import Spatial, resample_layers, rotation_matrix, sampling_grid
 
 CPU = torch.device("cpu")
 PLANE = PatchContext(patch_shape=(16, 20), in_plane_only=False)
@@ -21,7 +21,7 @@ def smooth(shape: tuple[int, ...]) -> np.ndarray:
 @pytest.mark.parametrize("angles", [(0.4, 0.0), (0.3, -0.2, 0.5)])
 def test_voxels_come_from_where_the_matrix_says(angles: tuple[float, ...]) -> None:
     loaded, shape = (30, 34, 32)[-len(angles) :], (12, 16, 14)[-len(angles) :]
-    matrix = rotation(np.array(angles)) * 1.2
+    matrix = rotation_matrix(np.array(angles)) * 1.2
     image = smooth(loaded)
     grid = sampling_grid(matrix[None], loaded, shape, CPU)
     found = torch.nn.functional.grid_sample(
@@ -34,7 +34,7 @@ def test_voxels_come_from_where_the_matrix_says(angles: tuple[float, ...]) -> No
 
 def test_rotations_keep_lengths() -> None:
     for angles in ((0.3, 0.1), (1.0, -0.5, 0.2)):
-        matrix = rotation(np.array(angles))
+        matrix = rotation_matrix(np.array(angles))
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(len(angles)), atol=1e-12)
 
 
@@ -45,7 +45,7 @@ def test_labels_move_with_the_image(context: PatchContext) -> None:
     field = smooth((6, *shape))
     labels = torch.from_numpy((field > 0).astype(np.int16))[:, None]
     images = labels.float()
-    moved = entry.apply(Patches(images, labels), draws_of(5, CPU), context)
+    moved = entry.apply(Patches(images, labels), random_generators(5, CPU), context)
     assert torch.equal(moved.layers, (moved.images > 0.5).to(torch.int16))
 
 
@@ -54,11 +54,13 @@ def test_the_heaviest_label_wins(num_values: int) -> None:
     random = np.random.default_rng(2)
     cells = random.integers(0, num_values, (2, 1, 8, 8)).repeat(4, 2).repeat(4, 3)
     layers = torch.from_numpy(cells.astype(np.int16))
-    grid = sampling_grid(rotation(np.array([0.5, 0]))[None].repeat(2, 0), (32, 32), (20, 20), CPU)
+    grid = sampling_grid(
+        rotation_matrix(np.array([0.5, 0]))[None].repeat(2, 0), (32, 32), (20, 20), CPU
+    )
     members = torch.stack([layers[:, 0] == value for value in range(num_values)], dim=1).float()
     weights = torch.nn.functional.grid_sample(members, grid, align_corners=False)
     best = weights.max(dim=1).values
-    found = moved_layers(layers, grid)
+    found = resample_layers(layers, grid)
     chosen = weights.gather(1, found.long())[:, 0]
     assert torch.allclose(chosen, best, atol=1e-5)
 
@@ -66,7 +68,7 @@ def test_the_heaviest_label_wins(num_values: int) -> None:
 def test_outside_the_region_there_is_nothing() -> None:
     layers = torch.ones(1, 1, 10, 10, dtype=torch.int16)
     grid = sampling_grid(2 * np.eye(2)[None], (10, 10), (10, 10), CPU)
-    found = moved_layers(layers, grid)[0, 0]
+    found = resample_layers(layers, grid)[0, 0]
     assert found[2:8, 2:8].sum() > 0
     assert found[0].sum() == found[:, 0].sum() == found[-1].sum() == found[:, -1].sum() == 0
 
@@ -89,7 +91,7 @@ def test_flat_patches_keep_their_planes() -> None:
     shape = entry.loaded_shape(FLAT)
     planes = torch.arange(1.0, 5.0).view(1, 1, 4, 1, 1).expand(3, 2, *shape).contiguous()
     layers = planes[:, :1].to(torch.int16)
-    moved = entry.apply(Patches(planes, layers), draws_of(0, CPU), FLAT)
+    moved = entry.apply(Patches(planes, layers), random_generators(0, CPU), FLAT)
     for plane in range(4):
         assert set(moved.layers[:, :, plane].unique().tolist()) <= {0, plane + 1}
         assert moved.images[:, :, plane].max() == pytest.approx(plane + 1, abs=1e-5)
@@ -99,7 +101,7 @@ def test_half_of_the_patches_are_mirrored_along_each_axis() -> None:
     ramp = torch.arange(12 * 16 * 14.0).view(1, 1, *VOLUME.patch_shape).repeat(200, 1, 1, 1, 1)
     layers = torch.zeros(200, 1, *VOLUME.patch_shape, dtype=torch.int16)
     layers[:, :, 0, 0, 0] = 1
-    moved = Mirroring(axes=(0, 2)).apply(Patches(ramp, layers), draws_of(1, CPU), VOLUME)
+    moved = Mirroring(axes=(0, 2)).apply(Patches(ramp, layers), random_generators(1, CPU), VOLUME)
     corners = {(z, y, x): 0 for z in (0, -1) for y in (0, -1) for x in (0, -1)}
     for corner in corners:
         at = (slice(None), 0, *corner)

@@ -53,7 +53,7 @@ def test_without_a_plan_the_cases_are_planned_for(volumes_dataset, tmp_path):
     assert len(sample.names) == 2
     assert sample.num_cases == 6
     assert 0 < sample.share < 1
-    assert sample.notes == ("planned from 2 cases alone",)
+    assert sample.notes == ("planned from 2 cases only",)
     assert not (tmp_path / "work").exists()
     saved = store.load(Fingerprint, sample.workspace.fingerprint, made_by="")
     assert tuple(case.name for case in saved.cases) == sample.names
@@ -67,7 +67,7 @@ def test_the_plan_of_the_work_folder_is_taken_as_it_is(volumes_dataset, tmp_path
     before = sorted((path, path.stat().st_mtime_ns) for path in work.root.rglob("*"))
     sample = sampled(volumes_dataset, tmp_path)
     assert sample.plan == edited
-    assert sample.notes == (f"the plan is {work.plan}",)
+    assert sample.notes == (f"using the plan {work.plan}",)
     assert sorted((path, path.stat().st_mtime_ns) for path in work.root.rglob("*")) == before
     spec = store.load(DatasetSpec, sample.workspace.dataset, made_by="")
     assert tuple(case.name for case in spec.cases) == sample.names
@@ -90,12 +90,12 @@ def test_cases_that_are_gone_are_left_out_and_none_at_all_is_refused(volumes_dat
     assert sampled(dataset, tmp_path, num_cases=6).names == ("ball_04", "ball_05")
     for path in images[4:]:
         path.unlink()
-    with pytest.raises(DatasetError, match=r"none of the 6 cases that .* knows is in"):
+    with pytest.raises(DatasetError, match=r"none of the 6 cases in .* was found in"):
         sampled(dataset, tmp_path)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"is not a folder\. Give the folder"):
+    with pytest.raises(DatasetError, match=r"is not a folder\. Choose the folder"):
         sampled(tmp_path / "nowhere", tmp_path)
 
 
@@ -154,7 +154,7 @@ def test_named_configurations_are_measured_once_each(large_plan):
 
 
 def test_a_named_cascade_is_refused_and_says_what_to_measure(large_plan):
-    with pytest.raises(PlanError, match="Measure 3d_lowres, from which 3d_cascade_fullres"):
+    with pytest.raises(PlanError, match="Measure 3d_lowres instead: 3d_cascade_fullres"):
         measured_configurations(large_plan, ("3d_cascade_fullres",))
 
 

@@ -7,7 +7,7 @@ from autoseg.benchmarking.stepping import (
     MOST_STEPS,
     mean_step,
     num_steps,
-    unused_steps,
+    untimed_steps,
 )
 from autoseg.benchmarking.timing import TimeLimit
 from autoseg.training.loading import prefetched_batches
@@ -22,7 +22,7 @@ def test_the_start_of_the_loader_never_counts():
     assert mean_step([0.0, 50.0, 51.0, 52.0], 0) == pytest.approx(1.0)
 
 
-def test_a_training_that_was_cut_short_still_has_a_pace():
+def test_a_training_that_was_cut_short_still_has_a_step_time():
     assert mean_step([0.0, 50.0, 53.0], 5) == pytest.approx(3.0)
 
 
@@ -34,18 +34,18 @@ def test_waiting_now_and_then_counts_in_full():
 @pytest.mark.parametrize(
     ("seconds", "steps"), [(1e-6, MOST_STEPS), (0.1, 10), (0.5, 2), (100.0, FEWEST_STEPS)]
 )
-def test_as_many_steps_are_timed_as_fit_into_half_the_patience(seconds, steps):
+def test_as_many_steps_are_timed_as_fit_into_half_the_time_limit(seconds, steps):
     assert num_steps(seconds, TimeLimit(seconds=2.0)) == steps
 
 
-def test_what_a_slow_loader_has_in_stock_is_used_up_before_steps_are_timed():
-    assert unused_steps(0.3, 0.5, 2) == 1  # two processes need 0.15 s a batch
-    assert unused_steps(0.3, 0.5, 1) == prefetched_batches(1) + 1  # too near to call
-    assert unused_steps(2.0, 0.5, 2) == 2 * prefetched_batches(2) + 1
-    assert unused_steps(0.3, 0.5, 0) == 1  # no process, no stock
+def test_prefetched_batches_of_a_slow_loader_are_used_up_before_steps_are_timed():
+    assert untimed_steps(0.3, 0.5, 2) == 1  # two processes need 0.15 s a batch
+    assert untimed_steps(0.3, 0.5, 1) == prefetched_batches(1) + 1  # too near to call
+    assert untimed_steps(2.0, 0.5, 2) == 2 * prefetched_batches(2) + 1
+    assert untimed_steps(0.3, 0.5, 0) == 1  # no process, no prefetched batches
 
 
-def test_bare_steps_on_a_card_use_the_convolutions_that_training_uses(monkeypatch):
+def test_bare_steps_on_a_gpu_use_the_convolutions_that_training_uses(monkeypatch):
     monkeypatch.setattr(stepping, "synchronize", lambda _: None)
     chosen = []
 

@@ -4,17 +4,17 @@ import pytest
 
 from autoseg.benchmarking.table import (
     forecast_rows,
-    sentences,
-    short,
+    format_duration,
+    format_number,
+    summary_lines,
     throughput_rows,
-    time_of,
 )
 from autoseg.benchmarking.timing import RowLabel, TimedPair, throughput
 from autoseg.documents.bench import SECONDS, Bench, BenchMachine, ConfigurationForecast
 from autoseg.documents.versions import Versions
 
 
-def made(load: float | None = 0.1) -> Bench:
+def make_bench(load: float | None = 0.1) -> Bench:
     start = RowLabel(stage="start", unit=SECONDS, measured_is="this", floor_is="that")
     loader = RowLabel("loader", "batches", "drawing", "plain drawing", "2d")
     return Bench(
@@ -41,36 +41,36 @@ def made(load: float | None = 0.1) -> Bench:
                 prediction_seconds=1.5,
             ),
         ),
-        notes=("planned from 2 cases alone",),
+        notes=("planned from 2 cases only",),
     )
 
 
-def test_each_row_says_its_unit_its_ratio_and_what_the_floor_is():
-    header, rows = throughput_rows(made())
+def test_each_row_has_unit_ratio_and_floor():
+    header, rows = throughput_rows(make_bench())
     assert header[-1] == "the floor is"
     assert rows[0] == ("start", "0.25 s", "0.125 s", "2", "that")
     assert rows[1] == ("loader 2d", "2 batches/s", "8 batches/s", "4", "plain drawing")
 
 
-def test_what_was_not_measured_is_marked():
-    _, rows = forecast_rows(made())
+def test_scaled_forecasts_are_marked():
+    _, rows = forecast_rows(make_bench())
     assert rows == [
         ("2d", "~5 min", "~0.5", "~7200", "~3 h", "~1.5 s"),
     ]
 
 
-def test_the_share_of_augmentation_and_the_machine_are_told():
-    text = "\n".join(sentences(made()))
+def test_the_share_of_augmentation_and_the_machine_are_printed():
+    text = "\n".join(summary_lines(make_bench()))
     assert "P, 2 cores, 24 GiB, networks on cpu" in text
-    assert "augmentation is 75% of what the loader does for 2d" in text
+    assert "augmentation takes 75% of the loader's time for 2d" in text
     assert "reading and measuring all 9 cases takes 12.3 s" in text
     assert "2026-11-02 12:05 UTC" in text
-    assert "planned from 2 cases alone" in text
+    assert "planned from 2 cases only" in text
 
 
-@pytest.mark.parametrize(("load", "is_said"), [(None, False), (0.9, False), (4.2, True)])
-def test_a_busy_machine_is_told(load, is_said):
-    assert ("other work ran beside" in "\n".join(sentences(made(load)))) == is_said
+@pytest.mark.parametrize(("load", "is_printed"), [(None, False), (0.9, False), (4.2, True)])
+def test_a_busy_machine_is_reported(load, is_printed):
+    assert ("the machine was busy" in "\n".join(summary_lines(make_bench(load)))) == is_printed
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_a_busy_machine_is_told(load, is_said):
         (2e5, "2.31 days"),
     ],
 )
-def test_times_are_in_the_unit_that_a_person_would_use(seconds, text):
-    assert time_of(seconds) == text
+def test_durations_have_a_suitable_unit(seconds, text):
+    assert format_duration(seconds) == text
 
 
 def test_numbers_have_three_digits_and_no_exponent():
-    assert [short(x) for x in (0.0001234, 1.234, 99.96, 100.4, 123456.7)] == [
+    assert [format_number(x) for x in (0.0001234, 1.234, 99.96, 100.4, 123456.7)] == [
         "0.000123",
         "1.23",
         "100",
@@ -98,7 +98,7 @@ def test_numbers_have_three_digits_and_no_exponent():
 
 
 def test_a_row_is_found_by_stage_and_configuration():
-    bench = made()
+    bench = make_bench()
     assert bench.row("loader", "2d").value == 2
     with pytest.raises(KeyError):
         bench.row("loader", "3d")

@@ -1,8 +1,9 @@
 import time
+from functools import partial
 
 import pytest
 
-from autoseg.benchmarking.timing import RowLabel, TimedPair, TimeLimit, in_turns, throughput
+from autoseg.benchmarking.timing import RowLabel, TimedPair, TimeLimit, throughput, time_alternately
 from autoseg.documents.bench import SECONDS
 
 
@@ -44,7 +45,7 @@ def test_work_and_floor_alternate_after_one_of_each_that_does_not_count():
         calls.append("floor")
         time.sleep(0.011)
 
-    pairs = in_turns(work, floor, TimeLimit(repeats=3, seconds=60.0))
+    pairs = time_alternately(work, floor, TimeLimit(repeats=3, seconds=60.0))
     assert len(pairs) == 3
     assert calls == ["work", "floor"] * 4
     assert all(pair.seconds >= 0.011 for pair in pairs)
@@ -52,18 +53,19 @@ def test_work_and_floor_alternate_after_one_of_each_that_does_not_count():
 
 def test_fast_work_is_done_often_and_its_time_is_the_mean():
     calls = []
-    pairs = in_turns(lambda: calls.append(1), lambda: time.sleep(0.011), TimeLimit(repeats=1))
+    floor = partial(time.sleep, 0.011)
+    pairs = time_alternately(lambda: calls.append(1), floor, TimeLimit(repeats=1))
     assert len(calls) > 100
     assert pairs[0].seconds < 0.001
 
 
-def test_work_that_exhausts_the_patience_is_done_once():
+def test_work_that_exceeds_the_time_limit_is_done_once():
     calls = []
 
     def work():
         calls.append(1)
         time.sleep(0.02)
 
-    pairs = in_turns(work, lambda: None, TimeLimit(repeats=5, seconds=0.01))
+    pairs = time_alternately(work, lambda: None, TimeLimit(repeats=5, seconds=0.01))
     assert (len(pairs), len(calls)) == (1, 1)
     assert pairs[0].seconds >= 0.02

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autoseg.core import allocator
-from autoseg.core.allocator import keeping_freed_memory
+from autoseg.core.allocator import keep_freed_memory
 
 PIECE = 20 << 20
 ROUNDS = 5
@@ -27,7 +27,7 @@ def issues_of_allocating() -> int:
 def test_memory_is_mapped_once() -> None:
     if allocator._gnu_library() is None:
         pytest.skip("the C library is not that of GNU")
-    with keeping_freed_memory():
+    with keep_freed_memory():
         assert issues_of_allocating() < 100
 
 
@@ -35,7 +35,7 @@ def test_memory_is_mapped_once() -> None:
 def test_memory_is_given_back_afterwards() -> None:
     if allocator._gnu_library() is None:
         pytest.skip("the C library is not that of GNU")
-    with keeping_freed_memory():
+    with keep_freed_memory():
         pieces = [np.ones(PIECE, np.uint8) for _ in range(8)]
         last = np.ones(1000, np.uint8)
         del pieces
@@ -46,7 +46,7 @@ def test_memory_is_given_back_afterwards() -> None:
 
 def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
-    with keeping_freed_memory():
+    with keep_freed_memory():
         entered = True
     assert entered
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.core import atomic
 from autoseg.core.atomic_write import atomic_folder, atomic_write, remove_leftovers
 
 
@@ -86,7 +85,7 @@ def test_leftovers_of_killed_writers_go_when_they_are_old(tmp_path: Path) -> Non
 
 def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch) -> None:
     path, synced = tmp_path / "weights", []
-    monkeypatch.setattr(atomic.os, "fsync", lambda _: synced.append(path.exists()))
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.exists()))
     with atomic_write(path) as temporary:
         temporary.write_text("new")
     assert synced == [False]

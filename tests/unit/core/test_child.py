@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from autoseg.core.child import Ended, run_module
+from autoseg.core.child import EndedProcess, run_module
 from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals on Windows")
@@ -25,7 +25,7 @@ def module(tmp_path, monkeypatch):
 
 def test_a_module_reads_and_writes(module):
     echo = module("import sys; sys.stdout.write(sys.stdin.read())")
-    assert run_module(echo, "given", instructions=UNLIMITED) == Ended(0, "given", "")
+    assert run_module(echo, "given", instructions=UNLIMITED) == EndedProcess(0, "given", "")
 
 
 def test_it_has_the_instructions(module):
@@ -50,4 +50,4 @@ def test_the_signal_that_ended_it_is_named(name, is_killed, module):
 
 
 def test_a_crash_on_windows_has_its_status():
-    assert Ended(0xC0000005, "", "").crash == "ended with status 0xc0000005"
+    assert EndedProcess(0xC0000005, "", "").crash == "ended with status 0xc0000005"

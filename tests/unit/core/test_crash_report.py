@@ -17,9 +17,9 @@ OPTIONS = frozenset({"--workers", "--precision"})
     ("command", "number", "options", "expected"),
     [
         ("train", signal.SIGKILL, OPTIONS, "try --workers 1 or a plan made with a smaller"),
-        ("predict", signal.SIGKILL, OPTIONS, "--skip-existing skips outputs.*try --workers 1\\."),
+        ("predict", signal.SIGKILL, OPTIONS, "--skip-existing to skip.*try --workers 1\\."),
         ("train", signal.SIGILL, OPTIONS, "last checkpoint.*try --precision float32"),
-        ("preprocess", signal.SIGBUS, {"--workers"}, "keeps what is finished.*try --workers 2"),
+        ("preprocess", signal.SIGBUS, {"--workers"}, "finished work is kept.*try --workers 2"),
         ("export", signal.SIGABRT, set(), "a library stopped the process"),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_log_without_a_usable_folder_is_a_temporary_file(
 def test_notes_hold_the_latest_stage_and_what_was_written_behind_it() -> None:
     notes = CrashNotes()
     assert notes.read() == CrashRecord("starting", None, "")
-    notes.log_in(Path("work folder"))
+    notes.set_folder(Path("work folder"))
     notes.begin("predicting\ncase_1 " + "x" * 9999)
     notes.begin("predicting\ncase_2")
     assert notes.read() == CrashRecord("predicting case_2", Path("work folder"), "")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from autoseg.benchmarking.devices import lack_of_memory
+from autoseg.benchmarking.devices import out_of_memory_error
 from autoseg.core.device import (
     autocast_dtype,
     choose_device,
     is_out_of_main_memory,
     is_out_of_memory,
     memory_layout,
-    naming_lack_of_memory,
+    replace_out_of_memory_error,
     to_device,
 )
 from autoseg.core.errors import TrainingError
@@ -101,15 +101,15 @@ def test_an_array_that_stays_is_not_copied() -> None:
 
 
 def test_a_lack_of_memory_is_said_with_what_to_do() -> None:
-    said = lack_of_memory(torch.device("cpu"), "3d_fullres")
+    said = out_of_memory_error(torch.device("cpu"), "3d_fullres")
     with (
         pytest.raises(TrainingError, match="too little free memory for 3d_fullres"),
-        naming_lack_of_memory(said),
+        replace_out_of_memory_error(said),
     ):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
 
 def test_other_errors_pass() -> None:
-    said = lack_of_memory(torch.device("cpu"), "2d")
-    with pytest.raises(RuntimeError, match="shapes differ"), naming_lack_of_memory(said):
+    said = out_of_memory_error(torch.device("cpu"), "2d")
+    with pytest.raises(RuntimeError, match="shapes differ"), replace_out_of_memory_error(said):
         raise RuntimeError("shapes differ")

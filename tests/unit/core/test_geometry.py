@@ -8,7 +8,7 @@ from autoseg.core.geometry import (
     Geometry,
     axis_directions,
     canonical_orientation,
-    coarsened,
+    coarsen_spacing,
     tilt_degrees,
 )
 
@@ -122,4 +122,4 @@ def test_the_tilt_is_the_angle_of_a_rotation(degrees: float) -> None:
     [(1.0, (5.0, 1.0, 1.5)), (1.2, (5.0, 1.2, 1.5)), (2.0, (5.0, 2.0, 2.0)), (6.0, (6.0,) * 3)],
 )
 def test_the_finest_axes_are_coarsened_first(factor, expected):
-    assert coarsened((5.0, 1.0, 1.5), factor) == pytest.approx(expected)
+    assert coarsen_spacing((5.0, 1.0, 1.5), factor) == pytest.approx(expected)

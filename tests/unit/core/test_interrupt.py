@@ -3,24 +3,24 @@ import signal
 import pytest
 
 from autoseg.core import interrupt
-from autoseg.core.interrupt import ending_at_once, listening
+from autoseg.core.interrupt import interrupt_on_sigterm, listen_for_stop
 
 
 def test_a_request_to_stop_is_made_by_a_signal_and_ends_nothing():
-    with listening() as stop:
-        assert not stop.is_made
+    with listen_for_stop() as stop:
+        assert not stop.is_requested
         signal.raise_signal(signal.SIGTERM)
-        assert stop.is_made
+        assert stop.is_requested
 
 
 def test_sigterm_raises_what_ctrl_c_raises_where_there_is_nothing_to_save():
-    with pytest.raises(KeyboardInterrupt), ending_at_once():
+    with pytest.raises(KeyboardInterrupt), interrupt_on_sigterm():
         signal.raise_signal(signal.SIGTERM)
 
 
 def test_sigterm_means_afterwards_what_it_did():
     before = signal.getsignal(signal.SIGTERM)
-    with ending_at_once():
+    with interrupt_on_sigterm():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -34,15 +34,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_one_interruption_that_arrives_twice_counts_once(clock: list[float]):
-    with listening() as stop:
+    with listen_for_stop() as stop:
         for _ in range(2):
             signal.raise_signal(signal.SIGINT)
             clock[0] += 0.1
-        assert stop.is_made
+        assert stop.is_requested
 
 
 def test_a_second_ctrl_c_stops_at_once(clock: list[float]):
-    with listening():
+    with listen_for_stop():
         signal.raise_signal(signal.SIGINT)
         clock[0] += 1.0
         with pytest.raises(KeyboardInterrupt):
@@ -50,7 +50,7 @@ def test_a_second_ctrl_c_stops_at_once(clock: list[float]):
 
 
 def test_a_termination_that_arrives_twice_does_not_disturb_the_clean_up(clock: list[float]):
-    with ending_at_once():
+    with interrupt_on_sigterm():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)

@@ -65,7 +65,7 @@ def test_predicted_regions_are_written_as_their_values() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ignore": 4}, "ignore value 4 is also that of a class"),
+        ({"ignore": 4}, "ignore value 4 is also a class value"),
         ({"regions": (WHOLE, WHOLE)}, "distinct names"),
         ({"regions": (Region(name="x", values=(0, 1), written_as=1),)}, r"values \[0, 1\]"),
         ({"regions": (Region(name="x", values=(1,), written_as=5),)}, "written as 5"),

@@ -50,7 +50,7 @@ def test_a_bad_item_does_not_take_the_others_along(workers: int) -> None:
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (15, r"ended by SIGKILL \(most often because memory ran out\)\. Free memory"),
+        (15, r"ended by SIGKILL \(usually because memory ran out\)\. Free memory"),
         (16, r"ended by SIGSEGV \(an invalid memory access .*\)\. A damaged file"),
         (17, r"ended with exit status 7"),
     ],
@@ -69,7 +69,7 @@ def test_a_process_that_dies_is_blamed_on_its_own_item(item: int, message: str) 
 def test_a_container_gets_as_many_workers_as_it_has_time_for(
     share: str, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel, "CONTAINER_SHARE", tmp_path / "cpu.max")
+    monkeypatch.setattr(parallel, "CONTAINER_CPU_LIMIT", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert default_workers() == 8
     (tmp_path / "cpu.max").write_text(f"{share}\n")

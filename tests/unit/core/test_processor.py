@@ -1,13 +1,13 @@
-from autoseg.core.processor import first_named, processor_name
+from autoseg.core.processor import first_model_name, processor_name
 
 
 def test_linux_names_the_processor():
     text = "processor\t: 0\nmodel name\t: Some CPU @ 2:1 GHz\nmodel name\t: Another\n"
-    assert first_named(text) == "Some CPU @ 2:1 GHz"
+    assert first_model_name(text) == "Some CPU @ 2:1 GHz"
 
 
 def test_other_descriptions_name_none():
-    assert first_named("processor\t: 0\nBogoMIPS : 1\n") is None
+    assert first_model_name("processor\t: 0\nBogoMIPS : 1\n") is None
 
 
 def test_this_machine_has_a_processor():

@@ -79,7 +79,9 @@ def test_what_cannot_be_imported_is_blamed_on_its_package(folder: Path, source: 
     install(folder, "their_blue")
     if source is not None:
         (folder / "their_blue.py").write_text(source)
-    with pytest.raises(ExtensionError, match=r"package stranger brings the paint 'blue' in their_"):
+    with pytest.raises(
+        ExtensionError, match=r"package stranger provides the paint 'blue' in their_"
+    ):
         discovered()
 
 

@@ -5,7 +5,7 @@ import pytest
 from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
-from autoseg.datasets.inputs import channels_alone, find_inputs
+from autoseg.datasets.inputs import channel_files_warning, find_inputs
 
 VOLUME = np.zeros((3, 5, 7), np.uint8)
 
@@ -74,16 +74,16 @@ def test_numbered_frames_are_cases_of_their_own(tmp_path: Path) -> None:
 def test_channels_that_a_model_of_one_takes_for_cases_are_named(tmp_path: Path) -> None:
     put(tmp_path, *(f"{case}_{index:04d}.nii.gz" for case in "ab" for index in range(4)))
     cases = find_inputs(tmp_path, num_channels=1)
-    sentence = channels_alone(cases, num_channels=1)
-    assert sentence.startswith("a_0000 … a_0003 look like the channels of one case, and so do")
-    assert "those of 1 other, but the model takes one channel" in sentence
-    assert channels_alone(find_inputs(tmp_path, num_channels=4), num_channels=4) == ""
+    sentence = channel_files_warning(cases, num_channels=1)
+    assert sentence.startswith("a_0000 … a_0003 look like the channels of one case (and the same")
+    assert "for 1 other), but the model takes one channel" in sentence
+    assert channel_files_warning(find_inputs(tmp_path, num_channels=4), num_channels=4) == ""
 
 
 @pytest.mark.parametrize("numbers", [(0,), (1, 2), tuple(range(30))])
 def test_other_numbers_are_no_channels(numbers: tuple[int, ...], tmp_path: Path) -> None:
     put(tmp_path, *(f"frame_{index:04d}.png" for index in numbers))
-    assert channels_alone(find_inputs(tmp_path, num_channels=1), num_channels=1) == ""
+    assert channel_files_warning(find_inputs(tmp_path, num_channels=1), num_channels=1) == ""
 
 
 def test_one_file_is_one_case(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_nothing_to_predict_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("text")
     for name, words in [
-        ("empty", "holds no images"),
-        ("text.txt", "unknown kind of file"),
-        ("nowhere", "is nothing"),
+        ("empty", "contains no images"),
+        ("text.txt", "is not a known image file"),
+        ("nowhere", "does not exist"),
     ]:
         with pytest.raises(DatasetError, match=words):
             find_inputs(tmp_path / name, num_channels=1)

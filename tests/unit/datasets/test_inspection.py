@@ -8,7 +8,7 @@ from synthetic import balls, write_picture, write_volume
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets import inspection
-from autoseg.datasets.inspection import content_of, inspect_case, source_of
+from autoseg.datasets.inspection import file_hashes, file_states, inspect_case
 from autoseg.datasets.loading import load_case
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import QUANTILE_LEVELS
@@ -85,7 +85,7 @@ def test_many_voxels_are_summarised_by_some_of_them(
     labels = np.ones_like(LABELS)
     spec = write_case(tmp_path, labels=labels)
     exact = inspect_case(spec.cases[0], spec).intensities[0]
-    monkeypatch.setattr(inspection, "MOST_VOXELS_FOR_QUANTILES", 400)
+    monkeypatch.setattr(inspection, "MAX_VOXELS_FOR_QUANTILES", 400)
     some = inspect_case(spec.cases[0], spec).intensities[0]
     assert (some.mean, some.std) == (exact.mean, exact.std)
     assert (some.quantiles[0], some.quantiles[-1]) == (exact.quantiles[0], exact.quantiles[-1])
@@ -201,21 +201,21 @@ def test_the_source_changes_with_any_of_the_files(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "labels.tif", LABELS)
     files = CaseFiles(name="a", images=(tmp_path / "image.tif",), labels=tmp_path / "labels.tif")
     spec = dataset(tmp_path)
-    before, content = source_of(files, spec), content_of(files)
+    before, content = file_states(files, spec), file_hashes(files)
     assert [entry[0] for entry in before] == ["image.tif", "labels.tif"]
     os.utime(tmp_path / "image.tif", ns=(0, 0))
-    assert source_of(files, spec) != before
-    assert content_of(files) == content
+    assert file_states(files, spec) != before
+    assert file_hashes(files) == content
     (tmp_path / "image.json").write_text('{"spacing": [2, 1, 1]}')
-    assert content_of(files)[:2] == content
-    assert len(content_of(files)) == 3
+    assert file_hashes(files)[:2] == content
+    assert len(file_hashes(files)) == 3
 
 
 def test_the_content_of_a_missing_file_names_it(tmp_path: Path) -> None:
     spec = write_case(tmp_path)
     spec.cases[0].labels.unlink()
     with pytest.raises(CaseError, match=r"labels\.nii\.gz cannot be read"):
-        content_of(spec.cases[0])
+        file_hashes(spec.cases[0])
 
 
 def test_loading_a_case_with_an_unknown_label_names_the_file(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_ignored_voxels_are_neither_foreground_nor_counted(tmp_path: Path) -> No
 
 def test_a_case_that_nobody_annotated_is_a_issue(tmp_path: Path) -> None:
     spec = ignoring(write_case(tmp_path, labels=np.full_like(LABELS, 9)))
-    with pytest.raises(CaseError, match=r"every voxel has the ignore value 9.*leave the case out"):
+    with pytest.raises(CaseError, match=r"all voxels have the ignore value 9.*remove the case"):
         inspect_case(spec.cases[0], spec)
 
 

@@ -7,7 +7,7 @@ import pytest
 from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
-from autoseg.datasets.issues import listed
+from autoseg.datasets.issues import format_issues
 from autoseg.datasets.layouts import recognise
 
 VOLUME = np.zeros((3, 5, 7), np.uint8)
@@ -123,7 +123,7 @@ def test_endings_in_capitals_are_those_of_the_dataset_and_others_are_named(tmp_p
     put_volume(root / "imagesTr" / "d_0000.nrrd", root / "labelsTr" / "d.nrrd")
     recognition = recognise(root)
     assert [case.name for case in recognition.spec.cases] == ["a_0001", "b"]
-    assert any("for not ending with .nii.gz" in note for note in recognition.notes)
+    assert any("the file_ending in dataset.json is .nii.gz" in note for note in recognition.notes)
     assert any("d_0000.nrrd" in note for note in recognition.notes)
 
 
@@ -142,7 +142,7 @@ def test_nnunet_may_map_cases_to_files_elsewhere(tmp_path: Path) -> None:
     )
     recognition = recognise(root)
     assert [case.name for case in recognition.spec.cases] == ["one"]
-    assert "gone.nii.gz, which does not exist" in listed(recognition.issues)
+    assert "gone.nii.gz, which does not exist" in format_issues(recognition.issues)
 
 
 @pytest.mark.parametrize("name", ["../a", "site/a", ".a", ""])
@@ -154,7 +154,7 @@ def test_a_mapped_case_whose_name_leads_elsewhere_is_a_issue(name: str, tmp_path
     assert [case.name for case in recognition.spec.cases] == ["good"]
     (issue,) = recognition.issues
     assert issue.case == name
-    assert "cannot be that of a folder" in issue.sentence
+    assert "not a valid folder name" in issue.sentence
 
 
 def test_folders_alone_are_enough(pictures_dataset: Path) -> None:
@@ -208,8 +208,8 @@ def test_every_incomplete_case_is_listed(tmp_path: Path) -> None:
     assert [case.name for case in recognition.spec.cases] == ["good"]
     causes = {issue.case: issue.cause for issue in recognition.issues}
     assert causes.keys() == {"lonely", "orphan", "twice", "gap"}
-    assert "no label file for the image lonely.png" in causes["lonely"]
-    assert "no image for the label file orphan.png" in causes["orphan"]
+    assert "no label file found for the image lonely.png" in causes["lonely"]
+    assert "no image found for the label file orphan.png" in causes["orphan"]
     assert "twice.bmp, twice.png" in causes["twice"]
     assert "without a gap" in causes["gap"]
 
@@ -276,7 +276,7 @@ def numbered(root: Path, *largest: int) -> Path:
 
 def test_label_values_that_seem_to_number_objects_are_noted(tmp_path: Path) -> None:
     (note,) = recognise(numbered(tmp_path, 3, 12, 8)).notes
-    assert "look like numbers of objects, not like classes" in note
+    assert "look like instance ids, not like classes" in note
     assert "up to 12" in note
     describe(tmp_path, labels={"background": 0, **{f"part {i}": i for i in range(1, 13)}})
     assert recognise(tmp_path).notes == ()
@@ -305,14 +305,14 @@ def test_without_zero_the_lowest_value_is_background(tmp_path: Path) -> None:
     ("labels", "words"),
     [
         ({"background": 0, "whole": [1, 2]}, r"no regions_class_order.*_order\": \[1\]"),
-        ({"background": 0, "x": 1, "ignore": [2, 3]}, r"ignore label the values \[2, 3\]"),
-        ({"background": 0, "x": 1, "ignore": 1}, "ignore value 1 is also that of a class"),
-        ({"background": 0, "x": []}, "without a value"),
+        ({"background": 0, "x": 1, "ignore": [2, 3]}, r"ignore label .* has the values \[2, 3\]"),
+        ({"background": 0, "x": 1, "ignore": 1}, "ignore value 1 is also a class value"),
+        ({"background": 0, "x": []}, "has no value"),
         ({"background": 0, "all": [0, 1]}, "of which 0 is the background"),
         ({"background": 0, "whole": [1, 2], "a": 1, "b": 1}, "value 1 twice"),
         ({"background": 0}, r"at least one class(.|\n)*Correct the labels in dataset.json"),
         ({"background": 0, "a": 1, "b": 1}, "value 1 twice"),
-        ({"background": 0, "a": "b"}, "without a value"),
+        ({"background": 0, "a": "b"}, "has no value"),
         ({"background": 0, "a": -1}, "greater than or equal to 0"),
     ],
 )
@@ -358,10 +358,10 @@ def test_values_of_regions_count_from_zero_as_background(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        (None, r"3 regions, and no regions_class_order.*\[1, 2, 7\]"),
-        ([1, 2], r"3 regions, and regions_class_order \[1, 2\]"),
-        ([1, 2, 8], r"'tip' is written as 8, but it is made of \[7\]"),
-        ([1, 1, 7], r"'core' is written as 1, but it is made of \[2, 7\]"),
+        (None, r"3 regions, but no regions_class_order.*\[1, 2, 7\]"),
+        ([1, 2], r"3 regions, but regions_class_order \[1, 2\]"),
+        ([1, 2, 8], r"has 8 for 'tip'; expected one of \[7\]"),
+        ([1, 1, 7], r"has 1 for 'core'; expected one of \[2, 7\]"),
     ],
 )
 def test_regions_need_the_values_that_they_are_written_as(order, words: str, tmp_path) -> None:
@@ -374,7 +374,7 @@ def test_object_numbers_are_not_taken_for_classes(tmp_path: Path) -> None:
     put_picture(tmp_path / "images" / "a.png")
     numbers = np.arange(100, dtype=np.uint8).reshape(10, 10)
     put_picture(tmp_path / "labels" / "a.png", values=numbers)
-    with pytest.raises(DatasetError, match=r"100 different values.*number single objects"):
+    with pytest.raises(DatasetError, match=r"100 different values.*instance ids"):
         recognise(tmp_path)
 
 
@@ -390,7 +390,7 @@ def test_groups_come_from_either_json(beside: bool, tmp_path: Path) -> None:
 def test_groups_of_cases_that_do_not_exist_are_mentioned(tmp_path: Path) -> None:
     groups = {"a_0001": "p", "b": "p", "b.nii.gz": "p"}
     (note,) = recognise(raw_dataset(tmp_path, groups=groups)).notes
-    assert note.startswith("groups are given for 1 names that no case has: b.nii.gz.")
+    assert note.startswith("groups are declared for 1 names that are not cases: b.nii.gz.")
     assert recognise(raw_dataset(tmp_path, groups={"b": "p"})).notes == ()
 
 

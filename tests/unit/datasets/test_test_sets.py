@@ -68,7 +68,7 @@ def test_a_test_folder_beside_two_plain_folders_is_found(tmp_path):
     assert [case.name for case in recognition.spec.test_cases] == ["x", "y"]
     assert [case.name for case in recognition.spec.cases] == ["a", "b"]
     assert recognition.notes == (
-        "2 test cases in test/images are scored by `autoseg test` and never trained on.",
+        "2 test cases in test/images are not used for training; `autoseg test` scores them.",
     )
 
 
@@ -131,7 +131,7 @@ def test_a_test_case_without_image_is_left_out_with_the_cause(tmp_path):
     assert [case.name for case in recognition.spec.test_cases] == ["x"]
     assert recognition.issues == ()
     assert recognition.notes[1] == (
-        "test case z is left out: there is no image for the label file z.png. "
+        "test case z is left out: no image found for the label file z.png. "
         "Add the image, or remove the label file."
     )
 
@@ -139,7 +139,7 @@ def test_a_test_case_without_image_is_left_out_with_the_cause(tmp_path):
 def test_a_case_that_is_trained_on_and_tested_is_refused(tmp_path):
     root = decathlon(tmp_path, [{"image": "./imagesTr/a.png", "label": "./labelsTr/a.png"}])
 
-    with pytest.raises(DatasetError, match="1 cases are trained on and in the test set: a"):
+    with pytest.raises(DatasetError, match="1 cases are in both the training set and the test set"):
         recognise(root)
 
 
@@ -150,5 +150,5 @@ def test_a_group_that_is_trained_on_and_tested_is_mentioned(tmp_path):
     recognition = recognise(root)
 
     assert [case.group for case in recognition.spec.test_cases] == ["patient", None]
-    assert recognition.notes[-1].startswith("1 test cases are of groups that are also trained on")
-    assert recognition.notes[-1].endswith("too good: t.")
+    assert recognition.notes[-1].startswith("1 test cases belong to groups that are also trained")
+    assert recognition.notes[-1].endswith("too high: t.")

@@ -8,8 +8,8 @@ import pytest
 from autoseg.core.errors import DatasetError
 from autoseg.datasets.user_splits import (
     check_folds,
-    file_with_splits,
-    notes_on_folds,
+    find_splits_file,
+    fold_warnings,
     read_folds,
 )
 from autoseg.documents.splits import Fold
@@ -44,11 +44,11 @@ def test_folds_are_read_as_autoseg_writes_them(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([], "holds no fold"),
+        ([], "contains no folds"),
         ([{"train": ["a"], "val": []}], "fold 0 of .* has no validation cases"),
         ([{"train": [], "val": ["a"]}], "fold 0 of .* has no training cases"),
-        ({"train": ["a"]}, "gives no folds .*Expected a list"),
-        ([{"train": ["a"]}], "gives no folds(.|\n)*Field required(.|\n)*Expected a list"),
+        ({"train": ["a"]}, "not a valid splits file .*Expected a list"),
+        ([{"train": ["a"]}], "not a valid splits file(.|\n)*Field required(.|\n)*Expected a list"),
     ],
 )
 def test_a_file_that_gives_no_folds_is_refused(tmp_path, content, said):
@@ -60,18 +60,18 @@ def test_a_file_that_is_no_json_is_refused(tmp_path):
     path = tmp_path / "splits.json"
     path.write_text("train: a")
 
-    with pytest.raises(DatasetError, match="gives no folds"):
+    with pytest.raises(DatasetError, match="not a valid splits file"):
         read_folds(path)
 
 
 def test_own_folds_come_before_those_of_nnunet(tmp_path):
-    assert file_with_splits(tmp_path) is None
+    assert find_splits_file(tmp_path) is None
 
     (tmp_path / "splits_final.json").touch()
-    assert file_with_splits(tmp_path) == tmp_path / "splits_final.json"
+    assert find_splits_file(tmp_path) == tmp_path / "splits_final.json"
 
     (tmp_path / "splits.json").touch()
-    assert file_with_splits(tmp_path) == tmp_path / "splits.json"
+    assert find_splits_file(tmp_path) == tmp_path / "splits.json"
 
 
 def test_sound_folds_pass():
@@ -81,10 +81,10 @@ def test_sound_folds_pass():
 @pytest.mark.parametrize(
     ("faulty", "said"),
     [
-        (fold("ax", "b"), r"fold 1 of splits_final.json names x, which .* called like a"),
-        (fold("ab", "bcd"), "fold 1 of .* trains on b and holds the same out"),
-        (fold("aab", "cd"), "fold 1 of .* names a more than once"),
-        (fold("abc", "d"), "fold 1 of .* has the group patient on both sides"),
+        (fold("ax", "b"), r"fold 1 of splits_final.json contains x, which .* names like a"),
+        (fold("ab", "bcd"), "fold 1 of .* has b in both train and validation"),
+        (fold("aab", "cd"), "fold 1 of .* lists a more than once"),
+        (fold("abc", "d"), "fold 1 of .* has the group patient in both train and validation"),
     ],
 )
 def test_a_faulty_fold_is_named_with_the_issue(faulty, said):
@@ -93,20 +93,20 @@ def test_a_faulty_fold_is_named_with_the_issue(faulty, said):
 
 
 def test_folds_that_hold_every_case_out_once_need_no_note():
-    assert notes_on_folds((fold("ab", "cd"), fold("cd", "ab"))) == ()
+    assert fold_warnings((fold("ab", "cd"), fold("cd", "ab"))) == ()
 
 
 def test_cases_that_are_held_out_never_or_twice_are_mentioned():
-    never, often = notes_on_folds((fold("ab", "c"), fold("ad", "c")))
+    never, often = fold_warnings((fold("ab", "c"), fold("ad", "c")))
 
-    assert never.startswith("3 cases are held out in no fold")
+    assert never.startswith("3 cases are not held out in any fold")
     assert never.endswith("a, b, d")
     assert often.startswith("1 cases are held out in several folds")
     assert often.endswith("c")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"nofile\.json does not exist; expected a file of"):
+    with pytest.raises(DatasetError, match=r"nofile\.json does not exist; expected a splits file"):
         read_folds(tmp_path / "nofile.json")
     with pytest.raises(DatasetError, match="is a folder"):
         read_folds(tmp_path)

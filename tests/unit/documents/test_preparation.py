@@ -38,7 +38,7 @@ def test_an_outline_looks_at_no_network(plan) -> None:
     ("field", "value", "message"),
     [
         ("default_configuration", "4d", "must be one of the configurations"),
-        ("axis_order", [0, 0, 1], "axis_order must hold 0 … 2 once each"),
+        ("axis_order", [0, 0, 1], "axis_order must be a permutation of 0 … 2"),
         ("channel_names", ["a", "b"], "1 normalizers for 2 image channels"),
     ],
 )
@@ -52,9 +52,9 @@ def test_plan_and_outline_refuse_the_same(plan, field, value, message) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("data_name", "../elsewhere", "cannot be that of a folder"),
+        ("data_name", "../elsewhere", "not a valid folder name"),
         ("spacing", [1.0, 1.0, 1.0], "spacing needs 2 entries, one per patch axis"),
-        ("spacing", [1.0, float("inf")], "expected finite numbers, mm"),
+        ("spacing", [1.0, float("inf")], "expected finite numbers in mm"),
     ],
 )
 def test_both_refuse_the_same_configurations(plan, field, value, message) -> None:

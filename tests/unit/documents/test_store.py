@@ -19,11 +19,11 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_readable_json_holds_the_same_value(value):
-    assert json.loads(store.readable(value)) == value
+    assert json.loads(store.format_json(value)) == value
 
 
 def test_lists_of_numbers_stay_on_one_line():
-    text = store.readable({"strides": [[1, 1], [2, 2]], "cases": [{"name": "a"}]})
+    text = store.format_json({"strides": [[1, 1], [2, 2]], "cases": [{"name": "a"}]})
     assert text == (
         '{\n  "strides": [[1, 1], [2, 2]],\n  "cases": [\n    {\n      "name": "a"\n    }\n  ]\n}'
     )
@@ -58,12 +58,12 @@ def test_damaged_json_is_refused_with_the_command_that_makes_it_anew(tmp_path):
 def test_a_document_may_begin_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "fingerprint.json"
     document = small_volumes(num_cases=3)
-    path.write_text(store.as_text(document), encoding="utf-8-sig")
+    path.write_text(store.to_json_text(document), encoding="utf-8-sig")
     assert store.load(Fingerprint, path, made_by="it") == document
 
 
 def test_a_document_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "fingerprint.json"
-    path.write_text(store.as_text(small_volumes(num_cases=3)), encoding="utf-16")
+    path.write_text(store.to_json_text(small_volumes(num_cases=3)), encoding="utf-16")
     with pytest.raises(DocumentError, match=r"not UTF-8 text. Save it as UTF-8"):
         store.load(Fingerprint, path, made_by="it")

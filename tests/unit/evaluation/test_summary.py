@@ -10,8 +10,8 @@ from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.report import METRICS, ClassScores, Mean, Means, Report
 from autoseg.documents.store import load, save
 from autoseg.evaluation.cases import Measurement, ScoredCase, score_case
-from autoseg.evaluation.selection import Contender, leaderboard
-from autoseg.evaluation.summary import pooled, report_of
+from autoseg.evaluation.selection import ScoredCandidate, leaderboard
+from autoseg.evaluation.summary import build_report, pool_reports
 from autoseg.evaluation.table import (
     TITLES,
     calibration_lines,
@@ -44,7 +44,7 @@ def cases():
 
 
 def test_a_mean_is_over_the_cases_that_define_it(cases):
-    report = report_of(cases, labels=LABELS)
+    report = build_report(cases, labels=LABELS)
     rim, nucleus = report.classes
     assert (nucleus.name, nucleus.label) == ("nucleus", 9)
     assert (nucleus.means.dice.value, nucleus.means.dice.count) == (pytest.approx(1 / 3), 3)
@@ -56,29 +56,29 @@ def test_a_mean_is_over_the_cases_that_define_it(cases):
 
 
 def test_classes_ascend_by_label_value_and_cases_by_name(cases):
-    report = report_of(cases, labels=LABELS)
+    report = build_report(cases, labels=LABELS)
     assert [entry.label for entry in report.classes] == [4, 9]
     assert [case.name for case in report.cases] == ["invents", "misses", "perfect"]
 
 
 def test_without_names_the_values_that_occur_are_the_classes(cases):
-    report = report_of(cases)
+    report = build_report(cases)
     assert [entry.name for entry in report.classes] == ["label_4", "label_9"]
 
 
 def test_a_class_that_never_occurs_is_left_out_of_the_mean_of_classes():
-    report = report_of([scored("a", [0, 9], [0, 9])], labels=LABELS)
+    report = build_report([scored("a", [0, 9], [0, 9])], labels=LABELS)
     assert report.classes[0].means.dice.value is None
     assert (report.foreground.dice.value, report.foreground.dice.count) == (1, 1)
 
 
 def test_a_report_without_any_case_has_no_means():
-    report = report_of([], labels=LABELS)
+    report = build_report([], labels=LABELS)
     assert report.foreground.dice.value is None
 
 
 def test_undefined_values_survive_saving(cases, tmp_path):
-    report = report_of(cases, labels=LABELS)
+    report = build_report(cases, labels=LABELS)
     save(report, tmp_path / "report.json")
     assert load(Report, tmp_path / "report.json", made_by="autoseg evaluate") == report
     assert "NaN" not in (tmp_path / "report.json").read_text()
@@ -96,7 +96,7 @@ def test_a_background_that_is_not_zero_is_no_class():
 
 
 def test_tables_show_means_with_counts_below_all_and_undefined_as_a_dash(cases):
-    header, rows = report_rows(report_of(cases, labels=LABELS))
+    header, rows = report_rows(build_report(cases, labels=LABELS))
     assert header == ("class", "Dice", "HD95 mm", "NSD", "missed", "spurious")
     assert rows[1] == (
         "nucleus",
@@ -107,23 +107,23 @@ def test_tables_show_means_with_counts_below_all_and_undefined_as_a_dash(cases):
         "1",
     )
     assert rows[-1][1].startswith("0.667\n")
-    header, rows = case_rows(report_of(cases, labels=LABELS))
+    header, rows = case_rows(build_report(cases, labels=LABELS))
     assert rows[0][:3] == ("invents", "rim", "–")
     assert len({len(row) for row in rows} | {len(header)}) == 1
 
 
 def test_distances_that_no_file_gives_in_millimetres_are_called_pixels(cases):
     drawn = [replace(case, distance_unit="px") for case in cases]
-    assert report_rows(report_of(cases[:1] + drawn[1:], labels=LABELS)).header[2] == "HD95 mm"
-    report = report_of(drawn, labels=LABELS)
+    assert report_rows(build_report(cases[:1] + drawn[1:], labels=LABELS)).header[2] == "HD95 mm"
+    report = build_report(drawn, labels=LABELS)
     assert report_rows(report).header[2] == case_rows(report).header[3] == "HD95 px"
-    assert report_rows(pooled([report], ["misses"])).header[2] == "HD95 px"
-    (candidate,) = leaderboard([Contender(("2d",), report)])
+    assert report_rows(pool_reports([report], ["misses"])).header[2] == "HD95 px"
+    (candidate,) = leaderboard([ScoredCandidate(("2d",), report)])
     assert candidate.distance_unit == "px"
 
 
 def test_more_metrics_than_fit_make_several_tables(cases):
-    report = report_of(cases, labels=LABELS)
+    report = build_report(cases, labels=LABELS)
     tables = report_tables(report, report.metrics)
     headers = [header[1:-2] for header, _ in tables]
     assert [len(titles) for titles in headers] == [3, 3, 3, 1]
@@ -132,7 +132,7 @@ def test_more_metrics_than_fit_make_several_tables(cases):
 
 
 def test_the_calibration_error_has_a_line_where_it_was_measured(cases):
-    report = report_of(cases[:1], labels=LABELS)
+    report = build_report(cases[:1], labels=LABELS)
     assert calibration_lines(report) == ()
     means = report.foreground.model_copy(update={"ece": Mean(value=0.0123, count=1)})
     (line,) = calibration_lines(report.model_copy(update={"foreground": means}))
@@ -150,10 +150,10 @@ def test_every_metric_has_a_title_and_a_mean():
 
 
 def test_a_mean_over_cases_has_an_interval(cases):
-    rim, nucleus = report_of(cases, labels=LABELS).classes
+    rim, nucleus = build_report(cases, labels=LABELS).classes
     assert (nucleus.means.dice.low, nucleus.means.dice.high) == (0, 1)
     assert (rim.means.dice.low, rim.means.dice.high) == (1, 1)
-    alone = report_of(cases[:1], labels=LABELS)
+    alone = build_report(cases[:1], labels=LABELS)
     assert (alone.foreground.dice.low, alone.foreground.dice.high) == (None, None)
 
 
@@ -162,7 +162,7 @@ def test_a_class_may_have_a_tolerance_of_its_own():
     case = scored(
         "a", [9, 0, 0, 4, 0, 0], [0, 0, 9, 0, 0, 4], labels=LABELS, measurement=measurement
     )
-    report = report_of([case], labels=LABELS)
+    report = build_report([case], labels=LABELS)
     assert [entry.means.nsd.value for entry in report.classes] == [0, 1]
     assert report.cases[0].tolerance_mm == 1
     assert [entry.tolerance_mm for entry in report.cases[0].classes] == [None, 2]
@@ -170,23 +170,23 @@ def test_a_class_may_have_a_tolerance_of_its_own():
 
 def test_pooled_reports_keep_what_all_of_them_measured(cases):
     few = scored("few", [0, 9], [0, 9], measurement=Measurement(("dice", "cldice")), labels=LABELS)
-    first, second = report_of(cases, labels=LABELS), report_of([few], labels=LABELS)
+    first, second = build_report(cases, labels=LABELS), build_report([few], labels=LABELS)
     assert second.metrics == ("dice", "cldice")
-    assert pooled([first, second], {"perfect", "few"}).metrics == ("dice",)
-    assert pooled([report_of([], labels=LABELS), second], {"few"}) == second
+    assert pool_reports([first, second], {"perfect", "few"}).metrics == ("dice",)
+    assert pool_reports([build_report([], labels=LABELS), second], {"few"}) == second
 
 
 def test_pooled_reports_have_each_wanted_case_once(cases):
     perfect, misses, invents = cases
-    first = report_of([perfect, misses], labels=LABELS)
-    second = report_of([invents, scored("perfect", [0, 0, 0, 0], [0, 9, 9, 4])], labels=LABELS)
-    together = pooled([first, second], {"perfect", "invents"})
-    assert together == report_of([perfect, invents], labels=LABELS)
+    first = build_report([perfect, misses], labels=LABELS)
+    second = build_report([invents, scored("perfect", [0, 0, 0, 0], [0, 9, 9, 4])], labels=LABELS)
+    together = pool_reports([first, second], {"perfect", "invents"})
+    assert together == build_report([perfect, invents], labels=LABELS)
 
 
 def test_pooling_folds_is_scoring_all_cases_at_once(cases):
-    folds = [report_of([case], labels=LABELS) for case in cases]
-    assert pooled(folds, {case.name for case in cases}) == report_of(cases, labels=LABELS)
+    folds = [build_report([case], labels=LABELS) for case in cases]
+    assert pool_reports(folds, {case.name for case in cases}) == build_report(cases, labels=LABELS)
 
 
 REGIONAL = LABELS.model_copy(
@@ -202,7 +202,7 @@ SPARSE = LABELS.model_copy(update={"ignore": 7})
 
 def test_regions_are_scored_instead_of_the_values_in_them():
     case = scored("a", [0, 4, 9, 9], [0, 9, 9, 4], labels=REGIONAL)
-    whole, core = report_of([case], labels=REGIONAL).classes
+    whole, core = build_report([case], labels=REGIONAL).classes
     assert (whole.name, whole.label, whole.means.dice.value) == ("whole", 4, 1.0)
     assert (core.name, core.label) == ("core", 9)
     assert core.means.dice.value == pytest.approx(2 * 1 / 4)
@@ -210,7 +210,7 @@ def test_regions_are_scored_instead_of_the_values_in_them():
 
 def test_an_absent_region_has_no_scores():
     case = scored("a", [0, 4, 4, 0], [0, 4, 0, 0], labels=REGIONAL)
-    whole, core = report_of([case], labels=REGIONAL).classes
+    whole, core = build_report([case], labels=REGIONAL).classes
     assert whole.means.dice.value == pytest.approx(2 / 3)
     assert (core.means.dice.value, core.absent) == (None, 1)
 
@@ -238,5 +238,5 @@ def test_missed_invented_and_absent_classes_are_told_apart() -> None:
         )
         for index, (true, predicted) in enumerate(sizes)
     ]
-    (entry,) = report_of(cases).classes
+    (entry,) = build_report(cases).classes
     assert (entry.missed, entry.spurious, entry.absent) == (3, 2, 1)

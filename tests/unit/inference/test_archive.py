@@ -106,7 +106,7 @@ def test_the_predictor_takes_a_model_file(file, folder, image):
 )
 def test_an_entry_that_leads_elsewhere_is_refused(file, tmp_path, name):
     hostile = appended(file, tmp_path / "m.autoseg", name)
-    with pytest.raises(ModelError, match="names a place outside of the model"):
+    with pytest.raises(ModelError, match="has a path outside of the model"):
         ModelArchive(hostile)
     assert [path.name for path in tmp_path.iterdir()] == ["m.autoseg"]
 
@@ -124,7 +124,7 @@ def test_a_symbolic_link_is_refused(file, tmp_path):
     ["setup.py", "3d_fullres/fold_0/hook.pt", "3d_fullres/run.json", "MANIFEST.JSON", "a/b/c/d"],
 )
 def test_an_entry_that_no_model_has_is_refused(file, tmp_path, name):
-    with pytest.raises(ModelError, match="is not a part of a model"):
+    with pytest.raises(ModelError, match="does not belong in a model file"):
         ModelArchive(appended(file, tmp_path / "m.autoseg", name, b""))
 
 
@@ -150,7 +150,7 @@ def test_weights_that_were_exchanged_are_refused(file, tmp_path):
     parts = contents_of(file)
     parts[WEIGHTS] = parts[WEIGHTS][:-1] + bytes([parts[WEIGHTS][-1] ^ 1])
     hostile = written(parts, tmp_path / "m.autoseg", update_manifest=False)
-    with pytest.raises(ModelError, match="its SHA-256 is not the manifest's"):
+    with pytest.raises(ModelError, match=r"the SHA-256 of .* differs from the manifest"):
         load_model(hostile, device="cpu")
 
 
@@ -176,7 +176,7 @@ def test_a_file_that_was_cut_off_is_refused(file, tmp_path, share):
 def test_a_file_with_something_appended_is_refused(file, tmp_path):
     longer = tmp_path / "m.autoseg"
     longer.write_bytes(file.read_bytes() + b"#!/bin/sh")
-    with pytest.raises(ModelError, match="something was appended"):
+    with pytest.raises(ModelError, match="data was appended"):
         ModelArchive(longer)
 
 
@@ -194,7 +194,7 @@ def test_a_pickle_in_place_of_weights_is_refused_and_not_run(file, tmp_path, wit
         contents_of(file) | {WEIGHTS: pickled(trace, with_torch=with_torch)},
         tmp_path / "m.autoseg",
     )
-    with pytest.raises(ModelError, match="is a pickle, which could run code"):
+    with pytest.raises(ModelError, match="is a pickle, which can run code"):
         load_model(hostile, device="cpu")
     assert not trace.exists()
 
@@ -202,7 +202,7 @@ def test_a_pickle_in_place_of_weights_is_refused_and_not_run(file, tmp_path, wit
 def test_a_torch_checkpoint_renamed_to_a_model_file_is_refused(tmp_path):
     trace, checkpoint = tmp_path / "it_ran", tmp_path / "m.autoseg"
     checkpoint.write_bytes(pickled(trace, with_torch=True))
-    with pytest.raises(ModelError, match="is not a part of a model"):
+    with pytest.raises(ModelError, match="does not belong in a model file"):
         load_model(find_model(checkpoint), device="cpu")
     assert not trace.exists()
 
@@ -224,7 +224,7 @@ def test_weights_of_another_network_are_refused(file, tmp_path):
 def test_weights_larger_than_the_plans_network_are_not_read(file, tmp_path):
     large = save({"weight": torch.zeros(500_000)})
     hostile = written(contents_of(file) | {WEIGHTS: large}, tmp_path / "m.autoseg")
-    with pytest.raises(ModelError, match="the plan's network holds only"):
+    with pytest.raises(ModelError, match="the plan's network needs at most"):
         load_model(hostile, device="cpu")
 
 
@@ -245,7 +245,7 @@ def test_ten_gigabytes_of_compressed_zeros_are_refused_unread(file, tmp_path):
         entry = archive.getinfo("fingerprint.json")
         entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, TEN_GB
     assert hostile.stat().st_size < 2**24
-    with pytest.raises(ModelError, match=rf"compressed .* claim to become {TEN_GB}"):
+    with pytest.raises(ModelError, match=rf"compressed .* expand to {TEN_GB}"):
         ModelArchive(hostile)
 
 
@@ -313,7 +313,7 @@ def test_an_encrypted_entry_is_refused(file, tmp_path):
 
 def test_a_manifest_of_a_newer_version_asks_for_an_upgrade(file, tmp_path):
     newer = with_manifest(file, tmp_path / "m.autoseg", schema_version=2, weather="fine")
-    with pytest.raises(ModelError, match=r"made by a newer autoseg .*version 2.*Upgrade"):
+    with pytest.raises(ModelError, match=r"written by a newer autoseg .*version 2.*Upgrade"):
         ModelArchive(newer)
 
 
@@ -321,12 +321,12 @@ def test_a_manifest_that_is_rubbish_is_refused(file, tmp_path):
     for content in (b"", b"[]", b'{"schema_version": 1}', b"[" * 100_000, b"\xff\xfe"):
         parts = contents_of(file) | {"manifest.json": content}
         hostile = written(parts, tmp_path / "m.autoseg", update_manifest=False)
-        with pytest.raises(ModelError, match=r"manifest\.json does not read as expected"):
+        with pytest.raises(ModelError, match=r"manifest\.json has invalid fields"):
             ModelArchive(hostile)
 
 
 def test_a_manifest_that_names_another_configuration_is_refused(file, tmp_path):
-    for name, found in (("../../home", "does not read as expected"), ("3d", "is missing")):
+    for name, found in (("../../home", "has invalid fields"), ("3d", "is missing")):
         other = with_manifest(file, tmp_path / "m.autoseg", members=[name])
         with pytest.raises(ModelError, match=found):
             ModelArchive(other)
@@ -347,7 +347,7 @@ def test_a_model_without_a_needed_part_is_refused_even_if_its_manifest_agrees(fi
     with pytest.raises(ModelError, match=r"plan\.json is missing"):
         ModelArchive(written(parts, tmp_path / "m.autoseg"))
     without = {name: part for name, part in contents_of(file).items() if "weights" not in name}
-    with pytest.raises(ModelError, match="holds no weights of 3d_fullres"):
+    with pytest.raises(ModelError, match="has no weights of 3d_fullres"):
         ModelArchive(written(without, tmp_path / "n.autoseg"))
     del parts["manifest.json"]
     with pytest.raises(ModelError, match=r"has no manifest\.json"):
@@ -359,7 +359,7 @@ def test_a_plan_that_needs_an_unknown_network_is_told_apart_from_damage(file, tm
     plan = parts["3d_fullres/plan.json"].replace(b'"kind": "unet"', b'"kind": "future"')
     assert plan != parts["3d_fullres/plan.json"]
     hostile = written(parts | {"3d_fullres/plan.json": plan}, tmp_path / "m.autoseg")
-    with pytest.raises(ModelError, match="needs a part of autoseg that is not here"):
+    with pytest.raises(ModelError, match="needs a component that this autoseg does not have"):
         load_model(hostile, device="cpu")
 
 

@@ -1,4 +1,4 @@
-"""Averaging in bands equals averaging whole arrays; the winner is the class of highest mean."""
+"""Averaging in bands equals averaging whole arrays; the class with the highest mean wins."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from autoseg.inference import averaging
 from autoseg.inference.averaging import ensemble_class_map, mean_probabilities
 from autoseg.inference.export import ROUNDING_MARGIN
 from autoseg.inference.interpolation import axis_sampling
-from autoseg.inference.probabilities import FULL, ProbabilityGrid, compacted
+from autoseg.inference.probabilities import FULL, ProbabilityGrid, compress_probabilities
 from autoseg.inference.sliding_window import LogitsSlab
 
 WHOLE = {"axis_order": (2, 0, 1), "full_shape": (30, 24, 21), "crop": ((2, 19), (3, 28), (0, 24))}
@@ -30,11 +30,11 @@ def member(image, prepared_shape, *, orders, seed, num_outputs=4, is_regional=Fa
     )
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 2, grid.shape).astype(np.float32)
-    return compacted([LogitsSlab(start=0, logits=logits)], grid)
+    return compress_probabilities([LogitsSlab(start=0, logits=logits)], grid)
 
 
 def whole_array_sum(members):
-    """Interpolate everything, add it up."""
+    """Interpolate and sum whole arrays."""
     total = 0
     for one in members:
         way, space = one.grid.restoration, one.grid.shape[1:]
@@ -90,7 +90,7 @@ def test_bands_equal_the_whole_array_bit_for_bit(monkeypatch, case, is_regional,
 
 
 def certain(image, shape, winners, *, is_regional=False):
-    """Return a member that is sure of some outputs everywhere."""
+    """Return a member with a probability of 1 for some outputs everywhere."""
     axes = len(shape)
     way = InverseTransform(
         **image, spacing=(1.0,) * axes, prepared_shape=shape, prepared_spacing=(1.0,) * axes
@@ -100,7 +100,7 @@ def certain(image, shape, winners, *, is_regional=False):
     )
     logits = np.array([30 if k in winners else -30 for k in range(3)], dtype=np.float32)
     slab = np.broadcast_to(logits[:, None, None, None], grid.shape)
-    return compacted([LogitsSlab(start=0, logits=np.ascontiguousarray(slab))], grid)
+    return compress_probabilities([LogitsSlab(start=0, logits=np.ascontiguousarray(slab))], grid)
 
 
 def test_the_majority_wins_and_the_last_region_covers_the_others():

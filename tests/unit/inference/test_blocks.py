@@ -1,4 +1,4 @@
-"""A block's classes are interpolated and compared as plain arrays would be, in kept memory."""
+"""Interpolation and argmax of a block in reused buffers equal those of plain arrays."""
 
 from itertools import product
 
@@ -35,12 +35,12 @@ def test_winners_are_the_first_of_the_highest(num_classes):
     scores = random.integers(-3, 3, (num_classes, 3, 5, 7)).astype(np.float32)
     winners = RunningArgmax(scores[0], np.dtype(np.uint8 if num_classes <= 256 else np.uint16))
     for index in range(1, num_classes):
-        winners.consider(index, scores[index])
+        winners.update(index, scores[index])
         assert winners.lowest == scores[: index + 1].max(axis=0).min()
     np.testing.assert_array_equal(winners.classes, scores.argmax(axis=0))
 
 
 def test_the_first_scores_stay_as_they_are():
     first = np.zeros((1, 2, 2), np.float32)
-    RunningArgmax(first, np.dtype(np.uint8)).consider(1, first + 1)
+    RunningArgmax(first, np.dtype(np.uint8)).update(1, first + 1)
     assert not first.any()

@@ -1,4 +1,4 @@
-"""The streamed export equals the whole-array way bit for bit."""
+"""The streamed export is bit-identical to resampling the whole array."""
 
 from itertools import chain, pairwise, product
 
@@ -32,7 +32,7 @@ def last_region(logits):
 
 
 def whole_array_way(logits, restoration, orders, decide=lambda scores: np.argmax(scores, axis=0)):
-    """Resample everything, take the argmax or what else decides, put it back."""
+    """Resample the whole array, decide (argmax by default), and undo the crop."""
     for axis in reversed(range(logits.ndim - 1)):
         sampling = axis_sampling(
             logits.shape[axis + 1], restoration.cropped_shape[axis], order=orders[axis]
@@ -188,7 +188,7 @@ def test_logits_are_rounded_to_half_precision_after_interpolation_where_asked():
 
 
 def test_skipping_hopeless_classes_changes_nothing():
-    """Smooth, far-apart classes are skipped in most blocks; the result stays that of the whole."""
+    """Smooth, distant classes are skipped in most blocks without changing the result."""
     centres = np.random.default_rng(1).uniform(0, 24, (12, 3))
     grid = np.stack(np.meshgrid(*[np.arange(24)] * 3, indexing="ij"), axis=-1)
     distances = [np.linalg.norm(grid - centre, axis=-1) for centre in centres]

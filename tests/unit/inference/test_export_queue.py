@@ -1,4 +1,4 @@
-"""Slabs pass from the networks to the export, and errors of either side come out."""
+"""Slabs are passed from the networks to the export, and errors of both are raised."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A network split before its last layer computes the same, and little of it is kept."""
+"""A network split before its last layer computes the same logits with less memory."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from autoseg.architectures.unet import UNet
 from autoseg.architectures.unet_2015 import UNet2015
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.heads import split_head
-from autoseg.inference.model import ensemble_of
+from autoseg.inference.model import build_ensemble
 from autoseg.inference.sliding_window import predict_slabs
 from autoseg.inference.tta_consistency import TtaConsistency
 
@@ -38,9 +38,11 @@ def networks_of(configuration, count=1):
 def whole_and_parts(configuration, count=1, **settings):
     """Return an ensemble of whole networks, and one of the same networks, split."""
     networks = networks_of(configuration, count)
-    ensemble = ensemble_of(networks, configuration, device=torch.device("cpu"), dtype=torch.float32)
+    ensemble = build_ensemble(
+        networks, configuration, device=torch.device("cpu"), dtype=torch.float32
+    )
     ensemble = replace(ensemble, **settings)
-    return replace(ensemble, parts=()), ensemble
+    return replace(ensemble, split_networks=()), ensemble
 
 
 @pytest.mark.parametrize("patch", [(8, 8, 8), (8, 8)])
@@ -73,12 +75,12 @@ def test_slabs_of_a_divided_ensemble_are_those_of_the_whole_networks():
 
 
 def test_the_agreement_of_a_divided_network_is_that_of_the_whole_one(monkeypatch):
-    monkeypatch.setattr("autoseg.inference.heads.PART_BYTES", 4 * NUM_CLASSES * 100)
+    monkeypatch.setattr("autoseg.inference.heads.CHUNK_BYTES", 4 * NUM_CLASSES * 100)
     agreements = []
     for ensemble in whole_and_parts(crowded(), mirror_axes=(0, 2)):
         agreement = TtaConsistency(NUM_CLASSES, is_regional=False)
         tiles = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(1))
-        replace(ensemble, agreement=agreement).mean_outputs(tiles)
+        replace(ensemble, tta_consistency=agreement).mean_outputs(tiles)
         agreements.append(agreement.dice())
     assert agreements[0] == agreements[1]
     assert any(value not in (None, 1.0) for value in agreements[0])
@@ -89,7 +91,7 @@ def test_the_agreement_over_regions_is_that_of_the_whole_network():
     for ensemble in whole_and_parts(crowded(), mirror_axes=(0,)):
         agreement = TtaConsistency(NUM_CLASSES, is_regional=True)
         tiles = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(1))
-        replace(ensemble, agreement=agreement).mean_outputs(tiles)
+        replace(ensemble, tta_consistency=agreement).mean_outputs(tiles)
         agreements.append(agreement.dice())
     assert agreements[0] == pytest.approx(agreements[1])
 
@@ -104,10 +106,10 @@ def test_a_network_with_no_fewer_features_than_classes_stays_whole():
 
 def test_models_of_nnunet_stay_whole():
     configuration = crowded().model_copy(update={"blending": "nnunet"})
-    whole = ensemble_of(
+    whole = build_ensemble(
         networks_of(configuration), configuration, device=torch.device("cpu"), dtype=torch.float32
     )
-    assert whole.parts == ()
+    assert whole.split_networks == ()
 
 
 def test_networks_whose_scores_are_made_of_scores_stay_whole():
@@ -127,7 +129,7 @@ def test_a_network_that_trims_its_scores_is_divided_only_if_they_are_its_heads()
 
 
 class Reworked(nn.Module):
-    """Does something with what its head returns."""
+    """Modifies the output of its head."""
 
     def __init__(self):
         super().__init__()

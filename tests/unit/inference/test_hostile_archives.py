@@ -178,22 +178,25 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind(zip_slip, r"'\.\./\.\./\.bashrc' names a place outside of the model"),
+    Kind(zip_slip, r"'\.\./\.\./\.bashrc' has a path outside of the model"),
     Kind(link_to_a_secret, "is a link or another special file"),
-    Kind(program_inside, r"'2d/setup\.py' is not a part of a model"),
-    Kind(other_weights, "its SHA-256 is not the manifest's"),
+    Kind(program_inside, r"'2d/setup\.py' does not belong in a model file"),
+    Kind(other_weights, "the SHA-256 of .* differs from the manifest"),
     Kind(truncated, "its end is missing; it was cut off"),
-    Kind(pickle_for_weights, "is a pickle, which could run code"),
-    Kind(bare_pickle, "is a pickle, which could run code"),
-    Kind(ten_gigabytes_of_compressed_zeros, f"claim to become {TEN_GB}"),
+    Kind(pickle_for_weights, "is a pickle, which can run code"),
+    Kind(bare_pickle, "is a pickle, which can run code"),
+    Kind(ten_gigabytes_of_compressed_zeros, f"expand to {TEN_GB}"),
     Kind(ten_gigabytes_that_are_not_there, f"has {TEN_GB} bytes; at most"),
     Kind(network_of_terabytes, "cannot be used"),
-    Kind(selected_configuration_missing, r"selection\.json is about '2d, 3d_fullres'"),
-    Kind(selected_fold_missing, r"selection\.json names a fold 4 of 3d_cascade"),
+    Kind(selected_configuration_missing, r"selection\.json lists the members '2d, 3d_fullres'"),
+    Kind(selected_fold_missing, r"selection\.json names fold 4 of 3d_cascade, which is missing"),
     Kind(member_missing, r"3d_fullres/model\.json is missing"),
-    Kind(previous_stage_missing, "it needs '3d_lowres', but holds only 2d, 3d_cascade"),
-    Kind(stages_in_a_circle, "3d_cascade and 3d_lowres are said to precede each other"),
-    Kind(stage_of_another_dataset, "previous stage of a cascade, but their channel_names differ"),
+    Kind(previous_stage_missing, "it needs '3d_lowres', but contains only 2d, 3d_cascade"),
+    Kind(stages_in_a_circle, "circular cascade of 3d_cascade and 3d_lowres"),
+    Kind(
+        stage_of_another_dataset,
+        "previous stage of a cascade, but the channel_names of the two stages differ",
+    ),
     Kind(member_of_another_dataset, "2d and 3d_cascade cannot predict together"),
 )
 

@@ -1,4 +1,4 @@
-"""One axis is resampled as scikit-image and scipy do it, and any piece as the whole."""
+"""One axis is resampled as in scikit-image and scipy; pieces equal the whole."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Trained models are found and loaded; every wrong way ends in a sentence."""
+"""Trained models are found and loaded; wrong paths raise clear errors."""
 
 import shutil
 from pathlib import Path
@@ -112,7 +112,7 @@ def test_the_current_folder_may_be_the_fold(works, monkeypatch):
 def test_a_fold_under_another_name_is_refused(works):
     folder = save_model(works / "spleen", PLAN, FLAT, (0,))
     renamed = (folder / "fold_0").rename(folder / "best")
-    with pytest.raises(ModelError, match=r"is not called fold_<number>"):
+    with pytest.raises(ModelError, match=r"is not named fold_<number>"):
         load_model(find_model(renamed), device="cpu")
 
 
@@ -195,7 +195,7 @@ def test_stages_with_other_classes_are_refused(works):
     other = plan.model_copy(update={"labels": plan.labels.model_copy(update={"names": names})})
     save_model(works / "spleen", other, SOLID, (0,))
     folder = save_model(works / "spleen", plan, staged("3d_fullres"), (0,))
-    with pytest.raises(ModelError, match="their labels differ"):
+    with pytest.raises(ModelError, match="the labels of the two stages differ"):
         load_model(folder, device="cpu")
 
 
@@ -204,6 +204,6 @@ def test_networks_for_which_a_device_has_no_room_come_with_advice(works, monkeyp
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     folder = save_model(works / "spleen", PLAN, FLAT, (0,))
-    monkeypatch.setattr(networks, "on_device", full)
+    monkeypatch.setattr(networks, "move_to_device", full)
     with pytest.raises(ModelError, match=r"too little free memory.*--fold.*--device cpu"):
         load_model(folder, device="cpu")

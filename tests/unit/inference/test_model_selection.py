@@ -1,4 +1,4 @@
-"""A work folder's selection predicts without being named; what no longer fits it is said."""
+"""A work folder's selection is used by default, with warnings if it is outdated."""
 
 import os
 from pathlib import Path
@@ -17,23 +17,23 @@ from autoseg.documents.report import Mean, Means, Report
 from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.store import save
 from autoseg.inference.averaging import ensemble_class_map
-from autoseg.inference.joint_prediction import predict_chosen
+from autoseg.inference.joint_prediction import predict_selected
 from autoseg.inference.model import LoadOptions
 from autoseg.inference.model_selection import (
     SelectedModel,
-    description,
+    as_selected_model,
+    describe_selection,
     find_selection,
     load_selected,
-    only,
 )
 from autoseg.inference.prediction import (
-    logits_of,
     predict_image,
-    prepared_for,
+    predict_logits,
+    prepare_for_model,
     probability_grid,
 )
 from autoseg.inference.predictor import Predictor
-from autoseg.inference.probabilities import compacted
+from autoseg.inference.probabilities import compress_probabilities
 from autoseg.stages.export import ExportOptions, export
 
 SOLID = tiny_configuration((8, 8, 8), name="3d_fullres")
@@ -87,7 +87,7 @@ def test_the_selection_predicts_without_being_named(work):
 
 
 def find_and_load(root: Path) -> SelectedModel:
-    """Load what is found when nothing is named."""
+    """Load the model that is found without a path."""
     choice = find_selection(None, work_root=root)
     return load_selected(choice.path, CPU)
 
@@ -96,7 +96,7 @@ def test_what_is_named_is_taken_as_it_is(work):
     for path, networks in ((work / "models" / "2d", 2), (work / "models" / "2d" / "fold_1", 1)):
         choice = find_selection(path)
         assert choice.selection is None
-        assert description(choice) is None
+        assert describe_selection(choice) is None
         (member,) = load_selected(path, CPU).members
         assert member.configuration.name == "2d"
         assert len(member.ensemble.networks) == networks
@@ -105,13 +105,13 @@ def test_what_is_named_is_taken_as_it_is(work):
 def test_folds_that_are_named_replace_those_of_the_selection(work):
     model = load_selected(work, CPU, folds=(0, 1))
     assert [len(member.ensemble.networks) for member in model.members] == [2, 2]
-    assert "2d (folds 0, 1)" in description(find_selection(work, folds=(0, 1)))
+    assert "2d (folds 0, 1)" in describe_selection(find_selection(work, folds=(0, 1)))
     with pytest.raises(ModelError, match=r"fold 4 of"):
         load_selected(work, CPU, folds=(4,))
 
 
 def test_the_choice_is_said_in_a_sentence(work):
-    assert description(find_selection(work)) == (
+    assert describe_selection(find_selection(work)) == (
         "Predicting with 3d_fullres (fold 0) + 2d (fold 0), as selected by cross-validation; only "
         "the largest component of 3/7 is kept."
     )
@@ -119,7 +119,9 @@ def test_the_choice_is_said_in_a_sentence(work):
 
 def test_a_selected_fold_that_is_not_there_is_an_error(work):
     save(selection_of("3d_fullres", "2d", folds=(0, 3)), work / "selection.json")
-    with pytest.raises(ModelError, match=r"3d_fullres with folds \[0, 3\].*trained are \[0, 1\]"):
+    with pytest.raises(
+        ModelError, match=r"3d_fullres with folds \[0, 3\].*trained folds are \[0, 1\]"
+    ):
         find_selection(work)
     save(selection_of("gone"), work / "selection.json")
     with pytest.raises(ModelError, match=r"gone with folds \[0\].*Run `autoseg select` again"):
@@ -146,7 +148,7 @@ def test_what_was_trained_since_is_warned_of(work):
     )
     save(selection_of("2d"), work / "selection.json")
     (warning,) = find_selection(work).warnings
-    assert warning.startswith("fold 1 of 2d came after the selection")
+    assert warning.startswith("fold 1 of 2d was trained after the selection")
 
 
 def test_a_stage_that_was_trained_since_is_warned_of(work):
@@ -178,7 +180,7 @@ def test_scores_of_networks_that_changed_stay_out_of_the_model_file(work, tmp_pa
 
 
 class Told(Silent):
-    """Keeps what is said."""
+    """Records messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -197,15 +199,19 @@ def test_members_of_different_plans_do_not_predict_together(work):
 
 
 def test_several_members_average_their_probabilities(work):
-    """The mean of float probabilities decides nearly everywhere as that of compact ones."""
+    """Means of float and of quantised probabilities give almost the same classes."""
     model = load_selected(work, CPU)
     whole = image()
     parts = []
     for member in model.members:
-        prepared = prepared_for(whole, member)
-        parts.append(compacted(logits_of(prepared, member), probability_grid(prepared, member)))
+        prepared = prepare_for_model(whole, member)
+        parts.append(
+            compress_probabilities(
+                predict_logits(prepared, member), probability_grid(prepared, member)
+            )
+        )
     expected = model.values(ensemble_class_map(parts, workers=1))
-    found = predict_chosen(whole, model, workers=2)
+    found = predict_selected(whole, model, workers=2)
     np.testing.assert_array_equal(found, expected)
     assert found.shape == whole.shape
     assert set(np.unique(found)) <= set(LABELS.values)
@@ -216,7 +222,7 @@ def test_several_members_average_their_probabilities(work):
 def test_a_single_member_predicts_bit_for_bit_as_its_configuration(work):
     model = load_selected(work / "models" / "3d_fullres", CPU)
     expected = predict_image(image(), model.members[0])
-    np.testing.assert_array_equal(predict_chosen(image(), model), expected)
+    np.testing.assert_array_equal(predict_selected(image(), model), expected)
 
 
 def test_post_processing_is_the_last_step():
@@ -225,10 +231,10 @@ def test_post_processing_is_the_last_step():
     voxels[0, 9:11, 9:11, 20:22] = 6
     whole = Image(voxels, *[Geometry.plain((1.0, 1.0, 1.0))] * 2, image().reorientation)
     plan = tiny_plan(SOLID, axis_order=(0, 1, 2))
-    model = only(threshold_model(plan))
-    assert np.count_nonzero(predict_chosen(whole, model) == 3) == 6 * 6 * 10 + 2 * 2 * 2
+    model = as_selected_model(threshold_model(plan))
+    assert np.count_nonzero(predict_selected(whole, model) == 3) == 6 * 6 * 10 + 2 * 2 * 2
     processed = SelectedModel(model.path, model.members, (STEP,))
-    assert np.count_nonzero(predict_chosen(whole, processed) == 3) == 6 * 6 * 10
+    assert np.count_nonzero(predict_selected(whole, processed) == 3) == 6 * 6 * 10
 
 
 def test_a_issue_of_one_member_is_that_of_the_image(work):
@@ -237,7 +243,7 @@ def test_a_issue_of_one_member_is_that_of_the_image(work):
     with torch.no_grad():
         network.heads[0].bias.fill_(float("nan"))
     with pytest.raises(CaseError, match="NaN"):
-        predict_chosen(image(), model)
+        predict_selected(image(), model)
 
 
 def test_the_model_file_predicts_bit_for_bit_as_the_selection(work, tmp_path):
@@ -258,5 +264,5 @@ def test_a_cascade_takes_its_stages_along(work, tmp_path, members):
     assert set(manifest.configurations) == {"3d_cascade_fullres", "3d_lowres"}
     from_file = load_selected(tmp_path / "m.autoseg", CPU)
     assert from_file.members[0].previous.configuration.name == "3d_lowres"
-    expected = predict_chosen(image(), load_selected(work, CPU))
-    np.testing.assert_array_equal(predict_chosen(image(), from_file), expected)
+    expected = predict_selected(image(), load_selected(work, CPU))
+    np.testing.assert_array_equal(predict_selected(image(), from_file), expected)

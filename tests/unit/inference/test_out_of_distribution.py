@@ -1,4 +1,4 @@
-"""Images unlike the training data are named with numbers; those like it pass in silence."""
+"""Images unlike the training data cause warnings with numbers; others do not."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from fingerprints import make_fingerprint
 from autoseg.core.case import Image
 from autoseg.core.geometry import Geometry, canonical_orientation
 from autoseg.inference.out_of_distribution import out_of_distribution_warnings
-from autoseg.inference.summary import summarised
+from autoseg.inference.summary import summarize_fingerprint
 from autoseg.normalizers import NORMALIZERS
 from autoseg.normalizers.none import NoNormalization
 from autoseg.normalizers.zscore import ZScore
@@ -19,7 +19,7 @@ NAMES = ("CT",)
 
 
 def training(**changes):
-    """Return 40 × 50 × 60 voxels of 2 × 1 × 1 mm and a little more, foreground from 100 to 200."""
+    """Return a summary of images of 40 × 50 × 60 voxels of 2 × 1 × 1 mm or a little more."""
     made = make_fingerprint(
         [(40, 50, 60), (44, 50, 60)],
         [(2, 1, 1), (2.2, 1, 1)],
@@ -29,7 +29,7 @@ def training(**changes):
     )
     fields = {"axis_directions": "SPL", "tilt_degrees": 3.0} | changes
     cases = tuple(case.model_copy(update=fields) for case in made.cases)
-    return summarised(made.model_copy(update={"cases": cases}))
+    return summarize_fingerprint(made.model_copy(update={"cases": cases}))
 
 
 def rotated(degrees: float) -> tuple[tuple[float, ...], ...]:
@@ -62,29 +62,29 @@ def test_another_voxel_size_is_named_with_its_axis(step):
     shape = (round(40 * 2 / step), 50, 60)
     (sentence,) = found(image(shape, spacing=(step, 1, 1)))
     assert sentence == (
-        f"its voxels are {step:g} mm long along axis 0 (superior); in training 2 to 2.2 mm"
+        f"its voxel size along axis 0 (superior) is {step:g} mm; in training 2 to 2.2 mm"
     )
 
 
 def test_pictures_of_no_known_size_are_measured_in_pixels():
     made = make_fingerprint([(50, 60)] * 2, [(1, 1)] * 2, channel_names=NAMES)
-    data = summarised(made)
+    data = summarize_fingerprint(made)
     (sentence,) = found(image((200, 60), spacing=(1, 1), intensities=(0, 99)), data)
-    assert sentence == "it covers 200 px along axis 0; the training images always 50 px"
+    assert sentence == "its field of view along axis 0 is 200 px; in training always 50 px"
 
 
 def test_another_field_of_view_is_named():
     (sentence,) = found(image((200, 50, 60)))
-    assert "covers 400 mm along axis 0 (superior); the training images 80 to 96.8 mm" in sentence
+    assert "view along axis 0 (superior) is 400 mm; in training 80 to 96.8 mm" in sentence
     (sentence,) = found(image((40, 50, 30)))
-    assert "covers 30 mm along axis 2 (left); the training images always 60 mm" in sentence
+    assert "view along axis 2 (left) is 30 mm; in training always 60 mm" in sentence
 
 
 def test_intensities_in_another_unit_are_named():
     (sentence,) = found(image(intensities=(0, 1)))
-    assert "channel 0 (CT), with intensities from" in sentence
-    assert "0.00% of the voxels" in sentence
-    assert "at least 10.00% of each training image were foreground" in sentence
+    assert "channel 0 (CT) has intensities from" in sentence
+    assert "0.00% of its voxels" in sentence
+    assert "at least 10.00% of each training image was foreground" in sentence
 
 
 @pytest.mark.parametrize("kind", ["zscore", "zero_one"])
@@ -120,7 +120,7 @@ def test_another_stored_orientation_is_named():
 
 def test_an_image_more_oblique_than_any_in_training_is_named():
     (sentence,) = found(image(direction=rotated(30)))
-    assert sentence == "its axes are 30° away from the body's; in training at most 3°"
+    assert sentence == "its axes are 30° off the body axes; in training at most 3°"
     assert found(image(direction=rotated(30)), training(tilt_degrees=20.0)) == ()
     assert found(image(direction=rotated(30)), training(tilt_degrees=None)) == ()
 

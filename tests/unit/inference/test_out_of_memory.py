@@ -1,4 +1,4 @@
-"""When the device runs out of memory, prediction goes on with less of it, and says so."""
+"""When the device runs out of memory, prediction continues with less memory and warns."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ class Said(Silent):
 
 
 def expected_of(image, **settings):
-    """Return what comes out with memory to spare."""
+    """Return the result of a prediction with enough memory."""
     return stitched(
         predict_slabs(ensemble_of(Pointwise(), (8, 8, 8), **settings), image, tiles_per_batch=4)
     )
@@ -63,7 +63,7 @@ def test_too_little_memory_for_one_tile_is_an_error_with_a_way_out():
 
 
 class Tight(Pointwise):
-    """Has room for one tile, and only once the held sums have left the device."""
+    """Has memory for one tile only after the sums have been offloaded."""
 
     def __init__(self, held):
         super().__init__()
@@ -77,7 +77,7 @@ class Tight(Pointwise):
 
 @pytest.fixture(params=[False, True], ids=["one strip", "strips"])
 def held(request, monkeypatch):
-    """Make held sums believe that they are on an accelerator until they leave it."""
+    """Let the accumulator report that it is on an accelerator until it is offloaded."""
     if request.param:
         monkeypatch.setattr(blending, "STRIP_BYTES", 0)
     state = {"on device": True}
@@ -98,7 +98,7 @@ def test_when_one_tile_is_too_much_the_held_sums_leave_the_device(held, way):
     image = prepared((16, 16, 16))
     ensemble = ensemble_of(Tight(held), (8, 8, 8), blending=way)
     found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
-    ends = ["going on with 2", "going on with 1", "which is slower"]
+    ends = ["continuing with 2", "continuing with 1", "which is slower"]
     for message, end in zip(said.messages, ends, strict=True):
         assert message.endswith(f"{end}.")
     assert all(message.startswith("warning: cpu ran out of memory") for message in said.messages)
@@ -106,7 +106,7 @@ def test_when_one_tile_is_too_much_the_held_sums_leave_the_device(held, way):
 
 
 def leaves_once_and_loses_nothing():
-    """Predict, and see one warning and the result that comes out with memory to spare."""
+    """Check that there is one warning, and the same result as with enough memory."""
     said, image = Said(), prepared((16, 16, 16))
     ensemble = ensemble_of(Pointwise(), (8, 8, 8))
     found = stitched(predict_slabs(ensemble, image, tiles_per_batch=4, progress=said))
@@ -139,7 +139,7 @@ def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypat
     leaves_once_and_loses_nothing()
 
 
-@pytest.mark.parametrize("method", ["_at_full_height", "_let_go"])
+@pytest.mark.parametrize("method", ["_at_full_height", "_drop_planes"])
 def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
     held, monkeypatch, method
 ):
@@ -156,7 +156,7 @@ def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
 
 
 def main_memory_runs_out(monkeypatch):
-    """Predict where main memory is full; return what is said."""
+    """Predict with full main memory and return the messages."""
 
     def full(planes, tile, outputs):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
@@ -177,13 +177,13 @@ def test_nor_is_it_while_the_sums_are_on_a_device(held, monkeypatch):
     assert held["on device"]
 
 
-def test_an_answer_that_was_given_up_does_not_count_as_agreement():
-    """One network has answered a batch when the other one runs out of memory."""
+def test_a_discarded_batch_does_not_count_in_the_tta_consistency():
+    """One network has predicted a batch when the other one runs out of memory."""
 
     def dice(*networks):
         agreement = TtaConsistency(3, is_regional=False)
         ensemble = replace(
-            ensemble_of(networks[0], (8, 8, 8), mirror_axes=(0,), agreement=agreement),
+            ensemble_of(networks[0], (8, 8, 8), mirror_axes=(0,), tta_consistency=agreement),
             networks=networks,
         )
         list(predict_slabs(ensemble, prepared((16, 16, 16)), tiles_per_batch=8))
@@ -193,7 +193,7 @@ def test_an_answer_that_was_given_up_does_not_count_as_agreement():
 
 
 def test_memory_that_torch_only_keeps_counts_as_free(monkeypatch):
-    """After a first image, all that a GPU has may be kept for the next."""
+    """After the first image, torch may cache all memory of a GPU."""
     cuda, gib = torch.device("cuda"), 2**30
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (gib, 8 * gib))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 6 * gib)
@@ -202,7 +202,7 @@ def test_memory_that_torch_only_keeps_counts_as_free(monkeypatch):
     assert blending._buffer_device(cuda, int(2.1 * gib)) == torch.device("cpu")
 
 
-def test_a_fault_that_is_no_lack_of_memory_is_raised_at_once(held, monkeypatch) -> None:
+def test_other_errors_than_out_of_memory_are_raised_at_once(held, monkeypatch) -> None:
     def faulty(planes, tile, outputs):
         raise RuntimeError("sizes of tensors must match")
 

@@ -1,11 +1,11 @@
-"""Only the largest component stays, judged on the union of some label values."""
+"""Only the largest component of the union of some label values is kept."""
 
 import numpy as np
 import pytest
 from skimage import measure
 
 from autoseg.documents.selection import LargestComponent
-from autoseg.inference.postprocessing import keep_largest, postprocessed
+from autoseg.inference.postprocessing import keep_largest, postprocess
 
 
 def step(*values):
@@ -44,11 +44,11 @@ def test_a_map_without_several_parts_stays(values):
 
 def test_steps_follow_one_another():
     values = np.array([[1, 1, 1, 2, 0, 2, 2]], dtype=np.uint8)
-    both = postprocessed(values, (step(1, 2), step(2)), 0)
+    both = postprocess(values, (step(1, 2), step(2)), 0)
     np.testing.assert_array_equal(both, [[1, 1, 1, 2, 0, 0, 0]])
-    other_way = postprocessed(values, (step(2), step(1, 2)), 0)
+    other_way = postprocess(values, (step(2), step(1, 2)), 0)
     np.testing.assert_array_equal(other_way, [[1, 1, 1, 0, 0, 0, 0]])
-    assert postprocessed(values, (), 0) is values
+    assert postprocess(values, (), 0) is values
 
 
 def test_random_maps_are_as_labelled_by_scikit_image():

@@ -1,4 +1,4 @@
-"""A model whose answer is known segments images of every orientation, crop and spacing."""
+"""A model with known output segments images of every orientation, crop and spacing."""
 
 from dataclasses import replace
 
@@ -18,10 +18,10 @@ from autoseg.core.labels import Region
 from autoseg.documents.plan import Resampling
 from autoseg.inference.nnunet.cascade_input import cascade_input_as_nnunet
 from autoseg.inference.prediction import (
-    cascade_input_of,
     export_orders,
     predict_image,
-    prepared_for,
+    prepare_for_model,
+    to_cascade_input,
     with_cascade_input,
 )
 from autoseg.preprocessing.crop import nonzero_mask
@@ -35,7 +35,7 @@ def image_of(voxels, spacing=None):
 
 
 def thresholded(voxels):
-    """Return what the stand-in says, as label values: 0 below 4.5, 3 up to 8, 7 above."""
+    """Return the label values that the fake model predicts: 0 below 4.5, 3 up to 8, 7 above."""
     return np.select([voxels > 8, voxels > 4.5], [7, 3], 0)
 
 
@@ -110,7 +110,7 @@ def test_only_the_coarse_axis_of_anisotropic_volumes_takes_the_nearest_plane(
 
 
 class Trusting(nn.Module):
-    """Repeats what the previous stage said, and checks that it is said in two channels."""
+    """Repeats the previous stage's prediction, and checks that it has two channels."""
 
     def forward(self, image):
         assert image.shape[1] == 3
@@ -160,9 +160,9 @@ def test_a_model_of_nnunet_gets_labels_that_were_at_the_resolution_of_the_image(
     image = image_of(voxels[None])
     exact = cascade((2.0, 2.0, 2.0), spacing=(1.5, 1.5, 1.5))
     imported = exact.configuration.model_copy(update={"blending": "nnunet"})
-    prepared = prepared_for(image, exact)
+    prepared = prepare_for_model(image, exact)
     nnunet = replace(exact, configuration=imported)
-    found = with_cascade_input(prepared_for(image, nnunet), nnunet).cascade_input
+    found = with_cascade_input(prepare_for_model(image, nnunet), nnunet).cascade_input
     direct = with_cascade_input(prepared, exact).cascade_input
     assert exact.previous is not None
     assert found is not None
@@ -177,7 +177,7 @@ def test_a_model_of_nnunet_gets_labels_that_were_at_the_resolution_of_the_image(
 
 def test_an_image_is_prepared_for_every_stage():
     voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
-    prepared = prepared_for(image_of(voxels[None]), cascade((2.0, 2.0, 2.0)))
+    prepared = prepare_for_model(image_of(voxels[None]), cascade((2.0, 2.0, 2.0)))
     assert prepared.previous is not None
     assert prepared.previous.voxels.shape == (1, 7, 5, 9)  # the border of zeros is cut off
     assert prepared.cascade_input is None
@@ -187,9 +187,9 @@ def test_the_next_stage_gets_the_classes_of_predicted_regions():
     whole = Region(name="whole", values=(3, 7), written_as=3)
     core = Region(name="core", values=(7,), written_as=7)
     outputs = np.array([[[0, 1, 2]]], dtype=np.uint8)
-    cascade_input = cascade_input_of(outputs, LABELS.model_copy(update={"regions": (whole, core)}))
+    cascade_input = to_cascade_input(outputs, LABELS.model_copy(update={"regions": (whole, core)}))
     np.testing.assert_array_equal(cascade_input.classes, [[[0, 1, 2]]])
-    swapped = cascade_input_of(outputs, LABELS.model_copy(update={"regions": (core, whole)}))
+    swapped = to_cascade_input(outputs, LABELS.model_copy(update={"regions": (core, whole)}))
     np.testing.assert_array_equal(swapped.classes, [[[0, 2, 1]]])
     assert swapped.num_channels == 2
     np.testing.assert_array_equal(swapped.one_hot()[:, 0, 0], [[0, 0, 1], [0, 1, 0]])

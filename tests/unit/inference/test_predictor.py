@@ -1,4 +1,4 @@
-"""The Python way: one object, any number of images, values in the file's orientation."""
+"""The Python API: one object, many images, label values in the file's orientation."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import SimpleITK
 from fakes import save_model, threshold_model, tiny_configuration, tiny_plan
 from synthetic import balls, write_volume
 
-from autoseg.inference.model_selection import only
+from autoseg.inference.model_selection import as_selected_model
 from autoseg.inference.predictor import Predictor
 from autoseg.readers import read_image
 
@@ -20,7 +20,7 @@ def predictor(tmp_path):
     configuration = tiny_configuration((8, 8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1, 2))
     made = Predictor(save_model(tmp_path / "work", plan, configuration, (0,)), device="cpu")
-    made.model = only(threshold_model(plan))
+    made.model = as_selected_model(threshold_model(plan))
     return made
 
 
@@ -62,7 +62,7 @@ def test_a_file_with_a_single_slice_keeps_its_three_axes(tmp_path):
     configuration = tiny_configuration((8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1))
     made = Predictor(save_model(tmp_path / "work", plan, configuration, (0,)), device="cpu")
-    made.model = only(threshold_model(plan))
+    made.model = as_selected_model(threshold_model(plan))
     voxels, _ = balls(np.random.default_rng(0), (20, 16))
     path = tmp_path / "slice.nii.gz"
     write_volume(voxels[None], path, spacing=(3.0, 1.0, 1.0))

@@ -1,4 +1,4 @@
-"""A network whose weights come from a file is built without drawing random ones."""
+"""A network whose weights are loaded from a file is built without random initialisation."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The sliding window gives what a plain one over the whole array gives, in little memory."""
+"""The sliding window equals a plain one over the whole array, with less memory."""
 
 from dataclasses import replace
 from itertools import product
@@ -20,7 +20,7 @@ from autoseg.inference.tiling import axis_tiles, importance_curve, tile_starts
 
 
 class Edges(nn.Module):
-    """A fixed random convolution: what it says depends on where a tile's border is."""
+    """A fixed random convolution whose output depends on the position of tile borders."""
 
     def __init__(self, axes, num_classes=3, seed=0):
         super().__init__()
@@ -51,7 +51,7 @@ def plain_sliding_window(ensemble, voxels):
 
 @pytest.fixture(params=[False, True], ids=["one strip", "strips"])
 def strips(request, monkeypatch):
-    """Hold volumes as a whole, and in one strip per row of tiles, as large ones are."""
+    """Test a single strip, and one strip per row of tiles as for large volumes."""
     if request.param:
         monkeypatch.setattr(blending, "STRIP_BYTES", 0)
     return request.param
@@ -97,7 +97,7 @@ def test_an_image_smaller_than_the_patch_keeps_its_size(shape):
 
 
 class Valid(nn.Module):
-    """A fixed random convolution that does not pad, so that it scores less than it sees."""
+    """A fixed random convolution without padding, whose output is smaller than its input."""
 
     def __init__(self, axes):
         super().__init__()
@@ -133,7 +133,7 @@ def test_a_2d_network_with_a_margin_stays_within_its_plane():
 
 
 def test_no_more_planes_than_one_patch_has_are_ever_held():
-    """Each slab arrives before tiles that lie further than a patch behind it are looked at."""
+    """Each slab is yielded before any tile more than a patch after it is predicted."""
     looked_at = []
 
     class Watching(Pointwise):
@@ -190,11 +190,11 @@ def test_as_much_is_held_as_was_said_and_no_more(monkeypatch, shape):
     framed = tuple(map(max, shape, patch))
     axes = tuple(axis_tiles(*pair) for pair in zip(framed, patch, strict=True))
     held = AccumulatorShape(framed, patch, axes)
-    assert max(most) == held.most_voxels(held.strips(4))
+    assert max(most) == held.max_voxels(held.strips(4))
 
 
 def test_tiles_far_apart_leave_the_planes_between_them_as_they_are():
-    """Patches that overlap by less than half: more planes go than stay, and the other way round."""
+    """Test overlaps below, at and above half of the patch."""
     image, ensemble = prepared((27, 8, 8)), ensemble_of(Edges(3), (8, 8, 8))
     for step in (0.9, 0.5, 0.2):
         found = stitched(predict_slabs(ensemble, image, tiles_per_batch=2, step=step))
@@ -251,10 +251,10 @@ def test_without_an_accelerator_large_tiles_go_one_by_one(monkeypatch):
             return super().forward(image)
 
     ensemble = ensemble_of(Watching(), (8, 8, 8))
-    monkeypatch.setattr(sliding_window, "LARGEST_ANSWER_BYTES", 5 * 4 * 3 * 8**3 // 2)
+    monkeypatch.setattr(sliding_window, "MAX_OUTPUT_BYTES", 5 * 4 * 3 * 8**3 // 2)
     list(predict_slabs(ensemble, prepared((16, 16, 8)), tiles_per_batch=4))
     assert sizes == [2, 2, 2, 2, 1]
-    monkeypatch.setattr(sliding_window, "LARGEST_ANSWER_BYTES", 1)
+    monkeypatch.setattr(sliding_window, "MAX_OUTPUT_BYTES", 1)
     list(predict_slabs(ensemble, prepared((16, 8, 8)), tiles_per_batch=4))
     assert sizes[5:] == [1, 1, 1]
 

@@ -1,4 +1,4 @@
-"""A network agrees with itself as far as mirrored inputs give the same outputs."""
+"""TTA consistency is the overlap of predictions for mirrored inputs."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,22 +12,25 @@ from autoseg.inference.tta_consistency import TtaConsistency
 
 
 def logits(*outputs: int, num_classes: int = 3) -> torch.Tensor:
-    """Return the logits of one tile with a single row of pixels that outputs with these classes."""
+    """Return the logits of one tile with a single row of pixels of the given classes."""
     return 9.0 * nn.functional.one_hot(torch.tensor(outputs), num_classes).T[None, :, None].float()
 
 
 def test_the_agreement_of_a_class_is_the_dice_of_each_flip_with_the_mean():
     agreement = TtaConsistency(3, is_regional=False)
-    flips = [agreement.answer(logits(0, 1, 1, 1)), agreement.answer(logits(0, 0, 1, 1))]
-    agreement.add(agreement.counted(flips, agreement.answer(logits(0, 1, 1, 1))))
+    flips = [
+        agreement.hard_predictions(logits(0, 1, 1, 1)),
+        agreement.hard_predictions(logits(0, 0, 1, 1)),
+    ]
+    agreement.add(agreement.count_overlap(flips, agreement.hard_predictions(logits(0, 1, 1, 1))))
     assert agreement.dice() == (pytest.approx(2 * 5 / 11), None)
 
 
 def test_tiles_add_up():
     agreement = TtaConsistency(3, is_regional=False)
     for row in ((1, 1, 0, 0), (2, 2, 2, 0)):
-        answer = agreement.answer(logits(*row))
-        agreement.add(agreement.counted([answer, answer], answer))
+        answer = agreement.hard_predictions(logits(*row))
+        agreement.add(agreement.count_overlap([answer, answer], answer))
     assert agreement.dice() == (1.0, 1.0)
 
 
@@ -35,13 +38,13 @@ def test_regions_may_overlap():
     agreement = TtaConsistency(2, is_regional=True)
     both = torch.tensor([[[[1.0, 1.0, -1.0]], [[1.0, -1.0, -1.0]]]])
     other = torch.tensor([[[[1.0, -1.0, -1.0]], [[1.0, -1.0, -1.0]]]])
-    flips = [agreement.answer(both), agreement.answer(other)]
-    agreement.add(agreement.counted(flips, agreement.answer(both)))
+    flips = [agreement.hard_predictions(both), agreement.hard_predictions(other)]
+    agreement.add(agreement.count_overlap(flips, agreement.hard_predictions(both)))
     assert agreement.dice() == (pytest.approx(2 * 3 / 7), 1.0)
 
 
 class Brightness(nn.Module):
-    """Answers with class 1 where a pixel is bright; with a bias along the last axis if asked."""
+    """Predicts class 1 for bright pixels, optionally with a bias along the last axis."""
 
     def __init__(self, slope: float) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ def measured(*slopes: float, mirror_axes: tuple[int, ...] = (1,)) -> tuple[float
         mirror_axes=mirror_axes,
     )
     tiles = torch.randn(2, 1, 4, 8, generator=torch.Generator().manual_seed(0))
-    watched = replace(ensemble, agreement=agreement).mean_logits(tiles)
+    watched = replace(ensemble, tta_consistency=agreement).mean_logits(tiles)
     torch.testing.assert_close(watched, ensemble.mean_logits(tiles), rtol=0, atol=0)
     return agreement.dice()
 
@@ -79,7 +82,7 @@ def test_a_network_that_does_not_agrees_less_the_more_it_depends_on_the_side():
 
 
 def test_networks_are_measured_one_by_one_not_against_each_other():
-    """Two networks that differ, but are each sure of themselves, agree as one does."""
+    """Networks that differ but are each consistent have the same TTA consistency as one."""
     (one,), (both,) = measured(0.5), measured(0.5, 0.5)
     assert both == pytest.approx(one)
 

@@ -32,7 +32,7 @@ def test_maps_that_are_passed_are_those_that_it_would_measure(kind: str) -> None
         LabelMasks(np.stack([labels == 1, labels == 2]), valid, SPACING, are_regions=False)
         for labels, valid in zip(CASE.labels.numpy(), CASE.valid.numpy(), strict=True)
     ]
-    maps = torch.from_numpy(np.stack([config.label_maps(mask) for mask in masks]))
+    maps = torch.from_numpy(np.stack([config.reference_maps(mask) for mask in masks]))
     loss, given = config.build(), (CASE.logits, CASE.labels, CASE.valid)
     measured = loss(*given, spacing=SPACING)
     assert torch.equal(loss(*given, spacing=SPACING, maps=maps), measured)

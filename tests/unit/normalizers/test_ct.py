@@ -20,5 +20,5 @@ def test_a_dataset_with_constant_foreground_does_not_divide_by_zero() -> None:
 
 
 def test_exchanged_clipping_bounds_are_refused() -> None:
-    with pytest.raises(ValidationError, match="exchange them"):
+    with pytest.raises(ValidationError, match="Exchange them"):
         ComputedTomography(mean=0.0, std=1.0, percentile_00_5=2.0, percentile_99_5=1.0)

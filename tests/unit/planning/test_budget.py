@@ -176,7 +176,7 @@ def test_a_card_with_hours_gets_the_reference_by_its_own_recipe():
     assert [entry.name for entry in plan.configurations] == ["2d", "3d_fullres"]
     assert plan.default_configuration == "3d_fullres"
     assert plan.budget.configurations == ("2d", "3d_fullres")
-    assert "enough for its own recipe" in decision_on(plan, "default_configuration").reason
+    assert "enough for the reference recipe" in decision_on(plan, "default_configuration").reason
 
 
 def test_a_card_with_minutes_gets_wider_networks_than_a_cpu_and_the_short_recipe():
@@ -202,8 +202,8 @@ def test_the_plan_says_why_and_how_many_steps():
     assert found.value == f"{training_steps(chosen, 300.0, CPU):.0f} steps in 5 minutes"
     reason = decision_on(plan, f"{chosen.name}.architecture").reason
     assert "expected to lose the least Dice in 5 minutes" in reason
-    assert "by its voxels" in reason
-    assert "the next (" in reason
+    assert "from its voxels" in reason
+    assert "the next one (" in reason
     assert "AdamW" in decision_on(plan, f"{chosen.name}.recipe").reason
     assert "is expected to lose" in decision_on(plan, "default_configuration").reason
 
@@ -257,12 +257,12 @@ def test_other_networks_are_sized_too(network):
     assert costs[0] < costs[1]
 
 
-def test_a_budget_in_which_nothing_is_learnt_is_refused_with_the_least_that_would_do():
+def test_a_budget_that_is_too_small_is_refused_and_a_sufficient_one_is_named():
     with pytest.raises(
-        PlanError, match=r"found 1 seconds per training.*about \d\d steps"
+        PlanError, match=r"budget of 1 seconds per training is too small.*about \d\d steps"
     ) as refusal:
         planned(1.0, SLOW, organ())
-    assert f"time for {LEAST_STEPS} at least" in str(refusal.value)
+    assert f"needs at least {LEAST_STEPS}" in str(refusal.value)
     assert "autoseg run" in str(refusal.value)
 
 

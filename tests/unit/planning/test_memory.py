@@ -41,7 +41,7 @@ def test_more_memory_gives_a_larger_patch():
 
 
 def test_too_little_memory_is_refused_with_what_to_do():
-    with pytest.raises(PlanError, match=r"1e-06 GiB are too little for 2 classes.*--memory"):
+    with pytest.raises(PlanError, match=r"1e-06 GiB are not enough for 2 classes.*--memory"):
         largest_network(budget(1e-6), Grid((1.0, 1.0), (512.0, 512.0)))
 
 

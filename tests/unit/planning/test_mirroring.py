@@ -33,7 +33,7 @@ def test_two_classes_in_a_fixed_order_keep_their_axis() -> None:
 
     choice = mirror_axes(with_centres(centres, names=("background", "head", "tail")))
     assert choice.value == (0, 2)
-    assert "posterior axis: head and tail lie in the same order in 100 %" in choice.reason
+    assert "posterior axis: head and tail are in the same order in 100 %" in choice.reason
 
 
 def test_a_fixed_order_that_is_too_close_to_matter_is_ignored() -> None:
@@ -60,7 +60,7 @@ def test_names_of_sides_keep_the_axis_from_side_to_side(names) -> None:
     made = with_centres(lambda index: ((0.5,) * 3, None, None), names=names)
     choice = mirror_axes(made)
     assert choice.value == (0, 1)
-    assert "named after a side" in choice.reason
+    assert "contains a side" in choice.reason
 
 
 def test_a_word_that_only_contains_a_side_is_none() -> None:

@@ -102,7 +102,7 @@ def test_the_cascade_is_the_full_resolution_with_more_input_channels():
     changed = ("name", "previous_stage", "architecture", "recipe", "predicted_memory_gib")
     for field in type(cascade).model_fields:
         assert field in changed or getattr(cascade, field) == getattr(full, field)
-    assert "prediction of 3d_lowres joins the image" in (
+    assert "prediction of 3d_lowres is added to the image" in (
         decision_on(plan, "3d_cascade_fullres.previous_stage").reason
     )
 
@@ -139,14 +139,12 @@ def test_a_network_that_was_asked_for_is_taken_on_any_machine():
     for machine in (CPU, CARD, Machine(80.0, 16)):
         decision = decision_on(planned(small_volumes(), machine), "2d.architecture")
         assert decision.value.startswith("unet, ")
-        assert decision.reason == "asked for; its default width"
+        assert decision.reason == "requested; its default width"
 
 
 def test_the_reason_for_a_residual_encoder_names_its_preset():
     plan = make_plan(small_volumes(), memory_gib=24.0, machine=Machine(24.0, 8))
-    assert "preset L of 24 GiB, which serves below 36 GiB" in (
-        decision_on(plan, "2d.architecture").reason
-    )
+    assert "preset L of 24 GiB, used below 36 GiB" in (decision_on(plan, "2d.architecture").reason)
     assert "of which 12 patches fit" in decision_on(plan, "2d.patch_shape").reason
     assert "100 % of all voxels" in decision_on(plan, "2d.batch_size").reason
 
@@ -242,17 +240,19 @@ def test_more_cores_are_predicted_to_be_faster_and_a_card_much_faster():
     assert training_hours(*arguments, CARD) < four / 10
 
 
-def test_the_reason_for_a_loss_tells_the_default_from_one_that_was_asked_for():
+def test_the_reason_for_a_loss_distinguishes_the_default_from_a_requested_one():
     volumes = small_volumes()
-    asked = make_plan(volumes, network=None, memory_gib=8.0, machine=CPU, loss=LOSSES["tversky"])
+    requested = make_plan(
+        volumes, network=None, memory_gib=8.0, machine=CPU, loss=LOSSES["tversky"]
+    )
     assert decision_on(planned(volumes), "2d.loss").reason.startswith("the default")
-    assert decision_on(asked, "2d.loss").reason == "asked for"
+    assert decision_on(requested, "2d.loss").reason == "requested"
 
 
-def test_cases_of_one_size_are_said_to_be_alike():
+def test_the_reason_of_the_median_shape_names_the_range_of_sizes():
     alike = make_fingerprint([(32, 48, 48)] * 3, [(1.0, 1.0, 1.0)] * 3)
     unlike = make_fingerprint([(32, 48, 48), (40, 48, 48)], [(1.0, 1.0, 1.0)] * 2)
-    assert decision_on(planned(alike), "2d.median_shape").reason.endswith("all are of this size")
+    assert decision_on(planned(alike), "2d.median_shape").reason.endswith("all have this size")
     assert (
         "from 32 × 48 × 48 to 40 × 48 × 48"
         in decision_on(planned(unlike), "2d.median_shape").reason

@@ -91,8 +91,8 @@ def test_the_distance_of_slices_is_told_in_pixels():
         return rules.default_configuration(spacing, (40, 128, 128)).reason
 
     assert reason((1.0, 1.0, 1.0)) == (
-        "40 slices per patch, as far apart as pixels: 3-D, as 2-D is only better below 8 slices "
-        "that are over 3 times as far apart"
+        "40 slices per patch, as far apart as pixels: 2-D is only better with under 8 slices over "
+        "3 times as far apart as pixels"
     )
     assert reason((2.5, 1.0, 1.0)).startswith("40 slices per patch, 2.5 times as far apart as")
 

@@ -10,10 +10,10 @@ from autoseg.planning.run_candidates import (
     first_share,
     next_training,
     reference_seconds,
+    remaining_trainings,
     run_candidates,
     training_seconds,
-    trainings_to_come,
-    with_stages,
+    with_previous_stages,
 )
 
 CPU = Machine(accelerator_gib=None, cores=2)
@@ -47,7 +47,7 @@ def order(plan, names, dice_of, num_folds=3, affordable=None):
 def test_networks_for_graphics_cards_do_not_enter_without_one(on_cpu):
     chosen = run_candidates(on_cpu, 5, CPU, budget_seconds=None)
     assert chosen.value == ("3d_compact", "2d_compact")
-    assert chosen.reason == "all that the plan has with the recipe of 3d_compact"
+    assert chosen.reason == "all configurations of the plan with the recipe of 3d_compact"
 
 
 def test_with_an_accelerator_all_reference_configurations_enter_the_default_first(large):
@@ -109,10 +109,10 @@ def test_a_cascade_enters_when_the_stage_before_is_complete(large):
 
 def test_a_budget_is_shared_among_the_trainings_to_come(on_cpu):
     names = ("3d_compact", "2d_compact")
-    assert trainings_to_come(on_cpu, names, 5, {}) == 6
-    assert trainings_to_come(on_cpu, names, 5, {("3d_compact", 0): 0.8}) == 5
+    assert remaining_trainings(on_cpu, names, 5, {}) == 6
+    assert remaining_trainings(on_cpu, names, 5, {("3d_compact", 0): 0.8}) == 5
     both = {("3d_compact", 0): 0.8, ("2d_compact", 0): 0.7}
-    assert trainings_to_come(on_cpu, names, 5, both) == 4
+    assert remaining_trainings(on_cpu, names, 5, both) == 4
     assert training_seconds(6, TimeLeft(1800.0)) == pytest.approx(300 * 0.92)
     assert training_seconds(6, TimeLeft(1800.0, overhead_seconds=20.0)) == pytest.approx(280.0)
 
@@ -128,8 +128,11 @@ def test_a_full_training_has_as_many_steps_as_the_reference_method(on_cpu):
 
 
 def test_stages_enter_with_the_cascade_that_needs_them(large):
-    assert with_stages(large, ("3d_cascade_fullres",)) == ("3d_cascade_fullres", "3d_lowres")
-    assert with_stages(large, ("2d", "2d")) == ("2d",)
+    assert with_previous_stages(large, ("3d_cascade_fullres",)) == (
+        "3d_cascade_fullres",
+        "3d_lowres",
+    )
+    assert with_previous_stages(large, ("2d", "2d")) == ("2d",)
     cascade = large.model_copy(update={"default_configuration": "3d_cascade_fullres"})
     assert run_candidates(cascade, 5, CARD, budget_seconds=1.0).value == (
         "3d_cascade_fullres",
@@ -138,7 +141,7 @@ def test_stages_enter_with_the_cascade_that_needs_them(large):
 
 
 def test_a_cascade_that_alone_is_asked_for_is_trained_and_its_time_kept_for_it(large):
-    names = with_stages(large, ("3d_cascade_fullres",))
+    names = with_previous_stages(large, ("3d_cascade_fullres",))
     dice = {"3d_lowres": 0.81, "3d_cascade_fullres": 0.5}
     assert order(large, names, dice, num_folds=2, affordable=0) == [
         ("3d_lowres", 0),
@@ -146,9 +149,9 @@ def test_a_cascade_that_alone_is_asked_for_is_trained_and_its_time_kept_for_it(l
         ("3d_cascade_fullres", 0),
         ("3d_cascade_fullres", 1),
     ]
-    assert trainings_to_come(large, names, 2, {}) == 4
+    assert remaining_trainings(large, names, 2, {}) == 4
     done = {("3d_lowres", 0): 0.8, ("3d_lowres", 1): 0.8, ("3d_cascade_fullres", 0): 0.5}
-    assert trainings_to_come(large, names, 2, done) == 1
+    assert remaining_trainings(large, names, 2, done) == 1
 
 
 def sized(fingerprint, machine, seconds) -> Plan:

@@ -115,4 +115,4 @@ def test_an_optimiser_with_two_moments_and_an_average_of_weights_take_more():
 def test_the_reason_names_activations_and_weights():
     choice = predicted_memory(network("unet", (64, 64), 32, 2), 2, Recipe())
     assert "million activations at" in choice.reason
-    assert "million weights at 10 and more" in choice.reason
+    assert "million weights at 10 or more" in choice.reason

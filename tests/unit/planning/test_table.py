@@ -53,8 +53,8 @@ def test_an_edited_value_shows_what_the_rule_had_chosen():
     batch = original.configuration("3d_fullres").batch_size
     found = rows(edited(original, batch_size=5), "3d_fullres")
     assert found["batch_size"].value == "5"
-    assert found["batch_size"].reason == f"edited by hand; the rule had chosen {batch}"
-    assert "follows from what was edited" in found["predicted_memory"].reason
+    assert found["batch_size"].reason == f"edited by hand; the rule chose {batch}"
+    assert "computed from values edited" in found["predicted_memory"].reason
     assert found["predicted_time"].reason.endswith("(before editing)")
     assert "edited" not in found["spacing"].reason
 

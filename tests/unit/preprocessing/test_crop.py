@@ -1,6 +1,6 @@
 import numpy as np
 
-from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask, without_holes
+from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_mask
 
 
 def test_a_voxel_counts_as_nonzero_if_any_channel_is() -> None:
@@ -36,5 +36,5 @@ def test_holes_of_a_cropped_mask_are_those_of_the_whole() -> None:
     mask = np.random.default_rng(0).random((12, 13, 14)) < 0.6
     mask[0] = mask[:, :2] = mask[:, :, -1] = False
     bounds = bounding_box(mask)
-    assert np.array_equal(without_holes(crop(mask, bounds)), crop(without_holes(mask), bounds))
-    assert without_holes(mask).sum() > mask.sum()
+    assert np.array_equal(fill_holes(crop(mask, bounds)), crop(fill_holes(mask), bounds))
+    assert fill_holes(mask).sum() > mask.sum()

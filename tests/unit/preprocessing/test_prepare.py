@@ -127,7 +127,7 @@ def test_resampling_orders_of_the_plan_are_used(make_plan) -> None:
 def test_a_missing_channel_is_named_with_what_the_plan_expects(make_plan) -> None:
     plan = make_plan(normalizers=("none", "none"))
     with pytest.raises(
-        CaseError, match=r"1 channel; the network takes 2: channel 0, channel 1.* all"
+        CaseError, match=r"1 channel; the network expects 2: channel 0, channel 1.* all"
     ):
         prepare_image(image_of(brain(), (1.0,) * 3), plan, plan.configurations[0])
 
@@ -135,7 +135,9 @@ def test_a_missing_channel_is_named_with_what_the_plan_expects(make_plan) -> Non
 def test_channels_too_many_are_to_be_left_out(make_plan) -> None:
     plan = make_plan()
     twice = np.concatenate([brain(), brain()])
-    with pytest.raises(CaseError, match=r"2 channels; the network takes 1: .*Leave out the others"):
+    with pytest.raises(
+        CaseError, match=r"2 channels; the network expects 1: .*Leave out the others"
+    ):
         prepare_image(image_of(twice, (1.0,) * 3), plan, plan.configurations[0])
 
 
@@ -143,7 +145,7 @@ def test_a_picture_for_a_plan_of_volumes_is_refused(make_plan) -> None:
     plan = make_plan()
     for channels in (1, 3):  # a colour picture is a picture first
         picture = np.concatenate([brain((8, 8))] * channels)
-        with pytest.raises(CaseError, match="2 axes; the network takes volumes, which have 3"):
+        with pytest.raises(CaseError, match="2 axes; the network expects volumes with 3 axes"):
             prepare_image(image_of(picture, (1.0,) * 2), plan, plan.configurations[0])
 
 

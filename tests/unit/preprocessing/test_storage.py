@@ -82,7 +82,7 @@ def test_any_box_inside_reads_as_the_array_has_it(tmp_path) -> None:
 )
 def test_a_box_that_sticks_out_or_is_empty_is_refused(tmp_path, start, stop) -> None:
     save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
-    with pytest.raises(ValueError, match="no box"):
+    with pytest.raises(ValueError, match="is not inside the case"):
         open_case(tmp_path / "one").read_patch(start, stop)
 
 
@@ -214,9 +214,9 @@ def test_a_case_that_is_prepared_anew_while_it_is_read_is_noticed(tmp_path) -> N
     stored = open_case(tmp_path / "one")
     other = prepared_case((30, 50, 40))
     save_case(other, tmp_path / "one", (16, 16, 16), key="b", content_key="b")
-    with pytest.raises(CaseError, match="was prepared anew while it was in use"):
+    with pytest.raises(CaseError, match="was prepared again while it was in use"):
         stored.read_patch((0, 0, 0), (8, 8, 8))
-    with pytest.raises(CaseError, match="was prepared anew while it was in use"):
+    with pytest.raises(CaseError, match="was prepared again while it was in use"):
         _ = stored.foreground
     fresh = open_case(tmp_path / "one").read_patch((0, 0, 0), (8, 8, 8))[0]
     np.testing.assert_array_equal(fresh, other.image.voxels[:, :8, :8, :8])

@@ -9,7 +9,7 @@ import SimpleITK
 import tifffile
 from synthetic import write_picture, write_volume
 
-from autoseg.core.errors import CaseError, issue_of_disk
+from autoseg.core.errors import CaseError, disk_error_message
 from autoseg.readers import (
     companion_files,
     num_replaced,
@@ -240,7 +240,7 @@ def test_a_file_of_the_other_byte_order_and_version_is_understood() -> None:
         struct.pack_into(f"{order}2h", header, code_at, 64, 64)
         struct.pack_into(f"{order}{dims}", header, dims_at, 3, 4, 5, 6, 9, 9, 9, 9)
         struct.pack_into(f"{order}{layout}", header, start_at, 544)
-        parsed = NiftiHeader.parsed(bytes(header))
+        parsed = NiftiHeader.from_bytes(bytes(header))
         assert parsed == NiftiHeader(order, "f8", start=544, size=544 + 4 * 5 * 6 * 8)
 
 
@@ -249,7 +249,7 @@ def test_a_file_of_the_other_byte_order_and_version_is_understood() -> None:
 def test_a_header_tells_the_size_of_its_file(ending, number_type, tmp_path: Path) -> None:
     path = tmp_path / f"case{ending}"
     write_volume(VOLUME.astype(number_type), path, spacing=(1.0, 1.0, 1.0))
-    header = NiftiHeader.of(path)
+    header = NiftiHeader.from_file(path)
     content = path.read_bytes()
     whole = gzip.decompress(content) if ending.endswith("gz") else content
     assert header.size == len(whole)
@@ -277,7 +277,7 @@ def test_labels_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:
         (labels, volume, "out.png", "3-D"),
         (labels[0], picture, "out.jpg", "Write out.png instead"),
         (labels[0], picture, "out.bmp", "300.*255"),
-        (labels[0], volume, "out.nii.gz", "do not fit"),
+        (labels[0], volume, "out.nii.gz", "expected the same shape"),
         (-labels, volume, "out.nii.gz", "0 or more"),
     ]:
         with pytest.raises(CaseError, match=words):
@@ -330,7 +330,7 @@ def test_a_label_map_that_a_full_disk_cut_off_is_no_label_map(
     monkeypatch.setattr(SimpleITK, "WriteImage", cut)
     with pytest.raises(OSError, match=f"No space left.*labels{ending}") as caught:
         write_labels(labels, image, path)
-    assert issue_of_disk(caught.value) is not None
+    assert disk_error_message(caught.value) is not None
     assert path.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == [tmp_path / "image.nii.gz", path]
 

@@ -66,7 +66,7 @@ def test_a_wrong_side_car_is_refused(content: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "case.tif", STACK)
     (tmp_path / "case.json").write_text(content)
     with pytest.raises(
-        CaseError, match=r"case\.json should hold.*3 positive numbers.*move it away"
+        CaseError, match=r"case\.json should contain.*3 positive numbers.*move it to another folder"
     ):
         read_image((tmp_path / "case.tif",))
 

@@ -8,7 +8,12 @@ from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.evaluation.calibration import BINS
 from autoseg.evaluation.cases import score_case
-from autoseg.inference.probabilities import FULL, ProbabilityGrid, open_probabilities, saving
+from autoseg.inference.probabilities import (
+    FULL,
+    ProbabilityGrid,
+    open_probabilities,
+    save_probabilities,
+)
 from autoseg.inference.sliding_window import LogitsSlab
 from autoseg.stages.calibration import with_calibration
 
@@ -41,7 +46,7 @@ def store(folder, labels, *, seed=0, prepared=(17, 24, 5), full_shape=FULL_SHAPE
         is_regional=bool(labels.regions),
     )
     logits = np.random.default_rng(seed).normal(0, 3, grid.shape).astype(np.float32)
-    list(saving([LogitsSlab(start=0, logits=logits)], grid, folder))
+    list(save_probabilities([LogitsSlab(start=0, logits=logits)], grid, folder))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Who is compared, and on which folds."""
+"""Which configurations are compared, and on which folds."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from autoseg.core.labels import LabelScheme
 from autoseg.documents.plan import Configuration
 from autoseg.documents.report import ClassScores
 from autoseg.evaluation.cases import ScoredCase
-from autoseg.evaluation.summary import report_of
-from autoseg.stages.candidates import ScoredFold, Trained, compared
+from autoseg.evaluation.summary import build_report
+from autoseg.stages.candidates import ScoredFold, TrainedConfiguration, build_comparison
 
 LABELS = LabelScheme(names=("ground", "organ"), values=(0, 1))
 NUM_FOLDS = 3
@@ -22,13 +22,13 @@ def report(names, seconds=None):
     cases = [
         ScoredCase(name=name, tolerance_mm=1.0, values=(1,), scores=(scores,)) for name in names
     ]
-    return report_of(cases, labels=LABELS).model_copy(update={"seconds_per_case": seconds})
+    return build_report(cases, labels=LABELS).model_copy(update={"seconds_per_case": seconds})
 
 
 def trained(name, *folds, seconds=()):
     """Return a configuration; fold k holds out the cases k0 and k1."""
     times = dict(zip(folds, seconds, strict=False))
-    return Trained(
+    return TrainedConfiguration(
         configuration=Configuration.model_construct(name=name),
         labels=LABELS,
         folds=tuple(
@@ -58,17 +58,19 @@ def names(entries):
     ],
     ids=["all whole", "whole only", "missing folds allowed", "none whole", "no fold in common"],
 )
-def test_those_are_compared_that_share_folds(found, allow_missing_folds, expected, folds):
+def test_configurations_that_share_folds_are_compared(found, allow_missing_folds, expected, folds):
     entries = [trained(*entry) for entry in found]
-    field = compared(entries, NUM_FOLDS, allow_missing_folds=allow_missing_folds)
-    assert names(field.trained) == expected
-    assert field.folds == folds
-    assert names(field.left_out) == [name for name in names(entries) if name not in expected]
+    comparison = build_comparison(entries, NUM_FOLDS, allow_missing_folds=allow_missing_folds)
+    assert names(comparison.trained) == expected
+    assert comparison.folds == folds
+    assert names(comparison.left_out) == [name for name in names(entries) if name not in expected]
 
 
 def test_common_cases_are_those_of_the_common_folds():
-    field = compared([trained("2d", 0), trained("3d", 0, 1)], NUM_FOLDS, allow_missing_folds=False)
-    assert field.cases == {"00", "01"}
+    comparison = build_comparison(
+        [trained("2d", 0), trained("3d", 0, 1)], NUM_FOLDS, allow_missing_folds=False
+    )
+    assert comparison.cases == {"00", "01"}
 
 
 def test_a_case_belongs_to_the_fold_that_held_it_out():

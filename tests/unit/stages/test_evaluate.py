@@ -73,7 +73,7 @@ def test_missing_partners_are_listed(folders):
 
 def test_no_partner_at_all_is_an_error(folders, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match="no file of"):
+    with pytest.raises(DatasetError, match="no file in"):
         scores(tmp_path / "empty", folders[1])
 
 
@@ -186,7 +186,7 @@ def test_all_metrics_of_label_maps_can_be_asked_for(folders):
     ("options", "message"),
     [
         (("--metrics", "dise"), "found 'dise'"),
-        (("--metrics", "ece"), "label maps have none"),
+        (("--metrics", "ece"), "label maps do not have"),
         (("--tolerance", "wide"), "found 'wide'"),
         (("--tolerance", "-1"), "found '-1'"),
         (("--tolerance", "nowhere.json"), "nowhere.json"),

@@ -1,4 +1,4 @@
-"""What a prediction says of its own quality."""
+"""The expected Dice that a prediction reports."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Silent
 from autoseg.documents import store
-from autoseg.documents.quality import CaseAgreement, Quality, QualityCurve
+from autoseg.documents.quality import CaseTtaConsistency, Quality, QualityCurve
 from autoseg.stages.expected_quality import QUALITY_NAME, QualityReport
 
 LABELS = LabelScheme(names=("ground", "organ", "lesion"), values=(0, 1, 2))
@@ -27,7 +27,7 @@ def said(tmp_path: Path):
     def report(*targets, curves=(ORGAN,), name="a", skipped=()):
         progress = Listening()
         quality = QualityReport(curves, LABELS, tmp_path, progress)
-        quality.add(CaseAgreement(name=name, targets=targets))
+        quality.add(CaseTtaConsistency(name=name, targets=targets))
         quality.finish([tmp_path / file for file in skipped])
         return progress.said
 
@@ -47,9 +47,7 @@ def test_a_class_that_was_not_found_has_no_expectation(said):
 
 
 def test_without_mirroring_there_is_no_estimate_and_that_is_said(said):
-    assert said(None, None) == [
-        "no quality estimate: the networks were not asked about mirrored images"
-    ]
+    assert said(None, None) == ["no quality estimate: it requires TTA (prediction with mirroring)"]
 
 
 def test_without_curves_nothing_is_said(said):
@@ -73,13 +71,13 @@ def test_without_expectations_nothing_is_written(said, tmp_path):
 
 def test_label_maps_of_an_earlier_prediction_without_an_estimate_are_named(said):
     said(0.75, None, name="b")
-    told = said(1.0, None, name="a", skipped=("b.nii.gz", "c.nii.gz", "d.nii.gz"))
-    assert told[-1].startswith("no quality estimate of 2 label maps that were there already: c.nii")
-    assert "b.nii" not in told[-1]
+    messages = said(1.0, None, name="a", skipped=("b.nii.gz", "c.nii.gz", "d.nii.gz"))
+    assert messages[-1].startswith("no quality estimate for 2 existing label maps: c.nii")
+    assert "b.nii" not in messages[-1]
 
 
 def test_each_case_is_kept_as_soon_as_it_is_done(tmp_path):
     quality = QualityReport((ORGAN,), LABELS, tmp_path, Silent())
-    quality.add(CaseAgreement(name="a", targets=(0.75, None)))
+    quality.add(CaseTtaConsistency(name="a", targets=(0.75, None)))
     written = store.load(Quality, tmp_path / QUALITY_NAME, made_by="autoseg predict")
     assert [case.name for case in written.cases] == ["a"]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from autoseg.core.errors import ModelError
 from autoseg.core.labels import Region
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.quality import CaseAgreement
+from autoseg.documents.quality import CaseTtaConsistency
 from autoseg.documents.report import (
     CaseScores,
     ClassReport,
@@ -66,7 +66,7 @@ def report() -> Report:
         cases=(CaseScores(name="john_doe", tolerance_mm=1, classes=(scores, scores)),),
         issues=(UnscoredCase(name="jane_roe", message="/data/jane_roe.nii.gz is damaged"),),
         missing_predictions=("mary_smith",),
-        agreements=(CaseAgreement(name="john_doe", targets=(0.9, None)),),
+        agreements=(CaseTtaConsistency(name="john_doe", targets=(0.9, None)),),
     )
 
 
@@ -149,7 +149,7 @@ def test_describing_reads_no_weights(folder, tmp_path):
 
 
 def test_describing_what_is_no_file_says_what_to_name(folder):
-    with pytest.raises(ModelError, match=r"is not a file\. Name a model file"):
+    with pytest.raises(ModelError, match=r"is not a file\. Pass a model file"):
         describe(folder)
 
 
@@ -165,7 +165,7 @@ def test_a_model_without_fingerprint_and_scores_says_so(folder, tmp_path):
     archive = ModelArchive(tmp_path / "m.autoseg")
     assert archive.folds("3d_fullres") == (1,)
     assert archive.read_fingerprint() is None
-    assert "No fingerprint came with the model." in archive.read_card_page()
+    assert "The model has no fingerprint of its training data." in archive.read_card_page()
 
 
 def test_chosen_folds_alone_are_exported(folder, tmp_path):
@@ -192,7 +192,7 @@ def test_weights_beyond_half_precision_are_not_spoilt(folder, tmp_path):
     tensors = load_file(weights)
     next(iter(tensors.values())).flatten()[0] = 1e6
     save_file(tensors, weights)
-    with pytest.raises(ModelError, match=r"reach 1e\+06; half precision ends at 65504"):
+    with pytest.raises(ModelError, match=r"reach 1e\+06; half precision holds at most 65504"):
         export(folder, tmp_path / "m.autoseg", ExportOptions(half=True))
     assert list(tmp_path.glob("*.autoseg*")) == []
     export(folder, tmp_path / "m.autoseg", ExportOptions())

@@ -25,7 +25,7 @@ from autoseg.stages.fingerprint import fingerprint
 
 
 class Recorder(Silent):
-    """Keeps what was said, and how many cases were read."""
+    """Records messages, and how many cases were read."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -71,7 +71,7 @@ def test_a_work_folder_inside_the_dataset_is_refused(
 ) -> None:
     before = snapshot(changeable)
     monkeypatch.chdir(changeable)
-    with pytest.raises(DatasetError, match=r"lies inside the dataset.*--work"):
+    with pytest.raises(DatasetError, match=r"is inside the dataset.*--work"):
         run(Path(), Workspace(Path("autoseg_work") / changeable.name))
     assert snapshot(changeable) == before
 
@@ -87,7 +87,7 @@ def test_a_work_folder_of_another_dataset_of_that_name_is_not_trained_on(
         assert isinstance(refusal, DatasetError)
         assert f"was made from {changeable}, not from {other}" in str(refusal)
     _, _, progress = run(other, workspace)
-    assert progress.messages[0].endswith(f"from now on {other} counts.")
+    assert progress.messages[0].endswith(f"now using {other}.")
     check_dataset_identity(other, workspace)
 
 
@@ -103,7 +103,7 @@ def test_a_dataset_that_was_moved_or_linked_is_the_same(
     spec = store.load(DatasetSpec, workspace.dataset, made_by="")
     assert spec.root == moved
     assert all(case.labels.is_file() and case.images[0].is_file() for case in spec.cases)
-    check_dataset_identity(changeable, workspace)  # is not there: what was prepared may do
+    check_dataset_identity(changeable, workspace)  # missing: preprocessed cases may suffice
 
 
 def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
@@ -114,7 +114,7 @@ def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
     image = next((other / "imagesTr").iterdir())
     image.write_bytes(image.read_bytes() + b"0")
     shutil.rmtree(changeable)
-    with pytest.raises(DatasetError, match=r"not there any more, and .* has other files"):
+    with pytest.raises(DatasetError, match=r"no longer exists, and .* has other files"):
         check_dataset_identity(other, workspace)
 
 
@@ -275,7 +275,7 @@ def test_a_label_that_no_case_holds_is_mentioned(changeable: Path, workspace: Wo
     description = changeable / "dataset.json"
     description.write_text(description.read_text().replace('"2"', '"7": "ghost", "2"'))
     _, _, progress = run(changeable, workspace)
-    assert progress.messages == ["Label 7 (ghost) is declared but occurs in no case."]
+    assert progress.messages == ["Label 7 (ghost) is declared but does not occur in any case."]
 
 
 def test_what_was_inferred_is_said(pictures_dataset: Path, workspace: Workspace) -> None:

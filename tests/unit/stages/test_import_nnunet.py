@@ -68,12 +68,12 @@ def test_an_image_turns_to_where_nnunet_puts_it(tmp_path) -> None:
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     write_volume(values, path, spacing=(3.0, 2.0, 1.0), direction=FLIPPED)
     image = read_image((path,))
-    stored = image.turned("stored")
+    stored = image.reoriented("stored")
     np.testing.assert_array_equal(stored.voxels[0], values)
     reoriented = sitk_reoriented(path, "RAS")
-    np.testing.assert_array_equal(image.turned("SAR").voxels[0], reoriented)
-    assert stored.turned("SPL").voxels.tobytes() == image.voxels.tobytes()
-    assert image.turned("SPL") is image
+    np.testing.assert_array_equal(image.reoriented("SAR").voxels[0], reoriented)
+    assert stored.reoriented("SPL").voxels.tobytes() == image.voxels.tobytes()
+    assert image.reoriented("SPL") is image
 
 
 def sitk_reoriented(path, orientation):
@@ -92,7 +92,7 @@ def test_an_earlier_stage_is_found_beside_the_later_one(tmp_path) -> None:
     tensors["encoder.stages.0.0.convs.0.conv.weight"] = stem
     content = nnunet_folder.checkpoint(network_weights=tensors, init_args={"configuration": "heir"})
     torch.save(content, later / "fold_0" / "checkpoint_final.pth")
-    with pytest.raises(ModelError, match="before it is not there"):
+    with pytest.raises(ModelError, match=r"its previous stage .* was not found"):
         imported(later, tmp_path)
     nnunet_folder.write_model(tmp_path / "results", plan=plans)
     manifest = import_nnunet(later, tmp_path / "model.autoseg", ImportOptions(), Silent())
@@ -116,7 +116,7 @@ def test_an_earlier_stage_of_another_trainer_is_not_taken(tmp_path) -> None:
     torch.save(content, later / "fold_0" / "checkpoint_final.pth")
     other = "nnUNetTrainerNoMirroring__nnUNetPlans"
     nnunet_folder.write_model(tmp_path / "results", plan=plans, training=other)
-    with pytest.raises(ModelError, match="'nnUNetTrainer__nnUNetPlans__3d_fullres' before it is"):
+    with pytest.raises(ModelError, match="stage 'nnUNetTrainer__nnUNetPlans__3d_fullres' was"):
         imported(later.parent, tmp_path, configuration="heir")
 
 
@@ -167,7 +167,7 @@ def test_folds_of_two_trainings_are_not_mixed(model, tmp_path) -> None:
 
     other = nnunet_folder.checkpoint(1, trainer_name="OtherTrainer")
     torch.save(other, model / "fold_1" / "checkpoint_final.pth")
-    with pytest.raises(ModelError, match="trained otherwise"):
+    with pytest.raises(ModelError, match="trained differently"):
         imported(model, tmp_path)
 
 
@@ -185,4 +185,4 @@ def test_what_is_left_out_is_said(model, tmp_path) -> None:
     shown = CliRunner().invoke(
         app, ["import", "nnunet", str(model), "-o", str(tmp_path / "best.autoseg")]
     )
-    assert "checkpoint_best.pth is used" in shown.output
+    assert "using fold_0/checkpoint_best.pth" in shown.output

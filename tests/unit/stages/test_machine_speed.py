@@ -1,4 +1,4 @@
-"""What is kept of a measurement, and what is measured anew."""
+"""Caching of the measured training speed, and when it is measured again."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.core.child import Ended
+from autoseg.core.child import EndedProcess
 from autoseg.core.errors import TrainingError
 from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE, choices
 from autoseg.core.progress import Silent
@@ -19,15 +19,15 @@ from autoseg.stages.machine_speed import (
     Measurement,
     MeasurementRequest,
     Probe,
-    identity_of,
+    cached_speed,
     is_disturbed,
-    known_speed,
+    machine_identity,
     machine_speed,
     main,
     measure,
-    measured_apart,
-    measurement,
-    timed,
+    measure_in_process,
+    measure_in_subprocess,
+    time_probes,
 )
 from autoseg.training.noise_training import NoiseTraining
 
@@ -54,10 +54,10 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
 
     def measured(device, precision="auto"):
         devices.append(device)
-        return MeasuredMachine(identity=identity_of(device), planes=COSTS, volumes=COSTS)
+        return MeasuredMachine(identity=machine_identity(device), planes=COSTS, volumes=COSTS)
 
     monkeypatch.setattr(stage, "measure", measured)
-    monkeypatch.setattr(stage, "measured_apart", lambda _: measurement(CPU))
+    monkeypatch.setattr(stage, "measure_in_subprocess", lambda _: measure_in_process(CPU))
     return devices
 
 
@@ -65,7 +65,7 @@ def speed(cache: Path, progress=None, **settings) -> MeasuredMachine | None:
     return machine_speed(cache, "cpu", progress=progress or Silent(), **settings)
 
 
-def kept(cache: Path) -> Path:
+def cached_file(cache: Path) -> Path:
     (file,) = cache.iterdir()
     return file
 
@@ -73,20 +73,20 @@ def kept(cache: Path) -> Path:
 def test_a_machine_is_measured_once(tmp_path, measurements):
     progress = Recorder()
     first = speed(tmp_path / "cache", progress)
-    assert speed(tmp_path / "cache", progress) == first == known_speed(tmp_path / "cache", "cpu")
+    assert speed(tmp_path / "cache", progress) == first == cached_speed(tmp_path / "cache", "cpu")
     assert measurements == [CPU]
     assert len(progress.messages) == 1
     assert "measuring how fast" in progress.messages[0]
 
 
-def test_it_can_be_measured_anew(tmp_path, measurements):
+def test_a_machine_can_be_measured_again(tmp_path, measurements):
     speed(tmp_path)
     speed(tmp_path, remeasure=True)
     assert len(measurements) == 2
 
 
 def test_nothing_is_known_before_and_looking_measures_nothing(tmp_path, measurements):
-    assert known_speed(tmp_path / "cache", "cpu") is None
+    assert cached_speed(tmp_path / "cache", "cpu") is None
     assert measurements == []
     assert not (tmp_path / "cache").exists()
 
@@ -105,25 +105,25 @@ DAMAGES = {
     "another version": changed(schema_version=2),
     "a cost below zero": changed(planes={**COSTS.model_dump(), "seconds_per_step": -1.0}),
     "another machine": changed(
-        identity={**identity_of(CPU).model_dump(), "device": "Another Processor 9000"}
+        identity={**machine_identity(CPU).model_dump(), "device": "Another Processor 9000"}
     ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_measurement_that_cannot_be_trusted_is_made_anew(damage, tmp_path, measurements):
+def test_a_measurement_that_cannot_be_trusted_is_repeated(damage, tmp_path, measurements):
     first = speed(tmp_path)
-    file = kept(tmp_path)
+    file = cached_file(tmp_path)
     file.write_text(DAMAGES[damage](file.read_text()))
-    assert known_speed(tmp_path, "cpu") is None
+    assert cached_speed(tmp_path, "cpu") is None
     assert speed(tmp_path) == first
     assert len(measurements) == 2
-    assert known_speed(tmp_path, "cpu") == first
+    assert cached_speed(tmp_path, "cpu") == first
 
 
-def test_a_measurement_that_is_no_text_is_made_anew(tmp_path, measurements):
+def test_a_measurement_that_is_not_text_is_repeated(tmp_path, measurements):
     speed(tmp_path)
-    kept(tmp_path).write_bytes(b"\xff\xfe\x00")
+    cached_file(tmp_path).write_bytes(b"\xff\xfe\x00")
     assert speed(tmp_path) is not None
     assert len(measurements) == 2
 
@@ -137,16 +137,16 @@ def test_other_threads_or_another_torch_are_another_machine(tmp_path, measuremen
     assert len(measurements) == len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_cache_that_cannot_be_written_is_said_and_does_no_harm(tmp_path, measurements):
+def test_a_cache_that_cannot_be_written_is_reported_and_does_no_harm(tmp_path, measurements):
     (tmp_path / "cache").write_text("a file where the folder should be")
     progress = Recorder()
     assert speed(tmp_path / "cache", progress) is not None
-    assert "could not be kept" in progress.messages[-1]
+    assert "could not be saved" in progress.messages[-1]
 
 
 def test_a_device_without_memory_goes_unmeasured(tmp_path, monkeypatch):
     errors = "Traceback …\nRuntimeError: DefaultCPUAllocator: can't allocate memory"
-    ends(monkeypatch, Ended(1, "", errors))
+    ends(monkeypatch, EndedProcess(1, "", errors))
     progress = Recorder()
     assert speed(tmp_path, progress) is None
     assert "too little free memory" in progress.messages[-1]
@@ -154,17 +154,19 @@ def test_a_device_without_memory_goes_unmeasured(tmp_path, monkeypatch):
 
 
 def test_another_error_is_not_swallowed(tmp_path, monkeypatch):
-    ends(monkeypatch, Ended(1, "", "ValueError: a bug"))
+    ends(monkeypatch, EndedProcess(1, "", "ValueError: a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         speed(tmp_path)
 
 
-def test_a_measurement_beside_other_work_is_used_but_not_kept(tmp_path, measurements, monkeypatch):
+def test_a_measurement_on_a_busy_machine_is_used_but_not_cached(
+    tmp_path, measurements, monkeypatch
+):
     monkeypatch.setattr(stage, "is_disturbed", lambda *_: True)
     progress = Recorder()
     assert speed(tmp_path / "cache", progress) is not None
-    assert "not kept" in progress.messages[-1]
-    assert known_speed(tmp_path / "cache", "cpu") is None
+    assert "not cached" in progress.messages[-1]
+    assert cached_speed(tmp_path / "cache", "cpu") is None
 
 
 def test_work_is_disturbed_if_its_threads_had_less_than_half_of_the_time():
@@ -187,18 +189,18 @@ def ends(monkeypatch, *endings):
     return seen
 
 
-def fine() -> Ended:
-    machine = MeasuredMachine(identity=identity_of(CPU), planes=COSTS, volumes=COSTS)
-    return Ended(0, Measurement(machine=machine, is_disturbed=False).model_dump_json(), "")
+def fine() -> EndedProcess:
+    machine = MeasuredMachine(identity=machine_identity(CPU), planes=COSTS, volumes=COSTS)
+    return EndedProcess(0, Measurement(machine=machine, is_disturbed=False).model_dump_json(), "")
 
 
-HUNG = Ended(1, "", "Timeout (0:10:00)!")
+HUNG = EndedProcess(1, "", "Timeout (0:10:00)!")
 
 
 def test_after_a_crash_it_is_measured_with_fewer_instructions_and_in_float32(tmp_path, monkeypatch):
     seen = ends(monkeypatch, HUNG, HUNG, fine())
     progress = Recorder()
-    assert speed(tmp_path, progress) == known_speed(tmp_path, "cpu") is not None
+    assert speed(tmp_path, progress) == cached_speed(tmp_path, "cpu") is not None
     assert seen == [("auto", UNLIMITED), ("auto", LIMITED), ("float32", UNLIMITED)]
     assert "the measurement did not finish within 0:10:00" in progress.messages[1]
     assert choices() == (UNLIMITED, LIMITED)  # this process has computed nothing
@@ -215,15 +217,15 @@ def test_a_cpu_is_measured_by_a_child_process(monkeypatch):
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(given.encode())))
         monkeypatch.setattr("sys.stdout", StringIO())
         main()
-        return Ended(0, sys.stdout.getvalue(), "")
+        return EndedProcess(0, sys.stdout.getvalue(), "")
 
     monkeypatch.setattr(stage, "run_module", run)
     monkeypatch.setattr(
         stage,
         "measure",
-        lambda *_: MeasuredMachine(identity=identity_of(CPU), planes=COSTS, volumes=COSTS),
+        lambda *_: MeasuredMachine(identity=machine_identity(CPU), planes=COSTS, volumes=COSTS),
     )
-    found = measured_apart(Silent())
+    found = measure_in_subprocess(Silent())
     assert found.machine.planes == COSTS
     assert not found.is_disturbed
 
@@ -234,13 +236,13 @@ def test_an_unknown_device_is_refused(tmp_path):
 
 
 def test_steps_are_timed_with_their_sizes():
-    small, wide = timed([Probe(2, 16, 8, 2), Probe(2, 16, 16, 2)], CPU)
+    small, wide = time_probes([Probe(2, 16, 8, 2), Probe(2, 16, 16, 2)], CPU)
     assert small.seconds > 0
     assert wide.activations > 1.5 * small.activations
     assert wide.multiplications > 3 * small.multiplications
 
 
-def test_a_card_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
+def test_a_gpu_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
     chosen = []
 
     class Running(NoiseTraining):
@@ -253,7 +255,7 @@ def test_a_card_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
 
     monkeypatch.setattr(stage, "NoiseTraining", Running)
     monkeypatch.setattr(stage, "_dtype", lambda *_: torch.float16)
-    (step,) = timed([Probe(2, 16, 8, 2)], torch.device("cuda"))
+    (step,) = time_probes([Probe(2, 16, 8, 2)], torch.device("cuda"))
     assert step.seconds == 1.0
     assert all(chosen)
     assert not torch.backends.cudnn.benchmark
@@ -264,7 +266,7 @@ def test_measuring_gives_costs_of_planes_and_volumes(monkeypatch):
     monkeypatch.setattr(stage, "CPU_PROBES", smaller)
     monkeypatch.setattr(stage, "ROUNDS", 1)
     measured = measure(CPU)
-    assert measured.identity == identity_of(CPU)
+    assert measured.identity == machine_identity(CPU)
     for num_axes in (2, 3):
         assert measured.costs(num_axes).seconds(multiplications=1e9, activations=1e6) > 0
 

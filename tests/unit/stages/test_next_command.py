@@ -1,4 +1,4 @@
-"""The commands that messages name."""
+"""The commands that messages suggest."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from autoseg.stages.next_command import predict_command, train_command
 
 
-def test_the_work_folder_that_commands_take_by_themselves_is_not_named(
+def test_the_default_work_folder_is_not_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

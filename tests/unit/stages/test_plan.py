@@ -71,7 +71,7 @@ def test_planning_again_leaves_an_unchanged_plan_alone(workspace):
     assert progress.messages == []
 
 
-def test_planning_again_keeps_an_edited_plan_beside_the_new_one(workspace):
+def test_planning_again_renames_an_edited_plan(workspace):
     original = small_plan()
     for batch in (3, 4):
         configurations = tuple(
@@ -89,7 +89,7 @@ def test_planning_again_keeps_an_edited_plan_beside_the_new_one(workspace):
     assert "plan.previous-2.json" in progress.messages[0]
 
 
-def test_a_plan_that_differs_in_reasons_alone_is_no_other_plan(workspace):
+def test_a_plan_that_differs_only_in_reasons_is_replaced(workspace):
     original = small_plan()
     reasons = [entry.model_copy(update={"reason": "slower"}) for entry in original.decisions]
     store.save(original.model_copy(update={"decisions": tuple(reasons)}), workspace.plan)
@@ -153,7 +153,7 @@ EDITS = {
     ),
     "spacing_of_shared_data": (
         set_in("spacing", value=[2.0, 1.0, 1.0]),
-        "3d_fullres and 3d_compact share the prepared data '3d_fullres', but their spacing differ",
+        "3d_fullres and 3d_compact share the prepared data '3d_fullres', but differ in spacing",
     ),
     "unknown_loss": (
         set_in("loss", value="hinge"),
@@ -185,17 +185,17 @@ EDITS = {
     ),
     "mirroring_along_an_axis_that_is_not_there": (
         set_in("recipe", "augmentations", value=[{"kind": "mirroring", "axes": [0, 3]}]),
-        r"the patch has axes 0 … 2; found mirroring along \[0, 3\]",
+        r"found mirroring along \[0, 3\]; expected patch axes from 0 to 2",
     ),
     "name_that_leads_elsewhere": (
         set_in("name", value="../3d"),
-        r"the name '\.\./3d' cannot be that of a folder",
+        r"the name '\.\./3d' is not a valid folder name",
     ),
     "data_elsewhere": (
         set_in("data_name", value="/data"),
-        "the data_name '/data' cannot be that of a folder",
+        "the data_name '/data' is not a valid folder name",
     ),
-    "axis_twice": (set_top("axis_order", [0, 0, 1]), "axis_order must hold 0 … 2 once each"),
+    "axis_twice": (set_top("axis_order", [0, 0, 1]), "axis_order must be a permutation of 0 … 2"),
 }
 
 
@@ -227,7 +227,7 @@ def test_a_missing_plan_names_the_command_that_makes_it(workspace):
         load_plan(workspace)
 
 
-def test_what_is_predicted_to_need_more_memory_than_was_asked_for_is_said(
+def test_configurations_predicted_to_exceed_the_memory_are_reported(
     volumes_dataset, workspace, monkeypatch
 ):
     def tight(*arguments, **options):
@@ -245,7 +245,7 @@ def test_what_is_predicted_to_need_more_memory_than_was_asked_for_is_said(
     assert note.endswith("--memory 3.2.")
 
 
-def test_a_single_case_is_said_to_be_scored_on_what_it_is_trained_on(volumes_dataset, tmp_path):
+def test_a_warning_reports_that_a_single_case_is_scored_and_trained_on(volumes_dataset, tmp_path):
     root = shutil.copytree(volumes_dataset, tmp_path / "one")
     (root / "dataset.json").unlink()
     for path in sorted((root / "imagesTr").iterdir())[1:]:
@@ -256,4 +256,4 @@ def test_a_single_case_is_said_to_be_scored_on_what_it_is_trained_on(volumes_dat
     progress = Recorder()
     load_splits(workspace, progress)
     assert len(progress.messages) == 1
-    assert "scored on what it is trained on" in progress.messages[0]
+    assert "scored on its training cases" in progress.messages[0]

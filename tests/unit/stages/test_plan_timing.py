@@ -1,4 +1,4 @@
-"""Plans that are sized to a time, and the speed of the machine that they go by."""
+"""Plans that are sized to a time budget, and the machine speed that they use."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.run_candidates import first_share
 from autoseg.stages import machine_speed as speed
 from autoseg.stages import plan as stage
-from autoseg.stages.machine_speed import Measurement, identity_of
+from autoseg.stages.machine_speed import Measurement, machine_identity
 from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
 
 CPU = torch.device("cpu")
@@ -34,11 +34,11 @@ def measurements(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     def measured(_progress):
         devices.append(CPU)
         costs = {"planes": HALF_A_SECOND, "volumes": HALF_A_SECOND}
-        machine = MeasuredMachine(identity=identity_of(CPU), **costs)
+        machine = MeasuredMachine(identity=machine_identity(CPU), **costs)
         return Measurement(machine=machine, is_disturbed=False)
 
-    monkeypatch.setattr(speed, "measured_apart", measured)
-    monkeypatch.setattr(stage, "timed_steps", lambda *_, **__: {})
+    monkeypatch.setattr(speed, "measure_in_subprocess", measured)
+    monkeypatch.setattr(stage, "measure_step_times", lambda *_, **__: {})
     return devices
 
 
@@ -57,7 +57,7 @@ def forecast(made: Plan, what: str) -> str:
     return next(entry.value for entry in made.decisions if entry.field == field)
 
 
-def test_a_plan_for_a_time_goes_by_what_was_measured(volumes_dataset, workspace, measurements):
+def test_a_plan_for_a_budget_uses_the_measured_speed(volumes_dataset, workspace, measurements):
     made = planned(
         volumes_dataset, workspace, cache=workspace.root / "cache", budget_seconds=1000.0
     )
@@ -69,12 +69,12 @@ def test_a_plan_for_a_time_goes_by_what_was_measured(volumes_dataset, workspace,
 
 
 def test_the_best_candidates_are_timed(volumes_dataset, workspace, monkeypatch):
-    def timed(cache, device, steps, *, anew, progress):
+    def timed(cache, device, steps, *, remeasure, progress):
         assert cache == workspace.root / "cache"
-        assert not anew
+        assert not remeasure
         return dict.fromkeys(steps, 0.25)
 
-    monkeypatch.setattr(stage, "timed_steps", timed)
+    monkeypatch.setattr(stage, "measure_step_times", timed)
     made = planned(
         volumes_dataset, workspace, cache=workspace.root / "cache", budget_seconds=1000.0
     )
@@ -128,11 +128,11 @@ def test_without_a_cache_the_constants_hold(volumes_dataset, workspace, measurem
     assert made.budget is not None
 
 
-def test_a_time_in_which_nothing_is_learnt_leaves_no_plan(volumes_dataset, workspace):
-    with pytest.raises(PlanError, match="expected time for 100 at least"):
+def test_a_budget_that_is_too_small_leaves_no_plan(volumes_dataset, workspace):
+    with pytest.raises(PlanError, match="needs at least 100"):
         planned(volumes_dataset, workspace, cache=workspace.root / "cache", budget_seconds=20.0)
     assert not workspace.plan.exists()
 
 
-def test_a_processor_that_is_asked_for_has_no_graphics_memory():
+def test_a_requested_cpu_has_no_gpu_memory():
     assert this_machine("cpu").accelerator_gib is None

@@ -1,4 +1,4 @@
-"""`autoseg predict` on folders: outputs, failures, going on."""
+"""`autoseg predict` on folders: outputs, failures, skipping existing outputs."""
 
 import errno
 import time
@@ -12,7 +12,7 @@ from synthetic import balls, write_picture, write_volume
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
-from autoseg.inference.model_selection import only
+from autoseg.inference.model_selection import as_selected_model
 from autoseg.stages import predict as stage
 from autoseg.stages.predict import PredictOptions, predict
 from autoseg.terminal import TerminalProgress
@@ -24,7 +24,9 @@ def options(tmp_path, monkeypatch):
     configuration = tiny_configuration((8, 8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1, 2))
     folder = save_model(tmp_path / "work", plan, configuration, (0,))
-    monkeypatch.setattr(stage, "loaded", lambda choice, options: only(threshold_model(plan)))
+    monkeypatch.setattr(
+        stage, "load_selection", lambda choice, options: as_selected_model(threshold_model(plan))
+    )
     return PredictOptions(model=folder, device="cpu", workers=2)
 
 
@@ -69,8 +71,8 @@ def test_the_stage_names_every_case_that_may_be_at_fault_in_a_crash(inputs, opti
 
     predict(inputs, tmp_path / "out", options, Recording())
     assert stages[0] == "loading the model"
-    assert stages[1] == "predicting case_0 (also at work: case_1)"
-    assert stages[4] == "predicting case_3 (also at work: case_1, case_2, case_4)"
+    assert stages[1] == "predicting case_0 (in parallel: case_1)"
+    assert stages[4] == "predicting case_3 (in parallel: case_1, case_2, case_4)"
 
 
 @pytest.mark.parametrize("free", [None, 1, 10**9])
@@ -78,7 +80,7 @@ def test_an_image_is_read_ahead_only_if_there_is_memory_for_it(
     inputs, options, tmp_path, monkeypatch, free
 ):
     events = []
-    reading, starting = stage.read_image, stage.start_joint
+    reading, starting = stage.read_image, stage.start_joint_prediction
 
     def read(paths):
         events.append("read")
@@ -91,7 +93,7 @@ def test_an_image_is_read_ahead_only_if_there_is_memory_for_it(
         return found
 
     monkeypatch.setattr(stage, "read_image", read)
-    monkeypatch.setattr(stage, "start_joint", start)
+    monkeypatch.setattr(stage, "start_joint_prediction", start)
     monkeypatch.setattr(stage, "available_bytes", lambda: free)
     report = predict(inputs, tmp_path / "out", options, Silent())
     assert len(report.written) == 5
@@ -106,7 +108,7 @@ def test_a_single_file_is_an_input_too(inputs, options, tmp_path):
     assert [path.name for path in report.written] == ["case_3.nii.gz"]
 
 
-def test_failed_cases_are_reported_and_the_rest_go_on(inputs, options, tmp_path):
+def test_failed_cases_are_reported_and_the_others_continue(inputs, options, tmp_path):
     (inputs / "case_1.nii.gz").write_bytes(b"not an image")
     nothing = np.full((4, 4, 4), np.nan, np.float32)
     (inputs / "case_3.nii.gz").unlink()
@@ -128,12 +130,12 @@ def test_an_output_that_cannot_be_written_fails_alone(inputs, options, tmp_path)
     assert len(report.written) == 4
 
 
-def test_going_on_leaves_finished_outputs_as_they_are(inputs, options, tmp_path):
+def test_existing_outputs_are_skipped(inputs, options, tmp_path):
     done = tmp_path / "out" / "case_2.nii.gz"
     done.parent.mkdir()
     done.write_bytes(b"finished before")
-    going_on = PredictOptions(model=options.model, device="cpu", skip_existing=True)
-    report = predict(inputs, tmp_path / "out", going_on, Silent())
+    skipping = PredictOptions(model=options.model, device="cpu", skip_existing=True)
+    report = predict(inputs, tmp_path / "out", skipping, Silent())
     assert report.skipped == (done,)
     assert len(report.written) == 4
     assert done.read_bytes() == b"finished before"
@@ -158,7 +160,7 @@ def test_a_file_in_place_of_the_output_folder_is_refused(inputs, options, tmp_pa
     output = tmp_path / "labels.nii.gz"
     if is_there:
         output.write_bytes(b"kept")
-    with pytest.raises(DatasetError, match="expected a folder"):
+    with pytest.raises(DatasetError, match="expected an output folder"):
         predict(inputs / "case_0.nii.gz", output, options, Silent())
     assert output.is_file() == is_there
     assert not output.is_dir()
@@ -168,7 +170,9 @@ def test_a_jpeg_becomes_a_png_and_a_picture_keeps_its_format(tmp_path, monkeypat
     configuration = tiny_configuration((8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1))
     folder = save_model(tmp_path / "work", plan, configuration, (0,))
-    monkeypatch.setattr(stage, "loaded", lambda choice, options: only(threshold_model(plan)))
+    monkeypatch.setattr(
+        stage, "load_selection", lambda choice, options: as_selected_model(threshold_model(plan))
+    )
     voxels, _ = balls(np.random.default_rng(0), (24, 20))
     for name in ("a.jpg", "b.png", "c.bmp"):
         write_picture(voxels.astype(np.uint8), tmp_path / "inputs" / name)

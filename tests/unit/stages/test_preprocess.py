@@ -174,7 +174,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(workspace, monkeypatch) -> 
     assert report.prepared == NAMES[2:]
 
 
-def test_too_little_memory_for_all_workers_is_said(workspace, monkeypatch) -> None:
+def test_too_little_memory_for_all_workers_is_reported(workspace, monkeypatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     spoken = Spoken()
     preprocess(workspace, configuration="3d_fullres", workers=4, progress=spoken)

@@ -12,7 +12,7 @@ from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.planning.run_candidates import next_training, reference_seconds, run_candidates
 from autoseg.stages import run
-from autoseg.stages.run import RunRequest, _affordable, _begun, _Course
+from autoseg.stages.run import RunRequest, _affordable, _new_entry, _RunSetup
 
 CARD = Machine(accelerator_gib=8.0, cores=8)
 PLAN = make_plan(
@@ -36,10 +36,12 @@ def complete_after(hours: float, *, slowness: float = 1.0) -> tuple[set[str], fl
     budget = 3600 * hours
     names = run_candidates(PLAN, NUM_FOLDS, CARD, budget).value
     schedule = RunSchedule(budget_seconds=budget, candidates=names, reason="a test")
-    course = _Course(Workspace(Path("nowhere")), PLAN, NUM_FOLDS, RunRequest(budget_seconds=budget))
+    course = _RunSetup(
+        Workspace(Path("nowhere")), PLAN, NUM_FOLDS, RunRequest(budget_seconds=budget)
+    )
     dice, spent = {}, 0.0
     while key := next_training(PLAN, names, NUM_FOLDS, dice, _affordable(schedule)):
-        entry = _begun(course, schedule, key, dice)
+        entry = _new_entry(course, schedule, key, dice)
         full = slowness * reference_seconds(PLAN.configuration(key[0]), CARD)
         trained = min(entry.seconds, full) if entry.most_steps else entry.seconds
         took = {"trained_seconds": trained, "overhead_seconds": 0.02 * trained}

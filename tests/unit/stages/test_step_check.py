@@ -1,4 +1,4 @@
-"""A step is tried once; what is found decides instructions and precision, and is said."""
+"""A training step is checked once; the result decides instructions and precision."""
 
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from fakes import tiny_configuration
 
-from autoseg.core.child import Ended, run_module
+from autoseg.core.child import EndedProcess, run_module
 from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE, choices
 from autoseg.core.progress import Silent
 from autoseg.stages import step_check as stage
@@ -16,12 +16,12 @@ from autoseg.training.trial_step import TrialResult
 CPU = torch.device("cpu")
 TINY = tiny_configuration((8, 8))
 WIDE = tiny_configuration((16, 16), name="wide")
-SOUND = Ended(0, TrialResult(finding=None).model_dump_json(), "")
-NOT_FINITE = Ended(
+SOUND = EndedProcess(0, TrialResult(finding=None).model_dump_json(), "")
+NOT_FINITE = EndedProcess(
     0, TrialResult(finding="gave values that are not finite (the scores)").model_dump_json(), ""
 )
-CRASHED = Ended(-11, "", "")
-HUNG = Ended(1, "", "Timeout (0:01:00)!\nThread 0x1 (most recent call first):\n")
+CRASHED = EndedProcess(-11, "", "")
+HUNG = EndedProcess(1, "", "Timeout (0:01:00)!\nThread 0x1 (most recent call first):\n")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="no signals on Windows")
 
 
@@ -73,7 +73,7 @@ def test_a_sound_step_is_tried_once(children, tmp_path, progress):
         assert chosen(tmp_path / "cache", progress) == "bfloat16"
     assert children.seen == [UNLIMITED]
     assert len(progress.messages) == 1
-    assert "this is done once" in progress.messages[0]
+    assert "(only once)" in progress.messages[0]
     assert choices() == (UNLIMITED,)
 
 
@@ -144,7 +144,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_network_or_machine_is_checked_by_itself(
+def test_another_network_or_machine_is_checked_separately(
     other, children, tmp_path, progress, monkeypatch
 ):
     chosen(tmp_path, progress)
@@ -152,7 +152,7 @@ def test_another_network_or_machine_is_checked_by_itself(
     assert len(children.seen) == 2
 
 
-def test_a_damaged_finding_is_made_again(children, tmp_path, progress):
+def test_a_damaged_result_is_checked_again(children, tmp_path, progress):
     chosen(tmp_path, progress)
     (file,) = tmp_path.iterdir()
     file.write_text("{")
@@ -160,8 +160,10 @@ def test_a_damaged_finding_is_made_again(children, tmp_path, progress):
     assert len(children.seen) == 2
 
 
-@pytest.mark.parametrize("end", [Ended(1, "", "ImportError: no such module"), Ended(-9, "", "")])
-def test_a_check_that_could_not_be_made_is_said_and_not_kept(end, children, tmp_path, progress):
+@pytest.mark.parametrize(
+    "end", [EndedProcess(1, "", "ImportError: no such module"), EndedProcess(-9, "", "")]
+)
+def test_a_check_that_failed_to_run_is_reported_and_not_cached(end, children, tmp_path, progress):
     if end.status < 0 and sys.platform == "win32":
         pytest.skip("no signals on Windows")
     children.ends[UNLIMITED] = end
@@ -176,7 +178,9 @@ def test_without_a_cache_every_training_checks(children, progress):
     assert len(children.seen) == 2
 
 
-def test_prediction_uses_what_is_known_and_tries_nothing(children, tmp_path, progress, monkeypatch):
+def test_prediction_uses_cached_results_and_runs_no_check(
+    children, tmp_path, progress, monkeypatch
+):
     children.ends = {UNLIMITED: HUNG, LIMITED: HUNG}
     chosen(tmp_path, progress)
     monkeypatch.setenv(VARIABLE, "")
@@ -199,7 +203,7 @@ def test_one_of_several_networks_limits_all(children, tmp_path, progress, monkey
     assert [chosen(tmp_path, progress, each) for each in (TINY, WIDE)] == ["bfloat16"] * 2
 
 
-def test_sound_networks_leave_the_choice_open(tmp_path, progress):
+def test_networks_without_issues_leave_the_choice_open(tmp_path, progress):
     StepChecks(tmp_path, progress).limit_for_all([TINY, WIDE], CPU, "bfloat16")
     assert choices() == (UNLIMITED, LIMITED)
 

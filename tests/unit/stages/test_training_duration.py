@@ -2,7 +2,7 @@ import pytest
 
 from autoseg.core.errors import TrainingError
 from autoseg.documents.recipe import Budget, Iterations, Recipe
-from autoseg.stages.training_duration import TrainingDuration, seconds_of
+from autoseg.stages.training_duration import TrainingDuration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -10,13 +10,13 @@ from autoseg.stages.training_duration import TrainingDuration, seconds_of
     [("90s", 90), ("30m", 1800), ("8h", 28800), ("1h30m", 5400), ("2d", 172800), ("0.5h", 1800)],
 )
 def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["30", "", "soon", "5x", "m", "-3m", "0s", "1h 5"])
 def test_other_texts_are_refused_with_examples(text: str) -> None:
     with pytest.raises(TrainingError):
-        seconds_of(text)
+        parse_duration(text)
 
 
 def test_the_reference_is_a_thousand_epochs() -> None:
@@ -28,12 +28,12 @@ def test_a_budget_is_a_time() -> None:
     assert TrainingDuration(budget="2m").length(Recipe()) == Budget(seconds=120)
 
 
-def test_two_lengths_are_one_too_many() -> None:
+def test_two_durations_are_rejected() -> None:
     with pytest.raises(TrainingError, match="--epochs and --budget"):
         TrainingDuration(epochs=3, budget="2m").length(Recipe())
 
 
-def test_a_plan_that_was_sized_to_a_time_trains_so_long_unless_told_otherwise() -> None:
+def test_the_budget_of_the_plan_is_the_default_duration() -> None:
     assert TrainingDuration().length(Recipe(), 90.0) == Budget(seconds=90)
     assert TrainingDuration(epochs=3).length(Recipe(), 90.0) == Iterations(total=750)
     assert TrainingDuration(iterations=5).length(Recipe(), 90.0) == Iterations(total=5)

@@ -1,7 +1,7 @@
 import pytest
 
 from autoseg.documents.recipe import Budget, Iterations
-from autoseg.stages.training_progress import duration, forecast
+from autoseg.stages.training_progress import forecast_message, format_duration
 
 
 @pytest.mark.parametrize(
@@ -9,20 +9,20 @@ from autoseg.stages.training_progress import duration, forecast
     [(90.0, "90 s"), (1800.0, "30 min"), (9000.0, "2.5 h"), (864000.0, "10.0 days")],
 )
 def test_a_time_span_is_in_the_unit_a_person_would_use(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_a_training_of_days_comes_with_advice_that_works_after_an_interruption() -> None:
-    long = forecast(Iterations(total=250_000), 2.0)
+    long = forecast_message(Iterations(total=250_000), 2.0)
     assert "5.8 days" in long
     assert "--restart --budget 2h" in long  # the checkpoint belongs to the other length
 
 
 def test_a_short_training_is_forecast_without_advice() -> None:
-    assert "--budget" not in forecast(Iterations(total=250_000), 0.1)
-    assert "about 600 steps in 20 min" in forecast(Budget(seconds=1200), 2.0)
+    assert "--budget" not in forecast_message(Iterations(total=250_000), 0.1)
+    assert "about 600 steps in 20 min" in forecast_message(Budget(seconds=1200), 2.0)
 
 
 def test_one_step_takes_and_two_take() -> None:
-    assert "1 step takes 2 s" in forecast(Iterations(total=1), 2.0)
-    assert "2 steps take 4 s" in forecast(Iterations(total=2), 2.0)
+    assert "1 step takes 2 s" in forecast_message(Iterations(total=1), 2.0)
+    assert "2 steps take 4 s" in forecast_message(Iterations(total=2), 2.0)

@@ -1,4 +1,4 @@
-"""What a training is recognised by when it goes on, and where it can be computed."""
+"""The identity of a training for resuming, and the devices of its loss."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_model_is_mirrored_along_the_axes_that_its_training_mirrors(
     assert store.load(TrainedModel, folder / MODEL_NAME, made_by="").mirror_axes == predicted
 
 
-def test_only_an_equal_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+def test_only_the_same_training_resumes_from_a_checkpoint(tmp_path: Path) -> None:
     configuration = tiny_configuration((8, 8))
     plan = tiny_plan(configuration, axis_order=(0, 1))
     options = TrainingOptions(length=Iterations(total=5))
@@ -84,7 +84,7 @@ def configuration_with(loss: str):
 
 def test_a_loss_in_float64_is_refused_where_there_is_none(monkeypatch) -> None:
     monkeypatch.setattr(stage, "choose_device", torch.device)
-    with pytest.raises(TrainingError, match=r"float64, which mps lacks.*--loss dice_ce"):
+    with pytest.raises(TrainingError, match=r"float64, which mps does not support.*--loss dice_ce"):
         training_device("mps", configuration_with("region_mutual_information"))
 
 

@@ -157,13 +157,13 @@ def test_the_random_numbers_of_an_apple_device_go_on(
 @pytest.mark.parametrize(
     ("then", "now", "difference"),
     [
-        ("--seed 0", "--seed 1", "with --seed 0, not with --seed 1. To go on"),
+        ("--seed 0", "--seed 1", "with --seed 0, not with --seed 1. To resume"),
         ("--seed 0", "--seed 0", "the same length and seed, but another plan, precision, set of"),
         ("--pretrained, a", "--pretrained, a", "or weights of the pretrained model. To"),
         ("", "--seed 0", "another plan, length, seed, precision, set of cases or pretrained"),
     ],
 )
-def test_what_keeps_a_training_from_going_on_is_named(
+def test_the_difference_that_prevents_resuming_is_named(
     then: str, now: str, difference: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint.safetensors"

@@ -10,7 +10,7 @@ from autoseg.losses.boundary import Boundary
 from autoseg.losses.cross_entropy import CrossEntropy
 from autoseg.losses.hausdorff_dt import HausdorffDistance
 from autoseg.training.deep_supervision import supervised_loss
-from autoseg.training.distance_maps import Measure, measure_for
+from autoseg.training.distance_maps import DistanceMapper, distance_mapper_for
 from autoseg.training.targets import targets_of
 
 PLAIN = LabelScheme(names=("background", "a", "b"), values=(0, 1, 2))
@@ -31,8 +31,10 @@ CPU = torch.device("cpu")
 
 
 def test_losses_without_distances_are_measured_nothing() -> None:
-    assert measure_for(CrossEntropy(), PLAIN, SPACING) is None
-    assert measure_for(Boundary(), PLAIN, SPACING) == Measure(Boundary(), PLAIN, SPACING)
+    assert distance_mapper_for(CrossEntropy(), PLAIN, SPACING) is None
+    assert distance_mapper_for(Boundary(), PLAIN, SPACING) == DistanceMapper(
+        Boundary(), PLAIN, SPACING
+    )
 
 
 @pytest.mark.parametrize("scheme", [PLAIN, SPARSE, REGIONS], ids=["classes", "ignored", "regions"])
@@ -42,10 +44,10 @@ def test_the_objective_is_the_loss_with_distances_measured_before(
 ) -> None:
     loss = LOSSES[kind]()
     classes = CLASSES.masked_fill(HIDDEN, 3) if scheme is SPARSE else CLASSES
-    measure = Measure(loss, scheme, SPACING)
-    maps = np.stack([measure.maps(patch) for patch in classes.numpy()])
+    mapper = DistanceMapper(loss, scheme, SPACING)
+    maps = np.stack([mapper.maps(patch) for patch in classes.numpy()])
     logits = torch.randn(2, scheme.num_outputs, 8, 8, generator=RANDOM)
-    found = measure.objective(loss, maps, CPU)(logits, classes)
+    found = mapper.objective(loss, maps, CPU)(logits, classes)
     expected = loss.build()(logits, *targets_of(classes, scheme), spacing=SPACING)
     assert torch.allclose(found, expected)
 
@@ -57,17 +59,17 @@ def test_at_lower_resolutions_voxels_are_larger_and_maps_shrunk() -> None:
             return super().value(logits, labels, valid, measured)
 
     seen: list = []
-    measure = Measure(Seen(), PLAIN, SPACING)
-    maps = np.stack([measure.maps(patch) for patch in CLASSES.numpy()])
+    mapper = DistanceMapper(Seen(), PLAIN, SPACING)
+    maps = np.stack([mapper.maps(patch) for patch in CLASSES.numpy()])
     output = NetworkOutput(torch.randn(2, 3, 8, 8), (torch.randn(2, 3, 4, 2),))
-    value = supervised_loss(measure.objective(Seen(), maps, CPU), output, CLASSES)
+    value = supervised_loss(mapper.objective(Seen(), maps, CPU), output, CLASSES)
     assert torch.isfinite(value)
     assert seen == [((2.0, 0.5), (2, 2, 8, 8)), ((4.0, 2.0), (2, 2, 4, 2))]
 
 
 def test_maps_are_sent_in_a_way_that_leaves_no_freed_memory_to_be_read() -> None:
-    measure = Measure(Boundary(), PLAIN, SPACING)
-    maps = np.stack([measure.maps(patch) for patch in CLASSES.numpy()])
+    mapper = DistanceMapper(Boundary(), PLAIN, SPACING)
+    maps = np.stack([mapper.maps(patch) for patch in CLASSES.numpy()])
     with Copies() as copies:
-        measure.objective(Boundary(), maps, META)
+        mapper.objective(Boundary(), maps, META)
     assert copies.unsent == 0

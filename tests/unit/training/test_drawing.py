@@ -10,7 +10,7 @@ from unit.training.test_sampling import Content, stored
 from autoseg.augmentations.spatial import Spatial
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.training import reading
-from autoseg.training.drawing import draw_batch, draw_unaugmented, finished, reader_of
+from autoseg.training.drawing import augment_on_cpu, draw_batch, draw_unaugmented, reader_of
 from autoseg.training.loading import BatchDataset, BatchIndex, BatchSampler, load_batches
 from autoseg.training.sampling import Sampling, UnaugmentedBatch, augments_on_device
 from autoseg.training.step import batch_to_device
@@ -49,8 +49,8 @@ def test_a_draft_that_the_device_augments_is_the_same_batch(cases, sampling: Sam
 
 def test_what_is_kept_in_memory_is_never_changed(cases) -> None:
     reader = reader_of(cases, SAMPLING)
-    first = [finished(draw_unaugmented(reader, SAMPLING, "train", step)) for step in range(6)]
-    again = [finished(draw_unaugmented(reader, SAMPLING, "train", step)) for step in range(6)]
+    first = [augment_on_cpu(draw_unaugmented(reader, SAMPLING, "train", step)) for step in range(6)]
+    again = [augment_on_cpu(draw_unaugmented(reader, SAMPLING, "train", step)) for step in range(6)]
     for before, after in zip(first, again, strict=True):
         assert np.array_equal(before.images, after.images)
         assert np.array_equal(before.labels, after.labels)
@@ -117,7 +117,7 @@ def test_patches_of_both_sizes_come_back_in_their_order(cases) -> None:
     for step in range(4):
         unaugmented = draw_unaugmented(reader_of(cases, turned), turned, "train", step)
         again = replace(unaugmented, chosen=np.zeros_like(unaugmented.chosen))
-        images = finished(unaugmented).images
+        images = augment_on_cpu(unaugmented).images
         for regions in again.regions:
             middle = tuple(
                 slice((size - edge) // 2, (size - edge) // 2 + edge)

@@ -53,7 +53,7 @@ def test_a_fold_that_is_being_trained_is_refused_with_the_process(tmp_path):
 def test_a_refused_process_leaves_the_lock(tmp_path):
     write_lock(tmp_path, host="elsewhere")
 
-    with pytest.raises(TrainingError, match="on elsewhere"), locked(tmp_path):
+    with pytest.raises(TrainingError, match="by elsewhere"), locked(tmp_path):
         pass
 
     assert "elsewhere" in (tmp_path / LOCK_NAME).read_text()
@@ -93,14 +93,14 @@ def test_a_later_process_of_the_same_number_does_not_hold_the_lock(tmp_path):
 def test_the_lock_of_another_machine_is_left_for_the_user_to_judge(tmp_path):
     write_lock(tmp_path, host="elsewhere", pid=dead_process())
 
-    with pytest.raises(TrainingError, match="delete that file and run the same"), locked(tmp_path):
+    with pytest.raises(TrainingError, match="and run the same command"), locked(tmp_path):
         pass
 
 
 def test_a_lock_that_says_nothing_is_left_for_the_user_to_judge(tmp_path):
     (tmp_path / LOCK_NAME).write_text("")
 
-    with pytest.raises(TrainingError, match="but not by whom"), locked(tmp_path):
+    with pytest.raises(TrainingError, match="by an unknown process"), locked(tmp_path):
         pass
 
 

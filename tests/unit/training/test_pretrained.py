@@ -37,7 +37,7 @@ def test_all_weights_of_an_equal_network_are_taken(kind):
     target = network(THERE, kind=kind)
     pretrained = given(THERE, kind=kind)
 
-    pretraining = pretrained.give_to(target)
+    pretraining = pretrained.load_into(target)
 
     for name, tensor in target.state_dict().items():
         torch.testing.assert_close(tensor, pretrained.tensors[name])
@@ -53,7 +53,7 @@ def test_channels_are_matched_by_name_and_new_ones_get_the_mean(kind):
     pretrained = given(here, kind=kind)
     source = pretrained.tensors[STEMS[kind]]
 
-    pretraining = pretrained.give_to(target)
+    pretraining = pretrained.load_into(target)
 
     stem = target.state_dict()[STEMS[kind]]
     torch.testing.assert_close(stem[:, 0], source.mean(dim=1))
@@ -69,7 +69,7 @@ def test_channels_without_a_namesake_answer_equal_images_as_the_source_does(coun
     pretrained = given(here)
     source = network(THERE, seed=1)
 
-    pretrained.give_to(target)
+    pretrained.load_into(target)
 
     image = torch.rand(1, 1, 8, 8, 8)
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_channels_without_a_namesake_answer_equal_images_as_the_source_does(coun
 def test_equally_many_channels_of_other_names_are_taken_in_their_order():
     here = Interface(channels=("red", "green"), outputs=THERE.outputs)
 
-    pretraining = given(here).give_to(network(here))
+    pretraining = given(here).load_into(network(here))
 
     assert STEMS[UNet] in pretraining.taken.names
 
@@ -91,7 +91,7 @@ def test_inputs_from_an_earlier_stage_keep_their_start_if_the_source_had_none():
     before = target.state_dict()[STEMS[UNet]].clone()
     pretrained = given(THERE)
 
-    pretrained.give_to(target)
+    pretrained.load_into(target)
 
     stem = target.state_dict()[STEMS[UNet]]
     torch.testing.assert_close(stem[:, :2], pretrained.tensors[STEMS[UNet]])
@@ -104,7 +104,7 @@ def test_inputs_from_an_earlier_stage_are_taken_if_there_are_equally_many():
     pretrained = given(here, extra=2)
     source = pretrained.tensors[STEMS[UNet]]
 
-    pretrained.give_to(target)
+    pretrained.load_into(target)
 
     torch.testing.assert_close(target.state_dict()[STEMS[UNet]], source[:, 1:])
 
@@ -115,7 +115,7 @@ def test_classes_are_matched_by_name_and_new_ones_keep_their_start():
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     pretrained = given(here)
 
-    pretraining = pretrained.give_to(target)
+    pretraining = pretrained.load_into(target)
 
     for name in ("heads.0.weight", "heads.0.bias"):
         found, source = target.state_dict()[name], pretrained.tensors[name]
@@ -129,7 +129,7 @@ def test_a_head_that_shares_no_name_keeps_its_start():
     target = network(here)
     before = target.state_dict()["heads.0.weight"].clone()
 
-    pretraining = given(here).give_to(target)
+    pretraining = given(here).load_into(target)
 
     torch.testing.assert_close(target.state_dict()["heads.0.weight"], before)
     assert "heads.0.weight" in pretraining.fresh.names
@@ -139,7 +139,7 @@ def test_a_head_that_shares_no_name_keeps_its_start():
 def test_stages_of_other_widths_keep_their_start_and_are_named():
     target = network(THERE, features=(4, 6, 8))
 
-    pretraining = given(THERE).give_to(target)
+    pretraining = given(THERE).load_into(target)
 
     assert "encoder.1.0.weight" in pretraining.taken.names
     assert "encoder.2.0.weight" in pretraining.fresh.names
@@ -154,7 +154,7 @@ def test_a_model_of_which_nothing_fits_is_refused():
     pretrained = Pretrained(model="Other, 3d, fold 1", tensors=tensors, there=THERE, here=THERE)
 
     with pytest.raises(TrainingError, match="no weight of Other, 3d, fold 1 fits"):
-        pretrained.give_to(network(THERE))
+        pretrained.load_into(network(THERE))
 
 
 def test_the_hash_is_that_of_the_weights():

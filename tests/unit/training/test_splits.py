@@ -40,7 +40,7 @@ def test_three_cases_are_left_out_one_by_one() -> None:
 def test_a_single_case_trains_and_says_that_its_score_means_little() -> None:
     splits = make_splits(("only",), {})
     assert splits.folds[0].train == splits.folds[0].validation == ("only",)
-    assert "scores mean little" in splits.reason
+    assert "scores are meaningless" in splits.reason
 
 
 def test_a_fold_that_does_not_exist_is_refused_with_the_ones_that_do() -> None:

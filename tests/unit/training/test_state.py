@@ -14,7 +14,7 @@ class StartsAtHalf(UNet):
     """A network whose training starts from given weights."""
 
     @override
-    def load_start(self, network):
+    def load_pretrained(self, network):
         for weights in network.parameters():
             torch.nn.init.constant_(weights, 0.5)
 

@@ -8,9 +8,9 @@ import torch
 from fakes import tiny_configuration
 
 from autoseg.architectures import ARCHITECTURES
-from autoseg.core.child import Ended
+from autoseg.core.child import EndedProcess
 from autoseg.training import trial_step
-from autoseg.training.trial_step import TrialRequest, TrialResult, tried
+from autoseg.training.trial_step import TrialRequest, TrialResult, run_trial
 
 
 def request(kind=None, patch=(8, 8), **settings):
@@ -34,7 +34,7 @@ def _same_threads():
 
 @pytest.mark.parametrize("kind", [None, "trans_unet", "unet_2015"])
 def test_a_sound_step_has_no_finding(kind):
-    assert tried(request(kind)) == TrialResult(finding=None)
+    assert run_trial(request(kind)) == TrialResult(finding=None)
 
 
 def faulty(monkeypatch, spoil):
@@ -63,7 +63,7 @@ FAULTS = {
 @pytest.mark.parametrize("words", FAULTS)
 def test_a_faulty_step_is_described(words, monkeypatch):
     faulty(monkeypatch, FAULTS[words])
-    finding = tried(request()).finding
+    finding = run_trial(request()).finding
     assert finding.startswith("gave ")
     assert words in finding
 
@@ -86,6 +86,6 @@ def test_a_step_that_hangs_is_ended():
     done = subprocess.run(
         [sys.executable, "-c", HANGS], input=given, capture_output=True, text=True, check=False
     )
-    crash = Ended(done.returncode, done.stdout, done.stderr).crash
+    crash = EndedProcess(done.returncode, done.stdout, done.stderr).crash
     assert crash is not None
     assert crash.startswith("did not finish within 0:00:00.5")

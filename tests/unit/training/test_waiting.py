@@ -9,7 +9,7 @@ import torch
 from copies import META, Copies
 from unit.training.test_sampling import Content, stored
 
-from autoseg.augmentations.base import Draws
+from autoseg.augmentations.base import RandomGenerators
 from autoseg.augmentations.gaussian_blur import GaussianBlur
 from autoseg.augmentations.spatial import Spatial
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
@@ -51,10 +51,10 @@ def cases(tmp_path: Path):
 def test_augmentation_on_a_card_waits_for_nothing(
     name: str, cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def draws(seed: int, _: torch.device) -> Draws:
-        return Draws(np.random.default_rng(seed), torch.Generator())
+    def draws(seed: int, _: torch.device) -> RandomGenerators:
+        return RandomGenerators(np.random.default_rng(seed), torch.Generator())
 
-    monkeypatch.setattr(augmenting, "draws_of", draws)
+    monkeypatch.setattr(augmenting, "random_generators", draws)
     sampling = SAMPLINGS[name]
     for step in range(3):
         unaugmented = draw_unaugmented(reader_of(cases, sampling), sampling, "train", step)

@@ -3,17 +3,17 @@ import pytest
 
 from autoseg.core.errors import ModelError
 from autoseg.documents.plan import Plan
-from autoseg.inference.nnunet.conversion import NnunetModel, imported_plan, label_scheme
-from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans, parsed
+from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan, label_scheme
+from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans, parse_document
 from autoseg.normalizers.ct import ComputedTomography
 from autoseg.normalizers.zscore import ZScore
 
 
 def converted(plans=None, dataset=None, configuration="3d_fullres") -> Plan:
-    return imported_plan(
+    return convert_plan(
         NnunetModel(
-            parsed(NnunetPlans, plans or nnunet_folder.plans(), "plans.json"),
-            parsed(NnunetDataset, dataset or nnunet_folder.dataset(), "dataset.json"),
+            parse_document(NnunetPlans, plans or nnunet_folder.plans(), "plans.json"),
+            parse_document(NnunetDataset, dataset or nnunet_folder.dataset(), "dataset.json"),
             configuration,
         )
     )

@@ -1,4 +1,4 @@
-"""Each foreground class against all others, or each region against its outside."""
+"""One-vs-rest log-probabilities of foreground classes and regions."""
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +14,11 @@ from autoseg.losses.base import (
     membership,
 )
 
-OneAgainstRest = tuple[ForegroundBatch, ForegroundBatch, ForegroundBatch]
+OneVsRest = tuple[ForegroundBatch, ForegroundBatch, ForegroundBatch]
 
 
-def one_against_rest(logits: LogitsBatch, labels: Targets) -> OneAgainstRest:
-    """Return log p, log(1 - p) and membership of every foreground class, or of every region."""
+def one_vs_rest(logits: LogitsBatch, labels: Targets) -> OneVsRest:
+    """Compute log p, log(1 - p) and the mask of each foreground class, or of each region."""
     scores = log_probabilities(logits, labels)
     parts = (scores, log_complements(logits, labels), membership(logits, labels))
     inside, outside, truth = (foreground(part, logits, labels) for part in parts)
@@ -26,18 +26,18 @@ def one_against_rest(logits: LogitsBatch, labels: Targets) -> OneAgainstRest:
 
 
 def log_complements(logits: LogitsBatch, labels: Targets) -> LogitsBatch:
-    """Return log(1 - p) of every class or region, also where p rounds to 1."""
+    """Compute log(1 - p) of each class or region, accurate even where p rounds to 1."""
     if is_regional(logits, labels):
         return F.logsigmoid(-at_least_float32(logits))
     scores = log_probabilities(logits, labels)
     top = scores.argmax(dim=1, keepdim=True)
     others = scores.scatter(1, top, -torch.inf).logsumexp(dim=1, keepdim=True)
-    # only the top class can have p near 1, where 1 - p would cancel; the others' p is at most 1/2
+    # Only the top class can have p near 1, where computing 1 - p loses precision.
     is_top = torch.zeros_like(scores, dtype=torch.bool).scatter(1, top, value=True)
     safe = scores.masked_fill(is_top, -1.0)
     return torch.where(is_top, others, torch.log1p(-safe.exp()))
 
 
-def outside_of(truth: ForegroundBatch) -> ForegroundBatch:
-    """Return the membership of everything else."""
+def complement(truth: ForegroundBatch) -> ForegroundBatch:
+    """Return the complement of masks."""
     return ~truth if truth.dtype == torch.bool else 1 - truth

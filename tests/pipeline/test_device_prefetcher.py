@@ -10,7 +10,7 @@ from pipeline.test_losses import stored, task
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.recipe import Iterations
-from autoseg.training import ahead, loop
+from autoseg.training import device_prefetcher, loop
 from autoseg.training.loading import BatchDataset
 from autoseg.training.loop import Callbacks, fit, new_state
 
@@ -70,13 +70,13 @@ def test_the_last_batch_of_all_may_be_one_for_validation(log, tmp_path: Path) ->
 def test_memory_that_runs_out_while_the_next_batch_is_brought_is_named(
     log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring = ahead.batch_to_device
+    bring = device_prefetcher.batch_to_device
 
     def crowded(batch, device):
         if "step" in log:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return bring(batch, device)
 
-    monkeypatch.setattr(ahead, "batch_to_device", crowded)
+    monkeypatch.setattr(device_prefetcher, "batch_to_device", crowded)
     with pytest.raises(TrainingError, match="too little free memory"):
         trained(tmp_path, 3)
