@@ -12,7 +12,7 @@ import typer
 
 from autoseg.commands.benchmarking import bench
 from autoseg.commands.demonstration import demo
-from autoseg.commands.evaluation import evaluate
+from autoseg.commands.evaluation import EvaluateCommand, evaluate
 from autoseg.commands.importing import importing
 from autoseg.commands.models import describe, export
 from autoseg.commands.options import Command
@@ -24,12 +24,11 @@ from autoseg.commands.testing import test
 from autoseg.commands.training import train
 from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.errors import AutosegError, Interrupted, disk_error_message
+from autoseg.core.formatting import printable
 from autoseg.core.signals import CRASHES, describe_signal, signal_name
-from autoseg.core.text import printable
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -54,7 +53,7 @@ SHOW_CURSOR = "\x1b[?25h"
 """Makes a terminal show the cursor again, which a progress bar hides."""
 
 for command in COMMANDS:
-    app.command(cls=Command)(command)
+    app.command(cls=EvaluateCommand if command is evaluate else Command)(command)
 app.add_typer(importing, name="import")
 
 

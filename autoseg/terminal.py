@@ -15,8 +15,8 @@ from rich.text import Text
 from typing_extensions import override
 
 from autoseg.core.crash_notes import CrashNotes
+from autoseg.core.formatting import format_cases, printable
 from autoseg.core.progress import Progress
-from autoseg.core.text import format_case_names, printable
 
 T = TypeVar("T")
 
@@ -163,6 +163,6 @@ def exit_on_issues(issues: Sequence[tuple[str, str]]) -> None:
     for name, message in issues:
         by_message.setdefault(message, []).append(name)
     for message, names in by_message.items():
-        typer.secho(printable(f"error: {format_case_names(names)}: {message}"), fg="red", err=True)
+        typer.secho(printable(f"error: {format_cases(names)}: {message}"), fg="red", err=True)
     if issues:
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ from autoseg.architectures import NetworkOutput, Topology
 from autoseg.architectures.unet import UNet
 from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.plan import Configuration, Plan, Resampling
 from autoseg.documents.store import save
 from autoseg.inference.blending import LogitsSlab
@@ -149,8 +149,9 @@ def save_model(
 ) -> Path:
     """Write a model folder with random weights into a work folder, and return it."""
     folder = work / "models" / configuration.name
-    save(plan, folder / PLAN_NAME)
-    save(TrainedModel(configuration=configuration.name, mirror_axes=(0, 1)), folder / MODEL_NAME)
+    save(plan, folder / Plan.FILE_NAME)
+    trained = TrainedModel(configuration=configuration.name, mirror_axes=(0, 1))
+    save(trained, folder / TrainedModel.FILE_NAME)
     for fold in folds:
         torch.manual_seed(fold)
         weights = folder / f"fold_{fold}" / WEIGHTS_NAME

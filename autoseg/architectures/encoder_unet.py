@@ -39,6 +39,7 @@ from autoseg.architectures.u_shape import (
 )
 from autoseg.architectures.unet import UNet
 from autoseg.core.errors import PlanError
+from autoseg.core.formatting import format_shape
 
 ENCODER = "resnet34"
 COMPACT_ENCODER = "resnet18"
@@ -219,7 +220,7 @@ def isotropic_topology(topology: Topology) -> Topology:
     if topology.num_axes != 2:
         msg = (
             "encoder_unet supports only 2-D patches; found a patch of "
-            f"{' × '.join(map(str, topology.patch_shape))} voxels. Use a 2-D configuration or "
+            f"{format_shape(topology.patch_shape)} voxels. Use a 2-D configuration or "
             "another architecture."
         )
         raise PlanError(msg)

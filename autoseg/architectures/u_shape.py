@@ -64,16 +64,11 @@ def check_stages(
         ValueError: If the number of entries is wrong; the message lists all settings.
     """
     stages = len(topology.strides)
-    needed = {**dict.fromkeys(encoder, stages), **dict.fromkeys(decoder, stages - 1)}
-    found = {name: len(entries) for name, entries in {**encoder, **decoder}.items()}
+    needed = [f"{stages} {name}" for name in encoder] + [f"{stages - 1} {name}" for name in decoder]
+    found = [f"{len(entries)} {name}" for name, entries in {**encoder, **decoder}.items()]
     if found != needed:
-        msg = f"a topology of {stages} stages needs {_listed(needed)}; found {_listed(found)}."
+        msg = f"a topology of {stages} stages needs {', '.join(needed)}; found {', '.join(found)}."
         raise ValueError(msg)
-
-
-def _listed(counts: dict[str, int]) -> str:
-    *firsts, last = [f"{count} {name}" for name, count in counts.items()]
-    return f"{', '.join(firsts)} and {last}" if firsts else last
 
 
 @dataclass(frozen=True)

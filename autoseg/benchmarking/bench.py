@@ -13,15 +13,14 @@ from autoseg.benchmarking import loading, machine, predicting, preparing, readin
 from autoseg.benchmarking.forecast import MeasuredSpeed, forecast_inputs, forecasts, speed_from_rows
 from autoseg.benchmarking.sample import Sample, measured_configurations, take_sample
 from autoseg.benchmarking.timing import TimeLimit
-from autoseg.core.device import Precision, choose_device
+from autoseg.core.compute import Compute
+from autoseg.core.device import choose_device
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import interrupt_on_sigterm
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.phantoms import write_volumes
-from autoseg.documents import store
 from autoseg.documents.bench import Bench, Throughput
-from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration
 from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.workspace import Workspace
@@ -46,21 +45,16 @@ class BenchOptions:
         configurations: Names of configurations to measure; empty selects the plan's default and
             its 2-D counterpart.
         num_cases: Number of cases to measure.
-        device: Device name; "auto" selects an accelerator if there is one.
-        precision: Number type of convolutions.
-        workers: Processes that prepare training batches; None uses the default of `train`.
         time_limit: Time limit of each row.
-        cache: Folder with the measured speeds of machines, used to forecast configurations that are
-            not measured; None uses the planner's default constants.
+        compute: Device, precision, number of processes that prepare training batches, and the
+            cache folder with the measured speeds of machines, used to forecast configurations that
+            are not measured.
     """
 
     configurations: tuple[str, ...] = ()
     num_cases: int = 4
-    device: str = "auto"
-    precision: Precision = "auto"
-    workers: int | None = None
     time_limit: TimeLimit = field(default_factory=TimeLimit)
-    cache: Path | None = None
+    compute: Compute = field(default_factory=Compute)
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ def bench(
         TrainingError: If the device does not exist or has too little memory.
         Interrupted: If the user interrupts; the temporary folder is removed.
     """
-    training_machine = this_machine(options.device, options.cache)
+    training_machine = this_machine(options.compute.device, options.compute.cache)
     with _scratch_folder(planned.root.parent) as scratch:
         if dataset is None:
             dataset, _ = write_volumes(scratch / "data", DEMO_SEED)
@@ -132,8 +126,8 @@ def _run_measurements(
     sample: Sample, training_machine: Machine, options: BenchOptions, progress: Progress
 ) -> Bench:
     date, start = datetime.now(UTC), perf_counter()
-    bench_machine = machine.this_machine(choose_device(options.device))
-    configurations = measured_configurations(sample.plan, options.configurations)
+    bench_machine = machine.this_machine(choose_device(options.compute.device))
+    configurations = measured_configurations(sample.project.plan, options.configurations)
     todo = _measurements(sample, configurations, options)
     rows = []
     for measurement in progress.track(todo, description="Measuring", total=len(todo)):
@@ -144,7 +138,7 @@ def _run_measurements(
         seconds=1.0,
         machine=bench_machine,
         versions=machine.software_versions(),
-        dataset_name=sample.spec.name,
+        dataset_name=sample.project.dataset.name,
         num_cases=sample.num_cases,
         cases=sample.names,
         rows=tuple(rows),
@@ -154,8 +148,8 @@ def _run_measurements(
     )
     case_scale = _case_scale(sample)
     speeds = {entry.name: _speed(result, entry, case_scale) for entry in configurations}
-    fingerprint = store.load(Fingerprint, sample.workspace.fingerprint, made_by="autoseg plan")
-    inputs = forecast_inputs(sample.plan, fingerprint, sample.num_cases, training_machine)
+    project = sample.project
+    inputs = forecast_inputs(project.plan, project.fingerprint, sample.num_cases, training_machine)
     expected = forecasts(inputs, speeds)
     return result.model_copy(update={"forecasts": expected, "seconds": perf_counter() - start})
 
@@ -170,9 +164,16 @@ def _measurements(
         _Measurement("start", partial(reading.time_help, time_limit)),
         _Measurement(
             "reading",
-            partial(reading.time_reading, sample.spec.cases, sample.plan.labels, time_limit),
+            partial(
+                reading.time_reading,
+                sample.project.dataset.cases,
+                sample.project.plan.labels,
+                time_limit,
+            ),
         ),
-        _Measurement("fingerprint", partial(reading.time_fingerprinting, sample.spec, time_limit)),
+        _Measurement(
+            "fingerprint", partial(reading.time_fingerprinting, sample.project.dataset, time_limit)
+        ),
     ]
     for configuration in configurations:
         measurements += _configuration_measurements(sample, configuration, options)
@@ -196,8 +197,8 @@ def _configuration_measurements(
         sample,
         configuration,
         time_limit,
-        device=options.device,
-        precision=options.precision,
+        device=options.compute.device,
+        precision=options.compute.precision,
     )
     steps: dict[str, Callable[[], Throughput]] = {
         "preprocess": partial(preparing.time_preparing, sample, configuration, time_limit),
@@ -217,16 +218,15 @@ def _task(sample: Sample, configuration: Configuration, options: BenchOptions) -
         fold=ALL,
         configuration=configuration.name,
         length=TrainingDuration(iterations=1),
-        precision=options.precision,
-        device=options.device,
-        workers=options.workers,
+        compute=options.compute,
     )
-    num_channels = len(sample.plan.channel_names)
+    num_channels = len(sample.project.plan.channel_names)
     prepared = preparing.prepared_cases(sample, configuration)
     total_bytes = sum(preparing.stored_bytes(case, num_channels) for case in prepared)
     names = loading.names_like_a_fold(sample.names, total_bytes, sample.num_cases)
     fold = Fold(train=names, validation=sample.names)
-    return training_task(sample.workspace, sample.plan, fold, request)
+    cases = {case.record.name: case for case in prepared}
+    return training_task(sample.project, fold, cases, request)
 
 
 def _speed(result: Bench, configuration: Configuration, case_scale: float) -> MeasuredSpeed:
@@ -236,7 +236,7 @@ def _speed(result: Bench, configuration: Configuration, case_scale: float) -> Me
 
 def _case_scale(sample: Sample) -> float:
     """Return the ratio of the mean case size in the dataset to that in the sample."""
-    return len(sample.spec.cases) / (sample.share * sample.num_cases)
+    return len(sample.project.dataset.cases) / (sample.share * sample.num_cases)
 
 
 def _seconds_for_all(sample: Sample, rows: list[Throughput]) -> float:

@@ -24,6 +24,7 @@ from autoseg.core.device import (
     move_to_device,
     replace_out_of_memory_error,
 )
+from autoseg.core.formatting import format_shape
 from autoseg.core.parallel import default_workers
 from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
@@ -124,15 +125,15 @@ def time_export(sample: Sample, configuration: Configuration, time_limit: TimeLi
     case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
     num_classes = configuration.architecture.num_classes
     classes, restoration = _exported_part(case, num_classes)
-    is_regional = bool(sample.plan.labels.regions)
+    is_regional = bool(sample.project.plan.labels.regions)
     logits = confident_logits(classes, num_classes, first=int(is_regional))
     copied = np.ones_like(logits)
     orders = export_orders(restoration, configuration.resampling)
     label = RowLabel(
         stage="export",
         unit="Mlogit",
-        measured_is=f"{num_classes} classes on {' × '.join(map(str, classes.shape))} to the label "
-        f"map of {' × '.join(map(str, restoration.full_shape))}, {default_workers()} threads",
+        measured_is=f"{num_classes} classes on {format_shape(classes.shape)} to the label "
+        f"map of {format_shape(restoration.full_shape)}, {default_workers()} threads",
         floor_is="a copy of the logits",
         configuration=configuration.name,
     )

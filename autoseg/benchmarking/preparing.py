@@ -12,6 +12,7 @@ from autoseg.benchmarking.sample import Sample
 from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
 from autoseg.core.arrays import ImageArray
 from autoseg.core.case import InverseTransform
+from autoseg.core.formatting import format_shape
 from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
 from autoseg.preprocessing.crop import crop
@@ -47,23 +48,25 @@ def time_preparing(
 
     def prepare_cases() -> None:
         key = next(keys)
-        for files in sample.spec.cases:
-            folder = sample.workspace.preprocessed(configuration.data_name) / files.name
-            prepare(PreparationTask(files, folder, key, sample.plan, configuration))
+        for files in sample.project.dataset.cases:
+            folder = sample.project.workspace.preprocessed(configuration.data_name) / files.name
+            prepare(PreparationTask(files, folder, key, sample.project.plan, configuration))
 
     def read_and_write() -> None:
-        unpacked_bytes(sample.spec.cases)
+        unpacked_bytes(sample.project.dataset.cases)
         for case in prepared_cases(sample, configuration):
-            path = sample.workspace.root / "floor.bin"
-            np.ones(stored_bytes(case, len(sample.plan.channel_names)), np.uint8).tofile(path)
+            path = sample.project.workspace.root / "floor.bin"
+            np.ones(stored_bytes(case, len(sample.project.plan.channel_names)), np.uint8).tofile(
+                path
+            )
 
     pairs = time_alternately(prepare_cases, read_and_write, time_limit)
-    return throughput(pairs, float(len(sample.spec.cases)), label)
+    return throughput(pairs, float(len(sample.project.dataset.cases)), label)
 
 
 def prepared_cases(sample: Sample, configuration: Configuration) -> tuple[StoredCase, ...]:
     """Open the prepared cases of a sample."""
-    folder = sample.workspace.preprocessed(configuration.data_name)
+    folder = sample.project.workspace.preprocessed(configuration.data_name)
     return tuple(open_case(folder / name) for name in sample.names)
 
 
@@ -87,11 +90,11 @@ def time_resampling(
     image = _cropped_channel(sample, place, case.record.restoration)
     rules = configuration.resampling
     coarse = _separate_axis(case.record.restoration, configuration)
-    sizes = (" × ".join(map(str, size)) for size in (image.shape[1:], shape))
     label = RowLabel(
         stage="resampling",
         unit="Mvoxel",
-        measured_is=f"one channel from {' to '.join(sizes)}, order {rules.image_order}",
+        measured_is=f"one channel from {format_shape(image.shape[1:])} to {format_shape(shape)}, "
+        f"order {rules.image_order}",
         floor_is="a copy of the result",
         configuration=configuration.name,
     )
@@ -129,7 +132,7 @@ def resampled_most(
 
 def _cropped_channel(sample: Sample, place: int, restoration: InverseTransform) -> ImageArray:
     """Return the first channel of a case after the crop and before resampling."""
-    voxels = read_image(sample.spec.cases[place].images).voxels[:1]
+    voxels = read_image(sample.project.dataset.cases[place].images).voxels[:1]
     planned = voxels.transpose(0, *(axis + 1 for axis in restoration.axis_order))
     return np.ascontiguousarray(crop(planned, restoration.crop))
 

@@ -5,20 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import CaseError, DatasetError, PlanError
+from autoseg.core.formatting import format_count
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.core.text import count_noun
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.layouts import recognise
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages.dataset_identity import check_dataset_identity
 from autoseg.stages.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
+from autoseg.stages.project import Project
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,14 @@ class Sample:
     """Some cases of a dataset, with a temporary work folder.
 
     Attributes:
-        spec: The dataset, restricted to the sampled cases.
-        plan: The user's plan, or a plan made from the sampled cases.
-        workspace: Temporary work folder with the documents of the sampled cases.
+        project: Documents of the sampled cases, with the user's plan or a plan made from these
+            cases, and a temporary work folder. Its only fold has all cases.
         num_cases: Number of cases of the dataset.
         share: Share of the sampled images in the bytes of all images, used to scale measured times.
         notes: Notes to print, one sentence each.
     """
 
-    spec: DatasetSpec
-    plan: Plan
-    workspace: Workspace
+    project: Project
     num_cases: int
     share: float
     notes: tuple[str, ...]
@@ -44,7 +43,7 @@ class Sample:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the sampled cases."""
-        return tuple(case.name for case in self.spec.cases)
+        return tuple(case.name for case in self.project.dataset.cases)
 
 
 def take_sample(
@@ -71,47 +70,45 @@ def take_sample(
         CaseError: If one of the sampled cases has issues.
         PlanError: If planning fails.
     """
-    check_dataset_identity(dataset, planned)
     has_plan = planned.plan.is_file() and dataset.is_dir()
-    spec = _load_spec(dataset, planned if has_plan else None)
+    whole = store.load(Fingerprint, planned.fingerprint) if has_plan else None
+    if whole is None:
+        spec = recognise(dataset, workers=default_workers()).spec
+    else:
+        spec = _existing_cases(dataset, planned, whole)
     sampled = spec.model_copy(update={"cases": evenly_spread(spec.cases, num_cases)})
     progress.say(
         f"{dataset.resolve().name}: measuring {len(sampled.cases)} of "
-        f"{count_noun(len(spec.cases), 'case')}"
+        f"{format_count(len(spec.cases), 'case')}"
     )
-    if has_plan:
-        plan, fingerprint = load_plan(planned), _known_fingerprint(planned, sampled)
-        note = f"using the plan {planned.plan}"
-    else:
+    names = tuple(case.name for case in sampled.cases)
+    if whole is None:
         fingerprint = _measured_fingerprint(sampled)
         plan = _make_plan(fingerprint, machine)
-        note = f"planned from {count_noun(len(sampled.cases), 'case')} only"
-    workspace = Workspace(scratch / "work")
-    store.save(sampled, workspace.dataset)
-    store.save(fingerprint, workspace.fingerprint)
-    store.save(plan, workspace.plan)
+        note = f"planned from {format_count(len(names), 'case')} only"
+    else:
+        measured = tuple(case for case in whole.cases if case.name in names)
+        fingerprint = whole.model_copy(update={"cases": measured})
+        plan = load_plan(planned)
+        note = f"using the plan {planned.plan}"
+    fold = Fold(train=names, validation=names)
+    splits = Splits(seed=0, reason="all sampled cases", folds=(fold,))
     return Sample(
-        spec=sampled,
-        plan=plan,
-        workspace=workspace,
+        project=Project(Workspace(scratch / "work"), sampled, fingerprint, plan, splits),
         num_cases=len(spec.cases),
         share=_image_bytes(sampled.cases) / _image_bytes(spec.cases),
         notes=(note,),
     )
 
 
-def _load_spec(dataset: Path, planned: Workspace | None) -> DatasetSpec:
-    """Return the dataset; with a work folder, restricted to planned cases whose files exist.
+def _existing_cases(dataset: Path, planned: Workspace, measured: Fingerprint) -> DatasetSpec:
+    """Return a planned dataset, restricted to the measured cases whose files exist.
 
     Raises:
-        DatasetError: If no case is left.
+        DatasetError: If no case is left, or the work folder belongs to another dataset.
     """
-    if planned is None:
-        return recognise(dataset, workers=default_workers()).spec
-    spec = store.load(DatasetSpec, planned.dataset, made_by="autoseg plan")
-    if not spec.root.is_dir():  # the dataset was moved
-        spec = recognise(dataset, workers=default_workers()).spec
-    measured = store.load(Fingerprint, planned.fingerprint, made_by="autoseg plan")
+    spec = store.load(DatasetSpec, planned.dataset)
+    spec = check_dataset_identity(dataset, planned, spec)
     known = {case.name for case in measured.cases}
     cases = tuple(case for case in spec.cases if case.name in known and _files_exist(case))
     if not cases:
@@ -175,14 +172,6 @@ def _without_previous_stage(plan: Plan, name: str) -> Configuration:
         )
         raise PlanError(msg)
     return configuration
-
-
-def _known_fingerprint(planned: Workspace, sampled: DatasetSpec) -> Fingerprint:
-    """Return the existing fingerprint, restricted to the sampled cases."""
-    whole = store.load(Fingerprint, planned.fingerprint, made_by="autoseg plan")
-    names = {case.name for case in sampled.cases}
-    cases = tuple(case for case in whole.cases if case.name in names)
-    return whole.model_copy(update={"cases": cases})
 
 
 def _measured_fingerprint(sampled: DatasetSpec) -> Fingerprint:

@@ -6,6 +6,7 @@ import numpy as np
 
 from autoseg.benchmarking.sample import Sample
 from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
+from autoseg.core.formatting import format_shape
 from autoseg.documents.bench import Throughput
 from autoseg.evaluation.cases import score_case
 from autoseg.readers import read_image, read_labels
@@ -16,17 +17,17 @@ def time_evaluation(sample: Sample, time_limit: TimeLimit) -> Throughput:
 
     The largest reference is compared with a copy of itself, moved by one voxel along every axis.
     """
-    files = max(sample.spec.cases, key=lambda case: case.labels.stat().st_size)
+    files = max(sample.project.dataset.cases, key=lambda case: case.labels.stat().st_size)
     image = read_image(files.images)
     reference = read_labels(files.labels, like=image).values
     moved = np.roll(reference, 1, axis=tuple(range(reference.ndim)))
-    labels, spacing = sample.plan.labels, image.geometry.spacing
+    labels, spacing = sample.project.plan.labels, image.geometry.spacing
     if labels.ignore is not None:  # the ignore value is never predicted
         moved[moved == labels.ignore] = labels.values[0]
     label = RowLabel(
         stage="evaluation",
         unit="Mvoxel",
-        measured_is=f"Dice, distances and volumes of {' × '.join(map(str, reference.shape))} "
+        measured_is=f"Dice, distances and volumes of {format_shape(reference.shape)} "
         "voxels, moved by one",
         floor_is="comparing the arrays once",
     )

@@ -18,7 +18,6 @@ from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
 from autoseg.documents.recipe import Iterations
 from autoseg.losses.distance_loss import DistanceLoss
-from autoseg.training.learning_rate import learning_rate
 from autoseg.training.loading import BatchIndex, prefetched_batches
 from autoseg.training.loop import Callbacks, TrainingTask, fast_convolutions, fit, new_state
 from autoseg.training.sampling import Batch
@@ -144,7 +143,7 @@ def _bare_step_timer(task: TrainingTask, state: TrainingState) -> Callable[[int]
     """
     drawn = task.data.draw(BatchIndex("train", 0))
     batch, function = batch_to_device(drawn, task.device), _objective(task, drawn)
-    rate = learning_rate(task.recipe, 0.5)
+    rate = task.recipe.learning_rate(0.5)
 
     def step() -> None:
         training_step(
@@ -176,7 +175,7 @@ def _objective(task: TrainingTask, batch: Batch) -> Objective:
     loss, mapper = task.loss.at(0.5), task.data.training.distance_mapper
     if isinstance(loss, DistanceLoss) and mapper is not None and batch.maps is not None:
         return mapper.objective(loss, batch.maps, task.device)
-    return objective(loss.build(), task.labels)
+    return objective(loss, task.labels)
 
 
 def _loader_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) -> float:

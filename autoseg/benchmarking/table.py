@@ -1,14 +1,11 @@
 """Format the tables and lines that `autoseg bench` prints."""
 
 from autoseg.benchmarking.loading import augmentation_share
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count, format_duration, format_number, format_percent
 from autoseg.documents.bench import SECONDS, Bench, ConfigurationForecast, Throughput
 
 Row = tuple[str, ...]
 Table = tuple[Row, list[Row]]
-
-UNITS = ((48 * 3600, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min"))
-"""Smallest duration in seconds for which a unit is used, seconds per unit, and its name."""
 
 
 def throughput_rows(bench: Bench) -> Table:
@@ -36,14 +33,14 @@ def summary_lines(bench: Bench) -> list[str]:
     memory = "" if machine.memory_gib is None else f", {machine.memory_gib:.0f} GiB"
     hardware = f"{machine.processor}, {machine.cores} cores{memory}, networks on {machine.device}"
     software = f"torch {bench.versions.torch}; {bench.date:%Y-%m-%d %H:%M} UTC"
-    all_cases = f"reading and measuring all {count_noun(bench.num_cases, 'case')}"
+    all_cases = f"reading and measuring all {format_count(bench.num_cases, 'case')}"
     lines = [
         f"{hardware}; {software}, in {format_duration(bench.seconds)}",
         *bench.notes,
         f"{all_cases} takes {format_duration(bench.fingerprint_seconds)}",
     ]
     lines += [
-        f"augmentation takes {augmentation_share(row):.0%} of the loader's time for "
+        f"augmentation takes {format_percent(augmentation_share(row))} of the loader's time for "
         f"{row.configuration}"
         for row in bench.rows
         if row.stage == "loader"
@@ -56,27 +53,14 @@ def summary_lines(bench: Bench) -> list[str]:
     return lines
 
 
-def format_duration(seconds: float) -> str:
-    """Format a duration in a suitable unit, with up to three significant digits."""
-    for least, length, unit in UNITS:
-        if seconds >= least:
-            return f"{format_number(seconds / length)} {unit}"
-    return f"{format_number(seconds)} s"
-
-
-def format_number(value: float) -> str:
-    """Format a positive number with three significant digits, without an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def _throughput_row(row: Throughput) -> Row:
     name = row.stage if row.configuration is None else f"{row.stage} {row.configuration}"
     unit = " s" if row.unit == SECONDS else f" {row.unit}"
     return (
         name,
-        format_number(row.value) + unit,
-        format_number(row.floor) + unit,
-        format_number(row.ratio),
+        format_number(row.value, 3) + unit,
+        format_number(row.floor, 3) + unit,
+        format_number(row.ratio, 3),
         row.floor_is,
     )
 
@@ -86,8 +70,8 @@ def _forecast_row(entry: ConfigurationForecast) -> Row:
     return (
         entry.configuration,
         about + format_duration(entry.preparation_seconds),
-        about + format_number(entry.seconds_per_step),
-        about + format_number(3600 / entry.seconds_per_step),
+        about + format_number(entry.seconds_per_step, 3),
+        about + format_number(3600 / entry.seconds_per_step, 3),
         about + format_duration(entry.hours_per_fold * 3600),
         about + format_duration(entry.prediction_seconds),
     )

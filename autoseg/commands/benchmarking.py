@@ -54,6 +54,7 @@ def bench(
     from autoseg.benchmarking import bench as benchmark
     from autoseg.benchmarking.table import forecast_rows, summary_lines, throughput_rows
     from autoseg.benchmarking.timing import TimeLimit
+    from autoseg.core.compute import Compute
     from autoseg.documents import store
     from autoseg.terminal import TerminalProgress
 
@@ -62,11 +63,8 @@ def bench(
     options = benchmark.BenchOptions(
         configurations=tuple(configuration or ()),
         num_cases=cases,
-        device=device,
-        precision=precision,
-        workers=workers,
+        compute=Compute(device, precision, workers, cache_folder(cache)),
         time_limit=TimeLimit(repeats=repeats),
-        cache=cache_folder(cache),
     )
     try:
         result = benchmark.bench(dataset, workspace, options, progress=progress)

@@ -18,15 +18,15 @@ def demo(
     cache: Cache = None,
 ) -> None:
     """Run the whole pipeline on small synthetic datasets."""
+    from autoseg.core.compute import Compute
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import demo as stage
     from autoseg.terminal import TerminalProgress
 
     progress = TerminalProgress(notes=crash_notes(context, folder))
     try:
-        results = stage.demo(
-            folder, budget=budget, device=device, cache=cache_folder(cache), progress=progress
-        )
+        compute = Compute(device, cache=cache_folder(cache))
+        results = stage.demo(folder, budget=budget, compute=compute, progress=progress)
     finally:
         progress.close()
     for result in results:

@@ -5,14 +5,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typing_extensions import override
 
-from autoseg.commands.options import Workers, crash_notes, workers_or_default
+from autoseg.commands.options import Command, Workers, crash_notes, workers_or_default
 
 if TYPE_CHECKING:
-    from autoseg.documents.report import MetricName
+    from typer._click import Context, HelpFormatter
+
     from autoseg.evaluation.cases import Measurement
 
 ALL = "all"
+
+
+class EvaluateCommand(Command):
+    """`autoseg evaluate`; its help lists the metrics, which are imported only to print it."""
+
+    @override
+    def format_options(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        from autoseg.evaluation.metrics import DEFAULT_METRICS, LABEL_MAP_METRICS, TABLE_METRICS
+        from autoseg.evaluation.table import title
+
+        super().format_options(ctx, formatter)
+        rows = []
+        for name in LABEL_MAP_METRICS:
+            printed = "computed and printed" if name in TABLE_METRICS else "computed"
+            when = f"{printed} by default" if name in DEFAULT_METRICS else "on request"
+            rows.append((name, f"{title(name, 'mm')}; {when}"))
+        with formatter.section("Metrics"):
+            formatter.write_dl(rows)
 
 
 def evaluate(
@@ -22,10 +42,8 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Metrics to compute and print, separated by commas: dice, iou, hd95_mm, assd_mm, "
-            "nsd, sensitivity, precision, relative_volume_error, absolute_volume_error_ml, hd_mm, "
-            "lesion_f1, cldice, or all.",
-            show_default="computes all but lesion_f1 and cldice; prints dice, hd95_mm and nsd",
+            help="Metrics to compute and print, separated by commas, or all; see the list below.",
+            show_default="marked in the list",
         ),
     ] = None,
     tolerance: Annotated[
@@ -49,8 +67,10 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Score label maps: overlap, surface distances and volumes."""
-    from autoseg.core.text import count_noun
-    from autoseg.evaluation.table import SHOWN, case_rows, report_tables
+    from autoseg.core.formatting import format_count
+    from autoseg.documents.report import Report
+    from autoseg.evaluation.metrics import TABLE_METRICS
+    from autoseg.evaluation.table import case_rows, report_tables
     from autoseg.stages import evaluate as stage
     from autoseg.stages.known_labels import known_labels
     from autoseg.terminal import TerminalProgress, exit_on_issues
@@ -66,16 +86,18 @@ def evaluate(
         workers=processes,
         progress=progress,
     )
-    shown = SHOWN if metrics is None else measurement.metrics
+    shown = TABLE_METRICS if metrics is None else measurement.metrics
     if cases:
         progress.table("Cases", *case_rows(report, shown))
     for table in report_tables(report, shown):
-        progress.table(f"{count_noun(len(report.cases), 'case')}: means and 95 % intervals", *table)
+        progress.table(
+            f"{format_count(len(report.cases), 'case')}: means and 95 % intervals", *table
+        )
     for name in report.missing_predictions:
         progress.say(f"prediction missing: {name}")
     for name in report.missing_references:
         progress.say(f"reference missing: {name}")
-    progress.say(f"Scores saved as {predictions / stage.REPORT_NAME}")
+    progress.say(f"Scores saved as {predictions / Report.FILE_NAME}")
     exit_on_issues([(issue.name, issue.message) for issue in report.issues])
 
 
@@ -85,8 +107,8 @@ def parse_measurement(metrics: str | None, tolerances: Sequence[str]) -> "Measur
     Raises:
         BadParameter: If a metric is unknown or a tolerance is invalid.
     """
-    from autoseg.documents.report import DEFAULT_METRICS
     from autoseg.evaluation.cases import Measurement
+    from autoseg.evaluation.metrics import DEFAULT_METRICS
 
     default: float | None = None
     by_class: dict[str, float] = {}
@@ -102,18 +124,17 @@ def parse_measurement(metrics: str | None, tolerances: Sequence[str]) -> "Measur
     return Measurement(names, tolerance_mm=default, class_tolerances_mm=tuple(by_class.items()))
 
 
-def _parse_metrics(text: str) -> "tuple[MetricName, ...]":
-    from autoseg.documents.report import FROM_PROBABILITIES, METRICS
+def _parse_metrics(text: str) -> tuple[str, ...]:
+    from autoseg.evaluation.metrics import ALL_METRICS, LABEL_MAP_METRICS
 
-    known = [name for name in METRICS if name not in FROM_PROBABILITIES]
     requested = [name.strip() for name in text.split(",")]
-    unknown = [name for name in requested if name not in (*known, ALL)]
+    unknown = [name for name in requested if name not in (*LABEL_MAP_METRICS, ALL)]
     if unknown:
-        msg = f"found {unknown[0]!r}; expected any of {', '.join(known)}, or {ALL}."
-        if unknown[0] in FROM_PROBABILITIES:
+        msg = f"found {unknown[0]!r}; expected any of {', '.join(LABEL_MAP_METRICS)}, or {ALL}."
+        if unknown[0] in ALL_METRICS:
             msg += " `autoseg train` computes it from probabilities, which label maps do not have."
         raise typer.BadParameter(msg, param_hint="'--metrics'")
-    return tuple(name for name in known if name in requested or ALL in requested)
+    return tuple(name for name in LABEL_MAP_METRICS if name in requested or ALL in requested)
 
 
 def _load_tolerances(path: Path) -> dict[str, float]:

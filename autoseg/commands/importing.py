@@ -44,6 +44,7 @@ def nnunet(
     ] = None,
 ) -> None:
     """Convert an nnU-Net v2 model into a model file, without running its code."""
+    from autoseg.core.formatting import format_megabytes
     from autoseg.stages import import_nnunet as stage
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
@@ -53,6 +54,6 @@ def nnunet(
     if model_license:
         options = stage.ImportOptions(configuration=configuration, half=half, license=model_license)
     manifest = stage.import_nnunet(model, output, options, progress)
-    size = output.stat().st_size / 1e6
-    progress.say(f"{output}: {len(manifest.parts)} parts, {size:.1f} MB")
+    size = format_megabytes(output.stat().st_size)
+    progress.say(f"{output}: {len(manifest.parts)} parts, {size}")
     progress.say(f"Next: {predict_command(output)}")

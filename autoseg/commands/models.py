@@ -30,6 +30,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained model to a single file."""
+    from autoseg.core.formatting import format_megabytes
     from autoseg.stages import export as stage
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
@@ -43,9 +44,9 @@ def export(
         options = replace(options, license=model_license)
     progress = TerminalProgress(notes=crash_notes(context, paths[-1].parent))
     manifest = stage.export(model, paths[-1], options, progress)
-    size = paths[-1].stat().st_size / 1e6
+    size = format_megabytes(paths[-1].stat().st_size)
     progress.say(
-        f"{paths[-1]}: {' + '.join(manifest.members)}, {len(manifest.parts)} parts, {size:.1f} MB"
+        f"{paths[-1]}: {' + '.join(manifest.members)}, {len(manifest.parts)} parts, {size}"
     )
     progress.say(f"Next: {predict_command(paths[-1])}")
 

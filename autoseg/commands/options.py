@@ -11,6 +11,7 @@ from autoseg.core.parallel import default_workers
 from autoseg.core.work_root import WORK_ROOT
 
 if TYPE_CHECKING:
+    from autoseg.documents.dataset import DatasetSpec
     from autoseg.documents.splits import FoldName
     from autoseg.documents.workspace import Workspace
 
@@ -93,20 +94,25 @@ def workspace_of(dataset: Path, work: Path | None) -> "Workspace":
     return Workspace(work or WORK_ROOT / dataset.resolve().name)
 
 
-def planned_workspace(dataset: Path, work: Path | None) -> "Workspace":
-    """Return the work folder of a dataset, checked to contain a plan.
+def planned_dataset(dataset: Path, work: Path | None) -> "tuple[Workspace, DatasetSpec]":
+    """Return the work folder of a planned dataset, and the description of the dataset.
 
     Raises:
         DatasetError: If the dataset has not been planned, or the work folder belongs to another
             dataset.
+        DocumentError: If the description of the dataset is damaged.
     """
     from autoseg.core.errors import DatasetError
+    from autoseg.documents import store
+    from autoseg.documents.dataset import DatasetSpec
     from autoseg.stages.dataset_identity import check_dataset_identity
 
     workspace = workspace_of(dataset, work)
-    check_dataset_identity(dataset, workspace)
-    if workspace.plan.is_file():
-        return workspace
+    if workspace.dataset.is_file():
+        spec = store.load(DatasetSpec, workspace.dataset)
+        spec = check_dataset_identity(dataset, workspace, spec)
+        if workspace.plan.is_file():
+            return workspace, spec
     option = "" if work is None else f" --work {work}"
     if dataset.is_dir():
         msg = f"{dataset} has not been planned. Run `autoseg plan {dataset}{option}` first."

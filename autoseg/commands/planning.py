@@ -15,7 +15,7 @@ from autoseg.commands.options import (
     Workers,
     cache_folder,
     crash_notes,
-    planned_workspace,
+    planned_dataset,
     workers_or_default,
     workspace_of,
 )
@@ -85,7 +85,7 @@ def plan(
 
     if any(option is not None for option in (network, loss, budget)):
         request()  # rejects invalid options before any case is read
-    _, measured = fingerprint(
+    spec, measured = fingerprint(
         dataset,
         workspace,
         workers=workers_or_default(workers),
@@ -96,7 +96,7 @@ def plan(
     from autoseg.planning.table import plan_tables, summary_rows
     from autoseg.stages.plan import plan_from_fingerprint
 
-    new_plan = plan_from_fingerprint(dataset, workspace, measured, request(), progress=progress)
+    new_plan = plan_from_fingerprint(workspace, spec, measured, request(), progress=progress)
     only = None if verbose else frozenset({new_plan.default_configuration})
     for table in plan_tables(new_plan, only=only):
         rows = [(row.field, row.value, row.reason) for row in table.rows]
@@ -116,22 +116,23 @@ def preprocess(
     workers: Workers = None,
 ) -> None:
     """Prepare the cases of a planned dataset, as `train` does first."""
-    from autoseg.core.text import count_noun
+    from autoseg.core.formatting import format_count, format_duration
     from autoseg.stages import preprocess as stage
     from autoseg.stages.next_command import train_command
     from autoseg.terminal import TerminalProgress
 
-    workspace = planned_workspace(dataset, work)
+    workspace, spec = planned_dataset(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     report = stage.preprocess(
         workspace,
         configuration=configuration,
         workers=workers_or_default(workers),
         progress=progress,
+        dataset=spec,
     )
     progress.say(
-        f"{count_noun(len(report.prepared), 'case')} prepared in {report.seconds:.1f} s, "
-        f"{len(report.reused)} already prepared"
+        f"{format_count(len(report.prepared), 'case')} prepared in "
+        f"{format_duration(report.seconds)}, {len(report.reused)} already prepared"
     )
     command = train_command(dataset, workspace.root, 0, configuration=configuration)
     progress.say(f"Next: {command}")

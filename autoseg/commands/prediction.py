@@ -14,7 +14,6 @@ from autoseg.commands.options import (
     cache_folder,
     crash_notes,
     parse_folds,
-    workers_or_default,
 )
 from autoseg.core.work_root import WORK_ROOT
 
@@ -46,25 +45,23 @@ def predict(
 
     Label maps have the geometry of their image and the label values of the training data.
     """
-    from autoseg.core.text import count_noun
+    from autoseg.core.compute import Compute
+    from autoseg.core.formatting import format_count
     from autoseg.stages import predict as stage
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
     progress = TerminalProgress(notes=crash_notes(context, outputs))
     options = stage.PredictOptions(
         model=model,
-        device=device,
-        precision=precision,
         folds=parse_folds(fold),
         use_mirroring=mirroring,
         skip_existing=skip_existing,
-        workers=workers_or_default(workers),
-        cache=cache_folder(cache),
+        compute=Compute(device, precision, workers, cache_folder(cache)),
     )
     report = stage.predict(inputs, outputs, options, progress)
-    written = count_noun(len(report.written), "label map")
-    failed = f"; {count_noun(len(report.failures), 'case')} failed" if report.failures else ""
+    written = format_count(len(report.written), "label map")
+    failed = f"; {format_count(len(report.failures), 'case')} failed" if report.failures else ""
     progress.say(f"{written} written to {outputs} with {report.model}{failed}")
     if report.skipped:
-        progress.say(f"{count_noun(len(report.skipped), 'existing label map')} skipped")
+        progress.say(f"{format_count(len(report.skipped), 'existing label map')} skipped")
     exit_on_issues([(failure.name, failure.message) for failure in report.failures])

@@ -76,7 +76,8 @@ def run(
     Check the dataset, plan, train every fold, select a model, write the model file, and score it
     on the test cases, if any. After an interruption, the same command resumes where it stopped.
     """
-    from autoseg.core.text import count_noun
+    from autoseg.core.compute import Compute
+    from autoseg.core.formatting import format_count, format_megabytes
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import run as stage
     from autoseg.stages.next_command import predict_command
@@ -93,23 +94,20 @@ def run(
         memory_gib=memory,
         output=output,
         seed=seed,
-        device=device,
-        precision=precision,
-        workers=workers,
+        compute=Compute(device, precision, workers, cache_folder(cache)),
         skip_bad_cases=skip_bad_cases,
-        cache=cache_folder(cache),
     )
     try:
         finished = stage.run(dataset, workspace, request, progress=progress)
     finally:
         progress.close()
-    show_selection(progress, workspace, finished.selection)
+    show_selection(progress, workspace, finished.selected)
     if finished.test is not None:
         progress.table(
-            count_noun(len(finished.test.cases), "test case"), *report_rows(finished.test)
+            format_count(len(finished.test.cases), "test case"), *report_rows(finished.test)
         )
-    size = finished.model.stat().st_size / 1e6
-    progress.say(f"Model file: {finished.model} ({size:.1f} MB)")
+    size = format_megabytes(finished.model.stat().st_size)
+    progress.say(f"Model file: {finished.model} ({size})")
     progress.say(f"Next: {predict_command(finished.model)}")
     issues = () if finished.test is None else finished.test.issues
     exit_on_issues([*finished.issues, *((issue.name, issue.message) for issue in issues)])

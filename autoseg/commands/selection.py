@@ -9,13 +9,13 @@ from autoseg.commands.options import (
     Work,
     Workers,
     crash_notes,
-    planned_workspace,
+    planned_dataset,
     workers_or_default,
 )
 
 if TYPE_CHECKING:
-    from autoseg.documents.selection import Selection
     from autoseg.documents.workspace import Workspace
+    from autoseg.stages.select import CrossValidated
     from autoseg.terminal import TerminalProgress
 
 
@@ -41,33 +41,33 @@ def select(
     from autoseg.stages.next_command import predict_command
     from autoseg.terminal import TerminalProgress
 
-    workspace = planned_workspace(dataset, work)
+    workspace, spec = planned_dataset(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
-    selection = stage.select(
+    selected = stage.select(
         workspace,
         allow_missing_folds=allow_missing_folds,
         workers=workers_or_default(workers),
         progress=progress,
+        dataset=spec,
     )
-    show_selection(progress, workspace, selection)
+    show_selection(progress, workspace, selected)
     progress.say(f"Next: {predict_command(workspace.root)}")
 
 
 def show_selection(
-    progress: "TerminalProgress", workspace: "Workspace", selection: "Selection"
+    progress: "TerminalProgress", workspace: "Workspace", selected: "CrossValidated"
 ) -> None:
     """Print the leaderboard, the selected model and its cross-validation scores.
 
     Args:
         progress: Terminal to print to.
         workspace: Work folder with the saved selection.
-        selection: The selection.
+        selected: The selection with its scores.
     """
-    from autoseg.core.text import count_noun
+    from autoseg.core.formatting import format_count
     from autoseg.evaluation.table import calibration_lines, leaderboard_rows, report_rows
-    from autoseg.stages.select import load_cross_validation
 
-    report = load_cross_validation(workspace)
+    selection, report = selected.selection, selected.report
     progress.table("Candidates", *leaderboard_rows(selection))
     progress.say(selection.reason)
     for step in selection.postprocessing:
@@ -76,7 +76,7 @@ def show_selection(
             f"Post-processing keeps only the largest component of label {values}: Dice "
             f"{step.dice_before:.4f} before, {step.dice_after:.4f} after"
         )
-    cases = count_noun(len(report.cases), "scored case")
+    cases = format_count(len(report.cases), "scored case")
     progress.table(f"Selected model, {cases}", *report_rows(report))
     for line in calibration_lines(report):
         progress.say(line)

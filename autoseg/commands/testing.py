@@ -17,8 +17,7 @@ from autoseg.commands.options import (
     cache_folder,
     crash_notes,
     parse_folds,
-    planned_workspace,
-    workers_or_default,
+    planned_dataset,
 )
 
 
@@ -49,26 +48,24 @@ def test(
 
     Training never uses the test cases, so these are the scores to report.
     """
-    from autoseg.core.text import count_noun
+    from autoseg.core.compute import Compute
+    from autoseg.core.formatting import format_count
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import test as stage
     from autoseg.stages.predict import PredictOptions
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
-    workspace = planned_workspace(dataset, work)
+    workspace, spec = planned_dataset(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     options = PredictOptions(
         model=model,
-        device=device,
-        precision=precision,
         folds=parse_folds(fold),
         use_mirroring=mirroring,
-        workers=workers_or_default(workers),
-        cache=cache_folder(cache),
+        compute=Compute(device, precision, workers, cache_folder(cache)),
     )
-    report = stage.test(workspace, options, progress)
+    report = stage.test(workspace, spec, options, progress)
     if cases:
         progress.table("Cases", *case_rows(report))
-    progress.table(count_noun(len(report.cases), "test case"), *report_rows(report))
+    progress.table(format_count(len(report.cases), "test case"), *report_rows(report))
     progress.say(f"Label maps and scores: {workspace.test}")
     exit_on_issues([(issue.name, issue.message) for issue in report.issues])

@@ -16,7 +16,7 @@ from autoseg.commands.options import (
     cache_folder,
     crash_notes,
     parse_fold,
-    planned_workspace,
+    planned_dataset,
 )
 
 
@@ -73,6 +73,7 @@ def train(
 
     After an interruption, the same command resumes from the last checkpoint.
     """
+    from autoseg.core.compute import Compute
     from autoseg.evaluation.table import calibration_lines, report_rows
     from autoseg.stages import train as stage
     from autoseg.stages.next_command import predict_command
@@ -80,24 +81,21 @@ def train(
     from autoseg.stages.training_task import TrainRequest
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
-    workspace = planned_workspace(dataset, work)
+    workspace, spec = planned_dataset(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
     request = TrainRequest(
         fold=parse_fold(fold),
         configuration=configuration,
         length=TrainingDuration(epochs=epochs, iterations=iterations, budget=budget),
         seed=seed,
-        precision=precision,
-        device=device,
-        workers=workers,
+        compute=Compute(device, precision, workers, cache_folder(cache)),
         checkpoint_seconds=parse_duration(checkpoint_every),
         restart=restart,
         pretrained=pretrained,
         compiled=compiled,
-        cache=cache_folder(cache),
     )
     try:
-        trained = stage.train(workspace, request, progress=progress)
+        trained = stage.train(workspace, request, progress=progress, dataset=spec)
     finally:
         progress.close()
     if trained.report is None:

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.core.formatting import format_number
+
 GEOMETRY_TOLERANCE = 1e-3
 """Tolerance for two files to count as aligned: of spacings as a fraction, of direction matrices per
 entry, and of origins as a fraction of the longest edge of the image in mm."""
@@ -201,4 +203,4 @@ def tilt_degrees(geometry: Geometry) -> float:
 
 
 def _rounded(values: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
+    return "(" + ", ".join(map(format_number, values)) + ")"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import CaseError, DatasetError
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count
 from autoseg.datasets.layouts.pairing import channel_files_issue, image_files
 from autoseg.readers import ENDINGS, ending_of, is_image_name, read_header, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
@@ -90,7 +90,7 @@ def channel_files_warning(cases: Sequence[InputCase], *, num_channels: int) -> s
         return ""
     stem, count = next(iter(suspects.items()))
     others = len(suspects) - 1
-    same = f" (and the same for {count_noun(others, 'other')})" if others else ""
+    same = f" (and the same for {format_count(others, 'other')})" if others else ""
     return (
         f"{stem}_0000 … {stem}_{count - 1:04d} look like the channels of one case{same}, but the "
         "model takes one channel: each file is predicted as a separate case. If they are channels, "
@@ -151,7 +151,7 @@ def _channel_count_issue(files: list[Path], num_channels: int) -> str:
         return ""
     names = ", ".join(file.name for file in files)
     return (
-        f"it has {count_noun(len(files), 'channel file')} ({names}), but the model was trained "
+        f"it has {format_count(len(files), 'channel file')} ({names}), but the model was trained "
         f"with {num_channels} channels. Add the missing files."
     )
 

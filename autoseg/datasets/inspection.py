@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import CaseError
+from autoseg.core.formatting import format_count, format_names, format_shape
 from autoseg.core.geometry import axis_directions, tilt_degrees
 from autoseg.core.labels import LabelScheme
 from autoseg.core.random import generator
@@ -28,7 +29,6 @@ from autoseg.readers import (
     read_image,
     read_labels,
 )
-from autoseg.readers.names import format_shape
 
 MAX_VOXELS_FOR_QUANTILES = 1_000_000
 """Maximum number of foreground voxels for computing quantiles. Larger images are sampled at random
@@ -156,7 +156,7 @@ def _image_issues(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[str
     channels, expected = image.voxels.shape[0], len(spec.channel_names)
     if channels != expected:
         issues.append(
-            f"{names}: {channels} channel{'s' if channels > 1 else ''} found, expected {expected} "
+            f"{names}: {format_count(channels, 'channel')} found, expected {expected} "
             f"({', '.join(spec.channel_names)}). Add the missing channels or remove the extra ones "
             "(the alpha channel of an RGBA image counts)."
         )
@@ -187,10 +187,9 @@ def _label_issues(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -
     unexpected = sorted(counts.keys() - set(known))
     if not unexpected:
         return []
-    shown = ", ".join(f"{value} ({counts[value]} voxels)" for value in unexpected[:5])
-    more = f" and {len(unexpected) - 5} more" if len(unexpected) > 5 else ""
+    shown = format_names([f"{value} ({counts[value]} voxels)" for value in unexpected])
     issue = (
-        f"{files.labels.name}: unexpected label value {shown}{more}; expected only "
+        f"{files.labels.name}: unexpected label value {shown}; expected only "
         f"{', '.join(map(str, known))}. Correct the file, or declare the value in dataset.json."
     )
     return [issue]

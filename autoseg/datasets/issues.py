@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autoseg.core.text import format_case_names
+from autoseg.core.formatting import format_cases
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def format_issues(issues: Iterable[CaseIssue], num_cases: int | None = None) -> 
     lines = []
     for cases in sorted(by_cases, key=lambda names: (-len(names), names)):
         is_all = len(cases) == num_cases and len(cases) > 1
-        lines.append(f"  {f'all {len(cases)} cases' if is_all else format_case_names(cases)}")
+        lines.append(f"  {f'all {len(cases)} cases' if is_all else format_cases(cases)}")
         lines.extend(f"    - {sentence}" for sentence in by_cases[cases])
     return "\n".join(lines)
 

@@ -4,11 +4,11 @@ import numpy as np
 
 from autoseg.core.case import Image, LabelledCase, LabelMap
 from autoseg.core.errors import CaseError, DatasetError
+from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import GEOMETRY_TOLERANCE
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import knows_geometry, read_image, read_labels
-from autoseg.readers.names import format_shape
 
 
 def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_names
 from autoseg.documents.splits import Fold
 from autoseg.documents.store import format_validation_error
 
@@ -92,19 +93,19 @@ def check_folds(folds: tuple[Fold, ...], groups: Mapping[str, str | None], *, pa
         leaked = set(_groups(fold.train, groups)) & set(_groups(fold.validation, groups))
         if unknown:
             issue = (
-                f"contains {_first_names(unknown)}, which is not in the dataset (or was left out). "
+                f"contains {format_names(unknown)}, which is not in the dataset (or was left out). "
                 f"Cases have names like {next(iter(groups))}. Correct the names."
             )
         elif both := sorted(set(fold.train) & set(fold.validation)):
             issue = (
-                f"has {_first_names(both)} in both train and validation (leakage). Remove them "
+                f"has {format_names(both)} in both train and validation (leakage). Remove them "
                 "from one of the two."
             )
         elif repeated:
-            issue = f"lists {_first_names(repeated)} more than once. Keep one of each."
+            issue = f"lists {format_names(repeated)} more than once. Keep one of each."
         elif leaked:
             issue = (
-                f"has the group {_first_names(sorted(leaked))} in both train and validation "
+                f"has the group {format_names(sorted(leaked))} in both train and validation "
                 "(leakage). Move its cases to one of the two, or remove the groups from the "
                 "dataset to use the folds as they are."
             )
@@ -124,19 +125,15 @@ def fold_warnings(folds: tuple[Fold, ...]) -> tuple[str, ...]:
     if never:
         notes.append(
             f"{len(never)} cases are not held out in any fold, so they have no cross-validation "
-            f"scores: {_first_names(never)}"
+            f"scores: {format_names(never)}"
         )
     if often:
         notes.append(
             f"{len(often)} cases are held out in several folds; the first of these folds is used "
-            f"for their scores: {_first_names(often)}"
+            f"for their scores: {format_names(often)}"
         )
     return tuple(notes)
 
 
 def _groups(names: tuple[str, ...], groups: Mapping[str, str | None]) -> list[str]:
     return [group for name in names if (group := groups.get(name)) is not None]
-
-
-def _first_names(names: list[str]) -> str:
-    return f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''}"

@@ -1,10 +1,11 @@
 """Benchmark of a machine: throughput of each stage compared with its floor, and forecasts."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
+from autoseg.documents.document import Document
 from autoseg.documents.versions import Versions
 
 SECONDS = "s"
@@ -89,7 +90,7 @@ class BenchMachine(Frozen):
     load: NonNegativeFloat | None
 
 
-class Bench(Frozen):
+class Bench(Document):
     """Result of `autoseg bench`.
 
     Attributes:
@@ -106,6 +107,8 @@ class Bench(Frozen):
         notes: Remarks on these figures, one sentence each.
     """
 
+    FILE_NAME: ClassVar[str] = "bench.json"
+    MADE_BY: ClassVar[str] = "autoseg bench"
     schema_version: Literal[1] = 1
     date: AwareDatetime
     seconds: PositiveFloat

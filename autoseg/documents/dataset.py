@@ -1,10 +1,20 @@
 """Description of a dataset: cases, channels, labels."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
+from autoseg.documents.document import Document
+
+NAME = re.compile(r"[^./\\][^/\\]*")
+"""Pattern of names of cases and configurations, which are also folder names."""
+
+
+def is_valid_folder_name(name: str) -> bool:
+    """Return True if a name has no slashes and does not begin with a dot."""
+    return NAME.fullmatch(name) is not None
 
 
 class CaseFiles(Frozen):
@@ -24,7 +34,7 @@ class CaseFiles(Frozen):
     group: str | None = None
 
 
-class DatasetSpec(Frozen):
+class DatasetSpec(Document):
     """A dataset, independent of the layout it is stored in.
 
     Attributes:
@@ -39,6 +49,8 @@ class DatasetSpec(Frozen):
         test_cases: Cases that are only used for scoring at the end, sorted by name.
     """
 
+    FILE_NAME: ClassVar[str] = "dataset.json"
+    MADE_BY: ClassVar[str] = "autoseg plan DATASET"
     schema_version: Literal[1] = 1
     name: str
     root: Path

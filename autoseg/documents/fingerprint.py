@@ -4,15 +4,17 @@ It stores the measurements of each case. Partial fingerprints (from two machines
 can be merged without the images, and unchanged cases need not be read again.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.errors import DocumentError
+from autoseg.core.formatting import format_names
 from autoseg.core.frozen import Fraction, Frozen
 from autoseg.core.labels import LabelScheme
+from autoseg.documents.document import Document
 
 QUANTILE_LEVELS: tuple[float, ...] = (
     *(0.0, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2),
@@ -99,7 +101,7 @@ class ChannelIntensities(Frozen):
     percentile_99_5: float
 
 
-class Fingerprint(Frozen):
+class Fingerprint(Document):
     """Measurements of a dataset.
 
     Attributes:
@@ -111,6 +113,8 @@ class Fingerprint(Frozen):
         channels: Foreground intensities of each channel over all cases.
     """
 
+    FILE_NAME: ClassVar[str] = "fingerprint.json"
+    MADE_BY: ClassVar[str] = "autoseg plan DATASET"
     schema_version: Literal[1] = 1
     dataset_name: str
     num_axes: Literal[2, 3]
@@ -183,9 +187,10 @@ def merge(first: Fingerprint, second: Fingerprint) -> Fingerprint:
                 f"{getattr(first, field)!r} and {getattr(second, field)!r}."
             )
             raise DocumentError(msg)
-    twice = {case.name for case in first.cases} & {case.name for case in second.cases}
+    twice = sorted({case.name for case in first.cases} & {case.name for case in second.cases})
     if twice:
-        msg = f"cases {sorted(twice)[:5]} are in both fingerprints; rename or remove one of each."
+        names = format_names(twice)
+        msg = f"cases {names} are in both fingerprints; rename or remove one of each."
         raise DocumentError(msg)
     return combine(
         dataset_name=first.dataset_name,

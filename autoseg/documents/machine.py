@@ -1,10 +1,11 @@
 """Measured training speed of a machine."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
+from autoseg.documents.document import Document
 
 
 class MachineIdentity(Frozen):
@@ -53,7 +54,7 @@ class StepCosts(Frozen):
         )
 
 
-class MeasuredMachine(Frozen):
+class MeasuredMachine(Document):
     """Training speed of a machine.
 
     Attributes:
@@ -62,6 +63,7 @@ class MeasuredMachine(Frozen):
         volumes: Costs of networks with 3-D patches.
     """
 
+    MADE_BY: ClassVar[str] = "autoseg plan --remeasure"
     schema_version: Literal[1] = 1
     identity: MachineIdentity
     planes: StepCosts
@@ -72,7 +74,7 @@ class MeasuredMachine(Frozen):
         return self.planes if num_axes == 2 else self.volumes
 
 
-class TimedNetwork(Frozen):
+class TimedNetwork(Document):
     """Measured time of a network's training step on a machine.
 
     Attributes:
@@ -82,6 +84,7 @@ class TimedNetwork(Frozen):
         seconds: Time of one step.
     """
 
+    MADE_BY: ClassVar[str] = "autoseg plan --remeasure"
     schema_version: Literal[1] = 1
     identity: MachineIdentity
     network: str

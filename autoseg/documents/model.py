@@ -1,25 +1,16 @@
 """Description of a model folder, stored next to the weights of a trained configuration."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt
 
-from autoseg.core.frozen import Frozen
-
-MODEL_NAME = "model.json"
-"""Name of this document in a model folder."""
-
-PLAN_NAME = "plan.json"
-"""Name of the plan in a model folder."""
+from autoseg.documents.document import Document
 
 WEIGHTS_NAME = "weights.safetensors"
 """Name of the weights in a fold's folder."""
 
-FINGERPRINT_NAME = "fingerprint.json"
-"""Name of the training data's fingerprint in a model folder; the file is optional."""
 
-
-class TrainedModel(Frozen):
+class TrainedModel(Document):
     """The trained networks in one model folder; `plan.json` describes how to build them.
 
     A model folder holds `model.json` (this document), `plan.json`, `fingerprint.json`, and one
@@ -31,6 +22,8 @@ class TrainedModel(Frozen):
         origin: Software that trained the networks; None for autoseg itself.
     """
 
+    FILE_NAME: ClassVar[str] = "model.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
     configuration: str
     mirror_axes: tuple[NonNegativeInt, ...]

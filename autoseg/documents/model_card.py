@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Fraction, Frozen
+from autoseg.core.geometry import LengthUnit, length_unit
 from autoseg.documents.report import Means
 from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName
@@ -78,6 +79,12 @@ class DataSummary(Frozen):
     least_foreground: Fraction
     axis_directions: tuple[str, ...] = ()
     greatest_tilt_degrees: NonNegativeFloat | None = None
+
+    @property
+    def unit(self) -> LengthUnit:
+        """Unit of lengths: px for 2-D images without a physical size."""
+        edges = (edge for axis in self.spacing_mm for edge in (axis.least, axis.greatest))
+        return length_unit(len(self.spacing_mm), edges)
 
 
 class CardFold(Frozen):

@@ -1,15 +1,17 @@
 """The plan: result of `autoseg plan`, with the reason for each decision."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from autoseg.architectures import AnyArchitecture, Topology
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.frozen import Frozen
-from autoseg.core.geometry import Orientation
+from autoseg.core.geometry import LengthUnit, Orientation, length_unit
 from autoseg.core.labels import LabelScheme
+from autoseg.documents.document import Document
 from autoseg.documents.preparation import (
+    PlanPreparationView,
     Resampling,
     check_data,
     check_default,
@@ -136,7 +138,7 @@ class TrainingBudget(Frozen):
     configurations: tuple[str, ...]
 
 
-class Plan(Frozen):
+class Plan(Document):
     """A complete, editable description of preprocessing, training and prediction for a dataset.
 
     Attributes:
@@ -153,7 +155,9 @@ class Plan(Frozen):
         budget: Time budget of trainings; None for the number of steps of nnU-Net.
     """
 
-    schema_version: Literal[1] = 1
+    FILE_NAME: ClassVar[str] = PlanPreparationView.FILE_NAME
+    MADE_BY: ClassVar[str] = PlanPreparationView.MADE_BY
+    schema_version: Literal[2] = 2
     dataset_name: str
     num_axes: Literal[2, 3]
     channel_names: tuple[str, ...]
@@ -243,6 +247,13 @@ class Plan(Frozen):
             for field in ("labels", "channel_names", "axis_order", "orientation")
         )
         return same and all(configuration in plan.configurations for plan in (self, other))
+
+    @property
+    def unit(self) -> LengthUnit:
+        """Unit of spacings: px for 2-D images without a physical size."""
+        return length_unit(
+            self.num_axes, (edge for entry in self.configurations for edge in entry.spacing)
+        )
 
     def training_seconds(self, configuration: Configuration) -> float | None:
         """Return the planned duration of a training; None for the number of steps of nnU-Net."""

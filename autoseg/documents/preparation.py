@@ -7,14 +7,15 @@ and `PlannedData`, which are a plan and its configurations, or their views defin
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Annotated, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.workspace import is_valid_folder_name
+from autoseg.documents.dataset import is_valid_folder_name
+from autoseg.documents.document import Document
 from autoseg.normalizers import AnyNormalizer, Normalizer
 
 
@@ -93,6 +94,9 @@ class PlannedPreparation(Protocol):
     @property
     def axis_order(self) -> tuple[int, ...]:
         """Canonical image axis of each planned axis."""
+
+    def configuration(self, name: str | None) -> PlannedData:
+        """Return a configuration by its name, or the default one for None."""
 
 
 C = TypeVar("C", bound=PlannedData)
@@ -218,13 +222,15 @@ class ConfigurationPreparationView(PreparationView):
         return self.architecture.topology
 
 
-class PlanPreparationView(PreparationView):
+class PlanPreparationView(Document, PreparationView):
     """View of a plan: only the fields of `Plan` that preprocessing needs.
 
     Architectures, losses and recipes are not validated here; training validates the whole plan.
     """
 
-    schema_version: Literal[1] = 1
+    FILE_NAME: ClassVar[str] = "plan.json"
+    MADE_BY: ClassVar[str] = "autoseg plan DATASET"
+    schema_version: Literal[2] = 2
     num_axes: Literal[2, 3]
     channel_names: tuple[str, ...]
     labels: LabelScheme

@@ -1,15 +1,16 @@
 """TTA consistency of predictions, and the Dice it predicts."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt
 
 from autoseg.core.frozen import Fraction, Frozen
+from autoseg.documents.document import Document
 
 
-class CaseTtaConsistency(Frozen):
+class CaseTtaConsistency(Document):
     """TTA consistency of one case: the agreement of predictions on mirrored images.
 
     Attributes:
@@ -18,6 +19,8 @@ class CaseTtaConsistency(Frozen):
             target, or without TTA.
     """
 
+    FILE_NAME: ClassVar[str] = "agreement.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
     name: str
     targets: tuple[Fraction | None, ...]
 
@@ -71,13 +74,15 @@ class CaseQuality(Frozen):
     targets: tuple[ExpectedDice, ...]
 
 
-class Quality(Frozen):
+class Quality(Document):
     """Expected Dice of the cases in a folder.
 
     Attributes:
         cases: The cases, sorted by name.
     """
 
+    FILE_NAME: ClassVar[str] = "quality.json"
+    MADE_BY: ClassVar[str] = "autoseg predict"
     schema_version: Literal[1] = 1
     cases: tuple[CaseQuality, ...]
 

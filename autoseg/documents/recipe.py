@@ -3,7 +3,7 @@
 from math import inf
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.augmentations import AnyAugmentation
 from autoseg.augmentations.brightness import Brightness
@@ -17,6 +17,11 @@ from autoseg.augmentations.low_resolution import LowResolution
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.augmentations.spatial import Spatial
 from autoseg.core.frozen import Fraction, Frozen
+from autoseg.optimizers import AnyOptimizer
+from autoseg.optimizers.adamw import AdamW
+from autoseg.optimizers.sgd import StochasticGradientDescent
+from autoseg.schedules import AnySchedule
+from autoseg.schedules.polynomial import Polynomial
 
 REFERENCE_AUGMENTATIONS = (
     Spatial(),
@@ -33,27 +38,6 @@ REFERENCE_AUGMENTATIONS = (
 
 CASCADE_INPUT_AUGMENTATIONS = (CascadeMorphology(), CascadeComponents())
 """Augmentations of the cascade input, applied after the others. Source: nnU-Net 2.8.1."""
-
-
-class StochasticGradientDescent(Frozen):
-    """SGD with Nesterov momentum. Source: Isensee et al. 2021, Methods, "Training schedule"."""
-
-    kind: Literal["sgd"] = "sgd"
-    learning_rate: PositiveFloat = 0.01
-    momentum: Fraction = 0.99
-    weight_decay: NonNegativeFloat = 3e-5
-
-
-class AdamW(Frozen):
-    """Adam with decoupled weight decay. Source: Loshchilov & Hutter, ICLR 2019."""
-
-    kind: Literal["adamw"] = "adamw"
-    learning_rate: PositiveFloat = 1e-3
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    weight_decay: NonNegativeFloat = 1e-2
-
-
-AnyOptimizer = Annotated[StochasticGradientDescent | AdamW, Field(discriminator="kind")]
 
 
 class Iterations(Frozen):
@@ -91,8 +75,7 @@ class Recipe(Frozen):
 
     Attributes:
         optimizer: Optimiser with its peak learning rate.
-        decay_exponent: Exponent of the learning rate decay `(1 - progress) ** exponent`.
-        warm_up: Fraction of the training in which the learning rate rises linearly from zero.
+        schedule: Learning rate schedule, with the warm-up.
         gradient_clip: Maximum gradient norm over all parameters.
         foreground_fraction: Fraction of each batch whose patches are centred on foreground.
         head_prior: Whether to initialise the biases of the output layers to the logarithm of the
@@ -105,8 +88,7 @@ class Recipe(Frozen):
     """
 
     optimizer: AnyOptimizer = StochasticGradientDescent()
-    decay_exponent: PositiveFloat = 0.9
-    warm_up: Fraction = 0.0
+    schedule: AnySchedule = Polynomial()
     gradient_clip: PositiveFloat = 12.0
     foreground_fraction: Fraction = 0.33
     head_prior: bool = False
@@ -115,10 +97,14 @@ class Recipe(Frozen):
     validation_share: Fraction = 0.2
     augmentations: tuple[AnyAugmentation, ...] = REFERENCE_AUGMENTATIONS
 
+    def learning_rate(self, progress: Fraction) -> float:
+        """Return the learning rate at a completed share of the training, in [0, 1]."""
+        return self.schedule.learning_rate(self.optimizer.learning_rate, progress)
+
 
 SHORT_RECIPE = Recipe(
     optimizer=AdamW(learning_rate=1e-3, weight_decay=1e-2),
-    warm_up=0.02,
+    schedule=Polynomial(warm_up=0.02),
     head_prior=True,
     validation_share=0.1,
 )

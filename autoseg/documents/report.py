@@ -1,91 +1,42 @@
 """Evaluation report: scores of predictions per case and class."""
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import ConfigDict, Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
 
 from autoseg.core.frozen import Frozen
 from autoseg.core.geometry import LengthUnit
+from autoseg.documents.document import Document
 from autoseg.documents.quality import CaseTtaConsistency
-
-MetricName = Literal[
-    "dice",
-    "iou",
-    "hd95_mm",
-    "assd_mm",
-    "nsd",
-    "sensitivity",
-    "precision",
-    "relative_volume_error",
-    "absolute_volume_error_ml",
-    "hd_mm",
-    "lesion_f1",
-    "cldice",
-    "ece",
-]
-
-METRICS: tuple[MetricName, ...] = get_args(MetricName)
-"""All metrics, in the order in which they are shown."""
-
-FROM_PROBABILITIES: tuple[MetricName, ...] = ("ece",)
-"""Metrics that need probabilities and cannot be computed from label maps."""
-
-EXPENSIVE: tuple[MetricName, ...] = ("lesion_f1", "cldice")
-"""Metrics that are computed only on request."""
-
-DEFAULT_METRICS: tuple[MetricName, ...] = tuple(
-    name for name in METRICS if name not in (*EXPENSIVE, *FROM_PROBABILITIES)
-)
-"""Default metrics of label maps."""
 
 
 class ClassScores(Frozen):
     """Scores of one class of one case.
 
-    A metric is None if it is undefined (see `evaluation.metrics`) or was not computed (see
-    `Report.metrics`).
+    All fields other than the ones below are metrics: finite numbers, or None if undefined. Names
+    and meanings of the metrics are those of `evaluation.metrics`.
 
     Attributes:
-        dice: Dice coefficient, 0 … 1.
-        iou: Intersection over union, 0 … 1.
-        hd95_mm: 95th percentile of the Hausdorff distance.
-        assd_mm: Average symmetric surface distance.
-        nsd: Normalised surface Dice, 0 … 1.
-        sensitivity: Fraction of the reference that was predicted, 0 … 1.
-        precision: Fraction of the prediction that is correct, 0 … 1.
-        relative_volume_error: Predicted minus reference volume, divided by the reference volume;
-            -1 or more, negative for under-segmentation.
-        absolute_volume_error_ml: Absolute difference of both volumes, ml.
-        hd_mm: Hausdorff distance.
-        lesion_f1: F1 score of connected components, 0 … 1.
-        cldice: Dice of the centre lines, 0 … 1.
-        ece: Expected calibration error of the class's probability, 0 … 1.
         reference_voxels: Voxels of the class in the reference.
         predicted_voxels: Voxels of the class in the prediction.
         tolerance_mm: NSD tolerance of the class; None for the tolerance of the case.
     """
 
-    dice: NonNegativeFloat | None = None
-    iou: NonNegativeFloat | None = None
-    hd95_mm: NonNegativeFloat | None = None
-    assd_mm: NonNegativeFloat | None = None
-    nsd: NonNegativeFloat | None = None
-    sensitivity: NonNegativeFloat | None = None
-    precision: NonNegativeFloat | None = None
-    relative_volume_error: float | None = None
-    absolute_volume_error_ml: NonNegativeFloat | None = None
-    hd_mm: NonNegativeFloat | None = None
-    lesion_f1: NonNegativeFloat | None = None
-    cldice: NonNegativeFloat | None = None
-    ece: NonNegativeFloat | None = None
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FiniteFloat | None] = Field(init=False)
+
     reference_voxels: NonNegativeInt
     predicted_voxels: NonNegativeInt
     tolerance_mm: NonNegativeFloat | None = None
 
-    def metric(self, name: MetricName) -> float | None:
-        """Return a metric by its name."""
-        value: float | None = getattr(self, name)
-        return value
+    def metric(self, name: str) -> float | None:
+        """Return a metric by its name; None if it is undefined or was not computed."""
+        return self.__pydantic_extra__.get(name)
+
+    @property
+    def dice(self) -> float | None:
+        """Dice coefficient, 0 … 1."""
+        return self.metric("dice")
 
 
 class CaseScores(Frozen):
@@ -122,26 +73,19 @@ UNKNOWN = Mean(value=None, count=0)
 
 
 class Means(Frozen):
-    """Mean of each metric; has no value if the metric is undefined or was not computed."""
+    """Means of the metrics; each field is the mean of the metric of that name."""
 
-    dice: Mean = UNKNOWN
-    iou: Mean = UNKNOWN
-    hd95_mm: Mean = UNKNOWN
-    assd_mm: Mean = UNKNOWN
-    nsd: Mean = UNKNOWN
-    sensitivity: Mean = UNKNOWN
-    precision: Mean = UNKNOWN
-    relative_volume_error: Mean = UNKNOWN
-    absolute_volume_error_ml: Mean = UNKNOWN
-    hd_mm: Mean = UNKNOWN
-    lesion_f1: Mean = UNKNOWN
-    cldice: Mean = UNKNOWN
-    ece: Mean = UNKNOWN
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Mean] = Field(init=False)
 
-    def metric(self, name: MetricName) -> Mean:
-        """Return the mean of a metric by its name."""
-        mean: Mean = getattr(self, name)
-        return mean
+    def metric(self, name: str) -> Mean:
+        """Return the mean of a metric; it has no value if the metric was not computed."""
+        return self.__pydantic_extra__.get(name, UNKNOWN)
+
+    @property
+    def dice(self) -> Mean:
+        """Mean Dice coefficient."""
+        return self.metric("dice")
 
 
 class ClassReport(Frozen):
@@ -177,14 +121,14 @@ class UnscoredCase(Frozen):
     message: str
 
 
-class Report(Frozen):
+class Report(Document):
     """Evaluation of predictions.
 
     Attributes:
         classes: Foreground classes, ascending by label value, or regions in their order.
         foreground: Mean over the classes' means; `count` is the number of classes.
         cases: Scored cases, sorted by name.
-        metrics: Metrics that were computed.
+        metrics: Names of the metrics that were computed.
         issues: Cases that could not be scored.
         missing_predictions: Names of references without a prediction.
         missing_references: Names of predictions without a reference.
@@ -196,11 +140,13 @@ class Report(Frozen):
             stores a voxel size.
     """
 
+    FILE_NAME: ClassVar[str] = "evaluation.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
     classes: tuple[ClassReport, ...]
     foreground: Means
     cases: tuple[CaseScores, ...]
-    metrics: tuple[MetricName, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] = ()
     issues: tuple[UnscoredCase, ...] = ()
     missing_predictions: tuple[str, ...] = ()
     missing_references: tuple[str, ...] = ()

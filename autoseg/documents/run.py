@@ -1,10 +1,11 @@
 """Record of a finished training, stored next to the weights."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
+from autoseg.documents.document import Document
 from autoseg.documents.recipe import Recipe, TrainingOptions
 from autoseg.documents.splits import FoldName
 from autoseg.documents.versions import Versions
@@ -71,7 +72,7 @@ class Pretraining(Frozen):
     unused: TensorGroup
 
 
-class Run(Frozen):
+class Run(Document):
     """A finished training of one fold.
 
     Attributes:
@@ -92,7 +93,9 @@ class Run(Frozen):
             single case or group.
     """
 
-    schema_version: Literal[1] = 1
+    FILE_NAME: ClassVar[str] = "run.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
+    schema_version: Literal[2] = 2
     configuration: str
     fold: FoldName
     recipe: Recipe

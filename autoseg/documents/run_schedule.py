@@ -1,10 +1,11 @@
 """Schedule of `autoseg run`, from which the same command resumes."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Frozen
+from autoseg.documents.document import Document
 
 
 class ScheduledTraining(Frozen):
@@ -29,7 +30,7 @@ class ScheduledTraining(Frozen):
     overhead_seconds: NonNegativeFloat | None = None
 
 
-class RunSchedule(Frozen):
+class RunSchedule(Document):
     """Schedule of a run: its time budget, candidates and trainings.
 
     Attributes:
@@ -40,6 +41,8 @@ class RunSchedule(Frozen):
         trainings: Trainings that were started, in order.
     """
 
+    FILE_NAME: ClassVar[str] = "schedule.json"
+    MADE_BY: ClassVar[str] = "autoseg run"
     schema_version: Literal[1] = 1
     budget_seconds: PositiveFloat | None
     seconds_spent: NonNegativeFloat = 0.0
@@ -53,6 +56,12 @@ class RunSchedule(Frozen):
         if self.budget_seconds is None:
             return None
         return max(0.0, self.budget_seconds - self.seconds_spent)
+
+    @property
+    def mean_overhead_seconds(self) -> float | None:
+        """Mean overhead of a training (scoring, for example); None if unknown."""
+        known = [e.overhead_seconds for e in self.trainings if e.overhead_seconds is not None]
+        return sum(known) / len(known) if known else None
 
     def training(self, configuration: str, fold: int) -> ScheduledTraining | None:
         """Return the entry of a training, or None if it was not started."""

@@ -1,16 +1,14 @@
 """Result of `autoseg select`: the selected configurations and the leaderboard."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from autoseg.core.frozen import Frozen
 from autoseg.core.geometry import LengthUnit
+from autoseg.documents.document import Document
 from autoseg.documents.quality import QualityCurve
 from autoseg.documents.splits import FoldName
-
-SELECTION_NAME = "selection.json"
-"""Name of this document in a work folder and in a model file."""
 
 CROSS_VALIDATION_NAME = "cross_validation.json"
 """Name of the selected candidate's report over all held-out cases, next to the selection."""
@@ -73,7 +71,7 @@ class LargestComponent(Frozen):
     dice_after: float
 
 
-class Selection(Frozen):
+class Selection(Document):
     """The configurations selected for prediction, and the post-processing.
 
     Attributes:
@@ -88,6 +86,8 @@ class Selection(Frozen):
             held-out cases.
     """
 
+    FILE_NAME: ClassVar[str] = "selection.json"
+    MADE_BY: ClassVar[str] = "autoseg select"
     schema_version: Literal[1] = 1
     members: Annotated[tuple[str, ...], Field(min_length=1)]
     folds: tuple[tuple[FoldName, ...], ...]

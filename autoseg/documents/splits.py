@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
+from autoseg.documents.document import Document
 
 ALL: Literal["all"] = "all"
 """Name of the fold that trains on all cases, without held-out cases."""
@@ -54,7 +55,7 @@ class Fold(Frozen):
         return not set(self.train).isdisjoint(self.validation)
 
 
-class Splits(Frozen):
+class Splits(Document):
     """All folds; written once, so that all configurations use the same ones.
 
     Attributes:
@@ -64,6 +65,8 @@ class Splits(Frozen):
         source: The user's file with the splits; None if autoseg created them.
     """
 
+    FILE_NAME: ClassVar[str] = "splits.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
     seed: int
     reason: str

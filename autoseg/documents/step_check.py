@@ -1,10 +1,11 @@
 """Result of a check that a network trains correctly in half precision on a machine."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
 from autoseg.core.frozen import Frozen
+from autoseg.documents.document import Document
 
 
 class StepIdentity(Frozen):
@@ -29,7 +30,7 @@ class StepIdentity(Frozen):
     instructions: str
 
 
-class CheckedStep(Frozen):
+class CheckedStep(Document):
     """Result of checking a training step.
 
     Attributes:
@@ -37,6 +38,7 @@ class CheckedStep(Frozen):
         finding: The problem, as the end of a sentence; None if the step works.
     """
 
+    MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
     identity: StepIdentity
     finding: str | None

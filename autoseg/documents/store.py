@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import DocumentError, UnknownComponent
+from autoseg.core.formatting import format_lines, printable
 from autoseg.core.frozen import Frozen
-from autoseg.core.text import printable
+from autoseg.documents.document import Document
 
-T = TypeVar("T", bound=Frozen)
+D = TypeVar("D", bound=Document)
 
 MAX_SHOWN_ISSUES = 10
 """Maximum number of issues of a document that are shown."""
@@ -28,23 +29,24 @@ def to_json_text(document: Frozen) -> str:
     return format_json(json.loads(document.model_dump_json())) + "\n"
 
 
-def load(kind: type[T], path: Path, *, made_by: str) -> T:
+def load(kind: type[D], path: Path, *, made_by: str | None = None) -> D:
     """Load and validate a document.
 
     Args:
         kind: Class of the document.
         path: Path of the file.
-        made_by: Command that creates the document, for error messages.
+        made_by: Command that writes this file, for error messages; by default that of the class.
 
     Raises:
         DocumentError: If the file is missing, is not UTF-8 text (a byte order mark is allowed),
             does not match `kind`, or names an unknown component.
     """
+    made_by = made_by or kind.MADE_BY
     if not path.is_file():
         msg = f"{path} does not exist. Run `{made_by}` first."
         raise DocumentError(msg)
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8-sig"))
+        return kind.model_validate_json(read_text(path))
     except UnicodeDecodeError as error:
         msg = f"{path} is not UTF-8 text. Save it as UTF-8, or delete it and run `{made_by}` again."
         raise DocumentError(msg) from error
@@ -57,6 +59,11 @@ def load(kind: type[T], path: Path, *, made_by: str) -> T:
     except UnknownComponent as error:
         msg = f"{path} is not a valid {kind.__name__}. {error}"
         raise DocumentError(msg) from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, with or without a byte order mark."""
+    return path.read_text(encoding="utf-8-sig")
 
 
 def format_json(value: object, *, margin: str = "") -> str:
@@ -91,9 +98,7 @@ def format_validation_error(error: ValidationError) -> str:
     """
     lines = []
     issues = error.errors(include_url=False, include_context=False, include_input=False)
-    for issue in issues[:MAX_SHOWN_ISSUES]:
+    for issue in issues:
         where = ".".join(str(part) for part in issue["loc"]) or "the document"
-        lines.append(printable(f"  {where}: {issue['msg'].removeprefix('Value error, ')}"))
-    if len(issues) > MAX_SHOWN_ISSUES:
-        lines.append(f"  and {len(issues) - MAX_SHOWN_ISSUES} more")
-    return "\n".join(lines)
+        lines.append(printable(f"{where}: {issue['msg'].removeprefix('Value error, ')}"))
+    return format_lines(lines, MAX_SHOWN_ISSUES)

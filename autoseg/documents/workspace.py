@@ -1,19 +1,15 @@
 """Layout of the work folder of a dataset."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
-from autoseg.documents.splits import FoldName
-
-NAME = re.compile(r"[^./\\][^/\\]*")
-"""Pattern of names of cases and configurations, which are also folder names."""
-
-
-def is_valid_folder_name(name: str) -> bool:
-    """Return True if a name has no slashes and does not begin with a dot."""
-    return NAME.fullmatch(name) is not None
+from autoseg.documents.bench import Bench
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.preparation import PlanPreparationView
+from autoseg.documents.run_schedule import RunSchedule
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
+from autoseg.documents.splits import FoldName, Splits
 
 
 @dataclass(frozen=True)
@@ -29,12 +25,12 @@ class Workspace:
     @property
     def dataset(self) -> Path:
         """Description of the dataset."""
-        return self.root / "dataset.json"
+        return self.root / DatasetSpec.FILE_NAME
 
     @property
     def fingerprint(self) -> Path:
         """Fingerprint of the dataset."""
-        return self.root / "fingerprint.json"
+        return self.root / Fingerprint.FILE_NAME
 
     @property
     def partial_fingerprint(self) -> Path:
@@ -44,17 +40,17 @@ class Workspace:
     @property
     def plan(self) -> Path:
         """The plan."""
-        return self.root / "plan.json"
+        return self.root / PlanPreparationView.FILE_NAME
 
     @property
     def splits(self) -> Path:
         """Cross-validation splits."""
-        return self.root / "splits.json"
+        return self.root / Splits.FILE_NAME
 
     @property
     def schedule(self) -> Path:
         """Schedule of `autoseg run`."""
-        return self.root / "schedule.json"
+        return self.root / RunSchedule.FILE_NAME
 
     @property
     def test(self) -> Path:
@@ -69,7 +65,7 @@ class Workspace:
     @property
     def selection(self) -> Path:
         """Selected configurations for prediction."""
-        return self.root / SELECTION_NAME
+        return self.root / Selection.FILE_NAME
 
     @property
     def cross_validation(self) -> Path:
@@ -84,7 +80,7 @@ class Workspace:
     @property
     def bench(self) -> Path:
         """Benchmark of the machine."""
-        return self.root / "bench.json"
+        return self.root / Bench.FILE_NAME
 
     @property
     def ensembles(self) -> Path:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
-from autoseg.documents.report import CaseScores, MetricName, Report
+from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.selection import Estimate
 
 RESAMPLES = 2000
@@ -30,12 +30,12 @@ ScoreTable = Float[np.ndarray, "cases classes"]
 """Values of one metric; NaN where it is undefined."""
 
 
-def score_table(report: Report, metric: MetricName) -> ScoreTable:
+def score_table(report: Report, metric: str) -> ScoreTable:
     """Return the values of one metric for all cases and classes of a report."""
     return metric_table(report.cases, len(report.classes), metric)
 
 
-def metric_table(cases: Sequence[CaseScores], num_classes: int, metric: MetricName) -> ScoreTable:
+def metric_table(cases: Sequence[CaseScores], num_classes: int, metric: str) -> ScoreTable:
     """Return the values of one metric as an array.
 
     Args:

@@ -10,13 +10,9 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import LengthUnit
 from autoseg.core.labels import LabelScheme, Region, default_label_name
-from autoseg.documents.report import (
-    DEFAULT_METRICS,
-    FROM_PROBABILITIES,
-    ClassScores,
-    MetricName,
-)
-from autoseg.evaluation.metrics import ABSENT, default_tolerance_mm, scores_of_values
+from autoseg.documents.report import ClassScores
+from autoseg.evaluation.class_scores import absent_scores, default_tolerance_mm, scores_of_values
+from autoseg.evaluation.metrics import DEFAULT_METRICS
 
 
 @dataclass(frozen=True)
@@ -24,12 +20,12 @@ class Measurement:
     """Which metrics to compute, and the tolerances of NSD.
 
     Attributes:
-        metrics: Metrics to compute; some need probabilities in addition to label maps.
+        metrics: Names of the metrics to compute.
         tolerance_mm: NSD tolerance, mm; None uses one voxel along the coarsest axis of each case.
         class_tolerances_mm: NSD tolerances of single classes or regions, by name.
     """
 
-    metrics: tuple[MetricName, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     tolerance_mm: float | None = None
     class_tolerances_mm: tuple[tuple[str, float], ...] = ()
 
@@ -55,12 +51,14 @@ class ScoredCase:
     tolerance_mm: float
     values: tuple[int, ...]
     scores: tuple[ClassScores, ...]
-    metrics: tuple[MetricName, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     distance_unit: LengthUnit = "mm"
 
     def of_value(self, value: int) -> ClassScores:
         """Return the scores of a label value, or those of an absent class if it was not scored."""
-        return self.scores[self.values.index(value)] if value in self.values else ABSENT
+        if value not in self.values:
+            return absent_scores(self.metrics)
+        return self.scores[self.values.index(value)]
 
 
 def score_case(
@@ -98,14 +96,13 @@ def score_case(
     if tolerance_mm is None:
         tolerance_mm = default_tolerance_mm(spacing)
     class_tolerances = dict(measurement.class_tolerances_mm)
-    metrics = tuple(entry for entry in measurement.metrics if entry not in FROM_PROBABILITIES)
     scores = scores_of_values(
         prediction,
         reference,
         [target.values for target in targets],
         spacing=spacing,
         tolerances_mm=[class_tolerances.get(target.name, tolerance_mm) for target in targets],
-        metrics=metrics,
+        metrics=measurement.metrics,
     )
     return ScoredCase(
         name=name,
@@ -115,7 +112,7 @@ def score_case(
             entry.model_copy(update={"tolerance_mm": class_tolerances.get(target.name)})
             for target, entry in zip(targets, scores, strict=True)
         ),
-        metrics=metrics,
+        metrics=measurement.metrics,
     )
 
 

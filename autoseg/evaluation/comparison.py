@@ -9,6 +9,9 @@ import numpy as np
 from autoseg.core.arrays import MaskArray
 from autoseg.evaluation.surfaces import SurfaceDistances, surface_distances
 
+ROUNDING_SLACK = 1e-9
+"""Relative slack of the limit of a distance, for rounding: 3 × 1.1 mm is within 3.3 mm."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -19,12 +22,14 @@ class Comparison:
         reference: Reference mask, same shape.
         spacing: Voxel size along each axis, mm.
         tolerance_mm: NSD tolerance, mm.
+        image_shape: Shape of the image; larger than the masks if these are cropped to the class.
     """
 
     prediction: MaskArray
     reference: MaskArray
     spacing: tuple[float, ...]
     tolerance_mm: float
+    image_shape: tuple[int, ...]
 
     @cached_property
     def predicted(self) -> int:

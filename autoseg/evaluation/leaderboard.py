@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoseg.core.atomic_write import atomic_write
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count
 from autoseg.documents.selection import Candidate, Estimate, Selection
 from autoseg.evaluation import table
 
@@ -65,5 +65,5 @@ def _label(candidate: Candidate, selection: Selection) -> str:
     if candidate.seconds_per_case is not None:
         remarks.append(f"{candidate.seconds_per_case:.2g} s per case")
     if candidate in selection.left_out and candidate.num_cases is not None:
-        remarks.append(f"{count_noun(candidate.num_cases, 'case')} only")
+        remarks.append(f"{format_count(candidate.num_cases, 'case')} only")
     return f"{candidate.name} ({', '.join(remarks)})" if remarks else candidate.name

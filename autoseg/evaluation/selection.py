@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count, format_value
 from autoseg.documents.report import Report
 from autoseg.documents.selection import Candidate, Estimate
 from autoseg.evaluation.bootstrap import difference, estimate, fewest_cases, score_table
@@ -123,7 +123,7 @@ def _fastest_of_best(singles: Sequence[ScoredCandidate]) -> ScoredCandidate:
 
 def _reason_for_single(singles: Sequence[ScoredCandidate]) -> str:
     best, chosen = singles[0], _fastest_of_best(singles)
-    cases = count_noun(_num_cases(best), "scored case")
+    cases = format_count(_num_cases(best), "scored case")
     if len(singles) == 1:
         return f"{best.name} is the only configuration to compare: Dice {_dice(best)} over {cases}"
     if chosen is best:
@@ -159,7 +159,7 @@ def _pair_choice(
     pair: ScoredCandidate, gained: Estimate, best: ScoredCandidate
 ) -> SelectedCandidate:
     reason = (
-        f"{pair.name} has Dice {_dice(pair)} over {count_noun(_num_cases(best), 'scored case')}, "
+        f"{pair.name} has Dice {_dice(pair)} over {format_count(_num_cases(best), 'scored case')}, "
         f"{_interval(gained)} against {best.name}, the best single configuration. The interval "
         "excludes 0."
     )
@@ -182,7 +182,7 @@ def _num_cases(candidate: ScoredCandidate) -> int:
 
 def _dice(candidate: ScoredCandidate) -> str:
     value = candidate.report.foreground.dice.value
-    return "undefined" if value is None else f"{value:.3f}"
+    return "undefined" if value is None else format_value(value)
 
 
 def _interval(gained: Estimate) -> str:

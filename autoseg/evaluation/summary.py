@@ -7,20 +7,18 @@ import numpy as np
 from autoseg.core.geometry import LengthUnit
 from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.documents.report import (
-    DEFAULT_METRICS,
-    METRICS,
     CaseScores,
     ClassReport,
     ClassScores,
     Mean,
     Means,
-    MetricName,
     Report,
     UnscoredCase,
 )
 from autoseg.documents.selection import Estimate
 from autoseg.evaluation.bootstrap import ScoreTable, estimates, metric_table
 from autoseg.evaluation.cases import ScoredCase
+from autoseg.evaluation.metrics import ALL_METRICS, DEFAULT_METRICS
 
 
 def build_report(
@@ -50,7 +48,7 @@ def build_report(
         for case in scored
     ]
     measured = {metric for case in scored for metric in case.metrics} or DEFAULT_METRICS
-    metrics = tuple(metric for metric in METRICS if metric in measured)
+    metrics = tuple(metric for metric in ALL_METRICS if metric in measured)
     return _with_means(tuple(zip(names, values, strict=True)), scores, metrics).model_copy(
         update={
             "issues": tuple(issues),
@@ -70,12 +68,11 @@ def pool_reports(reports: Sequence[Report], names: Collection[str]) -> Report:
     found = {case.name: case for report in reversed(reports) for case in report.cases}
     classes = tuple((entry.name, entry.label) for entry in reports[0].classes)
     cases = [found[name] for name in sorted(found.keys() & set(names))]
+    scored = [report for report in reports if report.cases] or reports[:1]
     everywhere = tuple(
-        metric
-        for metric in METRICS
-        if all(metric in report.metrics for report in reports if report.cases)
+        metric for metric in scored[0].metrics if all(metric in report.metrics for report in scored)
     )
-    unit = _unit([report.distance_unit for report in reports if report.cases])
+    unit = _unit([report.distance_unit for report in scored])
     return _with_means(classes, cases, everywhere).model_copy(update={"distance_unit": unit})
 
 
@@ -85,7 +82,7 @@ def _unit(units: Sequence[LengthUnit]) -> LengthUnit:
 
 
 def _with_means(
-    classes: Sequence[tuple[str, int]], cases: Sequence[CaseScores], metrics: Sequence[MetricName]
+    classes: Sequence[tuple[str, int]], cases: Sequence[CaseScores], metrics: Sequence[str]
 ) -> Report:
     """Build the report of cases that each have the scores of all classes, in the same order."""
     tables = {metric: metric_table(cases, len(classes), metric) for metric in metrics}

@@ -3,50 +3,29 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from autoseg.core.formatting import format_count, format_value
 from autoseg.core.geometry import LengthUnit
-from autoseg.core.text import count_noun
-from autoseg.documents.report import Means, MetricName, Report
+from autoseg.documents.report import Means, Report
 from autoseg.documents.selection import Candidate, Estimate, Selection
-
-TITLES: dict[MetricName, str] = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "hd95_mm": "HD95 mm",
-    "assd_mm": "ASSD mm",
-    "nsd": "NSD",
-    "sensitivity": "sensitivity",
-    "precision": "precision",
-    "relative_volume_error": "volume error",
-    "absolute_volume_error_ml": "|error| mL",
-    "hd_mm": "HD mm",
-    "lesion_f1": "lesion F1",
-    "cldice": "clDice",
-    "ece": "ECE",
-}
-"""Column titles of the metrics."""
-
-TITLES_IN_PIXELS: dict[MetricName, str] = {
-    "hd95_mm": "HD95 px",
-    "assd_mm": "ASSD px",
-    "absolute_volume_error_ml": "|error| 1000 px",
-    "hd_mm": "HD px",
-}
-"""Column titles that differ if the voxel size is unknown."""
-
-SHOWN: tuple[MetricName, ...] = ("dice", "hd95_mm", "nsd")
-"""Metrics shown by default: overlap, distance, and share of the surface within the tolerance."""
+from autoseg.evaluation.metrics import METRICS, TABLE_METRICS
+from autoseg.evaluation.metrics.base import Unit
 
 MOST_COLUMNS = 3
 """Number of metrics that fit into 80 columns with their intervals."""
 
-SIGNED: tuple[MetricName, ...] = ("relative_volume_error",)
-
 UNDEFINED = "–"
 
+UNITS: dict[LengthUnit, dict[Unit, str]] = {
+    "mm": {"none": "", "length": " mm", "volume": " mL"},
+    "px": {"none": "", "length": " px", "volume": " 1000 px"},
+}
+"""Endings of column titles, for known and unknown voxel sizes."""
 
-def title(metric: MetricName, unit: LengthUnit) -> str:
+
+def title(metric: str, unit: LengthUnit) -> str:
     """Return the column title of a metric, given the unit of distances."""
-    return TITLES_IN_PIXELS.get(metric, TITLES[metric]) if unit == "px" else TITLES[metric]
+    kind = METRICS[metric]
+    return f"{kind.title}{UNITS[unit][kind.unit]}"
 
 
 class Rows(NamedTuple):
@@ -61,13 +40,13 @@ class Rows(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def report_tables(report: Report, metrics: Sequence[MetricName]) -> tuple[Rows, ...]:
+def report_tables(report: Report, metrics: Sequence[str]) -> tuple[Rows, ...]:
     """Return the table of `report_rows`, split into several tables if it would be too wide."""
     starts = range(0, len(metrics), MOST_COLUMNS)
     return tuple(report_rows(report, metrics[start : start + MOST_COLUMNS]) for start in starts)
 
 
-def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
+def report_rows(report: Report, metrics: Sequence[str] = TABLE_METRICS) -> Rows:
     """Return one row per class and a last row with the means over classes.
 
     95 % intervals are printed below their means. "0.912 (7)" is a mean over the 7 cases that define
@@ -91,14 +70,14 @@ def report_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
 
 def calibration_lines(report: Report) -> tuple[str, ...]:
     """Return one line with the calibration error, or none if it was not measured."""
-    mean = report.foreground.ece
+    mean = report.foreground.metric("ece")
     if mean.value is None:
         return ()
     interval = "" if mean.low is None else f" (95 % interval {mean.low:.4f}–{mean.high:.4f})"
     return (f"Expected calibration error, mean of classes: {mean.value:.4f}{interval}",)
 
 
-def case_rows(report: Report, metrics: Sequence[MetricName] = SHOWN) -> Rows:
+def case_rows(report: Report, metrics: Sequence[str] = TABLE_METRICS) -> Rows:
     """Return one row per case and class."""
     header = ("case", "class", *(title(name, report.distance_unit) for name in metrics))
     rows = [
@@ -122,8 +101,8 @@ def leaderboard_rows(selection: Selection) -> Rows:
             _estimate_text(entry.dice, "{:.3f}"),
             _estimate_text(entry.hd95_mm, "{:.2f}"),
             _estimate_text(entry.nsd, "{:.3f}"),
-            UNDEFINED if entry.seconds_per_case is None else f"{entry.seconds_per_case:.3g}",
-            UNDEFINED if entry.memory_gib is None else f"{entry.memory_gib:.2f}",
+            format_value(entry.seconds_per_case, ".3g"),
+            format_value(entry.memory_gib, ".2f"),
         )
         for entry in (*selection.candidates, *selection.left_out)
     ]
@@ -135,7 +114,7 @@ def _candidate_text(entry: Candidate, selection: Selection) -> str:
     if entry.members == selection.members:
         return f"{text} ←"
     if entry in selection.left_out and entry.num_cases is not None:
-        return f"{text}\n({count_noun(entry.num_cases, 'case')} only)"
+        return f"{text}\n({format_count(entry.num_cases, 'case')} only)"
     return text
 
 
@@ -148,7 +127,7 @@ def _estimate_text(estimate: Estimate, style: str) -> str:
     return f"{text}\n{style.format(estimate.low)}–{style.format(estimate.high)}"
 
 
-def _mean_text(means: Means, metric: MetricName, num_cases: int | None) -> str:
+def _mean_text(means: Means, metric: str, num_cases: int | None) -> str:
     """Format a mean with its number of cases, unless it is over all, and its interval below."""
     mean = means.metric(metric)
     text = _number_text(mean.value, metric)
@@ -156,14 +135,18 @@ def _mean_text(means: Means, metric: MetricName, num_cases: int | None) -> str:
         text = f"{text} ({mean.count})"
     if mean.low is None or mean.high is None:
         return text
-    dash = " … " if metric in SIGNED else "–"
+    dash = " … " if _is_signed(metric) else "–"
     return f"{text}\n{_number_text(mean.low, metric)}{dash}{_number_text(mean.high, metric)}"
 
 
-def _number_text(value: float | None, metric: MetricName) -> str:
+def _number_text(value: float | None, metric: str) -> str:
     """Format a value: shares with three decimals, distances and volumes with two."""
     if value is None:
         return UNDEFINED
-    if metric.endswith(("_mm", "_ml")):
-        return f"{value:.2f}"
-    return f"{value:+.3f}" if metric in SIGNED else f"{value:.3f}"
+    sign = "+" if _is_signed(metric) else ""
+    decimals = 3 if METRICS[metric].unit == "none" else 2
+    return f"{value:{sign}.{decimals}f}"
+
+
+def _is_signed(metric: str) -> bool:
+    return METRICS[metric].better == "nearest zero"

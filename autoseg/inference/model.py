@@ -11,12 +11,11 @@ from autoseg.core.device import Precision, autocast_dtype, choose_device
 from autoseg.core.errors import ModelError
 from autoseg.core.instructions import choices, choose
 from autoseg.core.work_root import WORK_ROOT
-from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.documents.selection import SELECTION_NAME
+from autoseg.documents.selection import Selection
 from autoseg.documents.splits import ALL, FoldName, default_folds
-from autoseg.documents.store import load
 from autoseg.inference.archive.archived import archived_model
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
@@ -247,7 +246,7 @@ def _stored_stage(stored: StoredModel, stage: str, next_stages: tuple[str, ...])
     if stage in next_stages:
         msg = (
             f"{stored.path}: circular cascade of {' and '.join(next_stages)}; expected stages in "
-            f"one order. Correct {PLAN_NAME}, or copy the model again."
+            f"one order. Correct {Plan.FILE_NAME}, or copy the model again."
         )
         raise ModelError(msg)
     return stored.sibling(stage)
@@ -343,14 +342,14 @@ def _default_model(work: Path, *, take_selection: bool) -> Path:
     """
     if take_selection:
         root = work.parent if work.name == "models" else work
-        if (root / SELECTION_NAME).is_file():
+        if (root / Selection.FILE_NAME).is_file():
             return root
     models = trained_models(work)
     if len(models) == 1:
         return models[0]
     previous_stages = set()
     for model in models:
-        plan = load(Plan, model / PLAN_NAME, made_by="autoseg train")
+        plan = ModelFolder(model).read_plan()
         if model.name == plan.default_configuration:
             return model
         previous_stages |= {

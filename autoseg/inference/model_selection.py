@@ -6,11 +6,12 @@ from pathlib import Path
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import ModelError
+from autoseg.core.formatting import format_folds
 from autoseg.core.work_root import WORK_ROOT
-from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.quality import mean_tta_consistency
-from autoseg.documents.selection import SELECTION_NAME, LargestComponent, Selection
+from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.splits import FoldName, default_folds
 from autoseg.documents.store import load
 from autoseg.inference.archive.archived import archived_model
@@ -135,7 +136,7 @@ def find_selection(
     model = find_model(path, work_root=work_root, take_selection=True)
     if model.is_file():
         return _from_archive(ModelArchive(model), folds)
-    if (model / SELECTION_NAME).is_file():
+    if (model / Selection.FILE_NAME).is_file():
         return _from_work_folder(model, folds)
     fold = named_fold(model)
     chosen_folds = (fold.fold,) if folds is None and fold is not None else folds
@@ -165,7 +166,7 @@ def describe_selection(stored: StoredSelection) -> str | None:
     if selection is None:
         return None
     parts = (
-        f"{name} ({_folds_text(selection.folds[index] if folds is None else folds)})"
+        f"{name} ({format_folds(selection.folds[index] if folds is None else folds)})"
         for index, (name, folds) in enumerate(zip(selection.members, stored.folds, strict=True))
     )
     steps = "; ".join(
@@ -174,10 +175,6 @@ def describe_selection(stored: StoredSelection) -> str | None:
     )
     end = f"; {steps}" if steps else ""
     return f"Predicting with {' + '.join(parts)}, as selected by cross-validation{end}."
-
-
-def _folds_text(folds: Sequence[FoldName]) -> str:
-    return f"fold{'s' if len(folds) != 1 else ''} {', '.join(map(str, folds))}"
 
 
 def _from_archive(archive: ModelArchive, folds: Sequence[FoldName] | None) -> StoredSelection:
@@ -199,24 +196,29 @@ def _from_work_folder(work: Path, folds: Sequence[FoldName] | None) -> StoredSel
     Raises:
         ModelError: If a selected fold is missing.
     """
-    selection = load(Selection, work / SELECTION_NAME, made_by="autoseg select")
+    selection = load(Selection, work / Selection.FILE_NAME)
     folders = tuple(work / "models" / name for name in selection.members)
     for folder, selected_folds in zip(folders, selection.folds, strict=True):
         trained = trained_folds(folder)
         missing = sorted(set(selected_folds) - set(trained), key=str)
         if missing or not trained:
             msg = (
-                f"{work / SELECTION_NAME} selects {folder.name} with folds {list(selected_folds)}, "
-                f"but the trained folds are {list(trained)}. Run `autoseg select` again, or choose "
-                "one configuration with --model models/<configuration>."
+                f"{work / Selection.FILE_NAME} selects {folder.name} with folds "
+                f"{list(selected_folds)}, but the trained folds are {list(trained)}. Run `autoseg "
+                "select` again, or choose one configuration with --model models/<configuration>."
             )
             raise ModelError(msg)
-    selected = tuple(zip(folders, selection.folds, strict=True))
-    changed = _changed_folds(selected, (work / SELECTION_NAME).stat().st_mtime)
-    unused = tuple(warning for member in selected for warning in _unused_folds(*member))
+    members = tuple(map(ModelFolder, folders))
+    selected_at = (work / Selection.FILE_NAME).stat().st_mtime
+    changed = _changed_folds(tuple(zip(members, selection.folds, strict=True)), selected_at)
+    unused = tuple(
+        warning
+        for folder, selected_folds in zip(folders, selection.folds, strict=True)
+        for warning in _unused_folds(folder, selected_folds)
+    )
     return StoredSelection(
         path=work,
-        members=tuple(ModelFolder(folder) for folder in folders),
+        members=members,
         folds=selection.folds if folds is None else (folds,) * len(folders),
         selection=selection,
         warnings=(*changed, *unused),
@@ -225,7 +227,7 @@ def _from_work_folder(work: Path, folds: Sequence[FoldName] | None) -> StoredSel
 
 
 def _changed_folds(
-    selected: Sequence[tuple[Path, Sequence[FoldName]]], selected_at: float
+    selected: Sequence[tuple[ModelFolder, Sequence[FoldName]]], selected_at: float
 ) -> tuple[str, ...]:
     """Return warnings about networks that changed after the selection, including previous stages.
 
@@ -233,7 +235,8 @@ def _changed_folds(
     """
     pending, seen, warnings = list(selected), set[Path](), []
     while pending:
-        folder, folds = pending.pop(0)
+        model, folds = pending.pop(0)
+        folder = model.path
         if folder in seen:
             continue
         seen.add(folder)
@@ -243,17 +246,17 @@ def _changed_folds(
         ]
         if newer:
             warnings.append(
-                f"{_folds_text(newer)} of {folder.name} changed after the selection; {RESELECT}"
+                f"{format_folds(newer)} of {folder.name} changed after the selection; {RESELECT}"
             )
-        stage = _previous_stage(folder)
-        pending += [] if stage is None else [(folder.parent / stage, folds)]
+        stage = _previous_stage(model)
+        pending += [] if stage is None else [(ModelFolder(folder.parent / stage), folds)]
     return tuple(warnings)
 
 
-def _previous_stage(folder: Path) -> str | None:
+def _previous_stage(model: ModelFolder) -> str | None:
     """Return the previous stage of a model folder's configuration; None if it has none."""
-    plan = load(Plan, folder / PLAN_NAME, made_by="autoseg train")
-    matching = (entry for entry in plan.configurations if entry.name == folder.name)
+    configurations = model.read_plan().configurations
+    matching = (entry for entry in configurations if entry.name == model.path.name)
     return next((entry.previous_stage for entry in matching), None)
 
 
@@ -262,7 +265,7 @@ def _unused_folds(folder: Path, selected: Sequence[FoldName]) -> tuple[str, ...]
     unused = sorted(set(default_folds(trained_folds(folder))) - set(selected), key=str)
     if not unused:
         return ()
-    folds = f"{_folds_text(unused)} of {folder.name} {'was' if len(unused) == 1 else 'were'}"
+    folds = f"{format_folds(unused)} of {folder.name} {'was' if len(unused) == 1 else 'were'}"
     return (f"{folds} trained after the selection and therefore not used; {RESELECT}",)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.case import Image
+from autoseg.core.formatting import format_number, format_percent
 from autoseg.core.geometry import LengthUnit, axis_directions, length_unit, tilt_degrees
 from autoseg.documents.model_card import AxisRange, DataSummary
-from autoseg.inference.summary import extent_mm, unit_of
+from autoseg.inference.summary import extent_mm
 from autoseg.normalizers import Normalizer
 
 SPACING_MARGIN = 1.25
@@ -72,8 +73,8 @@ def _spacing_warnings(image: Image, data: DataSummary) -> Iterator[str]:
     ):
         if _is_outside(spacing, known, SPACING_MARGIN):
             yield (
-                f"its voxel size along {_axis(axis, image)} is {spacing:.4g} {_unit(image)}; in "
-                f"training {_range(known)} {unit_of(data)}"
+                f"its voxel size along {_axis(axis, image)} is {format_number(spacing)} "
+                f"{_unit(image)}; in training {_range(known)} {data.unit}"
             )
 
 
@@ -86,8 +87,8 @@ def _extent_warnings(image: Image, data: DataSummary) -> Iterator[str]:
     for axis, (extent, known) in enumerate(zip(extents, data.extent_mm, strict=True)):
         if _is_outside(extent, known, EXTENT_MARGIN):
             yield (
-                f"its field of view along {_axis(axis, image)} is {extent:.4g} {_unit(image)}; in "
-                f"training {_range(known)} {unit_of(data)}"
+                f"its field of view along {_axis(axis, image)} is {format_number(extent)} "
+                f"{_unit(image)}; in training {_range(known)} {data.unit}"
             )
 
 
@@ -119,13 +120,14 @@ def _intensity_warnings(
         sample = _subsample(channel)
         share = float(np.mean((sample >= low) & (sample <= high)))
         if lowest == highest:
-            yield f"{label} is {lowest:.4g} everywhere"
+            yield f"{label} is {format_number(lowest)} everywhere"
         elif normalizer.keeps_scale and share < MIN_FOREGROUND_FRACTION * data.least_foreground:
             yield (
-                f"{label} has intensities from {lowest:.4g} to {highest:.4g}, and {share:.2%} of "
-                f"its voxels are in the intensity range of the training foreground ({low:.4g} to "
-                f"{high:.4g}); at least {data.least_foreground:.2%} of each training image was "
-                "foreground"
+                f"{label} has intensities from {format_number(lowest)} to "
+                f"{format_number(highest)}, and {format_percent(share)} of its voxels are in the "
+                f"intensity range of the training foreground ({format_number(low)} to "
+                f"{format_number(high)}); at least {format_percent(data.least_foreground)} of each "
+                "training image was foreground"
             )
 
 
@@ -141,8 +143,8 @@ def _is_outside(value: float, known: AxisRange, margin: float) -> bool:
 
 def _range(known: AxisRange) -> str:
     if known.least == known.greatest:
-        return f"always {known.least:.4g}"
-    return f"{known.least:.4g} to {known.greatest:.4g}"
+        return f"always {format_number(known.least)}"
+    return f"{format_number(known.least)} to {format_number(known.greatest)}"
 
 
 def _axis(axis: int, image: Image) -> str:

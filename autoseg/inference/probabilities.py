@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,12 +23,11 @@ from pydantic import Field, PositiveInt
 from autoseg.core.atomic_write import atomic_folder
 from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError
-from autoseg.core.frozen import Frozen
 from autoseg.documents import store
+from autoseg.documents.document import Document
 from autoseg.inference.sliding_window import LogitsSlab
 
 ARRAY_FILE = "probabilities.b2nd"
-RECORD_FILE = "grid.json"
 
 FULL = 255
 """Stored value of a probability of 1."""
@@ -46,7 +45,7 @@ COMPRESSION_LEVEL = 1
 ProbabilityArray = UInt8[np.ndarray, "outputs planes rows columns"]
 
 
-class ProbabilityGrid(Frozen):
+class ProbabilityGrid(Document):
     """The prepared grid and the outputs of stored probabilities.
 
     Attributes:
@@ -57,6 +56,8 @@ class ProbabilityGrid(Frozen):
             they sum to one.
     """
 
+    FILE_NAME: ClassVar[str] = "grid.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
     restoration: InverseTransform
     orders: tuple[Annotated[int, Field(ge=0, le=1)], ...]
@@ -140,7 +141,7 @@ def save_probabilities(
             writer.add(slab)
             yield slab
         writer.finish()
-        store.save(grid, temporary / RECORD_FILE)
+        store.save(grid, temporary / ProbabilityGrid.FILE_NAME)
 
 
 def open_probabilities(folder: Path) -> Probabilities:
@@ -150,7 +151,7 @@ def open_probabilities(folder: Path) -> Probabilities:
         CaseError: If the probabilities are missing or damaged.
         DocumentError: If the description of their grid is missing or damaged.
     """
-    grid = store.load(ProbabilityGrid, folder / RECORD_FILE, made_by="autoseg train")
+    grid = store.load(ProbabilityGrid, folder / ProbabilityGrid.FILE_NAME)
     import blosc2
 
     path = folder / ARRAY_FILE
@@ -166,7 +167,7 @@ def open_probabilities(folder: Path) -> Probabilities:
 
 def has_probabilities(folder: Path) -> bool:
     """Return True if a folder contains stored probabilities."""
-    return (folder / RECORD_FILE).is_file() and (folder / ARRAY_FILE).is_file()
+    return (folder / ProbabilityGrid.FILE_NAME).is_file() and (folder / ARRAY_FILE).is_file()
 
 
 class _Writer:

@@ -16,6 +16,7 @@ from autoseg.core.arrays import ImageArray
 from autoseg.core.case import PreparedImage
 from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError, first_line
+from autoseg.core.formatting import format_shape
 from autoseg.core.progress import Progress, Silent
 from autoseg.core.tensors import ImageBatch
 from autoseg.inference.blending import (
@@ -144,7 +145,7 @@ class _TilePredictor:
             return half
         if self._accumulator.offload_to_host():
             return 1
-        patch = " × ".join(str(length) for length in self._ensemble.patch_shape)
+        patch = format_shape(self._ensemble.patch_shape)
         msg = (
             f"{device} has too little free memory for a single patch of {patch} voxels "
             f"({first_line(error)}). Free memory on it, or predict with --device cpu."

@@ -13,9 +13,6 @@ from typing_extensions import override
 from autoseg.core.errors import ModelError, first_line
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
-    FINGERPRINT_NAME,
-    MODEL_NAME,
-    PLAN_NAME,
     WEIGHTS_NAME,
     TrainedModel,
 )
@@ -104,7 +101,26 @@ class StoredModel(ABC):
 
 
 class ModelFolder(StoredModel):
-    """A model folder of a work folder: `models/<configuration>`."""
+    """A model folder of a work folder: `models/<configuration>`; its documents are read once."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        trained: TrainedModel | None = None,
+        plan: Plan | None = None,
+        fingerprint: Fingerprint | None = None,
+    ) -> None:
+        """Initialize a model folder.
+
+        Args:
+            path: The folder.
+            trained: Description of the model; None reads it when it is needed.
+            plan: The plan; None reads it when it is needed.
+            fingerprint: Fingerprint of the training data; None reads it when it is needed.
+        """
+        super().__init__(path)
+        self._trained, self._plan, self._fingerprint = trained, plan, fingerprint
 
     @override
     def folds(self) -> tuple[FoldName, ...]:
@@ -112,11 +128,16 @@ class ModelFolder(StoredModel):
 
     @override
     def read_trained(self) -> TrainedModel:
-        return load(TrainedModel, self.path / MODEL_NAME, made_by="autoseg train")
+        if self._trained is None:
+            self._trained = load(TrainedModel, self.path / TrainedModel.FILE_NAME)
+        return self._trained
 
     @override
     def read_plan(self) -> Plan:
-        return load(Plan, self.path / PLAN_NAME, made_by="autoseg train")
+        if self._plan is None:
+            path = self.path / Plan.FILE_NAME
+            self._plan = load(Plan, path, made_by=TrainedModel.MADE_BY)
+        return self._plan
 
     @override
     def read_summary(self) -> DataSummary | None:
@@ -125,8 +146,10 @@ class ModelFolder(StoredModel):
 
     def read_fingerprint(self) -> Fingerprint | None:
         """Read the fingerprint of the training data; None if the folder does not contain one."""
-        path = self.path / FINGERPRINT_NAME
-        return load(Fingerprint, path, made_by="autoseg train") if path.is_file() else None
+        path = self.path / Fingerprint.FILE_NAME
+        if self._fingerprint is None and path.is_file():
+            self._fingerprint = load(Fingerprint, path, made_by=TrainedModel.MADE_BY)
+        return self._fingerprint
 
     @override
     def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
@@ -162,7 +185,7 @@ class ModelFolder(StoredModel):
 
 def trained_folds(folder: Path) -> tuple[FoldName, ...]:
     """Return the folds of a model folder that are trained to the end."""
-    if not (folder / MODEL_NAME).is_file():
+    if not (folder / TrainedModel.FILE_NAME).is_file():
         return ()
     names = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
     folds = (fold_from_name(name.removeprefix("fold_")) for name in names)
@@ -194,7 +217,8 @@ def named_fold(path: Path) -> NamedFold | None:
     if fold is None or not folder.name.startswith("fold_"):
         msg = (
             f"{path} contains weights, but is not named fold_<number> or fold_all. Restore its "
-            f"name and leave it in its model folder, next to {MODEL_NAME} and {PLAN_NAME}."
+            f"name and leave it in its model folder, next to {TrainedModel.FILE_NAME} and "
+            f"{Plan.FILE_NAME}."
         )
         raise ModelError(msg)
     return NamedFold(folder.parent, fold)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autoseg.core.geometry import LengthUnit, length_unit
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.documents.model_card import AxisRange, DataSummary
 
@@ -30,12 +29,6 @@ def summarize_fingerprint(fingerprint: Fingerprint) -> DataSummary:
 def extent_mm(shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, ...]:
     """Return the field of view of an image along each axis, in the unit of the spacing."""
     return tuple(size * step for size, step in zip(shape, spacing, strict=True))
-
-
-def unit_of(data: DataSummary) -> LengthUnit:
-    """Return the unit of lengths of the training data; px for pictures without a physical size."""
-    edges = (edge for axis in data.spacing_mm for edge in (axis.least, axis.greatest))
-    return length_unit(len(data.spacing_mm), edges)
 
 
 def _foreground(case: CaseFingerprint) -> float:

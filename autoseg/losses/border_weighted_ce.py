@@ -9,9 +9,14 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Targets
-from autoseg.losses.cross_entropy import cross_entropy_terms, mean_of_terms, term_weights
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Targets, Valid
+from autoseg.losses.cross_entropy import (
+    ClassWeights,
+    cross_entropy_terms,
+    mean_of_terms,
+    term_weights,
+)
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceArray, DistanceMaps, LabelMasks, Masks
 
@@ -38,7 +43,7 @@ class BorderWeightedCrossEntropy(DistanceLoss):
     kind: Literal["border_weighted_ce"] = "border_weighted_ce"
     border_weight: NonNegativeFloat = 10.0
     sigma: PositiveFloat = 5.0
-    class_weights: tuple[PositiveFloat, ...] | None = None
+    class_weights: ClassWeights = None
 
     @override
     def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
@@ -56,7 +61,7 @@ class BorderWeightedCrossEntropy(DistanceLoss):
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
         terms = cross_entropy_terms(logits, labels)
         weights = term_weights(terms, labels, self.class_weights)

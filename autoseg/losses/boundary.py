@@ -7,9 +7,9 @@ from typing import Literal
 
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Targets, mean_over_samples
-from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss, MapBatch
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Targets, Valid, mean_over_samples
+from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
 from autoseg.losses.soft_counts import probabilities_and_truth
 
@@ -32,21 +32,7 @@ class Boundary(DistanceLoss):
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
-        return boundary_loss(logits, labels, valid, geometry.maps)
-
-
-def boundary_loss(
-    logits: LogitsBatch, labels: Targets, valid: ValidMask | None, distances: MapBatch
-) -> Scalar:
-    """Compute the mean of signed distance times probability, mm.
-
-    Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        valid: Voxels that count, `batch *space`; None means all.
-        distances: Signed distances, one map per foreground class or region, mm.
-    """
-    probabilities, _ = probabilities_and_truth(logits, labels)
-    return mean_over_samples(distances * probabilities, valid)
+        probabilities, _ = probabilities_and_truth(logits, labels)
+        return mean_over_samples(geometry.maps * probabilities, valid)

@@ -3,30 +3,30 @@
 Source: Ma et al., Medical Image Analysis 71 (2021), equation 1; torch's `cross_entropy`.
 """
 
-from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import PositiveFloat
 from torch import Tensor
 from typing_extensions import override
 
 from autoseg.core.device import to_device
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import (
     LOSSES,
     Loss,
-    LossFunction,
     Targets,
+    Valid,
     at_least_float32,
     is_regional,
     log_probabilities,
     masked_mean,
 )
 
-ClassWeights = tuple[float, ...] | None
+ClassWeights = tuple[PositiveFloat, ...] | None
 """Weight of each class, background first, or of each region; None means equal weights."""
 
 Terms = Float[Tensor, "batch terms *space"]
@@ -40,14 +40,14 @@ class CrossEntropy(Loss):
     kind: Literal["cross_entropy"] = "cross_entropy"
 
     @override
-    def build(self) -> LossFunction:
-        return partial(mean_cross_entropy, class_weights=None)
+    def __call__(self, logits: LogitsBatch, labels: Targets, valid: Valid = None) -> Scalar:
+        return mean_cross_entropy(logits, labels, valid)
 
 
 def mean_cross_entropy(
     logits: LogitsBatch,
     labels: Targets,
-    valid: ValidMask | None = None,
+    valid: Valid = None,
     *,
     class_weights: ClassWeights = None,
     scores: LogitsBatch | None = None,
@@ -114,7 +114,7 @@ def _weights_like(class_weights: tuple[float, ...], like: Tensor) -> Float[Tenso
     return to_device(np.array(class_weights, exact), like.device).to(like.dtype)
 
 
-def mean_of_terms(terms: Terms, valid: ValidMask | None, weights: Terms | None = None) -> Scalar:
+def mean_of_terms(terms: Terms, valid: Valid, weights: Terms | None = None) -> Scalar:
     """Compute the (weighted) mean over the valid voxels and regions; 0 if no voxel is valid.
 
     Args:

@@ -6,21 +6,19 @@ the weight of the region loss falls from 1 to 0.01 in equal steps.
 
 from typing import Literal
 
-from pydantic import PositiveFloat
 from typing_extensions import override
 
 from autoseg.core.frozen import Fraction
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Targets
-from autoseg.losses.boundary import boundary_loss
-from autoseg.losses.dice import dice_loss
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Targets, Valid
+from autoseg.losses.boundary import Boundary
+from autoseg.losses.compound_loss import CompoundLoss
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
-from autoseg.losses.soft_counts import Pool
 
 
 @LOSSES.register
-class DiceBoundary(DistanceLoss):
+class DiceBoundary(DistanceLoss, CompoundLoss):
     """`a·(Dice loss) + (1 - a)·(boundary loss)`, where a decreases linearly during training.
 
     Unlike the published loss, it uses foreground Dice instead of generalised Dice, as the other
@@ -30,16 +28,12 @@ class DiceBoundary(DistanceLoss):
         first_dice_weight: a at the start of the training.
         last_dice_weight: a at the end of the training.
         progress: Completed share of the training; the training loop sets it before each step.
-        pool: Whether Dice counts are summed per sample or over the batch.
-        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["dice_boundary"] = "dice_boundary"
     first_dice_weight: Fraction = 1.0
     last_dice_weight: Fraction = 0.01
     progress: Fraction = 0.0
-    pool: Pool = "sample"
-    smooth: PositiveFloat = 1e-5
 
     @property
     def dice_weight(self) -> float:
@@ -57,8 +51,8 @@ class DiceBoundary(DistanceLoss):
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
-        dice = dice_loss(logits, labels, valid, pool=self.pool, smooth=self.smooth)
-        boundary = boundary_loss(logits, labels, valid, geometry.maps)
+        dice = self.dice(logits, labels, valid)
+        boundary = Boundary().value(logits, labels, valid, geometry)
         return self.dice_weight * dice + (1 - self.dice_weight) * boundary

@@ -1,8 +1,8 @@
 """Losses that use distance maps of the reference.
 
 Computing the maps takes longer than computing a loss. Training therefore computes them in the data
-loading processes with `DistanceLoss.reference_maps` and passes them to the loss function. A loss
-function that receives no maps computes them.
+loading processes with `DistanceLoss.reference_maps` and passes them to the loss. A loss that
+receives no maps computes them.
 """
 
 from abc import abstractmethod
@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import Loss, Targets, foreground, is_regional, membership
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import Loss, Targets, Valid, foreground, is_regional, membership
 from autoseg.losses.distances import DistanceMaps, LabelMasks
 
 MapBatch = Float[Tensor, "batch maps *space"]
@@ -35,7 +35,7 @@ class BatchGeometry:
 
 
 class DistanceLoss(Loss):
-    """Configuration of a loss that needs precomputed maps of the reference."""
+    """Loss that needs precomputed maps of the reference."""
 
     @abstractmethod
     def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
@@ -43,7 +43,7 @@ class DistanceLoss(Loss):
 
     @abstractmethod
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
         """Compute the loss over the valid voxels.
 
@@ -55,25 +55,11 @@ class DistanceLoss(Loss):
         """
 
     @override
-    def build(self) -> "DistanceLossFunction":
-        return DistanceLossFunction(self)
-
-
-@dataclass(frozen=True)
-class DistanceLossFunction:
-    """Loss function of a `DistanceLoss`; see `Loss.build`.
-
-    Attributes:
-        config: Configuration of the loss.
-    """
-
-    config: DistanceLoss
-
     def __call__(
         self,
         logits: LogitsBatch,
         labels: Targets,
-        valid: ValidMask | None = None,
+        valid: Valid = None,
         *,
         spacing: tuple[float, ...] | None = None,
         maps: MapBatch | None = None,
@@ -89,21 +75,16 @@ class DistanceLossFunction:
         """
         spacing = spacing or (1.0,) * (logits.ndim - 2)
         if maps is None:
-            maps = _compute_maps(self.config, logits, labels, valid, spacing)
-        return self.config.value(logits, labels, valid, BatchGeometry(maps, spacing))
+            maps = self._compute_maps(logits, labels, valid, spacing)
+        return self.value(logits, labels, valid, BatchGeometry(maps, spacing))
 
-
-def _compute_maps(
-    config: DistanceLoss,
-    logits: LogitsBatch,
-    labels: Targets,
-    valid: ValidMask | None,
-    spacing: tuple[float, ...],
-) -> MapBatch:
-    members = foreground(membership(logits, labels), logits, labels) > 0.5
-    annotated = [None] * len(members) if valid is None else valid.cpu().numpy()
-    maps = [
-        config.reference_maps(LabelMasks(mask, known, spacing, is_regional(logits, labels)))
-        for mask, known in zip(members.cpu().numpy(), annotated, strict=True)
-    ]
-    return torch.from_numpy(np.stack(maps)).to(logits.device)
+    def _compute_maps(
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, spacing: tuple[float, ...]
+    ) -> MapBatch:
+        members = foreground(membership(logits, labels), logits, labels) > 0.5
+        annotated = [None] * len(members) if valid is None else valid.cpu().numpy()
+        maps = [
+            self.reference_maps(LabelMasks(mask, known, spacing, is_regional(logits, labels)))
+            for mask, known in zip(members.cpu().numpy(), annotated, strict=True)
+        ]
+        return torch.from_numpy(np.stack(maps)).to(logits.device)

@@ -6,13 +6,17 @@ Source: Caliva et al., MIDL 2019 (arXiv 1908.03679), equation 2.
 from typing import Literal
 
 import numpy as np
-from pydantic import PositiveFloat
 from typing_extensions import override
 
 from autoseg.core.arrays import MaskArray
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Targets
-from autoseg.losses.cross_entropy import cross_entropy_terms, mean_of_terms, term_weights
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Targets, Valid
+from autoseg.losses.cross_entropy import (
+    ClassWeights,
+    cross_entropy_terms,
+    mean_of_terms,
+    term_weights,
+)
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceArray, DistanceMaps, LabelMasks, contour_distances
 
@@ -32,7 +36,7 @@ class DistancePenalizedCrossEntropy(DistanceLoss):
     """
 
     kind: Literal["distance_penalized_ce"] = "distance_penalized_ce"
-    class_weights: tuple[PositiveFloat, ...] | None = None
+    class_weights: ClassWeights = None
 
     @override
     def reference_maps(self, masks: LabelMasks) -> DistanceMaps:
@@ -43,7 +47,7 @@ class DistancePenalizedCrossEntropy(DistanceLoss):
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
         terms = cross_entropy_terms(logits, labels)
         weights = term_weights(terms, labels, self.class_weights)

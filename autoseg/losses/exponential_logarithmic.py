@@ -3,35 +3,36 @@
 Source: Wong et al., MICCAI 2018, equations 1 to 3: weights 0.8 and 0.2, both exponents 0.3.
 """
 
-from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Targets, Valid
 from autoseg.losses.cross_entropy import (
     Terms,
     cross_entropy_terms,
     mean_of_terms,
     term_weights,
 )
+from autoseg.losses.overlap_loss import PooledLoss
 from autoseg.losses.powers import bounded_power
-from autoseg.losses.soft_counts import Pool, probabilities_and_truth, soft_counts
+from autoseg.losses.soft_counts import masked, probabilities_and_truth, soft_counts
 
 MIN_FREQUENCY = 1e-6
 """Lower bound of class frequencies; keeps the weights of absent classes finite."""
 
 
 @LOSSES.register
-class ExponentialLogarithmic(Loss):
+class ExponentialLogarithmic(PooledLoss):
     """`0.8·mean over classes of (-ln Dice)^0.3 + 0.2·mean over voxels of w·(-ln p)^0.3`.
 
     Dice is averaged over all classes including the background (or all regions). The weight w of a
     voxel is √(sum of all class frequencies / frequency of its class). Logarithms below 1e-6 are
-    clamped, because the gradient of both powers would be infinite at a perfect prediction.
+    clamped, because the gradient of both powers would be infinite at a perfect prediction, whose
+    loss is about 0.02.
 
     Attributes:
         dice_weight: Weight of the Dice term.
@@ -41,8 +42,6 @@ class ExponentialLogarithmic(Loss):
         class_frequencies: Share of each class among all voxels, background first; None means a
             weight of 1 for all classes. Ignored for regions. The planner takes the frequencies from
             the fingerprint.
-        pool: Whether Dice counts are summed per sample or over the batch.
-        smooth: Added to numerator and denominator of Dice, in voxels.
     """
 
     kind: Literal["exponential_logarithmic"] = "exponential_logarithmic"
@@ -51,7 +50,6 @@ class ExponentialLogarithmic(Loss):
     dice_exponent: PositiveFloat = 0.3
     cross_entropy_exponent: PositiveFloat = 0.3
     class_frequencies: tuple[NonNegativeFloat, ...] | None = None
-    pool: Pool = "sample"
     smooth: PositiveFloat = 1.0
 
     @property
@@ -63,39 +61,18 @@ class ExponentialLogarithmic(Loss):
         return tuple((sum(bounded) / share) ** 0.5 for share in bounded)
 
     @override
-    def build(self) -> LossFunction:
-        return partial(exponential_logarithmic_loss, config=self)
+    def __call__(self, logits: LogitsBatch, labels: Targets, valid: Valid = None) -> Scalar:
+        pair = probabilities_and_truth(logits, labels, with_background=True)
+        counts = soft_counts(*masked(*pair, valid), self.pool)
+        overlap = 2 * counts.true_positives + self.smooth
+        dice = overlap / (overlap + counts.false_positives + counts.false_negatives)
+        dice_term = bounded_power(-torch.log(dice), self.dice_exponent).mean()
+        entropy_term = self._entropy_term(cross_entropy_terms(logits, labels), labels, valid)
+        return self.dice_weight * dice_term + self.cross_entropy_weight * entropy_term
 
-
-def exponential_logarithmic_loss(
-    logits: LogitsBatch,
-    labels: Targets,
-    valid: ValidMask | None = None,
-    *,
-    config: ExponentialLogarithmic,
-) -> Scalar:
-    """Compute the weighted sum of both terms; about 0.02 for a perfect prediction.
-
-    Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        valid: Voxels that count, `batch *space`; None means all.
-        config: Parameters of the loss.
-    """
-    pair = probabilities_and_truth(logits, labels, with_background=True)
-    counts = soft_counts(*pair, valid, config.pool)
-    overlap = 2 * counts.true_positives + config.smooth
-    dice = overlap / (overlap + counts.false_positives + counts.false_negatives)
-    dice_term = bounded_power(-torch.log(dice), config.dice_exponent).mean()
-    entropy_term = _entropy_term(cross_entropy_terms(logits, labels), labels, valid, config)
-    return config.dice_weight * dice_term + config.cross_entropy_weight * entropy_term
-
-
-def _entropy_term(
-    terms: Terms, labels: Targets, valid: ValidMask | None, config: ExponentialLogarithmic
-) -> Scalar:
-    """Compute the mean over valid voxels and regions, without dividing by the sum of weights."""
-    powers = bounded_power(terms, config.cross_entropy_exponent)
-    are_regions = labels.ndim == terms.ndim
-    weights = None if are_regions else term_weights(terms, labels, config.weights)
-    return mean_of_terms(powers if weights is None else powers * weights, valid)
+    def _entropy_term(self, terms: Terms, labels: Targets, valid: Valid) -> Scalar:
+        """Compute the mean over valid voxels and regions; not divided by the sum of weights."""
+        powers = bounded_power(terms, self.cross_entropy_exponent)
+        are_regions = labels.ndim == terms.ndim
+        weights = None if are_regions else term_weights(terms, labels, self.weights)
+        return mean_of_terms(powers if weights is None else powers * weights, valid)

@@ -3,63 +3,38 @@
 Source: Sudre et al., DLMIA 2017, section 2.1.
 """
 
-from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
-from autoseg.losses.soft_counts import Counts, Pool, probabilities_and_truth, soft_counts
+from autoseg.core.tensors import Scalar
+from autoseg.losses.base import LOSSES, ForegroundBatch
+from autoseg.losses.overlap_loss import OverlapLoss
+from autoseg.losses.soft_counts import Counts, soft_counts
 
 
 @LOSSES.register
-class GeneralizedDice(Loss):
+class GeneralizedDice(OverlapLoss):
     """`1 - 2·Σ w·TP / Σ w·(Σp + Σy)` over all classes, w = 1 / volume² of the class in the sample.
 
     The background is included. A class that is absent from a sample is left out of both sums,
     because its weight would be infinite. The weights are normalised to a sum of 1, so that `smooth`
-    is in voxels, as in the other losses. A sample without any region has the loss 0.
-
-    Attributes:
-        pool: Whether volumes are counted per sample or over the batch.
-        smooth: Added to numerator and denominator, in voxels.
+    is in voxels, as in the other losses. A sample without any region has the loss 0. Averaged over
+    samples; in [0, 1].
     """
+
+    with_background: ClassVar[bool] = True
 
     kind: Literal["generalized_dice"] = "generalized_dice"
-    pool: Pool = "sample"
-    smooth: PositiveFloat = 1e-5
 
     @override
-    def build(self) -> LossFunction:
-        return partial(generalized_dice_loss, pool=self.pool, smooth=self.smooth)
-
-
-def generalized_dice_loss(
-    logits: LogitsBatch,
-    labels: Targets,
-    valid: ValidMask | None = None,
-    *,
-    pool: Pool,
-    smooth: float,
-) -> Scalar:
-    """Compute `1 - generalised Dice`, averaged over samples, in [0, 1].
-
-    Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        valid: Voxels that count, `batch *space`; None means all.
-        pool: Whether volumes are counted per sample or over the batch.
-        smooth: Added to numerator and denominator, in voxels.
-    """
-    probabilities, truth = probabilities_and_truth(logits, labels, with_background=True)
-    counts = soft_counts(probabilities, truth, valid, pool)
-    weights = volume_weights(counts.true_positives + counts.false_negatives)
-    overlap = (weights * counts.true_positives).sum(dim=1)
-    errors = (weights * (counts.false_positives + counts.false_negatives)).sum(dim=1)
-    return 1 - ((2 * overlap + smooth) / (2 * overlap + errors + smooth)).mean()
+    def of_probabilities(self, probabilities: ForegroundBatch, truth: ForegroundBatch) -> Scalar:
+        counts = soft_counts(probabilities, truth, self.pool)
+        weights = volume_weights(counts.true_positives + counts.false_negatives)
+        overlap = (weights * counts.true_positives).sum(dim=1)
+        errors = (weights * (counts.false_positives + counts.false_negatives)).sum(dim=1)
+        return 1 - ((2 * overlap + self.smooth) / (2 * overlap + errors + self.smooth)).mean()
 
 
 def volume_weights(volumes: Counts) -> Counts:

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import PositiveFloat
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Targets, mean_over_samples
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Targets, Valid, mean_over_samples
 from autoseg.losses.device_distances import boundary_distances
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
@@ -42,7 +42,7 @@ class HausdorffDistance(DistanceLoss):
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
         probabilities, truth = probabilities_and_truth(logits, labels)
         field = geometry.maps**self.exponent

@@ -4,20 +4,19 @@ Source: Karimi & Salcudean, IEEE Transactions on Medical Imaging 39 (2020), equa
 10 erosions with a cross-shaped kernel (a voxel and its face neighbours).
 """
 
-from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import (
     LOSSES,
     ForegroundBatch,
     Loss,
-    LossFunction,
     Targets,
+    Valid,
     mean_over_samples,
 )
 from autoseg.losses.soft_counts import probabilities_and_truth
@@ -26,6 +25,9 @@ from autoseg.losses.soft_counts import probabilities_and_truth
 @LOSSES.register
 class HausdorffErosion(Loss):
     """Mean of `u·e + Σ k^alpha · (e eroded k times)`, e the squared error, per foreground class.
+
+    Averaged over valid voxels, foreground classes or regions, and samples. An ignored voxel has no
+    error, so it erodes its neighbours like a correct voxel.
 
     An erosion is the mean over the cross minus 1/2, clamped at 0. No distances are needed, so
     thickness is in voxels. There are two differences from the paper. The result of each erosion is
@@ -45,36 +47,16 @@ class HausdorffErosion(Loss):
     uneroded_weight: NonNegativeFloat = 1.0
 
     @override
-    def build(self) -> LossFunction:
-        return partial(hausdorff_erosion_loss, config=self)
-
-
-def hausdorff_erosion_loss(
-    logits: LogitsBatch,
-    labels: Targets,
-    valid: ValidMask | None = None,
-    *,
-    config: HausdorffErosion,
-) -> Scalar:
-    """Compute the mean over valid voxels, foreground classes or regions, and samples.
-
-    An ignored voxel has no error, so it erodes its neighbours like a correct voxel.
-
-    Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        valid: Voxels that count, `batch *space`; None means all.
-        config: Parameters of the loss.
-    """
-    probabilities, truth = probabilities_and_truth(logits, labels)
-    errors = (probabilities - truth.to(probabilities.dtype)) ** 2
-    if valid is not None:
-        errors = errors * valid[:, None]
-    total = config.uneroded_weight * errors
-    for times in range(1, config.erosions + 1):
-        errors = erode(errors)
-        total = total + times**config.exponent * errors
-    return mean_over_samples(total, valid)
+    def __call__(self, logits: LogitsBatch, labels: Targets, valid: Valid = None) -> Scalar:
+        probabilities, truth = probabilities_and_truth(logits, labels)
+        errors = (probabilities - truth.to(probabilities.dtype)) ** 2
+        if valid is not None:
+            errors = errors * valid[:, None]
+        total = self.uneroded_weight * errors
+        for times in range(1, self.erosions + 1):
+            errors = erode(errors)
+            total = total + times**self.exponent * errors
+        return mean_over_samples(total, valid)
 
 
 def erode(errors: ForegroundBatch) -> ForegroundBatch:

@@ -4,7 +4,6 @@ Source: Zhao et al., NeurIPS 2019, equations 9 to 15: 3 × 3 neighbourhoods afte
 weight 0.5; the ridge of 5e-4 is from the authors' code.
 """
 
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -15,10 +14,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from autoseg.core.frozen import Fraction
-from autoseg.core.tensors import LogitsBatch, RegionBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Loss, LossFunction, Targets
+from autoseg.core.tensors import LogitsBatch, RegionBatch, Scalar
+from autoseg.losses.base import LOSSES, Loss, Targets, Valid
 from autoseg.losses.cross_entropy import mean_cross_entropy
-from autoseg.losses.soft_counts import probabilities_and_truth
+from autoseg.losses.soft_counts import masked, probabilities_and_truth
 
 Neighbourhoods = Float64[Tensor, "batch classes voxels positions"]
 Covariances = Float64[Tensor, "batch classes rows columns"]
@@ -72,35 +71,14 @@ class RegionMutualInformation(Loss):
         return self.model_copy(update={"progress": progress})
 
     @override
-    def build(self) -> LossFunction:
-        return partial(region_mutual_information_loss, config=self)
-
-
-def region_mutual_information_loss(
-    logits: LogitsBatch,
-    labels: Targets,
-    valid: ValidMask | None = None,
-    *,
-    config: RegionMutualInformation,
-) -> Scalar:
-    """Compute the weighted sum of cross-entropy and information term; can be negative.
-
-    Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        valid: Voxels that count, `batch *space`; None means all.
-        config: Parameters of the loss.
-    """
-    entropy = mean_cross_entropy(logits, labels, valid)
-    with torch.autocast(logits.device.type, enabled=False):
-        predicted, true = probabilities_and_truth(logits, labels, with_background=True)
-        if valid is not None:
-            predicted, true = predicted * valid[:, None], true * valid[:, None]
-        deviance = conditional_deviance(
-            neighbourhoods(true, config), neighbourhoods(predicted, config), config.ridge
-        )
-    information = config.information_weight * deviance.to(entropy.dtype)
-    return config.cross_entropy_weight * entropy + information
+    def __call__(self, logits: LogitsBatch, labels: Targets, valid: Valid = None) -> Scalar:
+        entropy = mean_cross_entropy(logits, labels, valid)
+        with torch.autocast(logits.device.type, enabled=False):
+            pair = probabilities_and_truth(logits, labels, with_background=True)
+            predicted, true = (neighbourhoods(part, self) for part in masked(*pair, valid))
+            deviance = conditional_deviance(true, predicted, self.ridge)
+        information = self.information_weight * deviance.to(entropy.dtype)
+        return self.cross_entropy_weight * entropy + information
 
 
 def neighbourhoods(values: RegionBatch, config: RegionMutualInformation) -> Neighbourhoods:

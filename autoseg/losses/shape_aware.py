@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from typing_extensions import override
 
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
-from autoseg.losses.base import LOSSES, Targets, is_regional
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Targets, Valid, is_regional
 from autoseg.losses.cross_entropy import Terms, cross_entropy_terms, mean_of_terms
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks, contour_distances
@@ -32,7 +32,7 @@ class ShapeAware(DistanceLoss):
 
     @override
     def value(
-        self, logits: LogitsBatch, labels: Targets, valid: ValidMask | None, geometry: BatchGeometry
+        self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
         terms = cross_entropy_terms(logits, labels)
         errors = _is_misclassified(logits, labels) * geometry.maps

@@ -6,10 +6,11 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from autoseg.core.tensors import LogitsBatch, ValidMask
+from autoseg.core.tensors import LogitsBatch
 from autoseg.losses.base import (
     ForegroundBatch,
     Targets,
+    Valid,
     foreground,
     log_probabilities,
     membership,
@@ -19,6 +20,7 @@ Pool = Literal["sample", "batch"]
 """Whether soft counts are summed per sample, or over the batch as if it were one volume."""
 
 Counts = Float[Tensor, "samples channels"]
+ProbabilitiesAndTruth = tuple[ForegroundBatch, ForegroundBatch]
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,14 @@ class SoftCounts:
     false_negatives: Counts
 
 
-def soft_counts(
-    probabilities: ForegroundBatch, truth: ForegroundBatch, valid: ValidMask | None, pool: Pool
-) -> SoftCounts:
-    """Compute the soft counts of the valid voxels.
+def soft_counts(probabilities: ForegroundBatch, truth: ForegroundBatch, pool: Pool) -> SoftCounts:
+    """Compute the soft counts of each class or region.
 
     Args:
         probabilities: Probabilities of classes or regions, `batch channels *space`.
         truth: Masks of the classes or regions in the reference, `batch channels *space`.
-        valid: Voxels that count, `batch *space`; None means all.
         pool: Whether counts are summed per sample or over the batch.
     """
-    if valid is not None:
-        probabilities, truth = probabilities * valid[:, None], truth * valid[:, None]
     dims = pooled_dims(probabilities, pool)
     tp = (probabilities * truth).sum(dims, keepdim=True)
     fp = probabilities.sum(dims, keepdim=True) - tp
@@ -59,7 +56,7 @@ def soft_counts(
 
 def probabilities_and_truth(
     logits: LogitsBatch, labels: Targets, *, with_background: bool = False
-) -> tuple[ForegroundBatch, ForegroundBatch]:
+) -> ProbabilitiesAndTruth:
     """Compute the probabilities and reference masks of the foreground classes, or of all regions.
 
     Args:
@@ -77,18 +74,19 @@ def probabilities_and_truth(
     return foreground(probabilities, logits, labels), foreground(truth, logits, labels)
 
 
-def foreground_counts(
-    logits: LogitsBatch, labels: Targets, valid: ValidMask | None, pool: Pool
-) -> SoftCounts:
-    """Compute the soft counts of each foreground class, or of each region.
+def masked(
+    probabilities: ForegroundBatch, truth: ForegroundBatch, valid: Valid
+) -> ProbabilitiesAndTruth:
+    """Set the ignored voxels to 0, so that they do not contribute to sums.
 
     Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        probabilities: Probabilities of classes or regions, `batch channels *space`.
+        truth: Masks of the classes or regions in the reference, `batch channels *space`.
         valid: Voxels that count, `batch *space`; None means all.
-        pool: Whether counts are summed per sample or over the batch.
     """
-    return soft_counts(*probabilities_and_truth(logits, labels), valid, pool)
+    if valid is None:
+        return probabilities, truth
+    return probabilities * valid[:, None], truth * valid[:, None]
 
 
 def pooled_dims(values: ForegroundBatch, pool: Pool) -> list[int]:

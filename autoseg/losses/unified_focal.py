@@ -4,31 +4,28 @@ Source: Yeung et al., Computerized Medical Imaging and Graphics 95 (2022), equat
 weight 0.5, delta 0.6, gamma 0.5.
 """
 
-from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import PositiveFloat
 from torch import Tensor
 from typing_extensions import override
 
 from autoseg.core.frozen import Fraction
-from autoseg.core.tensors import LogitsBatch, Scalar, ValidMask
+from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import (
     LOSSES,
-    Loss,
-    LossFunction,
     Targets,
+    Valid,
     is_regional,
     log_probabilities,
     mean_over_samples,
     membership,
 )
 from autoseg.losses.one_vs_rest import complement, log_complements
+from autoseg.losses.overlap_loss import PooledLoss
 from autoseg.losses.powers import bounded_power
-from autoseg.losses.soft_counts import Counts, Pool, soft_counts
-from autoseg.losses.tversky import tversky_index
+from autoseg.losses.soft_counts import Counts, masked
 
 Channels = Bool[Tensor, "batch _channels *space"] | Float[Tensor, "batch _channels *space"]
 Side = tuple[Channels, Channels]
@@ -36,8 +33,8 @@ Side = tuple[Channels, Channels]
 
 
 @LOSSES.register
-class UnifiedFocal(Loss):
-    """Weighted sum of a focal cross-entropy and a focal Tversky loss.
+class UnifiedFocal(PooledLoss):
+    """Weighted sum of a focal cross-entropy and a focal Tversky loss; about 0 if perfect.
 
     The asymmetric form suppresses only the cross-entropy of the background and enhances only the
     Tversky loss of the foreground. The symmetric form applies both to both. The background of a
@@ -49,8 +46,6 @@ class UnifiedFocal(Loss):
         delta: Weight of the foreground and of false negatives; the background and false positives
             have the weight `1 - delta`.
         gamma: Strength of the focus, in [0, 1]; 0.5 as published.
-        pool: Whether Tversky counts are summed per sample or over the batch.
-        smooth: Added to numerator and denominator of Tversky, in voxels.
     """
 
     kind: Literal["unified_focal"] = "unified_focal"
@@ -58,30 +53,36 @@ class UnifiedFocal(Loss):
     cross_entropy_weight: Fraction = 0.5
     delta: Fraction = 0.6
     gamma: Fraction = 0.5
-    pool: Pool = "sample"
-    smooth: PositiveFloat = 1e-5
 
     @override
-    def build(self) -> LossFunction:
-        return partial(unified_focal_loss, config=self)
+    def __call__(self, logits: LogitsBatch, labels: Targets, valid: Valid = None) -> Scalar:
+        inside, outside = _sides(logits, labels)
+        entropy = self._focal_entropy(inside, outside, valid)
+        tversky = self._focal_tversky(inside, outside, valid)
+        weight = self.cross_entropy_weight
+        return weight * entropy + (1 - weight) * tversky
 
+    def _focal_entropy(self, inside: Side, outside: Side, valid: Valid) -> Scalar:
+        """Compute the mean over voxels, and over regions if there are several."""
+        symmetric = self.form == "symmetric"
+        foreground = _entropy(inside, 1 - self.gamma if symmetric else 0.0)
+        background = _entropy(outside, 1 - self.gamma if symmetric else self.gamma)
+        total = self.delta * foreground.sum(dim=1) + (1 - self.delta) * background.sum(dim=1)
+        return mean_over_samples(total[:, None] / outside[0].shape[1], valid)
 
-def unified_focal_loss(
-    logits: LogitsBatch, labels: Targets, valid: ValidMask | None = None, *, config: UnifiedFocal
-) -> Scalar:
-    """Compute the weighted sum of both terms; about 0 for a perfect prediction.
+    def _focal_tversky(self, inside: Side, outside: Side, valid: Valid) -> Scalar:
+        """Compute the mean over classes (including the background) and samples."""
+        symmetric = self.form == "symmetric"
+        exponent = self.gamma if symmetric else 1 - self.gamma
+        foreground = bounded_power(1 - self._index(inside, valid), exponent)
+        background = 1 - self._index(outside, valid)
+        if symmetric:
+            background = bounded_power(background, self.gamma)
+        return torch.cat([background, foreground], dim=1).mean()
 
-    Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        valid: Voxels that count, `batch *space`; None means all.
-        config: Parameters of the loss.
-    """
-    inside, outside = _sides(logits, labels)
-    entropy = _focal_entropy(inside, outside, valid, config)
-    tversky = _focal_tversky(inside, outside, valid, config)
-    weight = config.cross_entropy_weight
-    return weight * entropy + (1 - weight) * tversky
+    def _index(self, side: Side, valid: Valid) -> Counts:
+        pair = masked(side[0].exp(), side[1], valid)
+        return self.tversky_index(*pair, fp_weight=1 - self.delta, fn_weight=self.delta)
 
 
 def _sides(logits: LogitsBatch, labels: Targets) -> tuple[Side, Side]:
@@ -92,39 +93,7 @@ def _sides(logits: LogitsBatch, labels: Targets) -> tuple[Side, Side]:
     return (log_p[:, 1:], truth[:, 1:]), (log_p[:, :1], truth[:, :1])
 
 
-def _focal_entropy(
-    inside: Side, outside: Side, valid: ValidMask | None, config: UnifiedFocal
-) -> Scalar:
-    """Compute the mean over voxels, and over regions if there are several."""
-    symmetric = config.form == "symmetric"
-    foreground = _entropy(inside, 1 - config.gamma if symmetric else 0.0)
-    background = _entropy(outside, 1 - config.gamma if symmetric else config.gamma)
-    total = config.delta * foreground.sum(dim=1) + (1 - config.delta) * background.sum(dim=1)
-    return mean_over_samples(total[:, None] / outside[0].shape[1], valid)
-
-
 def _entropy(side: Side, exponent: float) -> Channels:
     log_p, truth = side
     focus = bounded_power(-torch.expm1(log_p), exponent) if exponent else 1.0
     return -focus * truth * log_p
-
-
-def _focal_tversky(
-    inside: Side, outside: Side, valid: ValidMask | None, config: UnifiedFocal
-) -> Scalar:
-    """Compute the mean over classes (including the background) and samples."""
-    symmetric = config.form == "symmetric"
-    foreground = bounded_power(
-        1 - _index(inside, valid, config), config.gamma if symmetric else 1 - config.gamma
-    )
-    background = 1 - _index(outside, valid, config)
-    if symmetric:
-        background = bounded_power(background, config.gamma)
-    return torch.cat([background, foreground], dim=1).mean()
-
-
-def _index(side: Side, valid: ValidMask | None, config: UnifiedFocal) -> Counts:
-    counts = soft_counts(side[0].exp(), side[1], valid, config.pool)
-    return tversky_index(
-        counts, fp_weight=1 - config.delta, fn_weight=config.delta, smooth=config.smooth
-    )

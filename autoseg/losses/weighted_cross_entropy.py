@@ -3,14 +3,13 @@
 Source: Ronneberger et al., MICCAI 2015, equation 1, without its border term.
 """
 
-from functools import partial
 from typing import ClassVar, Literal
 
-from pydantic import PositiveFloat
 from typing_extensions import override
 
-from autoseg.losses.base import LOSSES, Loss, LossFunction
-from autoseg.losses.cross_entropy import mean_cross_entropy
+from autoseg.core.tensors import LogitsBatch, Scalar
+from autoseg.losses.base import LOSSES, Loss, Targets, Valid
+from autoseg.losses.cross_entropy import ClassWeights, mean_cross_entropy
 
 
 @LOSSES.register
@@ -25,8 +24,8 @@ class WeightedCrossEntropy(Loss):
     needs_class_weights: ClassVar[bool] = True
 
     kind: Literal["weighted_cross_entropy"] = "weighted_cross_entropy"
-    class_weights: tuple[PositiveFloat, ...] | None = None
+    class_weights: ClassWeights = None
 
     @override
-    def build(self) -> LossFunction:
-        return partial(mean_cross_entropy, class_weights=self.class_weights)
+    def __call__(self, logits: LogitsBatch, labels: Targets, valid: Valid = None) -> Scalar:
+        return mean_cross_entropy(logits, labels, valid, class_weights=self.class_weights)

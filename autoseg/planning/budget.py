@@ -1,13 +1,12 @@
 """Choose voxel size, network, patch and batch for the time of one training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
 from autoseg.architectures import Architecture
 from autoseg.core.errors import PlanError
-from autoseg.core.formatting import duration, time_span
+from autoseg.core.formatting import format_budget, format_duration
 from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.planning import expected_dice
@@ -48,7 +47,7 @@ class TimeBudget:
     @property
     def text(self) -> str:
         """The time as text, in a suitable unit."""
-        return duration(self.seconds / 3600)
+        return format_duration(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,6 @@ class Base:
     resolution: Resolution
     architecture: Architecture
     batch_size: int
-
-    def sizes(self) -> dict[tuple[Architecture, int], SizePreset]:
-        """Return the networks and batch sizes of all size presets."""
-        return sizes(self.architecture, self.batch_size, self.resolution.grid)
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,9 @@ class CandidateSearch:
             resolution = 1.0 if measured is None else measured
             candidates += [
                 Candidate(base, preset, size, self._loss(base, resolution, *size))
-                for size, preset in base.sizes().items()
+                for size, preset in sizes(
+                    base.architecture, base.batch_size, base.resolution.grid
+                ).items()
             ]
         return candidates
 
@@ -162,6 +159,7 @@ class CandidateSearch:
         return ExpectedLoss(
             resolution_dice=resolution,
             coverage=expected_dice.coverage(patch, median),
+            num_axes=len(patch),
             locality=self.traits.locality,
             steps=self.budget.steps(architecture, batch, SHORT_RECIPE),
             voxels=batch * prod(patch),
@@ -173,7 +171,7 @@ class CandidateSearch:
 
     def _too_short(self) -> str:
         most_steps = max(entry.loss.steps for entry in self._candidates)
-        sufficient = time_span(self.budget.seconds * LEAST_STEPS / most_steps)
+        sufficient = format_budget(self.budget.seconds * LEAST_STEPS / most_steps)
         return (
             f"the budget of {self.budget.text} per training is too small: the smallest network "
             f"gets about {int(most_steps)} steps on this machine, but needs at least "
@@ -190,20 +188,11 @@ def bases(full: Resolution, memory: MemoryBudget, reference: Base) -> tuple[Base
         memory: Memory budget of the networks.
         reference: The reference configuration at full resolution.
     """
-    coarse = [coarser(full, factor) for factor in COARSENING_FACTORS]
-    networks = [largest_network(memory, resolution.grid) for resolution in coarse]
-    parts: Sequence[tuple[float, Resolution, Architecture]] = list(
-        zip(COARSENING_FACTORS, coarse, networks, strict=True)
-    )
-    return (
-        reference,
-        *(
-            Base(
-                factor,
-                resolution,
-                network,
-                batch_size(network, memory, resolution.dataset_voxels).value,
-            )
-            for factor, resolution, network in parts
-        ),
-    )
+
+    def base(factor: float) -> Base:
+        resolution = coarser(full, factor)
+        network = largest_network(memory, resolution.grid).value
+        batch = batch_size(network, memory, resolution.dataset_voxels).value
+        return Base(factor, resolution, network, batch)
+
+    return (reference, *map(base, COARSENING_FACTORS))

@@ -4,14 +4,13 @@ from functools import partial
 from math import prod
 
 from autoseg.architectures import Architecture, Topology
-from autoseg.documents.recipe import Recipe
 from autoseg.planning import rules
-from autoseg.planning.configurations import ConfigurationDraft, PlannedValues, planned_loss
+from autoseg.planning.configurations import ConfigurationDraft, planned_loss
 from autoseg.planning.lowres import SMALLEST_COVERAGE
 from autoseg.planning.memory import SMALLEST_BATCH, Grid, shrunk
-from autoseg.planning.planned_value import PlannedValue
+from autoseg.planning.planned_value import PlannedValue, PlannedValues
 from autoseg.planning.size_presets import PATCH_VOXELS, WIDTHS, SizePreset, narrowed
-from autoseg.planning.step_memory import predicted_memory
+from autoseg.planning.topology import topology_values
 
 SHORT_REASON = (
     "short trainings need AdamW, a warm-up and heads initialised to the class frequencies: "
@@ -19,49 +18,17 @@ SHORT_REASON = (
 )
 
 
-def resized(
-    parent: ConfigurationDraft,
-    size: tuple[Architecture, int],
-    recipe: Recipe,
-    reasons: PlannedValues,
-) -> ConfigurationDraft:
+def resized(parent: ConfigurationDraft, changes: PlannedValues) -> ConfigurationDraft:
     """Return a variant of a configuration with another network and batch size.
 
     Args:
         parent: The reference configuration, whose prepared data the variant shares.
-        size: Network and batch size, one of `sizes`.
-        recipe: Training recipe; its augmentations are replaced with the parent's.
-        reasons: Reasons of the values that differ from the parent's.
+        changes: The values that differ from the parent's, without those that follow from the patch.
     """
-    full = parent.configuration
-    architecture, batch = size
-    topology = architecture.topology
-    recipe = recipe.model_copy(update={"augmentations": full.recipe.augmentations})
-    memory = predicted_memory(architecture, batch, recipe)
-    pool = _pool(parent, topology)
-    loss = planned_loss(
-        type(full.loss),
-        pool=pool.value,
-        class_weights=getattr(full.loss, "class_weights", None),
-        class_frequencies=getattr(full.loss, "class_frequencies", None),
-    )
-    configuration = full.model_copy(
-        update={
-            "name": f"{topology.num_axes}d_compact",
-            "architecture": architecture,
-            "batch_size": batch,
-            "loss": loss,
-            "recipe": recipe,
-            "predicted_memory_gib": memory.value,
-        }
-    )
-    choices = {
-        **parent.choices,
-        **reasons,
-        "loss.pool": pool,
-        "predicted_memory": memory,
-    }
-    return ConfigurationDraft(configuration=configuration, grid=parent.grid, choices=choices)
+    topology = changes["architecture"].value.topology
+    changes = {**changes, **topology_values(topology), "loss.pool": _pool(parent, topology)}
+    loss = planned_loss(type(parent.configuration.loss), {**parent.choices, **changes})
+    return parent.varied(f"{topology.num_axes}d_compact", {**changes, "loss": loss})
 
 
 def sizes(
@@ -106,7 +73,6 @@ def _has_at_most(voxels: int, topology: Topology) -> bool:
 def _pool(parent: ConfigurationDraft, topology: Topology) -> PlannedValue[str]:
     """Return the Dice pool: the parent's, or that of a smaller patch by its coverage."""
     if topology == parent.configuration.topology:
-        pool = parent.choices["loss.pool"]
-        return PlannedValue(str(pool.value), pool.rule, pool.reason, pool.source)
+        return parent.choices["loss.pool"]
     coverage = prod(topology.patch_shape) / prod(parent.grid.median_shape)
     return rules.dice_pool(is_2d=topology.num_axes == 2, has_lowres=coverage < SMALLEST_COVERAGE)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -49,16 +50,13 @@ class DatasetTraits:
         spacing = tuple(self.spacing.value[axis] for axis in self.axis_order.value)
         return Grid(spacing=spacing, median_shape=self.median_shape.value)
 
-    def mirrored_patch_axes(self, num_axes: int) -> tuple[int, ...]:
+    def mirrored_patch_axes(self, num_axes: int) -> PlannedValue[tuple[int, ...]]:
         """Return the patch axes that may be mirrored; a patch has the last `num_axes` axes."""
         canonical = self.axis_order.value[-num_axes:]
         allowed = self.mirror_axes.value
-        return tuple(patch for patch, axis in enumerate(canonical) if axis in allowed)
-
-    @property
-    def plane(self) -> Grid:
-        """Voxel grid of the two finest axes."""
-        return Grid(spacing=self.grid.spacing[-2:], median_shape=self.grid.median_shape[-2:])
+        return self.mirror_axes.with_value(
+            tuple(patch for patch, axis in enumerate(canonical) if axis in allowed)
+        )
 
     @property
     def slice_isotropy(self) -> float:
@@ -73,7 +71,7 @@ class DatasetTraits:
     @property
     def voxels(self) -> float:
         """Approximate number of voxels of all cases together at the target spacing."""
-        return rules.voxels_of_dataset(self.grid.median_shape, len(self.fingerprint.cases))
+        return float(prod(self.grid.median_shape) * len(self.fingerprint.cases))
 
 
 def dataset_traits(fingerprint: Fingerprint) -> DatasetTraits:
@@ -92,7 +90,7 @@ def dataset_traits(fingerprint: Fingerprint) -> DatasetTraits:
         class_weights=class_weights(fingerprint.class_frequencies, has_regions=has_regions),
         class_frequencies=PlannedValue(
             None if has_regions else fingerprint.class_frequencies,
-            "traits",
+            "dataset_traits",
             "the classes' shares of all annotated voxels; none for regions, which overlap",
             "Wong et al., MICCAI 2018, equation 3",
         ),

@@ -1,9 +1,9 @@
-"""How much Dice a size of voxels, patch and network is expected to lose in a time.
+"""Expected loss of Dice of a candidate: voxel size, patch and network within a time budget.
 
-Three things cost Dice in a short training: voxels too coarse to represent the labels, patches that
-see too little of the image to tell where they are, and too few steps for so fine an image. The rule
-adds them up, so that sizes can be compared. It predicts the order of candidates and not the Dice of
-a dataset, because some datasets are harder than others.
+A short training loses Dice by voxels that are too coarse to represent the labels, by patches with
+too little context to locate the classes, and by too few steps for an image of this size. The rule
+adds these losses to compare candidates. It predicts the order of the candidates and not the Dice
+itself, because some datasets are harder than others.
 """
 
 from dataclasses import dataclass
@@ -14,38 +14,40 @@ import numpy as np
 from autoseg.documents.fingerprint import COARSENING_FACTORS, CaseFingerprint, Fingerprint
 
 REFERENCE_VOXELS = 2**16
-"""Voxels of a step that counts as one: two patches of 2^15."""
+"""Voxels per step for which a step counts as one: two patches of 2^15."""
 
 REFERENCE_EDGE = 64.0
-"""Voxels along an edge of an image of which `Coefficients.steps` speaks."""
+"""Edge of the image, in voxels, to which `Coefficients.steps` refers."""
 
 NARROWEST = 8
-"""Features of the first stage of the narrowest network."""
+"""Features of the first stage of the narrowest networks."""
 
-ENOUGH_COVERAGE = 0.5
-"""Share of the image of which a patch sees enough to tell where it is. Source: as `FITTED`."""
+ENOUGH_COVERAGE = 0.8
+"""Share of the image's edges from which on a patch contains enough context. Source: as `FITTED`."""
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What the parts of the expected loss weigh; fitted by `docs/benchmarks/regret.py`.
+    """Coefficients of the expected loss, fitted by `docs/benchmarks/regret.py`.
 
     Attributes:
-        resolution: What a network loses by coarser voxels, relative to what the labels lose.
-        steps: Dice that a training of 1000 steps on images of 64 voxels along an edge lacks.
-        steps_exponent: That falls with the steps to this power.
-        voxels_exponent: A step counts as its voxels to this power.
-        edge_exponent: It grows with the voxels along an edge of the image to this power.
-        spread: Share of it that remains where the locality of the classes is 0.
-        context: Added to `steps`, times the square of the product of the locality of the classes
-            and of how often the share of the image that a patch covers is halved, below one half.
-        lasting_context: Dice that this square costs after any number of steps.
-        narrow: Dice that networks of 8, and of 16, features lack after any number of steps.
-        narrow_steps: A step of a network of 8 features counts as this share of one.
-        plane: Dice that a 2-D network lacks on volumes of close slices, which it sees one by one.
-        plane_steps: By which share more it loses there by too few steps.
-        distant_slices: Dice that a 3-D network lacks where slices are infinitely far apart; see
-            `closeness` for what lies between.
+        resolution: Dice that a network loses by coarser voxels, relative to the loss of the labels
+            at that voxel size.
+        steps: Dice lost after 1000 steps on an image with an edge of 64 voxels.
+        steps_exponent: Power of the number of steps by which this loss falls.
+        voxels_exponent: Power of the voxels per step by which a step counts.
+        edge_exponent: Power of the edge of the image, in voxels, by which the loss grows.
+        spread: Share of the loss that remains if the locality of the classes is 0.
+        context: Added to `steps`, times the square of the missing context. The missing context is
+            the locality of the classes times the number of halvings from `ENOUGH_COVERAGE` to the
+            share of an edge that a patch covers.
+        lasting_context: Dice lost by this square after any number of steps.
+        narrow: Dice lost by networks with 8 and with 16 features after any number of steps.
+        narrow_steps: Weight of a step of a network with 8 features.
+        plane: Dice lost by a 2-D network on volumes with close slices, as it sees single slices.
+        plane_steps: Relative increase of the loss by too few steps in that case.
+        distant_slices: Dice lost by a 3-D network if slices are infinitely far apart; see
+            `closeness` for distances in between.
     """
 
     resolution: float
@@ -64,44 +66,46 @@ class Coefficients:
 
 
 FITTED = Coefficients(
-    resolution=1.25,
-    steps=0.033,
-    steps_exponent=1.05,
+    resolution=1.22,
+    steps=0.039,
+    steps_exponent=1.015,
     voxels_exponent=0.034,
-    edge_exponent=1.05,
-    spread=0.17,
-    context=0.22,
+    edge_exponent=1.075,
+    spread=0.1,
+    context=1.46,
     lasting_context=0.002,
-    narrow=(0.019, 0.002),
-    narrow_steps=0.8,
-    plane=0.08,
-    plane_steps=0.09,
-    distant_slices=0.044,
+    narrow=(0.014, 0.002),
+    narrow_steps=0.92,
+    plane=0.058,
+    plane_steps=0.106,
+    distant_slices=0.07,
 )
 """Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 
 
 @dataclass(frozen=True)
 class ExpectedLoss:
-    """The Dice that a candidate is expected to lose, and what that follows from.
+    """Expected loss of Dice of a candidate, and the values that determine it.
 
     Attributes:
-        resolution_dice: Mean Dice of the labels after resampling to the candidate's voxels and
+        resolution_dice: Mean Dice of the labels after resampling to the candidate's voxel size and
             back, from 0 to 1.
         coverage: Share of the median case that a patch covers, from 0 to 1.
-        locality: Of the classes, from 0 to 1; see `locality`.
-        steps: Optimiser steps in the time.
-        voxels: Of the patches of a step together.
-        edge: Voxels along an edge of the median case, the geometric mean of its axes.
-        features: Of the network's first stage.
-        slice_isotropy: Of a 2-D network on slices of volumes, the spacing of pixels as a share of
-            that of slices, from 0 to 1; 0 for all other networks.
-        slice_anisotropy: Of a 3-D network, what that share lacks to 1; 0 for all other networks.
-        coefficients: What the parts weigh.
+        num_axes: Axes of a patch, 2 or 3.
+        locality: Locality of the classes, from 0 to 1; see `locality`.
+        steps: Optimiser steps within the time budget.
+        voxels: Voxels of all patches of a step.
+        edge: Edge of the median case, voxels: the geometric mean of its axes.
+        features: Features of the network's first stage.
+        slice_isotropy: For a 2-D network on slices of volumes, the spacing of pixels divided by the
+            spacing of slices, from 0 to 1; 0 for all other networks.
+        slice_anisotropy: For a 3-D network, 1 minus that ratio; 0 for all other networks.
+        coefficients: Coefficients of the expected loss.
     """
 
     resolution_dice: float
     coverage: float
+    num_axes: int
     locality: float
     steps: float
     voxels: int
@@ -113,16 +117,17 @@ class ExpectedLoss:
 
     @property
     def resolution(self) -> float:
-        """Dice lost to voxels that are too coarse."""
+        """Dice lost by coarse voxels."""
         return self.coefficients.resolution * (1 - self.resolution_dice)
 
     @property
     def training(self) -> float:
-        """Dice lost to too few steps, which patches that see little make worse."""
+        """Dice lost by too few steps and by patches with little context."""
         weigh = self.coefficients
         effective = self.steps * (self.voxels / REFERENCE_VOXELS) ** weigh.voxels_exponent
         effective *= weigh.narrow_steps if self.features == NARROWEST else 1.0
-        halvings = max(0.0, log2(ENOUGH_COVERAGE / self.coverage))
+        edge_coverage = self.coverage ** (1 / self.num_axes)
+        halvings = max(0.0, log2(ENOUGH_COVERAGE / edge_coverage))
         unseen = (self.locality * halvings) ** 2
         lost = (weigh.steps + weigh.context * unseen) * (1000 / effective) ** weigh.steps_exponent
         lost *= (self.edge / REFERENCE_EDGE) ** weigh.edge_exponent
@@ -132,7 +137,7 @@ class ExpectedLoss:
 
     @property
     def network(self) -> float:
-        """Dice lost to a narrow network, and to one that has the wrong number of axes."""
+        """Dice lost by a narrow network, and by a network with an unsuitable number of axes."""
         widths = (NARROWEST, 2 * NARROWEST)
         narrow = dict(zip(widths, self.coefficients.narrow, strict=True)).get(self.features, 0.0)
         slices = self.coefficients.plane * closeness(self.slice_isotropy)
@@ -141,15 +146,15 @@ class ExpectedLoss:
 
     @property
     def total(self) -> float:
-        """The sum; only its order among candidates means anything, and it may exceed 1."""
+        """Sum of all losses; only its order among candidates is meaningful, and it may exceed 1."""
         return self.resolution + self.training + self.network
 
 
 def closeness(isotropy: float) -> float:
-    """Return the closeness of slices, from 0 to 1; 1 up to twice the spacing of pixels.
+    """Compute the closeness of slices, from 0 to 1: 1 up to twice the spacing of pixels.
 
     Args:
-        isotropy: Spacing of pixels as a share of that of slices, from 0 to 1.
+        isotropy: Spacing of pixels divided by the spacing of slices, from 0 to 1.
     """
     return min(1.0, 2 * isotropy)
 
@@ -161,16 +166,17 @@ def coverage(patch_shape: tuple[int, ...], median_shape: tuple[float, ...]) -> f
 
 
 def resolution_dice(fingerprint: Fingerprint, spacing: tuple[float, ...]) -> float | None:
-    """Return the mean Dice of the labels after resampling to a voxel size and back.
+    """Compute the mean Dice of the labels after resampling to a voxel size and back.
 
-    Interpolated between the factors that were measured, for each case from its own voxel size.
+    It is interpolated between the measured factors, which are relative to each case's voxel size.
 
     Args:
-        fingerprint: Of the dataset.
+        fingerprint: Fingerprint of the dataset.
         spacing: Voxel size, mm.
 
     Returns:
-        From 0 to 1; None if no case was measured, or the voxels are coarser than what was measured.
+        The Dice, from 0 to 1; None if no case was measured, or if the voxels are coarser than the
+        coarsest measured factor.
     """
     measured = [case for case in fingerprint.cases if case.coarse_dice is not None]
     factors = [min(spacing) / min(case.spacing) for case in measured]
@@ -186,11 +192,11 @@ def _interpolated(case: CaseFingerprint, factor: float) -> float:
 
 
 def locality(fingerprint: Fingerprint) -> float:
-    """Return the share of the image that classes leave free, averaged over classes and cases.
+    """Compute the share of the image outside of the classes' extents, averaged over all of them.
 
-    Near 0, each class is spread over the whole image (membranes, cells), and a patch need not know
-    where it is. Near 1, a class fills a small part of it (an organ), and a patch must tell that
-    place from all others. 1 if nothing is known.
+    Near 0, each class is spread over the whole image (membranes, cells), so a patch needs little
+    context. Near 1, a class fills a small part of the image (an organ), and a network has to
+    distinguish this place from all others. 1 if the extents are unknown.
     """
     free = [
         1 - min(1.0, extent * prod(case.shape) / prod(case.shape_after_crop))

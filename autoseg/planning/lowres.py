@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from autoseg.architectures import Architecture
-from autoseg.core.formatting import number, numbers, percent
+from autoseg.core.formatting import format_number, format_percent, format_shape
 from autoseg.planning.memory import Grid, MemoryBudget, largest_network
 from autoseg.planning.planned_value import PlannedValue
 from autoseg.planning.resolution import Resolution
@@ -29,16 +29,16 @@ class LowResolutionStage:
     """A coarser resolution and its network.
 
     Attributes:
-        resolution: Spacing and median shape, with their reasons.
-        architecture: The largest network that fits into memory at this resolution.
+        resolution: Spacing and median shape.
+        network: The largest network that fits into memory at this resolution.
     """
 
     resolution: Resolution
-    architecture: Architecture
+    network: PlannedValue[Architecture]
 
 
 def low_resolution(
-    fullres: Architecture, budget: MemoryBudget, full: Resolution
+    fullres: PlannedValue[Architecture], budget: MemoryBudget, full: Resolution
 ) -> LowResolutionStage | None:
     """Coarsen the spacing until a patch covers a quarter of the median case.
 
@@ -51,48 +51,36 @@ def low_resolution(
         The low resolution; None if a patch at full resolution already covers a quarter of the
         median case, or if the result has more than half the voxels of the full resolution.
     """
-    voxels = prod(full.grid.median_shape)
-    spacing, low_voxels, low = full.grid.spacing, voxels, fullres
-    median_shape = full.grid.median_shape
-    while prod(low.topology.patch_shape) / low_voxels < SMALLEST_COVERAGE:
-        spacing = _coarser(spacing)
-        shape = _size_at(spacing, full.grid)
+    fine = full.grid
+    voxels = low_voxels = prod(fine.median_shape)
+    grid, network = fine, fullres
+    while prod(network.value.topology.patch_shape) / low_voxels < SMALLEST_COVERAGE:
+        spacing = _coarser(grid.spacing)
+        shape = _size_at(spacing, fine)
         low_voxels = prod(shape)
-        median_shape = tuple(max(1.0, float(round(size))) for size in shape)
-        low = largest_network(budget, Grid(spacing=spacing, median_shape=median_shape))
+        grid = Grid(spacing, tuple(max(1.0, float(round(size))) for size in shape))
+        network = largest_network(budget, grid)
     if voxels / low_voxels < SMALLEST_REDUCTION:
         return None
-    covered = prod(fullres.topology.patch_shape) / voxels
+    covered = prod(fullres.value.topology.patch_shape) / voxels
     share = low_voxels / voxels
+    coarsening = (
+        f"a patch of 3d_fullres covers {format_percent(covered, 4)} of the median case, so its "
+        f"spacing of {format_shape(fine.spacing)} mm grows in steps of "
+        f"{format_percent(COARSENING - 1)}, first on axes over {SIMILAR_SPACING:g} times finer "
+        f"than the coarsest, until a patch covers {format_percent(SMALLEST_COVERAGE)}"
+    )
+    reduction = (
+        f"{format_shape(fine.median_shape)} voxels at the coarser spacing: "
+        f"{format_number(1 / share)} times fewer; a low resolution needs at least "
+        f"{SMALLEST_REDUCTION:g} times fewer"
+    )
     resolution = Resolution(
-        grid=Grid(spacing=spacing, median_shape=median_shape),
         dataset_voxels=full.dataset_voxels * share,
-        spacing=_spacing_choice(spacing, full.grid, covered),
-        median_shape=_median_choice(median_shape, full.grid, 1 / share),
+        spacing=PlannedValue(grid.spacing, RULE, coarsening),
+        median_shape=PlannedValue(grid.median_shape, RULE, reduction),
     )
-    return LowResolutionStage(resolution=resolution, architecture=low)
-
-
-def _spacing_choice(
-    spacing: tuple[float, ...], full: Grid, covered: float
-) -> PlannedValue[tuple[float, ...]]:
-    reason = (
-        f"a patch of 3d_fullres covers {number(100 * covered)} % of the median case, so its "
-        f"spacing of {numbers(full.spacing)} mm grows in steps of {percent(COARSENING - 1)}, "
-        f"first on axes over {SIMILAR_SPACING:g} times finer than the coarsest, until a patch "
-        f"covers {percent(SMALLEST_COVERAGE)}"
-    )
-    return PlannedValue(spacing, RULE, reason)
-
-
-def _median_choice(
-    median_shape: tuple[float, ...], full: Grid, reduction: float
-) -> PlannedValue[tuple[float, ...]]:
-    reason = (
-        f"{numbers(full.median_shape)} voxels at the coarser spacing: {number(reduction)} times "
-        f"fewer; a low resolution needs at least {SMALLEST_REDUCTION:g} times fewer"
-    )
-    return PlannedValue(median_shape, RULE, reason)
+    return LowResolutionStage(resolution=resolution, network=network)
 
 
 def _size_at(spacing: tuple[float, ...], full: Grid) -> list[float]:

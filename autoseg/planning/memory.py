@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 
 from autoseg.architectures import Architecture, Topology
 from autoseg.architectures.base import MemoryReference
 from autoseg.core.errors import PlanError
-from autoseg.core.formatting import number, percent
-from autoseg.planning.planned_value import PlannedValue
+from autoseg.core.formatting import format_number, format_percent, format_shape
+from autoseg.planning.planned_value import OWN, PlannedValue, PlannedValues
 from autoseg.planning.rules import initial_patch
-from autoseg.planning.topology import topology_for
+from autoseg.planning.topology import topology_for, topology_values
 
 SMALLEST_BATCH = 2
 """Minimum number of patches per step. Source: nnU-Net 2.8.1."""
@@ -70,24 +70,53 @@ class Grid:
     median_shape: tuple[float, ...]
 
 
-def largest_network(budget: MemoryBudget, grid: Grid) -> Architecture:
-    """Return the network with the largest patch that fits.
+def largest_network(budget: MemoryBudget, grid: Grid) -> PlannedValue[Architecture]:
+    """Return the network with the largest patch that fits, with the reason of the patch.
 
     Raises:
         PlanError: If not even the smallest patch fits.
     """
-    start = topology_for(grid.spacing, initial_patch(grid.spacing, grid.median_shape))
+    initial = initial_patch(grid.spacing, grid.median_shape)
+    start = topology_for(grid.spacing, initial)
     topology = shrunk(start, grid, fits=lambda smaller: budget.fits(budget.sized(smaller)))
+    patches = budget.reference(len(grid.spacing)).smallest_batch
     if topology is None:
-        patches = budget.reference(len(grid.spacing)).smallest_batch
         one_voxel = budget.sized(topology_for(grid.spacing, (1.0,) * len(grid.spacing)))
         msg = (
-            f"{number(budget.memory_gib)} GiB are not enough for {budget.num_classes} classes: "
-            f"even {patches} patches of one voxel need "
-            f"{number(predicted_memory_gib(one_voxel, patches))} GiB. Raise --memory."
+            f"{format_number(budget.memory_gib)} GiB are not enough for {budget.num_classes} "
+            f"classes: even {patches} patches of one voxel need "
+            f"{format_number(predicted_memory_gib(one_voxel, patches))} GiB. Raise --memory."
         )
         raise PlanError(msg)
-    return budget.sized(topology)
+    reason = (
+        f"starts at {format_shape(initial)} voxels"
+        f"{', of which' if topology == start else ' and shrinks until'} {patches} patches fit "
+        f"{format_number(budget.memory_gib)} GiB; rounded up to a multiple of the strides"
+    )
+    return PlannedValue(budget.sized(topology), "largest_network", reason)
+
+
+def network_values(network: PlannedValue[Architecture], budget: MemoryBudget) -> PlannedValues:
+    """Return a network, its patch and its stages, each with its reason.
+
+    Args:
+        network: The network with the reason of its patch.
+        budget: Memory budget that the network was sized to.
+    """
+    topology = network.value.topology
+    chosen = budget.chosen or PlannedValue(network.value.kind, "make_plan", "requested", OWN)
+    reference = budget.reference(topology.num_axes)
+    width = "; its default width"
+    if reference.preset is not None:
+        memory = format_number(reference.memory_gib)
+        width += f", scaled from preset {reference.preset} of {memory} GiB"
+        if isfinite(reference.below_gib):
+            width += f", used below {format_number(reference.below_gib)} GiB"
+    return {
+        "patch_shape": network.with_value(topology.patch_shape),
+        **topology_values(topology),
+        "architecture": chosen.with_value(network.value).extended(width),
+    }
 
 
 def shrunk(topology: Topology, grid: Grid, *, fits: Callable[[Topology], bool]) -> Topology | None:
@@ -139,28 +168,19 @@ def batch_size(
     voxels = prod(architecture.topology.patch_shape)
     share_limit = round(dataset_voxels * reference.largest_share / voxels)
     reason = (
-        f"the smaller of {fitting} patches, which fit {number(budget.memory_gib)} GiB, and "
-        f"{share_limit}, which are {percent(reference.largest_share)} of all voxels, but at least "
-        f"{SMALLEST_BATCH}"
+        f"the smaller of {fitting} patches, which fit {format_number(budget.memory_gib)} GiB, and "
+        f"{share_limit}, which are {format_percent(reference.largest_share)} of all voxels, but at "
+        f"least {SMALLEST_BATCH}"
     )
     return PlannedValue(max(min(fitting, share_limit), SMALLEST_BATCH), "batch_size", reason)
 
 
 def predicted_memory_gib(architecture: Architecture, patches: int) -> float:
-    """Return the predicted accelerator memory of a training step, GiB."""
-    reference = nearest_reference(architecture, patches)
-    return reference.needed_gib(architecture.activation_count(), patches)
+    """Return the predicted accelerator memory of a training step, GiB.
 
-
-def nearest_reference(architecture: Architecture, patches: int) -> MemoryReference:
-    """Return the memory reference to predict the memory of a training step from.
-
-    This is the smallest reference whose prediction stays within its range of memory.
+    The prediction is that of the smallest memory reference in whose range of memory it is.
     """
-    references = architecture.memory_references[architecture.topology.num_axes]
     count = architecture.activation_count()
-    return next(
-        reference
-        for reference in references
-        if reference.needed_gib(count, patches) < reference.below_gib
-    )
+    references = architecture.memory_references[architecture.topology.num_axes]
+    needed = ((entry.needed_gib(count, patches), entry.below_gib) for entry in references)
+    return next(gib for gib, below_gib in needed if gib < below_gib)

@@ -10,7 +10,7 @@ import re
 import numpy as np
 from jaxtyping import Bool, Float
 
-from autoseg.core.formatting import percent
+from autoseg.core.formatting import format_percent
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.planning.planned_value import OWN, PlannedValue
@@ -77,8 +77,8 @@ def _ordered_pairs(fingerprint: Fingerprint) -> dict[int, str]:
             if distance >= LEAST_DISTANCE and axis not in reasons:
                 reasons[axis] = (
                     f"{names[first]} and {names[first + 1 + later]} are in the same order in "
-                    f"{percent(share[later, axis])} of {cases[later]} cases, {percent(distance)} "
-                    "of the image apart"
+                    f"{format_percent(share[later, axis])} of {cases[later]} cases, "
+                    f"{format_percent(distance)} of the image apart"
                 )
     return reasons
 

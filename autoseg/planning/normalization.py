@@ -2,7 +2,7 @@
 
 import re
 
-from autoseg.core.formatting import number
+from autoseg.core.formatting import format_number, format_percent
 from autoseg.documents.fingerprint import ChannelIntensities, Fingerprint
 from autoseg.normalizers import NORMALIZERS, Normalizer
 from autoseg.planning.planned_value import NNUNET, OWN, PlannedValue
@@ -27,24 +27,18 @@ RULE = "normalizers"
 
 def normalizers(fingerprint: Fingerprint) -> tuple[PlannedValue[Normalizer], ...]:
     """Return the normaliser of each channel."""
-    kinds = [
-        _kind(fingerprint, name, intensities)
-        for name, intensities in zip(fingerprint.channel_names, fingerprint.channels, strict=True)
-    ]
-    masked = fingerprint.median_relative_size_after_crop < MASK_THRESHOLD
+    left = fingerprint.median_relative_size_after_crop
+    channels = zip(fingerprint.channel_names, fingerprint.channels, strict=True)
     return tuple(
-        _built(kind, intensities, masked=masked, left=fingerprint.median_relative_size_after_crop)
-        for kind, intensities in zip(kinds, fingerprint.channels, strict=True)
+        _built(
+            kind_by_intensities(fingerprint, intensities)
+            if UNNAMED.fullmatch(name.strip())
+            else kind_by_name(name),
+            intensities,
+            left,
+        )
+        for name, intensities in channels
     )
-
-
-def _kind(
-    fingerprint: Fingerprint, name: str, intensities: ChannelIntensities
-) -> PlannedValue[str]:
-    """Return the kind of normaliser for one channel."""
-    if not UNNAMED.fullmatch(name.strip()):
-        return kind_by_name(name)
-    return kind_by_intensities(fingerprint, intensities)
 
 
 def kind_by_name(name: str) -> PlannedValue[str]:
@@ -65,7 +59,7 @@ def kind_by_intensities(
     is_integer = all(case.is_integer for case in fingerprint.cases)
     values = (
         f"the channel has no name; its foreground has {'whole' if is_integer else 'fractional'} "
-        f"numbers from {number(low)} to {number(high)}"
+        f"numbers from {format_number(low)} to {format_number(high)}"
     )
     if is_integer and LOWEST_HU <= low <= FAT_HU:
         return PlannedValue("ct", RULE, f"{values}, as in Hounsfield units", OWN)
@@ -78,9 +72,10 @@ def kind_by_intensities(
 
 
 def _built(
-    kind: PlannedValue[str], intensities: ChannelIntensities, *, masked: bool, left: float
+    kind: PlannedValue[str], intensities: ChannelIntensities, left: float
 ) -> PlannedValue[Normalizer]:
     """Build the normaliser with its statistics of the dataset."""
+    masked = left < MASK_THRESHOLD
     reason, settings = kind.reason, dict[str, object]()
     if kind.value == "ct":
         fields = ("mean", "std", "percentile_00_5", "percentile_99_5")
@@ -88,8 +83,8 @@ def _built(
     elif kind.value == "zscore":
         settings = {"masked": masked}
         reason += (
-            f"; the nonzero crop leaves {number(100 * left)} % of a case, "
-            f"{'under' if masked else 'not under'} {100 * MASK_THRESHOLD:g} %, so "
+            f"; the nonzero crop leaves {format_percent(left, 4)} of a case, "
+            f"{'under' if masked else 'not under'} {format_percent(MASK_THRESHOLD)}, so "
             f"{'only nonzero' if masked else 'all'} voxels are used"
         )
     return PlannedValue(NORMALIZERS[kind.value].model_validate(settings), RULE, reason, kind.source)

@@ -1,23 +1,19 @@
 """Apply the planning rules in the order of their dependencies."""
 
 from autoseg.architectures import ARCHITECTURES, Architecture
-from autoseg.core.formatting import number
+from autoseg.core.formatting import format_number
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.plan import Decision, Plan, TrainingBudget
+from autoseg.documents.plan import Plan, TrainingBudget
 from autoseg.losses import LOSSES, Loss
 from autoseg.planning import rules
 from autoseg.planning.budget import TimeBudget
-from autoseg.planning.configurations import ConfigurationDraft, reference_2d, references_3d
-from autoseg.planning.dataset_traits import DatasetTraits, dataset_traits
+from autoseg.planning.configurations import DEFAULT_LOSS, ConfigurationDraft, ReferenceMethod
+from autoseg.planning.dataset_traits import dataset_traits
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.sizing import RULE, SizedDraft, Sizing
-from autoseg.planning.values import plan_values, unit_of
-
-COMPACT_PARENTS = ("2d", "3d_fullres")
-"""Configurations with a compact variant. `3d_lowres` has none, because the compact variant of
-`3d_fullres` may have coarser voxels itself; so there is no compact cascade either."""
+from autoseg.planning.values import plan_values
 
 ASSUMED_SECONDS = 30 * 60.0
 """Default time budget of compact configurations on a machine without an accelerator. Source: a
@@ -63,25 +59,16 @@ def make_plan(
         memory_gib=memory_gib,
         chosen=chosen,
     )
-    drafts = _references(traits, budget, loss or LOSSES["dice_ce"])
+    reference = ReferenceMethod(traits, budget, loss or LOSSES[DEFAULT_LOSS])
     if training_seconds is None and machine.accelerator_gib is not None:
-        return _assembled(traits, list(drafts.values()), _default(traits, drafts), machine)
+        return _assembled(reference, [], _default(reference), machine)
     time = TimeBudget(training_seconds or ASSUMED_SECONDS, machine)
-    sizing = Sizing(traits, budget, loss or LOSSES["dice_ce"], time)
-    return _timed(sizing, drafts, is_requested=training_seconds is not None)
+    return _timed(Sizing(reference, time), is_requested=training_seconds is not None)
 
 
-def _references(
-    traits: DatasetTraits, budget: MemoryBudget, loss: type[Loss]
-) -> dict[str, ConfigurationDraft]:
-    drafts = [reference_2d(traits, budget, loss)]
-    if traits.has_volumes and 3 in budget.network.memory_references:
-        drafts += references_3d(traits, budget, loss)
-    return {draft.configuration.name: draft for draft in drafts}
-
-
-def _default(traits: DatasetTraits, drafts: dict[str, ConfigurationDraft]) -> PlannedValue[str]:
+def _default(reference: ReferenceMethod) -> PlannedValue[str]:
     """Return the default among the reference configurations."""
+    traits, drafts = reference.traits, reference.drafts
     patch = None
     if traits.has_volumes and "3d_fullres" not in drafts:
         network = drafts["2d"].configuration.architecture.kind
@@ -91,67 +78,59 @@ def _default(traits: DatasetTraits, drafts: dict[str, ConfigurationDraft]) -> Pl
     return rules.default_configuration(traits.grid.spacing, patch)
 
 
-def _timed(sizing: Sizing, drafts: dict[str, ConfigurationDraft], *, is_requested: bool) -> Plan:
+def _timed(sizing: Sizing, *, is_requested: bool) -> Plan:
     """Plan for a time budget, keeping the reference configurations.
 
-    The default is the configuration with the lowest expected loss in the time.
-
-    Args:
-        sizing: Sizing of the compact configurations.
-        drafts: The reference configurations, by name.
-        is_requested: Whether the user gave the time; if not, trainings keep the length of the
-            reference method.
+    The default is the configuration with the lowest expected loss in the time. Trainings keep the
+    length of the reference method unless the user requested the time.
     """
-    parents = {name: drafts[name] for name in COMPACT_PARENTS if name in drafts}
-    if is_requested and sizing.is_enough_for(parents):
-        default = _default(sizing.traits, drafts)
-        reason = f"{default.reason}. {sizing.time.text} are enough for the reference recipe"
-        planned = list(drafts.values())
-        timed = tuple(drafts)
+    reference = sizing.reference
+    if is_requested and sizing.is_enough_for_reference:
+        enough = f". {sizing.time.text} are enough for the reference recipe"
+        default = _default(reference).extended(enough)
+        compact = []
+        timed = tuple(reference.drafts)
     else:
         if is_requested:
-            sizing = sizing.with_timed_steps(parents)
-        sized = sizing.sized(parents)
-        default = _sized_default(sized, drafts, sizing)
-        reason = default.reason
-        planned = [*drafts.values(), *(entry.draft for entry in sized.values())]
-        timed = tuple(entry.draft.configuration.name for entry in sized.values())
-    default = PlannedValue(default.value, default.rule, reason, OWN)
-    plan = _assembled(sizing.traits, planned, default, sizing.time.machine)
+            sizing = sizing.with_timed_steps()
+        sized = sizing.sized()
+        default = _sized_default(sized, sizing)
+        compact = [entry.draft for entry in sized.values()]
+        timed = tuple(draft.name for draft in compact)
+    plan = _assembled(reference, compact, default, sizing.time.machine)
     if not is_requested:
         return plan
     budget = TrainingBudget(seconds=sizing.time.seconds, configurations=timed)
     return plan.model_copy(update={"budget": budget})
 
 
-def _sized_default(
-    sized: dict[str, SizedDraft], drafts: dict[str, ConfigurationDraft], sizing: Sizing
-) -> PlannedValue[str]:
+def _sized_default(sized: dict[str, SizedDraft], sizing: Sizing) -> PlannedValue[str]:
     """Return the name of the sized configuration with the lowest expected loss of Dice."""
     parent, chosen = min(sized.items(), key=lambda item: item[1].candidate.loss.total)
-    name, time = chosen.draft.configuration.name, sizing.time
-    full = drafts[parent].configuration
+    name, time = chosen.draft.name, sizing.time
+    full = sizing.parents[parent].configuration
     steps = time.steps(full.architecture, full.batch_size, full.recipe)
     reason = (
-        f"in {time.text}, {full.name} gets {number(round(steps))} steps, {name} "
-        f"{number(round(chosen.candidate.loss.steps))}"
+        f"in {time.text}, {full.name} gets {format_number(round(steps))} steps, {name} "
+        f"{format_number(round(chosen.candidate.loss.steps))}"
     )
     for other in sized.values():
         if other is not chosen:
             reason += (
                 f"; {name} is expected to lose {chosen.candidate.loss.total:.3f} Dice, "
-                f"{other.draft.configuration.name} {other.candidate.loss.total:.3f}"
+                f"{other.draft.name} {other.candidate.loss.total:.3f}"
             )
     return PlannedValue(name, RULE, reason, OWN)
 
 
 def _assembled(
-    traits: DatasetTraits,
-    drafts: list[ConfigurationDraft],
+    reference: ReferenceMethod,
+    compact: list[ConfigurationDraft],
     default: PlannedValue[str],
     machine: Machine,
 ) -> Plan:
-    """Assemble the plan from its configurations."""
+    """Assemble the plan from the reference configurations and their compact variants."""
+    traits, drafts = reference.traits, [*reference.drafts.values(), *compact]
     plan = Plan(
         dataset_name=traits.fingerprint.dataset_name,
         num_axes=traits.fingerprint.num_axes,
@@ -163,10 +142,9 @@ def _assembled(
         decisions=(),
     )
     values = plan_values(plan)
-    decisions: list[Decision] = [
+    decisions = (
         traits.axis_order.decision("axis_order", values["axis_order"]),
         default.decision("default_configuration", values["default_configuration"]),
-    ]
-    for draft in drafts:
-        decisions += draft.decisions(machine, unit_of(plan))
-    return plan.model_copy(update={"decisions": tuple(decisions)})
+        *(entry for draft in drafts for entry in draft.decisions(machine, plan.unit)),
+    )
+    return plan.model_copy(update={"decisions": decisions})

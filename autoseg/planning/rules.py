@@ -1,12 +1,9 @@
 """Planning heuristics, one pure function each. Every rule returns a value with its reason."""
 
-from math import prod
-
 import numpy as np
 from jaxtyping import Float, Int
 
-from autoseg.core.formatting import number, numbers
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count, format_number, format_shape
 from autoseg.documents.preparation import Resampling
 from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.topology import MINIMUM_EDGE
@@ -39,6 +36,9 @@ LARGE_ACCELERATOR_GIB = 20.0
 """Minimum memory to train the residual encoder at the size that its authors recommend, preset L for
 24 GB; a GPU sold with 24 GB reports 22 to 24 GiB."""
 
+SPLINES = {0: "nearest", 1: "linear", 3: "cubic"}
+"""Name of each spline order."""
+
 RESIDUAL_ENCODERS = "Isensee et al., MICCAI 2024, arXiv:2404.09556, as in nnU-Net's documentation"
 
 
@@ -49,7 +49,7 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[flo
     a low percentile instead, so that thin slices are not blurred into thick ones.
     """
     target = np.median(spacings, axis=0)
-    reason = f"median of {count_noun(len(spacings), 'case')}"
+    reason = f"median of {format_count(len(spacings), 'case')}"
     if target.size == 3:
         size = np.median(shapes, axis=0)
         coarse = int(np.argmax(target))
@@ -59,9 +59,10 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[flo
             median = target[coarse]
             target[coarse] = _coarse_axis_spacing(spacings[:, coarse], finer)
             reason += (
-                f", but axis {coarse} (median {number(median)} mm, {number(size[coarse])} voxels) "
-                f"is over {ANISOTROPY_RATIO:g} times coarser and shorter than the others, so it "
-                f"takes the {COARSE_AXIS_PERCENTILE:g}th percentile"
+                f", but axis {coarse} (median {format_number(median)} mm, "
+                f"{format_number(size[coarse])} voxels) is over {ANISOTROPY_RATIO:g} times coarser "
+                f"and shorter than the others, so it takes the {COARSE_AXIS_PERCENTILE:g}th "
+                "percentile"
             )
     return PlannedValue(tuple(target.tolist()), "target_spacing", reason)
 
@@ -82,7 +83,8 @@ def axis_order(spacing: tuple[float, ...]) -> PlannedValue[tuple[int, ...]]:
         return PlannedValue(axes, "axis_order", "2-D images keep their axes")
     coarsest = int(np.argmax(spacing))
     order = (coarsest, *(axis for axis in axes if axis != coarsest))
-    reason = f"axis {coarsest} is the coarsest of {numbers(spacing)} mm (the first one in a tie)"
+    sizes = format_shape(spacing)
+    reason = f"axis {coarsest} is the coarsest of {sizes} mm (the first one in a tie)"
     return PlannedValue(order, "axis_order", reason)
 
 
@@ -101,8 +103,10 @@ def median_shape(
     """
     resampled = np.rint(spacings / np.asarray(spacing) * shapes)
     median = np.median(resampled, axis=0)[list(order)]
-    smallest, largest = (numbers(edge(resampled, axis=0)[list(order)]) for edge in (np.min, np.max))
-    reason = f"median of {count_noun(len(shapes), 'case')} after resampling; "
+    smallest, largest = (
+        format_shape(edge(resampled, axis=0)[list(order)]) for edge in (np.min, np.max)
+    )
+    reason = f"median of {format_count(len(shapes), 'case')} after resampling; "
     reason += (
         "all have this size"
         if smallest == largest
@@ -134,19 +138,13 @@ def default_configuration(
     if patch_shape is None:
         return PlannedValue("2d", rule, "the images are single planes", OWN)
     ratio = spacing[0] / max(spacing[1:])
-    times = "" if number(ratio) == "1" else f"{number(ratio)} times "
-    slices = f"{count_noun(patch_shape[0], 'slice')} per patch, {times}as far apart as pixels"
+    times = "" if format_number(ratio) == "1" else f"{format_number(ratio)} times "
+    slices = f"{format_count(patch_shape[0], 'slice')} per patch, {times}as far apart as pixels"
+    few = f"under {FEWEST_SLICES} slices over {ANISOTROPY_RATIO:g} times as far apart as pixels"
     if ratio > ANISOTROPY_RATIO and patch_shape[0] < FEWEST_SLICES:
-        reason = (
-            f"{slices}: with under {FEWEST_SLICES} slices over {ANISOTROPY_RATIO:g} times as far "
-            "apart as pixels, a 3-D network has hardly any context across slices"
-        )
+        reason = f"{slices}: with {few}, a 3-D network has hardly any context across slices"
         return PlannedValue("2d", rule, reason, OWN)
-    reason = (
-        f"{slices}: 2-D is only better with under {FEWEST_SLICES} slices over "
-        f"{ANISOTROPY_RATIO:g} times as far apart as pixels"
-    )
-    return PlannedValue("3d_fullres", rule, reason, OWN)
+    return PlannedValue("3d_fullres", rule, f"{slices}: 2-D is only better with {few}", OWN)
 
 
 def default_network(memory_gib: float, accelerator_gib: float | None) -> PlannedValue[str]:
@@ -161,7 +159,7 @@ def default_network(memory_gib: float, accelerator_gib: float | None) -> Planned
         reason = "the default without an accelerator: the faster network"
         return PlannedValue("unet", rule, reason, source)
     memory = min(memory_gib, accelerator_gib)
-    reason = f"the default for {number(memory)} GiB"
+    reason = f"the default for {format_number(memory)} GiB"
     if memory < LARGE_ACCELERATOR_GIB:
         reason += (
             f": below {LARGE_ACCELERATOR_GIB:g} GiB, the residual encoder gains only 0.4 points of "
@@ -194,10 +192,10 @@ def dice_pool(*, is_2d: bool, has_lowres: bool) -> PlannedValue[str]:
 
 def resampling() -> PlannedValue[Resampling]:
     """Return the interpolation orders of resampling, the same for every dataset."""
-    reason = "cubic for images, linear for labels, nearest along an axis that is much coarser"
-    return PlannedValue(Resampling(), "resampling", reason)
-
-
-def voxels_of_dataset(median: tuple[float, ...], num_cases: int) -> float:
-    """Return the approximate number of voxels of all cases together at the target spacing."""
-    return float(prod(median) * num_cases)
+    orders = Resampling()
+    reason = (
+        f"{SPLINES[orders.image_order]} for images, {SPLINES[orders.label_order]} for labels, "
+        f"{SPLINES[orders.separate_axis_order]} along an axis that is over "
+        f"{orders.anisotropy_threshold:g} times coarser"
+    )
+    return PlannedValue(orders, "resampling", reason)

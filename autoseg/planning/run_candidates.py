@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from autoseg.core.formatting import number
+from autoseg.core.formatting import format_number
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
+from autoseg.documents.run_schedule import RunSchedule
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine, step_seconds
 from autoseg.planning.planned_value import OWN, PlannedValue
 
@@ -83,7 +84,8 @@ def run_candidates(
     share = first_share(budget_seconds, num_folds, len(first_candidates))
     steps = min(share / _cost(plan.configuration(name), machine) for name in first_candidates)
     num_first = len(first_candidates)
-    text = f"time for at least {number(round(steps))} steps of each of {num_first} configurations"
+    least = format_number(round(steps))
+    text = f"time for at least {least} steps of each of {num_first} configurations"
     if steps < FEWEST_STEPS:
         reason = f"{text}, fewer than {FEWEST_STEPS}: only the default is trained"
         return PlannedValue(with_previous_stages(plan, (default.name,)), "candidates", reason, OWN)
@@ -191,6 +193,21 @@ def remaining_trainings(
         return len(first) + num_folds - 1 + later
     best = _survivors(first_candidates, dice)[0][0]
     return later + sum((best, fold) not in dice for fold in range(1, num_folds))
+
+
+def affordable_trainings(schedule: RunSchedule) -> int | None:
+    """Estimate how many trainings like the last one fit the remaining budget; None if unlimited.
+
+    The time that the last training took counts, which is below its limit if its steps ended early.
+    """
+    left = schedule.seconds_left
+    if left is None:
+        return None
+    last = schedule.trainings[-1] if schedule.trainings else None
+    each = left if last is None else last.trained_seconds or last.seconds or left
+    each += schedule.mean_overhead_seconds or 0.0
+    usable = left - RESERVED_SHARE * (schedule.budget_seconds or 0.0)
+    return max(0, int(usable / each)) if each else 0
 
 
 def reference_seconds(configuration: Configuration, machine: Machine) -> float:

@@ -1,24 +1,25 @@
 """Size configurations for a time budget, each value with its reason."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from autoseg.core.formatting import number, percent
+from autoseg.core.formatting import format_number, format_percent
 from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.documents.recipe import SHORT_RECIPE
-from autoseg.losses import Loss
 from autoseg.planning.budget import Base, Candidate, CandidateSearch, TimeBudget, bases
 from autoseg.planning.compact import SHORT_REASON, resized
-from autoseg.planning.configurations import ConfigurationDraft, PlannedValues, coarse_variant
-from autoseg.planning.dataset_traits import DatasetTraits
+from autoseg.planning.configurations import ConfigurationDraft, ReferenceMethod
 from autoseg.planning.forecast import Step
-from autoseg.planning.memory import SMALLEST_BATCH, MemoryBudget
-from autoseg.planning.planned_value import OWN, PlannedValue
-from autoseg.planning.resolution import full_resolution, plane_resolution
+from autoseg.planning.memory import SMALLEST_BATCH
+from autoseg.planning.planned_value import OWN, PlannedValue, PlannedValues
+from autoseg.planning.resolution import full_resolution
 
 RULE = "best_candidate"
 """Name of the choosing function, recorded with every value that it decides."""
+
+COMPACT_PARENTS = ("2d", "3d_fullres")
+"""Configurations with a compact variant. `3d_lowres` has none, because the compact variant of
+`3d_fullres` may have coarser voxels itself; so there is no compact cascade either."""
 
 REFERENCE_STEPS_NEEDED = 25_000
 """Minimum steps of the reference recipe, a tenth of its length. Source: a choice. After 200 steps,
@@ -54,41 +55,39 @@ class Sizing:
     """Sizes configurations for a time budget.
 
     Attributes:
-        traits: Traits of the dataset.
-        memory: Memory budget.
-        loss: Loss to minimise.
+        reference: The reference method, whose configurations are resized.
         time: Time budget of one training.
     """
 
-    traits: DatasetTraits
-    memory: MemoryBudget
-    loss: type[Loss]
+    reference: ReferenceMethod
     time: TimeBudget
 
-    def is_enough_for(self, parents: Mapping[str, ConfigurationDraft]) -> bool:
-        """Return True if every reference configuration gets the steps that its recipe needs."""
-        configurations = [parent.configuration for parent in parents.values()]
+    @property
+    def parents(self) -> dict[str, ConfigurationDraft]:
+        """The reference configurations that are resized, by name."""
+        drafts = self.reference.drafts
+        return {name: drafts[name] for name in COMPACT_PARENTS if name in drafts}
+
+    @property
+    def is_enough_for_reference(self) -> bool:
+        """Whether every reference configuration gets the steps that its recipe needs."""
         return all(
             self.time.steps(full.architecture, full.batch_size, full.recipe)
             >= REFERENCE_STEPS_NEEDED
-            for full in configurations
+            for full in (parent.configuration for parent in self.parents.values())
         )
 
-    def with_timed_steps(self, parents: Mapping[str, ConfigurationDraft]) -> "Sizing":
+    def with_timed_steps(self) -> "Sizing":
         """Time steps of the best candidates and return a sizing that uses these times.
 
-        Args:
-            parents: The reference configurations.
-
-        Returns:
-            The new sizing; `self` if the machine cannot time steps.
+        It is `self` if the machine cannot time steps.
         """
         time_steps = self.time.machine.time_steps
         if time_steps is None:
             return self
         sizing, requested = self, set[Step]()
         for _ in range(TIMING_ROUNDS):
-            steps = sizing._finalists(parents) - requested
+            steps = sizing._finalists() - requested
             if not steps:
                 break
             requested |= steps
@@ -98,10 +97,10 @@ class Sizing:
             sizing = replace(sizing, time=time)
         return sizing
 
-    def _finalists(self, parents: Mapping[str, ConfigurationDraft]) -> set[Step]:
+    def _finalists(self) -> set[Step]:
         """Return the best candidates of every configuration with steps short enough to time."""
         finalists = set[Step]()
-        for parent in parents.values():
+        for parent in self.parents.values():
             short = (
                 candidate.size
                 for candidate in self.search(parent).ranked
@@ -110,7 +109,7 @@ class Sizing:
             finalists.update(islice(short, FINALISTS))
         return finalists
 
-    def sized(self, parents: Mapping[str, ConfigurationDraft]) -> dict[str, SizedDraft]:
+    def sized(self) -> dict[str, SizedDraft]:
         """Return the best variant of each reference configuration, by name of the reference.
 
         All variants use the recipe for short trainings, so that their expected losses are
@@ -119,39 +118,43 @@ class Sizing:
         Raises:
             PlanError: If the time is too short for every configuration.
         """
-        searches = {name: self.search(parent) for name, parent in parents.items()}
+        searches = {name: self.search(parent) for name, parent in self.parents.items()}
         feasible = {name: search for name, search in searches.items() if search.has_enough_time}
         chosen = feasible or searches  # if none is feasible, the first search raises the error
-        return {name: self._sized(parents[name], search) for name, search in chosen.items()}
+        return {name: self._sized(self.parents[name], search) for name, search in chosen.items()}
 
     def search(self, parent: ConfigurationDraft) -> CandidateSearch:
         """Return the candidate search of a reference configuration at full resolution."""
         full = parent.configuration
-        is_2d = full.topology.num_axes == 2
-        resolution = plane_resolution(self.traits) if is_2d else full_resolution(self.traits)
+        traits, memory = self.reference.traits, self.reference.memory
+        resolution = full_resolution(traits, full.topology.num_axes)
         reference = Base(1.0, resolution, full.architecture, full.batch_size)
-        return CandidateSearch(self.time, self.traits, bases(resolution, self.memory, reference))
+        return CandidateSearch(self.time, traits, bases(resolution, memory, reference))
 
-    def variant(
-        self, parent: ConfigurationDraft, candidate: Candidate, reasons: PlannedValues
-    ) -> ConfigurationDraft:
-        """Build the variant of a reference configuration for a candidate.
-
-        Args:
-            parent: The reference configuration at full resolution.
-            candidate: A candidate of its search.
-            reasons: Reasons of the values that differ from the parent's.
-        """
+    def variant(self, parent: ConfigurationDraft, candidate: Candidate) -> ConfigurationDraft:
+        """Build the variant of a reference configuration at full resolution for a candidate."""
         base, factor = parent, candidate.base.factor
         if factor > 1:
-            base = coarse_variant(self.traits, self.memory, self.loss, parent, factor)
-        return resized(base, candidate.size, SHORT_RECIPE, {**base.choices, **reasons})
+            base = self.reference.coarse_variant(parent, factor)
+        recipe = SHORT_RECIPE.model_copy(
+            update={"augmentations": base.configuration.recipe.augmentations}
+        )
+        changes = {
+            **_candidate_values(candidate),
+            "recipe": PlannedValue(recipe, RULE, SHORT_REASON, OWN),
+        }
+        return resized(base, changes)
 
     def _sized(self, parent: ConfigurationDraft, search: CandidateSearch) -> SizedDraft:
-        """Return the best variant of a configuration with the reasons of its values."""
+        """Return the best variant of a configuration, compared with the other candidates."""
         best = search.best_candidate()
-        draft = self.variant(parent, best, _reasons(search))
-        return SizedDraft(replace(draft, forecasts=self._forecasts(draft, best)), best)
+        draft = self.variant(parent, best)
+        changes = {
+            "spacing": draft.choices["spacing"].extended(_spacing_comparison(search)),
+            "architecture": draft.choices["architecture"].extended(f": {_comparison(search)}"),
+            **self._forecasts(draft, best),
+        }
+        return SizedDraft(draft.varied(draft.name, changes), best)
 
     def _forecasts(
         self, draft: ConfigurationDraft, best: Candidate
@@ -159,22 +162,23 @@ class Sizing:
         """Predict the steps, the coverage and the resolution of a variant."""
         sized = draft.configuration
         steps = self.time.steps(sized.architecture, sized.batch_size, sized.recipe)
-        seconds = number(self.time.seconds / steps)
+        seconds = format_number(self.time.seconds / steps)
         is_timed = (sized.architecture, sized.batch_size) in self.time.machine.timed
         timed = "; a step was timed on this machine" if is_timed else ""
+        locality = self.reference.traits.locality
         return {
             "predicted_steps": PlannedValue(
-                f"{number(round(steps))} steps in {self.time.text}",
+                f"{format_number(round(steps))} steps in {self.time.text}",
                 "training_step_seconds",
                 f"{self.time.text} at {seconds} seconds per step, validation included{timed}",
                 OWN,
             ),
             "predicted_coverage": PlannedValue(
-                percent(best.loss.coverage),
+                format_percent(best.loss.coverage),
                 "coverage",
                 "share of the median case that a patch covers; classes leave "
-                f"{percent(self.traits.locality)} of the image free, so context is weighted by "
-                f"{number(round(self.traits.locality, 2))}",
+                f"{format_percent(locality)} of the image free, so context is weighted "
+                f"by {format_number(round(locality, 2))}",
                 OWN,
             ),
             "predicted_resolution": PlannedValue(
@@ -187,22 +191,21 @@ class Sizing:
         }
 
 
-def _reasons(search: CandidateSearch) -> PlannedValues:
-    """Return the reasons of a variant's spacing, size and recipe."""
-    best = search.best_candidate()
-    size = _comparison(search)
+def _candidate_values(candidate: Candidate) -> PlannedValues:
+    """Return the spacing, the network, its patch and the batch size of a candidate."""
+    architecture, batch_size = candidate.size
+    spacing = candidate.base.resolution.spacing
     patch, batch = "same as the reference", "same as the reference"
-    if (voxels := best.preset.voxels) is not None:
+    if (voxels := candidate.preset.voxels) is not None:
         patch = f"at most {voxels} voxels: with this network, expected to lose the least Dice"
         batch = f"at most {voxels} voxels, but at least {SMALLEST_BATCH} patches"
-    reasons = {
-        "spacing": f"{best.base.resolution.spacing.reason}{_spacing_comparison(search)}",
-        "architecture": f"{best.preset.features} features: {size}",
-        "patch_shape": patch,
-        "batch_size": batch,
-        "recipe": SHORT_REASON,
+    features = f"{candidate.preset.features} features"
+    return {
+        "spacing": PlannedValue(spacing.value, RULE, spacing.reason, OWN),
+        "architecture": PlannedValue(architecture, RULE, features, OWN),
+        "patch_shape": PlannedValue(architecture.topology.patch_shape, RULE, patch, OWN),
+        "batch_size": PlannedValue(batch_size, RULE, batch, OWN),
     }
-    return {field: PlannedValue(None, RULE, reason, OWN) for field, reason in reasons.items()}
 
 
 def _comparison(search: CandidateSearch) -> str:
@@ -226,7 +229,7 @@ def _terms(candidate: Candidate) -> str:
     loss = candidate.loss
     return (
         f"{loss.total:.3f} ({loss.resolution:.3f} from its voxels, {loss.training:.3f} from "
-        f"{number(round(loss.steps))} steps on {percent(loss.coverage)} of a case, "
+        f"{format_number(round(loss.steps))} steps on {format_percent(loss.coverage)} of a case, "
         f"{loss.network:.3f} from its network)"
     )
 
@@ -240,5 +243,5 @@ def _spacing_comparison(search: CandidateSearch) -> str:
         return "; no size at full resolution gets enough steps"
     return (
         f": expected to lose {_terms(best)}, at full resolution {_terms(full)}; voxels 1, "
-        f"{', '.join(map(number, COARSENING_FACTORS))} times as coarse were compared"
+        f"{', '.join(map(format_number, COARSENING_FACTORS))} times as coarse were compared"
     )

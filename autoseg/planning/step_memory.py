@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.architectures.convolutions import UNET_KEPT_VALUES
-from autoseg.core.formatting import number
-from autoseg.documents.recipe import AdamW, Recipe
+from autoseg.core.formatting import format_number
+from autoseg.documents.recipe import Recipe
 from autoseg.planning.planned_value import OWN, PlannedValue
 
 BYTES_PER_KEPT_VALUE = 2.3
@@ -50,9 +50,10 @@ def predicted_memory(
     weights = weight_count(architecture)
     reason = (
         f"{batch_size} × {architecture.activation_count() / 1e6:.0f} million activations at "
-        f"{number(bytes_per_activation(architecture))} bytes, {number(weights / 1e6)} million "
-        f"weights at {BYTES_PER_WEIGHT * _copies(recipe) + HALF_PRECISION_BYTES} or more, and "
-        "the scores; patches are sized by the reference method's estimate, which leaves headroom"
+        f"{format_number(bytes_per_activation(architecture))} bytes, "
+        f"{format_number(weights / 1e6)} million weights at "
+        f"{BYTES_PER_WEIGHT * _copies(recipe) + HALF_PRECISION_BYTES} or more, and the scores; "
+        "patches are sized by the reference method's estimate, which leaves headroom"
     )
     value = step_memory_gib(architecture, batch_size, recipe)
     return PlannedValue(value, "step_memory_gib", reason, OWN)
@@ -120,5 +121,4 @@ class _Uninitialised(TorchFunctionMode):
 
 def _copies(recipe: Recipe) -> int:
     """Return the values kept per weight between steps: the weight and its optimiser states."""
-    moments = 2 if isinstance(recipe.optimizer, AdamW) else 1
-    return 1 + moments + bool(recipe.average_decay)
+    return 1 + recipe.optimizer.states_per_weight + bool(recipe.average_decay)

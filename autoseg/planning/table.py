@@ -2,16 +2,13 @@
 
 from typing import NamedTuple
 
-from autoseg.core.formatting import numbers
+from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision, Plan
-from autoseg.planning.values import configuration_values, plan_values, unit_of
+from autoseg.planning.values import FORECASTS, configuration_values, plan_values
 
 PREDICTIONS = ("predicted_memory",)
 """Fields that are computed from the others."""
-
-FORECASTS = ("predicted_time", "predicted_steps", "predicted_coverage", "predicted_resolution")
-"""Decisions that depend on machine and dataset and are not fields of the configuration."""
 
 EDITED = "edited by hand"
 """Start of the reason of a value that differs from what its rule chose."""
@@ -60,7 +57,7 @@ def plan_tables(plan: Plan, *, only: frozenset[str] | None = None) -> tuple[Tabl
     first: dict[Row, str] = {}
     shown = [entry for entry in plan.configurations if only is None or entry.name in only]
     for configuration in shown:
-        rows = _configuration_rows(configuration, reasons, unit_of(plan))
+        rows = _configuration_rows(configuration, reasons, plan.unit)
         name = configuration.name
         owners = [first.setdefault(row, name) for row in rows]
         shortened = (
@@ -91,13 +88,13 @@ def summary_rows(plan: Plan) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ..
     forecasts = {decision.field: decision.value for decision in plan.decisions}
     rows = []
     for configuration in plan.configurations:
-        values = configuration_values(configuration, unit_of(plan))
+        values = configuration_values(configuration, plan.unit)
         is_default = configuration.name == plan.default_configuration
         planned = forecasts.get(f"{configuration.name}.predicted_steps", "")
         rows.append(
             (
                 configuration.name,
-                numbers(configuration.topology.patch_shape),
+                format_shape(configuration.topology.patch_shape),
                 values["batch_size"],
                 str(len(configuration.topology.strides)),
                 f"{configuration.predicted_memory_gib:.2f} GiB",

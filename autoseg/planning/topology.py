@@ -3,6 +3,7 @@
 from math import ceil
 
 from autoseg.architectures import Topology
+from autoseg.planning.planned_value import PlannedValue, PlannedValues
 
 MINIMUM_EDGE = 4
 """Minimum voxels of an axis in the lowest stage. Source: nnU-Net 2.8.1."""
@@ -12,6 +13,9 @@ LONE_AXIS_EDGES = 3
 
 SIMILAR_SPACING = 2.0
 """Axes within this factor of the finest spacing are halved together. Source: nnU-Net 2.8.1."""
+
+KERNEL_SIZE = 3
+"""Kernel size along axes about as fine as the finest, voxels. Source: nnU-Net 2.8.1."""
 
 Size = tuple[float, ...]
 
@@ -38,10 +42,27 @@ def topology_for(spacing: Size, patch: Size) -> Topology:
         for axis in halved:
             spacings[axis] *= 2
             sizes[axis] = float(ceil(sizes[axis] / 2))
-    kernels.append((3,) * len(sizes))
+    kernels.append((KERNEL_SIZE,) * len(sizes))
     return Topology(
         patch_shape=padded(patch, strides), strides=tuple(strides), kernels=tuple(kernels)
     )
+
+
+def topology_values(topology: Topology) -> PlannedValues:
+    """Return depth, strides and kernels of a topology, with the reasons of `topology_for`."""
+    halving = (
+        f"axes of at least {2 * MINIMUM_EDGE} voxels are halved, the finest first, down to at "
+        f"least {MINIMUM_EDGE} voxels"
+    )
+    widening = (
+        f"1 along axes at least {SIMILAR_SPACING:g} times coarser than the finest, {KERNEL_SIZE} "
+        "along the others"
+    )
+    return {
+        "depth": PlannedValue(len(topology.strides), "topology_for", halving),
+        "strides": PlannedValue(topology.strides, "topology_for", halving),
+        "kernels": PlannedValue(topology.kernels, "topology_for", widening),
+    }
 
 
 def axes_to_halve(spacing: list[float], size: list[float]) -> list[int]:
@@ -57,10 +78,10 @@ def axes_to_halve(spacing: list[float], size: list[float]) -> list[int]:
 
 
 def widened_kernel(kernel: tuple[int, ...], spacing: list[float]) -> tuple[int, ...]:
-    """Return the kernel with size 3 along axes about as fine as the finest; a 3 stays a 3."""
+    """Return the kernel, widened along axes that are about as fine as the finest."""
     finest = min(spacing)
     return tuple(
-        3 if size == 3 or mm / finest < SIMILAR_SPACING else 1
+        KERNEL_SIZE if mm / finest < SIMILAR_SPACING else size
         for size, mm in zip(kernel, spacing, strict=True)
     )
 

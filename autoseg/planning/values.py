@@ -3,14 +3,17 @@
 from pydantic import BaseModel
 
 from autoseg.architectures import Architecture
-from autoseg.core.formatting import number, numbers, per_stage
-from autoseg.core.geometry import LengthUnit, length_unit
+from autoseg.core.formatting import format_number, format_shape, format_stages
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
 from autoseg.planning.step_memory import step_memory_gib
 
 PLANNED_LOSS_FIELDS = ("pool", "class_weights", "class_frequencies")
 """Fields that the planner sets on every loss that has them."""
+
+FORECASTS = ("predicted_time", "predicted_steps", "predicted_coverage", "predicted_resolution")
+"""Decisions that depend on machine and dataset and are not fields of the configuration."""
 
 
 def plan_values(plan: Plan) -> dict[str, str]:
@@ -19,18 +22,10 @@ def plan_values(plan: Plan) -> dict[str, str]:
         "axis_order": " ".join(map(str, plan.axis_order)),
         "default_configuration": plan.default_configuration,
     }
-    unit = unit_of(plan)
     for configuration in plan.configurations:
-        for field, text in configuration_values(configuration, unit).items():
+        for field, text in configuration_values(configuration, plan.unit).items():
             values[f"{configuration.name}.{field}"] = text
     return values
-
-
-def unit_of(plan: Plan) -> LengthUnit:
-    """Return the unit of the plan's spacings: px for 2-D images without a physical size."""
-    return length_unit(
-        plan.num_axes, (edge for entry in plan.configurations for edge in entry.spacing)
-    )
 
 
 def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict[str, str]:
@@ -47,14 +42,14 @@ def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict
     normalizers = [_settings(normalizer) for normalizer in configuration.normalizers]
     return {
         **({"previous_stage": stage} if (stage := configuration.previous_stage) else {}),
-        "spacing": f"{numbers(configuration.spacing)} {unit}",
-        "median_shape": f"{numbers(configuration.median_shape)} voxels",
+        "spacing": f"{format_shape(configuration.spacing)} {unit}",
+        "median_shape": f"{format_shape(configuration.median_shape)} voxels",
         **{f"normalizers.{channel}": text for channel, text in enumerate(normalizers)},
         "resampling": _settings(configuration.resampling),
-        "patch_shape": f"{numbers(topology.patch_shape)} voxels",
+        "patch_shape": f"{format_shape(topology.patch_shape)} voxels",
         "depth": f"{len(topology.strides)} stages",
-        "strides": per_stage(topology.strides),
-        "kernels": per_stage(topology.kernels),
+        "strides": format_stages(topology.strides),
+        "kernels": format_stages(topology.kernels),
         "architecture": _settings(configuration.architecture, without=Architecture),
         "batch_size": str(configuration.batch_size),
         "loss": configuration.loss.kind,
@@ -65,7 +60,7 @@ def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict
         },
         "recipe": _recipe(configuration.recipe),
         "mirroring": _mirroring(configuration),
-        "predicted_memory": f"{number(memory)} GiB",
+        "predicted_memory": f"{format_number(memory)} GiB",
     }
 
 
@@ -79,9 +74,9 @@ def _recipe(recipe: Recipe) -> str:
     return ", ".join(
         (
             _settings(recipe.optimizer),
-            f"warm_up {number(recipe.warm_up)}",
+            _settings(recipe.schedule),
             f"head_prior {_text(recipe.head_prior)}",
-            f"foreground_fraction {number(recipe.foreground_fraction)}",
+            f"foreground_fraction {format_number(recipe.foreground_fraction)}",
         )
     )
 
@@ -105,7 +100,7 @@ def _text(setting: object) -> str:
         case bool():
             return str(setting).lower()
         case float():
-            return number(setting)
+            return format_number(setting)
         case tuple():
             return " ".join(_text(entry) for entry in setting)
         case _:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autoseg.core.formatting import number
+from autoseg.core.formatting import format_percent
 from autoseg.planning.planned_value import OWN, PlannedValue
 
 SMALLEST_WEIGHT = 0.5
@@ -10,6 +10,8 @@ SMALLEST_WEIGHT = 0.5
 LARGEST_WEIGHT = 3.0
 
 Weights = tuple[float, ...] | None
+EQUAL: Weights = None
+"""All weights are 1."""
 
 RULE = "class_weights"
 SOURCE = "square root of median-frequency balancing, Eigen & Fergus, ICCV 2015"
@@ -21,7 +23,7 @@ def equal_weights() -> PlannedValue[Weights]:
     Together with a Dice term, weights by frequency did not help: docs/pages/experiments.md.
     """
     reason = "with a Dice term, weights by frequency did not raise Dice (see the experiments)"
-    return PlannedValue(None, "equal_weights", reason, OWN)
+    return PlannedValue(EQUAL, "equal_weights", reason, OWN)
 
 
 def class_weights(
@@ -39,24 +41,21 @@ def class_weights(
     """
     if has_regions:
         reason = "regions overlap: each has its own binary cross-entropy, all with equal weight"
-        return PlannedValue(None, RULE, reason, SOURCE)
+        return PlannedValue(EQUAL, RULE, reason, SOURCE)
     foreground = np.asarray(frequencies[1:])
     present = foreground[foreground > 0]
     if present.size < 2:
         reason = "fewer than two foreground classes occur, so all weights are 1"
-        return PlannedValue(None, RULE, reason, SOURCE)
+        return PlannedValue(EQUAL, RULE, reason, SOURCE)
     with np.errstate(divide="ignore"):
         balanced = np.sqrt(np.median(present) / foreground)
     bounded = np.clip(balanced, SMALLEST_WEIGHT, LARGEST_WEIGHT).round(3)
     weights = (1.0, *np.where(foreground > 0, bounded, 1.0).tolist())
     reason = (
-        f"foreground classes cover {_percent(present.min())} to {_percent(present.max())} of all "
-        f"voxels, median {_percent(float(np.median(present)))}"
+        f"foreground classes cover {format_percent(present.min(), 4)} to "
+        f"{format_percent(present.max(), 4)} of all voxels, median "
+        f"{format_percent(float(np.median(present)), 4)}"
     )
     if all(weight == 1.0 for weight in weights):
-        return PlannedValue(None, RULE, f"{reason}: all weights are 1", SOURCE)
+        return PlannedValue(EQUAL, RULE, f"{reason}: all weights are 1", SOURCE)
     return PlannedValue(weights, RULE, reason, SOURCE)
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * float(share))} %"

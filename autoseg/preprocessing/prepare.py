@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
 from autoseg.core.case import Image, InverseTransform, LabelledCase, PreparedImage
 from autoseg.core.errors import CaseError
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count, format_shape
 from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_voxels
 from autoseg.preprocessing.foreground import sample_foreground
@@ -87,9 +87,9 @@ def prepare_case(
     """
     if case.classes.shape != case.image.shape:
         msg = (
-            f"{case.name}: the labels have {list(case.classes.shape)} voxels, the image has "
-            f"{list(case.image.shape)}; expected the same shape. Correct the files, then run "
-            "`autoseg plan` again."
+            f"{case.name}: the labels have {format_shape(case.classes.shape)} voxels, the image "
+            f"has {format_shape(case.image.shape)}; expected the same shape. Correct the files, "
+            "then run `autoseg plan` again."
         )
         raise CaseError(msg)
     image, inside = _prepared_with_mask(case.image, plan, configuration)
@@ -213,7 +213,7 @@ def _check_image(image: Image, plan: PlannedPreparation) -> None:
     if found != expected:
         advice = "Pass all of them in this order" if found < expected else "Leave out the others"
         msg = (
-            f"the image has {count_noun(found, 'channel')}; the network expects {expected}: "
+            f"the image has {format_count(found, 'channel')}; the network expects {expected}: "
             f"{', '.join(plan.channel_names)}. {advice}."
         )
         raise CaseError(msg)
@@ -256,17 +256,13 @@ def _check_memory(image: Image, restoration: InverseTransform) -> None:
     if available is None or needed <= available:
         return
     msg = (
-        f"its {_format_sizes(image.shape)} voxels of {_format_sizes(image.geometry.spacing)} mm "
-        f"become {_format_sizes(shape)} of {_format_sizes(restoration.prepared_spacing)} mm and "
+        f"its {format_shape(image.shape)} voxels of {format_shape(image.geometry.spacing)} mm "
+        f"become {format_shape(shape)} of {format_shape(restoration.prepared_spacing)} mm and "
         f"need {needed / BYTES_PER_GIB:.3g} GiB of memory, but {available / BYTES_PER_GIB:.3g} GiB "
         "are available. Correct the spacing in the header if it is wrong. If it is correct, use a "
         "machine with more memory, or crop the image."
     )
     raise CaseError(msg)
-
-
-def _format_sizes(sizes: tuple[int, ...] | tuple[float, ...]) -> str:
-    return " × ".join(f"{size:g}" for size in sizes)
 
 
 def _separate_axis(restoration: InverseTransform, resampling: Resampling) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import blosc2
 import numpy as np
@@ -21,8 +21,8 @@ from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
 from autoseg.core.atomic_write import atomic_folder
 from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError, DocumentError
-from autoseg.core.frozen import Frozen
 from autoseg.documents import store
+from autoseg.documents.document import Document
 from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.preprocessing.prepare import PreparedCase
 
@@ -32,9 +32,7 @@ ALGORITHM_VERSION = 2
 IMAGE_FILE = "image.b2nd"
 LABELS_FILE = "labels.b2nd"
 FOREGROUND_FILE = "foreground.npy"
-RECORD_FILE = "case.json"
 CASCADE_INPUT_FILE = "cascade_input.b2nd"
-CASCADE_INPUT_RECORD_FILE = "cascade_input.json"
 
 BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
 """Shape of a block, the unit of decompression, by number of patch axes. 32 and 64 KiB of float32
@@ -52,7 +50,7 @@ COMPRESSION_LEVEL = 5
 size, LZ4HC (as in nnU-Net v2) 0.7 s for 41 %; both read equally fast, Zstandard half as fast."""
 
 
-class CaseRecord(Frozen):
+class CaseRecord(Document):
     """Contents of `case.json`.
 
     Attributes:
@@ -65,6 +63,8 @@ class CaseRecord(Frozen):
             target `k` (from 1); rows before entry 1 are positions of all annotated voxels.
     """
 
+    FILE_NAME: ClassVar[str] = "case.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
     name: str
     key: str
@@ -73,7 +73,7 @@ class CaseRecord(Frozen):
     class_offsets: tuple[int, ...]
 
 
-class CascadeInputRecord(Frozen):
+class CascadeInputRecord(Document):
     """Contents of `cascade_input.json`.
 
     Attributes:
@@ -81,6 +81,8 @@ class CascadeInputRecord(Frozen):
         key: Key of the case and of the networks that predicted it.
     """
 
+    FILE_NAME: ClassVar[str] = "cascade_input.json"
+    MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
     name: str
     key: str
@@ -183,8 +185,8 @@ class StoredCase:
         if _inode(self.folder) == self.inode:
             return
         # concurrent trainings may prepare a case twice with the same content
-        record = _record(self.folder)
-        if record is None or record.content_key != self.record.content_key:
+        case = _existing_case(self.folder)
+        if case is None or case.record.content_key != self.record.content_key:
             msg = (
                 f"{self.folder} was prepared again while it was in use, because plan or files have "
                 "changed. Run the same command again; it reports whether this training can resume."
@@ -232,7 +234,7 @@ def save_case(
         _write(prepared.classes, temporary / LABELS_FILE, patch_shape)
         np.save(temporary / FOREGROUND_FILE, np.concatenate(prepared.foreground))
         # the folder is renamed when complete, so this file need not be written atomically
-        (temporary / RECORD_FILE).write_text(store.to_json_text(record), encoding="utf-8")
+        (temporary / CaseRecord.FILE_NAME).write_text(store.to_json_text(record), encoding="utf-8")
 
 
 def open_case(folder: Path) -> StoredCase:
@@ -242,7 +244,7 @@ def open_case(folder: Path) -> StoredCase:
         DocumentError: If the folder does not contain a valid `case.json`.
         CaseError: If the image file is missing.
     """
-    record = store.load(CaseRecord, folder / RECORD_FILE, made_by="autoseg train")
+    record = store.load(CaseRecord, folder / CaseRecord.FILE_NAME)
     return StoredCase(folder=folder, record=record, inode=_inode(folder))
 
 
@@ -253,10 +255,10 @@ def _inode(folder: Path) -> int:
         raise _unreadable(folder / IMAGE_FILE, error) from error
 
 
-def is_prepared(folder: Path, key: str) -> bool:
-    """Return True if the folder contains a prepared case with this key."""
-    record = _record(folder)
-    return record is not None and record.key == key
+def open_prepared(folder: Path, key: str) -> StoredCase | None:
+    """Open the prepared case in a folder; None if there is none with this key."""
+    case = _existing_case(folder)
+    return case if case is not None and case.record.key == key else None
 
 
 def refresh_key(folder: Path, *, key: str, content_key: str) -> bool:
@@ -270,18 +272,16 @@ def refresh_key(folder: Path, *, key: str, content_key: str) -> bool:
     Returns:
         True if the content key matches and the key was updated.
     """
-    record = _record(folder)
-    if record is None or record.content_key != content_key:
+    case = _existing_case(folder)
+    if case is None or case.record.content_key != content_key:
         return False
-    store.save(record.model_copy(update={"key": key}), folder / RECORD_FILE)
+    store.save(case.record.model_copy(update={"key": key}), folder / CaseRecord.FILE_NAME)
     return True
 
 
-def _record(folder: Path) -> CaseRecord | None:
-    if not (folder / RECORD_FILE).is_file():
-        return None
+def _existing_case(folder: Path) -> StoredCase | None:
     try:
-        return open_case(folder).record
+        return open_case(folder)
     except DocumentError:
         return None
 
@@ -299,16 +299,13 @@ def save_cascade_input(
     """
     with atomic_folder(folder) as temporary:
         _write(classes, temporary / CASCADE_INPUT_FILE, patch_shape)
-        store.save(record, temporary / CASCADE_INPUT_RECORD_FILE)
+        store.save(record, temporary / CascadeInputRecord.FILE_NAME)
 
 
 def open_cascade_input(folder: Path) -> StoredCascadeInput | None:
     """Open the cascade input in a folder; return None if there is no valid one."""
-    path = folder / CASCADE_INPUT_RECORD_FILE
-    if not path.is_file():
-        return None
     try:
-        record = store.load(CascadeInputRecord, path, made_by="autoseg train")
+        record = store.load(CascadeInputRecord, folder / CascadeInputRecord.FILE_NAME)
     except DocumentError:
         return None
     return StoredCascadeInput(folder=folder, key=record.key)

@@ -1,4 +1,4 @@
-"""Parse file names into stem, channel number and extension, and format shapes as text."""
+"""Parse file names into stem, channel number and extension."""
 
 import re
 from pathlib import Path
@@ -69,8 +69,3 @@ def reader_for(path: Path) -> Reader:
         f"Expected one of {', '.join(known_endings())}; convert the file to one of these formats."
     )
     raise CaseError(msg)
-
-
-def format_shape(shape: tuple[int, ...]) -> str:
-    """Format a shape as text: `12 × 40 × 38`."""
-    return " × ".join(map(str, shape))

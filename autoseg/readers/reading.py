@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import AutosegError, CaseError
+from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
-from autoseg.readers.names import ending_of, format_shape, reader_for
+from autoseg.readers.names import ending_of, reader_for
 
 T = TypeVar("T")
 

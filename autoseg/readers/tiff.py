@@ -11,6 +11,7 @@ from typing_extensions import override
 from autoseg.core.arrays import LabelArray
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
+from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import without_channel_suffix
@@ -101,7 +102,7 @@ class TiffReader(Reader):
 
 def _only_series(series: list[Series]) -> Series:
     if len(series) != 1:
-        shapes = ", ".join("×".join(map(str, one.shape)) for one in series[:4])
+        shapes = format_names([format_shape(one.shape) for one in series], 4)
         msg = f"it holds {len(series)} images of different shapes ({shapes}); expected one"
         raise ValueError(msg)
     return series[0]
@@ -129,7 +130,7 @@ def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
     )
     channels = [axis for axis, letter in enumerate(axes) if letter in CHANNEL_AXES]
     if len(channels) > 1 or array.ndim - len(channels) > 3:
-        shape = "×".join(map(str, array.shape))
+        shape = format_shape(array.shape)
         msg = f"it has the dimensions {axes} ({shape}); expected (Z)YX and at most one channel axis"
         raise ValueError(msg)
     return np.moveaxis(array, channels[0], 0) if channels else array[None]

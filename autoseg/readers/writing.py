@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image
 from autoseg.core.errors import CaseError
+from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import Reader
-from autoseg.readers.names import ending_of, format_shape, reader_for, stem_of
+from autoseg.readers.names import ending_of, reader_for, stem_of
 
 
 def write_labels(values: LabelArray, like: Image, path: Path) -> None:

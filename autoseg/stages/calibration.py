@@ -11,8 +11,8 @@ from autoseg.core.arrays import LabelArray, MaskArray
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.report import ClassScores
-from autoseg.evaluation.calibration import CalibrationError
 from autoseg.evaluation.cases import ScoredCase
+from autoseg.evaluation.metrics.ece import CalibrationError
 from autoseg.inference.averaging import mean_probabilities
 from autoseg.inference.export import cropped_view
 from autoseg.inference.probabilities import ProbabilityGrid, has_probabilities, open_probabilities

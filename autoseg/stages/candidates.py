@@ -6,16 +6,14 @@ from pathlib import Path
 
 from autoseg.core.errors import ModelError
 from autoseg.core.labels import LabelScheme
-from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.model import PLAN_NAME
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.plan import Configuration
 from autoseg.documents.report import Report
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.summary import pool_reports
 from autoseg.inference.model import trained_models
-from autoseg.inference.stored import trained_folds
+from autoseg.inference.stored import ModelFolder, trained_folds
 from autoseg.stages.next_command import train_command
 from autoseg.stages.score_fold import saved_report
 
@@ -115,21 +113,26 @@ class Comparison:
         return frozenset.intersection(*(entry.cases for entry in self.trained))
 
 
-def find_trained(workspace: Workspace) -> tuple[TrainedConfiguration, ...]:
+def find_trained(
+    workspace: Workspace, dataset: DatasetSpec, splits: Splits
+) -> tuple[TrainedConfiguration, ...]:
     """Find the configurations of a work folder with at least one scored fold, sorted by name.
+
+    Args:
+        workspace: Work folder.
+        dataset: Description of the dataset.
+        splits: Folds of the cross-validation.
 
     Raises:
         ModelError: If there are none, or they were trained on different classes.
         TrainingError: If a fold was scored on other cases than it holds out now.
     """
-    splits = store.load(Splits, workspace.splits, made_by="autoseg train")
     found = [_load_trained(folder, splits) for folder in trained_models(workspace.root)]
     scored = tuple(entry for entry in found if entry.folds)
     if not scored:
-        dataset = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan").root
         msg = (
             f"no fold in {workspace.models} is trained and scored. Run "
-            f"`{train_command(dataset, workspace.root, 0)}` first."
+            f"`{train_command(dataset.root, workspace.root, 0)}` first."
         )
         raise ModelError(msg)
     for entry in scored:
@@ -176,7 +179,7 @@ def build_comparison(
 
 
 def _load_trained(folder: Path, splits: Splits) -> TrainedConfiguration:
-    plan = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
+    plan = ModelFolder(folder).read_plan()
     folds = []
     for number in trained_folds(folder):
         if isinstance(number, int) and number < len(splits.folds):

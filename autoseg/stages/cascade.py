@@ -8,42 +8,37 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "3D U-Net cascade".
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import PreparedImage
+from autoseg.core.compute import Compute
 from autoseg.core.errors import TrainingError
+from autoseg.core.formatting import format_count, format_names
 from autoseg.core.progress import Progress
-from autoseg.core.text import count_noun
-from autoseg.documents import store
-from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.splits import ALL, FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import load_model
+from autoseg.inference.model import load_stored
 from autoseg.inference.prediction import predict_classes, to_cascade_input
+from autoseg.inference.stored import ModelFolder, StoredModel
 from autoseg.preprocessing.storage import (
     CascadeInputRecord,
     StoredCase,
     open_cascade_input,
-    open_case,
     save_cascade_input,
 )
-from autoseg.stages.folds import load_splits
 from autoseg.stages.next_command import train_command
-from autoseg.stages.predict import PredictOptions
-from autoseg.stages.preprocess import preprocess
-from autoseg.stages.step_check import known_precision
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import Project
+from autoseg.stages.step_check import load_options
 
 ALGORITHM_VERSION = 1
 """Increment whenever the predictions change, so that stored cascade inputs are recomputed."""
-
-NAMES_SHOWN = 5
-"""Maximum number of cases that an error message lists."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +59,12 @@ class _Task:
 
 
 def check_previous_stage(
-    workspace: Workspace, plan: Plan, configuration: Configuration, cases: Sequence[str]
+    project: Project, configuration: Configuration, cases: Sequence[str]
 ) -> None:
     """Check that the previous stage, if any, has a trained fold that held out each case.
 
     Args:
-        workspace: Work folder.
-        plan: The plan.
+        project: The project.
         configuration: The configuration to be trained.
         cases: Names of its training and validation cases.
 
@@ -80,31 +74,28 @@ def check_previous_stage(
     """
     if configuration.previous_stage is None:
         return
-    stage = plan.configuration(configuration.previous_stage)
-    needed = sorted(set(_held_out(workspace, configuration, cases).values()))
+    workspace, stage = project.workspace, project.plan.configuration(configuration.previous_stage)
+    needed = sorted(set(_held_out(project, configuration, cases).values()))
     missing = [
         fold for fold in needed if not (workspace.fold(stage.name, fold) / WEIGHTS_NAME).is_file()
     ]
     if missing:
-        raise TrainingError(_missing_folds_message(workspace, configuration, missing))
+        raise TrainingError(_missing_folds_message(project, configuration, missing))
     folder = workspace.models / stage.name
-    if not store.load(Plan, folder / PLAN_NAME, made_by="autoseg train").is_compatible_with(
-        plan, stage
-    ):
+    if not ModelFolder(folder).read_plan().is_compatible_with(project.plan, stage):
         msg = (
             f"{folder} was trained with another {stage.name}: the plan has changed since. Move "
             f"that folder away and train its folds again, or continue with its plan: copy "
-            f"{folder / PLAN_NAME} to {workspace.plan}."
+            f"{folder / Plan.FILE_NAME} to {workspace.plan}."
         )
         raise TrainingError(msg)
 
 
 def make_cascade_inputs(
-    workspace: Workspace,
-    plan: Plan,
+    project: Project,
     configuration: Configuration,
-    cases: Sequence[str],
-    options: PredictOptions,
+    cases: Sequence[StoredCase],
+    compute: Compute,
     progress: Progress,
 ) -> None:
     """Predict the cases whose cascade input is missing or outdated.
@@ -113,26 +104,29 @@ def make_cascade_inputs(
     one is written atomically, so an interrupted run resumes where it stopped.
 
     Args:
-        workspace: Work folder with the preprocessed cases.
-        plan: The plan.
+        project: The project.
         configuration: The configuration to be trained; without a previous stage nothing is done.
-        cases: Names of its training and validation cases.
-        options: Device, precision and workers.
+        cases: Its training and validation cases.
+        compute: Device, precision and processes.
         progress: Receives messages and progress.
 
     Raises:
         CaseError: If a case cannot be prepared or predicted.
         ModelError: If the weights of a network are damaged.
     """
-    stages = _stages_before(plan, configuration)
+    stages = _stages_before(project.plan, configuration)
     if not stages:
         return
-    tasks = [task for task in _tasks(workspace, configuration, stages, cases) if not _is_done(task)]
+    tasks = [task for task in _tasks(project, configuration, stages, cases) if not _is_done(task)]
     if not tasks:
         return
-    for stage in stages:
-        preprocess(workspace, configuration=stage.name, workers=options.workers, progress=progress)
-    predictions = _predict(workspace, plan, stages[0], tasks, options, progress)
+    workers = compute.num_workers
+    prepared = [
+        prepare_cases(project, stage.name, workers=workers, progress=progress).cases
+        for stage in stages
+    ]
+    stored = ModelFolder(project.workspace.models / stages[0].name)
+    predictions = _predict(stored, prepared, tasks, compute, progress)
     description = f"Predicting with {stages[0].name}"
     for task, classes in progress.track(predictions, description=description, total=len(tasks)):
         record = CascadeInputRecord(name=task.case.record.name, key=task.key)
@@ -143,21 +137,22 @@ def make_cascade_inputs(
                 raise
 
 
-def open_prepared_case(workspace: Workspace, configuration: Configuration, name: str) -> StoredCase:
-    """Open a preprocessed case, with its cascade input if the configuration has a previous stage.
+def with_cascade_input(
+    workspace: Workspace, configuration: Configuration, case: StoredCase
+) -> StoredCase:
+    """Add the cascade input to a prepared case, if the configuration has a previous stage.
 
     Args:
         workspace: Work folder.
-        configuration: Configuration to open the case for.
-        name: Name of the case.
+        configuration: Configuration to be trained.
+        case: The prepared case.
 
     Raises:
-        DocumentError: If the case is not preprocessed.
         TrainingError: If its cascade input is missing.
     """
-    case = open_case(workspace.preprocessed(configuration.data_name) / name)
     if configuration.previous_stage is None:
         return case
+    name = case.record.name
     folder = workspace.cascade_inputs(configuration.previous_stage, configuration.data_name) / name
     cascade_input = open_cascade_input(folder)
     if cascade_input is None:
@@ -202,14 +197,14 @@ def _is_done(task: _Task) -> bool:
 
 
 def _held_out(
-    workspace: Workspace, configuration: Configuration, cases: Sequence[str]
+    project: Project, configuration: Configuration, cases: Sequence[str]
 ) -> dict[str, int]:
     """Map each case to the first fold that holds it out.
 
     Raises:
         TrainingError: If no fold holds a case out.
     """
-    folds = load_splits(workspace).folds
+    folds = project.splits.folds
     held_out = {
         name: number for number in reversed(range(len(folds))) for name in folds[number].validation
     }
@@ -217,23 +212,22 @@ def _held_out(
     if missing:
         msg = (
             f"{configuration.name} is trained on predictions of {configuration.previous_stage} for "
-            f"held-out cases, but no fold of {workspace.splits} holds out "
-            f"{count_noun(len(missing), 'case')}: {', '.join(missing[:NAMES_SHOWN])}"
-            f"{' …' if len(missing) > NAMES_SHOWN else ''}. Hold out every case in one fold."
+            f"held-out cases, but no fold of {project.workspace.splits} holds out "
+            f"{format_count(len(missing), 'case')}: {format_names(missing)}. Hold out every case "
+            "in one fold."
         )
         raise TrainingError(msg)
     return {name: held_out[name] for name in cases}
 
 
 def _missing_folds_message(
-    workspace: Workspace, configuration: Configuration, missing: list[int]
+    project: Project, configuration: Configuration, missing: list[int]
 ) -> str:
     """Build the error message that lists the training commands to run first."""
     stage = configuration.previous_stage
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
+    dataset, work = project.dataset.root, project.workspace.root
     commands = "\n".join(
-        f"  {train_command(spec.root, workspace.root, fold, configuration=stage)}"
-        for fold in missing
+        f"  {train_command(dataset, work, fold, configuration=stage)}" for fold in missing
     )
     return (
         f"{configuration.name} is trained on predictions of {stage} for held-out cases, so these "
@@ -250,13 +244,14 @@ def _stages_before(plan: Plan, configuration: Configuration) -> tuple[Configurat
 
 
 def _tasks(
-    workspace: Workspace,
+    project: Project,
     configuration: Configuration,
     stages: Sequence[Configuration],
-    cases: Sequence[str],
+    cases: Sequence[StoredCase],
 ) -> list[_Task]:
     """Build one task per case, grouped by fold."""
-    held_out = _held_out(workspace, configuration, cases)
+    workspace, by_name = project.workspace, {case.record.name: case for case in cases}
+    held_out = _held_out(project, configuration, tuple(by_name))
     digests = {
         fold: [_digest(workspace.fold(stage.name, fold) / WEIGHTS_NAME) for stage in stages]
         for fold in set(held_out.values())
@@ -264,7 +259,7 @@ def _tasks(
     folder = workspace.cascade_inputs(stages[0].name, configuration.data_name)
     tasks = []
     for name, fold in sorted(held_out.items(), key=lambda item: item[1]):
-        case = open_case(workspace.preprocessed(configuration.data_name) / name)
+        case = by_name[name]
         dependencies = [ALGORITHM_VERSION, case.record.content_key, digests[fold]]
         key = hashlib.sha256(json.dumps(dependencies).encode()).hexdigest()
         tasks.append(_Task(case=case, fold=fold, folder=folder / name, key=key))
@@ -277,38 +272,37 @@ def _digest(path: Path) -> str:
 
 
 def _predict(
-    workspace: Workspace,
-    plan: Plan,
-    stage: Configuration,
+    stored: StoredModel,
+    prepared: Sequence[Mapping[str, StoredCase]],
     tasks: Sequence[_Task],
-    options: PredictOptions,
+    compute: Compute,
     progress: Progress,
 ) -> Iterator[tuple[_Task, LabelArray]]:
-    """Yield each task with its predicted label map, on the grid of the next stage."""
+    """Yield each task with its predicted label map, on the grid of the next stage.
+
+    Args:
+        stored: The previous stage.
+        prepared: Prepared cases of the previous stage, of its previous stage, and so on.
+        tasks: The cases to predict, grouped by fold.
+        compute: Device, precision and processes.
+        progress: Receives messages.
+    """
+    options = load_options(compute, progress)
     for fold, group in groupby(tasks, key=lambda task: task.fold):
-        model = load_model(
-            workspace.fold(stage.name, fold),
-            device=options.device,
-            precision=options.precision,
-            rule=known_precision(options.cache, progress),
-        )
+        model = load_stored(stored, options, (fold,))
         for task in group:
-            image = _prepared_image(workspace, plan, stage, task.case.record.name)
+            image = _prepared_image([cases[task.case.record.name] for cases in prepared])
             target = task.case.record.restoration
             image = replace(image, restoration=image.restoration.onto(target))
-            outputs = predict_classes(image, model, workers=options.workers)
-            yield task, to_cascade_input(outputs, plan.labels).classes
+            outputs = predict_classes(image, model, workers=compute.num_workers)
+            yield task, to_cascade_input(outputs, model.plan.labels).classes
 
 
-def _prepared_image(
-    workspace: Workspace, plan: Plan, configuration: Configuration, name: str
-) -> PreparedImage:
-    """Load a preprocessed image of a stage, together with its versions for all previous stages."""
-    case = open_case(workspace.preprocessed(configuration.data_name) / name)
-    previous = None
-    if configuration.previous_stage is not None:
-        stage = plan.configuration(configuration.previous_stage)
-        previous = _prepared_image(workspace, plan, stage, name)
+def _prepared_image(stages: Sequence[StoredCase]) -> PreparedImage:
+    """Load the prepared image of a stage, together with its versions for all previous stages."""
+    case, *others = stages
     return PreparedImage(
-        voxels=case.read_image(), restoration=case.record.restoration, previous=previous
+        voxels=case.read_image(),
+        restoration=case.record.restoration,
+        previous=_prepared_image(others) if others else None,
     )

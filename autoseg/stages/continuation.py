@@ -5,25 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import PlanError, TrainingError
+from autoseg.core.formatting import format_count, format_names
 from autoseg.core.progress import Progress
-from autoseg.core.text import count_noun
 from autoseg.datasets.layouts.recognition import case_names
-from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.splits import FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.folds import load_splits
+from autoseg.inference.stored import ModelFolder
+from autoseg.stages.project import Project
 
 NEVER_HELD_OUT = (
     "some cases are not held out by any fold, so every network of the previous stage was trained "
     "on them"
 )
 """Reason why a cascade cannot be trained."""
-
-NAMES_SHOWN = 5
-"""Maximum number of cases that a note lists."""
 
 
 @dataclass(frozen=True)
@@ -74,48 +71,38 @@ def check_plan_options(
 
 
 def check_trained_with(
-    workspace: Workspace,
-    plan: Plan,
-    configuration: Configuration,
-    *,
-    replaced: FoldName | None = None,
+    project: Project, configuration: Configuration, *, replaced: FoldName | None = None
 ) -> None:
     """Check that all trained folds of a configuration were trained with the current plan.
 
     Args:
-        workspace: Work folder.
-        plan: The current plan.
+        project: Project with the current plan.
         configuration: One of its configurations.
         replaced: Fold that is about to be retrained; it is ignored.
 
     Raises:
         TrainingError: If a fold was trained with another plan.
     """
+    workspace = project.workspace
     folder = workspace.models / configuration.name
     trained = {weights.parent for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}")}
     if replaced is not None:
         trained -= {workspace.fold(configuration.name, replaced)}
-    if not trained or not (folder / PLAN_NAME).is_file():
+    if not trained or not (folder / Plan.FILE_NAME).is_file():
         return
-    earlier = store.load(Plan, folder / PLAN_NAME, made_by="autoseg train")
-    if not earlier.is_compatible_with(plan, configuration):
+    earlier = ModelFolder(folder).read_plan()
+    if not earlier.is_compatible_with(project.plan, configuration):
         msg = (
             f"{folder} holds folds that were trained with another {configuration.name}: the "
             "plan has changed since. Move that folder away, or continue with their plan: copy "
-            f"{folder / PLAN_NAME} to {workspace.plan}."
+            f"{folder / Plan.FILE_NAME} to {workspace.plan}."
         )
         raise TrainingError(msg)
 
 
-def untrainable_cascades(workspace: Workspace, plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the cascade stages that cannot be trained because a case is never held out.
-
-    Args:
-        workspace: Work folder.
-        plan: The plan.
-        names: Names of the configurations to check.
-    """
-    folds = load_splits(workspace).folds
+def untrainable_cascades(project: Project, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the named cascade stages that cannot be trained because a case is never held out."""
+    folds, plan = project.splits.folds, project.plan
     used = {name for fold in folds for name in (*fold.train, *fold.validation)}
     if used <= {name for fold in folds for name in fold.validation}:
         return ()
@@ -132,14 +119,13 @@ def note_on_budget(plan: Plan, budget_seconds: float | None) -> str | None:
     )
 
 
-def note_on_changed_cases(dataset: Path, workspace: Workspace) -> str | None:
+def note_on_changed_cases(dataset: Path, spec: DatasetSpec) -> str | None:
     """Build a note if cases were added to or removed from a dataset since planning; else None.
 
     A missing dataset folder is not reported: its preprocessed cases may still exist.
     """
     if not dataset.is_dir():
         return None
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
     current = case_names(dataset)
     kinds = (("case", spec.cases, current.training), ("test case", spec.test_cases, current.test))
     changes = []
@@ -147,9 +133,8 @@ def note_on_changed_cases(dataset: Path, workspace: Workspace) -> str | None:
         planned = {case.name for case in cases}
         for change, affected in (("not in the plan", names - planned), ("gone", planned - names)):
             if affected:
-                shown = ", ".join(sorted(affected)[:NAMES_SHOWN])
-                more = " …" if len(affected) > NAMES_SHOWN else ""
-                changes.append(f"{count_noun(len(affected), kind)} {change}: {shown}{more}")
+                shown = format_names(sorted(affected))
+                changes.append(f"{format_count(len(affected), kind)} {change}: {shown}")
     if not changes:
         return None
     return (

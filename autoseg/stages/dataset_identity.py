@@ -9,55 +9,61 @@ from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.workspace import Workspace
 
-MADE_BY = "autoseg plan"
 
-
-def check_dataset_identity(dataset: Path, workspace: Workspace) -> None:
+def check_dataset_identity(dataset: Path, workspace: Workspace, spec: DatasetSpec) -> DatasetSpec:
     """Reject a work folder that was made from another dataset, even one of the same name.
 
     If the dataset was moved (its recorded folder is missing and the files match), its new location
     is saved in the work folder. If `dataset` does not exist, nothing is checked, because the
     preprocessed cases may suffice.
 
+    Args:
+        dataset: Dataset folder.
+        workspace: Work folder.
+        spec: Description of the dataset in the work folder.
+
+    Returns:
+        The description, with the new location of a dataset that was moved.
+
     Raises:
         DatasetError: If the work folder belongs to another dataset.
     """
-    spec = _recorded(workspace)
-    if spec is None or not dataset.is_dir():
-        return
-    if other_dataset(dataset, workspace) is not None:
+    if not dataset.is_dir():
+        return spec
+    if _is_other(dataset, spec):
         origin = f"from {spec.root}, not from {dataset}"
         raise DatasetError(_mismatch_message(dataset, workspace, origin))
     if spec.root.is_dir():
-        return
+        return spec
     if not _has_the_files(dataset, spec, workspace):
         origin = f"from {spec.root}, which no longer exists, and {dataset} has other files"
         raise DatasetError(_mismatch_message(dataset, workspace, origin))
-    store.save(_with_root(spec, dataset.resolve()), workspace.dataset)
+    moved = _with_root(spec, dataset.resolve())
+    store.save(moved, workspace.dataset)
+    return moved
 
 
 def other_dataset(dataset: Path, workspace: Workspace) -> Path | None:
-    """Return the folder of the dataset that a work folder was made from, or None if the same."""
-    spec = _recorded(workspace)
-    if spec is None or not dataset.is_dir() or not spec.root.is_dir():
-        return None
-    return None if spec.root.samefile(dataset) else spec.root
+    """Return the folder of the dataset that a work folder was made from, or None if the same.
 
-
-def _recorded(workspace: Workspace) -> DatasetSpec | None:
-    """Load the work folder's dataset description; None if it is missing or damaged."""
-    if not workspace.dataset.is_file():
-        return None
+    None also if the description in the work folder is missing or damaged.
+    """
     try:
-        return store.load(DatasetSpec, workspace.dataset, made_by=MADE_BY)
+        spec = store.load(DatasetSpec, workspace.dataset)
     except DocumentError:
         return None
+    return spec.root if dataset.is_dir() and _is_other(dataset, spec) else None
+
+
+def _is_other(dataset: Path, spec: DatasetSpec) -> bool:
+    """Return True if an existing folder is not the one that the description was made from."""
+    return spec.root.is_dir() and not spec.root.samefile(dataset)
 
 
 def _mismatch_message(dataset: Path, workspace: Workspace, origin: str) -> str:
     return (
         f"the work folder {workspace.root} was made {origin}. Choose another one with --work, or "
-        f"run `{MADE_BY} {dataset}` to replace its plan."
+        f"run `autoseg plan {dataset}` to replace its plan."
     )
 
 
@@ -67,7 +73,7 @@ def _has_the_files(dataset: Path, spec: DatasetSpec, workspace: Workspace) -> bo
     Without a readable fingerprint only names are compared.
     """
     try:
-        measured = store.load(Fingerprint, workspace.fingerprint, made_by=MADE_BY).cases
+        measured = store.load(Fingerprint, workspace.fingerprint).cases
     except DocumentError:
         return all((dataset / path).is_file() for path in _relative_paths(spec))
     known = [(dataset / name, size) for case in measured for name, size, _ in case.source]

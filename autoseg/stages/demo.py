@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.core.compute import Compute
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.phantoms import write_pictures, write_volumes
-from autoseg.documents import store
-from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.overlay import draw_overlay, make_panel
@@ -40,25 +39,26 @@ class DemoResult:
 
 
 def demo(
-    folder: Path, *, budget: str, device: str, cache: Path | None = None, progress: Progress
+    folder: Path, *, budget: str, compute: Compute, progress: Progress
 ) -> tuple[DemoResult, ...]:
     """Create a 3-D and a 2-D dataset; plan, train, predict unseen cases and score them on each.
 
     Args:
         folder: Output folder.
         budget: Training time per dataset, e.g. "50s".
-        device: Name of the device.
-        cache: Folder for cached measurements of this machine; None disables caching.
+        compute: Device and cache folder.
         progress: Receives messages and progress.
     """
-    timing = Timing(cache=cache, budget_seconds=parse_duration(budget), device=device)
+    timing = Timing(
+        cache=compute.cache, budget_seconds=parse_duration(budget), device=compute.device
+    )
     kinds: tuple[Callable[[Path, int], tuple[Path, Path]], ...] = (write_volumes, write_pictures)
     results = []
     for write in kinds:
         dataset, unseen = write(folder / "data", DEMO_SEED)
         progress.say(f"\n{dataset.name}: {dataset}")
         length = TrainingDuration(budget=budget)
-        request = TrainRequest(fold=0, length=length, device=device, cache=cache)
+        request = TrainRequest(fold=0, length=length, compute=compute)
         results.append(_run(dataset, unseen, folder, timing, request, progress))
     return tuple(results)
 
@@ -73,12 +73,12 @@ def _run(
 ) -> DemoResult:
     workspace = Workspace(folder / dataset.name)
     workers = default_workers()
-    plan(dataset, workspace, PlanRequest(timing=timing), workers=workers, progress=progress)
+    planning = PlanRequest(timing=timing)
+    labels = plan(dataset, workspace, planning, workers=workers, progress=progress).labels
     train(workspace, request, progress=progress)
     outputs = folder / f"{dataset.name}_predictions"
-    options = PredictOptions(model=workspace.root, device=request.device, cache=request.cache)
+    options = PredictOptions(model=workspace.root, compute=request.compute)
     predict(unseen / "images", outputs, options, progress)
-    labels = store.load(Plan, workspace.plan, made_by="autoseg plan").labels
     report = evaluate(outputs, unseen / "labels", labels=labels, workers=workers, progress=progress)
     overlay = folder / f"{dataset.name}.png"
     panels = []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from autoseg.core.errors import ModelError
-from autoseg.core.text import printable
+from autoseg.core.formatting import printable
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.inference.archive.reading import ModelArchive
 

@@ -12,11 +12,12 @@ from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.report import Report, UnscoredCase
+from autoseg.documents.selection import Selection
 from autoseg.inference.averaging import ensemble_class_map
-from autoseg.inference.probabilities import RECORD_FILE, has_probabilities, open_probabilities
+from autoseg.inference.probabilities import ProbabilityGrid, has_probabilities, open_probabilities
 from autoseg.readers import read_image, write_labels
 from autoseg.stages.candidates import TrainedConfiguration
-from autoseg.stages.evaluate import REPORT_NAME, LabelMapPair, evaluate_pairs
+from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
 from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.score_cases import label_map
 from autoseg.stages.score_fold import VALIDATION_NAME, held_out_probabilities
@@ -42,7 +43,7 @@ class _EnsembleTask:
         if not self.output.is_file():
             return False
         written = self.output.stat().st_mtime
-        records = [source / RECORD_FILE for source in self.sources]
+        records = [source / ProbabilityGrid.FILE_NAME for source in self.sources]
         return all(record.is_file() and record.stat().st_mtime <= written for record in records)
 
 
@@ -103,16 +104,16 @@ def ensemble_report(
         progress=progress,
     )
     report = report.model_copy(update={"issues": (*issues, *report.issues)})
-    store.save(report, folder / REPORT_NAME)
+    store.save(report, folder / Report.FILE_NAME)
     return report
 
 
 def _stored_report(folder: Path, tasks: Sequence[_EnsembleTask]) -> Report | None:
     """Load the report of an earlier call; None if it is missing, incomplete or outdated."""
-    path = folder / REPORT_NAME
+    path = folder / Report.FILE_NAME
     if not path.is_file():
         return None
-    report = store.load(Report, path, made_by="autoseg select")
+    report = store.load(Report, path, made_by=Selection.MADE_BY)
     is_outdated = any(
         task.output.is_file() and task.output.stat().st_mtime > path.stat().st_mtime
         for task in tasks

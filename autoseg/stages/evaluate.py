@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autoseg.core.case import LabelMap
 from autoseg.core.errors import CaseError, DatasetError
+from autoseg.core.formatting import format_shape
 from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
@@ -17,9 +18,6 @@ from autoseg.evaluation.cases import DEFAULT_MEASUREMENT, Measurement, ScoredCas
 from autoseg.evaluation.summary import build_report
 from autoseg.readers import is_image_name, knows_geometry, read_image, read_labels, stem_of
 from autoseg.stages.label_state import label_state
-
-REPORT_NAME = "evaluation.json"
-"""Written into the folder of the predictions."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def evaluate(
         }
     )
     _check_classes(measurement, [entry.name for entry in report.classes])
-    save(report, predictions / REPORT_NAME)
+    save(report, predictions / Report.FILE_NAME)
     return report
 
 
@@ -205,7 +203,7 @@ def _check_grids(pair: LabelMapPair, prediction: LabelMap, reference: LabelMap) 
     shapes = prediction.values.shape, reference.values.shape
     difference = None
     if shapes[0] != shapes[1]:
-        difference = f"shape {list(shapes[0])} against {list(shapes[1])}"
+        difference = f"shape {format_shape(shapes[0])} against {format_shape(shapes[1])}"
     elif knows_geometry(pair.prediction) and knows_geometry(pair.reference):
         difference = prediction.geometry.difference(reference.geometry, shapes[1])
     if difference:

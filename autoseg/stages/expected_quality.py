@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from autoseg.core.formatting import format_count, format_names
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
-from autoseg.core.text import count_noun
 from autoseg.documents import store
 from autoseg.documents.quality import (
     CaseQuality,
@@ -15,9 +15,6 @@ from autoseg.documents.quality import (
     QualityCurve,
 )
 from autoseg.readers import stem_of
-
-QUALITY_NAME = "quality.json"
-"""File name of the estimates, saved in the folder of the label maps."""
 
 
 def expected_quality(
@@ -67,7 +64,7 @@ class QualityReport:
         """
         self._curves = curves
         self._labels = labels
-        self._path = outputs / QUALITY_NAME
+        self._path = outputs / Quality.FILE_NAME
         self._progress = progress
         self._agreements: list[CaseTtaConsistency] = []
 
@@ -99,13 +96,13 @@ class QualityReport:
         missing = [path.name for path in skipped if stem_of(path) not in saved]
         if missing:
             self._progress.say(
-                f"no quality estimate for {count_noun(len(missing), 'existing label map')}: "
-                f"{', '.join(missing[:5])}. No target was found in them, or their prediction was "
+                f"no quality estimate for {format_count(len(missing), 'existing label map')}: "
+                f"{format_names(missing)}. No target was found in them, or their prediction was "
                 "interrupted; to predict them again, delete them and run the same command."
             )
 
     def _saved(self) -> dict[str, CaseQuality]:
         if not self._path.is_file():
             return {}
-        earlier = store.load(Quality, self._path, made_by="autoseg predict")
+        earlier = store.load(Quality, self._path)
         return {case.name: case for case in earlier.cases}

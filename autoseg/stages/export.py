@@ -11,9 +11,6 @@ from autoseg.documents import store
 from autoseg.documents.archive import Manifest
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
-    FINGERPRINT_NAME,
-    MODEL_NAME,
-    PLAN_NAME,
     WEIGHTS_NAME,
     TrainedModel,
 )
@@ -21,18 +18,25 @@ from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, UNSTATED_LIC
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
-from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
 from autoseg.documents.splits import FoldName, default_folds, sort_folds
 from autoseg.evaluation.bootstrap import estimate, score_table
-from autoseg.inference.archive.contents import EVALUATION_NAME, RUN_NAME, SUFFIX, fold_part
-from autoseg.inference.archive.model_card import FoldRecord, Networks, card_page, make_card
+from autoseg.evaluation.metrics import MODEL_CARD_METRICS
+from autoseg.evaluation.table import title
+from autoseg.inference.archive.contents import SUFFIX, fold_part
+from autoseg.inference.archive.model_card import (
+    FoldRecord,
+    Networks,
+    card_page,
+    card_unit,
+    make_card,
+)
 from autoseg.inference.archive.privacy import Records, anonymize_records
 from autoseg.inference.archive.writing import Content, serialize_weights, write_archive
 from autoseg.inference.model import previous_stage_folds
 from autoseg.inference.model_selection import StoredSelection, find_selection
 from autoseg.inference.networks import empty_network, largest_bytes
 from autoseg.inference.stored import StoredModel
-from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.score_fold import VALIDATION_NAME
 
 
@@ -184,11 +188,12 @@ def _contents(
         records.fingerprint,
         _card_selection(selection, records.cross_validation),
     ).model_copy(update={"license": options.license, "origin": configurations[0].trained.origin})
-    yield Content(CARD_PAGE_NAME, card_page(card).encode())
+    titles = {name: title(name, card_unit(card)) for name in MODEL_CARD_METRICS}
+    yield Content(CARD_PAGE_NAME, card_page(card, titles).encode())
     yield Content(CARD_NAME, store.to_json_text(card).encode())
     shared = (
-        (FINGERPRINT_NAME, records.fingerprint),
-        (SELECTION_NAME, selection),
+        (Fingerprint.FILE_NAME, records.fingerprint),
+        (Selection.FILE_NAME, selection),
         (CROSS_VALIDATION_NAME, records.cross_validation),
     )
     for name, document in shared:
@@ -203,8 +208,10 @@ def _configuration_contents(
 ) -> Iterator[Content]:
     """Yield the parts of one configuration."""
     limit = largest_bytes(empty_network(entry.configuration.architecture))
-    yield Content(f"{entry.name}/{MODEL_NAME}", store.to_json_text(entry.trained).encode())
-    yield Content(f"{entry.name}/{PLAN_NAME}", store.to_json_text(entry.plan).encode())
+    yield Content(
+        f"{entry.name}/{TrainedModel.FILE_NAME}", store.to_json_text(entry.trained).encode()
+    )
+    yield Content(f"{entry.name}/{Plan.FILE_NAME}", store.to_json_text(entry.plan).encode())
     for fold in entry.folds:
         yield from _record_contents(entry.name, fold, records.folds[entry.name, fold])
         tensors = entry.stored.read_weights(fold, largest_bytes=limit)
@@ -241,7 +248,9 @@ def _records(
             for entry in configurations
             for fold in entry.folds
         },
-        cross_validation=store.load(Report, scores, made_by="autoseg select") if is_valid else None,
+        cross_validation=(
+            store.load(Report, scores, made_by=Selection.MADE_BY) if is_valid else None
+        ),
     )
 
 
@@ -273,7 +282,7 @@ def _card_selection(selection: Selection | None, report: Report | None) -> CardS
 
 
 def _record_contents(configuration: str, fold: FoldName, record: FoldRecord) -> Iterator[Content]:
-    documents = ((RUN_NAME, record.run), (EVALUATION_NAME, record.report))
+    documents = ((Run.FILE_NAME, record.run), (Report.FILE_NAME, record.report))
     for name, document in documents:
         if document is not None:
             yield Content(
@@ -283,17 +292,16 @@ def _record_contents(configuration: str, fold: FoldName, record: FoldRecord) -> 
 
 def _record(folder: Path) -> FoldRecord:
     """Load the training record and the scores of a fold, as far as they exist."""
-    run, report = folder / RUN_NAME, folder / VALIDATION_NAME / REPORT_NAME
-    made_by = "autoseg train"
+    run, report = folder / Run.FILE_NAME, folder / VALIDATION_NAME / Report.FILE_NAME
     return FoldRecord(
-        run=store.load(Run, run, made_by=made_by) if run.is_file() else None,
-        report=store.load(Report, report, made_by=made_by) if report.is_file() else None,
+        run=store.load(Run, run) if run.is_file() else None,
+        report=store.load(Report, report) if report.is_file() else None,
     )
 
 
 def _fingerprint(folder: Path) -> Fingerprint | None:
     """Load the fingerprint of a model folder or of its work folder; None if both have none."""
     for candidate in (folder, folder.parent.parent):
-        if (candidate / FINGERPRINT_NAME).is_file():
-            return store.load(Fingerprint, candidate / FINGERPRINT_NAME, made_by="autoseg plan")
+        if (candidate / Fingerprint.FILE_NAME).is_file():
+            return store.load(Fingerprint, candidate / Fingerprint.FILE_NAME)
     return None

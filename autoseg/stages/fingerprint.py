@@ -137,7 +137,7 @@ def _measured_earlier(path: Path, spec: DatasetSpec) -> tuple[CaseFingerprint, .
     if not path.is_file():
         return ()
     try:
-        earlier = store.load(Fingerprint, path, made_by="autoseg plan")
+        earlier = store.load(Fingerprint, path)
     except DocumentError:  # damaged or of another version: measure again and replace it
         return ()
     fields = ("num_axes", "channel_names", "labels")

@@ -1,9 +1,10 @@
 """Find the finished trainings in a work folder, made by `autoseg run` or `autoseg train`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from autoseg.core.errors import TrainingError
+from autoseg.core.formatting import format_duration
 from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import Report
@@ -11,12 +12,8 @@ from autoseg.documents.run import Run
 from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.run_candidates import Key
-from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.score_fold import VALIDATION_NAME
-from autoseg.stages.train import RUN_NAME
 from autoseg.stages.training_task import CHECKPOINT_NAME
-
-MADE_BY = "autoseg train"
 
 
 def finished_reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, Report]:
@@ -25,9 +22,9 @@ def finished_reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, 
     for name in names:
         for weights in (workspace.models / name).glob(f"fold_*/{WEIGHTS_NAME}"):
             number = weights.parent.name.removeprefix("fold_")
-            scores = weights.parent / VALIDATION_NAME / REPORT_NAME
+            scores = weights.parent / VALIDATION_NAME / Report.FILE_NAME
             if number.isdigit() and scores.is_file():
-                reports[name, int(number)] = store.load(Report, scores, made_by=MADE_BY)
+                reports[name, int(number)] = store.load(Report, scores)
     return reports
 
 
@@ -36,16 +33,24 @@ def mean_dice(reports: Mapping[Key, Report]) -> dict[Key, float]:
     return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
 
 
-def notes_on_earlier_trainings(workspace: Workspace, schedule: RunSchedule) -> Iterator[str]:
-    """Yield a note for each finished training that the run uses but did not start."""
-    for name, fold in finished_reports(workspace, schedule.candidates):
-        record = workspace.fold(name, fold) / RUN_NAME
+def notes_on_earlier_trainings(
+    workspace: Workspace, schedule: RunSchedule, finished: Iterable[Key]
+) -> Iterator[str]:
+    """Yield a note for each finished training that the run uses but did not start.
+
+    Args:
+        workspace: Work folder.
+        schedule: Schedule of the run.
+        finished: Configuration and fold of each finished training.
+    """
+    for name, fold in finished:
+        record = workspace.fold(name, fold) / Run.FILE_NAME
         if schedule.training(name, fold) is None and record.is_file():
-            trained = store.load(Run, record, made_by=MADE_BY)
+            trained = store.load(Run, record)
             yield (
                 f"note: {name}, fold {fold}, was trained before, {trained.steps} steps in "
-                f"{trained.seconds:.0f} s, and is used as it is. To train it like the others, "
-                f"delete {workspace.fold(name, fold)}"
+                f"{format_duration(trained.seconds)}, and is used as it is. To train it like the "
+                f"others, delete {workspace.fold(name, fold)}"
             )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 from safetensors.torch import save_file
 
 from autoseg.core.errors import ModelError
+from autoseg.core.formatting import printable
 from autoseg.core.progress import Progress
-from autoseg.core.text import printable
 from autoseg.documents import store
 from autoseg.documents.archive import Manifest
-from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import UNSTATED_LICENSE
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
@@ -134,8 +134,9 @@ def _write_model(source: ModelSource, folder: str, work: Workspace, progress: Pr
         if configuration.name != first.configuration:
             place = _previous_stage(source, folder, configuration.name)
         stored = work.models / configuration.name
-        store.save(plan, stored / PLAN_NAME)
-        store.save(_write_folds(place, plan, configuration, stored, progress), stored / MODEL_NAME)
+        store.save(plan, stored / Plan.FILE_NAME)
+        model = _write_folds(place, plan, configuration, stored, progress)
+        store.save(model, stored / TrainedModel.FILE_NAME)
     return work.models / first.configuration
 
 

@@ -9,7 +9,7 @@ from autoseg.datasets.layouts.declared_labels import BACKGROUND, declared_labels
 from autoseg.datasets.layouts.description import read_description
 from autoseg.datasets.layouts.recognition import recognise
 from autoseg.documents import store
-from autoseg.documents.model import PLAN_NAME
+from autoseg.documents.preparation import PlanPreparationView
 
 DESCRIPTION_NAME = "dataset.json"
 
@@ -28,7 +28,7 @@ def known_labels(path: Path, *, workers: int = 1) -> LabelScheme:
     """
     if not path.is_dir():
         return _of_file(path)
-    for name in (PLAN_NAME, DESCRIPTION_NAME):
+    for name in (PlanPreparationView.FILE_NAME, DESCRIPTION_NAME):
         if (path / name).is_file():
             return _of_file(path / name)
     return recognise(path, workers=workers).spec.labels
@@ -41,10 +41,10 @@ def _of_file(path: Path) -> LabelScheme:
         DatasetError: If no labels are declared.
         DocumentError: If the plan is damaged.
     """
-    if path.name == PLAN_NAME:
+    if path.name == PlanPreparationView.FILE_NAME:
         from autoseg.documents.plan import Plan  # slow import: it loads all architectures
 
-        return store.load(Plan, path, made_by="autoseg plan").labels
+        return store.load(Plan, path).labels
     declared = declared_labels(read_description(path))
     if declared is None:
         msg = f'{path} declares no labels. Write them as {{"labels": {{"background": 0, …}}}}.'

@@ -9,8 +9,9 @@ from autoseg.core.errors import DocumentError
 from autoseg.core.frozen import Frozen
 from autoseg.core.progress import Progress
 from autoseg.documents import store
+from autoseg.documents.document import Document
 
-T = TypeVar("T", bound=Frozen)
+T = TypeVar("T", bound=Document)
 
 
 def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
@@ -28,7 +29,7 @@ def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
 def load_measurement(document: type[T], path: Path) -> T | None:
     """Load a measurement from the cache; None if it is missing or damaged."""
     try:
-        return store.load(document, path, made_by="autoseg plan --remeasure")
+        return store.load(document, path)
     except (DocumentError, OSError):
         return None
 

@@ -13,6 +13,7 @@ from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.user_splits import find_splits_file
 from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
@@ -24,9 +25,6 @@ from autoseg.stages.fingerprint import fingerprint
 from autoseg.stages.folds import load_splits, use_splits
 from autoseg.stages.machine_speed import cached_speed, machine_speed
 from autoseg.stages.step_times import measure_step_times
-
-MADE_BY = "autoseg plan DATASET"
-"""Command that creates a plan, for error messages."""
 
 MEMORY_WITHOUT_ACCELERATOR_GIB = 8.0
 """GPU memory that the reference method plans for. Source: nnU-Net 2.8.1."""
@@ -41,14 +39,12 @@ class Timing:
     Attributes:
         cache: Folder that stores measured machine speeds; None disables measuring.
         budget_seconds: Time budget that the plan is sized to; None for no limit.
-        is_shared: Whether the budget covers all folds together rather than one training.
         remeasure: Whether to measure the machine again even if its speed is known.
         device: Name of the device used for training.
     """
 
     cache: Path | None = None
     budget_seconds: float | None = None
-    is_shared: bool = False
     remeasure: bool = False
     device: str = "auto"
 
@@ -127,27 +123,25 @@ def plan(
         DatasetError: If the dataset or the given folds have issues.
         PlanError: If no configuration fits the memory or the time budget.
     """
-    _, measured = fingerprint(
+    spec, measured = fingerprint(
         dataset, workspace, workers=workers, skip_bad_cases=skip_bad_cases, progress=progress
     )
-    return plan_from_fingerprint(dataset, workspace, measured, request, progress=progress)
+    return plan_from_fingerprint(workspace, spec, measured, request, progress=progress)
 
 
 def plan_from_fingerprint(
-    dataset: Path,
     workspace: Workspace,
+    spec: DatasetSpec,
     measured: Fingerprint,
     request: PlanRequest,
     *,
     progress: Progress,
 ) -> Plan:
-    """Make the plan of a measured dataset and save it as `plan.json`.
-
-    An existing, different plan is renamed, see `save_plan`.
+    """Save the given folds, if any, and make the plan, see `plan_configurations`.
 
     Args:
-        dataset: Dataset folder, which may contain a file with folds.
         workspace: Work folder for the results.
+        spec: Description of the dataset, whose folder may contain a file with folds.
         measured: Fingerprint of the dataset, already saved in the work folder.
         request: Options for planning.
         progress: Receives messages.
@@ -160,9 +154,34 @@ def plan_from_fingerprint(
         PlanError: If no configuration fits the memory or the time budget.
     """
     if request.splits is not None:
-        use_splits(workspace, request.splits, progress)
-    elif find_splits_file(dataset) is not None:
-        load_splits(workspace, progress)
+        use_splits(workspace, spec, request.splits, progress)
+    elif find_splits_file(spec.root) is not None:
+        load_splits(workspace, spec, measured, progress)
+    return plan_configurations(workspace, measured, request, progress=progress)
+
+
+def plan_configurations(
+    workspace: Workspace,
+    measured: Fingerprint,
+    request: PlanRequest,
+    *,
+    num_folds: int | None = None,
+    progress: Progress,
+) -> Plan:
+    """Make the plan of a measured dataset and save it as `plan.json`.
+
+    An existing, different plan is renamed, see `save_plan`.
+
+    Args:
+        workspace: Work folder for the results.
+        measured: Fingerprint of the dataset.
+        request: Options for planning.
+        num_folds: Number of folds that share the time budget; None if it is for one training.
+        progress: Receives messages.
+
+    Raises:
+        PlanError: If no configuration fits the memory or the time budget.
+    """
     machine = _with_speed(this_machine(request.timing.device), request.timing, progress)
     memory_gib = request.memory_gib or machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB
     new_plan = make_plan(
@@ -171,7 +190,7 @@ def plan_from_fingerprint(
         memory_gib=memory_gib,
         machine=machine,
         loss=request.loss_class,
-        training_seconds=_training_seconds(workspace, measured, request.timing, progress),
+        training_seconds=_training_seconds(measured, request.timing, num_folds),
     )
     if request.memory_gib or machine.accelerator_gib:
         _note_on_memory(new_plan, memory_gib, progress)
@@ -202,7 +221,7 @@ def load_plan(workspace: Workspace) -> Plan:
     Raises:
         DocumentError: If the plan is missing, or an edited value is invalid.
     """
-    return store.load(Plan, workspace.plan, made_by=MADE_BY)
+    return store.load(Plan, workspace.plan)
 
 
 def save_plan(new_plan: Plan, workspace: Workspace, *, progress: Progress) -> None:
@@ -275,13 +294,10 @@ def _with_speed(machine: Machine, timing: Timing, progress: Progress) -> Machine
     return replace(machine, measured=speed, time_steps=time_steps)
 
 
-def _training_seconds(
-    workspace: Workspace, measured: Fingerprint, timing: Timing, progress: Progress
-) -> float | None:
+def _training_seconds(measured: Fingerprint, timing: Timing, num_folds: int | None) -> float | None:
     """Return the time budget of one training: its share if the budget is that of a run."""
-    if timing.budget_seconds is None or not timing.is_shared:
+    if timing.budget_seconds is None or num_folds is None:
         return timing.budget_seconds
-    num_folds = len(load_splits(workspace, progress).folds)
     num_candidates = 2 if measured.num_axes == 3 else 1  # 3-D and 2-D networks
     return first_share(timing.budget_seconds, num_folds, num_candidates)
 

@@ -11,9 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from autoseg.core.arrays import LabelArray
-from autoseg.core.device import Precision
+from autoseg.core.compute import Compute
 from autoseg.core.errors import CaseError, DatasetError, case_error_message, disk_error_message
-from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, channel_files_warning, find_inputs
 from autoseg.documents import store
@@ -37,7 +36,7 @@ from autoseg.inference.probabilities import has_probabilities
 from autoseg.preprocessing.memory import available_bytes, reading_bytes
 from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
 from autoseg.stages.expected_quality import QualityReport
-from autoseg.stages.step_check import known_precision
+from autoseg.stages.step_check import load_options
 
 PREFETCHED_CASES = 1
 """Images that are read and prepared while the networks predict another one."""
@@ -49,9 +48,6 @@ small part of its total time, but prefetching it would double the memory."""
 PENDING_EXPORTS = 2
 """Maximum number of images whose export may be unfinished."""
 
-AGREEMENT_NAME = "agreement.json"
-"""File with the TTA consistency of a case, next to its probabilities, so that a resumed prediction
-has the values of the cases that were predicted before."""
 
 R = TypeVar("R")
 
@@ -63,30 +59,23 @@ class PredictOptions:
     Attributes:
         model: Value of `--model`; None finds the only model. A work folder with a selection means
             the selected configurations.
-        device: Name of the device.
-        precision: Data type of the convolutions.
         folds: Folds to average; None for the selected folds, or all trained folds with a number.
         use_mirroring: Whether to average over mirrored images (TTA).
         skip_existing: Whether to skip images whose output exists.
         probabilities: Folder for the probabilities of each case, for a single configuration.
-        workers: Number of export threads.
-        cache: Folder with measurements of this machine; None uses no measurements.
+        compute: Device, precision, number of export threads and cache folder.
     """
 
     model: Path | None = None
-    device: str = "auto"
-    precision: Precision = "auto"
     folds: tuple[FoldName, ...] | None = None
     use_mirroring: bool = True
     skip_existing: bool = False
     probabilities: Path | None = None
-    workers: int = field(default_factory=default_workers)
-    cache: Path | None = None
+    compute: Compute = field(default_factory=Compute)
 
     def loading(self, progress: Progress) -> LoadOptions:
         """Return the options for loading networks."""
-        rule = known_precision(self.cache, progress)
-        return LoadOptions(self.device, self.precision, self.use_mirroring, rule)
+        return load_options(self.compute, progress, use_mirroring=self.use_mirroring)
 
 
 @dataclass(frozen=True)
@@ -141,10 +130,9 @@ class _PredictionTask:
         """Whether all output files exist."""
         if self.probabilities is None:
             return self.output.is_file()
-        is_saved = has_probabilities(self.probabilities)
-        return (
-            is_saved and self.output.is_file() and (self.probabilities / AGREEMENT_NAME).is_file()
-        )
+        agreement = self.probabilities / CaseTtaConsistency.FILE_NAME
+        is_saved = has_probabilities(self.probabilities) and agreement.is_file()
+        return is_saved and self.output.is_file()
 
     def saved_agreement(self) -> tuple[CaseTtaConsistency, ...]:
         """Load the TTA consistency of a finished task; empty if probabilities are not saved.
@@ -154,8 +142,8 @@ class _PredictionTask:
         """
         if self.probabilities is None:
             return ()
-        path = self.probabilities / AGREEMENT_NAME
-        return (store.load(CaseTtaConsistency, path, made_by="autoseg train"),)
+        path = self.probabilities / CaseTtaConsistency.FILE_NAME
+        return (store.load(CaseTtaConsistency, path),)
 
 
 def predict(
@@ -231,7 +219,7 @@ def predict_cases(
         (skipped if options.skip_existing and task.is_finished else remaining).append(task)
     if remaining:
         _check_writable(outputs)
-    outcomes = _outcomes(remaining, model, options.workers, progress)
+    outcomes = _outcomes(remaining, model, options.compute.num_workers, progress)
     done = []
     for outcome in progress.track(outcomes, description="Predicting", total=len(remaining)):
         done.append(outcome)
@@ -365,7 +353,7 @@ def _outcome(
         output = future.result()
         agreement = CaseTtaConsistency(name=task.case.name, targets=measured.tta_consistency())
         if task.probabilities is not None:
-            store.save(agreement, task.probabilities / AGREEMENT_NAME)
+            store.save(agreement, task.probabilities / CaseTtaConsistency.FILE_NAME)
         return _Written(output, agreement)
     except Exception as error:  # an error in one case must not stop the others
         if isinstance(error, OSError) and disk_error_message(error) is not None:

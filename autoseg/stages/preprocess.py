@@ -1,11 +1,13 @@
 """Prepare all cases of a dataset for one configuration, the first step of `autoseg train`."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.errors import CaseError, DocumentError
+from autoseg.core.formatting import format_lines, format_names
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.inspection import file_hashes, file_states
@@ -17,12 +19,34 @@ from autoseg.documents.preparation import PlannedData, PlannedPreparation, PlanP
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 from autoseg.preprocessing.prepare import prepare_case
-from autoseg.preprocessing.storage import is_prepared, preparation_key, refresh_key, save_case
-
-MADE_BY = "autoseg plan DATASET"
+from autoseg.preprocessing.storage import (
+    StoredCase,
+    open_case,
+    open_prepared,
+    preparation_key,
+    refresh_key,
+    save_case,
+)
 
 FAILURES_SHOWN = 20
 """Maximum number of failed cases that an error lists; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class PlannedCases:
+    """The documents of a work folder that define its prepared cases.
+
+    Attributes:
+        workspace: The work folder.
+        dataset: Description of the dataset.
+        fingerprint: Fingerprint of the dataset.
+        plan: The plan.
+    """
+
+    workspace: Workspace
+    dataset: DatasetSpec
+    fingerprint: Fingerprint
+    plan: PlannedPreparation
 
 
 @dataclass(frozen=True)
@@ -30,11 +54,13 @@ class PreprocessReport:
     """Result of one preprocessing.
 
     Attributes:
+        cases: All prepared cases by name.
         prepared: Cases prepared now.
         reused: Existing cases, prepared before in the same way from the same files.
         seconds: Wall-clock time.
     """
 
+    cases: Mapping[str, StoredCase]
     prepared: tuple[str, ...]
     reused: tuple[str, ...]
     seconds: float
@@ -60,33 +86,63 @@ class PreparationTask:
 
 
 def preprocess(
-    workspace: Workspace, *, configuration: str | None, workers: int, progress: Progress
+    workspace: Workspace,
+    *,
+    configuration: str | None,
+    workers: int,
+    progress: Progress,
+    dataset: DatasetSpec | None = None,
 ) -> PreprocessReport:
-    """Prepare every case of the fingerprint that is not prepared yet.
+    """Prepare every case of a planned dataset that is not prepared yet, see `prepare_cases`.
 
     Args:
         workspace: Work folder with dataset, fingerprint and plan.
         configuration: Name of a configuration; None for the plan's default.
         workers: Number of processes; reduced if the memory is too small.
         progress: Receives progress and messages.
+        dataset: Description of the dataset; None loads it.
 
     Raises:
         DocumentError: If the dataset has not been planned, or its documents are inconsistent.
         PlanError: If the configuration does not exist.
         CaseError: If cases failed; the message lists them. All others stay prepared.
     """
+    planned = PlannedCases(
+        workspace,
+        dataset or store.load(DatasetSpec, workspace.dataset),
+        store.load(Fingerprint, workspace.fingerprint),
+        store.load(PlanPreparationView, workspace.plan),
+    )
+    return prepare_cases(planned, configuration, workers=workers, progress=progress)
+
+
+def prepare_cases(
+    planned: PlannedCases, configuration: str | None, *, workers: int, progress: Progress
+) -> PreprocessReport:
+    """Prepare every case of the fingerprint that is not prepared yet, and open all of them.
+
+    Args:
+        planned: Documents of the work folder.
+        configuration: Name of a configuration; None for the plan's default.
+        workers: Number of processes; reduced if the memory is too small.
+        progress: Receives progress and messages.
+
+    Raises:
+        DocumentError: If the documents are inconsistent.
+        PlanError: If the configuration does not exist.
+        CaseError: If cases failed; the message lists them. All others stay prepared.
+    """
     start = time.monotonic()
-    spec = store.load(DatasetSpec, workspace.dataset, made_by=MADE_BY)
-    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by=MADE_BY)
-    plan = store.load(PlanPreparationView, workspace.plan, made_by=MADE_BY)
-    tasks = _tasks(workspace, spec, fingerprint, plan, plan.configuration(configuration))
-    pending = [task for task in tasks if not is_prepared(task.folder, task.key)]
+    tasks = _tasks(planned, planned.plan.configuration(configuration))
+    found = {task.files.name: open_prepared(task.folder, task.key) for task in tasks}
+    pending = [task for task in tasks if found[task.files.name] is None]
     done: set[str] = set()
     if pending:
         remove_leftovers(pending[0].folder.parent)
-        number = _number_of_workers(workers, fingerprint, pending[0], progress)
+        number = _number_of_workers(workers, planned.fingerprint, pending[0], progress)
         done = _prepare_all(pending, workers=number, progress=progress)
     return PreprocessReport(
+        cases={task.files.name: found[task.files.name] or open_case(task.folder) for task in tasks},
         prepared=tuple(sorted(done)),
         reused=tuple(task.files.name for task in tasks if task.files.name not in done),
         seconds=time.monotonic() - start,
@@ -98,42 +154,37 @@ def prepare(task: PreparationTask) -> bool:
 
     It is not necessary if another process was faster, or if the files were only copied or touched.
     """
-    if is_prepared(task.folder, task.key):
+    if open_prepared(task.folder, task.key):
         return False
     content_key = preparation_key(task.plan, task.configuration, file_hashes(task.files))
     if refresh_key(task.folder, key=task.key, content_key=content_key):
         return False
     case = load_case(task.files, task.plan.labels)
     prepared = prepare_case(case, task.plan, task.configuration)
-    if is_prepared(task.folder, task.key):  # another process was faster, and may be reading it
+    if open_prepared(task.folder, task.key):  # another process was faster, and may be reading it
         return False
     patch_shape = task.configuration.topology.patch_shape
     try:
         save_case(prepared, task.folder, patch_shape, key=task.key, content_key=content_key)
     except OSError:  # another process may have moved its folder in first
-        if not is_prepared(task.folder, task.key):
+        if not open_prepared(task.folder, task.key):
             raise
     return True
 
 
-def _tasks(
-    workspace: Workspace,
-    spec: DatasetSpec,
-    fingerprint: Fingerprint,
-    plan: PlannedPreparation,
-    configuration: PlannedData,
-) -> list[PreparationTask]:
+def _tasks(planned: PlannedCases, configuration: PlannedData) -> list[PreparationTask]:
     """Build one task per case of the fingerprint, in the same order.
 
     Raises:
         DocumentError: If the fingerprint has cases that the dataset document does not list.
     """
+    workspace, spec = planned.workspace, planned.dataset
     files = {case.name: case for case in spec.cases}
-    unknown = [case.name for case in fingerprint.cases if case.name not in files]
+    unknown = [case.name for case in planned.fingerprint.cases if case.name not in files]
     if unknown:
         msg = (
             f"{workspace.fingerprint} has {len(unknown)} cases that {workspace.dataset} does not "
-            f"list: {', '.join(unknown[:5])}. Run `{MADE_BY}` to create both again."
+            f"list: {format_names(unknown)}. Run `{spec.MADE_BY}` to create both again."
         )
         raise DocumentError(msg)
     folder = workspace.preprocessed(configuration.data_name)
@@ -141,11 +192,11 @@ def _tasks(
         PreparationTask(
             files=files[case.name],
             folder=folder / case.name,
-            key=preparation_key(plan, configuration, _source(files[case.name], spec, case)),
-            plan=plan,
+            key=preparation_key(planned.plan, configuration, _source(files[case.name], spec, case)),
+            plan=planned.plan,
             configuration=configuration,
         )
-        for case in fingerprint.cases
+        for case in planned.fingerprint.cases
     ]
 
 
@@ -197,14 +248,12 @@ def _prepare_all(tasks: list[PreparationTask], *, workers: int, progress: Progre
 def _failure_message(failures: list[Failure], tasks: list[PreparationTask]) -> str:
     """Build the error message with each failed case and its reason."""
     lines = [
-        f"  {tasks[failure.index].files.name}: {failure.message}"
-        for failure in sorted(failures, key=lambda failure: failure.index)[:FAILURES_SHOWN]
+        f"{tasks[failure.index].files.name}: {failure.message}"
+        for failure in sorted(failures, key=lambda failure: failure.index)
     ]
-    if len(failures) > FAILURES_SHOWN:
-        lines.append(f"  … and {len(failures) - FAILURES_SHOWN} more")
-    listing = "\n".join(lines)
     return (
-        f"{len(failures)} of {len(tasks)} cases could not be prepared:\n{listing}\n"
+        f"{len(failures)} of {len(tasks)} cases could not be prepared:\n"
+        f"{format_lines(lines, FAILURES_SHOWN)}\n"
         "The other cases are prepared. Correct these cases and run the same command again, or "
         "remove them from the dataset and plan again."
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from autoseg.architectures import Architecture
+from autoseg.core.formatting import format_names, format_percent
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.documents.plan import Plan
@@ -12,9 +13,6 @@ from autoseg.inference.model import find_model, open_model
 from autoseg.inference.networks import empty_network, largest_bytes
 from autoseg.inference.stored import named_fold
 from autoseg.training.pretrained import Interface, Pretrained
-
-MOST_NAMES = 4
-"""Maximum number of tensors named in a row of the summary."""
 
 
 def load_pretrained(
@@ -75,10 +73,8 @@ def pretraining_summary(pretraining: Pretraining) -> str:
 
 
 def _row(label: str, group: TensorGroup, total: int | None, *, named: bool = True) -> str:
-    share = "" if total is None else f"{group.weights / total:7.1%} of the weights"
-    names = ", ".join(group.names[:MOST_NAMES])
-    more = f" and {len(group.names) - MOST_NAMES} more" if len(group.names) > MOST_NAMES else ""
-    listed = f"   {names}{more}" if named and group.names else ""
+    share = "" if total is None else f"{format_percent(group.weights / total, 3):>7} of the weights"
+    listed = f"   {format_names(group.names, 4)}" if named and group.names else ""
     return f"  {label:<12}{len(group.names):4d} tensors {share:22}{listed}".rstrip()
 
 

@@ -1,19 +1,18 @@
 """`autoseg run`: from a dataset to a model file; resumes where it stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from autoseg.core.device import Precision, choose_device
+from autoseg.core.compute import Compute
+from autoseg.core.device import choose_device
 from autoseg.core.errors import TrainingError
-from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
-from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
+from autoseg.documents.run import Run
 from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
-from autoseg.documents.selection import Selection
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.archive.contents import SUFFIX
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine
@@ -21,6 +20,7 @@ from autoseg.planning.run_candidates import (
     RESERVED_SHARE,
     Key,
     TimeLeft,
+    affordable_trainings,
     next_training,
     reference_seconds,
     remaining_trainings,
@@ -39,6 +39,7 @@ from autoseg.stages.continuation import (
 )
 from autoseg.stages.dataset_identity import check_dataset_identity
 from autoseg.stages.export import ExportOptions, check_output, export
+from autoseg.stages.fingerprint import fingerprint
 from autoseg.stages.finished_trainings import (
     check_not_started,
     finished_reports,
@@ -46,15 +47,16 @@ from autoseg.stages.finished_trainings import (
     notes_on_earlier_trainings,
 )
 from autoseg.stages.folds import load_splits
-from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
+from autoseg.stages.plan import PlanRequest, Timing, plan_configurations, this_machine
 from autoseg.stages.predict import PredictOptions
-from autoseg.stages.preprocess import preprocess
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import Project, load_project
 from autoseg.stages.run_clock import RunClock, load_schedule
 from autoseg.stages.run_messages import notes_on_dropped, score_message, training_announcement
-from autoseg.stages.select import select
+from autoseg.stages.select import CrossValidated, select_model
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.test import test as score_test_cases
-from autoseg.stages.train import TrainedFold, train
+from autoseg.stages.train import train_fold
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
 
@@ -74,11 +76,8 @@ class RunRequest:
         memory_gib: GPU memory to plan for; None for that of this machine.
         output: Model file; by default it has the dataset's name, in the work folder.
         seed: Random seed of every training.
-        device: Name of the device.
-        precision: Data type of the convolutions.
-        workers: Number of background processes; None depends on the machine.
+        compute: Device, precision, number of background processes and cache folder.
         skip_bad_cases: Whether to leave out cases that have issues instead of raising.
-        cache: Folder that stores measurements of machines; None disables measuring.
     """
 
     budget_seconds: float | None = None
@@ -88,11 +87,8 @@ class RunRequest:
     memory_gib: float | None = None
     output: Path | None = None
     seed: int = 0
-    device: str = "auto"
-    precision: Precision = "auto"
-    workers: int | None = None
+    compute: Compute = field(default_factory=Compute)
     skip_bad_cases: bool = False
-    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,14 +97,14 @@ class FinishedRun:
 
     Attributes:
         model: The model file.
-        selection: The selected model, with the leaderboard.
+        selected: The selected model, with the leaderboard and its scores.
         schedule: The trainings and their times.
         test: Scores of the test cases; None if the dataset has none.
         issues: Held-out cases that could not be predicted or scored, and the reason for each.
     """
 
     model: Path
-    selection: Selection
+    selected: CrossValidated
     schedule: RunSchedule
     test: Report | None
     issues: tuple[tuple[str, str], ...] = ()
@@ -132,96 +128,117 @@ def run(
         ModelError: If the output is not a valid name of a model file.
         Interrupted: If the user stopped the run; the same command resumes it.
     """
+    compute = request.compute
     if request.output is not None:
         check_output(request.output)
     clock = RunClock(workspace)
     with clock.running():
-        planned = _planned(dataset, workspace, request, progress)
-        num_folds = len(load_splits(workspace, progress).folds)
-        schedule = _schedule(workspace, planned, request, num_folds, spent=clock.seconds)
+        project = _planned(dataset, workspace, request, progress)
+        setup = _RunSetup(project, request)
+        schedule = _schedule(setup, spent=clock.seconds)
         progress.say(f"candidates: {', '.join(schedule.candidates)} ({schedule.reason})")
-        for name in schedule.candidates:
-            check_trained_with(workspace, planned, planned.configuration(name))
-        setup = _RunSetup(workspace, planned, num_folds, request)
-        for note in notes_on_earlier_trainings(workspace, schedule):
+        configurations = [project.plan.configuration(name) for name in schedule.candidates]
+        for entry in configurations:
+            check_trained_with(project, entry)
+        reports = finished_reports(workspace, schedule.candidates)
+        for note in notes_on_earlier_trainings(workspace, schedule, reports):
             progress.say(note)
-        StepChecks(request.cache, progress).limit_for_all(
-            [planned.configuration(name) for name in schedule.candidates],
-            choose_device(request.device),
-            request.precision,
+        StepChecks(compute.cache, progress).limit_for_all(
+            configurations, choose_device(compute.device), compute.precision
         )
-        _score_again(setup, schedule, progress)
-        _train_all(setup, clock, progress)
-        workers = default_workers() if request.workers is None else request.workers
-        selection = select(workspace, workers=max(1, workers), progress=progress)
-        output = request.output or workspace.root / f"{planned.dataset_name}{SUFFIX}"
+        _score_again(setup, schedule, reports, progress)
+        _train_all(setup, clock, reports, progress)
+        workers = max(1, compute.num_workers)
+        selected = select_model(
+            workspace, project.dataset, project.splits, workers=workers, progress=progress
+        )
+        output = request.output or workspace.root / f"{project.plan.dataset_name}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
-        test_report = _test(workspace, request, progress)
+        test_report = _test(project, compute, progress)
     issues = tuple(
         (f"{name}, fold {fold}, {issue.name}", issue.message)
-        for (name, fold), report in finished_reports(workspace, schedule.candidates).items()
+        for (name, fold), report in reports.items()
         for issue in report.issues
     )
-    return FinishedRun(output, selection, load_schedule(workspace), test_report, issues)
+    return FinishedRun(output, selected, load_schedule(workspace), test_report, issues)
 
 
-def _planned(dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress) -> Plan:
-    """Load the existing plan, which may be edited, or make a new one."""
+def _planned(
+    dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress
+) -> Project:
+    """Load the project with the existing plan, which may be edited, or make a new plan."""
     if workspace.plan.is_file():
         progress.say(f"using the existing plan: {workspace.plan}")
-        check_dataset_identity(dataset, workspace)
-        planned = load_plan(workspace)
+        spec = store.load(DatasetSpec, workspace.dataset)
+        spec = check_dataset_identity(dataset, workspace, spec)
+        project = load_project(workspace, progress, dataset=spec)
         options = PlanOptions(request.network, request.loss, request.memory_gib)
-        check_plan_options(workspace, planned, options, progress)
-        budget_note = note_on_budget(planned, request.budget_seconds)
-        for note in filter(None, (budget_note, note_on_changed_cases(dataset, workspace))):
+        check_plan_options(workspace, project.plan, options, progress)
+        budget_note = note_on_budget(project.plan, request.budget_seconds)
+        for note in filter(None, (budget_note, note_on_changed_cases(dataset, spec))):
             progress.say(note)
-        return planned
-    workers = default_workers() if request.workers is None else request.workers
+        return project
+    compute = request.compute
     timing = Timing(
-        cache=request.cache,
-        budget_seconds=request.budget_seconds,
-        is_shared=True,
-        device=request.device,
+        cache=compute.cache, budget_seconds=request.budget_seconds, device=compute.device
     )
     plan_request = PlanRequest(request.network, request.loss, request.memory_gib, timing=timing)
-    return plan(
+    spec, measured = fingerprint(
         dataset,
         workspace,
-        plan_request,
-        workers=workers,
+        workers=compute.num_workers,
         skip_bad_cases=request.skip_bad_cases,
         progress=progress,
     )
-
-
-def _test(workspace: Workspace, request: RunRequest, progress: Progress) -> Report | None:
-    """Predict and score the test cases; None if the dataset has none."""
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
-    if not spec.test_cases:
-        return None
-    options = PredictOptions(
-        model=workspace.root,
-        device=request.device,
-        precision=request.precision,
-        cache=request.cache,
+    splits = load_splits(workspace, spec, measured, progress)
+    plan = plan_configurations(
+        workspace, measured, plan_request, num_folds=len(splits.folds), progress=progress
     )
-    return score_test_cases(workspace, options, progress)
+    return Project(workspace, spec, measured, plan, splits)
 
 
-def _schedule(
-    workspace: Workspace, planned: Plan, request: RunRequest, num_folds: int, *, spent: float
-) -> RunSchedule:
+def _test(project: Project, compute: Compute, progress: Progress) -> Report | None:
+    """Predict and score the test cases; None if the dataset has none."""
+    if not project.dataset.test_cases:
+        return None
+    options = PredictOptions(project.workspace.root, compute=compute)
+    return score_test_cases(project.workspace, project.dataset, options, progress)
+
+
+@dataclass(frozen=True)
+class _RunSetup:
+    """Data shared by all trainings of a run."""
+
+    project: Project
+    request: RunRequest
+
+    @property
+    def workspace(self) -> Workspace:
+        """The work folder."""
+        return self.project.workspace
+
+    @property
+    def num_folds(self) -> int:
+        """Number of folds of the cross-validation."""
+        return len(self.project.splits.folds)
+
+    @property
+    def machine(self) -> Machine:
+        """Machine that trains."""
+        return this_machine(self.request.compute.device, self.request.compute.cache)
+
+
+def _schedule(setup: _RunSetup, *, spent: float) -> RunSchedule:
     """Create and save the schedule; an earlier one keeps its trainings and gets the new budget."""
+    planned, request, workspace = setup.project.plan, setup.request, setup.workspace
     if request.configurations is None:
-        machine = this_machine(request.device, request.cache)
-        chosen = run_candidates(planned, num_folds, machine, request.budget_seconds)
+        chosen = run_candidates(planned, setup.num_folds, setup.machine, request.budget_seconds)
         names, reason = chosen.value, chosen.reason
     else:
         names = with_previous_stages(planned, request.configurations)
         stages = names[len(set(request.configurations)) :]
         reason = f"requested, with previous stages {', '.join(stages)}" if stages else "requested"
-    impossible = untrainable_cascades(workspace, planned, names)
+    impossible = untrainable_cascades(setup.project, names)
     if impossible:
         if request.configurations is not None:
             raise TrainingError(f"{', '.join(impossible)} cannot be trained: {NEVER_HELD_OUT}")
@@ -239,42 +256,40 @@ def _schedule(
     return schedule
 
 
-@dataclass(frozen=True)
-class _RunSetup:
-    """Data shared by all trainings of a run."""
+def _score_again(
+    setup: _RunSetup, schedule: RunSchedule, reports: dict[Key, Report], progress: Progress
+) -> None:
+    """Predict and score held-out cases again that failed in an earlier run.
 
-    workspace: Workspace
-    planned: Plan
-    num_folds: int
-    request: RunRequest
-
-    @property
-    def machine(self) -> Machine:
-        """Machine that trains."""
-        return this_machine(self.request.device, self.request.cache)
-
-
-def _score_again(setup: _RunSetup, schedule: RunSchedule, progress: Progress) -> None:
-    """Predict and score held-out cases again that failed in an earlier run."""
-    reports = finished_reports(setup.workspace, schedule.candidates)
+    Args:
+        setup: Project and request.
+        schedule: Schedule of the run.
+        reports: Scores of the finished trainings; updated.
+        progress: Receives progress and messages.
+    """
     dice = mean_dice(reports)
-    for key in (key for key, report in reports.items() if report.issues):
-        _train(setup, _entry(setup, schedule, key, dice), progress)
+    for key in [key for key, report in reports.items() if report.issues]:
+        _train(setup, _entry(setup, schedule, key, dice), reports, progress)
 
 
-def _train_all(setup: _RunSetup, clock: RunClock, progress: Progress) -> None:
-    """Train until no candidate has a fold left to train."""
+def _train_all(
+    setup: _RunSetup, clock: RunClock, reports: dict[Key, Report], progress: Progress
+) -> None:
+    """Train until no candidate has a fold left to train, and add the scores to `reports`."""
     while True:
         clock.save()
         schedule = load_schedule(setup.workspace)
-        dice = mean_dice(finished_reports(setup.workspace, schedule.candidates))
+        dice = mean_dice(reports)
         names = schedule.candidates
-        key = next_training(setup.planned, names, setup.num_folds, dice, _affordable(schedule))
+        key = next_training(
+            setup.project.plan, names, setup.num_folds, dice, affordable_trainings(schedule)
+        )
         if key is None:
             for note in notes_on_dropped(names, dice, setup.num_folds):
                 progress.say(note)
             return
-        _prepare(setup, key[0], progress)
+        workers = max(1, setup.request.compute.num_workers)
+        prepare_cases(setup.project, key[0], workers=workers, progress=progress)
         clock.save()  # preparing happens once, so it does not count as overhead of a training
         schedule = load_schedule(setup.workspace)
         entry = _entry(setup, schedule, key, dice)
@@ -283,16 +298,15 @@ def _train_all(setup: _RunSetup, clock: RunClock, progress: Progress) -> None:
         if warning := _length_note(setup, schedule, entry):
             progress.say(warning)
         before = clock.seconds
-        trained = _train(setup, entry, progress)
-        if trained.report is not None:
-            progress.say(score_message(entry, trained.report))
+        trained = _train(setup, entry, reports, progress)
+        progress.say(score_message(entry, reports[key]))
         if entry.started_seconds is not None and schedule.training(*key) == entry:
             before = entry.started_seconds
-            clock.catch_up(before + trained.run.seconds)
-        overhead = clock.seconds - before - trained.run.seconds
+            clock.catch_up(before + trained.seconds)
+        overhead = clock.seconds - before - trained.seconds
         if overhead < 0:  # the training began before this run
             continue
-        times = {"trained_seconds": trained.run.seconds, "overhead_seconds": overhead}
+        times = {"trained_seconds": trained.seconds, "overhead_seconds": overhead}
         done = entry.model_copy(update=times)
         store.save(load_schedule(setup.workspace).with_training(done), setup.workspace.schedule)
 
@@ -321,12 +335,16 @@ def _new_entry(
     seconds = most_steps = None
     left = schedule.seconds_left
     if left is not None:
-        to_come = remaining_trainings(setup.planned, schedule.candidates, setup.num_folds, dice)
+        to_come = remaining_trainings(
+            setup.project.plan, schedule.candidates, setup.num_folds, dice
+        )
         usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
-        seconds = training_seconds(max(1, to_come), TimeLeft(usable, _overhead(schedule)))
+        seconds = training_seconds(
+            max(1, to_come), TimeLeft(usable, schedule.mean_overhead_seconds)
+        )
         if to_come == 0 and schedule.trainings:
             seconds = min(seconds, schedule.trainings[-1].seconds or seconds)
-        predicted = reference_seconds(setup.planned.configuration(name), setup.machine)
+        predicted = reference_seconds(setup.project.plan.configuration(name), setup.machine)
         if seconds > TOO_SHORT_SHARE * predicted:
             most_steps = REFERENCE_STEPS
     return ScheduledTraining(
@@ -338,56 +356,27 @@ def _new_entry(
     )
 
 
-def _overhead(schedule: RunSchedule) -> float | None:
-    """Return the mean overhead of a training (scoring, for example) in seconds; None if unknown."""
-    known = [e.overhead_seconds for e in schedule.trainings if e.overhead_seconds is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _affordable(schedule: RunSchedule) -> int | None:
-    """Estimate how many trainings like the last one fit the remaining budget; None if unlimited.
-
-    The time that the last training took counts, which is below its limit if its steps ended early.
-    """
-    left = schedule.seconds_left
-    if left is None:
-        return None
-    last = schedule.trainings[-1] if schedule.trainings else None
-    each = left if last is None else last.trained_seconds or last.seconds or left
-    each += _overhead(schedule) or 0.0
-    usable = left - RESERVED_SHARE * (schedule.budget_seconds or 0.0)
-    return max(0, int(usable / each)) if each else 0
-
-
-def _train(setup: _RunSetup, entry: ScheduledTraining, progress: Progress) -> TrainedFold:
-    request = setup.request
+def _train(
+    setup: _RunSetup, entry: ScheduledTraining, reports: dict[Key, Report], progress: Progress
+) -> Run:
+    """Train one fold and add its scores to `reports`; return the record of the training."""
     budget = None if entry.seconds is None else f"{entry.seconds:.0f}s"
-    return train(
-        setup.workspace,
-        TrainRequest(
-            fold=entry.fold,
-            configuration=entry.configuration,
-            length=TrainingDuration(budget=budget, most_steps=entry.most_steps),
-            seed=request.seed,
-            device=request.device,
-            precision=request.precision,
-            workers=request.workers,
-            cache=request.cache,
-        ),
-        progress=progress,
+    request = TrainRequest(
+        fold=entry.fold,
+        configuration=entry.configuration,
+        length=TrainingDuration(budget=budget, most_steps=entry.most_steps),
+        seed=setup.request.seed,
+        compute=setup.request.compute,
     )
-
-
-def _prepare(setup: _RunSetup, configuration: str, progress: Progress) -> None:
-    workers = default_workers() if setup.request.workers is None else setup.request.workers
-    preprocess(
-        setup.workspace, configuration=configuration, workers=max(1, workers), progress=progress
-    )
+    trained = train_fold(setup.project, request, progress=progress)
+    if trained.report is not None:
+        reports[entry.configuration, entry.fold] = trained.report
+    return trained.run
 
 
 def _length_note(setup: _RunSetup, schedule: RunSchedule, entry: ScheduledTraining) -> str | None:
     """Build a note if a budget is given, but the resumed training was started without one."""
-    configuration = setup.planned.configuration(entry.configuration)
+    configuration = setup.project.plan.configuration(entry.configuration)
     left = schedule.seconds_left
     if left is None or entry.seconds is not None:
         return None

@@ -15,7 +15,7 @@ def load_schedule(workspace: Workspace) -> RunSchedule:
     Raises:
         DocumentError: If the schedule is missing or damaged.
     """
-    return store.load(RunSchedule, workspace.schedule, made_by="autoseg run")
+    return store.load(RunSchedule, workspace.schedule)
 
 
 class RunClock:

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count, format_duration
 from autoseg.documents.report import Report
 from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
 from autoseg.planning.run_candidates import DICE_MARGIN, Key
-from autoseg.stages.training_progress import format_duration
 
 
 def score_message(entry: ScheduledTraining, report: Report) -> str:
@@ -46,8 +45,8 @@ def notes_on_dropped(names: Sequence[str], dice: Mapping[Key, float], num_folds:
             )
         elif trained < num_folds:
             notes.append(
-                f"note: {name} stops after {count_noun(trained, 'fold')}: the budget is too small "
-                "for the others"
+                f"note: {name} stops after {format_count(trained, 'fold')}: the budget is too "
+                "small for the others"
             )
     return notes
 

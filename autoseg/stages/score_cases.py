@@ -57,7 +57,7 @@ def score_cases(
         if case.name not in failed
     ]
     report = evaluate_pairs(
-        pairs, labels=model.plan.labels, workers=options.workers, progress=progress
+        pairs, labels=model.plan.labels, workers=options.compute.num_workers, progress=progress
     )
     return report.model_copy(
         update={

@@ -1,31 +1,31 @@
 """Predict the held-out cases of a fold at full size, and score them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from autoseg.core.arrays import LabelArray
+from autoseg.core.compute import Compute
 from autoseg.core.errors import TrainingError
+from autoseg.core.formatting import format_cases
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.documents import store
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
-from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.overlay import draw_overlay, make_panel
-from autoseg.inference.model import load_model
+from autoseg.inference.model import load_stored
 from autoseg.inference.model_selection import as_selected_model
 from autoseg.inference.probabilities import has_probabilities
+from autoseg.inference.stored import StoredModel
 from autoseg.readers import read_image, read_labels
-from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.label_state import have_labels_changed
 from autoseg.stages.predict import PredictOptions
+from autoseg.stages.project import Project
 from autoseg.stages.score_cases import label_map, score_cases
-from autoseg.stages.step_check import known_precision
 
 VALIDATION_NAME = "validation"
 """Folder of the predicted label maps of the held-out cases and their scores, in the fold folder."""
@@ -39,7 +39,7 @@ would be taken for a label map in the validation folder."""
 
 
 def score_fold(
-    workspace: Workspace, folder: Path, fold: Fold, options: PredictOptions, progress: Progress
+    project: Project, stored: StoredModel, number: int, compute: Compute, progress: Progress
 ) -> Report:
     """Score the held-out cases of a trained fold against the original label files.
 
@@ -48,19 +48,19 @@ def score_fold(
     cannot be predicted or scored is listed in the issues of the report; the next call retries it.
 
     Args:
-        workspace: Work folder of the dataset.
-        folder: Fold folder with the weights.
-        fold: The fold, which defines the held-out cases.
-        options: Device, precision and workers.
+        project: The project.
+        stored: The trained configuration.
+        number: Number of the fold.
+        compute: Device, precision and processes.
         progress: Receives progress and messages.
 
     Raises:
         TrainingError: If the fold was scored on other cases before.
     """
+    fold, folder = project.splits.fold(number), stored.path / f"fold_{number}"
     outputs = folder / VALIDATION_NAME
     saved = saved_report(folder, fold)
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
-    files = [case for case in spec.cases if case.name in fold.validation]
+    files = [case for case in project.dataset.cases if case.name in fold.validation]
     is_complete = all(has_probabilities(held_out_probabilities(folder, case)) for case in files)
     if (
         saved is not None
@@ -70,17 +70,14 @@ def score_fold(
     ):
         return saved
     progress.begin(f"scoring the held-out cases of {folder}")
-    model = load_model(
-        folder,
-        device=options.device,
-        precision=options.precision,
-        rule=known_precision(options.cache, progress),
+    options = PredictOptions(
+        skip_existing=True, probabilities=outputs / PROBABILITIES_NAME, compute=compute
     )
-    options = replace(options, skip_existing=True, probabilities=outputs / PROBABILITIES_NAME)
+    model = load_stored(stored, options.loading(progress), (number,))
     report = score_cases(files, outputs, as_selected_model(model), options, progress)
     if saved is not None and report.seconds_per_case is None:  # all label maps were reused
         report = report.model_copy(update={"seconds_per_case": saved.seconds_per_case})
-    store.save(report, outputs / REPORT_NAME)
+    store.save(report, outputs / Report.FILE_NAME)
     _draw(report, files, outputs, model.plan.labels)
     return report
 
@@ -96,23 +93,19 @@ def saved_report(folder: Path, fold: Fold) -> Report | None:
         TrainingError: If the report has other held-out cases: the weights may have been trained on
             the current ones.
     """
-    path = folder / VALIDATION_NAME / REPORT_NAME
+    path = folder / VALIDATION_NAME / Report.FILE_NAME
     if not path.is_file() or path.stat().st_mtime < (folder / WEIGHTS_NAME).stat().st_mtime:
         return None
-    report = store.load(Report, path, made_by="autoseg train")
+    report = store.load(Report, path)
     names = {case.name for case in report.cases} | {issue.name for issue in report.issues}
     if names != set(fold.validation):
         msg = (
-            f"{folder} was trained with {_shortened(names)} held out; splits.json now holds out "
-            f"{_shortened(set(fold.validation))}, some of which may be among its training cases. "
-            "Restore splits.json, or retrain the fold with --restart."
+            f"{folder} was trained with {format_cases(sorted(names))} held out; splits.json now "
+            f"holds out {format_cases(sorted(set(fold.validation)))}, some of which may be among "
+            "its training cases. Restore splits.json, or retrain the fold with --restart."
         )
         raise TrainingError(msg)
     return report
-
-
-def _shortened(names: set[str]) -> str:
-    return f"{len(names)} cases ({', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''})"
 
 
 def _without_ignored(reference: LabelArray, labels: LabelScheme) -> LabelArray:

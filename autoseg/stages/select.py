@@ -1,12 +1,12 @@
 """`autoseg select`: select a model by cross-validation."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from autoseg.core.errors import CaseError, ModelError
+from autoseg.core.formatting import format_folds, format_names
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
@@ -38,9 +38,58 @@ POSTPROCESSED_NAME = "postprocessed"
 Members = tuple[TrainedConfiguration, ...]
 
 
+@dataclass(frozen=True)
+class CrossValidated:
+    """Result of a selection.
+
+    Attributes:
+        selection: The selected model, with the leaderboard.
+        report: Scores of the selected model on its held-out cases, after post-processing.
+    """
+
+    selection: Selection
+    report: Report
+
+
 def select(
-    workspace: Workspace, *, allow_missing_folds: bool = False, workers: int, progress: Progress
-) -> Selection:
+    workspace: Workspace,
+    *,
+    allow_missing_folds: bool = False,
+    workers: int,
+    progress: Progress,
+    dataset: DatasetSpec | None = None,
+) -> CrossValidated:
+    """Load the documents of a dataset and select its model, see `select_model`.
+
+    Args:
+        workspace: Work folder of the dataset.
+        allow_missing_folds: Whether configurations with missing folds are always candidates.
+        workers: Number of processes.
+        progress: Receives progress and messages.
+        dataset: Description of the dataset; None loads it.
+
+    Raises:
+        DocumentError: If no fold has been trained.
+    """
+    return select_model(
+        workspace,
+        dataset or store.load(DatasetSpec, workspace.dataset),
+        store.load(Splits, workspace.splits),
+        allow_missing_folds=allow_missing_folds,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def select_model(
+    workspace: Workspace,
+    dataset: DatasetSpec,
+    splits: Splits,
+    *,
+    allow_missing_folds: bool = False,
+    workers: int,
+    progress: Progress,
+) -> CrossValidated:
     """Select the model to predict with, and save the selection and its cross-validation.
 
     Candidates are the configurations with all folds trained, and the ensembles of two of them. If
@@ -49,23 +98,21 @@ def select(
 
     Args:
         workspace: Work folder of the dataset.
+        dataset: Description of the dataset.
+        splits: Folds of the cross-validation.
         allow_missing_folds: Whether configurations with missing folds are always candidates.
         workers: Number of processes.
         progress: Receives progress and messages.
-
-    Returns:
-        The selection.
 
     Raises:
         ModelError: If no fold is trained and scored, or there is no common held-out case.
         CaseError: If a label map of the selected candidate cannot be read.
     """
-    trained = find_trained(workspace)
-    splits = store.load(Splits, workspace.splits, made_by="autoseg train")
+    trained = find_trained(workspace, dataset, splits)
     comparison = build_comparison(
         trained, len(splits.folds), allow_missing_folds=allow_missing_folds
     )
-    work = _Work(workspace, _spec(workspace), max(1, workers), progress)
+    work = _Work(workspace, dataset, max(1, workers), progress)
     _report_missing_folds(comparison, work)
     candidates = _scored_candidates(comparison, work)
     choice = choose(candidates)
@@ -88,16 +135,7 @@ def select(
     draw_leaderboard(selection, workspace.leaderboard)
     store.save(report, workspace.cross_validation)  # saved together, last, so that they match
     store.save(selection, workspace.selection)
-    return selection
-
-
-def load_cross_validation(workspace: Workspace) -> Report:
-    """Load the scores of the selected model on its held-out cases, after post-processing.
-
-    Raises:
-        DocumentError: If no model has been selected.
-    """
-    return store.load(Report, workspace.cross_validation, made_by="autoseg select")
+    return CrossValidated(selection, report)
 
 
 @dataclass(frozen=True)
@@ -119,15 +157,11 @@ class _Work:
         missing = sorted(names - {case.name for case in files})
         if missing:
             msg = (
-                f"the dataset no longer has the held-out cases {missing[:5]}, on which trained "
-                "configurations are compared. Restore them, and run `autoseg plan` again."
+                f"the dataset no longer has the held-out cases {format_names(missing)}, on which "
+                "trained configurations are compared. Restore them, and run `autoseg plan` again."
             )
             raise ModelError(msg)
         return files
-
-
-def _spec(workspace: Workspace) -> DatasetSpec:
-    return store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
 
 
 def _common_cases(comparison: Comparison) -> frozenset[str]:
@@ -256,13 +290,13 @@ def _report_missing_folds(comparison: Comparison, work: _Work) -> None:
                 work.progress.say(f"{entry.name}, fold {fold.number}: {note}")
     for entry in comparison.left_out:
         work.progress.say(
-            f"note: {entry.name} is not compared, because it lacks {_folds(entry.missing)}: "
+            f"note: {entry.name} is not compared, because it lacks {format_folds(entry.missing)}: "
             f"`{_command(entry, entry.missing[0], work)}`"
         )
     for entry in comparison.trained:
         if entry.missing:
             work.progress.say(
-                f"note: {entry.name} lacks {_folds(entry.missing)}: "
+                f"note: {entry.name} lacks {format_folds(entry.missing)}: "
                 f"`{_command(entry, entry.missing[0], work)}`"
             )
 
@@ -284,8 +318,4 @@ def _restriction(comparison: Comparison) -> str:
     """Build a sentence with the compared folds; empty if all folds are compared."""
     if len(comparison.folds) == comparison.num_folds:
         return ""
-    return f" Compared only on {_folds(comparison.folds)} of {comparison.num_folds}."
-
-
-def _folds(numbers: Sequence[int]) -> str:
-    return f"fold{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+    return f" Compared only on {format_folds(comparison.folds)} of {comparison.num_folds}."

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from autoseg.core.child import run_module
+from autoseg.core.compute import Compute
 from autoseg.core.device import Precision
 from autoseg.core.instructions import LIMITED, UNLIMITED, choices, choose
 from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
 from autoseg.documents.plan import Configuration
 from autoseg.documents.step_check import CheckedStep, StepIdentity
-from autoseg.inference.model import PrecisionRule
+from autoseg.inference.model import LoadOptions, PrecisionRule
 from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.precision import training_dtype
 from autoseg.training.trial_step import TrialRequest, TrialResult
@@ -155,6 +156,20 @@ def known_precision(cache: Path | None, progress: Progress) -> PrecisionRule:
         progress: Receives messages.
     """
     return StepChecks(cache, progress, runs_new_checks=False).safe_precision
+
+
+def load_options(
+    compute: Compute, progress: Progress, *, use_mirroring: bool = True
+) -> LoadOptions:
+    """Return the options for loading networks in their safe precision, see `known_precision`.
+
+    Args:
+        compute: Device, precision and cache folder.
+        progress: Receives messages.
+        use_mirroring: Whether to use TTA along the axes that were mirrored in training.
+    """
+    rule = known_precision(compute.cache, progress)
+    return LoadOptions(compute.device, compute.precision, use_mirroring, rule)
 
 
 def _identity(configuration: Configuration, dtype: torch.dtype, instructions: str) -> StepIdentity:

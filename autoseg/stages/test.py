@@ -10,12 +10,13 @@ from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model_selection import describe_selection, find_selection, load_selection
-from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.predict import PredictOptions
 from autoseg.stages.score_cases import score_cases
 
 
-def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> Report:
+def test(
+    workspace: Workspace, dataset: DatasetSpec, options: PredictOptions, progress: Progress
+) -> Report:
     """Predict and score the test cases, which training never uses.
 
     Label maps and `evaluation.json` are saved in the subfolder `test` of the work folder and
@@ -24,6 +25,7 @@ def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> R
 
     Args:
         workspace: Work folder of a planned dataset.
+        dataset: Description of the dataset.
         options: Options for prediction. Without a model, the selected one in the work folder is
             used, else the trained one.
         progress: Receives progress and messages.
@@ -35,13 +37,12 @@ def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> R
         DatasetError: If the dataset has no test cases with labels.
         ModelError: If there is no such model, or more than one.
     """
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
-    if not spec.test_cases:
+    if not dataset.test_cases:
         msg = (
-            f"{spec.root} had no test cases with labels when it was planned. Put them into "
+            f"{dataset.root} had no test cases with labels when it was planned. Put them into "
             "imagesTs and labelsTs, or into test/images and test/labels, and run "
-            f"`autoseg plan {spec.root}` again; or predict images of another folder and score them "
-            "with `autoseg evaluate`."
+            f"`autoseg plan {dataset.root}` again; or predict images of another folder and score "
+            "them with `autoseg evaluate`."
         )
         raise DatasetError(msg)
     selected = find_selection(options.model or workspace.root, options.folds)
@@ -51,6 +52,6 @@ def test(workspace: Workspace, options: PredictOptions, progress: Progress) -> R
         progress.say(f"warning: {sentence}.")
     shutil.rmtree(workspace.test, ignore_errors=True)
     options = replace(options, skip_existing=False)
-    report = score_cases(spec.test_cases, workspace.test, model, options, progress)
-    store.save(report, workspace.test / REPORT_NAME)
+    report = score_cases(dataset.test_cases, workspace.test, model, options, progress)
+    store.save(report, workspace.test / Report.FILE_NAME)
     return report

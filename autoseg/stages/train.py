@@ -8,18 +8,16 @@ from pathlib import Path
 
 import torch
 
-from autoseg.core.atomic_write import atomic_write, remove_leftovers
+from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted
+from autoseg.core.formatting import format_count, format_duration
 from autoseg.core.interrupt import StopRequest, listen_for_stop
-from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
-from autoseg.core.text import count_noun
 from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
-    FINGERPRINT_NAME,
-    MODEL_NAME,
-    PLAN_NAME,
     WEIGHTS_NAME,
     TrainedModel,
 )
@@ -30,23 +28,22 @@ from autoseg.documents.run import Pretraining, Run
 from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.versions import Versions
 from autoseg.documents.workspace import Workspace
+from autoseg.inference.stored import ModelFolder
 from autoseg.stages.cascade import (
     check_previous_stage,
     make_cascade_inputs,
     note_on_newer_stage,
 )
 from autoseg.stages.continuation import check_trained_with
-from autoseg.stages.folds import load_fold
-from autoseg.stages.predict import PredictOptions
-from autoseg.stages.preprocess import preprocess
+from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.pretrained import load_pretrained, pretraining_summary
+from autoseg.stages.project import Project, fold_cases, load_project
 from autoseg.stages.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.training_progress import (
     TrainingReporter,
     announce,
     forecast_message,
-    format_duration,
 )
 from autoseg.stages.training_task import (
     CHECKPOINT_NAME,
@@ -55,7 +52,6 @@ from autoseg.stages.training_task import (
     training_task,
 )
 from autoseg.training.checkpoint import load_checkpoint, save_weights
-from autoseg.training.learning_rate import epoch_steps
 from autoseg.training.lock import locked
 from autoseg.training.loop import (
     Callbacks,
@@ -66,10 +62,9 @@ from autoseg.training.loop import (
     out_of_memory_error,
     started_with,
 )
+from autoseg.training.position import epoch_steps
 from autoseg.training.pretrained import Pretrained
 from autoseg.training.state import TrainingState
-
-RUN_NAME = "run.json"
 
 UNSCORED = "stopped; the training is complete. The same command scores the held-out cases."
 """Message if the user stops between training and scoring."""
@@ -90,58 +85,75 @@ class TrainedFold:
     report: Report | None
 
 
-def train(workspace: Workspace, request: TrainRequest, *, progress: Progress) -> TrainedFold:
-    """Train one fold, or resume its training, and score its held-out cases.
+def train(
+    workspace: Workspace,
+    request: TrainRequest,
+    *,
+    progress: Progress,
+    dataset: DatasetSpec | None = None,
+) -> TrainedFold:
+    """Load a project and train one of its folds, see `train_fold`.
 
     Args:
         workspace: Work folder of a planned dataset.
         request: Options for training.
         progress: Receives progress and messages.
+        dataset: Description of the dataset; None loads it.
 
     Raises:
-        DocumentError: If there is no plan.
+        DocumentError: If the dataset has not been planned.
+    """
+    project = load_project(workspace, progress, dataset=dataset)
+    return train_fold(project, request, progress=progress)
+
+
+def train_fold(project: Project, request: TrainRequest, *, progress: Progress) -> TrainedFold:
+    """Train one fold, or resume its training, and score its held-out cases.
+
+    Args:
+        project: The project.
+        request: Options for training.
+        progress: Receives progress and messages.
+
+    Raises:
         TrainingError: If the fold, device or duration is invalid, other folds were trained with
             another plan, the checkpoint belongs to another training, or another process trains
             the fold.
         ModelError: If the model to start from is missing or damaged.
         Interrupted: If the user stopped the training; everything is saved.
     """
-    plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
-    configuration = plan.configuration(request.configuration)
-    fold = load_fold(workspace, request.fold, progress)
-    _check(workspace, plan, configuration, request)
-    check_previous_stage(workspace, plan, configuration, (*fold.train, *fold.validation))
-    with locked(workspace.fold(configuration.name, request.fold)):
-        return _train_fold(workspace, plan, fold, request, progress)
+    configuration = project.plan.configuration(request.configuration)
+    fold = fold_cases(project, request.fold, progress)
+    _check(project, configuration, request)
+    check_previous_stage(project, configuration, (*fold.train, *fold.validation))
+    with locked(project.workspace.fold(configuration.name, request.fold)):
+        return _train_locked(project, fold, request, progress)
 
 
-def _train_fold(
-    workspace: Workspace, plan: Plan, fold: Fold, request: TrainRequest, progress: Progress
+def _train_locked(
+    project: Project, fold: Fold, request: TrainRequest, progress: Progress
 ) -> TrainedFold:
     """Train and score a fold whose lock is held."""
+    plan, workspace = project.plan, project.workspace
     configuration = plan.configuration(request.configuration)
-    workers = default_workers() if request.workers is None else request.workers
     folder = workspace.fold(configuration.name, request.fold)
+    compute = replace(request.compute, workers=max(1, request.compute.num_workers))
     pretrained = None
     if request.pretrained is not None:
         pretrained = load_pretrained(request.pretrained, plan, configuration.architecture, progress)
     if request.restart:
         _delete_training(folder)
-    preprocess(
-        workspace, configuration=configuration.name, workers=max(1, workers), progress=progress
+    cases = prepare_cases(
+        project, configuration.name, workers=compute.num_workers, progress=progress
+    ).cases
+    precision = StepChecks(compute.cache, progress).safe_precision(
+        configuration, training_device(compute.device, configuration), compute.precision
     )
-    precision = StepChecks(request.cache, progress).safe_precision(
-        configuration, training_device(request.device, configuration), request.precision
-    )
-    options = PredictOptions(
-        device=request.device, precision=precision, workers=max(1, workers), cache=request.cache
-    )
-    cases = (*fold.train, *fold.validation)
-    cascade_options = replace(options, precision=request.precision)
-    make_cascade_inputs(workspace, plan, configuration, cases, cascade_options, progress)
-    _record_model(workspace, plan, configuration)
-    task = training_task(workspace, plan, fold, request, pretrained, precision)
-    if (folder / RUN_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
+    used = [cases[name] for name in (*fold.train, *fold.validation)]
+    make_cascade_inputs(project, configuration, used, compute, progress)
+    stored = _record_model(project, configuration)
+    task = training_task(project, fold, cases, request, pretrained, precision)
+    if (folder / Run.FILE_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _load_finished_run(folder, task, progress)
         if note := note_on_newer_stage(workspace, configuration, request.fold):
             progress.say(note)
@@ -152,23 +164,22 @@ def _train_fold(
             torch.cuda.empty_cache()  # release the memory of the training for prediction
     report = None
     if request.fold != ALL:
-        report = score_fold(workspace, folder, fold, options, progress)
+        compute = replace(compute, precision=precision)
+        report = score_fold(project, stored, request.fold, compute, progress)
     return TrainedFold(folder=folder, run=run, report=report)
 
 
-def _check(
-    workspace: Workspace, plan: Plan, configuration: Configuration, request: TrainRequest
-) -> None:
+def _check(project: Project, configuration: Configuration, request: TrainRequest) -> None:
     """Check a request before cases are prepared or, with `restart`, a checkpoint is deleted.
 
     Raises:
         TrainingError: If the device or duration is invalid, the loss cannot be computed on the
             device, or other folds were trained with another plan.
     """
-    training_device(request.device, configuration)
-    request.length.length(configuration.recipe, plan.training_seconds(configuration))
+    training_device(request.compute.device, configuration)
+    request.length.length(configuration.recipe, project.plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
-    check_trained_with(workspace, plan, configuration, replaced=replaced)
+    check_trained_with(project, configuration, replaced=replaced)
 
 
 def _train_and_save(
@@ -227,19 +238,20 @@ def _resumed_state(task: TrainingTask, progress: Progress) -> TrainingState | No
     return state
 
 
-def _record_model(workspace: Workspace, plan: Plan, configuration: Configuration) -> None:
+def _record_model(project: Project, configuration: Configuration) -> ModelFolder:
     """Save the files that prediction needs next to the fold folders."""
-    folder = workspace.models / configuration.name
+    plan, fingerprint = project.plan, project.fingerprint
+    folder = project.workspace.models / configuration.name
     model = TrainedModel(configuration=configuration.name, mirror_axes=configuration.mirror_axes)
-    store.save(model, folder / MODEL_NAME)
-    store.save(plan, folder / PLAN_NAME)
-    with atomic_write(folder / FINGERPRINT_NAME) as temporary:
-        shutil.copyfile(workspace.fingerprint, temporary)
+    store.save(model, folder / TrainedModel.FILE_NAME)
+    store.save(plan, folder / Plan.FILE_NAME)
+    store.save(fingerprint, folder / Fingerprint.FILE_NAME)
+    return ModelFolder(folder, trained=model, plan=plan, fingerprint=fingerprint)
 
 
 def _delete_training(folder: Path) -> None:
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
-    for name in (RUN_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
+    for name in (Run.FILE_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -251,13 +263,13 @@ def _save(state: TrainingState, run: Run, folder: Path, stop: StopRequest) -> No
     """
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
     save_weights(state.result, folder / WEIGHTS_NAME)
-    store.save(run, folder / RUN_NAME)
+    store.save(run, folder / Run.FILE_NAME)
     if stop.is_requested:
         raise Interrupted(UNSCORED)
 
 
 def _load_finished_run(folder: Path, task: TrainingTask, progress: Progress) -> Run:
-    run = store.load(Run, folder / RUN_NAME, made_by="autoseg train --restart")
+    run = store.load(Run, folder / Run.FILE_NAME)
     if differences := _differences(run, task):
         progress.say(
             f"this fold is already trained ({run.steps} steps in {format_duration(run.seconds)}), "
@@ -288,8 +300,8 @@ def _start(pretrained: Pretraining | Pretrained | None) -> str:
 def _length(length: AnyLength) -> str:
     """Format a training length as a number of steps or a time."""
     if isinstance(length, Iterations):
-        return count_noun(length.total, "step")
-    steps = "" if length.most_steps is None else f" or {count_noun(length.most_steps, 'step')}"
+        return format_count(length.total, "step")
+    steps = "" if length.most_steps is None else f" or {format_count(length.most_steps, 'step')}"
     return f"{format_duration(length.seconds)}{steps}"
 
 
@@ -301,7 +313,9 @@ def _run(
         configuration=configuration.name,
         fold=request.fold,
         recipe=task.recipe,
-        options=TrainingOptions(length=task.length, seed=task.seed, precision=request.precision),
+        options=TrainingOptions(
+            length=task.length, seed=task.seed, precision=request.compute.precision
+        ),
         device=torch.cuda.get_device_name(task.device) if cuda else str(task.device),
         precision=str(task.dtype).removeprefix("torch."),
         steps=state.position.step,

@@ -4,8 +4,8 @@ from pathlib import Path
 from time import perf_counter
 
 from autoseg.core.atomic_write import atomic_write
+from autoseg.core.formatting import format_count, format_duration, format_shape, format_value
 from autoseg.core.progress import Progress
-from autoseg.core.text import count_noun
 from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
 from autoseg.training.curves import draw_curves
@@ -29,9 +29,9 @@ def announce(task: TrainingTask, progress: Progress) -> None:
     size = f"{parameters / 1e6:.1f} million" if parameters >= 1e6 else f"{parameters:,}"
     progress.say(
         f"training {task.architecture.kind} ({size} weights) on "
-        f"{count_noun(len(task.data.training_cases), 'case')}, {held_out or 'none'} held out; "
-        f"{task.device}, {str(task.dtype).removeprefix('torch.')}, batch "
-        f"{task.data.training.batch_size} × {_times(task.data.training.patch_shape)}"
+        f"{format_count(len(task.data.training_cases), 'case')}, {held_out or 'none'} held out; "
+        f"{task.device}, {str(task.dtype).removeprefix('torch.')}, batch size "
+        f"{task.data.training.batch_size}, patch {format_shape(task.data.training.patch_shape)}"
     )
 
 
@@ -46,7 +46,8 @@ def forecast_message(length: AnyLength, seconds_per_step: float) -> str:
     seconds = length.total * seconds_per_step
     takes = "takes" if length.total == 1 else "take"
     text = (
-        f"forecast: {speed}; {count_noun(length.total, 'step')} {takes} {format_duration(seconds)}"
+        f"forecast: {speed}; {format_count(length.total, 'step')} {takes} "
+        f"{format_duration(seconds)}"
     )
     if seconds > LONG_HOURS * 3600:
         text += (
@@ -54,17 +55,6 @@ def forecast_message(length: AnyLength, seconds_per_step: float) -> str:
             "example --restart --budget 2h: the learning rate then decays to zero within it"
         )
     return text
-
-
-def format_duration(seconds: float) -> str:
-    """Format a time span in seconds, minutes, hours or days, depending on its length."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
 
 
 class TrainingReporter:
@@ -109,11 +99,11 @@ class TrainingReporter:
     def _line(self, record: EpochRecord, state: TrainingState) -> str:
         mean = record.mean_pseudo_dice
         named = zip(self._class_names, record.pseudo_dice, strict=True)
-        classes = ", ".join(f"{name} {_score(value)}" for name, value in list(named)[:8])
+        classes = ", ".join(f"{name} {format_value(value)}" for name, value in list(named)[:8])
         left = state.position.seconds_left(self._task.length) or 0.0
         return (
             f"epoch {record.epoch} · step {record.step} · loss {record.training_loss:.3f} · "
-            f"validation {_score(record.validation_loss)} · pseudo-Dice {_score(mean)} "
+            f"validation {format_value(record.validation_loss)} · pseudo-Dice {format_value(mean)} "
             f"({classes}) · {format_duration(left)} left"
         )
 
@@ -125,11 +115,3 @@ class TrainingReporter:
     def _draw(self, state: TrainingState) -> None:
         if state.history:
             draw_curves(tuple(state.history), self._class_names, self._folder / "curves.png")
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(str(size) for size in shape)

@@ -1,22 +1,22 @@
 """Build the task of a training from the options of `autoseg train`."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
+from autoseg.core.compute import Compute
 from autoseg.core.device import Precision, choose_device
 from autoseg.core.errors import TrainingError
 from autoseg.core.parallel import default_workers
-from autoseg.documents import store
-from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.splits import Fold, FoldName
-from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.storage import StoredCase
-from autoseg.stages.cascade import open_prepared_case
+from autoseg.stages.cascade import with_cascade_input
+from autoseg.stages.project import Project
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.training.distance_maps import distance_mapper_for
 from autoseg.training.loading import BatchDataset
@@ -37,45 +37,39 @@ class TrainRequest:
         configuration: Name of the configuration; None for the plan's default.
         length: Training duration.
         seed: Random seed for weight initialisation, sampling and augmentation.
-        precision: Data type of the convolutions.
-        device: Name of the device; "auto" chooses a GPU if there is one.
-        workers: Number of processes that prepare batches; None depends on the machine.
+        compute: Device, precision, number of processes that prepare batches, and cache folder.
         checkpoint_seconds: Time between two checkpoints.
         restart: Whether to discard the fold's checkpoint and weights, and retrain.
         pretrained: Model to start from, as for `autoseg predict --model`; None initialises the
             weights randomly.
         compiled: Whether to compile the network with `torch.compile` before training.
-        cache: Cache folder for measurements of this machine; None disables the cache.
     """
 
     fold: FoldName
     configuration: str | None = None
     length: TrainingDuration = field(default_factory=TrainingDuration)
     seed: int = 0
-    precision: Precision = "auto"
-    device: str = "auto"
-    workers: int | None = None
+    compute: Compute = field(default_factory=Compute)
     checkpoint_seconds: float = 180.0
     restart: bool = False
     pretrained: Path | None = None
     compiled: bool = False
-    cache: Path | None = None
 
 
 def training_task(
-    workspace: Workspace,
-    plan: Plan,
+    project: Project,
     fold: Fold,
+    cases: Mapping[str, StoredCase],
     request: TrainRequest,
     pretrained: Pretrained | None = None,
     precision: Precision | None = None,
 ) -> TrainingTask:
-    """Build the task of a training, and open its cases, which must be prepared.
+    """Build the task of a training.
 
     Args:
-        workspace: The work folder.
-        plan: The plan of the work folder.
-        fold: Cases to train on, and cases to hold out.
+        project: The project.
+        fold: Names of the cases to train on, and of the cases to hold out.
+        cases: Prepared cases by name, which include those of the fold.
         request: Options for training.
         pretrained: Weights to start from; None initialises them randomly.
         precision: Overrides the precision of the request; None does not. The identity of the
@@ -83,19 +77,20 @@ def training_task(
 
     Raises:
         TrainingError: If the device or the duration is invalid, or the loss cannot be computed on
-            the device.
+            the device, or the cascade input of a case is missing.
     """
+    plan = project.plan
     configuration = plan.configuration(request.configuration)
     recipe = configuration.recipe if pretrained is None else fine_tuning(configuration.recipe)
     options = TrainingOptions(
         length=request.length.length(recipe, plan.training_seconds(configuration)),
         seed=request.seed,
-        precision=request.precision,
+        precision=request.compute.precision,
     )
-    device = training_device(request.device, configuration)
-    data = _data(workspace, plan, configuration, fold, options.seed)
+    device = training_device(request.compute.device, configuration)
+    data = _data(project, configuration, fold, cases, options.seed)
     data = replace(data, are_unaugmented=augments_on_device(data.training, device))
-    fingerprint = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    precision = precision or request.compute.precision
     return TrainingTask(
         architecture=configuration.architecture,
         loss=configuration.loss,
@@ -104,11 +99,11 @@ def training_task(
         seed=options.seed,
         data=data,
         labels=plan.labels,
-        class_frequencies=fingerprint.class_frequencies,
+        class_frequencies=project.fingerprint.class_frequencies,
         device=device,
-        dtype=training_dtype(device, precision or request.precision, configuration.topology),
-        workers=loader_workers(request.workers, device),
-        checkpoint=workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
+        dtype=training_dtype(device, precision, configuration.topology),
+        workers=loader_workers(request.compute.workers, device),
+        checkpoint=project.workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
         checkpoint_seconds=request.checkpoint_seconds,
         identity=_identity(plan, configuration, options, data)
         + ("" if pretrained is None else pretrained.sha256),
@@ -148,8 +143,13 @@ def loader_workers(requested: int | None, device: torch.device) -> int:
 
 
 def _data(
-    workspace: Workspace, plan: Plan, configuration: Configuration, fold: Fold, seed: int
+    project: Project,
+    configuration: Configuration,
+    fold: Fold,
+    cases: Mapping[str, StoredCase],
+    seed: int,
 ) -> BatchDataset:
+    plan, workspace = project.plan, project.workspace
     masked = tuple(
         channel
         for channel, normalizer in enumerate(configuration.normalizers)
@@ -167,18 +167,16 @@ def _data(
         margin=configuration.architecture.output_margin(),
         distance_mapper=distance_mapper_for(configuration.loss, plan.labels, configuration.spacing),
     )
+    used, held_out = (
+        tuple(with_cascade_input(workspace, configuration, cases[name]) for name in names)
+        for names in (fold.train, fold.validation)
+    )
     return BatchDataset(
-        training_cases=_open(workspace, configuration, fold.train),
-        validation_cases=_open(workspace, configuration, fold.validation),
+        training_cases=used,
+        validation_cases=held_out,
         training=training,
         validation=replace(training, augmentations=()),
     )
-
-
-def _open(
-    workspace: Workspace, configuration: Configuration, names: tuple[str, ...]
-) -> tuple[StoredCase, ...]:
-    return tuple(open_prepared_case(workspace, configuration, name) for name in names)
 
 
 def _identity(

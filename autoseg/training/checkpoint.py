@@ -19,7 +19,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
 from autoseg.documents.run import EpochRecord
-from autoseg.training.learning_rate import Position
+from autoseg.training.position import Position
 from autoseg.training.state import TrainingState
 
 

@@ -9,6 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from typing_extensions import override
 
+from autoseg.core.formatting import format_percent
+
 LARGEST_ERROR = 0.05
 """Maximum norm of the difference relative to the norm of the float32 result. Source: with reference
 kernels in bfloat16, it was at most 0.007 (gradient of feature maps) in training steps of nine
@@ -77,6 +79,6 @@ def _finding(
             maps, weights = args[:2] if is_forward else args[1:3]
             return (
                 f"gave wrong values (the {part} of the convolution of {list(maps.shape)} with "
-                f"weights {list(weights.shape)} differs from float32 by {error:.0%})"
+                f"weights {list(weights.shape)} differs from float32 by {format_percent(error)})"
             )
     return None

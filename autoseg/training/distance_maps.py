@@ -56,7 +56,6 @@ class DistanceMapper:
             maps: Distance maps of the batch at full resolution, `(batch, maps, *space)`.
             device: Device of the logits.
         """
-        function = loss.build()
         full, tables = to_device(maps, device), region_tables(self.labels)
 
         def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
@@ -64,7 +63,7 @@ class DistanceMapper:
             shrunk_maps = _shrunk_maps(full, tuple(logits.shape[2:]))
             sizes = zip(self.spacing, full.shape[2:], logits.shape[2:], strict=True)
             spacing = tuple(mm * before / after for mm, before, after in sizes)
-            return function(logits, targets, valid, spacing=spacing, maps=shrunk_maps)
+            return loss(logits, targets, valid, spacing=spacing, maps=shrunk_maps)
 
         return on_targets
 

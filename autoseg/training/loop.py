@@ -14,6 +14,7 @@ from autoseg.architectures import Architecture
 from autoseg.core.allocator import keep_freed_memory
 from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted, TrainingError
+from autoseg.core.formatting import format_shape
 from autoseg.core.interrupt import StopRequest
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import AnyLength, Budget, Recipe
@@ -22,7 +23,6 @@ from autoseg.losses import Loss
 from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.training.checkpoint import save_checkpoint
 from autoseg.training.device_prefetcher import DevicePrefetcher
-from autoseg.training.learning_rate import Position, learning_rate
 from autoseg.training.loading import (
     BatchDataset,
     BatchIndex,
@@ -30,6 +30,7 @@ from autoseg.training.loading import (
     load_batches,
     translate_worker_errors,
 )
+from autoseg.training.position import Position
 from autoseg.training.pretrained import Pretrained
 from autoseg.training.sampling import Batch, UnaugmentedBatch
 from autoseg.training.state import TrainingState, initial_state
@@ -257,7 +258,7 @@ def _train(
             state,
             batch,
             _objective(task, state, drawn),
-            rate=learning_rate(task.recipe, progress),
+            rate=task.recipe.learning_rate(progress),
             gradient_clip=task.recipe.gradient_clip,
             dtype=task.dtype,
         )
@@ -287,7 +288,7 @@ def _objective(
     maps = batch.maps if isinstance(batch, Batch) else None
     if isinstance(loss, DistanceLoss) and mapper is not None and maps is not None:
         return mapper.objective(loss, maps, task.device)
-    return objective(loss.build(), task.labels)
+    return objective(loss, task.labels)
 
 
 @contextmanager
@@ -307,11 +308,11 @@ def fast_convolutions(device: torch.device) -> Iterator[None]:
 def out_of_memory_error(task: TrainingTask) -> TrainingError:
     """Build the out-of-memory error of a training."""
     sampling = task.data.training
-    shape = " × ".join(str(size) for size in sampling.patch_shape)
     return TrainingError(
         f"{task.device} has too little free memory for a batch of {sampling.batch_size} patches of "
-        f"{shape} voxels. Close other programs that use it and run the same command, or plan for "
-        "the free memory (`autoseg plan DATASET --memory` GIB) and train with --restart."
+        f"{format_shape(sampling.patch_shape)} voxels. Close other programs that use it and run "
+        "the same command, or plan for the free memory (`autoseg plan DATASET --memory` GIB) and "
+        "train with --restart."
     )
 
 
@@ -335,7 +336,7 @@ def _end_epoch(
             epoch=len(state.history) + 1,
             step=state.position.step,
             seconds=state.position.seconds,
-            learning_rate=learning_rate(task.recipe, state.position.progress(task.length)),
+            learning_rate=task.recipe.learning_rate(state.position.progress(task.length)),
             training_loss=sum(state.epoch_losses) / len(state.epoch_losses),
             validation_loss=sum(losses) / len(losses) if losses else None,
             pseudo_dice=pseudo_dice(counts),

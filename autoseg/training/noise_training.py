@@ -41,7 +41,7 @@ class NoiseTraining:
             images.to(device).contiguous(memory_format=layout),
             labels[(slice(None), *margin)].to(device),
         )
-        self._loss = DiceCrossEntropy().build()
+        self._loss = DiceCrossEntropy()
 
     def step(self) -> float:
         """Run one training step and return its time in seconds."""

@@ -22,17 +22,10 @@ from autoseg.documents.run import Pretraining, TensorGroup
 FIRST_STAGE = re.compile(r".*?\d+\.")
 """Prefix of the tensor names of a network's first stage: up to the first number."""
 
-SHARES_OF_LEARNING_RATE = {"sgd": 0.1, "adamw": 1 / 3}
-"""Peak learning rate of a fine-tuning, relative to that of the recipe, by kind of optimiser.
-
-Source: nnU-Net's trainers for pretrained weights (development version of 2025): 0.001 for SGD's
-0.01, and 0.0001 for AdamW's 0.0003; see Wald et al., "An OpenMind for 3D medical vision
-self-supervised learning", ICCV 2025."""
-
 WARM_UP = 0.05
 """Share of a fine-tuning in which the learning rate rises from zero, so that new heads do not
-destroy pretrained features. Source: the same trainer, 50 of 1000 epochs; Ulrich et al., MICCAI
-2023."""
+destroy pretrained features. Source: nnU-Net's trainers for pretrained weights (development version
+of 2025), 50 of 1000 epochs; Ulrich et al., MICCAI 2023."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +209,13 @@ def adapted_head(
 
 def fine_tuning(recipe: Recipe) -> Recipe:
     """Return a recipe with the learning rate and warm-up of a fine-tuning."""
-    optimizer = recipe.optimizer
-    rate = SHARES_OF_LEARNING_RATE[optimizer.kind] * optimizer.learning_rate
-    optimizer = optimizer.model_copy(update={"learning_rate": rate})
+    optimizer, schedule = recipe.optimizer, recipe.schedule
+    rate = optimizer.fine_tuning_factor * optimizer.learning_rate
     return recipe.model_copy(
-        update={"optimizer": optimizer, "warm_up": max(WARM_UP, recipe.warm_up)}
+        update={
+            "optimizer": optimizer.model_copy(update={"learning_rate": rate}),
+            "schedule": schedule.model_copy(update={"warm_up": max(WARM_UP, schedule.warm_up)}),
+        }
     )
 
 

@@ -8,12 +8,9 @@ from torch import nn
 from autoseg.architectures import Architecture
 from autoseg.core.device import move_to_device
 from autoseg.core.random import derived_seed
-from autoseg.documents.recipe import AdamW, Recipe
+from autoseg.documents.recipe import Recipe
 from autoseg.documents.run import EpochRecord, Pretraining
-from autoseg.training.learning_rate import Position
-
-FUSED_DEVICES = ("cpu", "cuda")
-"""Devices with fused optimisers, which update all weights in one pass."""
+from autoseg.training.position import Position
 
 
 @dataclass
@@ -78,41 +75,7 @@ def initial_state(
     return TrainingState(
         network=network,
         average=average,
-        optimizer=build_optimizer(network, recipe, dtype),
+        optimizer=recipe.optimizer.build(tuple(network.parameters()), dtype),
         scaler=torch.amp.GradScaler(device.type, enabled=dtype == torch.float16),
         epoch_steps=epoch_steps,
-    )
-
-
-def build_optimizer(
-    network: nn.Module, recipe: Recipe, dtype: torch.dtype = torch.float32
-) -> torch.optim.Optimizer:
-    """Build the optimiser of a recipe; its learning rate is set before every step.
-
-    The optimiser is fused if the device supports it, which takes a third of the time on a CPU. SGD
-    in float16 is not fused: if the first step overflows, torch 2.13 leaves the momentum
-    uninitialised.
-
-    Args:
-        network: The network to optimise.
-        recipe: Training recipe with the optimiser.
-        dtype: Data type of convolutions.
-    """
-    config = recipe.optimizer
-    fused = next(network.parameters()).device.type in FUSED_DEVICES
-    if isinstance(config, AdamW):
-        return torch.optim.AdamW(
-            network.parameters(),
-            lr=config.learning_rate,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
-            fused=fused,
-        )
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        nesterov=True,
-        weight_decay=config.weight_decay,
-        fused=fused and dtype != torch.float16,
     )

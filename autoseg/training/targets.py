@@ -18,7 +18,7 @@ from torch import Tensor
 from autoseg.core.device import to_device
 from autoseg.core.labels import LabelScheme
 from autoseg.core.tensors import LabelBatch, LogitsBatch, Scalar, ValidMask
-from autoseg.losses import LossFunction
+from autoseg.losses import Loss
 from autoseg.losses.base import Targets
 
 Objective: TypeAlias = Callable[[LogitsBatch, LabelBatch], Scalar]
@@ -37,7 +37,7 @@ LEAST_SHARE = 1e-6
 """Shares are clipped to this distance from 0 and 1, so that their logarithms are finite."""
 
 
-def objective(loss: LossFunction, labels: LabelScheme) -> Objective:
+def objective(loss: Loss, labels: LabelScheme) -> Objective:
     """Return the loss as a function of logits and class indices.
 
     Without regions and ignored voxels, this is the loss itself.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from autoseg.architectures import AnyArchitecture, NetworkOutput
 from autoseg.core.child import time_limit
 from autoseg.core.device import autocast, memory_layout, move_to_device
+from autoseg.core.formatting import format_percent
 from autoseg.core.frozen import Frozen
 from autoseg.training.compared_convolutions import ComparedConvolutions
 
@@ -122,7 +123,7 @@ def difference(scores: Tensor, expected: Tensor) -> str | None:
     error = float((scores - expected).norm() / expected.norm())
     if error <= LARGEST_ERROR:
         return None
-    return f"gave wrong values (the scores differ from float32 by {error:.0%})"
+    return f"gave wrong values (the scores differ from float32 by {format_percent(error)})"
 
 
 def main() -> None:

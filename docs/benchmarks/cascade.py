@@ -19,6 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from autoseg.augmentations.mirroring import Mirroring
+from autoseg.core.compute import Compute
 from autoseg.core.geometry import Geometry
 from autoseg.core.random import generator
 from autoseg.documents import store
@@ -116,7 +117,7 @@ def planned(dataset: Path, workspace: Workspace, progress: TerminalProgress) -> 
     halves = (tuple(names[::2]), tuple(names[1::2]))
     folds = tuple(Fold(train=halves[1 - fold], validation=halves[fold]) for fold in (0, 1))
     store.save(Splits(seed=0, reason="two halves", folds=folds), workspace.splits)
-    return store.load(Plan, workspace.plan, made_by="autoseg plan")
+    return store.load(Plan, workspace.plan)
 
 
 def main() -> None:
@@ -137,7 +138,9 @@ def main() -> None:
         ("3d_fullres", 0),
         ("3d_cascade_fullres", 0),
     ):
-        request = TrainRequest(fold=fold, configuration=name, length=length, device="cpu")
+        request = TrainRequest(
+            fold=fold, configuration=name, length=length, compute=Compute(device="cpu")
+        )
         started = perf_counter()
         done = train(workspace, request, progress=progress)
         seconds = perf_counter() - started
@@ -145,7 +148,9 @@ def main() -> None:
         dice = [entry.means.dice.value or 0.0 for entry in classes]
         rows.append((f"{name} fold {fold}", dice, done.run.seconds, seconds))
     image = dataset / "imagesTr" / "volume_0.nii.gz"
-    options = PredictOptions(model=workspace.models / "3d_cascade_fullres", device="cpu")
+    options = PredictOptions(
+        model=workspace.models / "3d_cascade_fullres", compute=Compute(device="cpu")
+    )
     started = perf_counter()
     report = predict(image, root / "predicted", options, progress)
     if report.failures:

@@ -9,6 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from autoseg.core.compute import Compute
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration
@@ -65,7 +66,7 @@ def main() -> None:
     if not workspace.plan.is_file():
         made = plan(dataset, workspace, PlanRequest(memory_gib=8.0), workers=2, progress=progress)
         base = made.configuration(None)
-        measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+        measured = store.load(Fingerprint, workspace.fingerprint)
         variants = tuple(
             variant(base, f"{arm}_{seed}", weights)
             for seed in seeds
@@ -73,13 +74,17 @@ def main() -> None:
         )
         changed = {"configurations": variants, "default_configuration": variants[0].name}
         store.save(made.model_copy(update=changed), workspace.plan)
-    measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    measured = store.load(Fingerprint, workspace.fingerprint)
     table: dict[str, list[list[float]]] = {}
     for seed in seeds:
         for arm in arms(measured.class_frequencies):
             length = TrainingDuration(iterations=iterations)
             request = TrainRequest(
-                fold=0, configuration=f"{arm}_{seed}", length=length, seed=seed, workers=1
+                fold=0,
+                configuration=f"{arm}_{seed}",
+                length=length,
+                seed=seed,
+                compute=Compute(workers=1),
             )
             trained = train(workspace, request, progress=progress)
             table.setdefault(arm, []).append(scores(trained.report))

@@ -324,9 +324,7 @@ def main() -> None:
     asked = parser.parse_args()
     fingerprints = [] if asked.golden is None else list(golden_fingerprints(asked.golden))
     for work in asked.work:
-        fingerprints.append(
-            store.load(Fingerprint, Workspace(work).fingerprint, made_by="autoseg plan")
-        )
+        fingerprints.append(store.load(Fingerprint, Workspace(work).fingerprint))
     everything = planned(fingerprints)
     free = available_bytes() or sys.maxsize
     fitting = [each for each in everything if each.bytes() < free]

@@ -24,15 +24,16 @@ from typing import Any
 import torch
 
 from autoseg.architectures import ARCHITECTURES
+from autoseg.core.compute import Compute
 from autoseg.core.errors import AutosegError
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.folds import load_fold
 from autoseg.stages.plan import PlanRequest, plan
-from autoseg.stages.preprocess import preprocess
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import fold_cases, load_project
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import TrainRequest, training_task
@@ -95,7 +96,7 @@ def planned(dataset: Path, network: str, workspace: Workspace) -> Plan | None:
             return None
         finally:
             progress.close()
-    return store.load(Plan, workspace.plan, made_by="autoseg plan")
+    return store.load(Plan, workspace.plan)
 
 
 def shape_of(made: Plan) -> Row:
@@ -127,21 +128,20 @@ def child(workspace: Workspace, precision: str, asked: argparse.Namespace) -> Ro
 
 def train_one(asked: argparse.Namespace) -> None:
     """Train the default configuration of a plan for some steps, and print what came of it."""
-    workspace, progress = Workspace(Path(asked.work)), TerminalProgress()
-    made = store.load(Plan, workspace.plan, made_by="autoseg plan")
-    preprocess(workspace, configuration=made.default_configuration, workers=2, progress=progress)
+    progress = TerminalProgress()
+    project = load_project(Workspace(Path(asked.work)), progress)
+    cases = prepare_cases(project, None, workers=2, progress=progress).cases
     request = TrainRequest(
         fold=FOLD,
         length=TrainingDuration(iterations=asked.steps),
-        precision=asked.precision,
         checkpoint_seconds=math.inf,
+        compute=Compute(precision=asked.precision),
     )
     safe = StepChecks(None, progress).safe_precision(
-        made.configuration(None), torch.device("cpu"), asked.precision
+        project.plan.configuration(None), torch.device("cpu"), asked.precision
     )
-    task = training_task(
-        workspace, made, load_fold(workspace, FOLD, progress), request, precision=safe
-    )
+    fold = fold_cases(project, FOLD, progress)
+    task = training_task(project, fold, cases, request, precision=safe)
     task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     losses: list[float] = []
     ends = [perf_counter()]

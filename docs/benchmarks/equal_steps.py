@@ -36,9 +36,10 @@ import torch
 from regret import ANY_SECONDS, read, searched
 
 from autoseg.architectures.unet import UNet
+from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.documents import store
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
 from autoseg.documents.splits import Fold
@@ -47,7 +48,7 @@ from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan
 from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans
 from autoseg.readers import ending_of
 from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
-from autoseg.stages.folds import load_fold
+from autoseg.stages.project import Project, load_project
 from autoseg.stages.score_cases import label_map
 from autoseg.stages.train import train
 from autoseg.stages.training_duration import TrainingDuration
@@ -103,14 +104,19 @@ class Task:
         return Workspace(self.work / self.dataset)
 
     @property
+    def project(self) -> Project:
+        """Return the documents of the work folder, as they are now."""
+        return load_project(self.workspace, Silent())
+
+    @property
     def plan(self) -> Plan:
         """Return the plan with the configurations of both recipes."""
-        return store.load(Plan, self.workspace.plan, made_by="autoseg plan")
+        return self.project.plan
 
     @property
     def fold(self) -> Fold:
         """Return the cases to train on and those held out."""
-        return load_fold(self.workspace, 0, Silent())
+        return self.project.splits.fold(0)
 
     @property
     def held_out(self) -> list[CaseFiles]:
@@ -120,7 +126,7 @@ class Task:
     @property
     def cases(self) -> tuple[CaseFiles, ...]:
         """Return the files of all cases."""
-        return store.load(DatasetSpec, self.workspace.dataset, made_by="autoseg plan").cases
+        return self.project.dataset.cases
 
     def configuration(self, side: str) -> str:
         """Return the name of a side's configuration; both of nnU-Net share one."""
@@ -207,7 +213,7 @@ def add_configurations(task: Task, dataset: Path) -> None:
     }
     if task.candidate not in found:
         sys.exit(f"{task.dataset} has no candidate {task.candidate}; leave it out to list them.")
-    made = sizing.variant(*found[task.candidate], {}).configuration
+    made = sizing.variant(*found[task.candidate]).configuration
     reference = Recipe(augmentations=made.recipe.augmentations)
     own = {
         task.configuration(side): made.model_copy(
@@ -257,7 +263,7 @@ def scores(task: Task, predictions: Path) -> Document:
     if report.issues:
         sys.exit(f"{predictions}: {report.issues[0].name}: {report.issues[0].message}")
     dice = {entry.name: entry.means.dice.value or 0.0 for entry in report.classes}
-    distances = [entry.means.hd95_mm.value for entry in report.classes]
+    distances = [entry.means.metric("hd95_mm").value for entry in report.classes]
     known = [distance for distance in distances if distance is not None]
     return {
         "cases": len(report.cases),
@@ -276,9 +282,7 @@ def autoseg_predictions(task: Task, side: str) -> Path:
         configuration=task.configuration(side),
         length=TrainingDuration(iterations=task.steps),
         seed=task.seed,
-        precision="float32",
-        device="cpu",
-        workers=1,
+        compute=Compute(device="cpu", precision="float32", workers=1),
     )
     try:
         folder = train(task.workspace, request, progress=progress).folder

@@ -137,8 +137,8 @@ def with_islands(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def measure(folder: Path, metrics: tuple[str, ...]) -> tuple[float, float, float]:
     """Return seconds, CPU seconds and peak memory, MiB, of scoring the arrays."""
-    from autoseg.documents.report import DEFAULT_METRICS
     from autoseg.evaluation.cases import Measurement, score_case
+    from autoseg.evaluation.metrics import DEFAULT_METRICS
 
     arrays = [np.load(folder / f"{kind}.npy") for kind in ("predictions", "references")]
     chosen = Measurement(DEFAULT_METRICS if metrics == ("default",) else metrics)

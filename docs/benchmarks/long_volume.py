@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.store import save
 from autoseg.losses.dice_ce import DiceCrossEntropy
@@ -73,9 +73,9 @@ def write_model(folder: Path, chosen: Configuration, *, is_mirrored: bool) -> Pa
         decisions=(),
     )
     model = folder / "models" / chosen.name
-    save(plan, model / PLAN_NAME)
+    save(plan, model / Plan.FILE_NAME)
     axes = (0, 1, 2) if is_mirrored else ()
-    save(TrainedModel(configuration=chosen.name, mirror_axes=axes), model / MODEL_NAME)
+    save(TrainedModel(configuration=chosen.name, mirror_axes=axes), model / TrainedModel.FILE_NAME)
     torch.manual_seed(0)
     weights = model / "fold_0" / WEIGHTS_NAME
     weights.parent.mkdir()

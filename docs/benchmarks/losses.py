@@ -49,16 +49,15 @@ def main() -> None:
     ]
     print("| Loss | Step, ms | Maps, ms |\n|---|---|---|")
     for kind in LOSSES:
-        config, given = LOSSES[kind](), {}
-        function, measuring = config.build(), 0.0
-        if isinstance(config, DistanceLoss):
-            maps = np.stack([config.reference_maps(mask) for mask in masks])
+        loss, given, measuring = LOSSES[kind](), {}, 0.0
+        if isinstance(loss, DistanceLoss):
+            maps = np.stack([loss.reference_maps(mask) for mask in masks])
             given = {"maps": torch.from_numpy(maps)}
-            measuring = shortest(lambda: [config.reference_maps(mask) for mask in masks], 1)  # noqa: B023
+            measuring = shortest(lambda: [loss.reference_maps(mask) for mask in masks], 1)  # noqa: B023
 
         def step() -> None:
             logits = scores.clone().requires_grad_()
-            function(logits, labels, **given).backward()  # noqa: B023
+            loss(logits, labels, **given).backward()  # noqa: B023
 
         print(f"| `{kind}` | {shortest(step, ROUNDS):.1f} | {measuring:.0f} |")
 

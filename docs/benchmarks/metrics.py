@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from autoseg.evaluation.metrics import mask_scores
+from autoseg.evaluation.class_scores import mask_scores
 from autoseg.evaluation.surfaces import surface
 
 EDGE = 256

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autoseg.architectures import ARCHITECTURES, Topology
+from autoseg.core.compute import Compute
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
@@ -24,8 +25,9 @@ from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.planning.topology import topology_for
-from autoseg.stages.folds import load_fold
 from autoseg.stages.plan import PlanRequest, plan
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import fold_cases, load_project
 from autoseg.stages.train import train
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import TrainRequest, training_task
@@ -98,7 +100,7 @@ def prepared(dataset: Path, workspace: Workspace, patch: tuple[float, ...], seed
     made = plan(
         dataset, workspace, PlanRequest(memory_gib=8.0), workers=2, progress=TerminalProgress()
     )
-    measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    measured = store.load(Fingerprint, workspace.fingerprint)
     found = [
         configuration.model_copy(update={"name": f"{name}_{seed}"})
         for name, configuration in arms(measured, patch).items()
@@ -127,8 +129,8 @@ def trained(workspace: Workspace, name: str, iterations: int, seed: int) -> tupl
         configuration=f"{name}_{seed}",
         length=TrainingDuration(iterations=iterations),
         seed=seed,
-        workers=1,
         checkpoint_seconds=3600.0,
+        compute=Compute(workers=1),
     )
     progress = TerminalProgress()
     result = train(workspace, request, progress=progress)
@@ -151,13 +153,15 @@ def print_scores(workspace: Workspace, names: Sequence[str], iterations: int, se
 
 def print_times(workspace: Workspace, names: Sequence[str]) -> None:
     """Print the median seconds of a step of every arm; the rounds go over all arms in turns."""
-    made = store.load(Plan, workspace.plan, made_by="autoseg plan")
-    fold = load_fold(workspace, 0, TerminalProgress())
+    progress = TerminalProgress()
+    project = load_project(workspace, progress)
+    fold = fold_cases(project, 0, progress)
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(TIMED_ROUNDS):
         for name in names:
             request = TrainRequest(fold=0, configuration=f"{name}_0")
-            times[name].append(measure_step(training_task(workspace, made, fold, request)))
+            cases = prepare_cases(project, f"{name}_0", workers=2, progress=progress).cases
+            times[name].append(measure_step(training_task(project, fold, cases, request)))
     print("| Arm | Seconds per step |\n|---|---|")
     for name, found in times.items():
         print(f"| {name} | {statistics.median(found):.3f} |")
@@ -171,7 +175,7 @@ def main() -> None:
     iterations = int(words[3]) if len(words) > 3 else 200
     seeds = int(words[4]) if len(words) > 4 else 3
     prepared(dataset, workspace, patch, seeds)
-    measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    measured = store.load(Fingerprint, workspace.fingerprint)
     names = list(arms(measured, patch))
     if "time" in sys.argv:
         print_times(workspace, names)

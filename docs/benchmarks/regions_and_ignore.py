@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.core.arrays import LabelArray
+from autoseg.core.compute import Compute
 from autoseg.core.random import generator
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
@@ -93,10 +94,14 @@ def trained_dice(
     """Return the Dice of each region on the dense labels of the held-out cases, and their mean."""
     name = f"seed_{seed}"
     request = TrainRequest(
-        fold=0, configuration=name, length=TrainingDuration(iterations=steps), seed=seed, workers=1
+        fold=0,
+        configuration=name,
+        length=TrainingDuration(iterations=steps),
+        seed=seed,
+        compute=Compute(workers=1),
     )
     folder = train(workspace, request, progress=progress).folder / "validation"
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="autoseg plan")
+    spec = store.load(DatasetSpec, workspace.dataset)
     held_out = [case.labels.name for case in spec.cases if (folder / case.labels.name).is_file()]
     pairs = [LabelMapPair(name, folder / name, dense / "labels" / name) for name in held_out]
     labels = known_labels(dense)
@@ -121,7 +126,7 @@ def main() -> None:
             table[arm].append(trained_dice(workspace, root / "dense", seed, steps, progress))
             print(arm, seed, [round(value, 4) for value in table[arm][-1]], flush=True)
     progress.close()
-    plans = [store.load(Plan, work.plan, made_by="autoseg plan") for work in works.values()]
+    plans = [store.load(Plan, work.plan) for work in works.values()]
     alike = plans[0].configurations == plans[1].configurations
     print(f"{steps} steps, {len(seeds)} seeds; both plans are {'equal' if alike else 'different'}")
     print("| annotations | whole | posterior | mean |\n|---|---|---|---|")

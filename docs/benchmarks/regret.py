@@ -38,7 +38,7 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.planning.budget import Candidate, TimeBudget
-from autoseg.planning.configurations import ConfigurationDraft, reference_2d, references_3d
+from autoseg.planning.configurations import ConfigurationDraft, ReferenceMethod
 from autoseg.planning.dataset_traits import dataset_traits
 from autoseg.planning.expected_dice import FITTED, Coefficients, ExpectedLoss
 from autoseg.planning.forecast import Machine
@@ -95,7 +95,7 @@ def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Con
     if not workspace.plan.is_file():
         request = PlanRequest(memory_gib=MEMORY_GIB)
         plan(dataset, workspace, request, workers=2, progress=TerminalProgress())
-    measured = store.load(Fingerprint, workspace.fingerprint, made_by="autoseg plan")
+    measured = store.load(Fingerprint, workspace.fingerprint)
     traits = dataset_traits(measured)
     memory = MemoryBudget(
         network=ARCHITECTURES["unet"],
@@ -103,12 +103,9 @@ def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Con
         num_classes=measured.labels.num_outputs,
         memory_gib=MEMORY_GIB,
     )
-    loss = LOSSES["dice_ce"]
-    parents = {"2d": reference_2d(traits, memory, loss)}
-    if traits.has_volumes:
-        parents["3d_fullres"] = references_3d(traits, memory, loss)[0]
     time = TimeBudget(ANY_SECONDS, Machine(None, 2, TWO_CORES))
-    return Sizing(traits, memory, loss, time), parents
+    sizing = Sizing(ReferenceMethod(traits, memory, LOSSES["dice_ce"]), time)
+    return sizing, sizing.parents
 
 
 def train_grid(asked: argparse.Namespace) -> None:
@@ -136,7 +133,7 @@ def train_candidate(
     candidate: Candidate,
 ) -> None:
     """Train one candidate for each of the times, and add its results."""
-    made = sizing.variant(parent, candidate, {}).configuration
+    made = sizing.variant(parent, candidate).configuration
     torch.set_num_threads(asked.threads)
     for minutes in asked.minutes:
         key = {
@@ -166,7 +163,7 @@ def trained(
 ) -> Row:
     """Return the scores of a training, which runs now unless it did before."""
     named = f"{name}_{minutes:g}m_seed{seed}".replace("^", "-")
-    planned = store.load(Plan, workspace.plan, made_by="autoseg plan")
+    planned = store.load(Plan, workspace.plan)
     others = tuple(entry for entry in planned.configurations if entry.name != named)
     changed = {"configurations": (*others, made.model_copy(update={"name": named}))}
     store.save(planned.model_copy(update=changed), workspace.plan)
@@ -180,7 +177,8 @@ def trained(
         progress.close()
     assert report is not None  # noqa: S101  (fold 0 holds cases out)
     means = [entry.means for entry in report.classes]
-    distances = [mean.hd95_mm.value for mean in means if mean.hd95_mm.value is not None]
+    found = [mean.metric("hd95_mm").value for mean in means]
+    distances = [value for value in found if value is not None]
     return {
         "dice": round(statistics.fmean(mean.dice.value or 0.0 for mean in means), 4),
         "hd95": round(statistics.fmean(distances), 2) if distances else None,

@@ -29,13 +29,12 @@ from statistics import fmean, median
 import torch
 
 from autoseg.core.allocator import keep_freed_memory
+from autoseg.core.compute import Compute
 from autoseg.core.device import autocast
 from autoseg.core.progress import Silent
-from autoseg.documents import store
-from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.folds import load_fold
-from autoseg.stages.preprocess import preprocess
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import fold_cases, load_project
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import TrainRequest, training_task
 from autoseg.training.deep_supervision import supervised_loss
@@ -62,13 +61,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--batches", type=int, default=40, help="batches that the loader draws")
     options = parser.parse_args()
-    workspace = Workspace(options.work)
-    plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
-    for name in options.configurations or [plan.default_configuration]:
-        preprocess(workspace, configuration=name, workers=2, progress=Silent())
+    project = load_project(Workspace(options.work), Silent())
+    for name in options.configurations or [project.plan.default_configuration]:
+        cases = prepare_cases(project, name, workers=2, progress=Silent()).cases
         length = TrainingDuration(iterations=1000)
-        request = TrainRequest(fold=0, configuration=name, length=length, device=options.device)
-        task = training_task(workspace, plan, load_fold(workspace, 0, Silent()), request)
+        request = TrainRequest(
+            fold=0, configuration=name, length=length, compute=Compute(device=options.device)
+        )
+        task = training_task(project, fold_cases(project, 0, Silent()), cases, request)
         shape = "x".join(map(str, task.data.training.patch_shape))
         batch = f"{task.data.training.batch_size} patches of {shape}"
         print(f"\n{options.dataset.name} {name}: {batch}, {task.device}, {task.dtype}")
@@ -142,7 +142,7 @@ def real_steps(
 ) -> float:
     """Return the mean seconds of steps through the loader, after what it had prepared before."""
     order = BatchSampler(first_step=first, epoch_steps=ENDLESS, validation_batches=0)
-    step, function = step_of(task, state), objective(task.loss.at(0.5).build(), task.labels)
+    step, function = step_of(task, state), objective(task.loss.at(0.5), task.labels)
     with closing(load_batches(task.data, order, workers=workers)) as drawn:
         batches = DevicePrefetcher(drawn, task.device)
 
@@ -172,7 +172,7 @@ def prepared(task: TrainingTask) -> tuple[TrainingState, TensorBatch, Objective]
     """Return a network that has done two steps, a batch that it can do more on, and the loss."""
     state = new_state(task, epoch_steps=ENDLESS)
     batch = batch_to_device(task.data.draw(BatchIndex("train", 0)), task.device)
-    function = objective(task.loss.at(0.5).build(), task.labels)
+    function = objective(task.loss.at(0.5), task.labels)
     for _ in range(2):
         step_of(task, state)(batch, function)
     return state, batch, function

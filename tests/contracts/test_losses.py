@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.errors import UnknownComponent
-from autoseg.losses import LOSSES, LossFunction, build
+from autoseg.losses import LOSSES, Loss, build
 from autoseg.losses.base import AnyLoss
 from autoseg.training.deep_supervision import supervised_loss
 
@@ -17,18 +17,18 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def loss(kind: str) -> LossFunction:
-    return LOSSES[kind]().build()
+def loss(kind: str) -> Loss:
+    return LOSSES[kind]()
 
 
 @pytest.mark.parametrize("space", [(8, 8), (4, 8, 8)], ids=["2d", "3d"])
-def test_a_loss_prefers_the_truth(loss: LossFunction, space: tuple[int, ...]) -> None:
+def test_a_loss_prefers_the_truth(loss: Loss, space: tuple[int, ...]) -> None:
     labels = torch.randint(0, 3, (2, *space), generator=torch.Generator().manual_seed(0))
     right = 9.0 * torch.nn.functional.one_hot(labels, 3).movedim(-1, 1)
     assert loss(right, labels) < loss(-right, labels)
 
 
-def test_a_loss_survives_a_patch_without_foreground(loss: LossFunction) -> None:
+def test_a_loss_survives_a_patch_without_foreground(loss: Loss) -> None:
     logits = torch.zeros(1, 3, 4, 4, requires_grad=True)
     loss(logits, torch.zeros(1, 4, 4, dtype=torch.int64)).backward()
     assert torch.isfinite(logits.grad).all()
@@ -58,17 +58,17 @@ def scores_for(targets: torch.Tensor) -> torch.Tensor:
     return (SCORES[:, :2] if targets.ndim == SCORES.ndim else SCORES).clone().requires_grad_()
 
 
-def test_a_loss_prefers_the_true_regions(loss: LossFunction) -> None:
+def test_a_loss_prefers_the_true_regions(loss: Loss) -> None:
     right = 9.0 * (2.0 * REGIONS - 1.0)
     assert loss(right, REGIONS) < loss(-right, REGIONS)
 
 
-def test_a_loss_takes_regions_as_numbers_too(loss: LossFunction) -> None:
+def test_a_loss_takes_regions_as_numbers_too(loss: Loss) -> None:
     logits = scores_for(REGIONS)
     assert torch.allclose(loss(logits, REGIONS.float()), loss(logits, REGIONS))
 
 
-def test_ignored_voxels_do_not_count(loss: LossFunction, targets: torch.Tensor) -> None:
+def test_ignored_voxels_do_not_count(loss: Loss, targets: torch.Tensor) -> None:
     logits = scores_for(targets)
     value = loss(logits, targets, VALID)
     value.backward()
@@ -80,9 +80,7 @@ def test_ignored_voxels_do_not_count(loss: LossFunction, targets: torch.Tensor) 
     assert logits.grad[VALID[:, None].expand_as(logits)].any()
 
 
-def test_a_patch_that_nobody_annotated_teaches_nothing(
-    loss: LossFunction, targets: torch.Tensor
-) -> None:
+def test_a_patch_that_nobody_annotated_teaches_nothing(loss: Loss, targets: torch.Tensor) -> None:
     logits = scores_for(targets)
     value = loss(logits, targets, torch.zeros_like(VALID))
     value.backward()
@@ -91,7 +89,7 @@ def test_a_patch_that_nobody_annotated_teaches_nothing(
 
 
 def test_nor_do_scores_whose_sum_half_precision_cannot_hold(
-    loss: LossFunction, targets: torch.Tensor
+    loss: Loss, targets: torch.Tensor
 ) -> None:
     logits = (30_000 * scores_for(targets).detach().abs().clamp(1, 2)).half().requires_grad_()
     value = loss(logits, targets, torch.zeros_like(VALID))
@@ -101,7 +99,7 @@ def test_nor_do_scores_whose_sum_half_precision_cannot_hold(
 
 
 def test_a_sample_that_nobody_annotated_leaves_the_others(
-    loss: LossFunction, targets: torch.Tensor
+    loss: Loss, targets: torch.Tensor
 ) -> None:
     valid = torch.stack([torch.ones(SPACE), torch.zeros(SPACE)]).bool()
     logits = scores_for(targets)
@@ -112,7 +110,7 @@ def test_a_sample_that_nobody_annotated_leaves_the_others(
 
 def test_a_loss_is_built_by_its_name(kind: str) -> None:
     logits = scores_for(CLASSES).detach()
-    assert torch.equal(build(kind)(logits, CLASSES), LOSSES[kind]().build()(logits, CLASSES))
+    assert torch.equal(build(kind)(logits, CLASSES), LOSSES[kind]()(logits, CLASSES))
 
 
 def test_an_unknown_loss_is_answered_with_all_kinds(kind: str) -> None:
@@ -145,7 +143,7 @@ def test_following_the_gradient_leads_to_the_truth(kind: str, labels: torch.Tens
 @pytest.mark.parametrize("strength", [60.0, -60.0], ids=["right", "wrong"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_extreme_logits_of_uniform_patches_are_finite(
-    loss: LossFunction, index: int, strength: float, dtype: torch.dtype
+    loss: Loss, index: int, strength: float, dtype: torch.dtype
 ) -> None:
     labels = torch.full((1, 4, 6), index)
     truth = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1)
@@ -157,9 +155,7 @@ def test_extreme_logits_of_uniform_patches_are_finite(
         assert torch.isfinite(logits.grad).all()
 
 
-def test_extreme_logits_of_mixed_patches_are_finite(
-    loss: LossFunction, targets: torch.Tensor
-) -> None:
+def test_extreme_logits_of_mixed_patches_are_finite(loss: Loss, targets: torch.Tensor) -> None:
     logits = (60 * scores_for(targets).detach().sign()).bfloat16().requires_grad_()
     value = loss(logits, targets)
     value.backward()
@@ -167,7 +163,7 @@ def test_extreme_logits_of_mixed_patches_are_finite(
     assert torch.isfinite(logits.grad).all()
 
 
-def test_autocast_does_not_narrow_a_loss(loss: LossFunction, targets: torch.Tensor) -> None:
+def test_autocast_does_not_narrow_a_loss(loss: Loss, targets: torch.Tensor) -> None:
     logits = scores_for(targets).detach().bfloat16()
     expected = loss(logits.float(), targets, VALID)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -176,7 +172,7 @@ def test_autocast_does_not_narrow_a_loss(loss: LossFunction, targets: torch.Tens
     assert torch.allclose(found, expected, rtol=1e-6)
 
 
-def test_the_gradient_is_that_of_the_value(loss: LossFunction, targets: torch.Tensor) -> None:
+def test_the_gradient_is_that_of_the_value(loss: Loss, targets: torch.Tensor) -> None:
     logits = scores_for(targets).detach().double().requires_grad_()
     found = torch.autograd.gradcheck(
         lambda scores: loss(scores, targets, VALID), logits, fast_mode=True
@@ -184,19 +180,19 @@ def test_the_gradient_is_that_of_the_value(loss: LossFunction, targets: torch.Te
     assert found
 
 
-def test_a_flat_volume_is_a_slice(loss: LossFunction, targets: torch.Tensor) -> None:
+def test_a_flat_volume_is_a_slice(loss: Loss, targets: torch.Tensor) -> None:
     logits = scores_for(targets).detach()
     flat = loss(logits[:, :, None], targets.unsqueeze(-3), VALID[:, None])
     assert torch.allclose(flat, loss(logits, targets, VALID), rtol=1e-5)
 
 
-def test_the_order_of_samples_does_not_matter(loss: LossFunction, targets: torch.Tensor) -> None:
+def test_the_order_of_samples_does_not_matter(loss: Loss, targets: torch.Tensor) -> None:
     logits = scores_for(targets).detach()
     swapped = loss(logits.flip(0), targets.flip(0), VALID.flip(0))
     assert torch.allclose(swapped, loss(logits, targets, VALID), rtol=1e-5)
 
 
-def test_a_patch_of_one_voxel_is_enough(loss: LossFunction, targets: torch.Tensor) -> None:
+def test_a_patch_of_one_voxel_is_enough(loss: Loss, targets: torch.Tensor) -> None:
     logits = scores_for(targets).detach()[:1, :, :1, :1].requires_grad_()
     value = loss(logits, targets[:1, ..., :1, :1])
     value.backward()
@@ -205,9 +201,7 @@ def test_a_patch_of_one_voxel_is_enough(loss: LossFunction, targets: torch.Tenso
 
 
 @pytest.mark.parametrize("space", [(16, 16), (8, 16, 16)], ids=["2d", "3d"])
-def test_every_resolution_of_the_decoder_is_supervised(
-    loss: LossFunction, space: tuple[int, ...]
-) -> None:
+def test_every_resolution_of_the_decoder_is_supervised(loss: Loss, space: tuple[int, ...]) -> None:
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (2, *space), generator=random)
     sizes = [tuple(max(1, size // shrink) for size in space) for shrink in (1, 2, 4, 16)]
@@ -250,4 +244,4 @@ def test_a_loss_stays_a_loss_while_training_goes_on(kind: str, progress: float) 
     now = config.at(progress)
     assert now.kind == kind
     assert (now == config) or "progress" in LOSSES[kind].model_fields
-    assert torch.isfinite(now.build()(scores_for(CLASSES), CLASSES))
+    assert torch.isfinite(now(scores_for(CLASSES), CLASSES))

@@ -23,6 +23,7 @@ from nnunet_reference import (
 )
 from skimage import io
 
+from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
 from autoseg.stages.predict import PredictOptions
@@ -119,7 +120,7 @@ def equal_share(model: Path, unseen: Path, root: Path) -> float:
     """Return the share of voxels with equal labels, after checking that there is foreground."""
     import_nnunet(model, root / "model.autoseg", ImportOptions(), Silent())
     options = PredictOptions(
-        model=root / "model.autoseg", device="cpu", precision="float32", workers=1
+        model=root / "model.autoseg", compute=Compute(device="cpu", precision="float32", workers=1)
     )
     report = predict_with_autoseg(unseen, root / "ours", options, Silent())
     assert not report.failures

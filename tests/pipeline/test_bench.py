@@ -11,6 +11,7 @@ from typing_extensions import override
 from autoseg.benchmarking.bench import BenchOptions, bench
 from autoseg.benchmarking.timing import TimeLimit
 from autoseg.cli import app
+from autoseg.core.compute import Compute
 from autoseg.core.errors import DatasetError, Interrupted, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
@@ -48,14 +49,14 @@ class Stopping(Silent):
 def measured(planned_volumes: Workspace, volumes_dataset: Path) -> tuple[Bench, dict, dict]:
     """Return a bench, and the files around the work folder before and after it."""
     before = files_under(planned_volumes.root.parent)
-    options = BenchOptions(num_cases=2, device="cpu", workers=0, time_limit=QUICK)
+    options = BenchOptions(num_cases=2, time_limit=QUICK, compute=Compute(device="cpu", workers=0))
     found = bench(volumes_dataset, planned_volumes, options, progress=Silent())
     return found, before, files_under(planned_volumes.root.parent)
 
 
 def test_every_stage_is_measured_once(measured, planned_volumes):
     found, _, _ = measured
-    name = store.load(Plan, planned_volumes.plan, made_by="").default_configuration
+    name = store.load(Plan, planned_volumes.plan).default_configuration
     expected = [(stage, None) for stage in SHARED] + [(stage, name) for stage in OWN]
     assert sorted((row.stage, row.configuration or "") for row in found.rows) == sorted(
         (stage, configuration or "") for stage, configuration in expected
@@ -76,7 +77,7 @@ def test_every_row_has_a_unit_a_floor_in_words_and_a_ratio_that_fits(measured):
 
 def test_the_forecast_has_every_configuration_of_the_plan(measured, planned_volumes):
     found, _, _ = measured
-    plan = store.load(Plan, planned_volumes.plan, made_by="")
+    plan = store.load(Plan, planned_volumes.plan)
     assert [entry.configuration for entry in found.forecasts] == [
         entry.name for entry in plan.configurations
     ]
@@ -94,7 +95,7 @@ def test_nothing_is_left_behind_and_the_work_folder_is_as_before(measured):
 
 def test_stopping_leaves_nothing_behind(planned_volumes, volumes_dataset):
     before = files_under(planned_volumes.root.parent)
-    options = BenchOptions(num_cases=2, device="cpu", workers=0, time_limit=QUICK)
+    options = BenchOptions(num_cases=2, time_limit=QUICK, compute=Compute(device="cpu", workers=0))
     with pytest.raises(Interrupted, match="the temporary folder was removed"):
         bench(volumes_dataset, planned_volumes, options, progress=Stopping("resampling"))
     assert files_under(planned_volumes.root.parent) == before
@@ -107,7 +108,7 @@ def test_pictures_are_measured_through_the_command_line(pictures_work, pictures_
     arguments += ["--repeats", "1", "--device", "cpu", "--workers", "1", "--json", str(path)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    found = store.load(Bench, path, made_by="autoseg bench")
+    found = store.load(Bench, path)
     assert found.dataset_name == pictures_dataset.name
     assert json.loads(path.read_text())["rows"][0]["stage"] == "import"
     assert "Throughput and floor" in done.output
@@ -136,6 +137,6 @@ def test_images_without_labels_are_refused(pictures_dataset, tmp_path):
 
 
 def test_a_device_that_is_none_is_refused_at_once(volumes_dataset, tmp_path):
-    options = BenchOptions(device="abacus")
+    options = BenchOptions(compute=Compute(device="abacus"))
     with pytest.raises(TrainingError, match="'abacus' cannot be used"):
         bench(volumes_dataset, Workspace(tmp_path / "work"), options, progress=Silent())

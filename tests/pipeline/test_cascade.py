@@ -11,6 +11,7 @@ import SimpleITK
 from autoseg.augmentations.cascade_components import CascadeComponents
 from autoseg.augmentations.cascade_morphology import CascadeMorphology
 from autoseg.core.case import PreparedImage
+from autoseg.core.compute import Compute
 from autoseg.core.errors import ModelError, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
@@ -20,16 +21,17 @@ from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_classes
-from autoseg.preprocessing.storage import StoredCase, open_cascade_input
-from autoseg.stages.cascade import make_cascade_inputs, note_on_newer_stage, open_prepared_case
+from autoseg.preprocessing.storage import StoredCase, open_cascade_input, open_case
+from autoseg.stages.cascade import make_cascade_inputs, note_on_newer_stage, with_cascade_input
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.folds import load_splits
 from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import load_project
 from autoseg.stages.train import train
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import TrainRequest
 
-CPU = PredictOptions(device="cpu", workers=1)
+CPU = Compute(device="cpu", workers=1)
 
 
 def staged(plan: Plan) -> Plan:
@@ -70,8 +72,7 @@ def trained(workspace: Workspace, name: str, fold: int, iterations: int = 2):
         fold=fold,
         configuration=name,
         length=TrainingDuration(iterations=iterations),
-        device="cpu",
-        workers=0,
+        compute=Compute(device="cpu", workers=0),
     )
     return train(workspace, request, progress=Silent())
 
@@ -81,8 +82,9 @@ def staged_work(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFac
     """Return a work folder with two folds, both trained for the coarse stage."""
     root = tmp_path_factory.mktemp("cascade") / "work"
     workspace = Workspace(shutil.copytree(planned_volumes.root, root))
-    store.save(staged(store.load(Plan, workspace.plan, made_by="")), workspace.plan)
-    names = [case for fold in load_splits(workspace).folds for case in fold.validation]
+    store.save(staged(store.load(Plan, workspace.plan)), workspace.plan)
+    splits = load_project(workspace, Silent()).splits
+    names = [case for fold in splits.folds for case in fold.validation]
     halves = tuple(sorted(names)[:3]), tuple(sorted(names)[3:])
     folds = [{"train": halves[1 - held_out], "validation": halves[held_out]} for held_out in (0, 1)]
     store.save(Splits(seed=0, reason="two halves", folds=folds), workspace.splits)
@@ -106,7 +108,7 @@ def trained_work(staged_work: Workspace, tmp_path_factory: pytest.TempPathFactor
 
 
 def configuration(workspace: Workspace, name: str) -> Configuration:
-    return store.load(Plan, workspace.plan, made_by="").configuration(name)
+    return store.load(Plan, workspace.plan).configuration(name)
 
 
 def cascade_input_files(workspace: Workspace) -> list[Path]:
@@ -119,11 +121,11 @@ def test_a_cascade_is_trained_scored_and_predicted_with(
     trained_work: Workspace, volumes_dataset: Path, tmp_path: Path
 ):
     scored = trained_work.fold("cascade", 0) / "validation" / "evaluation.json"
-    report = store.load(Report, scored, made_by="")
+    report = store.load(Report, scored)
     assert len(report.cases) == 3
     assert not report.issues
     image = sorted((volumes_dataset / "imagesTr").iterdir())[0]
-    options = PredictOptions(trained_work.root, device="cpu", workers=1)
+    options = PredictOptions(trained_work.root, compute=CPU)
     done = predict(image, tmp_path / "out", options, Silent())
     assert done.failures == ()
     predicted, original = SimpleITK.ReadImage(done.written[0]), SimpleITK.ReadImage(image)
@@ -140,7 +142,7 @@ def test_a_model_file_holds_both_stages_and_predicts_as_the_folder_does(
     image = sorted((volumes_dataset / "imagesTr").iterdir())[1]
     found = []
     for model in (file, trained_work.models / "cascade"):
-        options = PredictOptions(model, device="cpu", workers=1)
+        options = PredictOptions(model, compute=CPU)
         done = predict(image, tmp_path / f"out_{model.name}", options, Silent())
         found.append(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(done.written[0])))
     assert np.array_equal(*found)
@@ -162,7 +164,7 @@ def test_training_says_which_folds_of_the_previous_stage_it_needs(work: Workspac
 
 
 def test_a_case_that_no_fold_holds_out_is_named(work: Workspace):
-    splits = store.load(Splits, work.splits, made_by="")
+    splits = store.load(Splits, work.splits)
     first = splits.folds[0]
     fewer = first.model_copy(update={"validation": first.validation[1:]})
     store.save(splits.model_copy(update={"folds": (fewer, splits.folds[1])}), work.splits)
@@ -171,7 +173,7 @@ def test_a_case_that_no_fold_holds_out_is_named(work: Workspace):
 
 
 def test_a_previous_stage_of_another_plan_is_refused(work: Workspace):
-    plan = store.load(Plan, work.plan, made_by="")
+    plan = store.load(Plan, work.plan)
     coarse, cascade = plan.configurations
     other = coarse.model_copy(update={"batch_size": 3})
     store.save(plan.model_copy(update={"configurations": (other, cascade)}), work.plan)
@@ -181,24 +183,31 @@ def test_a_previous_stage_of_another_plan_is_refused(work: Workspace):
 
 def made(workspace: Workspace) -> None:
     """Prepare the cascade's cases as `train` does, without training."""
-    plan = store.load(Plan, workspace.plan, made_by="")
-    names = [name for fold in load_splits(workspace).folds for name in fold.validation]
-    make_cascade_inputs(workspace, plan, plan.configuration("cascade"), names, CPU, Silent())
+    project = load_project(workspace, Silent())
+    cases = prepare_cases(project, "cascade", workers=1, progress=Silent()).cases
+    cascade = project.plan.configuration("cascade")
+    make_cascade_inputs(project, cascade, tuple(cases.values()), CPU, Silent())
+
+
+def opened(workspace: Workspace, name: str, case: str) -> StoredCase:
+    """Open a prepared case of a configuration, with its cascade input."""
+    used = configuration(workspace, name)
+    stored = open_case(workspace.preprocessed(used.data_name) / case)
+    return with_cascade_input(workspace, used, stored)
 
 
 def test_each_case_is_predicted_by_the_fold_that_held_it_out(work: Workspace):
     made(work)
-    splits = load_splits(work)
-    cascade = configuration(work, "cascade")
+    splits = store.load(Splits, work.splits)
     differing = 0
     for fold, cases in enumerate(splits.folds):
         own, other = (
             load_model(work.fold("coarse", number), device="cpu") for number in (fold, 1 - fold)
         )
         for name in cases.validation:
-            case = open_prepared_case(work, cascade, name)
+            case = opened(work, "cascade", name)
             stored = case.read_cascade_input((0,) * 3, case.shape)
-            coarse = open_prepared_case(work, configuration(work, "coarse"), name)
+            coarse = opened(work, "coarse", name)
             image = onto_next_grid(coarse, case)
             assert np.array_equal(stored, predict_classes(image, own))
             differing += not np.array_equal(stored, predict_classes(image, other))
@@ -221,7 +230,7 @@ def test_only_what_is_missing_or_from_other_weights_is_predicted_anew(work: Work
     shutil.rmtree(trained_again)
     trained(work, "coarse", 1, iterations=1)
     made(work)
-    held_out = set(load_splits(work).folds[1].validation)
+    held_out = set(store.load(Splits, work.splits).folds[1].validation)
     redone = {
         folder.name
         for folder in cascade_input_files(work)

@@ -11,6 +11,7 @@ from synthetic import write_volume
 
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
+from autoseg.core.compute import Compute
 from autoseg.core.errors import Interrupted, ModelError, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.core.random import generator
@@ -83,7 +84,7 @@ def planned_phantoms(root: Path, seed: int, names: tuple[str, str]) -> Workspace
 def request(steps: int = STEPS, **changes: object) -> TrainRequest:
     """On every case: no held-out case takes time to predict."""
     length = TrainingDuration(iterations=steps)
-    settings = {"fold": ALL, "length": length, "device": "cpu", "workers": 0}
+    settings = {"fold": ALL, "length": length, "compute": Compute(device="cpu", workers=0)}
     return TrainRequest(**settings | changes)
 
 
@@ -125,7 +126,7 @@ def test_what_became_of_each_tensor_is_said_and_recorded(source: Workspace, targ
 
     trained = train(target, request(2, pretrained=source.root), progress=listener)
 
-    run = store.load(Run, trained.folder / "run.json", made_by="")
+    run = store.load(Run, trained.folder / "run.json")
     assert run.pretraining is not None
     assert run.pretraining.model.startswith("Phantoms_1, ")
     assert run.pretraining.model.endswith(", fold all")

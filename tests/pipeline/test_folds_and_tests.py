@@ -12,9 +12,11 @@ import pytest
 from fakes import compact_at_full_resolution
 from synthetic import balls, write_picture
 
+from autoseg.core.compute import Compute
 from autoseg.core.errors import DatasetError, Interrupted, ModelError, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.plan import Plan
 from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL, Splits
@@ -24,9 +26,10 @@ from autoseg.inference.stored import trained_folds
 from autoseg.stages import test as test_stage
 from autoseg.stages import train as train_stage
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.folds import load_fold, load_splits, use_splits
+from autoseg.stages.folds import use_splits
 from autoseg.stages.plan import PlanRequest, plan
 from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.project import fold_cases, load_project
 from autoseg.stages.train import train
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import TrainRequest
@@ -35,7 +38,13 @@ from autoseg.training.lock import LOCK_NAME, locked
 
 def request(**changes: object) -> TrainRequest:
     length = TrainingDuration(iterations=2)
-    return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
+    return TrainRequest(
+        **{"fold": 0, "length": length, "compute": Compute(device="cpu", workers=0)} | changes
+    )
+
+
+def splits_of(workspace: Workspace) -> Splits:
+    return load_project(workspace, Silent()).splits
 
 
 def write_discs(root: Path, count: int, *, part: str = "") -> Path:
@@ -50,7 +59,7 @@ def write_discs(root: Path, count: int, *, part: str = "") -> Path:
 
 def shrink(workspace: Workspace) -> None:
     """Give a planned configuration two small stages."""
-    made = store.load(Plan, workspace.plan, made_by="")
+    made = store.load(Plan, workspace.plan)
     configuration = compact_at_full_resolution(made, 2)
     network = configuration.architecture
     topology = network.topology.model_copy(
@@ -104,7 +113,7 @@ def model_folder(workspace: Workspace) -> Path:
 
 
 def test_three_cases_make_three_folds(whole: Workspace):
-    folds = load_splits(whole).folds
+    folds = splits_of(whole).folds
 
     assert len(folds) == 3
     assert sorted(name for fold in folds for name in fold.validation) == [
@@ -118,12 +127,12 @@ def test_three_cases_make_three_folds(whole: Workspace):
 def test_the_fold_all_trains_on_every_case_and_scores_none(whole: Workspace):
     folder = model_folder(whole) / "fold_all"
 
-    run = store.load(Run, folder / "run.json", made_by="")
+    run = store.load(Run, folder / "run.json")
 
     assert run.fold == ALL
     assert run.history[-1].validation_loss is not None
     assert not (folder / "validation").exists()
-    fold = load_fold(whole, ALL, Silent())
+    fold = fold_cases(load_project(whole, Silent()), ALL, Silent())
     assert fold.train == fold.validation == ("disc_0", "disc_1", "disc_2")
 
 
@@ -142,7 +151,9 @@ def test_the_fold_all_is_predicted_with_only_when_asked(whole: Workspace):
 
 
 def test_the_folder_of_the_fold_all_can_be_named(whole: Workspace, whole_root: Path):
-    options = PredictOptions(model=model_folder(whole) / "fold_all", device="cpu", workers=1)
+    options = PredictOptions(
+        model=model_folder(whole) / "fold_all", compute=Compute(device="cpu", workers=1)
+    )
 
     report = predict(whole_root / "discs" / "images", whole.root / "out", options, Silent())
 
@@ -168,7 +179,7 @@ def test_folds_in_the_datasets_folder_are_used(tmp_path: Path):
     trained = train(workspace, request(fold=1), progress=Silent())
 
     assert [case.name for case in trained.report.cases] == ["disc_0", "disc_1"]
-    splits = store.load(Splits, workspace.splits, made_by="")
+    splits = store.load(Splits, workspace.splits)
     assert splits.source == dataset / "splits_final.json"
     with pytest.raises(TrainingError, match="no fold 2"):
         train(workspace, request(fold=2), progress=Silent())
@@ -189,14 +200,14 @@ def test_folds_that_are_named_come_before_those_in_the_datasets_folder(tmp_path:
 
     workspace = planned_discs(tmp_path, dataset, splits=named)
 
-    assert load_splits(workspace).folds[0].train == ("disc_2",)
+    assert splits_of(workspace).folds[0].train == ("disc_2",)
 
 
 def test_other_folds_than_those_in_use_are_refused(whole: Workspace, tmp_path: Path):
     named = given(tmp_path / "mine.json", ("2", "01"))
 
     with pytest.raises(DatasetError, match=r"splits.json has other folds than .*mine.json"):
-        use_splits(whole, named, Silent())
+        use_splits(whole, store.load(DatasetSpec, whole.dataset), named, Silent())
 
 
 def test_equal_folds_are_taken_twice_without_complaint(tmp_path: Path):
@@ -204,7 +215,7 @@ def test_equal_folds_are_taken_twice_without_complaint(tmp_path: Path):
     given(dataset / "splits_final.json", ("01", "2"))
     workspace = planned_discs(tmp_path, dataset)
 
-    assert load_splits(workspace) == load_splits(workspace)
+    assert splits_of(workspace) == splits_of(workspace)
 
 
 def test_the_test_set_is_in_no_fold_and_no_fingerprint(whole: Workspace):
@@ -215,9 +226,9 @@ def test_the_test_set_is_in_no_fold_and_no_fingerprint(whole: Workspace):
 
 
 def test_the_test_set_is_predicted_and_scored(whole: Workspace):
-    options = PredictOptions(device="cpu", workers=1)
+    options = PredictOptions(compute=Compute(device="cpu", workers=1))
 
-    report = test_stage.test(whole, options, Silent())
+    report = test_stage.test(whole, store.load(DatasetSpec, whole.dataset), options, Silent())
 
     assert [case.name for case in report.cases] == ["test_0", "test_1"]
     assert report.issues == ()
@@ -228,8 +239,9 @@ def test_the_test_set_is_predicted_and_scored(whole: Workspace):
 def test_a_dataset_without_test_set_is_told_how_to_add_one(tmp_path: Path):
     workspace = planned_discs(tmp_path, write_discs(tmp_path / "discs", 2))
 
+    dataset = store.load(DatasetSpec, workspace.dataset)
     with pytest.raises(DatasetError, match=r"had no test cases .*imagesTs and labelsTs"):
-        test_stage.test(workspace, PredictOptions(device="cpu"), Silent())
+        test_stage.test(workspace, dataset, PredictOptions(), Silent())
 
 
 def test_a_fold_that_is_being_trained_is_not_trained_twice(whole: Workspace):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import SimpleITK
 
+from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.plan import PlanRequest, plan
@@ -39,12 +40,11 @@ def test_the_low_resolution_is_prepared_trained_and_predicted_with(
         fold=0,
         configuration=NAME,
         length=TrainingDuration(iterations=2),
-        device="cpu",
-        workers=0,
+        compute=Compute(device="cpu", workers=0),
     )
     train(workspace, request, progress=progress)
     image = next(iter(sorted((volumes_dataset / "imagesTr").iterdir())))
-    options = PredictOptions(model=workspace.root, device="cpu", workers=1)
+    options = PredictOptions(model=workspace.root, compute=Compute(device="cpu", workers=1))
     report = predict(image, tmp_path / "out", options, progress)
     assert report.failures == ()
     predicted, original = SimpleITK.ReadImage(report.written[0]), SimpleITK.ReadImage(image)

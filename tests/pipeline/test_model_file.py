@@ -10,13 +10,13 @@ from skimage import measure
 from typer.testing import CliRunner
 
 from autoseg.cli import app
+from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.run import Run
 from autoseg.documents.selection import LargestComponent, Selection
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.archive.contents import RUN_NAME
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.averaging import ensemble_class_map
 from autoseg.inference.probabilities import open_probabilities
@@ -47,7 +47,7 @@ def trained(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory
     length = TrainingDuration(iterations=6)
     train(
         workspace,
-        TrainRequest(fold=0, length=length, device="cpu", workers=0),
+        TrainRequest(fold=0, length=length, compute=Compute(device="cpu", workers=0)),
         progress=Silent(),
     )
     return workspace
@@ -68,7 +68,7 @@ def test_the_file_predicts_as_the_work_folder(trained, file, volumes_dataset, tm
         report = predict(
             images,
             tmp_path / name,
-            PredictOptions(model=model, device="cpu", precision="float32"),
+            PredictOptions(model=model, compute=Compute(device="cpu", precision="float32")),
             Silent(),
         )
         assert not report.failures
@@ -86,7 +86,7 @@ def selected(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wo
     """Return a work folder with a second configuration, on another grid, and a selection."""
     root = tmp_path_factory.mktemp("selected") / "work"
     workspace = Workspace(shutil.copytree(trained.root, root))
-    plan = store.load(Plan, workspace.plan, made_by="")
+    plan = store.load(Plan, workspace.plan)
     (first,) = plan.configurations
     coarse = first.model_copy(
         update={
@@ -100,8 +100,7 @@ def selected(trained: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wo
         fold=0,
         configuration="coarse",
         length=TrainingDuration(iterations=4),
-        device="cpu",
-        workers=0,
+        compute=Compute(device="cpu", workers=0),
     )
     train(workspace, request, progress=Silent())
     selection = Selection(
@@ -126,7 +125,7 @@ def test_what_was_selected_predicts_alike_from_the_work_folder_and_the_file(
     images, found = volumes_dataset / "imagesTr", {}
     for name, model in (("folder", selected.root), ("file", file)):
         progress = Recorder()
-        options = PredictOptions(model=model, device="cpu", precision="float32")
+        options = PredictOptions(model=model, compute=Compute(device="cpu", precision="float32"))
         report = predict(images, tmp_path / name, options, progress)
         assert not report.failures
         assert progress.messages[0] == (
@@ -166,8 +165,8 @@ def test_a_network_that_was_trained_on_everything_is_exported_in_place_of_those_
     work = Workspace(shutil.copytree(selected.root, tmp_path / "work"))
     for name in ("3d_compact", "coarse"):
         shutil.copytree(work.fold(name, 0), work.fold(name, "all"))
-        run = store.load(Run, work.fold(name, "all") / RUN_NAME, made_by="")
-        store.save(run.model_copy(update={"fold": "all"}), work.fold(name, "all") / RUN_NAME)
+        run = store.load(Run, work.fold(name, "all") / Run.FILE_NAME)
+        store.save(run.model_copy(update={"fold": "all"}), work.fold(name, "all") / Run.FILE_NAME)
     file = tmp_path / "selected.autoseg"
     export(work.root, file, ExportOptions(folds=("all",)))
     assert ModelArchive(file).read_selection().folds == (("all",), ("all",))
@@ -204,7 +203,7 @@ def test_only_an_image_unlike_the_training_data_is_warned_of(
     shutil.copy(usual, tmp_path / "in" / "usual.nii.gz")
     for model in (trained.root, file):
         progress = Recorder()
-        options = PredictOptions(model=model, device="cpu")
+        options = PredictOptions(model=model, compute=Compute(device="cpu"))
         predict(tmp_path / "in", tmp_path / "out", options, progress)
         warnings = [line for line in progress.messages if line.startswith("warning")]
         assert warnings[0] == (
@@ -222,7 +221,7 @@ def test_the_card_of_a_single_case_does_not_call_it_held_out(pictures_dataset, s
     made = plan(tmp_path / "one", workspace, workers=1, progress=Silent())
     store.save(shrink(made, (32, 32)), workspace.plan)
     length = TrainingDuration(iterations=2)
-    request = TrainRequest(fold=0, length=length, device="cpu", workers=0)
+    request = TrainRequest(fold=0, length=length, compute=Compute(device="cpu", workers=0))
     assert train(workspace, request, progress=Silent()).run.resubstitution
     select(workspace, workers=1, progress=Silent())
     export(workspace.root, tmp_path / "one.autoseg", ExportOptions())
@@ -230,7 +229,7 @@ def test_the_card_of_a_single_case_does_not_call_it_held_out(pictures_dataset, s
     assert "the network was scored on its own training cases" in page
     assert "scored on 1 training case," in page
     assert "held-out" not in page
-    assert "HD95 (px)" in page
+    assert "HD95 px" in page
     assert "voxel size in px" in page
     assert " mm" not in page
 

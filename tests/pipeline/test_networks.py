@@ -11,6 +11,7 @@ from extras import network_kinds
 from safetensors.torch import load_file
 
 from autoseg.architectures import ARCHITECTURES
+from autoseg.core.compute import Compute
 from autoseg.core.errors import Interrupted
 from autoseg.core.progress import Silent
 from autoseg.documents import store
@@ -32,7 +33,7 @@ WITH_MARGIN = ("unet_2015", "unet_3d_2016")
 def with_network(planned: Workspace, root: Path, kind: str) -> Workspace:
     """Return a copy of a planned work folder with another network of the same topology."""
     workspace = Workspace(shutil.copytree(planned.root, root / "work"))
-    made = store.load(Plan, workspace.plan, made_by="")
+    made = store.load(Plan, workspace.plan)
     (configuration,) = made.configurations
     before = configuration.architecture
     network = ARCHITECTURES[kind].for_topology(
@@ -44,7 +45,9 @@ def with_network(planned: Workspace, root: Path, kind: str) -> Workspace:
 
 
 def training(steps: int) -> TrainRequest:
-    return TrainRequest(fold=0, length=TrainingDuration(iterations=steps), device="cpu", workers=0)
+    return TrainRequest(
+        fold=0, length=TrainingDuration(iterations=steps), compute=Compute(device="cpu", workers=0)
+    )
 
 
 def weights_of(workspace: Workspace) -> dict:
@@ -66,7 +69,7 @@ def test_a_network_trains_and_predicts(
     dataset = request.getfixturevalue(f"{data}_dataset")
     images = next(folder for folder in dataset.iterdir() if folder.name.startswith("images"))
     train(workspace, training(1), progress=Silent())
-    options = PredictOptions(model=workspace.root, device="cpu", workers=1)
+    options = PredictOptions(model=workspace.root, compute=Compute(device="cpu", workers=1))
     image = sorted(images.iterdir())[0]
     report = predict(image, tmp_path / "out", options, Silent())
     assert report.failures == ()
@@ -100,7 +103,7 @@ def test_the_first_u_net_trains_with_its_border_weighted_loss(
 ) -> None:
     """Distances are measured in the labels of the patch, which have no margin."""
     workspace = with_network(planned_pictures, tmp_path, "unet_2015")
-    made = store.load(Plan, workspace.plan, made_by="")
+    made = store.load(Plan, workspace.plan)
     (configuration,) = made.configurations
     changed = configuration.model_copy(update={"loss": LOSSES["border_weighted_ce"]()})
     store.save(made.model_copy(update={"configurations": (changed,)}), workspace.plan)

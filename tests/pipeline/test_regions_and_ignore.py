@@ -8,12 +8,13 @@ import pytest
 from skimage import io
 from synthetic import write_picture, write_volume
 
+from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
-from autoseg.documents.recipe import AdamW
 from autoseg.documents.workspace import Workspace
+from autoseg.optimizers.adamw import AdamW
 from autoseg.preprocessing.storage import open_case
 from autoseg.stages.evaluate import evaluate
 from autoseg.stages.known_labels import known_labels
@@ -77,21 +78,21 @@ def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory, shrink) -> 
     made = plan(dataset, workspace, workers=1, progress=Silent())
     store.save(quick(shrink(made, (32, 32))), workspace.plan)
     request = TrainRequest(
-        fold=0, length=TrainingDuration(iterations=STEPS), device="cpu", workers=0
+        fold=0, length=TrainingDuration(iterations=STEPS), compute=Compute(device="cpu", workers=0)
     )
     train(workspace, request, progress=Silent())
     return workspace
 
 
 def test_the_network_has_one_output_per_region(trained: Workspace) -> None:
-    made = store.load(Plan, trained.plan, made_by="")
+    made = store.load(Plan, trained.plan)
     assert made.labels.ignore == IGNORE
     assert made.configuration(None).architecture.num_classes == 2
     assert made.configuration(None).loss.class_weights is None
 
 
 def test_the_fingerprint_counts_annotated_voxels_alone(trained: Workspace) -> None:
-    measured = store.load(Fingerprint, trained.fingerprint, made_by="")
+    measured = store.load(Fingerprint, trained.fingerprint)
     for index, case in enumerate(measured.cases):
         annotated = with_scribbles(disc(index)[1], index)
         expected = tuple(np.count_nonzero(annotated == value) for value in (0, RIM, CORE))
@@ -99,7 +100,7 @@ def test_the_fingerprint_counts_annotated_voxels_alone(trained: Workspace) -> No
 
 
 def test_prepared_cases_say_where_somebody_annotated(trained: Workspace) -> None:
-    made = store.load(Plan, trained.plan, made_by="")
+    made = store.load(Plan, trained.plan)
     folder = trained.preprocessed(made.configuration(None).data_name)
     case = open_case(folder / "disc_0")
     classes = case.read_classes()
@@ -116,7 +117,7 @@ def test_scribbles_teach_both_regions(trained: Workspace, tmp_path: Path) -> Non
         image, labels = disc(index)
         write_picture(image, images / f"{index}.png")
         write_picture(labels, references / f"{index}.png")
-    options = PredictOptions(model=trained.root, device="cpu", workers=1)
+    options = PredictOptions(model=trained.root, compute=Compute(device="cpu", workers=1))
     predict(images, outputs, options, Silent())
     found = {int(value) for path in outputs.glob("*.png") for value in np.unique(io.imread(path))}
     assert found == {0, RIM, CORE}
@@ -128,7 +129,7 @@ def test_scribbles_teach_both_regions(trained: Workspace, tmp_path: Path) -> Non
 
 
 def test_held_out_cases_are_scored_where_somebody_annotated(trained: Workspace) -> None:
-    made = store.load(Plan, trained.plan, made_by="")
+    made = store.load(Plan, trained.plan)
     folder = trained.fold(made.default_configuration, 0)
     assert (folder / "overlay.png").is_file()
     report = json.loads((folder / "validation" / "evaluation.json").read_text())

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from autoseg.core.compute import Compute
 from autoseg.core.errors import DatasetError, Interrupted, ModelError, PlanError, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
@@ -18,13 +20,15 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
 from autoseg.stages import run as stage
 from autoseg.stages import run_clock
-from autoseg.stages.folds import load_splits
 from autoseg.stages.plan import plan
-from autoseg.stages.preprocess import preprocess
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import load_project
 from autoseg.stages.run import RunRequest, run
 from autoseg.stages.train import train
 from autoseg.stages.training_duration import TrainingDuration, parse_duration
 from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
+
+CPU = Compute(device="cpu", workers=0)
 
 
 @pytest.fixture
@@ -50,19 +54,19 @@ def work(dataset: Path, tmp_path: Path, shrink: Callable[..., Plan]) -> Workspac
 
 
 def request(**changes: object) -> RunRequest:
-    return RunRequest(**{"budget_seconds": 12.0, "device": "cpu", "workers": 0} | changes)
+    return RunRequest(**{"budget_seconds": 12.0, "compute": CPU} | changes)
 
 
 def schedule(work: Workspace) -> RunSchedule:
-    return store.load(RunSchedule, work.schedule, made_by="autoseg run")
+    return store.load(RunSchedule, work.schedule)
 
 
 def test_a_run_ends_with_a_model_file_that_predicts(dataset: Path, work: Workspace):
-    both = tuple(entry.name for entry in store.load(Plan, work.plan, made_by="").configurations)
+    both = tuple(entry.name for entry in store.load(Plan, work.plan).configurations)
     finished = run(dataset, work, request(configurations=both), progress=Silent())
     assert finished.model == work.root / "Task90_Balls.autoseg"
     assert {key[0] for key in trained(work)} == set(both)
-    best = finished.selection.members[0]
+    best = finished.selected.selection.members[0]
     assert {fold for name, fold in trained(work) if name == best} == {0, 1, 2}
     image = sorted((dataset / "imagesTr").iterdir())[0]
     assert Predictor(finished.model, device="cpu").predict(image).shape == (12, 24, 20)
@@ -76,17 +80,17 @@ def trained(work: Workspace) -> list[tuple[str, int]]:
 def test_a_stopped_run_goes_on_and_trains_nothing_twice(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    name = store.load(Plan, work.plan, made_by="").default_configuration
+    name = store.load(Plan, work.plan).default_configuration
     asked = request(configurations=(name,), budget_seconds=6.0)
-    train, calls = stage.train, []
+    train_fold, calls = stage.train_fold, []
 
-    def stopping(workspace, wanted, *, progress):
+    def stopping(project, wanted, *, progress):
         calls.append(wanted.fold)
         if len(calls) == 2:
             raise Interrupted("stopped")
-        return train(workspace, wanted, progress=progress)
+        return train_fold(project, wanted, progress=progress)
 
-    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "train_fold", stopping)
     with pytest.raises(Interrupted):
         run(dataset, work, asked, progress=Silent())
     before = schedule(work)
@@ -100,22 +104,22 @@ def test_a_stopped_run_goes_on_and_trains_nothing_twice(
 def test_a_begun_training_keeps_its_length_whatever_the_budget_is_now(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    name = store.load(Plan, work.plan, made_by="").default_configuration
-    train, asked_seconds = stage.train, []
+    name = store.load(Plan, work.plan).default_configuration
+    train_fold, asked_seconds = stage.train_fold, []
 
-    def stopping(workspace, wanted, *, progress):
+    def stopping(project, wanted, *, progress):
         asked_seconds.append(wanted.length.budget)
         if len(asked_seconds) < 3:
-            fold = workspace.fold(name, 0)
+            fold = project.workspace.fold(name, 0)
             if len(asked_seconds) == 1:
                 fold.mkdir(parents=True)
                 (fold / CHECKPOINT_NAME).write_bytes(b"")
             else:
                 shutil.rmtree(fold)
             raise Interrupted("stopped")
-        return train(workspace, wanted, progress=progress)
+        return train_fold(project, wanted, progress=progress)
 
-    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "train_fold", stopping)
     asked = request(configurations=(name,), budget_seconds=900.0)
     with pytest.raises(Interrupted):
         run(dataset, work, asked, progress=Silent())
@@ -130,19 +134,19 @@ def test_a_begun_training_keeps_its_length_whatever_the_budget_is_now(
 def test_time_that_a_killed_training_took_is_counted_in_the_end(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    name = store.load(Plan, work.plan, made_by="").default_configuration
+    name = store.load(Plan, work.plan).default_configuration
     asked = request(configurations=(name,), budget_seconds=9.0)
-    train, seconds = stage.train, []
+    train_fold, seconds = stage.train_fold, []
 
-    def stopping(workspace, wanted, *, progress):
+    def stopping(project, wanted, *, progress):
         if wanted.fold == 0:
-            trained = train(workspace, wanted, progress=progress)
+            trained = train_fold(project, wanted, progress=progress)
             seconds.append(trained.run.seconds)
         if wanted.fold == 1 or len(seconds) == 1:
             stop()
         return trained
 
-    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "train_fold", stopping)
     with pytest.raises(Interrupted):
         run(dataset, work, asked, progress=Silent())
     left = schedule(work)
@@ -162,11 +166,11 @@ def test_a_wrong_forecast_does_not_break_the_budget(
 ):
     lengths = []
 
-    def stopping(workspace, wanted, *, progress):
+    def stopping(project, wanted, *, progress):
         lengths.append(wanted.length)
         stop()
 
-    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "train_fold", stopping)
     monkeypatch.setattr(stage, "reference_seconds", lambda *_: 1.0)
     with pytest.raises(Interrupted):
         run(dataset, work, request(budget_seconds=600.0), progress=Silent())
@@ -177,16 +181,16 @@ def test_a_wrong_forecast_does_not_break_the_budget(
 def test_a_training_begun_without_a_budget_is_said_to_take_longer(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    name = store.load(Plan, work.plan, made_by="").default_configuration
+    name = store.load(Plan, work.plan).default_configuration
     said = Told()
 
-    def stopping(workspace, wanted, *, progress):
-        fold = workspace.fold(name, 0)
+    def stopping(project, wanted, *, progress):
+        fold = project.workspace.fold(name, 0)
         fold.mkdir(parents=True, exist_ok=True)
         (fold / CHECKPOINT_NAME).write_bytes(b"")
         raise Interrupted("stopped")
 
-    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "train_fold", stopping)
     for budget in (None, 5.0):
         with pytest.raises(Interrupted):
             run(
@@ -196,7 +200,7 @@ def test_a_training_begun_without_a_budget_is_said_to_take_longer(
 
 
 def test_a_run_with_trainings_of_an_earlier_plan_is_refused(dataset: Path, work: Workspace):
-    planned = store.load(Plan, work.plan, made_by="")
+    planned = store.load(Plan, work.plan)
     name = planned.default_configuration
     fold = work.fold(name, 0)
     store.save(planned, fold.parent / "plan.json")
@@ -228,7 +232,7 @@ def test_a_run_tells_of_cases_that_came_after_the_plan(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
     said = Told()
-    monkeypatch.setattr(stage, "train", lambda *_, **__: stop())
+    monkeypatch.setattr(stage, "train_fold", lambda *_, **__: stop())
     for folder in ("imagesTr", "labelsTr"):
         paths = sorted((dataset / folder).iterdir())
         shutil.copy(paths[0], dataset / folder / paths[0].name.replace("00", "77"))
@@ -246,7 +250,7 @@ def test_a_run_tells_of_cases_that_came_after_the_plan(
 def test_cascades_are_left_out_or_refused_before_anything_is_trained_if_no_fold_holds_a_case_out(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    made = store.load(Plan, work.plan, made_by="")
+    made = store.load(Plan, work.plan)
     first, other = made.configurations
     cascade = first.model_copy(
         update={
@@ -259,9 +263,9 @@ def test_cascades_are_left_out_or_refused_before_anything_is_trained_if_no_fold_
     )
     three = (first, other, cascade)
     store.save(made.model_copy(update={"configurations": three}), work.plan)
-    folds = load_splits(work).folds
+    folds = load_project(work, Silent()).splits.folds
     store.save(Splits(seed=0, reason="one", folds=folds[:1]), work.splits)
-    monkeypatch.setattr(stage, "train", lambda *_, **__: stop())
+    monkeypatch.setattr(stage, "train_fold", lambda *_, **__: stop())
     with pytest.raises(TrainingError, match="cascade cannot be trained: some cases are not held"):
         run(dataset, work, request(configurations=("cascade",)), progress=Silent())
     with pytest.raises(Interrupted):
@@ -302,16 +306,17 @@ def test_a_run_with_a_budget_asks_for_a_plan_of_that_size(
 ):
     asked = []
 
-    def planning(_dataset, _workspace, asked_for, **_):
-        asked.append(asked_for.timing)
+    def planning(_workspace, _measured, asked_for, *, num_folds, **_):
+        asked.append((asked_for.timing, num_folds))
         raise Interrupted("stopped")
 
-    monkeypatch.setattr(stage, "plan", planning)
-    wanted = request(budget_seconds=900.0, cache=tmp_path / "cache")
+    monkeypatch.setattr(stage, "plan_configurations", planning)
+    compute = replace(CPU, cache=tmp_path / "cache")
+    wanted = request(budget_seconds=900.0, compute=compute)
     with pytest.raises(Interrupted):
         run(dataset, Workspace(tmp_path / "new"), wanted, progress=Silent())
-    (timing,) = asked
-    assert (timing.budget_seconds, timing.is_shared, timing.device) == (900.0, True, "cpu")
+    ((timing, num_folds),) = asked
+    assert (timing.budget_seconds, num_folds, timing.device) == (900.0, 3, "cpu")
     assert timing.cache == tmp_path / "cache"
 
 
@@ -326,7 +331,7 @@ def test_a_plan_that_was_not_sized_to_a_budget_is_said_to_be_so(
         raise Interrupted("stopped")
 
     messages: list[str] = []
-    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "train_fold", stopping)
     for budget in (None, 60.0):
         with pytest.raises(Interrupted):
             run(dataset, work, request(budget_seconds=budget), progress=Recorder())
@@ -336,11 +341,11 @@ def test_a_plan_that_was_not_sized_to_a_budget_is_said_to_be_so(
 def test_held_out_cases_that_failed_are_tried_again_and_named(
     dataset: Path, work: Workspace, monkeypatch: pytest.MonkeyPatch
 ):
-    name = store.load(Plan, work.plan, made_by="").default_configuration
+    name = store.load(Plan, work.plan).default_configuration
     asked = request(configurations=(name,))
     run(dataset, work, asked, progress=Silent())
     scores = work.fold(name, 0) / "validation" / "evaluation.json"
-    whole = store.load(Report, scores, made_by="")
+    whole = store.load(Report, scores)
     (case,) = whole.cases
     issue = UnscoredCase(name=case.name, message="CUDA out of memory")
     store.save(whole.model_copy(update={"cases": (), "issues": (issue,)}), scores)
@@ -351,15 +356,19 @@ def test_held_out_cases_that_failed_are_tried_again_and_named(
     assert left.issues == ((f"{name}, fold 0, {case.name}", "CUDA out of memory"),)
 
     assert run(dataset, work, asked, progress=Silent()).issues == ()
-    assert store.load(Report, scores, made_by="").cases[0].name == case.name
+    assert store.load(Report, scores).cases[0].name == case.name
 
 
 def test_what_train_finished_counts_and_is_said_and_what_it_left_is_refused(
     dataset: Path, work: Workspace
 ):
-    name = store.load(Plan, work.plan, made_by="").default_configuration
+    name = store.load(Plan, work.plan).default_configuration
     length = TrainingDuration(iterations=3)
-    train(work, TrainRequest(fold=0, length=length, device="cpu", workers=0), progress=Silent())
+    train(
+        work,
+        TrainRequest(fold=0, length=length, compute=CPU),
+        progress=Silent(),
+    )
     progress = Told()
     run(dataset, work, request(configurations=(name,)), progress=progress)
     (note,) = [message for message in progress.lines if "was trained before" in message]
@@ -381,16 +390,16 @@ def test_preparing_is_taken_from_the_budget_once_before_it_is_shared(
 
     def slow(*asked, **options):
         now[0] += 300.0
-        return preprocess(*asked, **options)
+        return prepare_cases(*asked, **options)
 
-    def stopping(workspace, wanted, *, progress):
+    def stopping(project, wanted, *, progress):
         lengths.append(parse_duration(wanted.length.budget))
         stop()
 
     monkeypatch.setattr(run_clock, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(stage, "preprocess", slow)
-    monkeypatch.setattr(stage, "train", stopping)
+    monkeypatch.setattr(stage, "prepare_cases", slow)
+    monkeypatch.setattr(stage, "train_fold", stopping)
     with pytest.raises(Interrupted):
         run(dataset, work, request(budget_seconds=600.0), progress=Silent())
-    shares = len(load_splits(work).folds) + len(schedule(work).candidates) - 1
+    shares = len(store.load(Splits, work.splits).folds) + len(schedule(work).candidates) - 1
     assert 0.8 * 270 / shares < lengths[0] < 270 / shares

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autoseg.cli import app
+from autoseg.core.compute import Compute
 from autoseg.core.errors import ModelError
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
@@ -17,8 +18,7 @@ from autoseg.documents.report import Report
 from autoseg.documents.selection import Selection
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.evaluate import REPORT_NAME
-from autoseg.stages.select import load_cross_validation, select
+from autoseg.stages.select import select
 from autoseg.stages.train import train
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import TrainRequest
@@ -54,7 +54,10 @@ class Listening(Progress):
 def train_fold(workspace: Workspace, configuration: str, fold: int) -> None:
     steps = TrainingDuration(iterations=20 if configuration.endswith("other") else 40)
     request = TrainRequest(
-        fold=fold, configuration=configuration, length=steps, device="cpu", workers=0
+        fold=fold,
+        configuration=configuration,
+        length=steps,
+        compute=Compute(device="cpu", workers=0),
     )
     train(workspace, request, progress=Silent())
 
@@ -64,7 +67,7 @@ def trained(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory
     """Return a work folder with two configurations, both trained on both of two folds."""
     root = tmp_path_factory.mktemp("trained") / "work"
     workspace = Workspace(shutil.copytree(planned_volumes.root, root))
-    plan = store.load(Plan, workspace.plan, made_by="")
+    plan = store.load(Plan, workspace.plan)
     (first,) = plan.configurations
     other = first.model_copy(update={"name": f"{first.name}_other"})
     store.save(plan.model_copy(update={"configurations": (first, other)}), workspace.plan)
@@ -78,7 +81,7 @@ def trained(planned_volumes: Workspace, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def selected(trained: Workspace) -> tuple[Selection, Listening]:
     progress = Listening()
-    return select(trained, workers=1, progress=progress), progress
+    return select(trained, workers=1, progress=progress).selection, progress
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def own(trained: Workspace, selected: object, tmp_path: Path) -> Workspace:
 
 
 def configurations(workspace: Workspace) -> tuple[str, str]:
-    plan = store.load(Plan, workspace.plan, made_by="")
+    plan = store.load(Plan, workspace.plan)
     return tuple(entry.name for entry in plan.configurations)
 
 
@@ -106,7 +109,7 @@ def test_every_held_out_case_counts_once(trained, selected):
     selection, _ = selected
     assert "6 scored cases" in selection.reason
     assert "Compared only" not in selection.reason
-    assert [case.name for case in load_cross_validation(trained).cases] == NAMES
+    assert [case.name for case in store.load(Report, trained.cross_validation).cases] == NAMES
 
 
 def test_the_seconds_of_a_pair_are_those_of_both(trained, selected):
@@ -119,23 +122,23 @@ def test_the_seconds_of_a_pair_are_those_of_both(trained, selected):
 def test_agreement_of_every_held_out_case_is_kept_and_calibrated(trained, selected):
     first, _ = configurations(trained)
     path = trained.fold(first, 0) / "validation" / "evaluation.json"
-    report = store.load(Report, path, made_by="")
+    report = store.load(Report, path)
     assert sorted(case.name for case in report.agreements) == NAMES[:3]
     assert all(len(case.targets) == 2 for case in report.agreements)
     assert {curve.cases for curve in selected[0].quality} <= {5, 6}
 
 
 def test_held_out_probabilities_have_a_calibration_error_single_and_averaged(trained, selected):
-    pair = next(trained.ensembles.glob("*+*")) / REPORT_NAME
+    pair = next(trained.ensembles.glob("*+*")) / Report.FILE_NAME
     for path in (*trained.models.glob("*/fold_*/validation/evaluation.json"), pair):
-        report = store.load(Report, path, made_by="autoseg train")
+        report = store.load(Report, path)
         assert report.metrics[-1] == "ece"
-        assert 0 < report.foreground.ece.value < 1
-    assert "ece" in load_cross_validation(trained).metrics
+        assert 0 < report.foreground.metric("ece").value < 1
+    assert "ece" in store.load(Report, trained.cross_validation).metrics
 
 
 def test_what_was_found_lies_in_the_work_folder(trained, selected):
-    assert store.load(Selection, trained.selection, made_by="") == selected[0]
+    assert store.load(Selection, trained.selection) == selected[0]
     assert trained.leaderboard.read_bytes().startswith(b"\x89PNG")
     first, other = configurations(trained)
     maps = sorted(path.name for path in (trained.ensembles / f"{first} + {other}").glob("*.nii.gz"))
@@ -143,7 +146,7 @@ def test_what_was_found_lies_in_the_work_folder(trained, selected):
 
 
 def test_post_processing_never_lowers_the_mean_dice(trained, selected):
-    report = load_cross_validation(trained)
+    report = store.load(Report, trained.cross_validation)
     chosen = next(entry for entry in selected[0].candidates if entry.members == selected[0].members)
     assert report.foreground.dice.value >= chosen.dice.value
     if not selected[0].postprocessing:
@@ -152,21 +155,21 @@ def test_post_processing_never_lowers_the_mean_dice(trained, selected):
 
 def test_a_second_selection_averages_and_scores_nothing_again(own, selected):
     progress = Listening()
-    again = select(own, workers=1, progress=progress)
+    again = select(own, workers=1, progress=progress).selection
     assert again == selected[0]
     assert not [title for title in progress.tracked if title.startswith("Averaging")]
 
 
 def test_folds_scored_on_label_files_that_have_changed_are_named_with_the_command(own, tmp_path):
     first, other = configurations(own)
-    spec = store.load(DatasetSpec, own.dataset, made_by="")
+    spec = store.load(DatasetSpec, own.dataset)
     copies = {case.name: tmp_path / case.labels.name for case in spec.cases}
     for case in spec.cases:
         shutil.copy2(case.labels, copies[case.name])
     cases = [case.model_copy(update={"labels": copies[case.name]}) for case in spec.cases]
     store.save(spec.model_copy(update={"cases": tuple(cases)}), own.dataset)
-    ensemble = own.ensembles / f"{first} + {other}" / REPORT_NAME
-    before = store.load(Report, ensemble, made_by="")
+    ensemble = own.ensembles / f"{first} + {other}" / Report.FILE_NAME
+    before = store.load(Report, ensemble)
     edited = copies[SPLITS.folds[1].validation[0]]
     os.utime(edited, ns=(0, 0))
     progress = Listening()
@@ -175,14 +178,14 @@ def test_folds_scored_on_label_files_that_have_changed_are_named_with_the_comman
     for note, name in zip(progress.said, (first, other), strict=True):
         assert f"label files of {name}, fold 1, have changed" in note
         assert f"--configuration {name} --fold 1` scores it again" in note
-    assert store.load(Report, ensemble, made_by="").label_state != before.label_state
+    assert store.load(Report, ensemble).label_state != before.label_state
 
 
 def test_a_lost_label_map_of_an_ensemble_is_made_again(own, selected):
     first, other = configurations(own)
     (own.ensembles / f"{first} + {other}" / f"{NAMES[0]}.nii.gz").unlink()
     progress = Listening()
-    assert select(own, workers=1, progress=progress) == selected[0]
+    assert select(own, workers=1, progress=progress).selection == selected[0]
     assert progress.tracked[f"Averaging {first} + {other}"] == 1
 
 
@@ -191,7 +194,7 @@ def test_without_probabilities_the_pair_is_left_out_and_named(own):
     shutil.rmtree(own.ensembles)
     shutil.rmtree(own.fold(other, 1) / "validation" / "probabilities" / NAMES[4])
     progress = Listening()
-    selection = select(own, workers=1, progress=progress)
+    selection = select(own, workers=1, progress=progress).selection
     assert {candidate.members for candidate in selection.candidates} == {(first,), (other,)}
     (warning,) = [line for line in progress.said if line.startswith("warning")]
     assert f"{first} + {other} is not a candidate: {NAMES[4]}: no probabilities found in" in warning
@@ -201,7 +204,7 @@ def test_a_configuration_that_lacks_a_fold_is_named_with_the_command_that_trains
     first, other = configurations(own)
     shutil.rmtree(own.fold(other, 1))
     progress = Listening()
-    selection = select(own, workers=1, progress=progress)
+    selection = select(own, workers=1, progress=progress).selection
     assert [candidate.members for candidate in selection.candidates] == [(first,)]
     (note,) = progress.said
     assert "lacks fold 1" in note
@@ -211,18 +214,18 @@ def test_a_configuration_that_lacks_a_fold_is_named_with_the_command_that_trains
 def test_partial_compares_on_the_folds_that_all_have_and_judges_the_choice_on_all_of_its(own):
     first, other = configurations(own)
     shutil.rmtree(own.fold(other, 1))
-    selection = select(own, allow_missing_folds=True, workers=1, progress=Silent())
+    selection = select(own, allow_missing_folds=True, workers=1, progress=Silent()).selection
     assert len(selection.candidates) == 3
     assert "3 scored cases" in selection.reason
     assert "Compared only on fold 0 of 2." in selection.reason
     has_both = selection.members == (first,)
-    assert len(load_cross_validation(own).cases) == (6 if has_both else 3)
+    assert len(store.load(Report, own.cross_validation).cases) == (6 if has_both else 3)
 
 
 def test_with_one_fold_of_each_trained_they_are_compared_on_it(own):
     for name in configurations(own):
         shutil.rmtree(own.fold(name, 1))
-    selection = select(own, workers=1, progress=Silent())
+    selection = select(own, workers=1, progress=Silent()).selection
     assert len(selection.candidates) == 3
     assert "Compared only on fold 0 of 2." in selection.reason
     assert selection.folds[0] == (0,)
@@ -231,11 +234,11 @@ def test_with_one_fold_of_each_trained_they_are_compared_on_it(own):
 def test_a_case_that_one_configuration_could_not_predict_counts_for_none(own):
     first, _ = configurations(own)
     path = own.fold(first, 0) / "validation" / "evaluation.json"
-    report = store.load(Report, path, made_by="")
+    report = store.load(Report, path)
     issue = {"name": report.cases[0].name, "message": "broken"}
     changed = report.model_dump() | {"cases": report.cases[1:], "issues": (issue,)}
     store.save(Report.model_validate(changed), path)
-    selection = select(own, workers=1, progress=Silent())
+    selection = select(own, workers=1, progress=Silent()).selection
     assert "5 scored cases" in selection.reason
 
 
@@ -254,4 +257,4 @@ def test_the_command_prints_the_leaderboard_the_reason_and_the_scores(own, volum
     text = " ".join(done.output.split())
     for expected in ("s/case", "Selected model, 6 scored cases", "bright", str(own.selection)):
         assert expected in text
-    assert store.load(Selection, own.selection, made_by="").reason in text
+    assert store.load(Selection, own.selection).reason in text

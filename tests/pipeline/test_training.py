@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
+from autoseg.core.compute import Compute
 from autoseg.core.errors import CaseError, Interrupted, TrainingError
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
@@ -21,7 +23,8 @@ from autoseg.documents.plan import Plan, TrainingBudget
 from autoseg.documents.recipe import Budget
 from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import load_model
+from autoseg.inference.model import LoadOptions, load_stored
+from autoseg.inference.stored import StoredModel
 from autoseg.stages import train as stage
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.train import train
@@ -29,15 +32,16 @@ from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
 
 STEPS = 16
+CPU = Compute(device="cpu", workers=0)
 
 
 def request(**changes: object) -> TrainRequest:
     length = TrainingDuration(iterations=STEPS)
-    return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
+    return TrainRequest(**{"fold": 0, "length": length, "compute": CPU} | changes)
 
 
 def fold_folder(workspace: Workspace, fold: int = 0) -> Path:
-    made = store.load(Plan, workspace.plan, made_by="")
+    made = store.load(Plan, workspace.plan)
     return workspace.fold(made.default_configuration, fold)
 
 
@@ -96,7 +100,7 @@ class StopAfter(Progress):
 
 def test_a_finished_fold_has_weights_record_log_picture_and_scores(uninterrupted) -> None:
     folder = fold_folder(uninterrupted)
-    run = store.load(Run, folder / "run.json", made_by="")
+    run = store.load(Run, folder / "run.json")
     assert run.steps == STEPS
     assert len(run.history) == len((folder / "log.jsonl").read_text().splitlines())
     assert (folder / "curves.png").stat().st_size > 1000
@@ -112,8 +116,8 @@ def test_a_finished_fold_has_weights_record_log_picture_and_scores(uninterrupted
 
 def test_prediction_mirrors_where_training_did(uninterrupted) -> None:
     # the balls keep their order along every axis, so the plan mirrors none
-    model = store.load(TrainedModel, fold_folder(uninterrupted).parent / "model.json", made_by="")
-    made = store.load(Plan, uninterrupted.plan, made_by="")
+    model = store.load(TrainedModel, fold_folder(uninterrupted).parent / "model.json")
+    made = store.load(Plan, uninterrupted.plan)
     entries = made.configuration(None).recipe.augmentations
     assert [entry.axes for entry in entries if entry.kind == "mirroring"] == [()]
     assert model.mirror_axes == ()
@@ -141,7 +145,7 @@ def test_a_signal_to_all_processes_at_once_saves_too(
     number: signal.Signals, volumes_work: Workspace, uninterrupted: Workspace
 ) -> None:
     with pytest.raises(Interrupted, match="everything is saved"):
-        train(volumes_work, request(workers=1), progress=StopAfter(3, number))
+        train(volumes_work, request(compute=replace(CPU, workers=1)), progress=StopAfter(3, number))
     train(volumes_work, request(), progress=Silent())
     assert_same_training(volumes_work, uninterrupted)
 
@@ -152,18 +156,20 @@ def test_where_bfloat16_is_faulty_a_fold_trains_resumes_and_predicts_in_float32(
     monkeypatch.setattr(StepChecks, "_issue", lambda *_: "ended with SIGSEGV")
     asked = []
 
-    def recording(path: Path, **settings: str) -> object:
-        asked.append(settings["precision"])
-        return load_model(path, **settings)
+    def recording(stored: StoredModel, options: LoadOptions, folds: tuple[int, ...]) -> object:
+        asked.append(options.precision)
+        return load_stored(stored, options, folds)
 
-    monkeypatch.setattr("autoseg.stages.score_fold.load_model", recording)
+    monkeypatch.setattr("autoseg.stages.score_fold.load_stored", recording)
     progress = StopAfter(3, signal.SIGINT)
     with pytest.raises(Interrupted):
-        train(volumes_work, request(precision="bfloat16"), progress=progress)
-    run = train(volumes_work, request(precision="bfloat16"), progress=Silent()).run
+        train(volumes_work, request(compute=replace(CPU, precision="bfloat16")), progress=progress)
+    run = train(
+        volumes_work, request(compute=replace(CPU, precision="bfloat16")), progress=Silent()
+    ).run
     assert (run.options.precision, run.precision) == ("bfloat16", "float32")
     assert asked == ["float32"]
-    if store.load(Run, fold_folder(uninterrupted) / "run.json", made_by="").precision == "float32":
+    if store.load(Run, fold_folder(uninterrupted) / "run.json").precision == "float32":
         assert_same_training(volumes_work, uninterrupted)
 
 
@@ -189,13 +195,13 @@ def test_a_worker_that_dies_is_named_with_its_signal(
 ) -> None:
     message = rf"prepares training batches was ended by {number.name} \(.*{advice}"
     with pytest.raises(TrainingError, match=message):
-        train(volumes_work, request(workers=1), progress=StopAfter(3, number))
+        train(volumes_work, request(compute=replace(CPU, workers=1)), progress=StopAfter(3, number))
 
 
 def test_background_workers_change_nothing(
     volumes_work: Workspace, uninterrupted: Workspace
 ) -> None:
-    train(volumes_work, request(workers=2), progress=Silent())
+    train(volumes_work, request(compute=replace(CPU, workers=2)), progress=Silent())
     assert_same_training(volumes_work, uninterrupted)
 
 
@@ -204,13 +210,15 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(
 ) -> None:
     program = (
         "import sys; from pathlib import Path; "
+        "from autoseg.core.compute import Compute; "
         "from autoseg.core.progress import Silent; "
         "from autoseg.documents.workspace import Workspace; "
         "from autoseg.stages.training_duration import TrainingDuration; "
         "from autoseg.stages.train import train; "
         "from autoseg.stages.training_task import TrainRequest; "
         f"train(Workspace(Path(sys.argv[1])), TrainRequest(fold=0, length=TrainingDuration("
-        f"iterations={STEPS}), device='cpu', workers=1, checkpoint_seconds=0.0), progress=Silent())"
+        f"iterations={STEPS}), compute=Compute('cpu', workers=1), checkpoint_seconds=0.0), "
+        "progress=Silent())"
     )
     checkpoint = fold_folder(volumes_work) / CHECKPOINT_NAME
     process = subprocess.Popen([sys.executable, "-c", program, str(volumes_work.root)])
@@ -260,16 +268,40 @@ def test_a_budget_ends_a_training_that_would_have_gone_on(volumes_work: Workspac
 
 
 def test_a_plan_that_was_sized_to_a_time_is_trained_so_long(volumes_work: Workspace) -> None:
-    made = store.load(Plan, volumes_work.plan, made_by="")
+    made = store.load(Plan, volumes_work.plan)
     budget = TrainingBudget(seconds=2.0, configurations=(made.default_configuration,))
     store.save(made.model_copy(update={"budget": budget}), volumes_work.plan)
-    run = train(volumes_work, TrainRequest(fold=0, workers=0), progress=Silent()).run
+    run = train(
+        volumes_work, TrainRequest(fold=0, compute=Compute(workers=0)), progress=Silent()
+    ).run
     assert run.options.length == Budget(seconds=2.0)
 
 
 def test_a_budget_that_is_not_needed_ends_after_the_most_steps(volumes_work: Workspace) -> None:
     budget = request(length=TrainingDuration(budget="2h", most_steps=3))
     assert train(volumes_work, budget, progress=Silent()).run.steps == 3
+
+
+def test_an_edited_plan_trains_and_resumes_with_another_optimiser_and_schedule(
+    volumes_work: Workspace, tmp_path: Path
+) -> None:
+    made = json.loads(volumes_work.plan.read_text())
+    made["configurations"][0]["recipe"] |= {
+        "optimizer": {"kind": "nadam", "learning_rate": 0.01},
+        "schedule": {"kind": "cosine", "warm_up": 0.25},
+    }
+    volumes_work.plan.write_text(json.dumps(made))
+    whole = Workspace(shutil.copytree(volumes_work.root, tmp_path / "whole"))
+    run = train(whole, request(), progress=Silent()).run
+    with pytest.raises(Interrupted):
+        train(volumes_work, request(), progress=StopAfter(3, signal.SIGINT))
+    train(volumes_work, request(), progress=Silent())
+    assert_same_training(volumes_work, whole)
+    assert (run.recipe.optimizer.kind, run.recipe.schedule.kind) == ("nadam", "cosine")
+    rates = [record.learning_rate for record in run.history]
+    half = len(rates) // 2 - 1
+    assert rates[half] == pytest.approx(0.01 * 0.5)
+    assert rates[-1] == pytest.approx(0.0)
 
 
 def test_pictures_train_and_predict_in_two_dimensions(pictures_work: Workspace) -> None:
@@ -282,9 +314,9 @@ def test_a_fault_in_a_case_surfaces_as_its_own_error(
     workers: int, volumes_work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "measure_step", lambda task: 0.1)  # it would meet the issue first
-    made = store.load(Plan, volumes_work.plan, made_by="")
+    made = store.load(Plan, volumes_work.plan)
     prepared = volumes_work.preprocessed(made.configuration(None).data_name)
     for folder in prepared.iterdir():
         (folder / "image.b2nd").write_bytes(b"not an array")
     with pytest.raises(CaseError, match=r"image\.b2nd cannot be opened .* Delete the folder"):
-        train(volumes_work, request(workers=workers), progress=Silent())
+        train(volumes_work, request(compute=replace(CPU, workers=workers)), progress=Silent())

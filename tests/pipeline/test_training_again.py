@@ -2,28 +2,33 @@
 
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import SimpleITK
 import torch
 
+from autoseg.core.compute import Compute
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import load_model
+from autoseg.inference.model import LoadOptions, load_stored
+from autoseg.inference.stored import ModelFolder, StoredModel
 from autoseg.stages import score_fold as scoring
-from autoseg.stages.predict import PredictOptions
+from autoseg.stages.project import load_project
 from autoseg.stages.train import train
 from autoseg.stages.training_duration import TrainingDuration
 from autoseg.stages.training_progress import TrainingReporter
 from autoseg.stages.training_task import TrainRequest, loader_workers
+
+CPU = Compute(device="cpu", workers=0)
 
 
 class Spoken(Silent):
@@ -38,7 +43,7 @@ class Spoken(Silent):
 
 def request(**changes: object) -> TrainRequest:
     length = TrainingDuration(iterations=2)
-    return TrainRequest(**{"fold": 0, "length": length, "device": "cpu", "workers": 0} | changes)
+    return TrainRequest(**{"fold": 0, "length": length, "compute": CPU} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +59,12 @@ def work(trained_once: Path, tmp_path: Path) -> Workspace:
 
 
 def fold_folder(work: Workspace) -> Path:
-    return work.fold(store.load(Plan, work.plan, made_by="").default_configuration, 0)
+    return work.fold(store.load(Plan, work.plan).default_configuration, 0)
 
 
 def rename_labels(work: Workspace) -> Plan:
     """Change the plan so that the same class index means another label value."""
-    made = store.load(Plan, work.plan, made_by="")
+    made = store.load(Plan, work.plan)
     values = (made.labels.values[0], *(value + 1 for value in made.labels.values[1:]))
     changed = made.model_copy(update={"labels": made.labels.model_copy(update={"values": values})})
     store.save(changed, work.plan)
@@ -68,7 +73,11 @@ def rename_labels(work: Workspace) -> Plan:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"length": TrainingDuration(budget="half an hour")}, {"device": "gpu"}, {"fold": 77}],
+    [
+        {"length": TrainingDuration(budget="half an hour")},
+        {"compute": Compute(device="gpu")},
+        {"fold": 77},
+    ],
     ids=["length", "device", "fold"],
 )
 def test_a_mistyped_restart_throws_nothing_away(work: Workspace, changes: dict) -> None:
@@ -81,7 +90,7 @@ def test_folds_that_mean_other_labels_are_not_joined(work: Workspace) -> None:
     before = rename_labels(work)
     with pytest.raises(TrainingError, match="holds folds that were trained with another"):
         train(work, request(fold=1), progress=Silent())
-    beside = store.load(Plan, fold_folder(work).parent / PLAN_NAME, made_by="")
+    beside = store.load(Plan, fold_folder(work).parent / Plan.FILE_NAME)
     assert beside.labels == before.labels
 
 
@@ -95,7 +104,7 @@ def test_a_plan_that_changed_keeps_the_other_folds_from_a_restart(work: Workspac
 
 
 def test_cases_that_are_in_no_fold_are_named(work: Workspace) -> None:
-    splits = store.load(Splits, work.splits, made_by="")
+    splits = store.load(Splits, work.splits)
     left_out = splits.folds[1].train[0]
     folds = tuple(
         fold.model_copy(
@@ -113,7 +122,7 @@ def test_cases_that_are_in_no_fold_are_named(work: Workspace) -> None:
 
 
 def test_a_fold_is_not_scored_on_cases_that_it_was_trained_on(work: Workspace) -> None:
-    splits = store.load(Splits, work.splits, made_by="")
+    splits = store.load(Splits, work.splits)
     store.save(splits.model_copy(update={"folds": splits.folds[::-1]}), work.splits)
     with pytest.raises(TrainingError, match=r"Restore splits\.json, or retrain the fold"):
         train(work, request(), progress=Silent())
@@ -184,22 +193,22 @@ def test_scoring_that_was_killed_knows_the_agreement_of_every_case_in_the_end(
 def test_scores_are_made_anew_when_a_label_file_has_changed_and_only_then(
     work: Workspace, tmp_path: Path
 ) -> None:
-    spec = store.load(DatasetSpec, work.dataset, made_by="")
+    spec = store.load(DatasetSpec, work.dataset)
     places = {case.name: tmp_path / case.labels.name for case in spec.cases}
     cases = [case.model_copy(update={"labels": places[case.name]}) for case in spec.cases]
     for case in spec.cases:
         shutil.copy2(case.labels, places[case.name])
     store.save(spec.model_copy(update={"cases": tuple(cases)}), work.dataset)
-    folder, fold = fold_folder(work), store.load(Splits, work.splits, made_by="").folds[0]
-    report = store.load(Report, folder / "validation" / "evaluation.json", made_by="")
-    options = PredictOptions(device="cpu", workers=1)
-    assert scoring.score_fold(work, folder, fold, options, Silent()) == report
+    folder = fold_folder(work)
+    project, stored = load_project(work, Silent()), ModelFolder(folder.parent)
+    report = store.load(Report, folder / "validation" / "evaluation.json")
+    assert scoring.score_fold(project, stored, 0, replace(CPU, workers=1), Silent()) == report
 
     corrected = places[report.cases[0].name]
     image = SimpleITK.ReadImage(str(corrected))
     SimpleITK.WriteImage(image * 0, str(corrected))
     outputs = {path: path.stat().st_mtime_ns for path in (folder / "validation").glob("*.nii.gz")}
-    again = scoring.score_fold(work, folder, fold, options, Silent())
+    again = scoring.score_fold(project, stored, 0, replace(CPU, workers=1), Silent())
     assert [scores.reference_voxels for scores in again.cases[0].classes] == [0, 0]
     assert again.cases[1] == report.cases[1]
     assert again.seconds_per_case == report.seconds_per_case is not None
@@ -217,12 +226,12 @@ def test_held_out_cases_are_predicted_in_the_precision_of_the_training(
     shutil.rmtree(fold_folder(work) / scoring.VALIDATION_NAME)
     asked = []
 
-    def recording(path: Path, **settings: str) -> object:
-        asked.append(settings["precision"])
-        return load_model(path, **settings)
+    def recording(stored: StoredModel, options: LoadOptions, folds: tuple[int, ...]) -> object:
+        asked.append(options.precision)
+        return load_stored(stored, options, folds)
 
-    monkeypatch.setattr(scoring, "load_model", recording)
-    train(work, request(precision="float32"), progress=Silent())
+    monkeypatch.setattr(scoring, "load_stored", recording)
+    train(work, request(compute=replace(CPU, precision="float32")), progress=Silent())
     assert asked == ["float32"]
 
 

@@ -13,8 +13,8 @@ from autoseg.core.errors import PlanError
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
 from autoseg.losses import LOSSES
 from autoseg.planning.budget import TimeBudget
-from autoseg.planning.configurations import ConfigurationDraft, reference_2d, references_3d
-from autoseg.planning.dataset_traits import DatasetTraits, dataset_traits
+from autoseg.planning.configurations import ReferenceMethod
+from autoseg.planning.dataset_traits import dataset_traits
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.sizing import SizedDraft, Sizing
@@ -50,14 +50,10 @@ def machine(costs: StepCosts, slower: float = 1.0) -> Machine:
 
 
 @cache
-def references(at: int) -> tuple[DatasetTraits, MemoryBudget, dict[str, ConfigurationDraft]]:
-    """Return a dataset, the memory, and what is resized for it."""
-    traits = dataset_traits(DATASETS[at])
+def reference(at: int) -> ReferenceMethod:
+    """Return the reference method for a dataset."""
     memory = MemoryBudget(ARCHITECTURES["unet"], in_channels=1, num_classes=2, memory_gib=8.0)
-    drafts = [reference_2d(traits, memory, LOSSES["dice_ce"])]
-    if traits.has_volumes:
-        drafts.append(references_3d(traits, memory, LOSSES["dice_ce"])[0])
-    return traits, memory, {draft.configuration.name: draft for draft in drafts}
+    return ReferenceMethod(dataset_traits(DATASETS[at]), memory, LOSSES["dice_ce"])
 
 
 def sized(dataset: int, time: float, on: Machine) -> dict[str, SizedDraft]:
@@ -66,8 +62,7 @@ def sized(dataset: int, time: float, on: Machine) -> dict[str, SizedDraft]:
     Raises:
         PlanError: If the time is too short for anything.
     """
-    traits, memory, parents = references(dataset)
-    return Sizing(traits, memory, LOSSES["dice_ce"], TimeBudget(time, on)).sized(parents)
+    return Sizing(reference(dataset), TimeBudget(time, on)).sized()
 
 
 def expected_losses(dataset: int, time: float, on: Machine) -> dict[str, float]:
@@ -98,7 +93,7 @@ def test_a_slower_machine_is_never_expected_to_lose_less(dataset, time, factor, 
 @settings(max_examples=10, deadline=None)
 @given(dataset=datasets, time=seconds, costs=machine_costs)
 def test_nothing_becomes_larger_than_the_reference(dataset, time, costs):
-    _, _, parents = references(dataset)
+    parents = reference(dataset).drafts
     try:
         found = sized(dataset, time, machine(costs))
     except PlanError:

@@ -2,6 +2,8 @@
 
 import errno
 import re
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -65,7 +67,7 @@ def test_one_cause_of_many_failed_cases_is_printed_once(capsys) -> None:
         )
     printed = capsys.readouterr().err.splitlines()
     assert printed == [
-        "error: 5 cases (case_0, case_1, case_2 …): it is odd",
+        "error: 5 cases (case_0, case_1, case_2 and 2 more): it is odd",
         "error: x: it is even",
     ]
 
@@ -99,3 +101,18 @@ def test_only_commands_that_may_crash_run_in_a_child_process(
     arguments: str, is_supervised: bool
 ) -> None:
     assert cli._is_supervised(arguments.split()) == is_supervised
+
+
+@pytest.mark.parametrize(
+    ("typed", "position", "expected"),
+    [("autoseg pre", 1, ["predict", "preprocess"]), ("autoseg train --bud", 2, ["--budget"])],
+)
+def test_a_shell_completes_commands_and_options(typed, position, expected, monkeypatch) -> None:
+    monkeypatch.setenv("_AUTOSEG_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(position))
+    program = "import sys; sys.argv = ['autoseg']; from autoseg.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert sorted(done.stdout.split()) == expected, done.stderr

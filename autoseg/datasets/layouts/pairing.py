@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.core.text import count_noun
+from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.issues import CaseIssue
-from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.workspace import is_valid_folder_name
+from autoseg.documents.dataset import CaseFiles, is_valid_folder_name
 from autoseg.readers import is_image_name, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
@@ -57,9 +56,9 @@ def pair_folders(images: Path, labels: Path, file_ending: str | None) -> FoundCa
     ignored = sorted(set(image_files(images)) - set(pictures))
     if not ignored:
         return found
-    names = ", ".join(path.name for path in ignored[:5])
+    names = format_names([path.name for path in ignored])
     note = (
-        f"{count_noun(len(ignored), 'file')} in {images} ignored, because the file_ending in "
+        f"{format_count(len(ignored), 'file')} in {images} ignored, because the file_ending in "
         f"dataset.json is {file_ending}: {names}. To use these files, remove file_ending there."
     )
     return replace(found, notes=(note,))

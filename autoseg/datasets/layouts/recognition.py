@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_count, format_names
 from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.datasets.issues import CaseIssue, format_issues
 from autoseg.datasets.layouts import decathlon, folders, nnunet_raw
@@ -146,7 +147,7 @@ def _find_cases(root: Path, description: Description | None) -> tuple[str, Found
         return layout.NAME, found
     entries = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
     msg = (
-        f"{root}: unrecognised dataset layout; found {', '.join(entries[:8]) or 'no files'}. "
+        f"{root}: unrecognised dataset layout; found {format_names(entries, 8) or 'no files'}. "
         "Expected a dataset.json that lists image and label pairs, or the folders imagesTr and "
         "labelsTr, or the folders images and labels with files of the same stem."
     )
@@ -172,7 +173,7 @@ def _group_warnings(
         return ()
     note = (
         f"groups are declared for {len(unknown)} names that are not cases: "
-        f"{', '.join(unknown[:5])}. Cases have names like {spec.cases[0].name}; a case without a "
+        f"{format_names(unknown)}. Cases have names like {spec.cases[0].name}; a case without a "
         "group counts as its own group."
     )
     return (note,)
@@ -186,7 +187,7 @@ def _leakage_warnings(spec: DatasetSpec) -> tuple[str, ...]:
         return ()
     note = (
         f"{len(leaking)} test cases belong to groups that are also trained on (leakage), so their "
-        f"scores will be too high: {', '.join(leaking[:5])}."
+        f"scores will be too high: {format_names(leaking)}."
     )
     return (note,)
 
@@ -198,8 +199,7 @@ def _channel_names(
     declared = declared_channels(description) if description else None
     if declared is not None:
         return declared, ()
-    plural = "s" if num_channels > 1 else ""
-    inferred = f"{num_channels} unnamed channel{plural} per image, counted in the files"
+    inferred = f"{format_count(num_channels, 'unnamed channel')} per image, counted in the files"
     return tuple(f"channel_{index}" for index in range(num_channels)), (inferred,)
 
 

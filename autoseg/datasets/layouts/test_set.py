@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_names
 from autoseg.datasets.layouts.decathlon import listed_cases
 from autoseg.datasets.layouts.description import Description, TrainingPair
 from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, image_files, pair_by_stem
@@ -125,10 +126,9 @@ def _check_disjoint(test: tuple[CaseFiles, ...], training: tuple[CaseFiles, ...]
     trained = {path.resolve() for case in training for path in case.images}
     both = [case.name for case in test if trained & {path.resolve() for path in case.images}]
     if both:
-        more = " …" if len(both) > 5 else ""
         msg = (
             f"{len(both)} cases are in both the training set and the test set (leakage): "
-            f"{', '.join(both[:5])}{more}. Remove them from one of the two."
+            f"{format_names(both)}. Remove them from one of the two."
         )
         raise DatasetError(msg)
 

@@ -5,7 +5,7 @@ from safetensors.torch import load as load_safetensors
 from typing_extensions import override
 
 from autoseg.core.errors import first_line
-from autoseg.documents.model import MODEL_NAME, PLAN_NAME, WEIGHTS_NAME, TrainedModel
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
@@ -37,7 +37,7 @@ class ArchivedModel(StoredModel):
 
     @override
     def read_trained(self) -> TrainedModel:
-        name = f"{self.configuration}/{MODEL_NAME}"
+        name = f"{self.configuration}/{TrainedModel.FILE_NAME}"
         trained = self.archive.read_document(TrainedModel, name)
         if trained.configuration != self.configuration:
             raise invalid_file_error(self.path, f"its {name} describes {trained.configuration!a}")
@@ -45,7 +45,7 @@ class ArchivedModel(StoredModel):
 
     @override
     def read_plan(self) -> Plan:
-        return self.archive.read_document(Plan, f"{self.configuration}/{PLAN_NAME}")
+        return self.archive.read_document(Plan, f"{self.configuration}/{Plan.FILE_NAME}")
 
     @override
     def read_summary(self) -> DataSummary | None:

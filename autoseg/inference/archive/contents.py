@@ -17,17 +17,21 @@ import re
 from typing import NamedTuple
 
 from autoseg.documents.archive import CONFIGURATION
-from autoseg.documents.model import FINGERPRINT_NAME, MODEL_NAME, PLAN_NAME, WEIGHTS_NAME
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME
-from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME
+from autoseg.documents.preparation import PlanPreparationView
+from autoseg.documents.report import Report
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
 from autoseg.documents.splits import FoldName
 
 SUFFIX = ".autoseg"
 """File extension of model files."""
 
 MANIFEST_NAME = "manifest.json"
+
 RUN_NAME = "run.json"
-EVALUATION_NAME = "evaluation.json"
+"""Written again here, because `Run` imports torch, which describing a model does not need."""
 
 MOST_PARTS = 256
 """Maximum number of entries. Two configurations and a previous stage of five folds have 57."""
@@ -56,13 +60,13 @@ KINDS: tuple[Kind, ...] = (
     Kind(re.compile(re.escape(MANIFEST_NAME)), MIB),
     Kind(re.compile(re.escape(CARD_PAGE_NAME)), MIB),
     Kind(re.compile(re.escape(CARD_NAME)), 4 * MIB),
-    Kind(re.compile(re.escape(FINGERPRINT_NAME)), 256 * MIB),
-    Kind(re.compile(re.escape(SELECTION_NAME)), 16 * MIB),
+    Kind(re.compile(re.escape(Fingerprint.FILE_NAME)), 256 * MIB),
+    Kind(re.compile(re.escape(Selection.FILE_NAME)), 16 * MIB),
     Kind(re.compile(re.escape(CROSS_VALIDATION_NAME)), 256 * MIB),
-    Kind(re.compile(f"{CONFIGURATION}/{re.escape(MODEL_NAME)}"), MIB),
-    Kind(re.compile(f"{CONFIGURATION}/{re.escape(PLAN_NAME)}"), 16 * MIB),
+    Kind(re.compile(f"{CONFIGURATION}/{re.escape(TrainedModel.FILE_NAME)}"), MIB),
+    Kind(re.compile(f"{CONFIGURATION}/{re.escape(PlanPreparationView.FILE_NAME)}"), 16 * MIB),
     Kind(re.compile(f"{_FOLD}/{re.escape(RUN_NAME)}"), 16 * MIB),
-    Kind(re.compile(f"{_FOLD}/{re.escape(EVALUATION_NAME)}"), 256 * MIB),
+    Kind(re.compile(f"{_FOLD}/{re.escape(Report.FILE_NAME)}"), 256 * MIB),
     Kind(re.compile(f"{_FOLD}/{re.escape(WEIGHTS_NAME)}"), 4096 * MIB),
 )
 """All parts that a model file may contain. Weights of 4 GiB are about 10⁹ float32 parameters, ten

@@ -4,8 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from autoseg.core.formatting import (
+    DASH,
+    format_count,
+    format_duration,
+    format_number,
+    format_shape,
+    format_value,
+)
 from autoseg.core.geometry import LengthUnit, Orientation, length_unit
-from autoseg.core.text import count_noun
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model_card import (
     AxisRange,
@@ -17,11 +24,11 @@ from autoseg.documents.model_card import (
     ModelCard,
 )
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.documents.report import Mean, MetricName, Report
+from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName, sort_folds
-from autoseg.inference.summary import summarize_fingerprint, unit_of
+from autoseg.inference.summary import summarize_fingerprint
 
 CANONICAL_3D = (
     "volumes are reoriented to one canonical orientation according to their header (array axes "
@@ -40,15 +47,6 @@ CANONICAL_2D = "2-D images are used as stored"
 
 NETWORK_COLUMNS = ("configuration", "fold")
 """Table columns that identify a network."""
-
-METRIC_TITLES: dict[MetricName, str] = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "hd95_mm": "HD95 ({unit})",
-    "assd_mm": "ASSD ({unit})",
-    "nsd": "NSD",
-}
-"""Titles of the metrics in a model card, with a placeholder for the unit of distances."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,8 @@ def make_card(
     )
 
 
-def card_page(card: ModelCard) -> str:
-    """Format the model card as Markdown."""
+def card_page(card: ModelCard, metrics: Mapping[str, str]) -> str:
+    """Format the model card as Markdown; `metrics` maps the metrics to show to column titles."""
     blocks = [
         f"# Model card: {card.dataset_name}",
         _headline(card),
@@ -125,7 +123,7 @@ def card_page(card: ModelCard) -> str:
         *_data_blocks(card),
         "## Scores",
         *_choice_blocks(card),
-        *_score_blocks(card),
+        *_score_blocks(card, metrics),
         "## Networks",
         *_networks_blocks(card),
     ]
@@ -135,7 +133,7 @@ def card_page(card: ModelCard) -> str:
 def _headline(card: ModelCard) -> str:
     members = " + ".join(entry.name for entry in card.configurations if entry.is_member)
     count = sum(len(entry.folds) for entry in card.configurations)
-    networks = f"{count} trained network{'s' if count != 1 else ''}"
+    networks = format_count(count, "trained network")
     return f"{members}, {networks}. Written by autoseg {card.autoseg}.{_origin(card)}"
 
 
@@ -203,29 +201,28 @@ def _input_blocks(card: ModelCard) -> list[str]:
     ]
     header = ("channel", "name", "foreground intensities in training", "normalisation")
     spacings = " and to ".join(
-        " × ".join(f"{value:.4g}" for value in spacing)
+        format_shape(spacing)
         for spacing in dict.fromkeys(entry.working_spacing_mm for entry in card.configurations)
     )
     handling = (
-        f"Orientation: {card.orientation}. Images are resampled to {spacings} {_unit(card)}, and "
-        "label maps are resampled back; no preprocessing is required."
+        f"Orientation: {card.orientation}. Images are resampled to {spacings} {card_unit(card)}, "
+        "and label maps are resampled back; no preprocessing is required."
     )
     channels = f"{len(card.channels)}-channel {kind}, with the channels in this order:"
     return [channels, _table(header, rows), handling]
 
 
-def _unit(card: ModelCard) -> LengthUnit:
+def card_unit(card: ModelCard) -> LengthUnit:
     """Return the unit of lengths; px for 2-D images of unknown pixel size."""
     if card.data is not None:
-        return unit_of(card.data)
+        return card.data.unit
     edges = (edge for entry in card.configurations for edge in entry.working_spacing_mm)
     return length_unit(card.num_axes, edges)
 
 
 def _output_blocks(card: ModelCard) -> list[str]:
     rows = [
-        (str(entry.value), entry.name, "–" if entry.cases is None else str(entry.cases))
-        for entry in card.classes
+        (str(entry.value), entry.name, format_value(entry.cases, "d")) for entry in card.classes
     ]
     steps = () if card.choice is None else card.choice.postprocessing
     return [
@@ -251,10 +248,14 @@ def _data_blocks(card: ModelCard) -> list[str]:
             zip(card.data.spacing_mm, card.data.shape_voxels, strict=True)
         )
     ]
-    header = ("array axis", f"voxel size in {_unit(card)} (minimum / median / maximum)", "voxels")
+    header = (
+        "array axis",
+        f"voxel size in {card_unit(card)} (minimum / median / maximum)",
+        "voxels",
+    )
     stored = ", ".join(card.data.axis_directions)
     orientations = [f"Stored orientations (array order): {stored}."] if stored else []
-    return [f"{count_noun(card.data.num_cases, 'case')}.", _table(header, rows), *orientations]
+    return [f"{format_count(card.data.num_cases, 'case')}.", _table(header, rows), *orientations]
 
 
 def _choice_blocks(card: ModelCard) -> list[str]:
@@ -267,22 +268,24 @@ def _choice_blocks(card: ModelCard) -> list[str]:
     members = [entry.name for entry in card.configurations if entry.is_member]
     ensemble = " with averaged probabilities" if len(members) > 1 else ""
     scored = (
-        f"scored on {count_noun(choice.held_out_cases, 'training case')}"
+        f"scored on {format_count(choice.held_out_cases, 'training case')}"
         if _is_resubstitution(card)
-        else f"cross-validated on {count_noun(choice.held_out_cases, 'held-out case')}"
+        else f"cross-validated on {format_count(choice.held_out_cases, 'held-out case')}"
     )
     caption = f"{' + '.join(members)}{ensemble}, {scored}, including post-processing:"
     return [choice.reason, caption, _table(("class", "Dice", "95 % interval"), rows)]
 
 
-def _score_blocks(card: ModelCard) -> list[str]:
+def _score_blocks(card: ModelCard, metrics: Mapping[str, str]) -> list[str]:
     rows = [
-        row for entry in card.configurations for fold in entry.folds for row in _rows(entry, fold)
+        row
+        for entry in card.configurations
+        for fold in entry.folds
+        for row in _rows(entry, fold, tuple(metrics))
     ]
     if not rows:
         return ["The model has no scores."]
-    titles = (text.format(unit=_unit(card)) for text in METRIC_TITLES.values())
-    header = (*NETWORK_COLUMNS, "cases", "class", *titles)
+    header = (*NETWORK_COLUMNS, "cases", "class", *metrics.values())
     explanation = (
         "No cases were held out, so the network was scored on its own training cases. These scores "
         "say nothing about new cases."
@@ -297,13 +300,15 @@ def _is_resubstitution(card: ModelCard) -> bool:
     return any(fold.resubstitution for entry in card.configurations for fold in entry.folds)
 
 
-def _rows(configuration: CardConfiguration, fold: CardFold) -> list[tuple[str, ...]]:
+def _rows(
+    configuration: CardConfiguration, fold: CardFold, metrics: Sequence[str]
+) -> list[tuple[str, ...]]:
     """Return the score rows of one network, one per class; empty if it was not scored."""
     if fold.foreground is None:
         return []
     lead = (configuration.name, str(fold.fold), str(fold.scored_cases))
     return [
-        (*lead, name, *(_number(means.metric(metric)) for metric in METRIC_TITLES))
+        (*lead, name, *(format_value(means.metric(metric).value) for metric in metrics))
         for name, means in (*fold.classes, ("mean of classes", fold.foreground))
     ]
 
@@ -318,14 +323,14 @@ def _networks_blocks(card: ModelCard) -> list[str]:
         (
             entry.name,
             str(fold.fold),
-            "–" if fold.steps is None else str(fold.steps),
-            "–" if fold.seconds is None else f"{fold.seconds / 60:.1f}",
-            "–" if fold.versions is None else f"{fold.versions.autoseg} / {fold.versions.torch}",
+            format_value(fold.steps, "d"),
+            DASH if fold.seconds is None else format_duration(fold.seconds),
+            DASH if fold.versions is None else f"{fold.versions.autoseg} / {fold.versions.torch}",
         )
         for entry in card.configurations
         for fold in entry.folds
     ]
-    return [*sizes, _table((*NETWORK_COLUMNS, "steps", "minutes", "autoseg / torch"), rows)]
+    return [*sizes, _table((*NETWORK_COLUMNS, "steps", "time", "autoseg / torch"), rows)]
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -338,20 +343,16 @@ def _cell(text: str) -> str:
 
 
 def _span(low: float, high: float) -> str:
-    return f"{low:.4g} … {high:.4g}"
+    return f"{format_number(low)} … {format_number(high)}"
 
 
 def _three(values: AxisRange) -> str:
-    return f"{values.least:.4g} / {values.median:.4g} / {values.greatest:.4g}"
-
-
-def _number(mean: Mean) -> str:
-    return "–" if mean.value is None else f"{mean.value:.3f}"
+    return " / ".join(map(format_number, (values.least, values.median, values.greatest)))
 
 
 def _interval(estimate: Estimate) -> tuple[str, str]:
     """Format a mean and its interval; an unknown number becomes a dash."""
-    value = "–" if estimate.value is None else f"{estimate.value:.3f}"
+    value = format_value(estimate.value)
     if estimate.low is None or estimate.high is None:
-        return value, "–"
+        return value, DASH
     return value, f"{estimate.low:.3f} … {estimate.high:.3f}"

@@ -12,14 +12,13 @@ from autoseg.core.frozen import Frozen
 from autoseg.documents.archive import MANIFEST_VERSION, ArchivePart, Manifest
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
-    FINGERPRINT_NAME,
-    MODEL_NAME,
-    PLAN_NAME,
     WEIGHTS_NAME,
+    TrainedModel,
 )
 from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, ModelCard
+from autoseg.documents.preparation import PlanPreparationView
 from autoseg.documents.report import Report
-from autoseg.documents.selection import CROSS_VALIDATION_NAME, SELECTION_NAME, Selection
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
 from autoseg.documents.splits import FoldName, fold_from_name, sort_folds
 from autoseg.documents.store import format_validation_error
 from autoseg.inference.archive.checks import invalid_file_error, open_checked_zip
@@ -72,20 +71,21 @@ class ModelArchive:
         Raises:
             ModelError: If the selection names members or folds that the file does not contain.
         """
-        if SELECTION_NAME not in self._parts:
+        if Selection.FILE_NAME not in self._parts:
             return None
-        selection = self.read_document(Selection, SELECTION_NAME)
+        selection = self.read_document(Selection, Selection.FILE_NAME)
         if selection.members != self.manifest.members:
             raise invalid_file_error(
                 self.path,
-                f"its {SELECTION_NAME} lists the members {', '.join(selection.members)!a}, its "
-                f"manifest {', '.join(self.manifest.members)!a}",
+                f"its {Selection.FILE_NAME} lists the members {', '.join(selection.members)!a}, "
+                f"its manifest {', '.join(self.manifest.members)!a}",
             )
         for name, folds in zip(selection.members, selection.folds, strict=True):
             if missing := set(folds) - set(self.folds(name)):
                 fold = missing.pop()
                 raise invalid_file_error(
-                    self.path, f"its {SELECTION_NAME} names fold {fold} of {name}, which is missing"
+                    self.path,
+                    f"its {Selection.FILE_NAME} names fold {fold} of {name}, which is missing",
                 )
         return selection
 
@@ -97,9 +97,9 @@ class ModelArchive:
 
     def read_fingerprint(self) -> Fingerprint | None:
         """Return the fingerprint of the training data, or None if the file has none."""
-        if FINGERPRINT_NAME not in self._parts:
+        if Fingerprint.FILE_NAME not in self._parts:
             return None
-        return self.read_document(Fingerprint, FINGERPRINT_NAME)
+        return self.read_document(Fingerprint, Fingerprint.FILE_NAME)
 
     def read_card(self) -> ModelCard:
         """Return the model card."""
@@ -144,7 +144,8 @@ class ModelArchive:
         if len(listed) != 1 + len(self.manifest.parts):
             raise invalid_file_error(self.path, "its manifest lists a part twice")
         configurations = self.manifest.configurations
-        needed = {f"{name}/{part}" for name in configurations for part in (MODEL_NAME, PLAN_NAME)}
+        documents = (TrainedModel.FILE_NAME, PlanPreparationView.FILE_NAME)
+        needed = {f"{name}/{part}" for name in configurations for part in documents}
         missing = sorted((needed | {CARD_NAME, CARD_PAGE_NAME} | listed) - set(entries))
         if missing:
             raise invalid_file_error(self.path, f"{missing[0]} is missing")

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from autoseg.architectures import Architecture
 from autoseg.core.errors import ModelError
+from autoseg.core.formatting import printable
 from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme, Region
-from autoseg.core.text import printable
 from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.documents.preparation import Resampling
 from autoseg.documents.store import format_validation_error

@@ -59,7 +59,7 @@ def autoseg(folder: str) -> None:
             spacing=reference.geometry.spacing,
             measurement=Measurement(metrics=METRICS),
         )
-    means = {name: np.mean([getattr(entry, name) for entry in scored.scores]) for name in METRICS}
+    means = {name: np.mean([entry.metric(name) for entry in scored.scores]) for name in METRICS}
     listed = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
     report(watch, f"reading {reading.seconds:.2f} s of it; mean {listed}")
 

@@ -1,6 +1,7 @@
 """Training steps of the same plan, by nnU-Net's own trainer and by autoseg's own loop."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -55,26 +56,29 @@ def nnunet(preprocessed: str, device: str) -> None:
 
 def autoseg(work: str, device: str) -> None:
     """Let autoseg train with its loader, and time steps on batches that are there already."""
+    from autoseg.core.compute import Compute
     from autoseg.core.interrupt import StopRequest
     from autoseg.core.progress import Silent
-    from autoseg.documents import store
-    from autoseg.documents.plan import Plan
     from autoseg.documents.workspace import Workspace
-    from autoseg.stages.folds import load_fold
+    from autoseg.stages.preprocess import prepare_cases
+    from autoseg.stages.project import fold_cases, load_project
     from autoseg.stages.training_duration import TrainingDuration
     from autoseg.stages.training_task import TrainRequest, training_task
     from autoseg.training.loop import Callbacks, fit, measure_step, new_state
 
-    workspace = Workspace(Path(work))
-    plan = store.load(Plan, workspace.plan, made_by="autoseg plan")
-    chosen = plan.configuration(CONFIGURATION).model_copy(update={"batch_size": BATCH})
-    plan = plan.model_copy(
+    project = load_project(Workspace(Path(work)), Silent())
+    chosen = project.plan.configuration(CONFIGURATION).model_copy(update={"batch_size": BATCH})
+    plan = project.plan.model_copy(
         update={"configurations": (chosen,), "default_configuration": CONFIGURATION}
     )
+    project = replace(project, plan=plan)
+    cases = prepare_cases(project, CONFIGURATION, workers=2, progress=Silent()).cases
     count = STEPS.get(device, OTHER_STEPS)
     length = TrainingDuration(iterations=WARM_UP + count)
-    request = TrainRequest(fold=0, length=length, device=device, checkpoint_seconds=1e6)
-    task = training_task(workspace, plan, load_fold(workspace, 0, Silent()), request)
+    request = TrainRequest(
+        fold=0, length=length, checkpoint_seconds=1e6, compute=Compute(device=device)
+    )
+    task = training_task(project, fold_cases(project, 0, Silent()), cases, request)
     task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     before = measure_step(task)
     ends: list[tuple[float, float]] = []

@@ -121,5 +121,5 @@ def test_a_single_stage_works_without_a_decoder():
 
 
 def test_a_block_count_that_does_not_fit_the_stages_is_refused():
-    with pytest.raises(ValidationError, match="4 stages needs 4 features, 4 encoder_blocks and 3"):
+    with pytest.raises(ValidationError, match="4 stages needs 4 features, 4 encoder_blocks, 3"):
         full(halving((16, 16), 4), encoder_blocks=(1, 1))

@@ -9,8 +9,7 @@ from autoseg.benchmarking.sample import evenly_spread, measured_configurations, 
 from autoseg.core.errors import CaseError, DatasetError, PlanError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
-from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
@@ -55,8 +54,8 @@ def test_without_a_plan_the_cases_are_planned_for(volumes_dataset, tmp_path):
     assert 0 < sample.share < 1
     assert sample.notes == ("planned from 2 cases only",)
     assert not (tmp_path / "work").exists()
-    saved = store.load(Fingerprint, sample.workspace.fingerprint, made_by="")
-    assert tuple(case.name for case in saved.cases) == sample.names
+    measured = sample.project.fingerprint
+    assert tuple(case.name for case in measured.cases) == sample.names
 
 
 def test_the_plan_of_the_work_folder_is_taken_as_it_is(volumes_dataset, tmp_path):
@@ -66,11 +65,11 @@ def test_the_plan_of_the_work_folder_is_taken_as_it_is(volumes_dataset, tmp_path
     store.save(edited, work.plan)
     before = sorted((path, path.stat().st_mtime_ns) for path in work.root.rglob("*"))
     sample = sampled(volumes_dataset, tmp_path)
-    assert sample.plan == edited
+    assert sample.project.plan == edited
     assert sample.notes == (f"using the plan {work.plan}",)
     assert sorted((path, path.stat().st_mtime_ns) for path in work.root.rglob("*")) == before
-    spec = store.load(DatasetSpec, sample.workspace.dataset, made_by="")
-    assert tuple(case.name for case in spec.cases) == sample.names
+    dataset = sample.project.dataset
+    assert tuple(case.name for case in dataset.cases) == sample.names
 
 
 def test_a_dataset_that_was_moved_after_planning_is_found(volumes_dataset, tmp_path):
@@ -78,7 +77,9 @@ def test_a_dataset_that_was_moved_after_planning_is_found(volumes_dataset, tmp_p
     plan(first, Workspace(tmp_path / "work"), workers=1, progress=Silent())
     moved = first.rename(tmp_path / "moved")
     sample = sampled(moved, tmp_path)
-    assert all(path.is_relative_to(moved) for case in sample.spec.cases for path in case.images)
+    assert all(
+        path.is_relative_to(moved) for case in sample.project.dataset.cases for path in case.images
+    )
 
 
 def test_cases_that_are_gone_are_left_out_and_none_at_all_is_refused(volumes_dataset, tmp_path):

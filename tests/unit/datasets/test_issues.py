@@ -13,7 +13,7 @@ def test_a_issue_of_many_cases_names_some_of_them_and_comes_first() -> None:
     issues += [CaseIssue(f"b_{index}", f"b_{index}.nii.gz: it is odd.") for index in range(4)]
     issues += [CaseIssue(f"b_{index}", "It is small.") for index in range(4)]
     assert format_issues(issues, 9).splitlines() == [
-        "  4 cases (b_0, b_1, b_2 …)",
+        "  4 cases (b_0, b_1, b_2 and 1 more)",
         "    - *.nii.gz: it is odd.",
         "    - It is small.",
         "  a",

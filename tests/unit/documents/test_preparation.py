@@ -37,6 +37,7 @@ def test_an_outline_looks_at_no_network(plan) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
+        ("schema_version", 1, "Input should be 2"),
         ("default_configuration", "4d", "must be one of the configurations"),
         ("axis_order", [0, 0, 1], "axis_order must be a permutation of 0 … 2"),
         ("channel_names", ["a", "b"], "1 normalizers for 2 image channels"),

@@ -1,6 +1,7 @@
 """The default recipes, as their sources have them."""
 
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS, SHORT_RECIPE, Recipe
+from autoseg.schedules.polynomial import Polynomial
 
 
 def test_the_reference_recipe_is_that_of_its_source() -> None:
@@ -31,7 +32,9 @@ def test_the_reference_recipe_is_that_of_its_source() -> None:
     optimizer = recipe.optimizer
     assert (optimizer.kind, optimizer.learning_rate) == ("sgd", 0.01)
     assert (optimizer.momentum, optimizer.weight_decay) == (0.99, 3e-5)
-    assert (recipe.decay_exponent, recipe.gradient_clip) == (0.9, 12.0)
+    assert recipe.schedule == Polynomial(exponent=0.9, warm_up=0.0)
+    assert recipe.gradient_clip == 12.0
     assert (recipe.foreground_fraction, recipe.iterations_per_epoch) == (0.33, 250)
-    assert (SHORT_RECIPE.optimizer.kind, SHORT_RECIPE.warm_up) == ("adamw", 0.02)
+    assert SHORT_RECIPE.optimizer.kind == "adamw"
+    assert SHORT_RECIPE.schedule == Polynomial(exponent=0.9, warm_up=0.02)
     assert SHORT_RECIPE.head_prior

@@ -10,4 +10,4 @@ from autoseg.documents.splits import Splits
 def test_splits_without_a_fold_are_refused(tmp_path: Path):
     (tmp_path / "splits.json").write_text('{"seed": 0, "reason": "edited", "folds": []}')
     with pytest.raises(DocumentError, match=r"folds: .*at least 1 item"):
-        store.load(Splits, tmp_path / "splits.json", made_by="autoseg train")
+        store.load(Splits, tmp_path / "splits.json")

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg.core.errors import DocumentError
-from autoseg.core.frozen import Frozen
 from autoseg.documents import store
+from autoseg.documents.document import Document
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.losses import AnyLoss
 
@@ -32,11 +32,13 @@ def test_lists_of_numbers_stay_on_one_line():
 def test_a_saved_document_loads_as_it_was(tmp_path):
     document = small_volumes(num_cases=3)
     store.save(document, tmp_path / "new" / "fingerprint.json")
-    loaded = store.load(Fingerprint, tmp_path / "new" / "fingerprint.json", made_by="it")
+    loaded = store.load(Fingerprint, tmp_path / "new" / "fingerprint.json")
     assert loaded == document
 
 
-class Named(Frozen):
+class Named(Document):
+    MADE_BY = "autoseg name"
+
     loss: AnyLoss
 
 
@@ -44,26 +46,28 @@ def test_an_unknown_component_names_the_file_it_is_in(tmp_path):
     path = tmp_path / "named.json"
     path.write_text('{"loss": "hinge"}')
     with pytest.raises(DocumentError, match="no loss called 'hinge'") as refusal:
-        store.load(Named, path, made_by="it")
+        store.load(Named, path)
     assert str(path) in str(refusal.value)
 
 
 def test_damaged_json_is_refused_with_the_command_that_makes_it_anew(tmp_path):
     path = tmp_path / "fingerprint.json"
     path.write_text("{")
-    with pytest.raises(DocumentError, match="run `autoseg fingerprint` again"):
-        store.load(Fingerprint, path, made_by="autoseg fingerprint")
+    with pytest.raises(DocumentError, match="run `autoseg plan DATASET` again"):
+        store.load(Fingerprint, path)
+    with pytest.raises(DocumentError, match="run `autoseg train` again"):
+        store.load(Fingerprint, path, made_by="autoseg train")
 
 
 def test_a_document_may_begin_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "fingerprint.json"
     document = small_volumes(num_cases=3)
     path.write_text(store.to_json_text(document), encoding="utf-8-sig")
-    assert store.load(Fingerprint, path, made_by="it") == document
+    assert store.load(Fingerprint, path) == document
 
 
 def test_a_document_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "fingerprint.json"
     path.write_text(store.to_json_text(small_volumes(num_cases=3)), encoding="utf-16")
     with pytest.raises(DocumentError, match=r"not UTF-8 text. Save it as UTF-8"):
-        store.load(Fingerprint, path, made_by="it")
+        store.load(Fingerprint, path)

@@ -8,8 +8,8 @@ import torch
 from fakes import save_model, tiny_configuration, tiny_plan
 
 from autoseg.core.errors import DocumentError, ModelError
-from autoseg.documents.model import PLAN_NAME, WEIGHTS_NAME
-from autoseg.documents.plan import Configuration
+from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.plan import Configuration, Plan
 from autoseg.inference import networks
 from autoseg.inference.model import find_model, load_model, trained_folds
 
@@ -157,7 +157,7 @@ def test_damaged_weights_are_refused(works):
 
 def test_a_model_without_its_plan_is_refused(works):
     folder = save_model(works / "spleen", PLAN, FLAT, (0,))
-    (folder / PLAN_NAME).unlink()
+    (folder / Plan.FILE_NAME).unlink()
     with pytest.raises(DocumentError, match=r"plan\.json does not exist"):
         load_model(folder, device="cpu")
 

@@ -165,7 +165,7 @@ def test_a_stage_that_was_trained_since_is_warned_of(work):
 
 def test_scores_of_networks_that_changed_stay_out_of_the_model_file(work, tmp_path):
     save(selection_of("2d", folds=(0, 1)), work / "selection.json")
-    scores = Means(**{metric: Mean(value=0.9, count=1) for metric in Means.model_fields})
+    scores = Means(dice=Mean(value=0.9, count=1))
     save(Report(classes=(), foreground=scores, cases=()), work / "cross_validation.json")
     selected_at = (work / "selection.json").stat().st_mtime
     weights = work / "models" / "2d" / "fold_1" / WEIGHTS_NAME

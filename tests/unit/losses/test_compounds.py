@@ -1,5 +1,7 @@
 """Losses that are sums of others, or of their powers."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,21 @@ def test_a_compound_is_the_weighted_sum_of_its_pieces(kind, weight, piece) -> No
     loss = build(kind, dice_weight=0.5, **{weight: 3.0})
     expected = 0.5 * build("dice")(*PAIR, CASE.valid) + 3 * build(piece)(*PAIR, CASE.valid)
     assert float(loss(*PAIR, CASE.valid)) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("dice", "pool smooth"),
+        ("tversky", "fp_weight fn_weight pool smooth"),
+        ("dice_ce", "pool class_weights dice_weight cross_entropy_weight smooth"),
+        ("dice_boundary", "first_dice_weight last_dice_weight progress pool smooth"),
+        ("combo", "cross_entropy_weight miss_weight pool smooth"),
+    ],
+)
+def test_fields_keep_their_order_because_checkpoints_hash_the_text(kind, fields) -> None:
+    assert list(build(kind).model_dump()) == ["kind", *fields.split()]
+    assert list(json.loads(build(kind).model_dump_json())) == ["kind", *fields.split()]
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.4, 1.0])

@@ -27,13 +27,13 @@ def signed(truth: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_maps_that_are_passed_are_those_that_it_would_measure(kind: str) -> None:
-    config = LOSSES[kind]()
+    loss = LOSSES[kind]()
     masks = [
         LabelMasks(np.stack([labels == 1, labels == 2]), valid, SPACING, are_regions=False)
         for labels, valid in zip(CASE.labels.numpy(), CASE.valid.numpy(), strict=True)
     ]
-    maps = torch.from_numpy(np.stack([config.reference_maps(mask) for mask in masks]))
-    loss, given = config.build(), (CASE.logits, CASE.labels, CASE.valid)
+    maps = torch.from_numpy(np.stack([loss.reference_maps(mask) for mask in masks]))
+    given = (CASE.logits, CASE.labels, CASE.valid)
     measured = loss(*given, spacing=SPACING)
     assert torch.equal(loss(*given, spacing=SPACING, maps=maps), measured)
     if kind not in ("dice_boundary", "hausdorff_dt", "dice_hausdorff"):  # these measure more, or 0

@@ -52,6 +52,6 @@ def test_information_joins_cross_entropy_during_the_warm_up() -> None:
     assert weights == pytest.approx([0.0, 0.125, 0.5, 0.5])
     assert RegionMutualInformation(warm_up=0.0).at(0.0).information_weight == 0.5
     case = voxel_case(20, 24)
-    started = loss.at(0.0).build()(case.logits, case.labels)
+    started = loss.at(0.0)(case.logits, case.labels)
     entropy = build("cross_entropy")(case.logits, case.labels)
     assert float(started) == pytest.approx(0.5 * float(entropy))

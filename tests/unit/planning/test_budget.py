@@ -199,9 +199,9 @@ def test_the_plan_says_why_and_how_many_steps():
     plan = planned(300.0, fingerprint=organ())
     chosen = plan.configuration(None)
     found = decision_on(plan, f"{chosen.name}.predicted_steps")
-    assert found.value == f"{training_steps(chosen, 300.0, CPU):.0f} steps in 5 minutes"
+    assert found.value == f"{training_steps(chosen, 300.0, CPU):.0f} steps in 5 min"
     reason = decision_on(plan, f"{chosen.name}.architecture").reason
-    assert "expected to lose the least Dice in 5 minutes" in reason
+    assert "expected to lose the least Dice in 5 min" in reason
     assert "from its voxels" in reason
     assert "the next one (" in reason
     assert "AdamW" in decision_on(plan, f"{chosen.name}.recipe").reason
@@ -238,7 +238,7 @@ def test_the_table_shows_the_steps_beside_the_time():
     column = header.index("in the budget")
     by_name = {row[0]: row[column] for row in rows}
     assert by_name["3d_fullres"] == ""
-    assert by_name["3d_compact"].endswith("steps in 5 minutes")
+    assert by_name["3d_compact"].endswith("steps in 5 min")
 
 
 def test_pictures_are_sized_too():
@@ -259,7 +259,7 @@ def test_other_networks_are_sized_too(network):
 
 def test_a_budget_that_is_too_small_is_refused_and_a_sufficient_one_is_named():
     with pytest.raises(
-        PlanError, match=r"budget of 1 seconds per training is too small.*about \d\d steps"
+        PlanError, match=r"budget of 1 s per training is too small.*about \d\d steps"
     ) as refusal:
         planned(1.0, SLOW, organ())
     assert f"needs at least {LEAST_STEPS}" in str(refusal.value)

@@ -17,6 +17,7 @@ DICE = (0.98, 0.96, 0.94, 0.92, 0.9)
 LOSS = ExpectedLoss(
     resolution_dice=0.95,
     coverage=0.3,
+    num_axes=3,
     locality=0.8,
     steps=1000.0,
     voxels=2**16,
@@ -63,7 +64,7 @@ def test_slices_are_close_up_to_twice_the_spacing_of_pixels():
 
 def test_little_context_costs_more_than_in_proportion():
     quarter, eighth = (replace(LOSS, coverage=share).training for share in (0.25, 0.125))
-    enough = replace(LOSS, coverage=0.5).training
+    enough = replace(LOSS, coverage=0.52).training
     assert eighth - quarter > quarter - enough > 0
 
 
@@ -81,8 +82,17 @@ def test_context_does_not_matter_to_classes_that_are_everywhere():
     assert replace(everywhere, coverage=0.01).total == everywhere.total
 
 
-def test_half_of_the_image_is_context_enough():
-    assert replace(LOSS, coverage=0.5).total == replace(LOSS, coverage=1.0).total
+@pytest.mark.parametrize("num_axes", [2, 3])
+def test_four_fifths_of_every_edge_are_enough_context(num_axes):
+    enough, whole, little = (
+        replace(LOSS, coverage=share**num_axes, num_axes=num_axes).total
+        for share in (0.81, 1.0, 0.7)
+    )
+    assert enough == whole < little
+
+
+def test_the_same_share_of_a_case_is_less_context_in_a_slice_than_in_a_volume():
+    assert replace(LOSS, num_axes=2).training > LOSS.training
 
 
 def test_the_parts_add_up():

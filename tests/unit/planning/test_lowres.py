@@ -14,7 +14,6 @@ BUDGET = MemoryBudget(network=UNet, in_channels=1, num_classes=2, memory_gib=8.0
 def found(spacing, median_shape, cases=10):
     grid = Grid(spacing=spacing, median_shape=median_shape)
     full = Resolution(
-        grid=grid,
         dataset_voxels=prod(median_shape) * cases,
         spacing=PlannedValue(spacing, "target_spacing", "given"),
         median_shape=PlannedValue(median_shape, "median_shape", "given"),
@@ -26,7 +25,7 @@ def test_at_low_resolution_a_patch_covers_a_quarter_of_the_median_case():
     low = found((1.0, 1.0, 1.0), (400.0, 400.0, 400.0))
     assert low is not None
     grid = low.resolution.grid
-    covered = prod(low.architecture.topology.patch_shape) / prod(grid.median_shape)
+    covered = prod(low.network.value.topology.patch_shape) / prod(grid.median_shape)
     assert 0.25 <= covered < 0.3
     assert grid.spacing[0] == pytest.approx(1.03**23)
     assert grid.median_shape == (203.0, 203.0, 203.0)
@@ -61,7 +60,7 @@ def test_a_stack_of_few_large_planes_keeps_one_voxel_of_its_short_axis(planes, e
     low = found((1.0, 1.0, 1.0), (planes, edge, edge))
     assert low is not None
     assert low.resolution.grid.median_shape[0] == 1.0
-    assert low.architecture.topology.patch_shape[0] >= 1
+    assert low.network.value.topology.patch_shape[0] >= 1
 
 
 def test_the_reasons_name_the_numbers_that_mattered():

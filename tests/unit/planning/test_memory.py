@@ -23,21 +23,31 @@ def budget(memory_gib=8.0, num_classes=2):
 
 
 def test_the_reference_patch_fits_eight_gib():
-    assert largest_network(budget(), LARGE).topology.patch_shape == (128, 128, 128)
+    assert largest_network(budget(), LARGE).value.topology.patch_shape == (128, 128, 128)
 
 
 @pytest.mark.parametrize("memory_gib", [1.0, 4.0, 8.0, 24.0, 80.0])
 def test_two_patches_are_predicted_to_fit_the_memory_asked_for(memory_gib):
-    network = largest_network(budget(memory_gib), LARGE)
+    network = largest_network(budget(memory_gib), LARGE).value
     assert predicted_memory_gib(network, 2) <= memory_gib
 
 
 def test_more_memory_gives_a_larger_patch():
     sizes = [
-        prod(largest_network(budget(memory), LARGE).topology.patch_shape)
+        prod(largest_network(budget(memory), LARGE).value.topology.patch_shape)
         for memory in (2.0, 8.0, 32.0)
     ]
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_the_reason_of_a_patch_tells_whether_it_was_shrunk():
+    shrunk_patch = largest_network(budget(), LARGE)
+    assert shrunk_patch.reason == (
+        "starts at 256 × 256 × 256 voxels and shrinks until 2 patches fit 8 GiB; rounded up to a "
+        "multiple of the strides"
+    )
+    whole = largest_network(budget(), Grid((1.0, 1.0, 1.0), (40.0, 56.0, 40.0)))
+    assert "starts at 40 × 56 × 40 voxels, of which 2 patches fit 8 GiB" in whole.reason
 
 
 def test_too_little_memory_is_refused_with_what_to_do():
@@ -55,14 +65,14 @@ def test_the_axis_that_covers_most_of_the_case_shrinks_first():
 
 
 def test_the_batch_fills_the_memory():
-    network = largest_network(budget(), Grid((1.0, 1.0, 1.0), (40.0, 56.0, 40.0)))
+    network = largest_network(budget(), Grid((1.0, 1.0, 1.0), (40.0, 56.0, 40.0))).value
     assert batch_size(network, budget(), 1e12).value == round(
         560e6 / network.activation_count() * 2
     )
 
 
 def test_a_batch_holds_at_most_a_twentieth_of_the_data_and_two_patches_at_least():
-    network = largest_network(budget(), Grid((1.0, 1.0, 1.0), (40.0, 56.0, 40.0)))
+    network = largest_network(budget(), Grid((1.0, 1.0, 1.0), (40.0, 56.0, 40.0))).value
     voxels = prod(network.topology.patch_shape)
     assert batch_size(network, budget(), 100.0 * voxels).value == 5
     assert batch_size(network, budget(), 10.0 * voxels).value == 2
@@ -72,7 +82,7 @@ def residual(memory_gib, grid=LARGE):
     small = MemoryBudget(
         network=ResidualEncoderUNet, in_channels=1, num_classes=2, memory_gib=memory_gib
     )
-    return largest_network(small, grid), small
+    return largest_network(small, grid).value, small
 
 
 @pytest.mark.parametrize("memory_gib", [4.0, 8.0, 19.9, 20.0, 24.0, 35.9, 36.0, 40.0, 80.0])

@@ -11,8 +11,7 @@ from autoseg.documents.plan import Plan
 from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine, training_hours
 from autoseg.planning.planner import make_plan
-from autoseg.planning.table import FORECASTS
-from autoseg.planning.values import PLANNED_LOSS_FIELDS, plan_values
+from autoseg.planning.values import FORECASTS, PLANNED_LOSS_FIELDS, plan_values
 
 CPU = Machine(accelerator_gib=None, cores=2)
 CARD = Machine(accelerator_gib=8.0, cores=8)
@@ -39,7 +38,7 @@ def test_without_an_accelerator_the_compact_variant_is_the_default():
     assert names(plan) == ["2d", "3d_fullres", "2d_compact", "3d_compact"]
     assert plan.default_configuration == "3d_compact"
     reason = decision_on(plan, "default_configuration").reason
-    assert "in 30 minutes, 3d_fullres gets" in reason
+    assert "in 30 min, 3d_fullres gets" in reason
     assert "3d_compact is expected to lose" in reason
     assert plan.budget is None
 
@@ -182,6 +181,20 @@ def test_every_decision_names_a_function_of_the_planner():
     }
     plan = planned(small_volumes())
     assert {decision.rule for decision in plan.decisions} <= functions
+
+
+def test_the_reasons_of_the_stages_name_the_constants_of_their_rules():
+    plan = planned(small_volumes())
+    assert decision_on(plan, "2d.depth").reason == decision_on(plan, "2d.strides").reason
+    assert decision_on(plan, "2d.strides").reason == (
+        "axes of at least 8 voxels are halved, the finest first, down to at least 4 voxels"
+    )
+    assert decision_on(plan, "2d.kernels").reason == (
+        "1 along axes at least 2 times coarser than the finest, 3 along the others"
+    )
+    assert decision_on(plan, "2d.resampling").reason == (
+        "cubic for images, linear for labels, nearest along an axis that is over 3 times coarser"
+    )
 
 
 def test_a_plan_survives_json():

@@ -68,7 +68,7 @@ def measured_gib(architecture, batch, recipe) -> float:
         )
         images = torch.zeros(batch, 1, *patch)
         tensors = (images, torch.zeros(batch, *patch, dtype=torch.int64))
-        loss = objective(DiceCrossEntropy().build(), labels)
+        loss = objective(DiceCrossEntropy(), labels)
         for _ in range(2):  # the optimiser's values come with the first step
             training_step(state, tensors, loss, rate=1e-3, gradient_clip=12.0, dtype=dtype)
     return counted.most / BYTES_PER_GIB

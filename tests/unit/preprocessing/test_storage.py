@@ -12,8 +12,8 @@ from autoseg.documents.plan import Resampling
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import (
-    is_prepared,
     open_case,
+    open_prepared,
     preparation_key,
     save_case,
 )
@@ -133,12 +133,12 @@ def test_reading_leaves_no_file_open_and_a_case_travels_to_other_processes(tmp_p
 
 def test_only_the_same_key_counts_as_prepared(tmp_path) -> None:
     folder = tmp_path / "one"
-    assert not is_prepared(folder, "key")
+    assert open_prepared(folder, "key") is None
     save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
-    assert is_prepared(folder, "key")
-    assert not is_prepared(folder, "another key")
+    assert open_prepared(folder, "key") is not None
+    assert open_prepared(folder, "another key") is None
     (folder / "case.json").write_text("{}")
-    assert not is_prepared(folder, "key")
+    assert open_prepared(folder, "key") is None
 
 
 def test_saving_again_replaces_the_older_case(tmp_path) -> None:

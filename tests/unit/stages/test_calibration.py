@@ -6,8 +6,8 @@ import pytest
 from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
-from autoseg.evaluation.calibration import BINS
 from autoseg.evaluation.cases import score_case
+from autoseg.evaluation.metrics.ece import BINS
 from autoseg.inference.probabilities import (
     FULL,
     ProbabilityGrid,
@@ -98,14 +98,14 @@ def test_the_error_is_that_over_the_whole_image(labels, num_members, tmp_path):
     )
     assert found.metrics[-1] == "ece"
     for value, entry in zip(found.values, found.scores, strict=True):
-        assert entry.ece == pytest.approx(by_name[value], abs=1e-5)
+        assert entry.metric("ece") == pytest.approx(by_name[value], abs=1e-5)
     assert len(found.values) == 2  # nothing has a stone
 
 
 def test_other_grids_are_interpolated(tmp_path):
     folder = store(tmp_path / "a", CLASSES, prepared=(9, 13, 3))
     _, found = scores([folder], reference_map(CLASSES), CLASSES)
-    assert all(0 < entry.ece < 1 for entry in found.scores)
+    assert all(0 < entry.metric("ece") < 1 for entry in found.scores)
 
 
 def test_without_probabilities_nothing_changes(tmp_path):
@@ -116,7 +116,7 @@ def test_without_probabilities_nothing_changes(tmp_path):
 def test_a_region_that_nothing_has_gets_no_error(tmp_path):
     reference = np.where(reference_map(REGIONS) == 4, 0, 9)
     _, found = scores([store(tmp_path / "a", REGIONS)], reference, REGIONS)
-    assert [entry.ece is None for entry in found.scores] == [False, True]
+    assert [entry.metric("ece") is None for entry in found.scores] == [False, True]
 
 
 def test_probabilities_of_another_image_are_refused(tmp_path):

@@ -12,10 +12,11 @@ from autoseg.cli import app
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Silent
-from autoseg.documents.report import METRICS, Report
+from autoseg.documents.report import Report
 from autoseg.documents.store import load
 from autoseg.evaluation.cases import Measurement
-from autoseg.stages.evaluate import REPORT_NAME, evaluate
+from autoseg.evaluation.metrics import LABEL_MAP_METRICS
+from autoseg.stages.evaluate import evaluate
 
 
 def scores(predictions, references, **settings):
@@ -39,13 +40,16 @@ def test_all_pairs_are_scored_and_the_report_is_saved(folders):
     assert [case.name for case in report.cases] == ["case_0", "case_1", "case_2"]
     assert [entry.label for entry in report.classes] == [1, 2]
     assert 0.5 < report.foreground.dice.value < 1
-    assert report.foreground.nsd.value == 1
+    assert report.foreground.metric("nsd").value == 1
     assert report.cases[0].tolerance_mm == 2
-    assert load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate") == report
+    assert load(Report, folders[0] / Report.FILE_NAME) == report
 
 
 def test_distances_are_in_millimetres(folders):
-    assert scores(*folders, measurement=Measurement(tolerance_mm=0.5)).foreground.nsd.value < 1
+    assert (
+        scores(*folders, measurement=Measurement(tolerance_mm=0.5)).foreground.metric("nsd").value
+        < 1
+    )
 
 
 def test_distances_are_in_pixels_if_neither_file_knows_its_size(folders, tmp_path):
@@ -91,7 +95,7 @@ def test_a_prediction_on_another_grid_is_a_issue_of_its_case(folders):
     report = scores(*folders)
     assert [issue.name for issue in report.issues] == ["case_0", "case_1", "case_2"]
     shape, spacing, unreadable = (issue.message for issue in report.issues)
-    assert "shape [11, 20, 16] against [12, 20, 16]" in shape
+    assert "shape 11 × 20 × 16 against 12 × 20 × 16" in shape
     assert "spacing (1, 1, 1) against (2, 1, 1)" in spacing
     assert "cannot be read" in unreadable
 
@@ -151,7 +155,7 @@ def test_the_command_scores_regions_where_somebody_annotated(folders, tmp_path):
     arguments = ["evaluate", str(predictions), str(references), "--labels", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, "--workers", "1"])
     assert done.exit_code == 0, done.output
-    report = load(Report, predictions / REPORT_NAME, made_by="autoseg evaluate")
+    report = load(Report, predictions / Report.FILE_NAME)
     assert [entry.name for entry in report.classes] == ["balls", "dim"]
     seen = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(references / "case_0.nii.gz")))
     balls_and_dim = [scores.reference_voxels for scores in report.cases[0].classes]
@@ -165,10 +169,12 @@ def invoke(folders, *options):
 def test_the_command_measures_and_shows_what_is_asked_for(folders):
     done = invoke(folders, "--metrics", "cldice, lesion_f1,iou")
     assert done.exit_code == 0, done.output
-    report = load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate")
-    assert report.metrics == ("iou", "lesion_f1", "cldice")
-    assert report.foreground.lesion_f1.value == 1
-    assert 0 < report.foreground.cldice.low <= report.foreground.cldice.high <= 1
+    report = load(Report, folders[0] / Report.FILE_NAME)
+    assert report.metrics == ("iou", "cldice", "lesion_f1")
+    assert report.foreground.metric("lesion_f1").value == 1
+    assert (
+        0 < report.foreground.metric("cldice").low <= report.foreground.metric("cldice").high <= 1
+    )
     assert report.foreground.dice.value is None
     assert ("clDice" in done.output, "HD95" in done.output) == (True, False)
     assert max(map(len, done.output.splitlines()[:-1])) <= 80
@@ -176,8 +182,8 @@ def test_the_command_measures_and_shows_what_is_asked_for(folders):
 
 def test_all_metrics_of_label_maps_can_be_asked_for(folders):
     done = invoke(folders, "--metrics", "all")
-    report = load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate")
-    assert report.metrics == tuple(name for name in METRICS if name != "ece")
+    report = load(Report, folders[0] / Report.FILE_NAME)
+    assert report.metrics == LABEL_MAP_METRICS
     assert all(report.foreground.metric(name).value is not None for name in report.metrics)
     assert done.exit_code == 0
 
@@ -202,11 +208,11 @@ def test_classes_have_tolerances_of_their_own(folders, tmp_path):
     (tmp_path / "mm.json").write_text('{"label_1": 0.5}')
     options = ("--tolerance", "3", "--tolerance", str(tmp_path / "mm.json"))
     assert invoke(folders, *options).exit_code == 0
-    first = load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate")
+    first = load(Report, folders[0] / Report.FILE_NAME)
     assert invoke(folders, "--tolerance", "3", "--tolerance", "label_1=0.5").exit_code == 0
-    assert load(Report, folders[0] / REPORT_NAME, made_by="autoseg evaluate") == first
+    assert load(Report, folders[0] / Report.FILE_NAME) == first
     one, two = first.classes
-    assert one.means.nsd.value < two.means.nsd.value == 1
+    assert one.means.metric("nsd").value < two.means.metric("nsd").value == 1
 
 
 @pytest.mark.parametrize("labels", [None, LabelScheme(names=("a", "b", "c"), values=(0, 1, 2))])
@@ -214,4 +220,4 @@ def test_a_tolerance_of_no_class_is_an_error(folders, labels):
     measurement = Measurement(class_tolerances_mm=(("lever", 1.0),))
     with pytest.raises(DatasetError, match="tolerance for 'lever'"):
         scores(*folders, labels=labels, measurement=measurement)
-    assert not (folders[0] / REPORT_NAME).exists()
+    assert not (folders[0] / Report.FILE_NAME).exists()

@@ -8,7 +8,7 @@ from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.quality import CaseTtaConsistency, Quality, QualityCurve
-from autoseg.stages.expected_quality import QUALITY_NAME, QualityReport
+from autoseg.stages.expected_quality import QualityReport
 
 LABELS = LabelScheme(names=("ground", "organ", "lesion"), values=(0, 1, 2))
 ORGAN = QualityCurve(name="organ", agreements=(0.5, 1.0), dice=(0.4, 0.9), error=0.05, cases=9)
@@ -57,7 +57,7 @@ def test_without_curves_nothing_is_said(said):
 def test_expectations_are_written_beside_the_label_maps_and_added_to(said, tmp_path):
     said(0.75, None, name="b")
     said(1.0, None, name="a")
-    written = store.load(Quality, tmp_path / QUALITY_NAME, made_by="autoseg predict")
+    written = store.load(Quality, tmp_path / Quality.FILE_NAME)
     assert [(case.name, case.targets[0].dice) for case in written.cases] == [
         ("a", 0.9),
         ("b", 0.65),
@@ -79,5 +79,5 @@ def test_label_maps_of_an_earlier_prediction_without_an_estimate_are_named(said)
 def test_each_case_is_kept_as_soon_as_it_is_done(tmp_path):
     quality = QualityReport((ORGAN,), LABELS, tmp_path, Silent())
     quality.add(CaseTtaConsistency(name="a", targets=(0.75, None)))
-    written = store.load(Quality, tmp_path / QUALITY_NAME, made_by="autoseg predict")
+    written = store.load(Quality, tmp_path / Quality.FILE_NAME)
     assert [case.name for case in written.cases] == ["a"]

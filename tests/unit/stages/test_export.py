@@ -26,7 +26,6 @@ from autoseg.documents.store import save
 from autoseg.inference.archive.model_card import _classes
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.stages.describe import describe
-from autoseg.stages.evaluate import REPORT_NAME
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.score_fold import VALIDATION_NAME
 
@@ -74,7 +73,7 @@ def report() -> Report:
 def folder(tmp_path) -> Path:
     made = save_model(tmp_path / "work", PLAN, SOLID, (0, 1))
     save(named_fingerprint(), made / "fingerprint.json")
-    save(report(), made / "fold_0" / VALIDATION_NAME / REPORT_NAME)
+    save(report(), made / "fold_0" / VALIDATION_NAME / Report.FILE_NAME)
     return made
 
 

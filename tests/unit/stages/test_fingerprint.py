@@ -88,7 +88,11 @@ def test_a_work_folder_of_another_dataset_of_that_name_is_not_trained_on(
         assert f"was made from {changeable}, not from {other}" in str(refusal)
     _, _, progress = run(other, workspace)
     assert progress.messages[0].endswith(f"now using {other}.")
-    check_dataset_identity(other, workspace)
+    identify(other, workspace)
+
+
+def identify(dataset: Path, workspace: Workspace) -> DatasetSpec:
+    return check_dataset_identity(dataset, workspace, store.load(DatasetSpec, workspace.dataset))
 
 
 def test_a_dataset_that_was_moved_or_linked_is_the_same(
@@ -97,13 +101,13 @@ def test_a_dataset_that_was_moved_or_linked_is_the_same(
     run(changeable, workspace)
     link = tmp_path / "link"
     link.symlink_to(changeable)
-    check_dataset_identity(link, workspace)
+    identify(link, workspace)
     moved = changeable.rename(tmp_path / "moved")
-    check_dataset_identity(moved, workspace)
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="")
+    spec = identify(moved, workspace)
+    assert store.load(DatasetSpec, workspace.dataset) == spec
     assert spec.root == moved
     assert all(case.labels.is_file() and case.images[0].is_file() for case in spec.cases)
-    check_dataset_identity(changeable, workspace)  # missing: preprocessed cases may suffice
+    identify(changeable, workspace)  # missing: preprocessed cases may suffice
 
 
 def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
@@ -115,7 +119,7 @@ def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
     image.write_bytes(image.read_bytes() + b"0")
     shutil.rmtree(changeable)
     with pytest.raises(DatasetError, match=r"no longer exists, and .* has other files"):
-        check_dataset_identity(other, workspace)
+        identify(other, workspace)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -124,8 +128,8 @@ def test_both_documents_are_saved_and_the_dataset_is_left_alone(
 ) -> None:
     before = snapshot(volumes_dataset)
     spec, found, progress = run(volumes_dataset, workspace, workers=workers)
-    assert store.load(DatasetSpec, workspace.dataset, made_by="") == spec
-    assert store.load(Fingerprint, workspace.fingerprint, made_by="") == found
+    assert store.load(DatasetSpec, workspace.dataset) == spec
+    assert store.load(Fingerprint, workspace.fingerprint) == found
     assert [case.name for case in found.cases] == [case.name for case in spec.cases]
     assert sum(found.class_frequencies) == pytest.approx(1)
     assert found.cases_with_class == (6, 6, 6)

@@ -10,6 +10,7 @@ from synthetic import write_volume
 from typer.testing import CliRunner
 
 from autoseg.cli import app
+from autoseg.core.compute import Compute
 from autoseg.core.errors import ModelError
 from autoseg.core.progress import Silent
 from autoseg.inference.archive.reading import ModelArchive
@@ -40,7 +41,9 @@ def test_the_command_writes_a_file_that_predicts(model, tmp_path) -> None:
     random = np.random.default_rng(0)
     image = random.normal(40, 20, (7, 12, 13)).astype(np.float32)
     write_volume(image, tmp_path / "in" / "case.nii.gz", spacing=(2.0, 1.0, 1.0))
-    options = PredictOptions(model=output, device="cpu", precision="float32", workers=1)
+    options = PredictOptions(
+        model=output, compute=Compute(device="cpu", precision="float32", workers=1)
+    )
     report = predict(tmp_path / "in", tmp_path / "out", options, Silent())
     assert not report.failures
     found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(report.written[0])))
@@ -55,7 +58,9 @@ def test_images_are_used_as_they_are_stored(model, tmp_path) -> None:
     for name, direction in (("plain", np.eye(3)), ("flipped", FLIPPED)):
         path = tmp_path / "in" / f"{name}.nii.gz"
         write_volume(image, path, spacing=(2.0, 1.0, 1.0), direction=direction)
-    options = PredictOptions(model=output, device="cpu", precision="float32", workers=1)
+    options = PredictOptions(
+        model=output, compute=Compute(device="cpu", precision="float32", workers=1)
+    )
     report = predict(tmp_path / "in", tmp_path / "out", options, Silent())
     flipped, plain = (
         SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))) for path in report.written

@@ -12,8 +12,8 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages import plan as stage
-from autoseg.stages.folds import load_splits
 from autoseg.stages.plan import PlanRequest, load_plan, plan, save_plan
+from autoseg.stages.project import fold_cases, load_project
 
 
 class Recorder(Silent):
@@ -254,6 +254,6 @@ def test_a_warning_reports_that_a_single_case_is_scored_and_trained_on(volumes_d
     workspace = Workspace(tmp_path / "work")
     plan(root, workspace, workers=1, progress=Silent())
     progress = Recorder()
-    load_splits(workspace, progress)
+    fold_cases(load_project(workspace, Silent()), 0, progress)
     assert len(progress.messages) == 1
     assert "scored on its training cases" in progress.messages[0]

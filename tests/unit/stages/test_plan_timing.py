@@ -7,16 +7,22 @@ import torch
 
 from autoseg.core.errors import PlanError
 from autoseg.core.progress import Silent
-from autoseg.documents import store
 from autoseg.documents.machine import MeasuredMachine, StepCosts
 from autoseg.documents.plan import Plan
-from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.run_candidates import first_share
 from autoseg.stages import machine_speed as speed
 from autoseg.stages import plan as stage
+from autoseg.stages.fingerprint import fingerprint
 from autoseg.stages.machine_speed import Measurement, machine_identity
-from autoseg.stages.plan import PlanRequest, Timing, load_plan, plan, this_machine
+from autoseg.stages.plan import (
+    PlanRequest,
+    Timing,
+    load_plan,
+    plan,
+    plan_configurations,
+    this_machine,
+)
 
 CPU = torch.device("cpu")
 HALF_A_SECOND = StepCosts(
@@ -64,7 +70,7 @@ def test_a_plan_for_a_budget_uses_the_measured_speed(volumes_dataset, workspace,
     assert len(measurements) == 1
     assert made.budget is not None
     assert made.budget.seconds == 1000.0
-    assert forecast(made, "predicted_steps") == "1935 steps in 17 minutes"
+    assert forecast(made, "predicted_steps") == "1935 steps in 16.7 min"
     assert load_plan(workspace) == made
 
 
@@ -78,7 +84,7 @@ def test_the_best_candidates_are_timed(volumes_dataset, workspace, monkeypatch):
     made = planned(
         volumes_dataset, workspace, cache=workspace.root / "cache", budget_seconds=1000.0
     )
-    assert forecast(made, "predicted_steps") == "3871 steps in 17 minutes"
+    assert forecast(made, "predicted_steps") == "3871 steps in 16.7 min"
 
 
 def test_a_plan_without_a_time_measures_nothing_but_uses_what_is_known(
@@ -91,35 +97,25 @@ def test_a_plan_without_a_time_measures_nothing_but_uses_what_is_known(
     assert len(measurements) == 1
     after = planned(volumes_dataset, workspace, cache=cache)
     assert len(measurements) == 1
-    assert forecast(after, "predicted_time") == "34.7 hours"  # 250 000 half seconds
-    assert forecast(before, "predicted_time") != "34.7 hours"
+    assert forecast(after, "predicted_time") == "34.7 h"  # 250 000 half seconds
+    assert forecast(before, "predicted_time") != "34.7 h"
     assert after.configurations == before.configurations
 
 
-def test_the_time_of_a_run_is_shared_among_its_trainings(volumes_dataset, workspace):
-    made = planned(
-        volumes_dataset,
-        workspace,
-        cache=workspace.root / "cache",
-        budget_seconds=9000.0,
-        is_shared=True,
+@pytest.mark.parametrize(("kind", "num_candidates"), [("volumes", 2), ("pictures", 1)])
+def test_the_time_of_a_run_is_shared_among_its_trainings(
+    kind: str, num_candidates: int, workspace: Workspace, request: pytest.FixtureRequest
+):
+    dataset = request.getfixturevalue(f"{kind}_dataset")
+    _, measured = fingerprint(
+        dataset, workspace, workers=1, skip_bad_cases=False, progress=Silent()
     )
-    num_folds = len(store.load(Splits, workspace.splits, made_by="").folds)
-    assert made.budget is not None
-    assert made.budget.seconds == pytest.approx(first_share(9000.0, num_folds, 2))
-
-
-def test_pictures_share_it_among_fewer(pictures_dataset, workspace):
-    made = planned(
-        pictures_dataset,
-        workspace,
-        cache=workspace.root / "cache",
-        budget_seconds=9000.0,
-        is_shared=True,
+    timing = Timing(cache=workspace.root / "cache", budget_seconds=9000.0, device="cpu")
+    made = plan_configurations(
+        workspace, measured, PlanRequest(timing=timing), num_folds=5, progress=Silent()
     )
-    num_folds = len(store.load(Splits, workspace.splits, made_by="").folds)
     assert made.budget is not None
-    assert made.budget.seconds == pytest.approx(first_share(9000.0, num_folds, 1))
+    assert made.budget.seconds == pytest.approx(first_share(9000.0, 5, num_candidates))
 
 
 def test_without_a_cache_the_constants_hold(volumes_dataset, workspace, measurements):

@@ -10,6 +10,7 @@ from fakes import save_model, threshold_model, tiny_configuration, tiny_plan
 from skimage import io
 from synthetic import balls, write_picture, write_volume
 
+from autoseg.core.compute import Compute
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
 from autoseg.inference.model_selection import as_selected_model
@@ -27,7 +28,7 @@ def options(tmp_path, monkeypatch):
     monkeypatch.setattr(
         stage, "load_selection", lambda choice, options: as_selected_model(threshold_model(plan))
     )
-    return PredictOptions(model=folder, device="cpu", workers=2)
+    return PredictOptions(model=folder, compute=Compute(device="cpu", workers=2))
 
 
 @pytest.fixture
@@ -134,7 +135,9 @@ def test_existing_outputs_are_skipped(inputs, options, tmp_path):
     done = tmp_path / "out" / "case_2.nii.gz"
     done.parent.mkdir()
     done.write_bytes(b"finished before")
-    skipping = PredictOptions(model=options.model, device="cpu", skip_existing=True)
+    skipping = PredictOptions(
+        model=options.model, skip_existing=True, compute=Compute(device="cpu")
+    )
     report = predict(inputs, tmp_path / "out", skipping, Silent())
     assert report.skipped == (done,)
     assert len(report.written) == 4
@@ -176,7 +179,7 @@ def test_a_jpeg_becomes_a_png_and_a_picture_keeps_its_format(tmp_path, monkeypat
     voxels, _ = balls(np.random.default_rng(0), (24, 20))
     for name in ("a.jpg", "b.png", "c.bmp"):
         write_picture(voxels.astype(np.uint8), tmp_path / "inputs" / name)
-    options = PredictOptions(model=folder, device="cpu")
+    options = PredictOptions(model=folder, compute=Compute(device="cpu"))
     report = predict(tmp_path / "inputs", tmp_path / "out", options, Silent())
     assert [path.name for path in report.written] == ["a.png", "b.png", "c.bmp"]
     grey = voxels.astype(np.uint8)
@@ -188,7 +191,7 @@ def test_a_real_network_runs_from_its_folder(inputs, tmp_path):
     configuration = tiny_configuration((8, 8), name="2d")
     plan = tiny_plan(configuration, axis_order=(0, 1, 2))
     folder = save_model(tmp_path / "work", plan, configuration, (0, 1))
-    options = PredictOptions(model=folder, device="cpu")
+    options = PredictOptions(model=folder, compute=Compute(device="cpu"))
     report = predict(inputs / "case_0.nii.gz", tmp_path / "out", options, Silent())
     values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(report.written[0])))
     assert set(np.unique(values)) <= {0, 3, 7}

@@ -150,7 +150,7 @@ def test_a_case_that_another_training_prepared_meanwhile_stays(workspace, monkey
 
 
 def test_a_fingerprint_of_other_cases_names_the_command_that_mends_it(workspace) -> None:
-    spec = store.load(DatasetSpec, workspace.dataset, made_by="it")
+    spec = store.load(DatasetSpec, workspace.dataset)
     store.save(spec.model_copy(update={"cases": spec.cases[1:]}), workspace.dataset)
     with pytest.raises(DocumentError, match=r"ball_00.*Run `autoseg plan DATASET`"):
         prepare(workspace)
@@ -197,7 +197,7 @@ def test_hippocampi_are_prepared_whole(real_data: Path, tmp_path: Path) -> None:
     workspace = planned(real_data / "Task04_Hippocampus", tmp_path)
     report = preprocess(workspace, configuration="3d_fullres", workers=2, progress=Silent())
     assert len(report.prepared) == 200
-    made = store.load(Plan, workspace.plan, made_by="")
+    made = store.load(Plan, workspace.plan)
     for name in report.prepared[:5]:
         case = open_case(workspace.preprocessed("3d_fullres") / name)
         assert case.record.restoration.prepared_spacing == made.configuration("3d_fullres").spacing

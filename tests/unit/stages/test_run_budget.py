@@ -6,23 +6,47 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.architectures import ARCHITECTURES
+from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.run_schedule import RunSchedule
+from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.planning.run_candidates import next_training, reference_seconds, run_candidates
+from autoseg.planning.run_candidates import (
+    affordable_trainings,
+    next_training,
+    reference_seconds,
+    run_candidates,
+)
 from autoseg.stages import run
-from autoseg.stages.run import RunRequest, _affordable, _new_entry, _RunSetup
+from autoseg.stages.project import Project
+from autoseg.stages.run import RunRequest, _new_entry, _RunSetup
 
 CARD = Machine(accelerator_gib=8.0, cores=8)
+FINGERPRINT = make_fingerprint([(300, 512, 512)] * 50, [(1.0, 0.8, 0.8)] * 50)
 PLAN = make_plan(
-    make_fingerprint([(300, 512, 512)] * 50, [(1.0, 0.8, 0.8)] * 50),
+    FINGERPRINT,
     network=ARCHITECTURES["unet"],
     memory_gib=8.0,
     machine=CARD,
 )
 DICE = {"3d_fullres": 0.90, "3d_lowres": 0.893, "2d": 0.892, "3d_cascade_fullres": 0.91}
 NUM_FOLDS = 5
+PROJECT = Project(
+    Workspace(Path("nowhere")),
+    DatasetSpec(
+        name="large",
+        root=Path("nowhere"),
+        layout="folders",
+        num_axes=3,
+        channel_names=PLAN.channel_names,
+        labels=PLAN.labels,
+        cases=(),
+    ),
+    FINGERPRINT,
+    PLAN,
+    Splits(seed=0, reason="a test", folds=(Fold(train=("a",), validation=()),) * NUM_FOLDS),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +60,9 @@ def complete_after(hours: float, *, slowness: float = 1.0) -> tuple[set[str], fl
     budget = 3600 * hours
     names = run_candidates(PLAN, NUM_FOLDS, CARD, budget).value
     schedule = RunSchedule(budget_seconds=budget, candidates=names, reason="a test")
-    course = _RunSetup(
-        Workspace(Path("nowhere")), PLAN, NUM_FOLDS, RunRequest(budget_seconds=budget)
-    )
+    course = _RunSetup(PROJECT, RunRequest(budget_seconds=budget))
     dice, spent = {}, 0.0
-    while key := next_training(PLAN, names, NUM_FOLDS, dice, _affordable(schedule)):
+    while key := next_training(PLAN, names, NUM_FOLDS, dice, affordable_trainings(schedule)):
         entry = _new_entry(course, schedule, key, dice)
         full = slowness * reference_seconds(PLAN.configuration(key[0]), CARD)
         trained = min(entry.seconds, full) if entry.most_steps else entry.seconds

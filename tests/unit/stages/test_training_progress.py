@@ -1,20 +1,10 @@
-import pytest
-
 from autoseg.documents.recipe import Budget, Iterations
-from autoseg.stages.training_progress import forecast_message, format_duration
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(90.0, "90 s"), (1800.0, "30 min"), (9000.0, "2.5 h"), (864000.0, "10.0 days")],
-)
-def test_a_time_span_is_in_the_unit_a_person_would_use(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
+from autoseg.stages.training_progress import forecast_message
 
 
 def test_a_training_of_days_comes_with_advice_that_works_after_an_interruption() -> None:
     long = forecast_message(Iterations(total=250_000), 2.0)
-    assert "5.8 days" in long
+    assert "5.79 days" in long
     assert "--restart --budget 2h" in long  # the checkpoint belongs to the other length
 
 

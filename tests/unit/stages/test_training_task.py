@@ -6,22 +6,43 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import LABELS, tiny_configuration, tiny_plan
+from fingerprints import small_volumes
 
 from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.case import InverseTransform
 from autoseg.core.errors import TrainingError
-from autoseg.documents import store
-from autoseg.documents.model import MODEL_NAME, TrainedModel
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.plan import Configuration
 from autoseg.documents.recipe import Iterations, Recipe, TrainingOptions
+from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
+from autoseg.inference.stored import ModelFolder
 from autoseg.losses import LOSSES
 from autoseg.preprocessing.storage import CaseRecord, StoredCascadeInput, StoredCase
 from autoseg.stages import training_task as stage
+from autoseg.stages.project import Project
 from autoseg.stages.train import _record_model
 from autoseg.stages.training_task import _identity, training_device
 from autoseg.training.loading import BatchDataset
 from autoseg.training.sampling import Sampling
+
+
+def tiny_project(folder: Path, configuration: Configuration) -> Project:
+    fingerprint = small_volumes(num_cases=1)
+    dataset = DatasetSpec(
+        name="tiny",
+        root=folder,
+        layout="folders",
+        num_axes=2,
+        channel_names=("MRI",),
+        labels=LABELS,
+        cases=(),
+    )
+    fold = Fold(train=("a",), validation=("a",))
+    splits = Splits(seed=0, reason="one case", folds=(fold,))
+    plan = tiny_plan(configuration, axis_order=(0, 1))
+    return Project(Workspace(folder / "work"), dataset, fingerprint, plan, splits)
 
 
 @pytest.mark.parametrize(("trained", "predicted"), [((1,), (1,)), (None, (0, 1)), ((), ())])
@@ -30,12 +51,12 @@ def test_a_model_is_mirrored_along_the_axes_that_its_training_mirrors(
 ) -> None:
     recipe = Recipe(augmentations=(GaussianNoise(), Mirroring(axes=trained)))
     configuration = tiny_configuration((8, 8)).model_copy(update={"recipe": recipe})
-    workspace = Workspace(tmp_path / "work")
-    workspace.fingerprint.parent.mkdir(parents=True)
-    workspace.fingerprint.write_text("{}")
-    _record_model(workspace, tiny_plan(configuration, axis_order=(0, 1)), configuration)
-    folder = workspace.models / configuration.name
-    assert store.load(TrainedModel, folder / MODEL_NAME, made_by="").mirror_axes == predicted
+    project = tiny_project(tmp_path, configuration)
+    stored = _record_model(project, configuration)
+    assert stored.read_trained().mirror_axes == predicted
+    assert ModelFolder(stored.path).read_trained() == stored.read_trained()
+    assert ModelFolder(stored.path).read_plan() == stored.read_plan()
+    assert ModelFolder(stored.path).read_fingerprint() == project.fingerprint
 
 
 def test_only_the_same_training_resumes_from_a_checkpoint(tmp_path: Path) -> None:

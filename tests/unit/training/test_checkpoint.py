@@ -7,13 +7,14 @@ from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.errors import TrainingError
-from autoseg.documents.recipe import AdamW, Recipe
+from autoseg.documents.recipe import Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.optimizers import OPTIMIZERS
 from autoseg.training import checkpoint
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
-from autoseg.training.learning_rate import Position
-from autoseg.training.state import TrainingState, build_optimizer
+from autoseg.training.position import Position
+from autoseg.training.state import TrainingState
 from autoseg.training.step import training_step
 
 
@@ -32,7 +33,7 @@ def state_of(*, scales: bool) -> TrainingState:
     return TrainingState(
         network=network,
         average=None,
-        optimizer=build_optimizer(network, Recipe()),
+        optimizer=Recipe().optimizer.build(tuple(network.parameters())),
         scaler=torch.amp.GradScaler("cpu", enabled=scales),
         epoch_steps=1,
     )
@@ -41,7 +42,7 @@ def state_of(*, scales: bool) -> TrainingState:
 def step(state: TrainingState) -> None:
     images = torch.linspace(-1, 1, 2 * 64).reshape(2, 1, 8, 8)
     labels = (images[:, 0] > 0.3).long()
-    loss = DiceCrossEntropy().build()
+    loss = DiceCrossEntropy()
     training_step(state, (images, labels), loss, rate=0.05, gradient_clip=12.0, dtype=torch.float32)
 
 
@@ -73,14 +74,14 @@ class TwoConvolutions(nn.Module):
 def channels_last_state(recipe: Recipe) -> TrainingState:
     torch.manual_seed(0)
     network = TwoConvolutions().to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(network, recipe)
+    optimizer = recipe.optimizer.build(tuple(network.parameters()))
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     return TrainingState(network, None, optimizer, scaler, epoch_steps=1)
 
 
-@pytest.mark.parametrize("optimizer", [Recipe().optimizer, AdamW()], ids=["sgd", "adamw"])
-def test_a_training_with_channels_last_resumes_exactly(optimizer, tmp_path: Path) -> None:
-    recipe = Recipe(optimizer=optimizer)
+@pytest.mark.parametrize("kind", list(OPTIMIZERS))
+def test_a_training_with_channels_last_resumes_exactly(kind: str, tmp_path: Path) -> None:
+    recipe = Recipe(optimizer=OPTIMIZERS[kind]())
     state, resumed = channels_last_state(recipe), channels_last_state(recipe)
     for _ in range(2):
         step(state)

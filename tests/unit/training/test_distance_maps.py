@@ -48,7 +48,7 @@ def test_the_objective_is_the_loss_with_distances_measured_before(
     maps = np.stack([mapper.maps(patch) for patch in classes.numpy()])
     logits = torch.randn(2, scheme.num_outputs, 8, 8, generator=RANDOM)
     found = mapper.objective(loss, maps, CPU)(logits, classes)
-    expected = loss.build()(logits, *targets_of(classes, scheme), spacing=SPACING)
+    expected = loss(logits, *targets_of(classes, scheme), spacing=SPACING)
     assert torch.allclose(found, expected)
 
 

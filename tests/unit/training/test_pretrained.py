@@ -169,5 +169,5 @@ def test_fine_tuning_lowers_the_learning_rate_and_warms_up(recipe, share):
     tuned = fine_tuning(recipe)
 
     assert tuned.optimizer.learning_rate == pytest.approx(recipe.optimizer.learning_rate * share)
-    assert tuned.warm_up == 0.05
+    assert tuned.schedule == recipe.schedule.model_copy(update={"warm_up": 0.05})
     assert tuned.augmentations == recipe.augmentations

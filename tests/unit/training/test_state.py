@@ -4,8 +4,8 @@ from typing_extensions import override
 
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
-from autoseg.documents.recipe import AdamW, Recipe, StochasticGradientDescent
-from autoseg.training.state import build_optimizer, initial_state
+from autoseg.documents.recipe import Recipe
+from autoseg.training.state import initial_state
 
 TOPOLOGY = Topology(patch_shape=(8, 8), strides=((1, 1), (2, 2)), kernels=((3, 3), (3, 3)))
 
@@ -39,13 +39,3 @@ def test_a_built_network_starts_at_random():
     config = StartsAtHalf.for_topology(TOPOLOGY, in_channels=1, num_classes=2)
     first = next(config.build().parameters())
     assert not (first == 0.5).any()
-
-
-def test_an_optimiser_has_the_settings_of_its_recipe() -> None:
-    network = torch.nn.Conv2d(1, 2, 1)
-    sgd = StochasticGradientDescent(learning_rate=0.1, momentum=0.7, weight_decay=0.2)
-    (group,) = build_optimizer(network, Recipe(optimizer=sgd)).param_groups
-    assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.7, 0.2, True)
-    adam = AdamW(betas=(0.8, 0.95), weight_decay=0.3)
-    (group,) = build_optimizer(network, Recipe(optimizer=adam)).param_groups
-    assert (group["betas"], group["weight_decay"]) == ((0.8, 0.95), 0.3)

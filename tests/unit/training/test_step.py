@@ -4,15 +4,17 @@ from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.recipe import AdamW, Recipe, StochasticGradientDescent
+from autoseg.documents.recipe import Recipe
 from autoseg.losses.dice_ce import DiceCrossEntropy
-from autoseg.training.learning_rate import Position
+from autoseg.optimizers import OPTIMIZERS
+from autoseg.optimizers.sgd import StochasticGradientDescent
 from autoseg.training.loop import set_head_prior
-from autoseg.training.state import TrainingState, build_optimizer
+from autoseg.training.position import Position
+from autoseg.training.state import TrainingState
 from autoseg.training.step import pseudo_dice, training_step, update_average, validation_scores
 from autoseg.training.targets import head_biases
 
-LOSS = DiceCrossEntropy().build()
+LOSS = DiceCrossEntropy()
 LABELS = LabelScheme(names=("background", "bright"), values=(0, 1))
 
 
@@ -36,7 +38,7 @@ def state_of(recipe: Recipe, *, average: bool = False) -> TrainingState:
     return TrainingState(
         network=network,
         average=copy,
-        optimizer=build_optimizer(network, recipe),
+        optimizer=recipe.optimizer.build(tuple(network.parameters())),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         epoch_steps=1,
     )
@@ -47,15 +49,15 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return images, (images[:, 0] > 0.3).long()
 
 
-@pytest.mark.parametrize("optimizer", [Recipe().optimizer, AdamW()], ids=["sgd", "adamw"])
-def test_a_first_step_that_overflows_leaves_no_trace(optimizer) -> None:
+@pytest.mark.parametrize("kind", list(OPTIMIZERS))
+def test_a_first_step_that_overflows_leaves_no_trace(kind) -> None:
     """In float16, as steps do until the scaler has found its scale."""
     torch.manual_seed(0)
     network = OneConvolution()
     state = TrainingState(
         network=network,
         average=None,
-        optimizer=build_optimizer(network, Recipe(optimizer=optimizer), torch.float16),
+        optimizer=OPTIMIZERS[kind]().build(tuple(network.parameters()), torch.float16),
         scaler=torch.amp.GradScaler("cpu"),
         epoch_steps=1,
     )
@@ -74,10 +76,10 @@ def test_a_first_step_that_overflows_leaves_no_trace(optimizer) -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("optimizer", [Recipe().optimizer, AdamW()], ids=["sgd", "adamw"])
+@pytest.mark.parametrize("kind", list(OPTIMIZERS))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_steps_bring_the_loss_down(optimizer, dtype) -> None:
-    state = state_of(Recipe(optimizer=optimizer))
+def test_steps_bring_the_loss_down(kind, dtype) -> None:
+    state = state_of(Recipe(optimizer=OPTIMIZERS[kind]()))
     losses = [
         float(training_step(state, batch(), LOSS, rate=0.05, gradient_clip=12.0, dtype=dtype))
         for _ in range(60)

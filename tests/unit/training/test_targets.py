@@ -4,6 +4,7 @@ import torch
 from copies import META, Copies
 
 from autoseg.core.labels import LabelScheme, Region
+from autoseg.losses.cross_entropy import CrossEntropy
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.training import targets
 from autoseg.training.step import pseudo_dice
@@ -28,7 +29,7 @@ def scores(channels: int) -> torch.Tensor:
 
 
 def test_plain_classes_go_to_the_loss_itself() -> None:
-    loss = DiceCrossEntropy().build()
+    loss = DiceCrossEntropy()
     assert objective(loss, PLAIN) is loss
     labels, valid = targets_of(CLASSES, PLAIN)
     assert labels is CLASSES
@@ -53,7 +54,7 @@ def test_ignored_voxels_do_not_count_and_stay_in_the_range_of_classes() -> None:
 
 @pytest.mark.parametrize("scheme", [SPARSE, BOTH], ids=["classes", "regions"])
 def test_the_objective_is_that_of_the_annotated_voxels(scheme: LabelScheme) -> None:
-    loss = objective(DiceCrossEntropy().build(), scheme)
+    loss = objective(DiceCrossEntropy(), scheme)
     logits = scores(scheme.num_outputs)
     moved = torch.where(HIDDEN[:, None], -2 * logits, logits)
     assert float(loss(moved, PARTLY)) == pytest.approx(float(loss(logits, PARTLY)), rel=1e-6)
@@ -96,7 +97,7 @@ def test_the_regions_of_classes_are_sent_once_for_all_resolutions(monkeypatch) -
     monkeypatch.setattr(
         targets, "to_device", lambda array, device: given.append(array) or to_device(array, device)
     )
-    loss = objective(lambda logits, _, __: logits.mean(), BOTH)
+    loss = objective(CrossEntropy(), BOTH)
     logits, classes = scores(2).to(META), PARTLY.to(META)
     with Copies() as copies:
         for _ in range(3):

@@ -56,7 +56,7 @@ def gradient_not_finite(network, scores):
 FAULTS = {
     "the scores)": lambda _, scores: scores.fill_(torch.inf),
     "the gradient of heads.0.bias)": gradient_not_finite,
-    "the scores differ from float32 by 100%": lambda _, scores: 0 * scores,
+    "the scores differ from float32 by 100 %": lambda _, scores: 0 * scores,
 }
 
 

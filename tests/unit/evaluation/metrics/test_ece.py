@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autoseg.evaluation.calibration import BINS, CalibrationError
+from autoseg.evaluation.metrics.ece import BINS, CalibrationError
 
 
 def error_of(probabilities, truth):

@@ -1,7 +1,13 @@
-"""Expected calibration error of predicted probabilities."""
+"""Expected calibration error (ECE) of predicted probabilities."""
+
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
+from typing_extensions import override
+
+from autoseg.evaluation.comparison import Comparison
+from autoseg.evaluation.metrics.base import METRICS, Metric
 
 BINS = 15
 """Number of bins of equal width. Source: Guo et al. 2017."""
@@ -9,6 +15,21 @@ BINS = 15
 ROUNDING = 1e-5
 """Tolerance, as a share of a bin's width: 17/255, the upper end of the first bin, may be stored as
 a slightly larger number."""
+
+
+@METRICS.register
+class ExpectedCalibrationError(Metric):
+    """Expected calibration error of a class, 0 … 1; see `CalibrationError`."""
+
+    title = "ECE"
+    better = "lower"
+    needs_probabilities = True
+
+    kind: Literal["ece"] = "ece"
+
+    @override
+    def compute(self, pair: Comparison) -> None:
+        """Return None: masks have no probabilities, so `CalibrationError` computes the value."""
 
 
 class CalibrationError:

@@ -1,4 +1,4 @@
-"""Training progress and learning rate schedule."""
+"""Position in a training, and the length of its epochs."""
 
 from dataclasses import dataclass
 
@@ -39,17 +39,6 @@ class Position:
         if self.step == 0:
             return None
         return self.seconds / self.step * (length.total - self.step)
-
-
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Return the learning rate at `progress` in [0, 1]: linear warm-up, then polynomial decay.
-
-    Source: Isensee et al. 2021, Methods, "Training schedule" (decay; here continuous instead of
-    once per epoch).
-    """
-    rise = min(1.0, (progress + 1e-3) / recipe.warm_up) if recipe.warm_up else 1.0
-    decay = (1.0 - min(progress, 1.0)) ** recipe.decay_exponent
-    return float(recipe.optimizer.learning_rate * rise * decay)
 
 
 def epoch_steps(recipe: Recipe, length: AnyLength, seconds_per_step: float) -> int:

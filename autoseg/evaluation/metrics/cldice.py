@@ -1,13 +1,19 @@
 """clDice: overlap of centre lines, for tubular structures such as vessels and airways."""
 
+from typing import Literal
+
 import numpy as np
 from scipy import ndimage
+from typing_extensions import override
 
 from autoseg.core.arrays import MaskArray
+from autoseg.evaluation.comparison import Comparison
+from autoseg.evaluation.metrics.base import METRICS, Metric
 
 
-def centre_line_dice(prediction: MaskArray, reference: MaskArray) -> float:
-    """Compute clDice, 0 … 1; 0 if one mask is empty. At least one mask must not be empty.
+@METRICS.register
+class CentreLineDice(Metric):
+    """Overlap of centre lines, 0 … 1; 0 if one mask is empty.
 
     clDice is the harmonic mean of the share of the predicted centre line inside the reference mask
     and the share of the reference's centre line inside the predicted mask. Centre lines are counted
@@ -16,12 +22,20 @@ def centre_line_dice(prediction: MaskArray, reference: MaskArray) -> float:
     Source: Shit et al., "clDice", CVPR 2021, equations 1 and 2; lines by Lee et al., "Building
         skeleton models via 3-D medial surface/axis thinning algorithms", CVGIP 56 (1994).
     """
-    if not prediction.any() or not reference.any():
-        return 0.0
-    precision = _share(_centre_line(prediction), reference)
-    sensitivity = _share(_centre_line(reference), prediction)
-    total = precision + sensitivity
-    return 2 * precision * sensitivity / total if total else 0.0
+
+    title = "clDice"
+    cost = "expensive"
+
+    kind: Literal["cldice"] = "cldice"
+
+    @override
+    def compute(self, pair: Comparison) -> float:
+        if not pair.predicted or not pair.expected:
+            return 0.0
+        precision = _share(_centre_line(pair.prediction), pair.reference)
+        sensitivity = _share(_centre_line(pair.reference), pair.prediction)
+        total = precision + sensitivity
+        return 2 * precision * sensitivity / total if total else 0.0
 
 
 def _centre_line(mask: MaskArray) -> MaskArray:

@@ -1,17 +1,19 @@
-"""Metrics by hand, against brute force, and at their edges."""
+"""Scores by hand, against brute force, and at their edges."""
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from autoseg.documents.report import METRICS
-from autoseg.evaluation.metrics import (
-    ABSENT,
+from autoseg.evaluation.class_scores import (
+    absent_scores,
     default_tolerance_mm,
     mask_scores,
     scores_of_values,
 )
+from autoseg.evaluation.metrics import ALL_METRICS, DEFAULT_METRICS
 from autoseg.evaluation.surfaces import surface
+
+ABSENT = absent_scores(DEFAULT_METRICS)
 
 
 def bar(length, start, stop):
@@ -24,7 +26,7 @@ def test_overlap_by_hand():
     """4 predicted, 6 true, 3 in common."""
     scores = mask_scores(bar(12, 5, 9), bar(12, 2, 8), spacing=(1.0, 1.0), tolerance_mm=1.0)
     assert scores.dice == pytest.approx(6 / 10)
-    assert scores.iou == pytest.approx(3 / 7)
+    assert scores.metric("iou") == pytest.approx(3 / 7)
     assert (scores.predicted_voxels, scores.reference_voxels) == (4, 6)
 
 
@@ -34,17 +36,17 @@ def test_surface_distances_by_hand():
     Predicted 3 … 8 against 1 … 6: distances 0 0 0 0 and then 0.5, 1 mm, in both directions.
     """
     scores = mask_scores(bar(12, 3, 9), bar(12, 1, 7), spacing=(3.0, 0.5), tolerance_mm=0.5)
-    assert scores.assd_mm == pytest.approx(1.5 / 6)
-    assert scores.hd95_mm == pytest.approx(np.percentile([0, 0, 0, 0, 0.5, 1.0], 95))
-    assert scores.nsd == pytest.approx(5 / 6)
+    assert scores.metric("assd_mm") == pytest.approx(1.5 / 6)
+    assert scores.metric("hd95_mm") == pytest.approx(np.percentile([0, 0, 0, 0, 0.5, 1.0], 95))
+    assert scores.metric("nsd") == pytest.approx(5 / 6)
 
 
 def test_the_larger_directed_percentile_counts():
     """One far predicted voxel among 3 is 10 mm off; no true voxel is off."""
     prediction = bar(20, 2, 4) | bar(20, 13, 14)
     scores = mask_scores(prediction, bar(20, 2, 4), spacing=(1.0, 1.0), tolerance_mm=1.0)
-    assert scores.hd95_mm == pytest.approx(np.percentile([0, 0, 10], 95))
-    assert scores.assd_mm == pytest.approx(10 / 5)
+    assert scores.metric("hd95_mm") == pytest.approx(np.percentile([0, 0, 10], 95))
+    assert scores.metric("assd_mm") == pytest.approx(10 / 5)
 
 
 def test_a_filled_square_has_its_rim_as_surface():
@@ -66,30 +68,30 @@ def test_a_perfect_prediction():
     mask = np.zeros((6, 7, 8), dtype=bool)
     mask[2:5, 1:6, 3:7] = True
     scores = mask_scores(mask, mask.copy(), spacing=(3.0, 1.0, 1.0), tolerance_mm=0.0)
-    assert (scores.dice, scores.iou, scores.nsd) == (1, 1, 1)
-    assert (scores.hd95_mm, scores.assd_mm) == (0, 0)
+    assert (scores.dice, scores.metric("iou"), scores.metric("nsd")) == (1, 1, 1)
+    assert (scores.metric("hd95_mm"), scores.metric("assd_mm")) == (0, 0)
 
 
 def test_volumes_sensitivity_and_precision_by_hand():
     """4 predicted, 6 true, 3 in common; voxels of 2 × 5 × 10 mm."""
     masks = bar(12, 5, 9)[None], bar(12, 2, 8)[None]
     scores = mask_scores(*masks, spacing=(2.0, 5.0, 10.0), tolerance_mm=1.0)
-    assert scores.sensitivity == pytest.approx(3 / 6)
-    assert scores.precision == pytest.approx(3 / 4)
-    assert scores.relative_volume_error == pytest.approx(-2 / 6)
-    assert scores.absolute_volume_error_ml == pytest.approx(2 * 0.1)
+    assert scores.metric("sensitivity") == pytest.approx(3 / 6)
+    assert scores.metric("precision") == pytest.approx(3 / 4)
+    assert scores.metric("relative_volume_error") == pytest.approx(-2 / 6)
+    assert scores.metric("absolute_volume_error_ml") == pytest.approx(2 * 0.1)
 
 
 def test_a_picture_has_no_volume_in_millilitres():
     scores = mask_scores(bar(9, 1, 3), bar(9, 1, 5), spacing=(1.0, 1.0), tolerance_mm=1.0)
-    assert scores.absolute_volume_error_ml is None
-    assert scores.relative_volume_error == -0.5
+    assert scores.metric("absolute_volume_error_ml") is None
+    assert scores.metric("relative_volume_error") == -0.5
 
 
 def test_only_what_is_asked_for_is_measured():
     masks = bar(12, 5, 9), bar(12, 2, 8)
     scores = mask_scores(*masks, spacing=(1.0, 1.0), tolerance_mm=1.0, metrics=("iou", "ece"))
-    measured = {name for name in METRICS if scores.metric(name) is not None}
+    measured = {name for name in ALL_METRICS if scores.metric(name) is not None}
     assert measured == {"iou"}
 
 
@@ -97,6 +99,7 @@ def test_neither_mask_has_the_class():
     empty = np.zeros((4, 4), dtype=bool)
     assert mask_scores(empty, empty, spacing=(1.0, 1.0), tolerance_mm=1.0) == ABSENT
     assert ABSENT.dice is None
+    assert "null" in ABSENT.model_dump_json()
 
 
 @pytest.mark.parametrize("is_missed", [True, False])
@@ -108,14 +111,20 @@ def test_one_empty_mask_scores_zero_without_distances(is_missed):
         reference[None],
         spacing=(1.0, 1.0, 1.0),
         tolerance_mm=1.0,
-        metrics=METRICS,
+        metrics=ALL_METRICS,
     )
-    assert (scores.dice, scores.iou, scores.nsd) == (0, 0, 0)
-    assert (scores.lesion_f1, scores.cldice) == (0, 0)
-    assert (scores.hd95_mm, scores.assd_mm, scores.hd_mm) == (None, None, None)
-    assert (scores.sensitivity, scores.precision) == ((0, None) if is_missed else (None, 0))
-    assert scores.relative_volume_error == (-1 if is_missed else None)
-    assert scores.absolute_volume_error_ml == 0.002
+    assert (scores.dice, scores.metric("iou"), scores.metric("nsd")) == (0, 0, 0)
+    assert (scores.metric("lesion_f1"), scores.metric("cldice")) == (0, 0)
+    assert (scores.metric("hd95_mm"), scores.metric("assd_mm"), scores.metric("hd_mm")) == (
+        None,
+        None,
+        None,
+    )
+    assert (scores.metric("sensitivity"), scores.metric("precision")) == (
+        (0, None) if is_missed else (None, 0)
+    )
+    assert scores.metric("relative_volume_error") == (-1 if is_missed else None)
+    assert scores.metric("absolute_volume_error_ml") == 0.002
     assert scores.reference_voxels == (2 if is_missed else 0)
 
 
@@ -154,7 +163,12 @@ def test_distances_equal_brute_force_on_random_masks(seed, shape, spacing):
     prediction, reference = (random.random(shape) < share for share in (0.3, 0.1))
     scores = mask_scores(prediction, reference, spacing=spacing, tolerance_mm=1.3)
     expected = brute_force(prediction, reference, spacing, 1.3)
-    found = scores.hd95_mm, scores.assd_mm, scores.nsd, scores.hd_mm
+    found = (
+        scores.metric("hd95_mm"),
+        scores.metric("assd_mm"),
+        scores.metric("nsd"),
+        scores.metric("hd_mm"),
+    )
     assert found == pytest.approx(expected)
 
 
@@ -171,7 +185,7 @@ def test_cropping_to_each_value_changes_nothing(values):
         values,
         spacing=(2.0, 1.0, 1.0),
         tolerances_mm=(1.0,) * 3,
-        metrics=METRICS,
+        metrics=ALL_METRICS,
     )
     for value, scores in zip(values, found, strict=True):
         whole = mask_scores(
@@ -179,10 +193,10 @@ def test_cropping_to_each_value_changes_nothing(values):
             reference == value,
             spacing=(2.0, 1.0, 1.0),
             tolerance_mm=1.0,
-            metrics=METRICS,
+            metrics=ALL_METRICS,
         )
         assert scores == whole
-    assert found[2] == ABSENT
+    assert found[2] == absent_scores(ALL_METRICS)
 
 
 def test_maps_without_any_class_have_no_scores():
@@ -214,11 +228,16 @@ def test_each_value_has_a_tolerance_of_its_own():
     first, second = scores_of_values(
         *both, (1, 2), spacing=(1.0, 1.0, 1.0), tolerances_mm=(3.0, 2.9)
     )
-    assert (first.nsd, second.nsd) == (1, 0)
+    assert (first.metric("nsd"), second.metric("nsd")) == (1, 0)
 
 
 def test_a_distance_of_exactly_the_tolerance_is_within_it_though_it_rounds_to_more() -> None:
     assert 3 * 1.1 > 3.3
     scores = mask_scores(bar(9, 3, 4), bar(9, 0, 1), spacing=(1.0, 1.1), tolerance_mm=3.3)
-    assert scores.nsd == 1
-    assert mask_scores(bar(9, 3, 4), bar(9, 0, 1), spacing=(1.0, 1.1), tolerance_mm=3.2999).nsd == 0
+    assert scores.metric("nsd") == 1
+    assert (
+        mask_scores(bar(9, 3, 4), bar(9, 0, 1), spacing=(1.0, 1.1), tolerance_mm=3.2999).metric(
+            "nsd"
+        )
+        == 0
+    )

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from autoseg.evaluation.lesions import lesion_f1
+from autoseg.evaluation.comparison import Comparison
+from autoseg.evaluation.metrics.lesion_f1 import LesionF1
+
+
+def lesion_f1(prediction, reference):
+    shape = reference.shape
+    return LesionF1().compute(Comparison(prediction, reference, (1.0,) * len(shape), 1.0, shape))
 
 
 def mask(text):

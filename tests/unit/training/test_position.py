@@ -1,22 +1,7 @@
 import pytest
 
 from autoseg.documents.recipe import Budget, Iterations, Recipe
-from autoseg.training.learning_rate import Position, epoch_steps, learning_rate
-
-
-def test_the_rate_falls_from_its_peak_to_zero() -> None:
-    recipe = Recipe()
-    assert learning_rate(recipe, 0.0) == pytest.approx(0.01)
-    assert learning_rate(recipe, 0.5) == pytest.approx(0.01 * 0.5**0.9)
-    assert learning_rate(recipe, 1.0) == 0.0
-
-
-def test_the_rate_rises_while_warming_up() -> None:
-    recipe = Recipe(warm_up=0.1)
-    rates = [learning_rate(recipe, progress) for progress in (0.0, 0.02, 0.05, 0.09)]
-    assert rates == sorted(rates)
-    assert rates[0] > 0
-    assert learning_rate(recipe, 0.1) == pytest.approx(0.01 * 0.9**0.9)
+from autoseg.training.position import Position, epoch_steps
 
 
 def test_progress_of_a_budget_is_time() -> None:

@@ -1,0 +1,132 @@
+"""Scores of the masks of label values."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+from scipy import ndimage
+
+from autoseg.core.arrays import LabelArray, MaskArray
+from autoseg.documents.report import ClassScores
+from autoseg.evaluation.comparison import Comparison
+from autoseg.evaluation.metrics import DEFAULT_METRICS, METRICS
+
+LARGEST_COUNTED = 2**16
+"""Larger label values are first mapped to small indices, which takes more memory."""
+
+
+def default_tolerance_mm(spacing: Sequence[float]) -> float:
+    """Return the default NSD tolerance: one voxel along the coarsest axis."""
+    return float(max(spacing))
+
+
+def absent_scores(metrics: Sequence[str]) -> ClassScores:
+    """Return the scores of a class that occurs in neither label map: no metric is defined."""
+    sizes = {"reference_voxels": 0, "predicted_voxels": 0}
+    return ClassScores.model_validate({**dict.fromkeys(metrics), **sizes})
+
+
+def scores_of_values(
+    prediction: LabelArray,
+    reference: LabelArray,
+    values: Sequence[int | tuple[int, ...]],
+    *,
+    spacing: Sequence[float],
+    tolerances_mm: Sequence[float],
+    metrics: Sequence[str] = DEFAULT_METRICS,
+) -> tuple[ClassScores, ...]:
+    """Score several label values, or unions of label values.
+
+    Args:
+        prediction: Predicted label values.
+        reference: Reference label values, same shape.
+        values: Label values or unions; each is scored separately.
+        spacing: Voxel size along each axis, mm.
+        tolerances_mm: NSD tolerance of each entry of `values`, mm.
+        metrics: Metrics to compute.
+    """
+    unions = [value if isinstance(value, tuple) else (value,) for value in values]
+    single = sorted({value for union in unions for value in union})
+    boxes = dict(zip(single, _boxes(prediction, reference, single), strict=True))
+    scores = []
+    for union, tolerance_mm in zip(unions, tolerances_mm, strict=True):
+        box = reduce(_union, [boxes[value] for value in union])
+        if box is None:
+            scores.append(absent_scores(metrics))
+            continue
+        masks = _mask(prediction[box], union), _mask(reference[box], union)
+        measured = mask_scores(
+            *masks,
+            spacing=spacing,
+            tolerance_mm=tolerance_mm,
+            metrics=metrics,
+            image_shape=reference.shape,
+        )
+        scores.append(measured)
+    return tuple(scores)
+
+
+def mask_scores(
+    prediction: MaskArray,
+    reference: MaskArray,
+    *,
+    spacing: Sequence[float],
+    tolerance_mm: float,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    image_shape: tuple[int, ...] | None = None,
+) -> ClassScores:
+    """Compute metrics of one mask.
+
+    Args:
+        prediction: Predicted mask.
+        reference: Reference mask, same shape.
+        spacing: Voxel size along each axis, mm.
+        tolerance_mm: NSD tolerance, mm.
+        metrics: Metrics to compute.
+        image_shape: Shape of the image that the masks are cropped from; None if they are whole.
+    """
+    shape = reference.shape if image_shape is None else image_shape
+    pair = Comparison(prediction, reference, tuple(spacing), tolerance_mm, shape)
+    if not pair.predicted and not pair.expected:
+        return absent_scores(metrics)
+    values = {name: METRICS[name].model_validate({}).compute(pair) for name in metrics}
+    sizes = {"reference_voxels": pair.expected, "predicted_voxels": pair.predicted}
+    return ClassScores.model_validate({**values, **sizes})
+
+
+def _mask(array: LabelArray, values: tuple[int, ...]) -> MaskArray:
+    """Return the mask of voxels that have one of the values."""
+    return array == values[0] if len(values) == 1 else np.isin(array, values)
+
+
+def _boxes(
+    prediction: LabelArray, reference: LabelArray, values: Sequence[int]
+) -> list[tuple[slice, ...] | None]:
+    """Return the bounding box of each value in both arrays together; None if it does not occur."""
+    found = [_objects(array, values) for array in (prediction, reference)]
+    return [_union(first, second) for first, second in zip(*found, strict=True)]
+
+
+def _objects(array: LabelArray, values: Sequence[int]) -> list[tuple[slice, ...] | None]:
+    """Return the bounding box of each value in one pass; None if it does not occur."""
+    if not values:
+        return []
+    if min(values) > 0 and max(values) <= LARGEST_COUNTED:
+        boxes = ndimage.find_objects(array, max_label=max(values))
+        return [boxes[value - 1] for value in values]
+    order = np.sort(np.asarray(values))
+    positions = np.minimum(np.searchsorted(order, array), len(order) - 1)
+    indices = np.where(order[positions] == array, positions + 1, 0)
+    boxes = ndimage.find_objects(indices, max_label=len(order))
+    return [boxes[int(np.searchsorted(order, value))] for value in values]
+
+
+def _union(
+    first: tuple[slice, ...] | None, second: tuple[slice, ...] | None
+) -> tuple[slice, ...] | None:
+    if first is None or second is None:
+        return first or second
+    return tuple(
+        slice(min(one.start, other.start), max(one.stop, other.stop))
+        for one, other in zip(first, second, strict=True)
+    )

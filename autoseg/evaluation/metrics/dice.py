@@ -1,0 +1,27 @@
+"""Dice coefficient."""
+
+from typing import Literal
+
+from typing_extensions import override
+
+from autoseg.evaluation.comparison import Comparison
+from autoseg.evaluation.metrics.base import METRICS, Metric
+
+
+@METRICS.register
+class Dice(Metric):
+    """2 |P ∩ R| / (|P| + |R|), 0 … 1; 0 if one mask is empty.
+
+    Source: Taha & Hanbury, "Metrics for evaluating 3D medical image segmentation", BMC Medical
+        Imaging 15 (2015).
+    """
+
+    title = "Dice"
+    in_table = True
+    in_model_card = True
+
+    kind: Literal["dice"] = "dice"
+
+    @override
+    def compute(self, pair: Comparison) -> float:
+        return 2 * pair.common / (pair.predicted + pair.expected)
