@@ -66,19 +66,19 @@ class Coefficients:
 
 
 FITTED = Coefficients(
-    resolution=1.22,
-    steps=0.039,
-    steps_exponent=1.015,
-    voxels_exponent=0.034,
-    edge_exponent=1.075,
-    spread=0.1,
-    context=1.46,
-    lasting_context=0.002,
-    narrow=(0.014, 0.002),
-    narrow_steps=0.92,
-    plane=0.058,
-    plane_steps=0.106,
-    distant_slices=0.07,
+    resolution=1.0,
+    steps=0.034,
+    steps_exponent=1.075,
+    voxels_exponent=0.032,
+    edge_exponent=1.095,
+    spread=0.022,
+    context=1.66,
+    lasting_context=0.0032,
+    narrow=(0.021, 0.0015),
+    narrow_steps=0.975,
+    plane=0.052,
+    plane_steps=0.087,
+    distant_slices=0.054,
 )
 """Source: docs/pages/experiments.md, "Sizes for a time budget"."""
 
