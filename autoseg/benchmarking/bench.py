@@ -26,9 +26,9 @@ from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.stages.demo import DEMO_SEED
-from autoseg.stages.plan import this_machine
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest, training_task
+from autoseg.stages.plan.plan import this_machine
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest, training_task
 from autoseg.training.loop import TrainingTask
 
 SCRATCH_PREFIX = ".bench-"

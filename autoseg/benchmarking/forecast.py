@@ -11,7 +11,7 @@ from autoseg.documents.bench import ConfigurationForecast, Throughput
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.planning.forecast import FORWARD_SHARE, Machine, step_seconds
-from autoseg.stages.training_duration import REFERENCE_EPOCHS
+from autoseg.stages.train.duration import REFERENCE_EPOCHS
 
 
 @dataclass(frozen=True)

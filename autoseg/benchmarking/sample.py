@@ -19,7 +19,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages.dataset_identity import check_dataset_identity
-from autoseg.stages.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
+from autoseg.stages.plan.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
 from autoseg.stages.project import Project
 
 

@@ -71,8 +71,8 @@ def evaluate(
     from autoseg.documents.report import Report
     from autoseg.evaluation.metrics import TABLE_METRICS
     from autoseg.evaluation.table import case_rows, report_tables
-    from autoseg.stages import evaluate as stage
-    from autoseg.stages.known_labels import known_labels
+    from autoseg.stages.evaluate import evaluate as stage
+    from autoseg.stages.evaluate.known_labels import known_labels
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
     progress = TerminalProgress(notes=crash_notes(context, predictions))

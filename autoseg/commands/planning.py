@@ -21,7 +21,7 @@ from autoseg.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from autoseg.stages.plan import PlanRequest
+    from autoseg.stages.plan.plan import PlanRequest
 
 
 def plan(
@@ -68,16 +68,16 @@ def plan(
     ] = False,
 ) -> None:
     """Check and measure a dataset, and plan its training. The dataset is not modified."""
-    from autoseg.stages.fingerprint import fingerprint
     from autoseg.stages.next_command import train_command
+    from autoseg.stages.plan.fingerprint import fingerprint
     from autoseg.terminal import TerminalProgress
 
     workspace = workspace_of(dataset, work)
     progress = TerminalProgress(notes=crash_notes(context, workspace.root))
 
     def request() -> "PlanRequest":
-        from autoseg.stages.plan import PlanRequest, Timing
-        from autoseg.stages.training_duration import parse_duration
+        from autoseg.stages.plan.plan import PlanRequest, Timing
+        from autoseg.stages.train.duration import parse_duration
 
         seconds = None if budget is None else parse_duration(budget)
         timing = Timing(cache=cache_folder(cache), budget_seconds=seconds, remeasure=remeasure)
@@ -94,7 +94,7 @@ def plan(
         meanwhile=request,  # imports torch, which takes as long as reading many small cases
     )
     from autoseg.planning.table import plan_tables, summary_rows
-    from autoseg.stages.plan import plan_from_fingerprint
+    from autoseg.stages.plan.plan import plan_from_fingerprint
 
     new_plan = plan_from_fingerprint(workspace, spec, measured, request(), progress=progress)
     only = None if verbose else frozenset({new_plan.default_configuration})

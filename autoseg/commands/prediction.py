@@ -47,7 +47,7 @@ def predict(
     """
     from autoseg.core.compute import Compute
     from autoseg.core.formatting import format_count
-    from autoseg.stages import predict as stage
+    from autoseg.stages.predict import predict as stage
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
     progress = TerminalProgress(notes=crash_notes(context, outputs))

@@ -79,9 +79,9 @@ def run(
     from autoseg.core.compute import Compute
     from autoseg.core.formatting import format_count, format_megabytes
     from autoseg.evaluation.table import report_rows
-    from autoseg.stages import run as stage
     from autoseg.stages.next_command import predict_command
-    from autoseg.stages.training_duration import parse_duration
+    from autoseg.stages.run import run as stage
+    from autoseg.stages.train.duration import parse_duration
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
     workspace = workspace_of(dataset, work)

@@ -15,7 +15,7 @@ from autoseg.commands.options import (
 
 if TYPE_CHECKING:
     from autoseg.documents.workspace import Workspace
-    from autoseg.stages.select import CrossValidated
+    from autoseg.stages.select.select import CrossValidated
     from autoseg.terminal import TerminalProgress
 
 
@@ -37,8 +37,8 @@ def select(
     Candidates are the trained configurations and the ensembles of two of them. `predict` and
     `export` then use the selected model.
     """
-    from autoseg.stages import select as stage
     from autoseg.stages.next_command import predict_command
+    from autoseg.stages.select import select as stage
     from autoseg.terminal import TerminalProgress
 
     workspace, spec = planned_dataset(dataset, work)

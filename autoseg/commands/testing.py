@@ -52,7 +52,7 @@ def test(
     from autoseg.core.formatting import format_count
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import test as stage
-    from autoseg.stages.predict import PredictOptions
+    from autoseg.stages.predict.predict import PredictOptions
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
     workspace, spec = planned_dataset(dataset, work)

@@ -75,10 +75,10 @@ def train(
     """
     from autoseg.core.compute import Compute
     from autoseg.evaluation.table import calibration_lines, report_rows
-    from autoseg.stages import train as stage
     from autoseg.stages.next_command import predict_command
-    from autoseg.stages.training_duration import TrainingDuration, parse_duration
-    from autoseg.stages.training_task import TrainRequest
+    from autoseg.stages.train import train as stage
+    from autoseg.stages.train.duration import TrainingDuration, parse_duration
+    from autoseg.stages.train.task import TrainRequest
     from autoseg.terminal import TerminalProgress, exit_on_issues
 
     workspace, spec = planned_dataset(dataset, work)

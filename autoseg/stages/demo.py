@@ -13,12 +13,12 @@ from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.overlay import draw_overlay, make_panel
 from autoseg.readers import read_image, read_labels
 from autoseg.readers.names import is_image_name
-from autoseg.stages.evaluate import evaluate
-from autoseg.stages.plan import PlanRequest, Timing, plan
-from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration, parse_duration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.evaluate.evaluate import evaluate
+from autoseg.stages.plan.plan import PlanRequest, Timing, plan
+from autoseg.stages.predict.predict import PredictOptions, predict
+from autoseg.stages.train.duration import TrainingDuration, parse_duration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 DEMO_SEED = 7
 

@@ -37,7 +37,7 @@ from autoseg.inference.model import previous_stage_folds
 from autoseg.inference.model_selection import StoredSelection, find_selection
 from autoseg.inference.networks import empty_network, largest_bytes
 from autoseg.inference.stored import StoredModel
-from autoseg.stages.score_fold import VALIDATION_NAME
+from autoseg.stages.train.score_fold import VALIDATION_NAME
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model_selection import describe_selection, find_selection, load_selection
-from autoseg.stages.predict import PredictOptions
-from autoseg.stages.score_cases import score_cases
+from autoseg.stages.evaluate.score_cases import score_cases
+from autoseg.stages.predict.predict import PredictOptions
 
 
 def test(

@@ -28,11 +28,11 @@ from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.readers.names import reader_for
-from autoseg.stages.plan import PlanRequest, plan
-from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.predict.predict import PredictOptions, predict
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 from autoseg.terminal import TerminalProgress
 
 MEMORY_GIB = 0.2

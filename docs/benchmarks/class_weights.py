@@ -15,10 +15,10 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.plan import PlanRequest, plan
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 from autoseg.terminal import TerminalProgress
 
 Weights = tuple[float, ...] | None

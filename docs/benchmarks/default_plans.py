@@ -31,12 +31,12 @@ from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.plan import PlanRequest, plan
+from autoseg.stages.plan.plan import PlanRequest, plan
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import fold_cases, load_project
 from autoseg.stages.step_check import StepChecks
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest, training_task
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest, training_task
 from autoseg.terminal import TerminalProgress
 from autoseg.training.loop import Callbacks, fit, new_state
 

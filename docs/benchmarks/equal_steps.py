@@ -47,12 +47,12 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan
 from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans
 from autoseg.readers import ending_of
-from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
+from autoseg.stages.evaluate.evaluate import LabelMapPair, evaluate_pairs
+from autoseg.stages.evaluate.score_cases import label_map
 from autoseg.stages.project import Project, load_project
-from autoseg.stages.score_cases import label_map
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 from autoseg.terminal import TerminalProgress
 
 SIDES = ("nnunet", "nnunet-pool", "autoseg", "autoseg-sgd")

@@ -25,12 +25,12 @@ from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.planning.topology import topology_for
-from autoseg.stages.plan import PlanRequest, plan
+from autoseg.stages.plan.plan import PlanRequest, plan
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import fold_cases, load_project
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest, training_task
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest, training_task
+from autoseg.stages.train.train import train
 from autoseg.terminal import TerminalProgress
 from autoseg.training.loop import measure_step
 

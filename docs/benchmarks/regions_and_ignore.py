@@ -22,12 +22,12 @@ from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.readers import read_image, read_labels, write_labels
-from autoseg.stages.evaluate import LabelMapPair, evaluate_pairs
-from autoseg.stages.known_labels import known_labels
-from autoseg.stages.plan import PlanRequest, plan
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.evaluate.evaluate import LabelMapPair, evaluate_pairs
+from autoseg.stages.evaluate.known_labels import known_labels
+from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 from autoseg.terminal import TerminalProgress
 
 ARMS = ("dense", "sparse")

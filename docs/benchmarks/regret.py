@@ -44,10 +44,10 @@ from autoseg.planning.expected_dice import FITTED, Coefficients, ExpectedLoss
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.sizing import Sizing
-from autoseg.stages.plan import PlanRequest, plan
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 from autoseg.terminal import TerminalProgress
 
 MEMORY_GIB = 8.0

@@ -35,8 +35,8 @@ from autoseg.core.progress import Silent
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import fold_cases, load_project
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest, training_task
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest, training_task
 from autoseg.training.deep_supervision import supervised_loss
 from autoseg.training.device_prefetcher import DevicePrefetcher
 from autoseg.training.loading import BatchIndex, BatchSampler, load_batches, prefetched_batches

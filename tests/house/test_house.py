@@ -89,10 +89,13 @@ def test_every_public_name_is_there() -> None:
             "from autoseg.cli import app; app(['train', '--help'], standalone_mode=False)",
             ("scipy", "numpy"),
         ),
-        ("import autoseg.stages.evaluate, autoseg.stages.known_labels", ("blosc2",)),
+        (
+            "import autoseg.stages.evaluate.evaluate, autoseg.stages.evaluate.known_labels",
+            ("blosc2",),
+        ),
         ("import autoseg.stages.describe", ("scipy", "blosc2")),
         ("import autoseg.stages.preprocess, autoseg.stages.next_command", ("scipy",)),
-        ("import autoseg.stages.fingerprint, autoseg.terminal", ("scipy",)),
+        ("import autoseg.stages.plan.fingerprint, autoseg.terminal", ("scipy",)),
     ],
     ids=["import", "help", "help of a command", "evaluate", "describe", "preprocess", "plan"],
 )

@@ -26,8 +26,8 @@ from skimage import io
 from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
-from autoseg.stages.predict import PredictOptions
-from autoseg.stages.predict import predict as predict_with_autoseg
+from autoseg.stages.predict.predict import PredictOptions
+from autoseg.stages.predict.predict import predict as predict_with_autoseg
 
 pytestmark = [
     pytest.mark.parity,

@@ -13,7 +13,7 @@ from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.plan import plan
+from autoseg.stages.plan.plan import plan
 from autoseg.stages.preprocess import preprocess
 from autoseg.stages.step_check import StepChecks
 

@@ -22,14 +22,18 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_classes
 from autoseg.preprocessing.storage import StoredCase, open_cascade_input, open_case
-from autoseg.stages.cascade import make_cascade_inputs, note_on_newer_stage, with_cascade_input
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import load_project
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.train.cascade import (
+    make_cascade_inputs,
+    note_on_newer_stage,
+    with_cascade_input,
+)
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 CPU = Compute(device="cpu", workers=1)
 

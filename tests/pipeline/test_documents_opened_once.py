@@ -17,8 +17,8 @@ from autoseg.documents.plan import Plan
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.planner import make_plan
-from autoseg.stages import plan as stage
-from autoseg.stages.plan import plan
+from autoseg.stages.plan import plan as stage
+from autoseg.stages.plan.plan import plan
 
 OPENED_ONCE = tuple(kind.FILE_NAME for kind in (DatasetSpec, Fingerprint, Plan, Splits))
 

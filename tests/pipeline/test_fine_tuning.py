@@ -21,10 +21,10 @@ from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.plan import plan
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.plan.plan import plan
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 SOURCE_STEPS = 80
 STEPS = 20

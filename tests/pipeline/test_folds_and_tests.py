@@ -24,15 +24,15 @@ from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import load_model
 from autoseg.inference.stored import trained_folds
 from autoseg.stages import test as test_stage
-from autoseg.stages import train as train_stage
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.folds import use_splits
-from autoseg.stages.plan import PlanRequest, plan
-from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.stages.project import fold_cases, load_project
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.train import train as train_stage
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 from autoseg.training.lock import LOCK_NAME, locked
 
 

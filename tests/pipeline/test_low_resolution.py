@@ -7,12 +7,12 @@ import SimpleITK
 from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.plan import PlanRequest, plan
-from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.stages.preprocess import preprocess
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 NAME = "3d_lowres"
 

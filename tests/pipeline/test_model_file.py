@@ -22,12 +22,12 @@ from autoseg.inference.averaging import ensemble_class_map
 from autoseg.inference.probabilities import open_probabilities
 from autoseg.readers import read_image
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.plan import plan
-from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.select import select
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.plan.plan import plan
+from autoseg.stages.predict.predict import PredictOptions, predict
+from autoseg.stages.select.select import select
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 
 class Recorder(Silent):

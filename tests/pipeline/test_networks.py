@@ -18,10 +18,10 @@ from autoseg.documents import store
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
-from autoseg.stages.predict import PredictOptions, predict
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.predict.predict import PredictOptions, predict
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 OTHERS = network_kinds("unet", "residual_encoder_unet")
 """The two planned by default are tested elsewhere."""

@@ -16,14 +16,14 @@ from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.optimizers.adamw import AdamW
 from autoseg.preprocessing.storage import open_case
-from autoseg.stages.evaluate import evaluate
-from autoseg.stages.known_labels import known_labels
-from autoseg.stages.plan import plan
-from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.evaluate.evaluate import evaluate
+from autoseg.stages.evaluate.known_labels import known_labels
+from autoseg.stages.plan.plan import plan
+from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.stages.preprocess import preprocess
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 RIM, CORE, IGNORE = 100, 200, 255
 DECLARED = {

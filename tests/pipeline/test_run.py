@@ -18,15 +18,15 @@ from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
-from autoseg.stages import run as stage
-from autoseg.stages import run_clock
-from autoseg.stages.plan import plan
+from autoseg.stages.plan.plan import plan
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import load_project
-from autoseg.stages.run import RunRequest, run
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration, parse_duration
-from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.run import clock as run_clock
+from autoseg.stages.run import run as stage
+from autoseg.stages.run.run import RunRequest, run
+from autoseg.stages.train.duration import TrainingDuration, parse_duration
+from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.train.train import train
 
 CPU = Compute(device="cpu", workers=0)
 

@@ -18,10 +18,10 @@ from autoseg.documents.report import Report
 from autoseg.documents.selection import Selection
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.select import select
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import TrainRequest
+from autoseg.stages.select.select import select
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import TrainRequest
+from autoseg.stages.train.train import train
 
 NAMES = [f"ball_{index:02d}" for index in range(6)]
 HALVES = (NAMES[:3], NAMES[3:])

@@ -25,11 +25,11 @@ from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import LoadOptions, load_stored
 from autoseg.inference.stored import StoredModel
-from autoseg.stages import train as stage
 from autoseg.stages.step_check import StepChecks
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_task import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.train import train as stage
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.train.train import train
 
 STEPS = 16
 CPU = Compute(device="cpu", workers=0)
@@ -160,7 +160,7 @@ def test_where_bfloat16_is_faulty_a_fold_trains_resumes_and_predicts_in_float32(
         asked.append(options.precision)
         return load_stored(stored, options, folds)
 
-    monkeypatch.setattr("autoseg.stages.score_fold.load_stored", recording)
+    monkeypatch.setattr("autoseg.stages.train.score_fold.load_stored", recording)
     progress = StopAfter(3, signal.SIGINT)
     with pytest.raises(Interrupted):
         train(volumes_work, request(compute=replace(CPU, precision="bfloat16")), progress=progress)
@@ -213,9 +213,9 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(
         "from autoseg.core.compute import Compute; "
         "from autoseg.core.progress import Silent; "
         "from autoseg.documents.workspace import Workspace; "
-        "from autoseg.stages.training_duration import TrainingDuration; "
-        "from autoseg.stages.train import train; "
-        "from autoseg.stages.training_task import TrainRequest; "
+        "from autoseg.stages.train.duration import TrainingDuration; "
+        "from autoseg.stages.train.train import train; "
+        "from autoseg.stages.train.task import TrainRequest; "
         f"train(Workspace(Path(sys.argv[1])), TrainRequest(fold=0, length=TrainingDuration("
         f"iterations={STEPS}), compute=Compute('cpu', workers=1), checkpoint_seconds=0.0), "
         "progress=Silent())"

@@ -21,12 +21,12 @@ from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.model import LoadOptions, load_stored
 from autoseg.inference.stored import ModelFolder, StoredModel
-from autoseg.stages import score_fold as scoring
 from autoseg.stages.project import load_project
-from autoseg.stages.train import train
-from autoseg.stages.training_duration import TrainingDuration
-from autoseg.stages.training_progress import TrainingReporter
-from autoseg.stages.training_task import TrainRequest, loader_workers
+from autoseg.stages.train import score_fold as scoring
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.progress import TrainingReporter
+from autoseg.stages.train.task import TrainRequest, loader_workers
+from autoseg.stages.train.train import train
 
 CPU = Compute(device="cpu", workers=0)
 
@@ -154,7 +154,7 @@ def test_a_held_out_case_that_failed_is_a_fault_and_is_tried_again(
     (outputs / "evaluation.json").unlink()
     first.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr("autoseg.stages.predict.read_image", _unreadable)
+        patch.setattr("autoseg.stages.predict.predict.read_image", _unreadable)
         report = train(work, request(), progress=Silent()).report
     assert [issue.message.split(" (")[0] for issue in report.issues] == [
         "OSError: the disk is gone"
@@ -251,6 +251,6 @@ def test_a_device_with_too_little_memory_comes_with_advice(
 def test_a_training_on_any_accelerator_gets_several_workers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("autoseg.stages.training_task.default_workers", lambda: 8)
+    monkeypatch.setattr("autoseg.stages.train.task.default_workers", lambda: 8)
     found = [loader_workers(None, torch.device(name)) for name in ("cpu", "mps", "cuda")]
     assert found == [1, 8, 8]

@@ -18,7 +18,7 @@ from autoseg.planning.dataset_traits import dataset_traits
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.sizing import SizedDraft, Sizing
-from autoseg.stages.training_duration import parse_duration
+from autoseg.stages.train.duration import parse_duration
 
 COARSE = (0.98, 0.96, 0.94, 0.92, 0.9)
 DATASETS = (

@@ -62,8 +62,8 @@ def autoseg(work: str, device: str) -> None:
     from autoseg.documents.workspace import Workspace
     from autoseg.stages.preprocess import prepare_cases
     from autoseg.stages.project import fold_cases, load_project
-    from autoseg.stages.training_duration import TrainingDuration
-    from autoseg.stages.training_task import TrainRequest, training_task
+    from autoseg.stages.train.duration import TrainingDuration
+    from autoseg.stages.train.task import TrainRequest, training_task
     from autoseg.training.loop import Callbacks, fit, measure_step, new_state
 
     project = load_project(Workspace(Path(work)), Silent())

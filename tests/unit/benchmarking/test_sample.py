@@ -13,7 +13,7 @@ from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.stages.plan import plan
+from autoseg.stages.plan.plan import plan
 
 
 def sampled(dataset: Path, tmp_path: Path, num_cases: int = 2):

@@ -27,7 +27,7 @@ from autoseg.inference.archive.model_card import _classes
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.stages.describe import describe
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.score_fold import VALIDATION_NAME
+from autoseg.stages.train.score_fold import VALIDATION_NAME
 
 SOLID = tiny_configuration((8, 8, 8), name="3d_fullres")
 PLAN = tiny_plan(SOLID, axis_order=(0, 1, 2))

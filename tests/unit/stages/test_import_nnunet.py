@@ -16,7 +16,7 @@ from autoseg.core.progress import Silent
 from autoseg.inference.archive.reading import ModelArchive
 from autoseg.readers import read_image
 from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
-from autoseg.stages.predict import PredictOptions, predict
+from autoseg.stages.predict.predict import PredictOptions, predict
 
 FLIPPED = np.diag([-1.0, -1.0, 1.0])
 

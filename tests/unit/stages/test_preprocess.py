@@ -16,7 +16,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing import memory
 from autoseg.preprocessing.storage import open_case
 from autoseg.stages import preprocess as stage
-from autoseg.stages.plan import plan
+from autoseg.stages.plan.plan import plan
 from autoseg.stages.preprocess import PreprocessReport, preprocess
 
 

@@ -1,0 +1,1 @@
+"""Stage of `autoseg evaluate`: score label maps."""

@@ -1,0 +1,1 @@
+"""Stage of `autoseg plan`: measure a dataset and this machine, and plan."""

@@ -1,0 +1,1 @@
+"""Stage of `autoseg predict`: segment images."""

@@ -1,0 +1,389 @@
+"""`autoseg run`: from a dataset to a model file; resumes where it stopped."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autoseg.core.compute import Compute
+from autoseg.core.device import choose_device
+from autoseg.core.errors import TrainingError
+from autoseg.core.progress import Progress
+from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.report import Report
+from autoseg.documents.run import Run
+from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
+from autoseg.documents.workspace import Workspace
+from autoseg.inference.archive.contents import SUFFIX
+from autoseg.planning.forecast import REFERENCE_STEPS, Machine
+from autoseg.planning.run_candidates import (
+    RESERVED_SHARE,
+    Key,
+    TimeLeft,
+    affordable_trainings,
+    next_training,
+    reference_seconds,
+    remaining_trainings,
+    run_candidates,
+    training_seconds,
+    with_previous_stages,
+)
+from autoseg.stages.dataset_identity import check_dataset_identity
+from autoseg.stages.export import ExportOptions, check_output, export
+from autoseg.stages.folds import load_splits
+from autoseg.stages.plan.fingerprint import fingerprint
+from autoseg.stages.plan.plan import PlanRequest, Timing, plan_configurations, this_machine
+from autoseg.stages.predict.predict import PredictOptions
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import Project, load_project
+from autoseg.stages.run.clock import RunClock, load_schedule
+from autoseg.stages.run.finished_trainings import (
+    check_not_started,
+    finished_reports,
+    mean_dice,
+    notes_on_earlier_trainings,
+)
+from autoseg.stages.run.messages import notes_on_dropped, score_message, training_announcement
+from autoseg.stages.select.select import CrossValidated, select_model
+from autoseg.stages.step_check import StepChecks
+from autoseg.stages.test import test as score_test_cases
+from autoseg.stages.train.continuation import (
+    NEVER_HELD_OUT,
+    PlanOptions,
+    check_plan_options,
+    check_trained_with,
+    note_on_budget,
+    note_on_changed_cases,
+    untrainable_cascades,
+)
+from autoseg.stages.train.duration import TrainingDuration
+from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest
+from autoseg.stages.train.train import train_fold
+
+TOO_SHORT_SHARE = 0.25
+"""A time below this share of the predicted one is certainly too short for the reference's steps."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Options of a run.
+
+    Attributes:
+        budget_seconds: Total time; None trains every configuration at full length.
+        configurations: Configurations to train; None chooses automatically.
+        network: Architecture to plan.
+        loss: Loss to plan.
+        memory_gib: GPU memory to plan for; None for that of this machine.
+        output: Model file; by default it has the dataset's name, in the work folder.
+        seed: Random seed of every training.
+        compute: Device, precision, number of background processes and cache folder.
+        skip_bad_cases: Whether to leave out cases that have issues instead of raising.
+    """
+
+    budget_seconds: float | None = None
+    configurations: tuple[str, ...] | None = None
+    network: str | None = None
+    loss: str | None = None
+    memory_gib: float | None = None
+    output: Path | None = None
+    seed: int = 0
+    compute: Compute = field(default_factory=Compute)
+    skip_bad_cases: bool = False
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """Result of a run.
+
+    Attributes:
+        model: The model file.
+        selected: The selected model, with the leaderboard and its scores.
+        schedule: The trainings and their times.
+        test: Scores of the test cases; None if the dataset has none.
+        issues: Held-out cases that could not be predicted or scored, and the reason for each.
+    """
+
+    model: Path
+    selected: CrossValidated
+    schedule: RunSchedule
+    test: Report | None
+    issues: tuple[tuple[str, str], ...] = ()
+
+
+def run(
+    dataset: Path, workspace: Workspace, request: RunRequest, *, progress: Progress
+) -> FinishedRun:
+    """Check, plan, train, select and export; completed steps are skipped.
+
+    Args:
+        dataset: Dataset folder.
+        workspace: Work folder for the results.
+        request: Options of the run.
+        progress: Receives progress and messages.
+
+    Raises:
+        DatasetError: If the dataset has issues.
+        PlanError: If a requested configuration is not in the plan.
+        TrainingError: If a training is rejected or fails, or a finished one has another plan.
+        ModelError: If the output is not a valid name of a model file.
+        Interrupted: If the user stopped the run; the same command resumes it.
+    """
+    compute = request.compute
+    if request.output is not None:
+        check_output(request.output)
+    clock = RunClock(workspace)
+    with clock.running():
+        project = _planned(dataset, workspace, request, progress)
+        setup = _RunSetup(project, request)
+        schedule = _schedule(setup, spent=clock.seconds)
+        progress.say(f"candidates: {', '.join(schedule.candidates)} ({schedule.reason})")
+        configurations = [project.plan.configuration(name) for name in schedule.candidates]
+        for entry in configurations:
+            check_trained_with(project, entry)
+        reports = finished_reports(workspace, schedule.candidates)
+        for note in notes_on_earlier_trainings(workspace, schedule, reports):
+            progress.say(note)
+        StepChecks(compute.cache, progress).limit_for_all(
+            configurations, choose_device(compute.device), compute.precision
+        )
+        _score_again(setup, schedule, reports, progress)
+        _train_all(setup, clock, reports, progress)
+        workers = max(1, compute.num_workers)
+        selected = select_model(
+            workspace, project.dataset, project.splits, workers=workers, progress=progress
+        )
+        output = request.output or workspace.root / f"{project.plan.dataset_name}{SUFFIX}"
+        export(workspace.root, output, ExportOptions())
+        test_report = _test(project, compute, progress)
+    issues = tuple(
+        (f"{name}, fold {fold}, {issue.name}", issue.message)
+        for (name, fold), report in reports.items()
+        for issue in report.issues
+    )
+    return FinishedRun(output, selected, load_schedule(workspace), test_report, issues)
+
+
+def _planned(
+    dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress
+) -> Project:
+    """Load the project with the existing plan, which may be edited, or make a new plan."""
+    if workspace.plan.is_file():
+        progress.say(f"using the existing plan: {workspace.plan}")
+        spec = store.load(DatasetSpec, workspace.dataset)
+        spec = check_dataset_identity(dataset, workspace, spec)
+        project = load_project(workspace, progress, dataset=spec)
+        options = PlanOptions(request.network, request.loss, request.memory_gib)
+        check_plan_options(workspace, project.plan, options, progress)
+        budget_note = note_on_budget(project.plan, request.budget_seconds)
+        for note in filter(None, (budget_note, note_on_changed_cases(dataset, spec))):
+            progress.say(note)
+        return project
+    compute = request.compute
+    timing = Timing(
+        cache=compute.cache, budget_seconds=request.budget_seconds, device=compute.device
+    )
+    plan_request = PlanRequest(request.network, request.loss, request.memory_gib, timing=timing)
+    spec, measured = fingerprint(
+        dataset,
+        workspace,
+        workers=compute.num_workers,
+        skip_bad_cases=request.skip_bad_cases,
+        progress=progress,
+    )
+    splits = load_splits(workspace, spec, measured, progress)
+    plan = plan_configurations(
+        workspace, measured, plan_request, num_folds=len(splits.folds), progress=progress
+    )
+    return Project(workspace, spec, measured, plan, splits)
+
+
+def _test(project: Project, compute: Compute, progress: Progress) -> Report | None:
+    """Predict and score the test cases; None if the dataset has none."""
+    if not project.dataset.test_cases:
+        return None
+    options = PredictOptions(project.workspace.root, compute=compute)
+    return score_test_cases(project.workspace, project.dataset, options, progress)
+
+
+@dataclass(frozen=True)
+class _RunSetup:
+    """Data shared by all trainings of a run."""
+
+    project: Project
+    request: RunRequest
+
+    @property
+    def workspace(self) -> Workspace:
+        """The work folder."""
+        return self.project.workspace
+
+    @property
+    def num_folds(self) -> int:
+        """Number of folds of the cross-validation."""
+        return len(self.project.splits.folds)
+
+    @property
+    def machine(self) -> Machine:
+        """Machine that trains."""
+        return this_machine(self.request.compute.device, self.request.compute.cache)
+
+
+def _schedule(setup: _RunSetup, *, spent: float) -> RunSchedule:
+    """Create and save the schedule; an earlier one keeps its trainings and gets the new budget."""
+    planned, request, workspace = setup.project.plan, setup.request, setup.workspace
+    if request.configurations is None:
+        chosen = run_candidates(planned, setup.num_folds, setup.machine, request.budget_seconds)
+        names, reason = chosen.value, chosen.reason
+    else:
+        names = with_previous_stages(planned, request.configurations)
+        stages = names[len(set(request.configurations)) :]
+        reason = f"requested, with previous stages {', '.join(stages)}" if stages else "requested"
+    impossible = untrainable_cascades(setup.project, names)
+    if impossible:
+        if request.configurations is not None:
+            raise TrainingError(f"{', '.join(impossible)} cannot be trained: {NEVER_HELD_OUT}")
+        names = tuple(name for name in names if name not in impossible)
+        reason += f"; without {', '.join(impossible)}: {NEVER_HELD_OUT}"
+    earlier = load_schedule(workspace) if workspace.schedule.is_file() else None
+    schedule = RunSchedule(
+        budget_seconds=request.budget_seconds,
+        seconds_spent=spent,
+        candidates=names,
+        reason=reason,
+        trainings=() if earlier is None else earlier.trainings,
+    )
+    store.save(schedule, workspace.schedule)
+    return schedule
+
+
+def _score_again(
+    setup: _RunSetup, schedule: RunSchedule, reports: dict[Key, Report], progress: Progress
+) -> None:
+    """Predict and score held-out cases again that failed in an earlier run.
+
+    Args:
+        setup: Project and request.
+        schedule: Schedule of the run.
+        reports: Scores of the finished trainings; updated.
+        progress: Receives progress and messages.
+    """
+    dice = mean_dice(reports)
+    for key in [key for key, report in reports.items() if report.issues]:
+        _train(setup, _entry(setup, schedule, key, dice), reports, progress)
+
+
+def _train_all(
+    setup: _RunSetup, clock: RunClock, reports: dict[Key, Report], progress: Progress
+) -> None:
+    """Train until no candidate has a fold left to train, and add the scores to `reports`."""
+    while True:
+        clock.save()
+        schedule = load_schedule(setup.workspace)
+        dice = mean_dice(reports)
+        names = schedule.candidates
+        key = next_training(
+            setup.project.plan, names, setup.num_folds, dice, affordable_trainings(schedule)
+        )
+        if key is None:
+            for note in notes_on_dropped(names, dice, setup.num_folds):
+                progress.say(note)
+            return
+        workers = max(1, setup.request.compute.num_workers)
+        prepare_cases(setup.project, key[0], workers=workers, progress=progress)
+        clock.save()  # preparing happens once, so it does not count as overhead of a training
+        schedule = load_schedule(setup.workspace)
+        entry = _entry(setup, schedule, key, dice)
+        store.save(schedule.with_training(entry), setup.workspace.schedule)
+        progress.say(training_announcement(schedule, entry))
+        if warning := _length_note(setup, schedule, entry):
+            progress.say(warning)
+        before = clock.seconds
+        trained = _train(setup, entry, reports, progress)
+        progress.say(score_message(entry, reports[key]))
+        if entry.started_seconds is not None and schedule.training(*key) == entry:
+            before = entry.started_seconds
+            clock.catch_up(before + trained.seconds)
+        overhead = clock.seconds - before - trained.seconds
+        if overhead < 0:  # the training began before this run
+            continue
+        times = {"trained_seconds": trained.seconds, "overhead_seconds": overhead}
+        done = entry.model_copy(update=times)
+        store.save(load_schedule(setup.workspace).with_training(done), setup.workspace.schedule)
+
+
+def _entry(
+    setup: _RunSetup, schedule: RunSchedule, key: Key, dice: dict[Key, float]
+) -> ScheduledTraining:
+    """Return the existing entry of a training that has files, else a new entry."""
+    entry = schedule.training(*key)
+    folder = setup.workspace.fold(*key)
+    if entry is None:
+        check_not_started(folder)
+    is_started = any((folder / name).is_file() for name in (CHECKPOINT_NAME, WEIGHTS_NAME))
+    return entry if entry is not None and is_started else _new_entry(setup, schedule, key, dice)
+
+
+def _new_entry(
+    setup: _RunSetup, schedule: RunSchedule, key: Key, dice: dict[Key, float]
+) -> ScheduledTraining:
+    """Create the entry of a new training, with its share of the time.
+
+    The time of the reference's number of steps is only predicted, and may be wrong for a machine
+    that was not measured. So the time limits the training even if its steps should end earlier.
+    """
+    name, fold = key
+    seconds = most_steps = None
+    left = schedule.seconds_left
+    if left is not None:
+        to_come = remaining_trainings(
+            setup.project.plan, schedule.candidates, setup.num_folds, dice
+        )
+        usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
+        seconds = training_seconds(
+            max(1, to_come), TimeLeft(usable, schedule.mean_overhead_seconds)
+        )
+        if to_come == 0 and schedule.trainings:
+            seconds = min(seconds, schedule.trainings[-1].seconds or seconds)
+        predicted = reference_seconds(setup.project.plan.configuration(name), setup.machine)
+        if seconds > TOO_SHORT_SHARE * predicted:
+            most_steps = REFERENCE_STEPS
+    return ScheduledTraining(
+        configuration=name,
+        fold=fold,
+        seconds=seconds,
+        most_steps=most_steps,
+        started_seconds=schedule.seconds_spent,
+    )
+
+
+def _train(
+    setup: _RunSetup, entry: ScheduledTraining, reports: dict[Key, Report], progress: Progress
+) -> Run:
+    """Train one fold and add its scores to `reports`; return the record of the training."""
+    budget = None if entry.seconds is None else f"{entry.seconds:.0f}s"
+    request = TrainRequest(
+        fold=entry.fold,
+        configuration=entry.configuration,
+        length=TrainingDuration(budget=budget, most_steps=entry.most_steps),
+        seed=setup.request.seed,
+        compute=setup.request.compute,
+    )
+    trained = train_fold(setup.project, request, progress=progress)
+    if trained.report is not None:
+        reports[entry.configuration, entry.fold] = trained.report
+    return trained.run
+
+
+def _length_note(setup: _RunSetup, schedule: RunSchedule, entry: ScheduledTraining) -> str | None:
+    """Build a note if a budget is given, but the resumed training was started without one."""
+    configuration = setup.project.plan.configuration(entry.configuration)
+    left = schedule.seconds_left
+    if left is None or entry.seconds is not None:
+        return None
+    if reference_seconds(configuration, setup.machine) <= left:
+        return None
+    return (
+        "note: this training was started without a budget, keeps its length, and may exceed the "
+        "budget. To start it over with its share of the budget, stop and delete "
+        f"{setup.workspace.fold(entry.configuration, entry.fold)}"
+    )

@@ -1,0 +1,1 @@
+"""Stage of `autoseg select`: choose configurations and post-processing by cross-validation."""

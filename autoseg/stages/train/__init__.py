@@ -1,0 +1,1 @@
+"""Stage of `autoseg train`: train a fold and score its held-out cases."""

@@ -1,0 +1,331 @@
+"""`autoseg train`: train a fold into models/<configuration>/fold_<k>/ and score it."""
+
+import platform
+import shutil
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from autoseg.core.atomic_write import remove_leftovers
+from autoseg.core.device import replace_out_of_memory_error
+from autoseg.core.errors import Interrupted
+from autoseg.core.formatting import format_count, format_duration
+from autoseg.core.interrupt import StopRequest, listen_for_stop
+from autoseg.core.progress import Progress
+from autoseg.documents import store
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.model import (
+    WEIGHTS_NAME,
+    TrainedModel,
+)
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.recipe import AnyLength, Iterations, TrainingOptions
+from autoseg.documents.report import Report
+from autoseg.documents.run import Pretraining, Run
+from autoseg.documents.splits import ALL, Fold
+from autoseg.documents.versions import Versions
+from autoseg.documents.workspace import Workspace
+from autoseg.inference.stored import ModelFolder
+from autoseg.stages.preprocess import prepare_cases
+from autoseg.stages.project import Project, fold_cases, load_project
+from autoseg.stages.step_check import StepChecks
+from autoseg.stages.train.cascade import (
+    check_previous_stage,
+    make_cascade_inputs,
+    note_on_newer_stage,
+)
+from autoseg.stages.train.continuation import check_trained_with
+from autoseg.stages.train.pretrained import load_pretrained, pretraining_summary
+from autoseg.stages.train.progress import (
+    TrainingReporter,
+    announce,
+    forecast_message,
+)
+from autoseg.stages.train.score_fold import VALIDATION_NAME, score_fold
+from autoseg.stages.train.task import (
+    CHECKPOINT_NAME,
+    TrainRequest,
+    training_device,
+    training_task,
+)
+from autoseg.training.checkpoint import load_checkpoint, save_weights
+from autoseg.training.lock import locked
+from autoseg.training.loop import (
+    Callbacks,
+    TrainingTask,
+    fit,
+    measure_step,
+    new_state,
+    out_of_memory_error,
+    started_with,
+)
+from autoseg.training.position import epoch_steps
+from autoseg.training.pretrained import Pretrained
+from autoseg.training.state import TrainingState
+
+UNSCORED = "stopped; the training is complete. The same command scores the held-out cases."
+"""Message if the user stops between training and scoring."""
+
+
+@dataclass(frozen=True)
+class TrainedFold:
+    """A completely trained fold.
+
+    Attributes:
+        folder: The fold folder.
+        run: The record of its training.
+        report: Scores of the held-out cases, predicted at full size; None without held-out cases.
+    """
+
+    folder: Path
+    run: Run
+    report: Report | None
+
+
+def train(
+    workspace: Workspace,
+    request: TrainRequest,
+    *,
+    progress: Progress,
+    dataset: DatasetSpec | None = None,
+) -> TrainedFold:
+    """Load a project and train one of its folds, see `train_fold`.
+
+    Args:
+        workspace: Work folder of a planned dataset.
+        request: Options for training.
+        progress: Receives progress and messages.
+        dataset: Description of the dataset; None loads it.
+
+    Raises:
+        DocumentError: If the dataset has not been planned.
+    """
+    project = load_project(workspace, progress, dataset=dataset)
+    return train_fold(project, request, progress=progress)
+
+
+def train_fold(project: Project, request: TrainRequest, *, progress: Progress) -> TrainedFold:
+    """Train one fold, or resume its training, and score its held-out cases.
+
+    Args:
+        project: The project.
+        request: Options for training.
+        progress: Receives progress and messages.
+
+    Raises:
+        TrainingError: If the fold, device or duration is invalid, other folds were trained with
+            another plan, the checkpoint belongs to another training, or another process trains
+            the fold.
+        ModelError: If the model to start from is missing or damaged.
+        Interrupted: If the user stopped the training; everything is saved.
+    """
+    configuration = project.plan.configuration(request.configuration)
+    fold = fold_cases(project, request.fold, progress)
+    _check(project, configuration, request)
+    check_previous_stage(project, configuration, (*fold.train, *fold.validation))
+    with locked(project.workspace.fold(configuration.name, request.fold)):
+        return _train_locked(project, fold, request, progress)
+
+
+def _train_locked(
+    project: Project, fold: Fold, request: TrainRequest, progress: Progress
+) -> TrainedFold:
+    """Train and score a fold whose lock is held."""
+    plan, workspace = project.plan, project.workspace
+    configuration = plan.configuration(request.configuration)
+    folder = workspace.fold(configuration.name, request.fold)
+    compute = replace(request.compute, workers=max(1, request.compute.num_workers))
+    pretrained = None
+    if request.pretrained is not None:
+        pretrained = load_pretrained(request.pretrained, plan, configuration.architecture, progress)
+    if request.restart:
+        _delete_training(folder)
+    cases = prepare_cases(
+        project, configuration.name, workers=compute.num_workers, progress=progress
+    ).cases
+    precision = StepChecks(compute.cache, progress).safe_precision(
+        configuration, training_device(compute.device, configuration), compute.precision
+    )
+    used = [cases[name] for name in (*fold.train, *fold.validation)]
+    make_cascade_inputs(project, configuration, used, compute, progress)
+    stored = _record_model(project, configuration)
+    task = training_task(project, fold, cases, request, pretrained, precision)
+    if (folder / Run.FILE_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
+        run = _load_finished_run(folder, task, progress)
+        if note := note_on_newer_stage(workspace, configuration, request.fold):
+            progress.say(note)
+    else:
+        remove_leftovers(folder)
+        run = _train_and_save(task, plan, configuration, request, progress)
+        if task.device.type == "cuda":
+            torch.cuda.empty_cache()  # release the memory of the training for prediction
+    report = None
+    if request.fold != ALL:
+        compute = replace(compute, precision=precision)
+        report = score_fold(project, stored, request.fold, compute, progress)
+    return TrainedFold(folder=folder, run=run, report=report)
+
+
+def _check(project: Project, configuration: Configuration, request: TrainRequest) -> None:
+    """Check a request before cases are prepared or, with `restart`, a checkpoint is deleted.
+
+    Raises:
+        TrainingError: If the device or duration is invalid, the loss cannot be computed on the
+            device, or other folds were trained with another plan.
+    """
+    training_device(request.compute.device, configuration)
+    request.length.length(configuration.recipe, project.plan.training_seconds(configuration))
+    replaced = request.fold if request.restart else None
+    check_trained_with(project, configuration, replaced=replaced)
+
+
+def _train_and_save(
+    task: TrainingTask,
+    plan: Plan,
+    configuration: Configuration,
+    request: TrainRequest,
+    progress: Progress,
+) -> Run:
+    """Start or resume the training, and save its result; this frees the training state."""
+    progress.begin(f"training {configuration.name}, fold {request.fold}")
+    with replace_out_of_memory_error(out_of_memory_error(task)):
+        state = _resumed_state(task, progress) or _first_state(task, progress)
+    with listen_for_stop() as stop:
+        _train_to_end(task, plan, state, stop, progress)
+    run = _run(configuration, request, task, state)
+    _save(state, run, task.checkpoint.parent, stop)
+    return run
+
+
+def _train_to_end(
+    task: TrainingTask, plan: Plan, state: TrainingState, stop: StopRequest, progress: Progress
+) -> None:
+    folder = task.checkpoint.parent
+    names = tuple(target.name for target in plan.labels.targets)
+    reporter = TrainingReporter(task, folder, names, progress)
+    fit(task, state, Callbacks(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
+    reporter.finish(state)
+
+
+def _first_state(task: TrainingTask, progress: Progress) -> TrainingState:
+    """Return the initial state of a training, after a forecast of its duration.
+
+    Raises:
+        Interrupted: If the user pressed Ctrl-C, which stops a slow step of the forecast at once.
+    """
+    announce(task, progress)
+    try:
+        seconds = measure_step(task)
+    except KeyboardInterrupt as stop:
+        msg = "stopped before the first step. The same command starts the training."
+        raise Interrupted(msg) from stop
+    progress.say(forecast_message(task.length, seconds))
+    state = new_state(task, epoch_steps=epoch_steps(task.recipe, task.length, seconds))
+    if state.pretraining is not None:
+        progress.say(pretraining_summary(state.pretraining))
+    return state
+
+
+def _resumed_state(task: TrainingTask, progress: Progress) -> TrainingState | None:
+    if not task.checkpoint.is_file():
+        return None
+    state = new_state(task, epoch_steps=1)
+    load_checkpoint(state, task.checkpoint, identity=task.identity, started_with=started_with(task))
+    progress.say(f"resuming at step {state.position.step} from {task.checkpoint}")
+    return state
+
+
+def _record_model(project: Project, configuration: Configuration) -> ModelFolder:
+    """Save the files that prediction needs next to the fold folders."""
+    plan, fingerprint = project.plan, project.fingerprint
+    folder = project.workspace.models / configuration.name
+    model = TrainedModel(configuration=configuration.name, mirror_axes=configuration.mirror_axes)
+    store.save(model, folder / TrainedModel.FILE_NAME)
+    store.save(plan, folder / Plan.FILE_NAME)
+    store.save(fingerprint, folder / Fingerprint.FILE_NAME)
+    return ModelFolder(folder, trained=model, plan=plan, fingerprint=fingerprint)
+
+
+def _delete_training(folder: Path) -> None:
+    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
+    for name in (Run.FILE_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _save(state: TrainingState, run: Run, folder: Path, stop: StopRequest) -> None:
+    """Save a finished training, after deleting the predictions of earlier weights.
+
+    Raises:
+        Interrupted: If the user requested a stop after the last step.
+    """
+    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
+    save_weights(state.result, folder / WEIGHTS_NAME)
+    store.save(run, folder / Run.FILE_NAME)
+    if stop.is_requested:
+        raise Interrupted(UNSCORED)
+
+
+def _load_finished_run(folder: Path, task: TrainingTask, progress: Progress) -> Run:
+    run = store.load(Run, folder / Run.FILE_NAME)
+    if differences := _differences(run, task):
+        progress.say(
+            f"this fold is already trained ({run.steps} steps in {format_duration(run.seconds)}), "
+            f"with different settings: {'; '.join(differences)}. --restart retrains it"
+        )
+    else:
+        progress.say(f"this fold is already trained: {folder}")
+    return run
+
+
+def _differences(run: Run, task: TrainingTask) -> list[str]:
+    """List the differences between a finished training and the requested one."""
+    differences = []
+    if run.options.length != task.length:
+        differences.append(f"{_length(run.options.length)}, requested {_length(task.length)}")
+    if run.options.seed != task.seed:
+        differences.append(f"seed {run.options.seed}, requested {task.seed}")
+    used, requested = run.pretraining, task.pretrained
+    if (used and used.sha256) != (requested and requested.sha256):
+        differences.append(f"initialised {_start(used)}; requested {_start(requested)}")
+    return differences
+
+
+def _start(pretrained: Pretraining | Pretrained | None) -> str:
+    return "randomly" if pretrained is None else f"from {pretrained.model}"
+
+
+def _length(length: AnyLength) -> str:
+    """Format a training length as a number of steps or a time."""
+    if isinstance(length, Iterations):
+        return format_count(length.total, "step")
+    steps = "" if length.most_steps is None else f" or {format_count(length.most_steps, 'step')}"
+    return f"{format_duration(length.seconds)}{steps}"
+
+
+def _run(
+    configuration: Configuration, request: TrainRequest, task: TrainingTask, state: TrainingState
+) -> Run:
+    cuda = task.device.type == "cuda"
+    return Run(
+        configuration=configuration.name,
+        fold=request.fold,
+        recipe=task.recipe,
+        options=TrainingOptions(
+            length=task.length, seed=task.seed, precision=request.compute.precision
+        ),
+        device=torch.cuda.get_device_name(task.device) if cuda else str(task.device),
+        precision=str(task.dtype).removeprefix("torch."),
+        steps=state.position.step,
+        seconds=state.position.seconds,
+        epoch_steps=state.epoch_steps,
+        parameters=sum(parameter.numel() for parameter in state.network.parameters()),
+        versions=Versions(
+            autoseg=version("autoseg"), torch=torch.__version__, python=platform.python_version()
+        ),
+        history=tuple(state.history),
+        pretraining=state.pretraining,
+        resubstitution=task.data.held_out_cases != task.data.validation_cases,
+    )

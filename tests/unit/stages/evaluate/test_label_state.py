@@ -1,0 +1,68 @@
+"""Label files that change are noticed; those that only move are not."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autoseg.documents.dataset import CaseFiles
+from autoseg.documents.report import Means, Report
+from autoseg.stages.evaluate.label_state import have_labels_changed, label_state
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    paths = {name: tmp_path / "labels" / f"{name}.png" for name in ("a", "b")}
+    (tmp_path / "labels").mkdir()
+    for name, path in paths.items():
+        path.write_text(f"labels of {name}")
+    return paths
+
+
+def report_on(state: str | None) -> Report:
+    return Report(classes=(), foreground=Means(), cases=(), label_state=state)
+
+
+def has_changed(state: str | None, files: dict[str, Path]) -> bool:
+    cases = [CaseFiles(name=name, images=(path,), labels=path) for name, path in files.items()]
+    return have_labels_changed(report_on(state), cases)
+
+
+def test_nothing_has_changed_when_nothing_has(files):
+    state = label_state(files)
+    assert not has_changed(state, dict(reversed(files.items())))
+
+
+def test_moved_files_are_the_same(files, tmp_path):
+    state = label_state(files)
+    moved = shutil.move(tmp_path / "labels", tmp_path / "elsewhere")
+    assert not has_changed(state, {name: Path(moved) / path.name for name, path in files.items()})
+
+
+def test_another_size_another_time_and_another_case_are_changes(files):
+    state = label_state(files)
+    assert has_changed(state, {"a": files["a"]})
+    assert has_changed(state, {"a": files["b"], "b": files["a"]})
+    os.utime(files["a"], ns=(0, 0))
+    assert has_changed(state, files)
+    state = label_state(files)
+    files["b"].write_text("more labels of b")
+    assert has_changed(state, files)
+
+
+def test_the_voxels_beside_a_header_count(tmp_path):
+    header, voxels = tmp_path / "a.mhd", tmp_path / "a.raw"
+    header.write_text("ElementDataFile = a.raw\n")
+    voxels.write_bytes(b"123")
+    state = label_state({"a": header})
+    voxels.write_bytes(b"1234")
+    assert has_changed(state, {"a": header})
+
+
+def test_files_that_were_taken_away_and_reports_that_do_not_tell_count_as_unchanged(files):
+    state = label_state(files)
+    assert not has_changed(None, files)
+    files["a"].unlink()
+    assert label_state(files) is None
+    assert not has_changed(state, files)

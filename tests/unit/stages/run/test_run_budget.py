@@ -1,0 +1,95 @@
+"""How a run divides its budget, with trainings that only pass the time."""
+
+from pathlib import Path
+
+import pytest
+from fingerprints import make_fingerprint
+
+from autoseg.architectures import ARCHITECTURES
+from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.run_schedule import RunSchedule
+from autoseg.documents.splits import Fold, Splits
+from autoseg.documents.workspace import Workspace
+from autoseg.planning.forecast import Machine
+from autoseg.planning.planner import make_plan
+from autoseg.planning.run_candidates import (
+    affordable_trainings,
+    next_training,
+    reference_seconds,
+    run_candidates,
+)
+from autoseg.stages.project import Project
+from autoseg.stages.run import run
+from autoseg.stages.run.run import RunRequest, _new_entry, _RunSetup
+
+CARD = Machine(accelerator_gib=8.0, cores=8)
+FINGERPRINT = make_fingerprint([(300, 512, 512)] * 50, [(1.0, 0.8, 0.8)] * 50)
+PLAN = make_plan(
+    FINGERPRINT,
+    network=ARCHITECTURES["unet"],
+    memory_gib=8.0,
+    machine=CARD,
+)
+DICE = {"3d_fullres": 0.90, "3d_lowres": 0.893, "2d": 0.892, "3d_cascade_fullres": 0.91}
+NUM_FOLDS = 5
+PROJECT = Project(
+    Workspace(Path("nowhere")),
+    DatasetSpec(
+        name="large",
+        root=Path("nowhere"),
+        layout="folders",
+        num_axes=3,
+        channel_names=PLAN.channel_names,
+        labels=PLAN.labels,
+        cases=(),
+    ),
+    FINGERPRINT,
+    PLAN,
+    Splits(seed=0, reason="a test", folds=(Fold(train=("a",), validation=()),) * NUM_FOLDS),
+)
+
+
+@pytest.fixture(autouse=True)
+def card(monkeypatch):
+    """Let the plan's GPU be that of this machine."""
+    monkeypatch.setattr(run, "this_machine", lambda *_: CARD)
+
+
+def complete_after(hours: float, *, slowness: float = 1.0) -> tuple[set[str], float]:
+    """Return the configurations that a run completes, and the share of the budget that it took."""
+    budget = 3600 * hours
+    names = run_candidates(PLAN, NUM_FOLDS, CARD, budget).value
+    schedule = RunSchedule(budget_seconds=budget, candidates=names, reason="a test")
+    course = _RunSetup(PROJECT, RunRequest(budget_seconds=budget))
+    dice, spent = {}, 0.0
+    while key := next_training(PLAN, names, NUM_FOLDS, dice, affordable_trainings(schedule)):
+        entry = _new_entry(course, schedule, key, dice)
+        full = slowness * reference_seconds(PLAN.configuration(key[0]), CARD)
+        trained = min(entry.seconds, full) if entry.most_steps else entry.seconds
+        took = {"trained_seconds": trained, "overhead_seconds": 0.02 * trained}
+        spent += 1.02 * trained
+        schedule = schedule.with_training(entry.model_copy(update=took))
+        schedule = schedule.model_copy(update={"seconds_spent": spent})
+        dice[key] = DICE[key[0]]
+    return {
+        name for name in names if all((name, fold) in dice for fold in range(NUM_FOLDS))
+    }, spent / budget
+
+
+@pytest.mark.parametrize("hours", [200.0, 500.0])
+def test_a_budget_that_holds_everything_completes_everything(hours):
+    found, _ = complete_after(hours)
+    assert found == set(DICE)
+
+
+def test_more_time_completes_no_fewer():
+    numbers = [len(complete_after(hours)[0]) for hours in (10.0, 60.0, 100.0, 150.0, 200.0)]
+    assert numbers == sorted(numbers)
+    assert numbers[0] == 1
+
+
+@pytest.mark.parametrize("slowness", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("hours", [1.0, 10.0, 60.0, 150.0, 300.0])
+def test_a_budget_is_kept_also_on_a_machine_that_was_misjudged(hours, slowness):
+    _, share = complete_after(hours, slowness=slowness)
+    assert 0.4 * (hours < 60) < share <= 1.0
