@@ -195,7 +195,8 @@ class Architecture(Component):
 
         The weights are initialised with PyTorch's global generator. The input size must be a
         multiple of `topology.divisors`, plus twice the margin. The attribute `heads` of the module
-        holds the layers that produce the logits; the bias of each has one value per class.
+        holds the layers that produce the logits; the bias of each has one value per class. If the
+        image is an input of several stages, the attribute `stems` holds their convolutions of it.
         """
 
     def load_pretrained(self, network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""2-D U-Net with a convolutional network of timm as encoder.
+"""2-D U-Net with a convolutional network for classification as encoder.
 
 Source: pretrained encoders were proposed by Iglovikov and Shvets, arXiv:1801.05746.
 """
@@ -22,16 +22,13 @@ from autoseg.architectures.base import (
     Topology,
 )
 from autoseg.architectures.convolutions import UNET_KEPT_VALUES, ConvolutionRun, stack_runs
+from autoseg.architectures.encoder_size import EncoderSize, encoder_size, make_encoder
 from autoseg.architectures.layers import ConvolutionStack, initialise, transposed_convolution
-from autoseg.architectures.timm_encoders import (
-    EncoderSize,
-    encoder_size,
-    make_encoder,
-    pretrained_weights,
-)
+from autoseg.architectures.timm_encoders import pretrained_weights
 from autoseg.architectures.u_shape import (
     BASE_FEATURES,
     COMPACT_BASE_FEATURES,
+    MAX_FEATURES,
     check_stages,
     doubling_features,
     stage_voxels,
@@ -55,15 +52,15 @@ STRIDE = (2, 2)
 
 @ARCHITECTURES.register
 class EncoderUNet(Architecture):
-    """Configuration of a 2-D U-Net with an encoder of timm.
+    """Configuration of a 2-D U-Net with an encoder by name.
 
     The decoder is that of the plain U-Net. Resolutions finer than the finest feature maps of the
-    encoder (full resolution for most encoders) use stages of the plain U-Net. The encoder halves
-    both axes at every stage, so the topology halves both axes together: as often as the plan halves
-    both, and at least once.
+    encoder (full resolution for most encoders) or coarser than its coarsest ones use stages of the
+    plain U-Net. The encoder halves both axes at every stage, so the topology halves both axes
+    together: as often as the plan halves both, and at least once.
 
     Attributes:
-        encoder: Name of the timm model.
+        encoder: Name of a backbone in `encoders`, or else of a timm model.
         pretrained: Whether to start training from the pretrained weights of timm, from its cache
             or online; or the path of a file of weights.
         features: Features of each decoder stage, finest first.
@@ -119,7 +116,7 @@ class EncoderUNet(Architecture):
         connections or smooth activation functions store several times more values.
 
         Raises:
-            MissingPackage: If timm is not installed.
+            MissingPackage: If the encoder needs timm, which is not installed.
         """
         kept = self._size.kept_values * prod(self.topology.patch_shape)
         return round(kept / UNET_KEPT_VALUES) + sum(
@@ -129,12 +126,13 @@ class EncoderUNet(Architecture):
     @override
     def multiplication_count(self) -> int:
         encoder = self._size.multiplications * prod(self.topology.patch_shape)
-        return round(encoder) + sum(run.multiplications for run in self._non_encoder_runs())
+        others = sum(run.multiplications for run in self._non_encoder_runs())
+        return round(encoder) + self._size.pooled_multiplications + others
 
     def _non_encoder_runs(self) -> Iterator[ConvolutionRun]:
         """Yield all convolutions outside the encoder."""
         voxels, skips = stage_voxels(self.topology), self._skip_features
-        for stage in range(self._finest_stages):
+        for stage in (*self._finest_stages, *self._coarsest_stages):
             inputs, width = (self.in_channels, *skips)[stage : stage + 2]
             yield from stack_runs((inputs, width, width), voxels[stage], KERNEL)
         for stage, (width, below) in enumerate(pairwise((*self.features, skips[-1]))):
@@ -147,19 +145,22 @@ class EncoderUNet(Architecture):
         """Build the network with random weights; see `load_pretrained`.
 
         Raises:
-            MissingPackage: If timm is not installed.
-            UnknownComponent: If timm has no such encoder.
+            MissingPackage: If the encoder needs timm, which is not installed.
+            UnknownComponent: If there is no such encoder.
         """
         skips = self._skip_features
         inputs = (self.in_channels, *skips)
-        finest = nn.ModuleList(
-            ConvolutionStack(
-                (inputs[stage], skips[stage]),
-                count=CONVOLUTIONS_PER_STAGE,
-                kernel=KERNEL,
-                stride=self.topology.strides[stage],
+        finest, coarsest = (
+            nn.ModuleList(
+                ConvolutionStack(
+                    (inputs[stage], skips[stage]),
+                    count=CONVOLUTIONS_PER_STAGE,
+                    kernel=KERNEL,
+                    stride=self.topology.strides[stage],
+                )
+                for stage in stages
             )
-            for stage in range(self._finest_stages)
+            for stages in (self._finest_stages, self._coarsest_stages)
         )
         decoder = nn.ModuleList(
             JoiningStage((below, skips[stage], width))
@@ -172,13 +173,14 @@ class EncoderUNet(Architecture):
             deep_supervision=self.deep_supervision,
         )
         encoder = make_encoder(self.encoder, self.in_channels, self._coarsest_stride)
-        return EncoderNetwork(encoder, finest, decoder, heads)
+        return EncoderNetwork(encoder, finest, coarsest, decoder, heads)
 
     @override
     def load_pretrained(self, network: nn.Module) -> None:
         """Load the pretrained weights of the encoder, if `pretrained` is set.
 
         Raises:
+            MissingPackage: If timm is not installed.
             ModelError: If the weights cannot be loaded.
         """
         if self.pretrained is False:
@@ -186,7 +188,8 @@ class EncoderUNet(Architecture):
         source = Path(self.pretrained) if isinstance(self.pretrained, str) else None
         weights = pretrained_weights(self.encoder, self.in_channels, self._coarsest_stride, source)
         encoder = network.get_submodule("encoder")
-        encoder.load_state_dict(weights)
+        # timm does not remove unused layers from some models
+        encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
 
     @property
     def _coarsest_stride(self) -> int:
@@ -198,14 +201,26 @@ class EncoderUNet(Architecture):
         return encoder_size(self.encoder, self.in_channels, self._coarsest_stride)
 
     @property
-    def _finest_stages(self) -> int:
-        """Number of stages that are finer than all feature maps of the encoder."""
-        return self._size.strides[0].bit_length() - 1
+    def _finest_stages(self) -> range:
+        """Stages that are finer than all feature maps of the encoder."""
+        return range(self._size.strides[0].bit_length() - 1)
+
+    @property
+    def _coarsest_stages(self) -> range:
+        """Stages that are coarser than all feature maps of the encoder."""
+        return range(self._size.strides[-1].bit_length(), len(self.topology.strides))
 
     @property
     def _skip_features(self) -> tuple[int, ...]:
-        """Channels of each skip connection; stages above the encoder use the decoder's widths."""
-        return (*self.features[: self._finest_stages], *self._size.channels)
+        """Channels of each stage; stages outside the encoder use the plain U-Net's widths."""
+        lowest = min(2 * self.features[-1], MAX_FEATURES[2])
+        plain = (*self.features, lowest)
+        finest, coarsest = self._finest_stages, self._coarsest_stages
+        return (
+            *(plain[stage] for stage in finest),
+            *self._size.channels,
+            *(plain[stage] for stage in coarsest),
+        )
 
 
 def isotropic_topology(topology: Topology) -> Topology:
@@ -259,8 +274,9 @@ class EncoderNetwork(nn.Module):
     """U-Net whose encoder returns the list of its feature maps.
 
     Args:
-        encoder: Encoder of timm; its weights are not reinitialised.
+        encoder: Returns its feature maps; its weights are not reinitialised.
         finest: Stages finer than the feature maps of the encoder, finest first.
+        coarsest: Stages coarser than the feature maps of the encoder, finest first.
         decoder: One module per stage except the lowest, finest first.
         heads: Segmentation heads of the supervised stages, finest first.
     """
@@ -269,16 +285,26 @@ class EncoderNetwork(nn.Module):
         self,
         encoder: nn.Module,
         finest: nn.ModuleList,
+        coarsest: nn.ModuleList,
         decoder: nn.ModuleList,
         heads: nn.ModuleList,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.finest = finest
+        self.coarsest = coarsest
         self.decoder = decoder
         self.heads = heads
-        for modules in (finest, decoder, heads):
+        for modules in (finest, coarsest, decoder, heads):
             modules.apply(initialise)
+
+    @property
+    def stems(self) -> list[nn.Module]:
+        """Convolutions that receive the image."""
+        return [
+            next(module for module in part.modules() if isinstance(module, nn.Conv2d))
+            for part in (self.encoder, *self.finest[:1])
+        ]
 
     @override
     def forward(self, images: Tensor) -> NetworkOutput:
@@ -287,6 +313,8 @@ class EncoderNetwork(nn.Module):
             maps = stage(maps)
             skips.append(maps)
         skips += self.encoder(images)
+        for stage in self.coarsest:
+            skips.append(stage(skips[-1]))
         decoded = [skips.pop()]
         for stage in reversed(self.decoder):
             decoded.append(stage(decoded[-1], skips.pop()))

@@ -3,7 +3,6 @@
 Source: Wightman, "PyTorch Image Models", https://github.com/huggingface/pytorch-image-models.
 """
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from autoseg.architectures.encoders import backbones
 from autoseg.core.errors import MissingPackage, ModelError, UnknownComponent
 
 MEASURED_EDGE = 32 * 11
@@ -23,52 +23,8 @@ MEASURED_EDGE = 32 * 11
 all strides, but not by the fixed window or image sizes that some models require."""
 
 
-@dataclass(frozen=True)
-class EncoderSize:
-    """Feature maps and cost of an encoder.
-
-    Attributes:
-        strides: Stride of each feature map relative to the image; powers of two, each twice the
-            previous one.
-        channels: Channels of each feature map.
-        kept_values: Values that a training step stores for the backward pass, per image pixel.
-        multiplications: Multiplications of a forward pass, per image pixel.
-    """
-
-    strides: tuple[int, ...]
-    channels: tuple[int, ...]
-    kept_values: float
-    multiplications: float
-
-
-@cache
-def encoder_size(name: str, in_channels: int, coarsest: int) -> EncoderSize:
-    """Measure an encoder; results are cached because the planner needs them for many patches.
-
-    Args:
-        name: Name of the timm model.
-        in_channels: Image channels.
-        coarsest: Stride of the coarsest feature map to use.
-
-    Raises:
-        MissingPackage: If timm is not installed.
-        UnknownComponent: If timm has no such model, or none of its feature maps can be used.
-    """
-    with torch.device("meta"):
-        encoder = make_encoder(name, in_channels, coarsest)
-        image = torch.zeros(1, in_channels, MEASURED_EDGE, MEASURED_EDGE)
-        strides, channels = _strides_and_channels(encoder)
-        kept = _kept_values(encoder, image)
-        multiplications = _multiplications(encoder, image)
-    return EncoderSize(
-        strides, channels, kept / image[0, 0].numel(), multiplications / image[0, 0].numel()
-    )
-
-
-def make_encoder(name: str, in_channels: int, coarsest: int) -> nn.Module:
-    """Create an encoder with random weights, which returns the list of its feature maps.
-
-    The feature maps are ordered from finest to coarsest.
+def timm_encoder(name: str, in_channels: int, coarsest: int) -> nn.Module:
+    """Create an encoder of timm with random weights, which returns the list of its feature maps.
 
     Args:
         name: Name of the timm model.
@@ -80,6 +36,25 @@ def make_encoder(name: str, in_channels: int, coarsest: int) -> nn.Module:
         UnknownComponent: If timm has no such model, or none of its feature maps can be used.
     """
     return _create_encoder(name, in_channels, coarsest, {"pretrained": False})
+
+
+def check_finest_stride(name: str, finest: int, coarsest: int) -> None:
+    """Check that an encoder starts at a resolution of the network.
+
+    Args:
+        name: Name of the encoder.
+        finest: Stride of its finest feature map.
+        coarsest: Stride of the coarsest stage of the network.
+
+    Raises:
+        UnknownComponent: If all feature maps of the encoder are too coarse.
+    """
+    if finest > coarsest:
+        msg = (
+            f"the finest feature map of {name} has stride {finest}, but the coarsest stage of "
+            f"this patch has stride {coarsest}. Use another encoder or a larger patch."
+        )
+        raise UnknownComponent(msg)
 
 
 def pretrained_weights(
@@ -100,6 +75,12 @@ def pretrained_weights(
         MissingPackage: If timm is not installed.
         ModelError: If the weights do not exist or cannot be loaded.
     """
+    if not _import_timm().is_model(name):
+        msg = (
+            f"timm has no pretrained weights for {name}. Set `pretrained` in plan.json to false, "
+            "or `encoder` to a model of timm, e.g. resnet34."
+        )
+        raise ModelError(msg)
     settings: dict[str, Any] = {"pretrained": True}
     if source is not None:
         _check_file(name, source)
@@ -153,8 +134,10 @@ def _import_timm() -> Any:  # noqa: ANN401  (a module)
         return import_module("timm")
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision does not match torch
         msg = (
-            f"encoder_unet needs timm, which cannot be imported ({error}). Install it with: pip "
-            'install "autoseg[timm]". Install torchvision from the same source as torch.'
+            "encoder_unet needs timm for pretrained weights and for encoders that autoseg does not "
+            f"have, but timm cannot be imported ({error}). Install it with: pip install "
+            '"autoseg[timm]", and torchvision from the same source as torch. Or write one of '
+            "autoseg's encoders into plan.json, e.g. resnet34, and set `pretrained` to false."
         )
         raise MissingPackage(msg) from error
 
@@ -164,18 +147,16 @@ def _create_encoder(
 ) -> nn.Module:
     timm = _import_timm()
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), n=5)
+        near = get_close_matches(name, [*backbones(), *timm.list_models()], n=5)
         similar = f" Similar: {', '.join(near)}." if near else ""
-        msg = f"timm has no model called {name!r}.{similar} timm.list_models() lists all models."
-        raise UnknownComponent(msg)
-    strides = _all_strides(name)
-    used = tuple(index for index, stride in enumerate(strides) if stride <= coarsest)
-    if not used:
         msg = (
-            f"the finest feature map of {name} has stride {strides[0]}, but the coarsest stage of "
-            f"this patch has stride {coarsest}. Use another encoder or a larger patch."
+            f"neither autoseg nor timm has an encoder called {name!r}.{similar} "
+            "timm.list_models() lists all models of timm."
         )
         raise UnknownComponent(msg)
+    strides = _all_strides(name)
+    check_finest_stride(name, strides[0], coarsest)
+    used = tuple(index for index, stride in enumerate(strides) if stride <= coarsest)
     return _feature_extractor(
         timm, name, {"in_chans": in_channels, "out_indices": used, **settings}
     )
@@ -228,37 +209,3 @@ def _strides_and_channels(encoder: nn.Module) -> tuple[tuple[int, ...], tuple[in
     """Return the stride and the channels of each feature map."""
     info: Any = encoder.feature_info
     return tuple(info.reduction()), tuple(info.channels())
-
-
-def _kept_values(encoder: nn.Module, image: Tensor) -> int:
-    """Count the values that autograd saves in a forward pass, each tensor once."""
-    sizes: dict[int, tuple[object, int]] = {}
-
-    def record(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage._cdata] = (storage, storage.nbytes() // tensor.element_size())  # noqa: SLF001
-        return tensor
-
-    for constant in (*encoder.parameters(), *encoder.buffers()):
-        record(constant)
-    constants = set(sizes)
-    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
-        encoder(image)
-    return sum(size for key, (_, size) in sizes.items() if key not in constants)
-
-
-def _multiplications(encoder: nn.Module, image: Tensor) -> int:
-    """Count the multiplications of convolutions and linear layers in a forward pass."""
-    count = 0
-
-    def add(module: nn.Module, _inputs: object, output: Tensor) -> None:
-        nonlocal count
-        weight: Any = module.weight
-        count += weight[0].numel() * output.numel()
-
-    layers = [entry for entry in encoder.modules() if isinstance(entry, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(add) for layer in layers]
-    encoder(image)
-    for hook in hooks:
-        hook.remove()
-    return count

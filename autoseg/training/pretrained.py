@@ -7,7 +7,7 @@ their random initialisation.
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -74,7 +74,8 @@ class Pretrained:
             TrainingError: If no weight fits.
         """
         own = network.state_dict()
-        stems, heads = _stems(own), _heads(network)
+        stems = _kernels(own, _names(network, "stems")).keys() or _first_stage_stems(own)
+        heads = _names(network, "heads")
         copied: dict[str, Tensor] = {}
         adapted: dict[str, Tensor] = {}
         for name, tensor in own.items():
@@ -117,14 +118,19 @@ class Pretrained:
         )
 
 
-def _stems(tensors: Mapping[str, Tensor]) -> set[str]:
+def _kernels(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """Return the named weights of convolutions, without biases."""
+    return {name: tensors[name] for name in tensors if name in names and tensors[name].ndim > 2}
+
+
+def _first_stage_stems(tensors: Mapping[str, Tensor]) -> set[str]:
     """Return the names of the convolutions that see the image, usually only the first one.
 
     The first stage may have a residual shortcut with a second convolution on the image. It has the
     same number of inputs as the first one, unlike later convolutions, whose inputs are features. If
     the number of image channels equals that of features, only the first convolution is returned.
     """
-    kernels = {name: tensor for name, tensor in tensors.items() if tensor.ndim > 2}
+    kernels = _kernels(tensors, tensors)
     first = next(iter(kernels), "")
     stage = FIRST_STAGE.match(first)
     if stage is None or kernels[first].shape[0] == kernels[first].shape[1]:
@@ -136,10 +142,11 @@ def _stems(tensors: Mapping[str, Tensor]) -> set[str]:
     }
 
 
-def _heads(network: nn.Module) -> set[str]:
-    """Return the names of the tensors of a network's heads."""
-    heads = {id(parameter) for parameter in cast("nn.Module", network.heads).parameters()}
-    return {name for name, parameter in network.named_parameters() if id(parameter) in heads}
+def _names(network: nn.Module, attribute: str) -> set[str]:
+    """Return the names of the tensors of the modules in an attribute; empty if it is missing."""
+    modules = cast("Iterable[nn.Module]", getattr(network, attribute, ()))
+    chosen = {id(parameter) for module in modules for parameter in module.parameters()}
+    return {name for name, parameter in network.named_parameters() if id(parameter) in chosen}
 
 
 def adapted_stem(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from extras import network_kinds
+from extras import encoder_names, network_kinds
 from pydantic import TypeAdapter
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -25,13 +25,17 @@ ANISOTROPIC = Topology(
     kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
 )
 KINDS = pytest.mark.parametrize("kind", network_kinds())
+PLAIN_NETWORKS = [
+    pytest.param(kind, topology, id=f"{axes}-{kind}")
+    for kind in network_kinds()
+    for axes, topology in (("two_axes", FLAT), ("three_axes", ANISOTROPIC))
+    if topology.num_axes in ARCHITECTURES[kind].memory_references
+]
 NETWORKS = pytest.mark.parametrize(
     ("kind", "topology"),
     [
-        pytest.param(*kind.values, topology, id=f"{axes}-{kind.values[0]}", marks=kind.marks)
-        for kind in network_kinds()
-        for axes, topology in (("two_axes", FLAT), ("three_axes", ANISOTROPIC))
-        if topology.num_axes in ARCHITECTURES[kind.values[0]].memory_references
+        *PLAIN_NETWORKS,
+        *(pytest.param(f"encoder_unet {name}", FLAT, id=name) for name in encoder_names()),
     ],
 )
 COUNTED_BY_WHAT_IS_KEPT = ("encoder_unet",)
@@ -39,11 +43,13 @@ COUNTED_BY_WHAT_IS_KEPT = ("encoder_unet",)
 
 
 def make(kind, topology, *, in_channels=2, num_classes=3):
-    return (
+    kind, _, encoder = kind.partition(" ")
+    config = (
         ARCHITECTURES[kind]
         .for_topology(topology, in_channels=in_channels, num_classes=num_classes)
         .compact()
     )
+    return config.model_copy(update={"encoder": encoder}) if encoder else config
 
 
 def images(config, batch=1):
@@ -185,7 +191,7 @@ def test_counts_equal_what_the_layers_do(kind, topology):
     config = make(kind, topology)
     activations, multiplications = counted(config)
     assert config.multiplication_count() == multiplications
-    if kind not in COUNTED_BY_WHAT_IS_KEPT:
+    if config.kind not in COUNTED_BY_WHAT_IS_KEPT:
         assert config.activation_count() == activations
 
 
@@ -245,7 +251,7 @@ def test_the_heads_biases_are_where_scores_start(kind, topology):
     assert (logits == torch.tensor([0.5, -1.0, 2.0]).view(1, 3, *(1,) * topology.num_axes)).all()
 
 
-@NETWORKS
+@pytest.mark.parametrize(("kind", "topology"), PLAIN_NETWORKS)
 def test_the_compact_variant_is_cheaper_and_keeps_the_topology(kind, topology):
     full = ARCHITECTURES[kind].for_topology(topology, in_channels=1, num_classes=2)
     small = full.compact()

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 import torch
-from extras import NEED_TIMM
+from extras import NEED_TIMM, encoder_names
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
@@ -46,17 +46,12 @@ def kept_values(config):
     return sum(size for key, (_, size) in sizes.items() if key not in constants)
 
 
-@NEED_TIMM
 @pytest.mark.parametrize(
     ("encoder", "in_channels"),
     [
-        ("vgg11_bn", 1),
-        ("resnet18", 5),
-        ("resnext50_32x4d", 3),
-        ("densenet121", 2),
-        ("mobilenetv3_small_100", 4),
-        ("efficientnet_b0", 1),
-        ("convnext_atto", 3),
+        *((name, 1 + at % 5) for at, name in enumerate(encoder_names())),
+        pytest.param("mobilenetv3_small_100", 4, marks=NEED_TIMM),
+        pytest.param("convnext_atto", 3, marks=NEED_TIMM),
     ],
 )
 def test_a_family_of_encoders_works(encoder, in_channels):
@@ -68,12 +63,11 @@ def test_a_family_of_encoders_works(encoder, in_channels):
     sum(scores.square().mean() for scores in (output.logits, *output.auxiliary)).backward()
     assert all(weights.grad is not None for weights in network.parameters())
     assert network.eval()(torch.randn(1, in_channels, 64, 64)).auxiliary == ()
-    assert kept_values(config) == pytest.approx(1.98 * config.activation_count(), rel=0.1)
+    assert kept_values(config) == pytest.approx(1.98 * config.activation_count(), rel=0.12)
 
 
-@NEED_TIMM
 @pytest.mark.parametrize(
-    ("encoder", "own", "first"), [("vgg11", 0, 64), ("resnet18", 1, 32), ("convnext_atto", 2, 32)]
+    ("encoder", "own", "first"), [("vgg11", 0, 64), ("resnet18", 1, 32), ("alexnet", 2, 32)]
 )
 def test_resolutions_that_an_encoder_lacks_are_the_plain_u_nets(encoder, own, first):
     network = config_of(encoder).build()
@@ -81,17 +75,27 @@ def test_resolutions_that_an_encoder_lacks_are_the_plain_u_nets(encoder, own, fi
     assert network.decoder[0].convolutions[0].in_channels == 32 + first
 
 
-@NEED_TIMM
+@pytest.mark.parametrize(
+    ("encoder", "widths"), [("lenet5", [256, 512, 512]), ("squeezenet1_0", [512]), ("vgg11", [])]
+)
+def test_stages_below_an_encoder_are_the_plain_u_nets(encoder, widths):
+    network = config_of(encoder).build()
+    assert [stage[0].out_channels for stage in network.coarsest] == widths
+
+
+def test_a_patch_of_few_pixels_needs_no_stage_below_an_encoder():
+    assert len(config_of("lenet5", stages=3).build().coarsest) == 0
+
+
 def test_what_lies_below_the_planned_stages_is_left_out():
     shallow, deep = (config_of(edge=64, stages=stages).build() for stages in (3, 6))
     assert not any(name.startswith("layer2") for name, _ in shallow.encoder.named_parameters())
     assert any(name.startswith("layer4") for name, _ in deep.encoder.named_parameters())
 
 
-@NEED_TIMM
 def test_an_encoder_that_begins_too_coarse_is_refused():
     with pytest.raises(UnknownComponent, match=r"has stride 4, .* has stride 2"):
-        config_of("convnext_atto", stages=2).build()
+        config_of("alexnet", stages=2).build()
 
 
 @NEED_TIMM
@@ -117,16 +121,23 @@ def test_an_unknown_encoder_gets_similar_names():
 
 def test_without_timm_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    config = config_of("resnet18", in_channels=7)
+    config = config_of("convnext_atto", in_channels=7)
     with pytest.raises(MissingPackage, match=r'pip install "autoseg\[timm\]"'):
         config.activation_count()
     with pytest.raises(MissingPackage, match="timm"):
         config.build()
 
 
+def test_pretrained_weights_without_timm_are_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    config = config_of("resnet18", stages=3, pretrained=True)
+    with pytest.raises(MissingPackage, match=r"needs timm .*set `pretrained` to false"):
+        config.load_pretrained(config.build())
+
+
 def test_a_plan_can_be_read_without_timm(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    config = config_of("efficientnet_b0", pretrained="weights.safetensors")
+    config = config_of("convnext_atto", pretrained="weights.safetensors")
     parser = TypeAdapter(AnyArchitecture)
     assert parser.validate_json(config.model_dump_json()) == config
 
@@ -159,7 +170,7 @@ def test_both_axes_are_halved_as_often_as_the_plan_halves_either(
 
 
 @NEED_TIMM
-@pytest.mark.parametrize("encoder", ["resnet18", "densenet121"])
+@pytest.mark.parametrize("encoder", ["resnet18", "densenet121", "efficientnet_b0", "convnext_atto"])
 def test_weights_from_a_file_start_a_training(encoder, tmp_path):
     import timm
 
@@ -177,7 +188,6 @@ def test_weights_from_a_file_start_a_training(encoder, tmp_path):
     assert all(torch.equal(parameters[name], before[name]) for name in others)
 
 
-@NEED_TIMM
 def test_without_pretrained_weights_nothing_is_loaded():
     config = config_of(stages=3)
     network = config.build()

@@ -5,28 +5,10 @@ import torch
 from extras import NEED_TIMM
 from safetensors.torch import save_file
 
-from autoseg.architectures.timm_encoders import encoder_size, make_encoder, pretrained_weights
+from autoseg.architectures.timm_encoders import pretrained_weights
 from autoseg.core.errors import ModelError
 
 pytestmark = NEED_TIMM
-
-
-def test_the_size_of_an_encoder_is_that_of_its_maps():
-    size = encoder_size("resnet18", 3, 8)
-    assert size.strides == (2, 4, 8)
-    assert size.channels == (64, 64, 128)
-    encoder = make_encoder("resnet18", 3, 8)
-    maps = encoder(torch.randn(1, 3, 32, 64))
-    assert [tuple(entry.shape) for entry in maps] == [
-        (1, width, 32 // stride, 64 // stride)
-        for width, stride in zip(size.channels, size.strides, strict=True)
-    ]
-
-
-def test_multiplications_are_counted_per_pixel():
-    # The first convolution of resnet18: 7 × 7 kernels of 3 channels, 64 of them, at a quarter of
-    # the pixels.
-    assert encoder_size("resnet18", 3, 2).multiplications == 7 * 7 * 3 * 64 / 4
 
 
 def test_a_missing_file_of_weights_is_named():
@@ -52,3 +34,8 @@ def test_weights_of_another_model_are_refused(tmp_path):
     save_file({"fc.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match=r"lacks \d+ tensors, the first of which is bn1.bias"):
         pretrained_weights("resnet18", 3, 8, tmp_path / "other.safetensors")
+
+
+def test_an_encoder_that_timm_lacks_has_no_pretrained_weights():
+    with pytest.raises(ModelError, match="no pretrained weights for squeezenet1_0"):
+        pretrained_weights("squeezenet1_0", 3, 8, None)

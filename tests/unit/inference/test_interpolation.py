@@ -1,40 +1,46 @@
-"""One axis is resampled as in scikit-image and scipy; pieces equal the whole."""
+"""Interpolation and argmax of a block in reused buffers equal those of plain arrays."""
+
+from itertools import product
 
 import numpy as np
 import pytest
-from scipy import ndimage
-from skimage.transform import resize
 
+from autoseg.inference.blocks import BlockInterpolation, RunningArgmax
 from autoseg.inference.interpolation import axis_sampling
 
-
-@pytest.mark.parametrize("target", [5, 8, 12, 13, 24, 31])
-def test_linear_interpolation_is_that_of_scikit_image_and_scipy(target):
-    values = np.random.default_rng(0).standard_normal((12, 7)).astype(np.float32)
-    found = axis_sampling(12, target, order=1).apply(values, 0)
-    by_skimage = resize(values, (target, 7), order=1, mode="edge", anti_aliasing=False)
-    by_scipy = ndimage.zoom(values, (target / 12, 1), order=1, mode="nearest", grid_mode=True)
-    np.testing.assert_allclose(found, by_skimage, atol=1e-5)
-    np.testing.assert_allclose(found, by_scipy, atol=1e-5)
+SOURCE = (4, 6, 5)
 
 
-def test_the_nearest_voxel_is_that_of_scikit_image():
-    values = np.arange(11, dtype=np.float32)[:, None]
-    found = axis_sampling(11, 25, order=0).apply(values, 0)
-    expected = resize(values, (25, 1), order=0, mode="edge", anti_aliasing=False)
-    np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize("order", [0, 1])
-def test_a_piece_has_the_bits_of_the_whole(order):
-    values = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
-    sampling = axis_sampling(12, 29, order=order)
-    piece, first, stop = sampling.piece(7, 15)
-    np.testing.assert_array_equal(
-        piece.apply(values[first:stop], 0), sampling.apply(values, 0)[7:15]
+@pytest.mark.parametrize("orders", list(product((0, 1), repeat=3)))
+@pytest.mark.parametrize("target", [(4, 6, 5), (9, 6, 5), (4, 11, 5), (4, 6, 12), (3, 13, 4)])
+def test_a_block_has_the_bits_of_axis_after_axis(orders, target):
+    pieces = tuple(
+        axis_sampling(source, size, order=order)
+        for source, size, order in zip(SOURCE, target, orders, strict=True)
     )
+    interpolate = BlockInterpolation(pieces, SOURCE)
+    assert interpolate.shape == target
+    random = np.random.default_rng(0)
+    for _ in range(2):  # the second time in used memory
+        values = random.standard_normal(SOURCE).astype(np.float32)
+        expected = values
+        for axis in (2, 1, 0):
+            expected = pieces[axis].apply(expected, axis)
+        np.testing.assert_array_equal(interpolate(values.copy()), expected)
 
 
-def test_an_axis_that_keeps_its_size_is_not_touched():
-    values = np.ones((4, 4), dtype=np.float32)
-    assert axis_sampling(4, 4, order=1).apply(values, 0) is values
+@pytest.mark.parametrize("num_classes", [2, 7, 256, 300])
+def test_winners_are_the_first_of_the_highest(num_classes):
+    random = np.random.default_rng(0)
+    scores = random.integers(-3, 3, (num_classes, 3, 5, 7)).astype(np.float32)
+    winners = RunningArgmax(scores[0], np.dtype(np.uint8 if num_classes <= 256 else np.uint16))
+    for index in range(1, num_classes):
+        winners.update(index, scores[index])
+        assert winners.lowest == scores[: index + 1].max(axis=0).min()
+    np.testing.assert_array_equal(winners.classes, scores.argmax(axis=0))
+
+
+def test_the_first_scores_stay_as_they_are():
+    first = np.zeros((1, 2, 2), np.float32)
+    RunningArgmax(first, np.dtype(np.uint8)).update(1, first + 1)
+    assert not first.any()
