@@ -83,9 +83,12 @@ class Augmentation(Component):
         probability: Probability that a patch is augmented.
         changes_cascade_input: Whether the augmentation changes the cascade input instead of the
             image. `apply` then receives the cascade input as `images`, one channel per class.
+        needs_cpu: Whether it runs on the CPU alone. If a recipe has such an augmentation, batches
+            are augmented by the processes that load them.
     """
 
     changes_cascade_input: ClassVar[bool] = False
+    needs_cpu: ClassVar[bool] = False
 
     probability: Fraction = 1.0
 

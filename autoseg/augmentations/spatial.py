@@ -110,17 +110,25 @@ class Spatial(Augmentation):
     ) -> Patches:
         images, layers = patches.images, patches.layers
         shape = context.patch_shape[1:] if context.in_plane_only else context.patch_shape
-        matrices = self._matrices(generators.per_patch, len(images), context)
+        matrices = self.matrices(generators.per_patch, len(images), context)
         grid = sampling_grid(matrices, tuple(images.shape[2:]), shape, images.device)
         resampled = F.grid_sample(images, grid, align_corners=False)
         return Patches(resampled, resample_layers(layers, grid, patches.highest))
 
-    def _matrices(
+    def matrices(
         self, generator: np.random.Generator, count: int, context: PatchContext
     ) -> Factors:
         """Draw one matrix per patch that rotates and scales offsets from the patch centre.
 
         Patches were selected with probability `chance`, so each is rotated, scaled or both.
+
+        Args:
+            generator: Random generator.
+            count: Number of patches.
+            context: Shape of the patches.
+
+        Returns:
+            Matrices, `patches axes axes`.
         """
         rotating, scaling = self.rotation_probability, self.scaling_probability
         either = rotating + scaling - rotating * scaling

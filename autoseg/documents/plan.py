@@ -1,26 +1,17 @@
 """The plan: result of `autoseg plan`, with the reason for each decision."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, PositiveFloat, model_validator
+from typing_extensions import override
 
 from autoseg.architectures import AnyArchitecture, Topology
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.frozen import Frozen
-from autoseg.core.geometry import LengthUnit, Orientation, length_unit
-from autoseg.core.labels import LabelScheme
-from autoseg.documents.document import Document
-from autoseg.documents.preparation import (
-    PlanPreparationView,
-    Resampling,
-    check_data,
-    check_default,
-    check_preparation,
-    find_configuration,
-)
+from autoseg.core.geometry import LengthUnit, length_unit
+from autoseg.documents.preparation import PlannedData, PlannedPreparation, find_configuration
 from autoseg.documents.recipe import Recipe
 from autoseg.losses import AnyLoss
-from autoseg.normalizers import AnyNormalizer
 
 
 class Decision(Frozen):
@@ -41,23 +32,15 @@ class Decision(Frozen):
     source: str
 
 
-class Configuration(Frozen):
+class Configuration(PlannedData):
     """One way to segment the dataset: a 2-D or 3-D network with its data.
 
     Axes are in planned order (`Plan.axis_order`); a 2-D configuration has the last two of them.
 
     Attributes:
-        name: Name of the configuration, e.g. `3d_fullres`.
-        data_name: Folder of prepared cases; configurations with the same data share it.
-        spacing: Target voxel size in mm; a 2-D configuration of a 3-D dataset keeps each case's
-            own slice distance.
-        median_shape: Median case size in voxels at that spacing.
-        batch_size: Number of patches per optimiser step.
-        normalizers: One per image channel.
         architecture: Architecture of the network with its sizes and topology.
         loss: Loss function.
         recipe: Training recipe.
-        resampling: Spline orders.
         predicted_memory_gib: Predicted GPU memory of one training step, GiB.
         previous_stage: Previous stage of a cascade: the configuration whose prediction is a further
             input of the network, one channel per foreground class. None without a cascade.
@@ -66,23 +49,17 @@ class Configuration(Frozen):
             resampled label map of the previous stage instead of its resampled logits.
     """
 
-    name: str
-    data_name: str
-    spacing: tuple[PositiveFloat, ...]
-    median_shape: tuple[PositiveFloat, ...]
-    batch_size: PositiveInt
-    normalizers: tuple[AnyNormalizer, ...]
+    model_config = ConfigDict(extra="forbid")
+
     architecture: AnyArchitecture
     loss: AnyLoss
     recipe: Recipe = Recipe()
-    resampling: Resampling = Resampling()
     predicted_memory_gib: PositiveFloat
     previous_stage: str | None = None
     blending: Literal["exact", "nnunet"] = "exact"
 
     @model_validator(mode="after")
     def _check(self) -> "Configuration":
-        check_data(self)
         axes = self.topology.num_axes
         if len(self.median_shape) != axes:
             msg = (
@@ -138,41 +115,22 @@ class TrainingBudget(Frozen):
     configurations: tuple[str, ...]
 
 
-class Plan(Document):
+class Plan(PlannedPreparation):
     """A complete, editable description of preprocessing, training and prediction for a dataset.
 
     Attributes:
-        dataset_name: Name of the dataset.
-        num_axes: Number of image axes: 2 or 3.
-        channel_names: One name per image channel.
-        labels: The classes.
-        axis_order: Canonical image axis of each planned axis; coarsest spacing first.
-        orientation: Orientation of images before their axes are reordered; only imported models use
-            another one than the canonical.
-        default_configuration: Configuration that `train` and `predict` use by default.
-        configurations: All configurations.
-        decisions: Reason for each value above.
+        decisions: Reason for each planned value.
         budget: Time budget of trainings; None for the number of steps of nnU-Net.
     """
 
-    FILE_NAME: ClassVar[str] = PlanPreparationView.FILE_NAME
-    MADE_BY: ClassVar[str] = PlanPreparationView.MADE_BY
-    schema_version: Literal[2] = 2
-    dataset_name: str
-    num_axes: Literal[2, 3]
-    channel_names: tuple[str, ...]
-    labels: LabelScheme
-    axis_order: tuple[int, ...]
-    orientation: Orientation = "SPL"
-    default_configuration: str
+    model_config = ConfigDict(extra="forbid")
+
     configurations: tuple[Configuration, ...]
     decisions: tuple[Decision, ...]
     budget: TrainingBudget | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Plan":
-        check_default(self.default_configuration, self.configurations)
-        check_preparation(self, self.configurations)
         for configuration in self.configurations:
             self._check_configuration(configuration)
             self._check_stages(configuration)
@@ -268,6 +226,7 @@ class Plan(Document):
         """
         return 0 if configuration.previous_stage is None else self.labels.num_classes - 1
 
+    @override
     def configuration(self, name: str | None) -> Configuration:
         """Return a configuration by its name, or the default one for None.
 

@@ -1,22 +1,22 @@
 """The parts of a plan that define preprocessing, loadable without torch.
 
 Loading a whole plan imports torch, which takes a second, because a plan holds architectures.
-Preprocessing does not need them: it accepts any object with the properties of `PlannedPreparation`
-and `PlannedData`, which are a plan and its configurations, or their views defined here.
+Preprocessing does not need them: it accepts the base classes defined here.
 """
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, PlainValidator, PositiveFloat, PositiveInt, model_validator
 
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
+from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.dataset import is_valid_folder_name
 from autoseg.documents.document import Document
-from autoseg.normalizers import AnyNormalizer, Normalizer
+from autoseg.normalizers import AnyNormalizer
 
 
 class Resampling(Frozen):
@@ -37,136 +37,85 @@ class Resampling(Frozen):
     anisotropy_threshold: PositiveFloat = 3.0
 
 
-@runtime_checkable
-class PlannedPatch(Protocol):
-    """Preprocessing part of a topology; see `Topology`."""
+class PlannedPatch(Frozen):
+    """Preprocessing part of `Topology`: the patch size, voxels, planned axis order."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    patch_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
+
+
+class PlannedNetwork(Frozen):
+    """Preprocessing part of `Architecture`: the topology."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    topology: PlannedPatch
+
+
+class PlannedData(Frozen):
+    """Base of `Configuration`: what preprocessing needs, and fields that are only validated there.
+
+    Attributes:
+        name: Name of the configuration, e.g. `3d_fullres`.
+        data_name: Folder of prepared cases; configurations with the same data share it.
+        spacing: Target voxel size in mm; a 2-D configuration of a 3-D dataset keeps each case's
+            own slice distance.
+        median_shape: Median case size in voxels at that spacing.
+        batch_size: Number of patches per optimiser step.
+        normalizers: One per image channel.
+        architecture: Architecture of the network with its sizes and topology.
+        loss: Loss function.
+        recipe: Training recipe.
+        resampling: Spline orders.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    data_name: str
+    spacing: tuple[PositiveFloat, ...]
+    median_shape: tuple[PositiveFloat, ...]
+    batch_size: PositiveInt
+    normalizers: tuple[AnyNormalizer, ...]
+    architecture: Annotated[Any, PlainValidator(PlannedNetwork.model_validate)]
+    loss: Any
+    recipe: Any = None
+    resampling: Resampling = Resampling()
+
+    @model_validator(mode="after")
+    def _check_data(self) -> "PlannedData":
+        """Check that names are valid folder names and the spacing is finite, one per patch axis."""
+        for field in ("name", "data_name"):
+            if not is_valid_folder_name(getattr(self, field)):
+                msg = (
+                    f"the {field} {getattr(self, field)!r} is not a valid folder name. Choose one "
+                    "without slashes that does not begin with a dot."
+                )
+                raise ValueError(msg)
+        axes = len(self.patch_shape)
+        if len(self.spacing) != axes:
+            msg = (
+                f"{self.name}: spacing needs {axes} entries, one per patch axis; found "
+                f"{list(self.spacing)}."
+            )
+            raise ValueError(msg)
+        if not all(map(isfinite, self.spacing)):
+            msg = (
+                f"{self.name}: found the spacing {list(self.spacing)}, expected finite numbers in "
+                "mm. Correct it, or run `autoseg plan` to write the plan again."
+            )
+            raise ValueError(msg)
+        return self
 
     @property
     def patch_shape(self) -> tuple[int, ...]:
         """Patch size, voxels, planned axis order."""
-
-
-@runtime_checkable
-class PlannedData(Protocol):
-    """Preprocessing part of a configuration; see `Configuration`."""
-
-    @property
-    def name(self) -> str:
-        """Name of the configuration, e.g. `3d_fullres`."""
-
-    @property
-    def data_name(self) -> str:
-        """Folder of prepared cases."""
-
-    @property
-    def topology(self) -> PlannedPatch:
-        """Topology with the patch size."""
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        """Target voxel size, mm, planned axis order."""
-
-    @property
-    def normalizers(self) -> tuple[Normalizer, ...]:
-        """One per image channel."""
-
-    @property
-    def resampling(self) -> Resampling:
-        """Spline orders."""
-
-
-@runtime_checkable
-class PlannedPreparation(Protocol):
-    """Preprocessing part of a plan; see `Plan`."""
-
-    @property
-    def num_axes(self) -> int:
-        """Number of image axes: 2 or 3."""
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        """One name per image channel."""
-
-    @property
-    def labels(self) -> LabelScheme:
-        """The classes."""
-
-    @property
-    def axis_order(self) -> tuple[int, ...]:
-        """Canonical image axis of each planned axis."""
-
-    def configuration(self, name: str | None) -> PlannedData:
-        """Return a configuration by its name, or the default one for None."""
+        shape: tuple[int, ...] = self.architecture.topology.patch_shape
+        return shape
 
 
 C = TypeVar("C", bound=PlannedData)
-
-
-def check_data(configuration: PlannedData) -> None:
-    """Check that the names are valid folder names, and the spacing is finite for each patch axis.
-
-    Raises:
-        ValueError: If a check fails.
-    """
-    for field in ("name", "data_name"):
-        if not is_valid_folder_name(getattr(configuration, field)):
-            msg = (
-                f"the {field} {getattr(configuration, field)!r} is not a valid folder name. Choose "
-                "one without slashes that does not begin with a dot."
-            )
-            raise ValueError(msg)
-    axes = len(configuration.topology.patch_shape)
-    if len(configuration.spacing) != axes:
-        msg = (
-            f"{configuration.name}: spacing needs {axes} entries, one per patch axis; found "
-            f"{list(configuration.spacing)}."
-        )
-        raise ValueError(msg)
-    if not all(map(isfinite, configuration.spacing)):
-        msg = (
-            f"{configuration.name}: found the spacing {list(configuration.spacing)}, expected "
-            "finite numbers in mm. Correct it, or run `autoseg plan` to write the plan again."
-        )
-        raise ValueError(msg)
-
-
-def check_preparation(plan: PlannedPreparation, configurations: Sequence[PlannedData]) -> None:
-    """Check that the axis order is a permutation, and that each channel has one normalizer.
-
-    Raises:
-        ValueError: If a check fails.
-    """
-    if sorted(plan.axis_order) != list(range(plan.num_axes)):
-        msg = (
-            f"axis_order must be a permutation of 0 … {plan.num_axes - 1}; found {plan.axis_order}."
-        )
-        raise ValueError(msg)
-    for configuration in configurations:
-        if len(configuration.normalizers) != len(plan.channel_names):
-            msg = (
-                f"{configuration.name}: found {len(configuration.normalizers)} normalizers for "
-                f"{len(plan.channel_names)} image channels {list(plan.channel_names)}; expected "
-                "one per channel."
-            )
-            raise ValueError(msg)
-        if len(configuration.spacing) > plan.num_axes:
-            msg = f"{configuration.name}: 3-D patches cannot be sampled from 2-D images."
-            raise ValueError(msg)
-
-
-def check_default(default: str, configurations: Sequence[PlannedData]) -> None:
-    """Check that the default configuration exists, and that names are unique.
-
-    Raises:
-        ValueError: If a check fails.
-    """
-    names = [configuration.name for configuration in configurations]
-    if len(set(names)) != len(names) or default not in names:
-        msg = (
-            f"default_configuration {default!r} must be one of the configurations, whose names "
-            f"must be unique; found {names}."
-        )
-        raise ValueError(msg)
 
 
 def find_configuration(configurations: Sequence[C], name: str) -> C:
@@ -183,68 +132,66 @@ def find_configuration(configurations: Sequence[C], name: str) -> C:
     raise PlanError(msg)
 
 
-class PreparationView(Frozen):
-    """A view of part of a document: other fields in the file are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class TopologyPreparationView(PreparationView):
-    """View of a topology: only the patch size."""
-
-    patch_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
-
-
-class ArchitecturePreparationView(PreparationView):
-    """View of an architecture: only the topology."""
-
-    topology: TopologyPreparationView
-
-
-class ConfigurationPreparationView(PreparationView):
-    """View of a configuration: only the fields of `Configuration` that preprocessing needs."""
-
-    name: str
-    data_name: str
-    spacing: tuple[PositiveFloat, ...]
-    normalizers: tuple[AnyNormalizer, ...]
-    architecture: ArchitecturePreparationView
-    resampling: Resampling = Resampling()
-
-    @model_validator(mode="after")
-    def _check(self) -> "ConfigurationPreparationView":
-        check_data(self)
-        return self
-
-    @property
-    def topology(self) -> TopologyPreparationView:
-        """Topology with the patch size."""
-        return self.architecture.topology
-
-
-class PlanPreparationView(Document, PreparationView):
-    """View of a plan: only the fields of `Plan` that preprocessing needs.
+class PlannedPreparation(Document):
+    """Base of `Plan`: what preprocessing needs.
 
     Architectures, losses and recipes are not validated here; training validates the whole plan.
+
+    Attributes:
+        dataset_name: Name of the dataset.
+        num_axes: Number of image axes: 2 or 3.
+        channel_names: One name per image channel.
+        labels: The classes.
+        axis_order: Canonical image axis of each planned axis; coarsest spacing first.
+        orientation: Orientation of images before their axes are reordered; only imported models use
+            another one than the canonical.
+        default_configuration: Configuration that `train` and `predict` use by default.
+        configurations: All configurations.
     """
+
+    model_config = ConfigDict(extra="ignore")
 
     FILE_NAME: ClassVar[str] = "plan.json"
     MADE_BY: ClassVar[str] = "autoseg plan DATASET"
     schema_version: Literal[2] = 2
+    dataset_name: str
     num_axes: Literal[2, 3]
     channel_names: tuple[str, ...]
     labels: LabelScheme
     axis_order: tuple[int, ...]
+    orientation: Orientation = "SPL"
     default_configuration: str
-    configurations: tuple[ConfigurationPreparationView, ...]
+    configurations: tuple[PlannedData, ...]
 
     @model_validator(mode="after")
-    def _check(self) -> "PlanPreparationView":
-        check_default(self.default_configuration, self.configurations)
-        check_preparation(self, self.configurations)
+    def _check_preparation(self) -> "PlannedPreparation":
+        names = [configuration.name for configuration in self.configurations]
+        if len(set(names)) != len(names) or self.default_configuration not in names:
+            msg = (
+                f"default_configuration {self.default_configuration!r} must be one of the "
+                f"configurations, whose names must be unique; found {names}."
+            )
+            raise ValueError(msg)
+        if sorted(self.axis_order) != list(range(self.num_axes)):
+            msg = (
+                f"axis_order must be a permutation of 0 … {self.num_axes - 1}; found "
+                f"{self.axis_order}."
+            )
+            raise ValueError(msg)
+        for configuration in self.configurations:
+            if len(configuration.normalizers) != len(self.channel_names):
+                msg = (
+                    f"{configuration.name}: found {len(configuration.normalizers)} normalizers for "
+                    f"{len(self.channel_names)} image channels {list(self.channel_names)}; "
+                    "expected one per channel."
+                )
+                raise ValueError(msg)
+            if len(configuration.spacing) > self.num_axes:
+                msg = f"{configuration.name}: 3-D patches cannot be sampled from 2-D images."
+                raise ValueError(msg)
         return self
 
-    def configuration(self, name: str | None) -> ConfigurationPreparationView:
+    def configuration(self, name: str | None) -> PlannedData:
         """Return a configuration by its name, or the default one for None.
 
         Raises:

@@ -1,9 +1,10 @@
 """Training recipe: optimiser, learning rate schedule, sampling and augmentation, as values."""
 
+from collections.abc import Callable
 from math import inf
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_serializer
 
 from autoseg.augmentations import AnyAugmentation
 from autoseg.augmentations.brightness import Brightness
@@ -78,6 +79,9 @@ class Recipe(Frozen):
         schedule: Learning rate schedule, with the warm-up.
         gradient_clip: Maximum gradient norm over all parameters.
         foreground_fraction: Fraction of each batch whose patches are centred on foreground.
+        rare_class_power: Power p of the choice of the class or region that such a patch is centred
+            on: among those of the case, with a probability proportional to frequency^-p; 0 chooses
+            each equally often.
         head_prior: Whether to initialise the biases of the output layers to the logarithm of the
             class frequencies.
         average_decay: Decay per step of the exponential moving average of the weights, which is the
@@ -91,6 +95,7 @@ class Recipe(Frozen):
     schedule: AnySchedule = Polynomial()
     gradient_clip: PositiveFloat = 12.0
     foreground_fraction: Fraction = 0.33
+    rare_class_power: Fraction = 0.0
     head_prior: bool = False
     average_decay: Fraction = 0.0
     iterations_per_epoch: PositiveInt = 250
@@ -100,6 +105,14 @@ class Recipe(Frozen):
     def learning_rate(self, progress: Fraction) -> float:
         """Return the learning rate at a completed share of the training, in [0, 1]."""
         return self.schedule.learning_rate(self.optimizer.learning_rate, progress)
+
+    @model_serializer(mode="wrap")
+    def _written(self, dump: Callable[[object], dict[str, object]]) -> dict[str, object]:
+        """Leave out `rare_class_power` at 0: the JSON text identifies a training."""
+        fields = dump(self)
+        if not self.rare_class_power:
+            fields.pop("rare_class_power", None)
+        return fields
 
 
 SHORT_RECIPE = Recipe(

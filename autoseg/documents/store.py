@@ -20,8 +20,9 @@ MAX_SHOWN_ISSUES = 10
 
 def save(document: Frozen, path: Path) -> None:
     """Save a document as readable JSON, atomically; creates the folder if necessary."""
+    text = to_json_text(document)
     with atomic_write(path) as temporary:
-        temporary.write_text(to_json_text(document), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def to_json_text(document: Frozen) -> str:

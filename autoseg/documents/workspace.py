@@ -6,7 +6,7 @@ from pathlib import Path
 from autoseg.documents.bench import Bench
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.preparation import PlanPreparationView
+from autoseg.documents.preparation import PlannedPreparation
 from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
 from autoseg.documents.splits import FoldName, Splits
@@ -40,7 +40,7 @@ class Workspace:
     @property
     def plan(self) -> Path:
         """The plan."""
-        return self.root / PlanPreparationView.FILE_NAME
+        return self.root / PlannedPreparation.FILE_NAME
 
     @property
     def splits(self) -> Path:

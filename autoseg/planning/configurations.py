@@ -4,17 +4,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from autoseg.architectures import Architecture
-from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.formatting import format_duration, format_number
 from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision
-from autoseg.documents.recipe import (
-    CASCADE_INPUT_AUGMENTATIONS,
-    REFERENCE_AUGMENTATIONS,
-    Recipe,
-)
+from autoseg.documents.recipe import CASCADE_INPUT_AUGMENTATIONS, Recipe
 from autoseg.losses import Loss
 from autoseg.planning import rules
+from autoseg.planning.augmentation import AugmentationName, augmentations_of
 from autoseg.planning.dataset_traits import DatasetTraits
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine, training_hours
 from autoseg.planning.lowres import low_resolution
@@ -23,10 +19,13 @@ from autoseg.planning.planned_value import OWN, PlannedValue, PlannedValues
 from autoseg.planning.resolution import Resolution, coarser, full_resolution
 from autoseg.planning.step_memory import predicted_memory
 from autoseg.planning.values import FORECASTS, PLANNED_LOSS_FIELDS, configuration_values
-from autoseg.planning.weights import equal_weights
+from autoseg.planning.weights import LossWeighting, loss_weights
 
 DEFAULT_LOSS = "dice_ce"
 """Loss that is used by default."""
+
+STANDARD = PlannedValue[AugmentationName]("standard", "augmentation", "the default", OWN)
+"""The augmentations of the reference method."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,15 @@ class ReferenceMethod:
         traits: Traits of the dataset.
         memory: Memory budget.
         loss: Loss to minimise.
+        augmentation: Set of augmentations.
+        weighting: Class weights of the loss.
     """
 
     traits: DatasetTraits
     memory: MemoryBudget
     loss: type[Loss]
+    augmentation: PlannedValue[AugmentationName] = STANDARD
+    weighting: LossWeighting = "planned"
 
     @cached_property
     def drafts(self) -> dict[str, ConfigurationDraft]:
@@ -141,7 +144,8 @@ class ReferenceMethod:
         architecture, recipe = fullres.choices["architecture"], fullres.choices["recipe"]
         num_classes = self.traits.fingerprint.labels.num_classes
         channels = architecture.value.in_channels + num_classes - 1
-        augmentations = (*recipe.value.augmentations, *CASCADE_INPUT_AUGMENTATIONS)
+        added = () if self.augmentation.value == "none" else CASCADE_INPUT_AUGMENTATIONS
+        augmentations = (*recipe.value.augmentations, *added)
         reason = (
             f"{fullres.name} sees small parts of a case in detail, {lowres.name} large parts "
             f"coarsely, so the prediction of {lowres.name} is added to the image, one channel per "
@@ -169,7 +173,13 @@ class ReferenceMethod:
         """Plan the remaining values for the largest network that fits at a resolution."""
         traits, num_axes = self.traits, network.value.topology.num_axes
         mirroring = traits.mirrored_patch_axes(num_axes)
-        needs_weights = self.loss.needs_class_weights
+        measured = traits.fingerprint
+        weights = loss_weights(
+            measured.class_frequencies,
+            self.loss,
+            self.weighting,
+            has_regions=bool(measured.labels.regions),
+        )
         choices: PlannedValues = {
             "spacing": resolution.spacing,
             "median_shape": resolution.median_shape,
@@ -178,25 +188,21 @@ class ReferenceMethod:
             **network_values(network, self.memory),
             "batch_size": batch_size(network.value, self.memory, resolution.dataset_voxels),
             "loss.pool": rules.dice_pool(is_2d=num_axes == 2, has_lowres=has_lowres),
-            "loss.class_weights": traits.class_weights if needs_weights else equal_weights(),
+            "loss.class_weights": weights,
             "loss.class_frequencies": traits.class_frequencies,
-            "recipe": reference_recipe(mirroring.value),
+            "recipe": reference_recipe(mirroring.value, self.augmentation.value),
+            "augmentation": self.augmentation,
             "mirroring": mirroring,
         }
         choices["loss"] = planned_loss(self.loss, choices)
         return ConfigurationDraft(name=name, data_name=name, choices=choices)
 
 
-def reference_recipe(mirror_axes: tuple[int, ...]) -> PlannedValue[Recipe]:
+def reference_recipe(
+    mirror_axes: tuple[int, ...], augmentation: AugmentationName
+) -> PlannedValue[Recipe]:
     """Return the reference recipe, mirroring only along some patch axes."""
-    recipe = Recipe(
-        augmentations=tuple(
-            entry.model_copy(update={"axes": mirror_axes})
-            if isinstance(entry, Mirroring)
-            else entry
-            for entry in REFERENCE_AUGMENTATIONS
-        )
-    )
+    recipe = Recipe(augmentations=augmentations_of(augmentation, mirror_axes))
     return PlannedValue(recipe, "reference_recipe", "the reference recipe")
 
 

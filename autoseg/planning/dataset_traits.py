@@ -14,7 +14,6 @@ from autoseg.planning.memory import Grid
 from autoseg.planning.mirroring import mirror_axes
 from autoseg.planning.normalization import normalizers
 from autoseg.planning.planned_value import PlannedValue
-from autoseg.planning.weights import Weights, class_weights
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,6 @@ class DatasetTraits:
         axis_order: Canonical axis of each planned axis.
         median_shape: Median case size at that spacing, voxels, planned axis order.
         normalizers: One per channel.
-        class_weights: Class weights for losses that need them.
         class_frequencies: Class frequencies for losses that need them; None for regions, which
             overlap.
         mirror_axes: Canonical axes along which images may be mirrored.
@@ -39,7 +37,6 @@ class DatasetTraits:
     axis_order: PlannedValue[tuple[int, ...]]
     median_shape: PlannedValue[tuple[float, ...]]
     normalizers: tuple[PlannedValue[Normalizer], ...]
-    class_weights: PlannedValue[Weights]
     class_frequencies: PlannedValue[tuple[float, ...] | None]
     mirror_axes: PlannedValue[tuple[int, ...]]
     locality: float
@@ -87,7 +84,6 @@ def dataset_traits(fingerprint: Fingerprint) -> DatasetTraits:
         axis_order=order,
         median_shape=rules.median_shape(spacings, shapes, spacing.value, order.value),
         normalizers=normalizers(fingerprint),
-        class_weights=class_weights(fingerprint.class_frequencies, has_regions=has_regions),
         class_frequencies=PlannedValue(
             None if has_regions else fingerprint.class_frequencies,
             "dataset_traits",

@@ -4,8 +4,9 @@ from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.core.formatting import format_number
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan, TrainingBudget
-from autoseg.losses import LOSSES, Loss
+from autoseg.losses import LOSSES
 from autoseg.planning import rules
+from autoseg.planning.augmentation import augmentation
 from autoseg.planning.budget import TimeBudget
 from autoseg.planning.configurations import DEFAULT_LOSS, ConfigurationDraft, ReferenceMethod
 from autoseg.planning.dataset_traits import dataset_traits
@@ -13,6 +14,7 @@ from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.sizing import RULE, SizedDraft, Sizing
+from autoseg.planning.training_choices import NO_CHOICES, TrainingChoices
 from autoseg.planning.values import plan_values
 
 ASSUMED_SECONDS = 30 * 60.0
@@ -26,7 +28,7 @@ def make_plan(
     network: type[Architecture] | None = None,
     memory_gib: float,
     machine: Machine,
-    loss: type[Loss] | None = None,
+    choices: TrainingChoices = NO_CHOICES,
     training_seconds: float | None = None,
 ) -> Plan:
     """Make the plan for a dataset, by arithmetic only.
@@ -40,7 +42,7 @@ def make_plan(
         memory_gib: Accelerator memory that one training step may use.
         machine: The machine to train on. Without an accelerator, compact configurations are added
             and one of them becomes the default.
-        loss: Loss to minimise; by default Dice plus cross-entropy.
+        choices: What the user chose about training.
         training_seconds: Time of one training. If it is short, compact configurations sized to it
             are added and one of them becomes the default. None for no limit.
 
@@ -59,7 +61,13 @@ def make_plan(
         memory_gib=memory_gib,
         chosen=chosen,
     )
-    reference = ReferenceMethod(traits, budget, loss or LOSSES[DEFAULT_LOSS])
+    reference = ReferenceMethod(
+        traits,
+        budget,
+        choices.loss or LOSSES[DEFAULT_LOSS],
+        augmentation(len(fingerprint.cases), training_seconds, choices.augmentation),
+        choices.weighting,
+    )
     if training_seconds is None and machine.accelerator_gib is not None:
         return _assembled(reference, [], _default(reference), machine)
     time = TimeBudget(training_seconds or ASSUMED_SECONDS, machine)

@@ -7,6 +7,7 @@ from autoseg.core.formatting import format_number, format_shape, format_stages
 from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import Recipe
+from autoseg.planning.augmentation import augmentation_name
 from autoseg.planning.step_memory import step_memory_gib
 
 PLANNED_LOSS_FIELDS = ("pool", "class_weights", "class_frequencies")
@@ -59,6 +60,7 @@ def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict
             if hasattr(configuration.loss, field)
         },
         "recipe": _recipe(configuration.recipe),
+        "augmentation": augmentation_name(configuration.recipe.augmentations),
         "mirroring": _mirroring(configuration),
         "predicted_memory": f"{format_number(memory)} GiB",
     }

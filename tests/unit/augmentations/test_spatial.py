@@ -75,7 +75,7 @@ def test_outside_the_region_there_is_nothing() -> None:
 
 def test_every_patch_is_turned_or_scaled_and_as_often_as_planned() -> None:
     entry = Spatial(rotation_probability=0.2, scaling_probability=0.2)
-    matrices = entry._matrices(np.random.default_rng(0), 3000, PLANE)
+    matrices = entry.matrices(np.random.default_rng(0), 3000, PLANE)
     scales = np.sqrt(np.linalg.det(matrices))
     is_scaled = np.abs(scales - 1) > 1e-9
     is_turned = np.abs(matrices[:, 0, 1]) > 1e-9
@@ -126,7 +126,7 @@ def test_patches_are_turned_as_far_as_their_shape_allows(shape, flat, degrees) -
     context = PatchContext(patch_shape=shape, in_plane_only=flat)
     entry = Spatial(rotation_probability=1.0, scaling_probability=0.0)
     assert entry.max_degrees(context) == degrees
-    matrices = entry._matrices(np.random.default_rng(0), 2000, context)
+    matrices = entry.matrices(np.random.default_rng(0), 2000, context)
     if len(shape) == 2 or flat:
         found = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
         assert 0.98 * degrees < np.abs(found).max() <= degrees
@@ -136,6 +136,6 @@ def test_patches_are_turned_as_far_as_their_shape_allows(shape, flat, degrees) -
 def test_half_of_the_scalings_enlarge_up_to_the_limits() -> None:
     entry = Spatial(rotation_probability=0.0, scaling_probability=1.0)
     context = PatchContext(patch_shape=(16, 20), in_plane_only=False)
-    scales = np.sqrt(np.linalg.det(entry._matrices(np.random.default_rng(0), 2000, context)))
+    scales = np.sqrt(np.linalg.det(entry.matrices(np.random.default_rng(0), 2000, context)))
     assert scales.min() == pytest.approx(0.7, abs=0.01)
     assert scales.max() == pytest.approx(1.4, abs=0.01)

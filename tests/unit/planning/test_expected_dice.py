@@ -97,7 +97,7 @@ def test_the_same_share_of_a_case_is_less_context_in_a_slice_than_in_a_volume():
 
 def test_the_parts_add_up():
     assert LOSS.total == pytest.approx(LOSS.resolution + LOSS.training + LOSS.network)
-    assert LOSS.resolution == pytest.approx(0.05 * LOSS.coefficients.resolution)
+    assert LOSS.resolution == pytest.approx(0.05)
 
 
 def test_coverage_counts_no_axis_more_than_once():

@@ -11,6 +11,7 @@ from autoseg.documents.plan import Plan
 from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine, training_hours
 from autoseg.planning.planner import make_plan
+from autoseg.planning.training_choices import TrainingChoices
 from autoseg.planning.values import FORECASTS, PLANNED_LOSS_FIELDS, plan_values
 
 CPU = Machine(accelerator_gib=None, cores=2)
@@ -208,12 +209,27 @@ def test_weights_by_frequency_reach_a_loss_that_is_made_of_them():
     weighted = make_plan(
         fingerprint,
         network=ARCHITECTURES["unet"],
-        loss=LOSSES["weighted_cross_entropy"],
+        choices=TrainingChoices(LOSSES["weighted_cross_entropy"]),
         memory_gib=8.0,
         machine=CPU,
     )
     for configuration in weighted.configurations:
         assert configuration.loss.class_weights == (1.0, 0.791, 1.581)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "weights"),
+    [("planned", None), ("equal", None), ("frequency", (1.0, 0.828, 1.172))],
+)
+def test_requested_weights_reach_every_configuration(weighting, weights):
+    plan = make_plan(
+        small_volumes(class_shares=(0.9, 0.08, 0.02)),
+        network=ARCHITECTURES["unet"],
+        choices=TrainingChoices(weighting=weighting),
+        memory_gib=8.0,
+        machine=CPU,
+    )
+    assert {entry.loss.class_weights for entry in plan.configurations} == {weights}
 
 
 @pytest.mark.parametrize("kind", list(LOSSES))
@@ -222,7 +238,7 @@ def test_every_loss_can_be_planned_for(kind):
     plan = make_plan(
         fingerprint,
         network=ARCHITECTURES["unet"],
-        loss=LOSSES[kind],
+        choices=TrainingChoices(LOSSES[kind]),
         memory_gib=8.0,
         machine=CPU,
     )
@@ -237,9 +253,12 @@ def test_every_loss_can_be_planned_for(kind):
 
 def test_class_frequencies_reach_the_loss_that_wants_them():
     fingerprint = small_volumes(class_shares=(0.9, 0.08, 0.02))
-    loss = LOSSES["exponential_logarithmic"]
     plan = make_plan(
-        fingerprint, network=ARCHITECTURES["unet"], loss=loss, memory_gib=8.0, machine=CPU
+        fingerprint,
+        network=ARCHITECTURES["unet"],
+        choices=TrainingChoices(LOSSES["exponential_logarithmic"]),
+        memory_gib=8.0,
+        machine=CPU,
     )
     for configuration in plan.configurations:
         assert configuration.loss.class_frequencies == fingerprint.class_frequencies
@@ -255,9 +274,8 @@ def test_more_cores_are_predicted_to_be_faster_and_a_card_much_faster():
 
 def test_the_reason_for_a_loss_distinguishes_the_default_from_a_requested_one():
     volumes = small_volumes()
-    requested = make_plan(
-        volumes, network=None, memory_gib=8.0, machine=CPU, loss=LOSSES["tversky"]
-    )
+    choices = TrainingChoices(LOSSES["tversky"])
+    requested = make_plan(volumes, network=None, memory_gib=8.0, machine=CPU, choices=choices)
     assert decision_on(planned(volumes), "2d.loss").reason.startswith("the default")
     assert decision_on(requested, "2d.loss").reason == "requested"
 
