@@ -92,7 +92,7 @@ def main() -> None:
     """
     _use_passive_openmp_waiting()
     _disable_blosc_threads()
-    notes = _supervised() if _is_supervised(sys.argv[1:]) else None
+    notes = _supervised() if is_supervised(sys.argv[1:]) else None
     try:
         app(obj=notes)
     except Interrupted as stop:
@@ -110,7 +110,7 @@ def main() -> None:
         gc.freeze()  # skips a final search for reference cycles in all objects of torch
 
 
-def _is_supervised(arguments: list[str]) -> bool:
+def is_supervised(arguments: list[str]) -> bool:
     """Return True if the command may be ended by lack of memory or a crash in a library."""
     supervised = {command.__name__ for command in COMMANDS if command is not describe} | {"import"}
     return not supervised.isdisjoint(arguments[:1]) and "--help" not in arguments

@@ -13,12 +13,15 @@ from autoseg.architectures.unet import UNet
 from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
-from autoseg.documents.plan import Configuration, Plan, Resampling
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.preparation import Resampling
+from autoseg.documents.splits import FoldName
 from autoseg.documents.store import save
 from autoseg.inference.blending import LogitsSlab
 from autoseg.inference.ensemble import Ensemble
-from autoseg.inference.model import LoadedModel
 from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.models.folder import named_fold
+from autoseg.models.loader import LoadedModel, LoadOptions, load_stored, open_model
 from autoseg.normalizers.none import NoNormalization
 
 LABELS = LabelScheme(names=("background", "dim", "bright"), values=(0, 3, 7))
@@ -38,6 +41,19 @@ class Pointwise(nn.Module):
 
     def forward(self, image):
         return NetworkOutput(logits=torch.cat([image[:, :1], -image[:, :1], image[:, 1:]], dim=1))
+
+
+class Edges(nn.Module):
+    """A fixed random convolution whose output depends on the position of tile borders."""
+
+    def __init__(self, axes, num_classes=3, seed=0):
+        super().__init__()
+        kind = nn.Conv2d if axes == 2 else nn.Conv3d
+        torch.manual_seed(seed)
+        self.layer = kind(2, num_classes, 5, padding=2)
+
+    def forward(self, image):
+        return NetworkOutput(logits=self.layer(image))
 
 
 def prepared(shape: tuple[int, ...], seed: int = 0, *, num_channels: int = 2) -> PreparedImage:
@@ -131,17 +147,24 @@ def compact_at_full_resolution(plan: Plan, num_axes: int) -> Configuration:
 def threshold_model(plan: Plan) -> LoadedModel:
     """Return a model that thresholds: its prediction is known for every image."""
     configuration = plan.configuration(None)
-    ensemble = Ensemble(
+    return LoadedModel(
+        path=Path("thresholds"),
+        plan=plan,
+        configuration=configuration,
         networks=(Thresholds(),),
         device=torch.device("cpu"),
         dtype=torch.float32,
-        patch_shape=configuration.topology.patch_shape,
-        num_classes=LABELS.num_classes,
         mirror_axes=(0, 1),
     )
-    return LoadedModel(
-        folder=Path("thresholds"), plan=plan, configuration=configuration, ensemble=ensemble
-    )
+
+
+def load_model(
+    path: Path, *, folds: tuple[FoldName, ...] | None = None, **options: object
+) -> LoadedModel:
+    """Load the first configuration of a model file, a model folder or a fold folder."""
+    fold = named_fold(path)
+    chosen = (fold.fold,) if folds is None and fold is not None else folds
+    return load_stored(open_model(path), LoadOptions(**options), chosen)
 
 
 def save_model(

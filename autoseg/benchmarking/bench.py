@@ -12,6 +12,7 @@ from time import perf_counter
 from autoseg.benchmarking import loading, machine, predicting, preparing, reading, scoring, stepping
 from autoseg.benchmarking.forecast import MeasuredSpeed, forecast_inputs, forecasts, speed_from_rows
 from autoseg.benchmarking.sample import Sample, measured_configurations, take_sample
+from autoseg.benchmarking.target import Target
 from autoseg.benchmarking.timing import TimeLimit
 from autoseg.core.compute import Compute
 from autoseg.core.device import choose_device
@@ -22,16 +23,23 @@ from autoseg.core.progress import Progress
 from autoseg.datasets.phantoms import write_volumes
 from autoseg.documents.bench import Bench, Throughput
 from autoseg.documents.plan import Configuration
-from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.stages.demo import DEMO_SEED
 from autoseg.stages.plan.plan import this_machine
-from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest, training_task
-from autoseg.training.loop import TrainingTask
 
 SCRATCH_PREFIX = ".bench-"
+
+STAGES: dict[str, Callable[[Target], Throughput]] = {
+    "preprocess": preparing.time_preparing,
+    "resampling": preparing.time_resampling,
+    "patches": loading.time_patches,
+    "loader": loading.time_loader,
+    "training step": stepping.time_training_steps,
+    "prediction": predicting.time_prediction,
+    "export": predicting.time_export,
+}
+"""Stages that are measured for each configuration, in order."""
 
 DEMO_NAME = "Demo_Volumes"
 """Name of the synthetic dataset that is used if no dataset is given."""
@@ -55,12 +63,6 @@ class BenchOptions:
     num_cases: int = 4
     time_limit: TimeLimit = field(default_factory=TimeLimit)
     compute: Compute = field(default_factory=Compute)
-
-
-@dataclass(frozen=True)
-class _Measurement:
-    name: str
-    measure: Callable[[], Throughput]
 
 
 def bench(
@@ -130,9 +132,9 @@ def _run_measurements(
     configurations = measured_configurations(sample.project.plan, options.configurations)
     todo = _measurements(sample, configurations, options)
     rows = []
-    for measurement in progress.track(todo, description="Measuring", total=len(todo)):
-        progress.status(measurement.name)
-        rows.append(measurement.measure())
+    for name, measure in progress.track(todo.items(), description="Measuring", total=len(todo)):
+        progress.status(name)
+        rows.append(measure())
     result = Bench(
         date=date,
         seconds=1.0,
@@ -156,77 +158,23 @@ def _run_measurements(
 
 def _measurements(
     sample: Sample, configurations: tuple[Configuration, ...], options: BenchOptions
-) -> list[_Measurement]:
+) -> dict[str, Callable[[], Throughput]]:
     """Return all measurements in order; later ones use the files that earlier ones write."""
-    time_limit = options.time_limit
-    measurements = [
-        _Measurement("import", partial(reading.time_import, time_limit)),
-        _Measurement("start", partial(reading.time_help, time_limit)),
-        _Measurement(
-            "reading",
-            partial(
-                reading.time_reading,
-                sample.project.dataset.cases,
-                sample.project.plan.labels,
-                time_limit,
-            ),
-        ),
-        _Measurement(
-            "fingerprint", partial(reading.time_fingerprinting, sample.project.dataset, time_limit)
-        ),
-    ]
-    for configuration in configurations:
-        measurements += _configuration_measurements(sample, configuration, options)
-    return [
-        *measurements,
-        _Measurement("evaluation", partial(scoring.time_evaluation, sample, time_limit)),
-    ]
-
-
-def _configuration_measurements(
-    sample: Sample, configuration: Configuration, options: BenchOptions
-) -> list[_Measurement]:
-    """Return the measurements of one configuration."""
-    name, time_limit = configuration.name, options.time_limit
-
-    def task() -> TrainingTask:
-        return _task(sample, configuration, options)
-
-    prediction = partial(
-        predicting.time_prediction,
-        sample,
-        configuration,
-        time_limit,
-        device=options.compute.device,
-        precision=options.compute.precision,
-    )
-    steps: dict[str, Callable[[], Throughput]] = {
-        "preprocess": partial(preparing.time_preparing, sample, configuration, time_limit),
-        "resampling": partial(preparing.time_resampling, sample, configuration, time_limit),
-        "patches": lambda: loading.time_patches(task().data, name, time_limit),
-        "loader": lambda: loading.time_loader(task().data, name, time_limit),
-        "training step": lambda: stepping.time_training_steps(task(), name, time_limit),
-        "prediction": prediction,
-        "export": partial(predicting.time_export, sample, configuration, time_limit),
+    limit, dataset = options.time_limit, sample.project.dataset
+    labels = sample.project.plan.labels
+    targets = [Target(sample, entry, limit, options.compute) for entry in configurations]
+    return {
+        "import": partial(reading.time_import, limit),
+        "start": partial(reading.time_help, limit),
+        "reading": partial(reading.time_reading, dataset.cases, labels, limit),
+        "fingerprint": partial(reading.time_fingerprinting, dataset, limit),
+        **{
+            f"{stage} {target.configuration.name}": partial(measure, target)
+            for target in targets
+            for stage, measure in STAGES.items()
+        },
+        "evaluation": partial(scoring.time_evaluation, sample, limit),
     }
-    return [_Measurement(f"{stage} {name}", measure) for stage, measure in steps.items()]
-
-
-def _task(sample: Sample, configuration: Configuration, options: BenchOptions) -> TrainingTask:
-    """Build a training task on the sample's cases, which must be prepared."""
-    request = TrainRequest(
-        fold=ALL,
-        configuration=configuration.name,
-        length=TrainingDuration(iterations=1),
-        compute=options.compute,
-    )
-    num_channels = len(sample.project.plan.channel_names)
-    prepared = preparing.prepared_cases(sample, configuration)
-    total_bytes = sum(preparing.stored_bytes(case, num_channels) for case in prepared)
-    names = loading.names_like_a_fold(sample.names, total_bytes, sample.num_cases)
-    fold = Fold(train=names, validation=sample.names)
-    cases = {case.record.name: case for case in prepared}
-    return training_task(sample.project, fold, cases, request)
 
 
 def _speed(result: Bench, configuration: Configuration, case_scale: float) -> MeasuredSpeed:

@@ -6,32 +6,25 @@ from itertools import count
 
 import numpy as np
 
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
+from autoseg.benchmarking.target import Target
+from autoseg.benchmarking.timing import time_row
 from autoseg.core.errors import AutosegError
 from autoseg.documents.bench import Throughput
 from autoseg.training.loading import BatchDataset, BatchIndex
-from autoseg.training.reading import KEPT_BYTES
 
 BATCHES = 4
 """Batches per repeat; more than one, because each patch gets random augmentations."""
 
 
-def time_patches(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
-    """Time how fast one process reads batches of patches, without augmentation.
-
-    Args:
-        data: Training batches.
-        configuration: Name of the configuration.
-        time_limit: Time limit of the row.
-    """
-    label = RowLabel(
-        stage="patches",
-        unit="batches",
+def time_patches(target: Target) -> Throughput:
+    """Time how fast one process reads batches of patches, without augmentation."""
+    label = target.label(
+        "patches",
+        "batches",
         measured_is="drawing batches without augmentation, by one process",
         floor_is="a copy of the batch",
-        configuration=configuration,
     )
-    plain = without_augmentation(data)
+    plain = without_augmentation(target.task().data)
     batch = plain.draw(BatchIndex("train", 0))
     images, labels = np.empty_like(batch.images), np.empty_like(batch.labels)
 
@@ -40,48 +33,28 @@ def time_patches(data: BatchDataset, configuration: str, time_limit: TimeLimit) 
             np.copyto(images, batch.images)
             np.copyto(labels, batch.labels)
 
-    return throughput(
-        time_alternately(_drawing(plain), copy_arrays, time_limit), float(BATCHES), label
-    )
+    return time_row(label, float(BATCHES), _drawing(plain), copy_arrays, target.time_limit)
 
 
-def time_loader(data: BatchDataset, configuration: str, time_limit: TimeLimit) -> Throughput:
+def time_loader(target: Target) -> Throughput:
     """Time how fast one loader process prepares batches, including augmentation.
 
     If batches are augmented on the GPU, augmentation is part of the training step instead.
-
-    Args:
-        data: Training batches.
-        configuration: Name of the configuration.
-        time_limit: Time limit of the row.
     """
-    label = RowLabel(
-        stage="loader",
-        unit="batches",
+    label = target.label(
+        "loader",
+        "batches",
         measured_is="all work of one loader process for a batch",
         floor_is="the same without augmentation",
-        configuration=configuration,
     )
-    pairs = time_alternately(_drawing(data), _drawing(without_augmentation(data)), time_limit)
-    return throughput(pairs, float(BATCHES), label)
+    data = target.task().data
+    work, floor = _drawing(data), _drawing(without_augmentation(data))
+    return time_row(label, float(BATCHES), work, floor, target.time_limit)
 
 
 def without_augmentation(data: BatchDataset) -> BatchDataset:
     """Return the same batches without augmentation."""
     return replace(data, training=replace(data.training, augmentations=()))
-
-
-def names_like_a_fold(names: tuple[str, ...], total_bytes: int, num_cases: int) -> tuple[str, ...]:
-    """Repeat case names until the cases fit into the loader's memory only if a whole fold would.
-
-    Args:
-        names: Names of the measured cases.
-        total_bytes: Bytes of their prepared images and labels.
-        num_cases: Number of cases of the dataset.
-    """
-    if total_bytes / len(names) * num_cases <= KEPT_BYTES:
-        return names
-    return names * (KEPT_BYTES // total_bytes + 1)
 
 
 def augmentation_share(row: Throughput) -> float:

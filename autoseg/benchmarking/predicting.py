@@ -11,13 +11,11 @@ import torch
 from jaxtyping import Float32
 
 from autoseg.benchmarking.devices import out_of_memory_error, synchronize
-from autoseg.benchmarking.preparing import prepared_cases
-from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
+from autoseg.benchmarking.target import Target
+from autoseg.benchmarking.timing import TimeLimit, time_row
 from autoseg.core.arrays import LabelArray
 from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.device import (
-    Precision,
     autocast,
     autocast_dtype,
     choose_device,
@@ -27,14 +25,12 @@ from autoseg.core.device import (
 from autoseg.core.formatting import format_shape
 from autoseg.core.parallel import default_workers
 from autoseg.documents.bench import Throughput
-from autoseg.documents.plan import Configuration
-from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.blending import LogitsSlab
+from autoseg.inference.ensemble import Ensemble, build_ensemble
 from autoseg.inference.export import class_map
-from autoseg.inference.model import build_ensemble
-from autoseg.inference.padding import Padding
 from autoseg.inference.prediction import export_orders
-from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
-from autoseg.inference.tiling import tile_starts
+from autoseg.inference.sliding_window import predict_slabs
+from autoseg.inference.tiling import Padding, tile_starts
 from autoseg.preprocessing.storage import StoredCase
 
 MOST_LOGIT_BYTES = 256 * 2**20
@@ -68,35 +64,18 @@ class TimedWindow:
     num_flips: int
 
 
-def time_prediction(
-    sample: Sample,
-    configuration: Configuration,
-    time_limit: TimeLimit,
-    *,
-    device: str,
-    precision: Precision,
-) -> Throughput:
-    """Time how fast the sliding window predicts tiles; the cases must be prepared.
-
-    Args:
-        sample: The sample.
-        configuration: The configuration.
-        time_limit: Time limit of the row.
-        device: Device name.
-        precision: Number type of convolutions.
-    """
-    with replace_out_of_memory_error(
-        out_of_memory_error(choose_device(device), configuration.name)
-    ):
-        window = _window(sample, configuration, time_limit, device=device, precision=precision)
+def time_prediction(target: Target) -> Throughput:
+    """Time how fast the sliding window predicts tiles."""
+    device = choose_device(target.compute.device)
+    with replace_out_of_memory_error(out_of_memory_error(device, target.configuration.name)):
+        window = _window(target, device)
     views = "view" if window.num_flips == 1 else "mirrored views"
-    label = RowLabel(
-        stage="prediction",
-        unit="tiles",
+    label = target.label(
+        "prediction",
+        "tiles",
         measured_is=f"sliding window over {window.num_tiles} tiles, {window.num_flips} {views} of "
         "each",
         floor_is="bare network, same number of tiles",
-        configuration=configuration.name,
     )
 
     def slide() -> None:
@@ -108,39 +87,31 @@ def time_prediction(
     def apply_network() -> None:
         _apply_bare_network(window, window.num_tiles, window.num_flips)
 
-    pairs = time_alternately(slide, apply_network, time_limit)
-    return throughput(pairs, float(window.num_tiles), label)
+    return time_row(label, float(window.num_tiles), slide, apply_network, target.time_limit)
 
 
-def time_export(sample: Sample, configuration: Configuration, time_limit: TimeLimit) -> Throughput:
-    """Time how fast logits are exported to a label map; the cases must be prepared.
+def time_export(target: Target) -> Throughput:
+    """Time how fast logits are exported to a label map.
 
     The amount of work is counted in logits on the label map's grid: voxels times classes.
-
-    Args:
-        sample: The sample.
-        configuration: The configuration.
-        time_limit: Time limit of the row.
     """
-    case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
-    num_classes = configuration.architecture.num_classes
-    classes, restoration = _exported_part(case, num_classes)
-    is_regional = bool(sample.project.plan.labels.regions)
+    num_classes = target.configuration.architecture.num_classes
+    classes, restoration = _exported_part(target.largest_case, num_classes)
+    is_regional = bool(target.sample.project.plan.labels.regions)
     logits = confident_logits(classes, num_classes, first=int(is_regional))
     copied = np.ones_like(logits)
-    orders = export_orders(restoration, configuration.resampling)
-    label = RowLabel(
-        stage="export",
-        unit="Mlogit",
+    orders = export_orders(restoration, target.configuration.resampling)
+    label = target.label(
+        "export",
+        "Mlogit",
         measured_is=f"{num_classes} classes on {format_shape(classes.shape)} to the label "
         f"map of {format_shape(restoration.full_shape)}, {default_workers()} threads",
         floor_is="a copy of the logits",
-        configuration=configuration.name,
     )
 
     def write_back() -> None:
         class_map(
-            _slabs(logits),
+            slabs(logits),
             restoration,
             orders=orders,
             workers=default_workers(),
@@ -148,8 +119,8 @@ def time_export(sample: Sample, configuration: Configuration, time_limit: TimeLi
         )
 
     amount = num_classes * prod(restoration.full_shape) / 1e6
-    pairs = time_alternately(write_back, partial(np.copyto, copied, logits), time_limit)
-    return throughput(pairs, amount, label)
+    floor = partial(np.copyto, copied, logits)
+    return time_row(label, amount, write_back, floor, target.time_limit)
 
 
 def num_tiles(shape: tuple[int, ...], patch_shape: tuple[int, ...]) -> int:
@@ -202,29 +173,23 @@ def confident_logits(classes: LabelArray, num_classes: int, *, first: int = 0) -
     return logits
 
 
-def _window(
-    sample: Sample,
-    configuration: Configuration,
-    time_limit: TimeLimit,
-    *,
-    device: str,
-    precision: Precision,
-) -> TimedWindow:
-    chosen = choose_device(device)
-    network = move_to_device(configuration.architecture.build(), chosen)
-    dtype = autocast_dtype(chosen, precision)
-    ensemble = build_ensemble((network,), configuration, device=chosen, dtype=dtype)
+def _window(target: Target, device: torch.device) -> TimedWindow:
+    configuration, case = target.configuration, target.largest_case
+    network = move_to_device(configuration.architecture.build(), device)
+    dtype = autocast_dtype(device, target.compute.precision)
     axes = configuration.mirror_axes
-    case = max(prepared_cases(sample, configuration), key=lambda case: prod(case.shape))
+    ensemble = build_ensemble(
+        (network,), configuration, device=device, dtype=dtype, mirror_axes=axes
+    )
     tiles = num_tiles(case.shape, ensemble.patch_shape)
     whole = TimedWindow(
-        ensemble=replace(ensemble, mirror_axes=axes),
+        ensemble=ensemble,
         image=PreparedImage(voxels=case.read_image(), restoration=case.record.restoration),
         tiles_per_batch=min(configuration.batch_size, tiles),
         num_tiles=tiles,
         num_flips=2 ** len(axes),
     )
-    return _affordable(whole, time_limit)
+    return _affordable(whole, target.time_limit)
 
 
 def _affordable(window: TimedWindow, time_limit: TimeLimit) -> TimedWindow:
@@ -282,7 +247,7 @@ def _exported_part(case: StoredCase, num_classes: int) -> tuple[LabelArray, Inve
     return case.read_classes()[:kept], part
 
 
-def _slabs(logits: Logits) -> Iterator[LogitsSlab]:
-    """Yield logits in slabs, as the sliding window does."""
-    for start in range(0, logits.shape[1], SLAB_PLANES):
-        yield LogitsSlab(start=start, logits=logits[:, start : start + SLAB_PLANES])
+def slabs(logits: Logits, planes: int = SLAB_PLANES) -> Iterator[LogitsSlab]:
+    """Yield logits in slabs of some planes, as the sliding window does."""
+    for start in range(0, logits.shape[1], planes):
+        yield LogitsSlab(start=start, logits=logits[:, start : start + planes])

@@ -9,7 +9,8 @@ import numpy as np
 
 from autoseg.benchmarking.reading import READING_FLOOR, unpacked_bytes
 from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
+from autoseg.benchmarking.target import Target
+from autoseg.benchmarking.timing import time_row
 from autoseg.core.arrays import ImageArray
 from autoseg.core.case import InverseTransform
 from autoseg.core.formatting import format_shape
@@ -17,86 +18,55 @@ from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
 from autoseg.preprocessing.crop import crop
 from autoseg.preprocessing.resample import resample_image, separate_axis
-from autoseg.preprocessing.storage import StoredCase, open_case
+from autoseg.preprocessing.storage import StoredCase
 from autoseg.readers import read_image
 from autoseg.stages.preprocess import PreparationTask, prepare
-
-BYTES_PER_INTENSITY = 4
 
 STRETCH = 1.25
 """Factor per axis by which resampling is timed if no case changes its size."""
 
 
-def time_preparing(
-    sample: Sample, configuration: Configuration, time_limit: TimeLimit
-) -> Throughput:
-    """Time how fast one process prepares cases; the prepared cases are kept.
-
-    Args:
-        sample: The sample.
-        configuration: The configuration to prepare for.
-        time_limit: Time limit of the row.
-    """
-    label = RowLabel(
-        stage="preprocess",
-        unit="cases",
+def time_preparing(target: Target) -> Throughput:
+    """Time how fast one process prepares cases; the prepared cases are kept."""
+    label = target.label(
+        "preprocess",
+        "cases",
         measured_is="reading, preparing and storing, by one process",
         floor_is=f"{READING_FLOOR}; writing arrays of that size",
-        configuration=configuration.name,
     )
+    project, configuration = target.sample.project, target.configuration
     keys = map(str, count())  # a new key each time, so that no case counts as already prepared
 
     def prepare_cases() -> None:
         key = next(keys)
-        for files in sample.project.dataset.cases:
-            folder = sample.project.workspace.preprocessed(configuration.data_name) / files.name
-            prepare(PreparationTask(files, folder, key, sample.project.plan, configuration))
+        for files in project.dataset.cases:
+            folder = project.workspace.preprocessed(configuration.data_name) / files.name
+            prepare(PreparationTask(files, folder, key, project.plan, configuration))
 
     def read_and_write() -> None:
-        unpacked_bytes(sample.project.dataset.cases)
-        for case in prepared_cases(sample, configuration):
-            path = sample.project.workspace.root / "floor.bin"
-            np.ones(stored_bytes(case, len(sample.project.plan.channel_names)), np.uint8).tofile(
-                path
-            )
+        unpacked_bytes(project.dataset.cases)
+        for case in target.cases:
+            path = project.workspace.root / "floor.bin"
+            np.ones(target.stored_bytes(case), np.uint8).tofile(path)
 
-    pairs = time_alternately(prepare_cases, read_and_write, time_limit)
-    return throughput(pairs, float(len(sample.project.dataset.cases)), label)
+    amount = float(len(project.dataset.cases))
+    return time_row(label, amount, prepare_cases, read_and_write, target.time_limit)
 
 
-def prepared_cases(sample: Sample, configuration: Configuration) -> tuple[StoredCase, ...]:
-    """Open the prepared cases of a sample."""
-    folder = sample.project.workspace.preprocessed(configuration.data_name)
-    return tuple(open_case(folder / name) for name in sample.names)
-
-
-def stored_bytes(case: StoredCase, num_channels: int) -> int:
-    """Return the uncompressed size of a prepared case's image and labels, bytes."""
-    return prod(case.shape) * (BYTES_PER_INTENSITY * num_channels + 1)
-
-
-def time_resampling(
-    sample: Sample, configuration: Configuration, time_limit: TimeLimit
-) -> Throughput:
-    """Time how fast an image is resampled; the cases must be prepared.
-
-    Args:
-        sample: The sample.
-        configuration: The configuration with the target spacing.
-        time_limit: Time limit of the row.
-    """
-    place, shape = resampled_most(prepared_cases(sample, configuration), configuration)
-    case = prepared_cases(sample, configuration)[place]
-    image = _cropped_channel(sample, place, case.record.restoration)
+def time_resampling(target: Target) -> Throughput:
+    """Time how fast an image is resampled."""
+    configuration = target.configuration
+    place, shape = resampled_most(target.cases, configuration)
+    case = target.cases[place]
+    image = _cropped_channel(target.sample, place, case.record.restoration)
     rules = configuration.resampling
     coarse = _separate_axis(case.record.restoration, configuration)
-    label = RowLabel(
-        stage="resampling",
-        unit="Mvoxel",
+    label = target.label(
+        "resampling",
+        "Mvoxel",
         measured_is=f"one channel from {format_shape(image.shape[1:])} to {format_shape(shape)}, "
         f"order {rules.image_order}",
         floor_is="a copy of the result",
-        configuration=configuration.name,
     )
     resampled, copied = np.ones((2, 1, *shape), np.float32)
 
@@ -109,8 +79,8 @@ def time_resampling(
             separate_axis_order=rules.separate_axis_order,
         )
 
-    pairs = time_alternately(resample, partial(np.copyto, copied, resampled), time_limit)
-    return throughput(pairs, prod(shape) / 1e6, label)
+    floor = partial(np.copyto, copied, resampled)
+    return time_row(label, prod(shape) / 1e6, resample, floor, target.time_limit)
 
 
 def resampled_most(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, time_row
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.loading import load_case
@@ -40,7 +40,7 @@ def _time_python(
         floor_is='python -c "pass"',
     )
     work, floor = partial(_run, program, arguments), partial(_run, "pass", ())
-    return throughput(time_alternately(work, floor, time_limit), 1.0, label)
+    return time_row(label, 1.0, work, floor, time_limit)
 
 
 def _run(program: str, arguments: Sequence[str]) -> None:
@@ -69,8 +69,8 @@ def time_reading(
         for files in cases:
             load_case(files, labels)
 
-    pairs = time_alternately(read_cases, partial(unpacked_bytes, cases), time_limit)
-    return throughput(pairs, unpacked_bytes(cases) / BYTES_PER_MB, label)
+    amount = unpacked_bytes(cases) / BYTES_PER_MB
+    return time_row(label, amount, read_cases, partial(unpacked_bytes, cases), time_limit)
 
 
 def time_fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
@@ -87,8 +87,8 @@ def time_fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
         for files in spec.cases:
             inspect_case(files, alone)
 
-    pairs = time_alternately(inspect_cases, partial(unpacked_bytes, spec.cases), time_limit)
-    return throughput(pairs, float(len(spec.cases)), label)
+    floor = partial(unpacked_bytes, spec.cases)
+    return time_row(label, float(len(spec.cases)), inspect_cases, floor, time_limit)
 
 
 def unpacked_bytes(cases: Sequence[CaseFiles]) -> int:

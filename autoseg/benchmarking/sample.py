@@ -18,7 +18,7 @@ from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.stages.dataset_identity import check_dataset_identity
+from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.plan.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
 from autoseg.stages.project import Project
 
@@ -107,8 +107,7 @@ def _existing_cases(dataset: Path, planned: Workspace, measured: Fingerprint) ->
     Raises:
         DatasetError: If no case is left, or the work folder belongs to another dataset.
     """
-    spec = store.load(DatasetSpec, planned.dataset)
-    spec = check_dataset_identity(dataset, planned, spec)
+    spec = load_dataset(dataset, planned)
     known = {case.name for case in measured.cases}
     cases = tuple(case for case in spec.cases if case.name in known and _files_exist(case))
     if not cases:

@@ -1,11 +1,12 @@
 """Time the evaluation of a label map."""
 
+from functools import partial
 from math import prod
 
 import numpy as np
 
 from autoseg.benchmarking.sample import Sample
-from autoseg.benchmarking.timing import RowLabel, TimeLimit, throughput, time_alternately
+from autoseg.benchmarking.timing import RowLabel, TimeLimit, time_row
 from autoseg.core.formatting import format_shape
 from autoseg.documents.bench import Throughput
 from autoseg.evaluation.cases import score_case
@@ -35,5 +36,5 @@ def time_evaluation(sample: Sample, time_limit: TimeLimit) -> Throughput:
     def score() -> None:
         score_case(files.name, moved, reference, spacing=spacing, labels=labels)
 
-    pairs = time_alternately(score, lambda: np.array_equal(moved, reference), time_limit)
-    return throughput(pairs, prod(reference.shape) / 1e6, label)
+    floor = partial(np.array_equal, moved, reference)
+    return time_row(label, prod(reference.shape) / 1e6, score, floor, time_limit)

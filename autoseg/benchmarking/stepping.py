@@ -10,20 +10,25 @@ from time import perf_counter
 import torch
 
 from autoseg.benchmarking.devices import out_of_memory_error, synchronize
-from autoseg.benchmarking.timing import RowLabel, TimedPair, TimeLimit, throughput
+from autoseg.benchmarking.target import Target
+from autoseg.benchmarking.timing import TimedPair, TimeLimit, throughput
 from autoseg.core.allocator import keep_freed_memory
 from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
 from autoseg.documents.recipe import Iterations
-from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.training.loading import BatchIndex, prefetched_batches
-from autoseg.training.loop import Callbacks, TrainingTask, fast_convolutions, fit, new_state
-from autoseg.training.sampling import Batch
+from autoseg.training.loop import (
+    Callbacks,
+    TrainingTask,
+    batch_objective,
+    fast_convolutions,
+    fit,
+    new_state,
+)
 from autoseg.training.state import TrainingState
 from autoseg.training.step import batch_to_device, training_step
-from autoseg.training.targets import Objective, objective
 
 FEWEST_STEPS = 2
 MOST_STEPS = 200
@@ -60,30 +65,23 @@ class TimedSteps:
     longest_seconds: float
 
 
-def time_training_steps(
-    task: TrainingTask, configuration: str, time_limit: TimeLimit
-) -> Throughput:
+def time_training_steps(target: Target) -> Throughput:
     """Time training steps with the loader against steps of the bare network.
 
     Both run the same number of steps alternately. The time of a step is the mean over these steps,
     so occasional waiting for the loader counts. Batches that the loader prefetched are used up
     before the timing starts.
-
-    Args:
-        task: The training task.
-        configuration: Name of the configuration.
-        time_limit: Time limit of the row.
     """
-    label = RowLabel(
-        stage="training step",
-        unit="steps",
+    task = target.task()
+    label = target.label(
+        "training step",
+        "steps",
         measured_is=f"training steps with the loader, {task.workers} loader processes",
         floor_is="bare network, batch already on the device",
-        configuration=configuration,
     )
-    with replace_out_of_memory_error(out_of_memory_error(task.device, configuration)):
+    with replace_out_of_memory_error(out_of_memory_error(task.device, target.configuration.name)):
         state = new_state(task, epoch_steps=NO_VALIDATION)
-        pairs = _timed_pairs(task, state, time_limit)
+        pairs = _timed_pairs(task, state, target.time_limit)
     return throughput(pairs, 1.0, label)
 
 
@@ -91,7 +89,7 @@ def _timed_pairs(
     task: TrainingTask, state: TrainingState, time_limit: TimeLimit
 ) -> list[TimedPair]:
     """Time steps with the loader and bare steps alternately, on one network."""
-    bare = _bare_step_timer(task, state)
+    bare = bare_step_timer(task, state)
     seconds_per_step = bare(FEWEST_STEPS)
     timed = TimedSteps(
         untimed=untimed_steps(_drawing_seconds(task), seconds_per_step, task.workers),
@@ -103,7 +101,7 @@ def _timed_pairs(
     limit = PAIRS_FACTOR * time_limit.seconds
     while not pairs or (len(pairs) < time_limit.repeats and perf_counter() - start < limit):
         floor_seconds = bare(timed.count)
-        pairs.append(TimedPair(_loader_steps(task, state, timed), floor_seconds))
+        pairs.append(TimedPair(loader_steps(task, state, timed), floor_seconds))
     return pairs
 
 
@@ -136,13 +134,13 @@ def _drawing_seconds(task: TrainingTask) -> float:
     return perf_counter() - start
 
 
-def _bare_step_timer(task: TrainingTask, state: TrainingState) -> Callable[[int], float]:
+def bare_step_timer(task: TrainingTask, state: TrainingState) -> Callable[[int], float]:
     """Return a function that runs steps on one batch on the device and returns their mean time.
 
     The batch is real, because training on noise leads to numbers that processors are slow with.
     """
     drawn = task.data.draw(BatchIndex("train", 0))
-    batch, function = batch_to_device(drawn, task.device), _objective(task, drawn)
+    batch, function = batch_to_device(drawn, task.device), batch_objective(task, drawn, 0.5)
     rate = task.recipe.learning_rate(0.5)
 
     def step() -> None:
@@ -155,11 +153,17 @@ def _bare_step_timer(task: TrainingTask, state: TrainingState) -> Callable[[int]
             dtype=task.dtype,
         )
 
-    return partial(_mean_seconds, step, task.device)
+    return partial(mean_seconds, step, task.device)
 
 
-def _mean_seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:
-    """Return the mean time of some steps, after untimed warm-up steps."""
+def mean_seconds(step: Callable[[], None], device: torch.device, steps: int) -> float:
+    """Return the mean time of some steps, after untimed warm-up steps.
+
+    Args:
+        step: Function that runs one step.
+        device: Device that it runs on.
+        steps: Number of timed steps.
+    """
     with fast_convolutions(device), keep_freed_memory():
         for _ in range(WARM_UP_STEPS):
             step()
@@ -171,15 +175,14 @@ def _mean_seconds(step: Callable[[], None], device: torch.device, steps: int) ->
         return (perf_counter() - start) / steps
 
 
-def _objective(task: TrainingTask, batch: Batch) -> Objective:
-    loss, mapper = task.loss.at(0.5), task.data.training.distance_mapper
-    if isinstance(loss, DistanceLoss) and mapper is not None and batch.maps is not None:
-        return mapper.objective(loss, batch.maps, task.device)
-    return objective(loss, task.labels)
+def loader_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) -> float:
+    """Return the mean time of training steps that continue from the given state.
 
-
-def _loader_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) -> float:
-    """Return the mean time of training steps that continue from the given state."""
+    Args:
+        task: The training task; its length does not count.
+        state: The state, which is changed.
+        timed: Number of steps.
+    """
     total = timed.untimed + timed.count
     stop, times = StopRequest(), [perf_counter()]
 

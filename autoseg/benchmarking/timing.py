@@ -88,6 +88,25 @@ def time_alternately(
     return tuple(pairs)
 
 
+def time_row(
+    label: RowLabel,
+    amount: float,
+    work: Callable[[], object],
+    floor: Callable[[], object],
+    time_limit: TimeLimit,
+) -> Throughput:
+    """Time work and floor alternately, and build a row; see `time_alternately`, `throughput`.
+
+    Args:
+        label: Description of the row.
+        amount: Number of units that one call of the work processes; 1 if the unit is `SECONDS`.
+        work: The work.
+        floor: The least possible work.
+        time_limit: Time limit of the row.
+    """
+    return throughput(time_alternately(work, floor, time_limit), amount, label)
+
+
 def throughput(pairs: Sequence[TimedPair], amount: float, label: RowLabel) -> Throughput:
     """Build a row from timed pairs.
 

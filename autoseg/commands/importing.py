@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Command, crash_notes
+from autoseg.commands.options import Command, HalfOption, LicenseOption, crash_notes
 
 importing = typer.Typer(
     no_args_is_help=True,
@@ -33,15 +33,8 @@ def nnunet(
             help="Configuration to import, if there are several.", show_default="the only one"
         ),
     ] = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store weights in half precision, at half the size.")
-    ] = False,
-    model_license: Annotated[
-        str | None,
-        typer.Option(
-            "--license", help="License to state in the model card.", show_default="not stated"
-        ),
-    ] = None,
+    half: HalfOption = False,
+    model_license: LicenseOption = None,
 ) -> None:
     """Convert an nnU-Net v2 model into a model file, without running its code."""
     from autoseg.core.formatting import format_megabytes

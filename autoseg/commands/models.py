@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import FoldOption, crash_notes, parse_folds
+from autoseg.commands.options import FoldOption, HalfOption, LicenseOption, crash_notes, parse_folds
 
 
 def export(
@@ -19,15 +19,8 @@ def export(
         ),
     ],
     fold: FoldOption = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store weights in half precision, at half the size.")
-    ] = False,
-    model_license: Annotated[
-        str | None,
-        typer.Option(
-            "--license", help="License to state in the model card.", show_default="not stated"
-        ),
-    ] = None,
+    half: HalfOption = False,
+    model_license: LicenseOption = None,
 ) -> None:
     """Write a trained model to a single file."""
     from autoseg.core.formatting import format_megabytes
@@ -55,6 +48,12 @@ def describe(
     file: Annotated[Path, typer.Argument(help="Model file (.autoseg).")],
 ) -> None:
     """Print the model card of a model file."""
-    from autoseg.stages import describe as stage
+    from autoseg.core.errors import ModelError
+    from autoseg.core.formatting import printable
+    from autoseg.models.archive.reader import ModelArchive
 
-    typer.echo(stage.describe(file), nl=False)
+    if not file.is_file():
+        msg = f"{file} is not a file. Pass a model file (*.autoseg) written by `autoseg export`."
+        raise ModelError(msg)
+    # the text may come from an untrusted source
+    typer.echo(printable(ModelArchive(file).read_card_page()), nl=False)

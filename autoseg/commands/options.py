@@ -39,6 +39,18 @@ FoldOption = Annotated[
         show_default="all trained folds with a number",
     ),
 ]
+MirroringOption = Annotated[
+    bool, typer.Option(help="Average over mirrored images (TTA): slower, slightly better.")
+]
+HalfOption = Annotated[
+    bool, typer.Option("--half", help="Store weights in half precision, at half the size.")
+]
+LicenseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--license", help="License to state in the model card.", show_default="not stated"
+    ),
+]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     typer.Option(help="Data type of the convolutions."),
@@ -62,6 +74,21 @@ NetworkName = Annotated[
 LossName = Annotated[
     str | None,
     typer.Option(help="Loss function; an unknown name lists them.", show_default="dice_ce"),
+]
+Augmentation = Annotated[
+    Literal["standard", "strong", "none"] | None,
+    typer.Option(
+        help="Random changes of training images: standard is nnU-Net's, strong adds slower ones.",
+        show_default="standard",
+    ),
+]
+LossWeightingOption = Annotated[
+    Literal["planned", "equal", "frequency"],
+    typer.Option(
+        "--loss-weighting",
+        help="Class weights in the loss: equal, frequency (rare classes weigh more), or planned "
+        "(by frequency only where it was measured to help).",
+    ),
 ]
 
 Cache = Annotated[
@@ -103,14 +130,11 @@ def planned_dataset(dataset: Path, work: Path | None) -> "tuple[Workspace, Datas
         DocumentError: If the description of the dataset is damaged.
     """
     from autoseg.core.errors import DatasetError
-    from autoseg.documents import store
-    from autoseg.documents.dataset import DatasetSpec
-    from autoseg.stages.dataset_identity import check_dataset_identity
+    from autoseg.stages.dataset_identity import load_dataset
 
     workspace = workspace_of(dataset, work)
     if workspace.dataset.is_file():
-        spec = store.load(DatasetSpec, workspace.dataset)
-        spec = check_dataset_identity(dataset, workspace, spec)
+        spec = load_dataset(dataset, workspace)
         if workspace.plan.is_file():
             return workspace, spec
     option = "" if work is None else f" --work {work}"

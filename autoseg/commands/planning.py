@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autoseg.commands.options import (
+    Augmentation,
     Cache,
     ConfigurationName,
     Dataset,
     LossName,
+    LossWeightingOption,
     NetworkName,
     Work,
     Workers,
@@ -45,6 +47,8 @@ def plan(
     ] = None,
     network: NetworkName = None,
     loss: LossName = None,
+    loss_weighting: LossWeightingOption = "planned",
+    augmentation: Augmentation = None,
     workers: Workers = None,
     skip_bad_cases: Annotated[
         bool,
@@ -81,7 +85,7 @@ def plan(
 
         seconds = None if budget is None else parse_duration(budget)
         timing = Timing(cache=cache_folder(cache), budget_seconds=seconds, remeasure=remeasure)
-        return PlanRequest(network, loss, memory, splits, timing)
+        return PlanRequest(network, loss, memory, splits, timing, augmentation, loss_weighting)
 
     if any(option is not None for option in (network, loss, budget)):
         request()  # rejects invalid options before any case is read

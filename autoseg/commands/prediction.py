@@ -9,6 +9,7 @@ from autoseg.commands.options import (
     Cache,
     Device,
     FoldOption,
+    MirroringOption,
     Precision,
     Workers,
     cache_folder,
@@ -30,9 +31,7 @@ def predict(
         ),
     ] = None,
     fold: FoldOption = None,
-    mirroring: Annotated[
-        bool, typer.Option(help="Average over mirrored images (TTA): slower, slightly better.")
-    ] = True,
+    mirroring: MirroringOption = True,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Skip images that already have an output.")
     ] = False,

@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from autoseg.commands.options import (
+    Augmentation,
     Cache,
     Dataset,
     Device,
     LossName,
+    LossWeightingOption,
     NetworkName,
     Precision,
     Work,
@@ -53,6 +55,8 @@ def run(
     ] = None,
     network: NetworkName = None,
     loss: LossName = None,
+    loss_weighting: LossWeightingOption = "planned",
+    augmentation: Augmentation = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -80,6 +84,7 @@ def run(
     from autoseg.core.formatting import format_count, format_megabytes
     from autoseg.evaluation.table import report_rows
     from autoseg.stages.next_command import predict_command
+    from autoseg.stages.plan.plan import PlanRequest
     from autoseg.stages.run import run as stage
     from autoseg.stages.train.duration import parse_duration
     from autoseg.terminal import TerminalProgress, exit_on_issues
@@ -89,9 +94,9 @@ def run(
     request = stage.RunRequest(
         budget_seconds=None if budget is None else parse_duration(budget),
         configurations=tuple(configuration) if configuration else None,
-        network=network,
-        loss=loss,
-        memory_gib=memory,
+        planning=PlanRequest(
+            network, loss, memory, augmentation=augmentation, loss_weighting=loss_weighting
+        ),
         output=output,
         seed=seed,
         compute=Compute(device, precision, workers, cache_folder(cache)),

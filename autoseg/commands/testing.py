@@ -11,6 +11,7 @@ from autoseg.commands.options import (
     Dataset,
     Device,
     FoldOption,
+    MirroringOption,
     Precision,
     Work,
     Workers,
@@ -32,9 +33,7 @@ def test(
         ),
     ] = None,
     fold: FoldOption = None,
-    mirroring: Annotated[
-        bool, typer.Option(help="Average over mirrored images (TTA): slower, slightly better.")
-    ] = True,
+    mirroring: MirroringOption = True,
     cases: Annotated[
         bool, typer.Option("--cases", help="Also print the scores of every case.")
     ] = False,

@@ -32,7 +32,7 @@ def keep_freed_memory() -> Iterator[None]:
 
     Has no effect unless the C library is glibc.
     """
-    library = _gnu_library()
+    library = gnu_library()
     if library is None:
         yield
         return
@@ -46,7 +46,7 @@ def keep_freed_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
-def _gnu_library() -> Any | None:  # noqa: ANN401  (ctypes has no type for a library's functions)
+def gnu_library() -> Any | None:  # noqa: ANN401  (ctypes has no type for a library's functions)
     """Return the C library if it has `mallopt` and `malloc_trim`, else None."""
     if sys.platform != "linux":
         return None

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
-from autoseg.inference.blocks import AxisSamplings, BlockInterpolation, RunningArgmax
 from autoseg.inference.export import (
     BLOCK_PLANES,
     BLOCK_VOXELS,
@@ -27,6 +26,7 @@ from autoseg.inference.export import (
     cropped_view,
     inverse_samplings,
 )
+from autoseg.inference.interpolation import AxisSamplings, BlockInterpolation, RunningArgmax
 from autoseg.inference.probabilities import FULL, Probabilities, ProbabilityArray
 
 

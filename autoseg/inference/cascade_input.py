@@ -1,12 +1,26 @@
-"""Resample the previous stage's prediction for the next stage of an imported cascade."""
+"""Convert the prediction of a cascade's stage to the input of its next stage."""
 
 import numpy as np
 
 from autoseg.core.arrays import LabelArray, MaskArray
-from autoseg.core.case import InverseTransform
+from autoseg.core.case import CascadeInput, InverseTransform
+from autoseg.core.labels import LabelScheme
 from autoseg.documents.preparation import Resampling
 from autoseg.preprocessing.label_interpolation import ResizedLabels
 from autoseg.preprocessing.prepare import prepare_labels
+
+
+def to_cascade_input(outputs: LabelArray, labels: LabelScheme) -> CascadeInput:
+    """Convert a prediction to the cascade input of the next stage.
+
+    Regions are converted to the classes that a label file would contain.
+
+    Args:
+        outputs: Predicted index per voxel.
+        labels: Label scheme of the indices.
+    """
+    classes = labels.encode(labels.decode(outputs)) if labels.regions else outputs
+    return CascadeInput(classes=classes, num_channels=labels.num_classes - 1)
 
 
 def cascade_input_as_nnunet(

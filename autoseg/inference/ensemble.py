@@ -11,7 +11,8 @@ from torch import nn
 
 from autoseg.core.device import autocast, to_device
 from autoseg.core.tensors import ImageBatch, ScoredLogits
-from autoseg.inference.heads import SplitHeadNetwork
+from autoseg.documents.plan import Configuration
+from autoseg.inference.heads import SplitHeadNetwork, split_head
 from autoseg.inference.tta_consistency import Overlap, TtaConsistency
 
 Outputs = Float[torch.Tensor, "batch outputs *scored"]
@@ -147,6 +148,41 @@ class Ensemble:
         with autocast(self.device, self.dtype):
             outputs: torch.Tensor = network(tiles.flip(dims) if dims else tiles).logits
         return (outputs.flip(dims) if dims else outputs).float()  # flip copies, even along no axis
+
+
+def build_ensemble(
+    networks: Sequence[nn.Module],
+    configuration: Configuration,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    mirror_axes: tuple[int, ...] = (),
+) -> Ensemble:
+    """Build an ensemble and set its networks to evaluation mode.
+
+    Networks of nnU-Net are not split before their heads, so that their logits are rounded as in
+    nnU-Net.
+
+    Args:
+        networks: Networks on `device`.
+        configuration: Configuration of the networks.
+        device: Device of the networks.
+        dtype: Autocast type of convolutions; float32 means no autocast.
+        mirror_axes: Patch axes to flip for TTA; empty for none.
+    """
+    keep_whole = configuration.blending == "nnunet"
+    in_eval_mode = tuple(network.eval() for network in networks)
+    return Ensemble(
+        networks=in_eval_mode,
+        device=device,
+        dtype=dtype,
+        patch_shape=configuration.topology.patch_shape,
+        num_classes=configuration.architecture.num_classes,
+        mirror_axes=mirror_axes,
+        blending=configuration.blending,
+        margin=configuration.architecture.output_margin(),
+        split_networks=(() if keep_whole else split_head(in_eval_mode, configuration.architecture)),
+    )
 
 
 class _FlipRecorder:

@@ -10,7 +10,7 @@ from queue import Full, Queue
 from types import TracebackType
 from typing import TypeVar
 
-from autoseg.inference.sliding_window import LogitsSlab
+from autoseg.inference.blending import LogitsSlab
 
 R = TypeVar("R")
 

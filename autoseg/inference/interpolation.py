@@ -1,125 +1,126 @@
-"""Linear interpolation along one axis with bit-identical results for slabs and whole arrays.
+"""Interpolate the classes of a small block in preallocated buffers.
 
-Every output value is one gather, two multiplications and one addition, each rounded to float32. No
-value depends on its neighbours in the output, so interpolating a volume slab by slab gives the same
-bits as interpolating the whole array.
+Every value is a sum of two neighbours per axis, each product and sum rounded to float32. No value
+depends on other values of the block, so blocks have the same bits as the whole array.
+
+Sixty classes and a hundred blocks need thousands of short-lived arrays. Allocating each of them
+from the system, which zeroes the memory, takes longer than the arithmetic. Each block therefore
+reuses its buffers.
 """
 
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float32, Int
 from numpy.typing import NDArray
 
-from autoseg.preprocessing.interpolation import nearest_positions
+from autoseg.preprocessing.interpolation import AxisSampling
+
+AxisSamplings: TypeAlias = tuple[AxisSampling, AxisSampling, AxisSampling]
+"""How to resample planes, rows and columns."""
+
+BufferPair: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Two buffers of the same shape; the first one receives the result."""
 
 
-@dataclass(frozen=True)
-class AxisSampling:
-    """Indices and weights of the two source voxels of every target voxel along an axis.
+class BlockInterpolation:
+    """Resamples one class after the other to the voxels of a block."""
 
-    Attributes:
-        lower: Index of the source voxel before the target voxel, ascending.
-        upper: Index of the source voxel after the target voxel.
-        lower_weight: Weight of the lower voxel; the two weights sum to one.
-        upper_weight: Weight of the upper voxel.
-        is_identity: Whether source and target axis are the same.
-        is_nearest: Whether each target voxel is a copy of one source voxel.
-    """
-
-    lower: Int[np.ndarray, " target"]
-    upper: Int[np.ndarray, " target"]
-    lower_weight: Float32[np.ndarray, " target"]
-    upper_weight: Float32[np.ndarray, " target"]
-    is_identity: bool
-    is_nearest: bool
-
-    def piece(self, start: int, stop: int) -> tuple["AxisSampling", int, int]:
-        """Return the sampling of a range of target voxels, and the source range that it needs.
-
-        The indices of the returned sampling are relative to the start of the source range.
-
-        Returns:
-            The sampling, the first source voxel, and one past the last source voxel.
-        """
-        first, last = int(self.lower[start]), int(self.upper[stop - 1]) + 1
-        targets = slice(start, stop)
-        sampling = AxisSampling(
-            lower=self.lower[targets] - first,
-            upper=self.upper[targets] - first,
-            lower_weight=self.lower_weight[targets],
-            upper_weight=self.upper_weight[targets],
-            is_identity=self.is_identity,
-            is_nearest=self.is_nearest,
-        )
-        return sampling, first, last
-
-    @property
-    def size(self) -> int:
-        """Number of target voxels."""
-        return int(self.lower.size)
-
-    def apply(self, values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-        """Resample values along an axis (non-negative)."""
-        if self.is_identity:
-            return values
-        shape = (*values.shape[:axis], self.size, *values.shape[axis + 1 :])
-        first, second = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        return self.apply_into(values, axis, first, second)
-
-    def apply_into(
-        self,
-        values: NDArray[np.float32],
-        axis: int,
-        first: NDArray[np.float32],
-        second: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Resample values along an axis without allocating memory.
+    def __init__(self, samplings: AxisSamplings, source: tuple[int, ...]) -> None:
+        """Allocate the buffers.
 
         Args:
-            values: Values to resample.
-            axis: Axis to resample; non-negative.
-            first: Buffer of the result's shape; receives the result.
-            second: Buffer of the same shape; overwritten.
-
-        Returns:
-            `first`.
+            samplings: How to resample planes, rows and columns.
+            source: Number of planes, rows and columns before resampling.
         """
-        # all indices are in range; mode="raise" would make numpy copy into a temporary buffer
-        np.take(values, self.lower, axis=axis, out=first, mode="clip")
-        if self.is_nearest:
-            return first
-        shape = tuple(-1 if dim == axis else 1 for dim in range(values.ndim))
-        np.take(values, self.upper, axis=axis, out=second, mode="clip")
-        first *= self.lower_weight.reshape(shape)
-        second *= self.upper_weight.reshape(shape)
-        first += second
+        planes, rows, _ = source
+        self._planes, self._rows, self._columns = samplings
+        wide, high = self._columns.size, self._rows.size
+        self.shape = (self._planes.size, high, wide)
+        self._wide = _buffer_pair((planes, rows, wide), is_needed=not self._columns.is_identity)
+        self._high = _buffer_pair((planes, high, wide), is_needed=not self._rows.is_identity)
+        self._deep = None if self._planes.is_identity else np.empty(self.shape, np.float32)
+        self._plane = np.empty((high, wide), np.float32)
+
+    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Resample an array `planes rows columns`: columns first, where the gather is smallest.
+
+        The result is overwritten by the next call, and may be `values` itself.
+        """
+        for sampling, axis, buffers in (
+            (self._columns, 2, self._wide),
+            (self._rows, 1, self._high),
+        ):
+            if buffers is not None:
+                values = _resample(values, axis, sampling, buffers)
+        return values if self._deep is None else self._resample_planes(values, self._deep)
+
+    def _resample_planes(
+        self, values: NDArray[np.float32], result: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Fill the planes of `result` one by one, which needs no gather of whole planes."""
+        along, other = self._planes, self._plane
+        for index, plane in enumerate(result):
+            lower, upper = values[along.lower[index]], values[along.upper[index]]
+            if along.is_nearest:
+                plane[...] = lower
+                continue
+            np.multiply(lower, along.lower_weight[index], out=plane)
+            np.multiply(upper, along.upper_weight[index], out=other)
+            np.add(plane, other, out=plane)
+        return result
+
+
+class RunningArgmax:
+    """Running argmax over the classes of a block; of equal scores, the lowest class wins."""
+
+    def __init__(self, first: NDArray[np.float32], dtype: np.dtype[np.generic]) -> None:
+        """Start with class 0 everywhere.
+
+        Args:
+            first: Scores of class 0; copied.
+            dtype: Type of the class indices.
+        """
+        self._best = first.copy()
+        self._wins = np.empty(first.shape, bool)
+        self._new = np.empty(first.shape, dtype)
+        self.classes = np.zeros(first.shape, dtype)
+        self.lowest = float(first.min())
+
+    def update(self, index: int, scores: NDArray[np.float32]) -> None:
+        """Assign a class to the voxels where it scores higher than all previous classes.
+
+        Args:
+            index: The class; higher than all previous ones.
+            scores: Scores of the class; finite.
+        """
+        np.greater(scores, self._best, out=self._wins)
+        if not self._wins.any():
+            return
+        np.maximum(self._best, scores, out=self._best)
+        # indices rise, so the last winner has the highest index: np.maximum is vectorised and much
+        # faster than a masked assignment
+        mask = self._wins.view(np.uint8)
+        np.multiply(mask, self._new.dtype.type(index), out=self._new)
+        np.maximum(self.classes, self._new, out=self.classes)
+        self.lowest = float(self._best.min())
+
+
+def _resample(
+    values: NDArray[np.float32], axis: int, sampling: AxisSampling, buffers: BufferPair
+) -> NDArray[np.float32]:
+    """Resample values along an axis (non-negative) into the first buffer."""
+    first, second = buffers
+    # all indices are in range; mode="raise" would make numpy copy into a temporary buffer
+    np.take(values, sampling.lower, axis=axis, out=first, mode="clip")
+    if sampling.is_nearest:
         return first
+    shape = tuple(-1 if dim == axis else 1 for dim in range(values.ndim))
+    np.take(values, sampling.upper, axis=axis, out=second, mode="clip")
+    first *= sampling.lower_weight.reshape(shape)
+    second *= sampling.upper_weight.reshape(shape)
+    first += second
+    return first
 
 
-def axis_sampling(source: int, target: int, *, order: int) -> AxisSampling:
-    """Build the sampling from an axis of `source` voxels to an axis of `target` voxels.
-
-    Both axes span the same length. Values are located at voxel centres, and positions beyond the
-    outermost centres take the value of the outermost voxel.
-
-    Args:
-        source: Number of source voxels.
-        target: Number of target voxels.
-        order: 0 for nearest-neighbour, 1 for linear interpolation.
-
-    Source: the coordinates of `skimage.transform.resize` (mode "edge") and of
-        `scipy.ndimage.zoom` (`grid_mode=True`).
-    """
-    centres = (np.arange(target) + 0.5) * (source / target) - 0.5
-    positions = np.clip(centres, 0, source - 1)
-    lower = nearest_positions(source, target) if order == 0 else np.floor(positions).astype(np.intp)
-    fraction = np.zeros(target) if order == 0 else positions - lower
-    return AxisSampling(
-        lower=lower,
-        upper=np.minimum(lower + (fraction > 0), source - 1),
-        lower_weight=(1 - fraction).astype(np.float32),
-        upper_weight=fraction.astype(np.float32),
-        is_identity=source == target,
-        is_nearest=order == 0,
-    )
+def _buffer_pair(shape: tuple[int, ...], *, is_needed: bool) -> BufferPair | None:
+    return (np.empty(shape, np.float32), np.empty(shape, np.float32)) if is_needed else None

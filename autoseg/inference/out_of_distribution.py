@@ -14,7 +14,7 @@ from autoseg.core.case import Image
 from autoseg.core.formatting import format_number, format_percent
 from autoseg.core.geometry import LengthUnit, axis_directions, length_unit, tilt_degrees
 from autoseg.documents.model_card import AxisRange, DataSummary
-from autoseg.inference.summary import extent_mm
+from autoseg.models.summary import extent_mm
 from autoseg.normalizers import Normalizer
 
 SPACING_MARGIN = 1.25

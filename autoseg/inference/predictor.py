@@ -12,10 +12,10 @@ from autoseg.core.device import Precision
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
 from autoseg.documents.splits import FoldName
-from autoseg.inference.joint_prediction import predict_selected
-from autoseg.inference.model import LoadOptions
-from autoseg.inference.model_selection import load_selected
-from autoseg.inference.prediction import ood_warnings
+from autoseg.inference.prediction import ood_warnings, predict_image
+from autoseg.inference.selected_model import load_selection
+from autoseg.models.loader import LoadOptions
+from autoseg.models.model_selection import find_selection
 from autoseg.readers import read_image, write_labels
 
 ImageSource = Image | Path | str | Sequence[Path | str]
@@ -88,11 +88,8 @@ class Predictor:
         Raises:
             ModelError: If there is no such model, or the choice is ambiguous.
         """
-        self.model = load_selected(
-            None if model is None else Path(model),
-            LoadOptions(device, precision, use_mirroring),
-            folds,
-        )
+        found = find_selection(None if model is None else Path(model), folds)
+        self.model = load_selection(found, LoadOptions(device, precision, use_mirroring))
 
     def predict(self, image: ImageSource) -> LabelArray:
         """Predict the label values of an image, in the orientation and shape of its file.
@@ -113,8 +110,8 @@ class Predictor:
         """
         loaded = image if isinstance(image, Image) else read_image(_paths(image))
         oriented = loaded.reoriented(self.model.plan.orientation)
-        values = predict_selected(oriented, self.model, workers=default_workers())
-        warnings = ood_warnings(oriented, self.model.members[0])
+        values = predict_image(oriented, self.model, workers=default_workers())
+        warnings = ood_warnings(oriented, self.model.members[0].loaded)
         return Segmentation(image=oriented, canonical_values=values, warnings=warnings)
 
 

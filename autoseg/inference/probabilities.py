@@ -25,7 +25,7 @@ from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.documents import store
 from autoseg.documents.document import Document
-from autoseg.inference.sliding_window import LogitsSlab
+from autoseg.inference.blending import LogitsSlab
 
 ARRAY_FILE = "probabilities.b2nd"
 

@@ -19,18 +19,10 @@ from autoseg.core.errors import CaseError, first_line
 from autoseg.core.formatting import format_shape
 from autoseg.core.progress import Progress, Silent
 from autoseg.core.tensors import ImageBatch
-from autoseg.inference.blending import (
-    AccumulatorShape,
-    HalfPrecisionAccumulator,
-    LogitsAccumulator,
-    LogitsSlab,
-)
+from autoseg.inference.blending import LogitsAccumulator, LogitsSlab
 from autoseg.inference.ensemble import Ensemble, Outputs
-from autoseg.inference.padding import Padding
-from autoseg.inference.tiling import STEP, axis_tiles
-from autoseg.inference.window import Tile, Window
-
-__all__ = ["LogitsSlab", "predict_slabs"]
+from autoseg.inference.tile_sums import AccumulatorShape
+from autoseg.inference.tiling import STEP, Padding, Tile, Window, axis_tiles
 
 MAX_OUTPUT_BYTES = 128 * 2**20
 """Maximum size of the outputs of a batch of tiles on the CPU, where large batches save no time."""
@@ -72,9 +64,8 @@ def predict_slabs(
         for size, length in zip(padding.shape, patch, strict=True)
     )
     progress = progress or Silent()
-    is_nnunet = ensemble.blending == "nnunet"
-    accumulator_type = HalfPrecisionAccumulator if is_nnunet else LogitsAccumulator
-    accumulator = accumulator_type(ensemble, AccumulatorShape(padding.shape, patch, axes), progress)
+    shape = AccumulatorShape(padding.shape, patch, axes)
+    accumulator = LogitsAccumulator(ensemble, shape, progress)
     window = Window(
         padding.apply(volume),
         padding.apply_to_cascade_input(image.cascade_input),

@@ -1,16 +1,26 @@
-"""Positions and weights of the tiles of a sliding window.
+"""Tiles of a sliding window: padding of the volume, positions, weights, and cutting.
 
 The tiles of a volume are all combinations of one start per axis, and their Gaussian weight is a
-product of one curve per axis. This module therefore handles one axis at a time: it computes the
+product of one curve per axis. `axis_tiles` therefore handles one axis at a time: it computes the
 starts, and for each start a curve that is normalised by the sum over all tiles. The weights of all
 tiles sum to one at every voxel, so prediction does not have to accumulate the weights.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float16, Float32
+import torch
+from jaxtyping import Float16, Float32, Shaped
+
+from autoseg.core.case import CascadeInput
+from autoseg.core.tensors import ImageBatch
+
+Volume = Shaped[np.ndarray, "*size"]
+PaddedVolume = Shaped[np.ndarray, "*padded"]
 
 STEP = 0.5
 """Distance between tiles, as a fraction of the patch. Source: nnU-Net (Isensee et al. 2021)."""
@@ -102,3 +112,143 @@ def nnunet_weights(patch: tuple[int, ...]) -> Float16[np.ndarray, "*patch"]:
     halved = weights.astype(np.float16)
     halved[halved == 0] = halved[halved > 0].min()
     return np.asarray(halved)
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Padding of a volume to at least the patch size plus the margin of a network.
+
+    Without a margin, the padding is zero. For networks with a margin, whose output is smaller than
+    their input, the volume is mirrored on all sides.
+
+    Attributes:
+        size: Size of the volume, voxels.
+        before: Voxels added before the first voxel of each axis that is shorter than the patch.
+        after: Voxels added after the last voxel; one more than `before` for an odd number.
+        margin: Additional voxels per axis and side.
+    """
+
+    size: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    margin: tuple[int, ...]
+
+    @classmethod
+    def around(
+        cls, size: tuple[int, ...], patch: tuple[int, ...], margin: tuple[int, ...] = ()
+    ) -> "Padding":
+        """Compute the padding of a volume.
+
+        Args:
+            size: Size of the volume, voxels.
+            patch: Patch size of the network, with as many axes, voxels.
+            margin: Margin of the network, voxels; may have fewer axes, the leading ones are then 0.
+        """
+        missing = [max(0, length - edge) for edge, length in zip(size, patch, strict=True)]
+        before = tuple(count // 2 for count in missing)
+        return cls(
+            size=size,
+            before=before,
+            after=tuple(count - front for count, front in zip(missing, before, strict=True)),
+            margin=(0,) * (len(size) - len(margin)) + margin,
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of the padded volume without the margin, voxels; at least the patch size."""
+        triples = zip(self.before, self.size, self.after, strict=True)
+        return tuple(front + edge + back for front, edge, back in triples)
+
+    @property
+    def box(self) -> tuple[slice, ...]:
+        """Position of the volume in the padded volume without the margin."""
+        pairs = zip(self.before, self.size, strict=True)
+        return tuple(slice(front, front + edge) for front, edge in pairs)
+
+    def with_margin(self, patch: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the input size of a tile: the patch plus the margin on both sides."""
+        return tuple(edge + 2 * around for edge, around in zip(patch, self.margin, strict=True))
+
+    def apply(self, volume: Volume) -> PaddedVolume:
+        """Pad a volume; return it unchanged if no padding is needed.
+
+        Args:
+            volume: Volume whose last axes are padded.
+        """
+        widths = [
+            (front + around, back + around)
+            for front, back, around in zip(self.before, self.after, self.margin, strict=True)
+        ]
+        if not any(map(any, widths)):
+            return volume
+        leading = [(0, 0)] * (volume.ndim - len(widths))
+        if any(self.margin):
+            return np.pad(volume, [*leading, *widths], mode="reflect")
+        return np.pad(volume, [*leading, *widths])
+
+    def apply_to_cascade_input(self, cascade_input: CascadeInput | None) -> CascadeInput | None:
+        """Pad a cascade input like its image; None if there is no cascade input."""
+        if cascade_input is None:
+            return None
+        return replace(cascade_input, classes=self.apply(cascade_input.classes.reshape(self.size)))
+
+
+class Tile(NamedTuple):
+    """Position of a tile: its index along each axis."""
+
+    plane: int
+    row: int
+    column: int
+
+
+class Window:
+    """Cuts tiles from a padded volume and its cascade input.
+
+    Attributes:
+        tiles: All tiles, sorted by plane, row and column.
+    """
+
+    def __init__(
+        self,
+        volume: Float32[np.ndarray, "channels planes rows columns"],
+        cascade_input: CascadeInput | None,
+        shape: tuple[int, ...],
+        axes: tuple[AxisTiles, ...],
+        *,
+        is_flat: bool,
+    ) -> None:
+        """Store the volume and list its tiles.
+
+        Args:
+            volume: The padded image.
+            cascade_input: Cascade input with the same padding; None if there is none.
+            shape: Size of a tile including the network's margin, voxels.
+            axes: The tiles along each axis.
+            is_flat: Whether the network's patch has two axes.
+        """
+        self._voxels = torch.from_numpy(np.ascontiguousarray(volume))
+        self._cascade_input = cascade_input
+        self._shape = shape
+        self._axes = axes
+        self._is_flat = is_flat
+        self.tiles = [Tile(*t) for t in product(*(range(len(axis.starts)) for axis in axes))]
+
+    def origin(self, tile: Tile) -> tuple[int, ...]:
+        """Return the position of a tile's first voxel in the padded volume."""
+        return tuple(axis.starts[index] for axis, index in zip(self._axes, tile, strict=True))
+
+    def cut(self, tiles: Sequence[Tile]) -> ImageBatch:
+        """Cut tiles and stack them to a batch with as many axes as the network's patch."""
+        return torch.stack([self._cut_one(tile) for tile in tiles])
+
+    def _cut_one(self, tile: Tile) -> torch.Tensor:
+        z, y, x = (
+            slice(start, start + length)
+            for start, length in zip(self.origin(tile), self._shape, strict=True)
+        )
+        voxels = self._voxels[:, z, y, x]
+        if self._cascade_input is not None:
+            classes = self._cascade_input.classes[z, y, x]
+            tile_input = replace(self._cascade_input, classes=classes)
+            voxels = torch.cat([voxels, torch.from_numpy(tile_input.one_hot())])
+        return voxels[:, 0] if self._is_flat else voxels

@@ -20,7 +20,6 @@ from autoseg.losses.cross_entropy import mean_cross_entropy
 from autoseg.losses.soft_counts import masked, probabilities_and_truth
 
 Neighbourhoods = Float64[Tensor, "batch classes voxels positions"]
-Covariances = Float64[Tensor, "batch classes rows columns"]
 
 
 @LOSSES.register

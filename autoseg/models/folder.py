@@ -12,15 +12,12 @@ from typing_extensions import override
 
 from autoseg.core.errors import ModelError, first_line
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.model import (
-    WEIGHTS_NAME,
-    TrainedModel,
-)
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName, fold_from_name, sort_folds
-from autoseg.documents.store import load
-from autoseg.inference.summary import summarize_fingerprint
+from autoseg.documents.store import load, save
+from autoseg.models.summary import summarize_fingerprint
 
 Tensors = dict[str, torch.Tensor]
 
@@ -121,6 +118,12 @@ class ModelFolder(StoredModel):
         """
         super().__init__(path)
         self._trained, self._plan, self._fingerprint = trained, plan, fingerprint
+
+    def save(self) -> None:
+        """Save the documents that were given, for prediction without the work folder."""
+        for document in (self._trained, self._plan, self._fingerprint):
+            if document is not None:
+                save(document, self.path / document.FILE_NAME)
 
     @override
     def folds(self) -> tuple[FoldName, ...]:

@@ -1,7 +1,7 @@
 """Find and load trained models from folders or model files (JSON and safetensors, no pickle)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,18 +16,11 @@ from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.selection import Selection
 from autoseg.documents.splits import ALL, FoldName, default_folds
-from autoseg.inference.archive.archived import archived_model
-from autoseg.inference.archive.contents import SUFFIX
-from autoseg.inference.archive.reading import ModelArchive
-from autoseg.inference.ensemble import Ensemble
-from autoseg.inference.heads import split_head
-from autoseg.inference.networks import load_network
-from autoseg.inference.stored import (
-    ModelFolder,
-    StoredModel,
-    named_fold,
-    trained_folds,
-)
+from autoseg.models.archive.archived import archived_model
+from autoseg.models.archive.contents import SUFFIX
+from autoseg.models.archive.reader import ModelArchive
+from autoseg.models.folder import ModelFolder, StoredModel, named_fold, trained_folds
+from autoseg.models.networks import load_network
 
 PrecisionRule = Callable[[Configuration, torch.device, Precision], Precision]
 """Chooses the precision for prediction from the configuration, device and requested precision."""
@@ -72,18 +65,24 @@ class LoadedModel:
     """A trained model with its networks in memory.
 
     Attributes:
-        folder: Model folder or model file that it was loaded from.
+        path: Model folder or model file that it was loaded from.
         plan: Plan of the dataset: channels, labels, axes.
         configuration: Configuration of the networks.
-        ensemble: The networks.
+        networks: One per fold, with float32 weights, on `device`.
+        device: Device that the networks run on.
+        dtype: Autocast type of convolutions; float32 means no autocast.
+        mirror_axes: Patch axes to flip for TTA; empty for none.
         data: Summary of the training data; None if the model does not contain one.
         previous: Previous stage of the cascade; None if the configuration has none.
     """
 
-    folder: Path
+    path: Path
     plan: Plan
     configuration: Configuration
-    ensemble: Ensemble
+    networks: tuple[nn.Module, ...]
+    device: torch.device
+    dtype: torch.dtype
+    mirror_axes: tuple[int, ...] = ()
     data: DataSummary | None = None
     previous: "LoadedModel | None" = None
 
@@ -148,36 +147,6 @@ def open_model(path: Path) -> StoredModel:
     return ModelFolder(path if fold is None else fold.model)
 
 
-def load_model(
-    path: Path,
-    *,
-    device: str = "auto",
-    precision: Precision = "auto",
-    folds: Sequence[FoldName] | None = None,
-    use_mirroring: bool = True,
-    rule: PrecisionRule = requested_precision,
-) -> LoadedModel:
-    """Load a trained model to a device.
-
-    Args:
-        path: A model file (only its first member is loaded), a model folder or a fold folder.
-        device: Name of the device; "auto" uses an accelerator if available.
-        precision: Precision of convolutions.
-        folds: Folds to average; None for all trained numbered folds.
-        use_mirroring: Whether to use TTA along the axes that were mirrored in training.
-        rule: Chooses the precision of each network.
-
-    Raises:
-        ModelError: If a requested fold is not trained, weights do not match the plan, or a model
-            file is not valid.
-        DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
-    """
-    if folds is None and (fold := named_fold(path)):
-        folds = (fold.fold,)
-    options = LoadOptions(device, precision, use_mirroring, rule)
-    return load_stored(open_model(path), options, folds)
-
-
 def load_stored(
     stored: StoredModel,
     options: LoadOptions,
@@ -195,22 +164,18 @@ def load_stored(
             also be previous stages of it.
 
     Raises:
-        ModelError: As in `load_model`, or if a previous stage is missing or of another dataset.
+        ModelError: If a requested fold is not trained, weights do not match the plan, a model file
+            is not valid, or a previous stage is missing or of another dataset.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     trained, plan = stored.read_trained(), stored.read_plan()
     configuration = plan.configuration(trained.configuration)
-    chosen = choose_device(options.device)
+    device = choose_device(options.device)
     networks = tuple(
-        load_network(configuration.architecture, stored, fold, chosen)
+        load_network(configuration.architecture, stored, fold, device)
         for fold in _requested_folds(stored, folds)
     )
-    precision = options.rule(configuration, chosen, options.precision)
-    ensemble = build_ensemble(
-        networks, configuration, device=chosen, dtype=autocast_dtype(chosen, precision)
-    )
-    if options.use_mirroring:
-        ensemble = replace(ensemble, mirror_axes=trained.mirror_axes)
+    precision = options.rule(configuration, device, options.precision)
     previous, stages = None, (*next_stages, configuration.name)
     if configuration.previous_stage is not None:
         stored_stage = _stored_stage(stored, configuration.previous_stage, stages)
@@ -219,10 +184,13 @@ def load_stored(
         )
         _check_stages(plan, previous)
     return LoadedModel(
-        folder=stored.path,
+        path=stored.path,
         plan=plan,
         configuration=configuration,
-        ensemble=ensemble,
+        networks=networks,
+        device=device,
+        dtype=autocast_dtype(device, precision),
+        mirror_axes=trained.mirror_axes if options.use_mirroring else (),
         data=stored.read_summary(),
         previous=previous,
     )
@@ -261,43 +229,11 @@ def _check_stages(plan: Plan, previous: LoadedModel) -> None:
     for field in ("channel_names", "labels", "axis_order", "orientation"):
         if getattr(plan, field) != getattr(previous.plan, field):
             msg = (
-                f"{previous.folder} is the previous stage of a cascade, but the {field} of the two "
+                f"{previous.path} is the previous stage of a cascade, but the {field} of the two "
                 f"stages differ: {getattr(previous.plan, field)!r} and {getattr(plan, field)!r}. "
                 "Train both with one plan."
             )
             raise ModelError(msg)
-
-
-def build_ensemble(
-    networks: Sequence[nn.Module],
-    configuration: Configuration,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Ensemble:
-    """Build an ensemble without mirroring and set its networks to evaluation mode.
-
-    Networks of nnU-Net are not split before their heads, so that their logits are rounded as in
-    nnU-Net.
-
-    Args:
-        networks: Networks on `device`.
-        configuration: Configuration of the networks.
-        device: Device of the networks.
-        dtype: Autocast type of convolutions; float32 means no autocast.
-    """
-    keep_whole = configuration.blending == "nnunet"
-    in_eval_mode = tuple(network.eval() for network in networks)
-    return Ensemble(
-        networks=in_eval_mode,
-        device=device,
-        dtype=dtype,
-        patch_shape=configuration.topology.patch_shape,
-        num_classes=configuration.architecture.num_classes,
-        blending=configuration.blending,
-        margin=configuration.architecture.output_margin(),
-        split_networks=(() if keep_whole else split_head(in_eval_mode, configuration.architecture)),
-    )
 
 
 def _requested_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequence[FoldName]:

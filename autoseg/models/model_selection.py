@@ -1,31 +1,26 @@
-"""Find and load the model to predict with: one configuration, or those of `autoseg select`."""
+"""Find and load the configurations that predict: one, or the selection of `autoseg select`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import ModelError
 from autoseg.core.formatting import format_folds
 from autoseg.core.work_root import WORK_ROOT
 from autoseg.documents.model import WEIGHTS_NAME
-from autoseg.documents.plan import Plan
-from autoseg.documents.quality import mean_tta_consistency
-from autoseg.documents.selection import LargestComponent, Selection
+from autoseg.documents.selection import Selection
 from autoseg.documents.splits import FoldName, default_folds
 from autoseg.documents.store import load
-from autoseg.inference.archive.archived import archived_model
-from autoseg.inference.archive.reading import ModelArchive
-from autoseg.inference.model import (
+from autoseg.models.archive.archived import archived_model
+from autoseg.models.archive.reader import ModelArchive
+from autoseg.models.folder import ModelFolder, StoredModel, named_fold, trained_folds
+from autoseg.models.loader import (
     LoadedModel,
     LoadOptions,
     find_model,
     load_stored,
     open_model,
 )
-from autoseg.inference.postprocessing import postprocess
-from autoseg.inference.stored import ModelFolder, StoredModel, named_fold, trained_folds
-from autoseg.inference.tta_consistency import TtaConsistency
 
 SHARED = ("channel_names", "labels", "axis_order", "orientation")
 """Plan fields that must be equal for configurations to predict the same image."""
@@ -53,64 +48,6 @@ class StoredSelection:
     selection: Selection | None = None
     warnings: tuple[str, ...] = ()
     has_changed: bool = False
-
-
-@dataclass(frozen=True)
-class SelectedModel:
-    """Trained configurations in memory that predict together.
-
-    Attributes:
-        path: Path of the model file, work folder, model folder or fold folder.
-        members: One configuration, or several whose probabilities are averaged.
-        postprocessing: Post-processing steps, in order.
-    """
-
-    path: Path
-    members: tuple[LoadedModel, ...]
-    postprocessing: tuple[LargestComponent, ...] = ()
-
-    @property
-    def plan(self) -> Plan:
-        """Plan of the first member; all members have the same channels, labels and axes."""
-        return self.members[0].plan
-
-    def with_tta_consistency(self) -> "SelectedModel":
-        """Return a copy of the model that measures TTA consistency on the next image."""
-        members = tuple(_with_tta_consistency(member) for member in self.members)
-        return replace(self, members=members)
-
-    def tta_consistency(self) -> tuple[float | None, ...]:
-        """Return the measured TTA consistency per target, averaged over members."""
-        measured = (member.ensemble.tta_consistency for member in self.members)
-        return mean_tta_consistency([entry.dice() for entry in measured if entry])
-
-    def values(self, indices: LabelArray) -> LabelArray:
-        """Convert a predicted index map to label values and apply the post-processing."""
-        labels = self.plan.labels
-        return postprocess(labels.decode(indices), self.postprocessing, labels.values[0])
-
-
-def _with_tta_consistency(member: LoadedModel) -> LoadedModel:
-    labels = member.plan.labels
-    consistency = TtaConsistency(labels.num_outputs, is_regional=bool(labels.regions))
-    return replace(member, ensemble=replace(member.ensemble, tta_consistency=consistency))
-
-
-def load_selected(
-    path: Path | None, options: LoadOptions, folds: Sequence[FoldName] | None = None
-) -> SelectedModel:
-    """Find a model and load it to the device.
-
-    Args:
-        path: As in `find_selection`.
-        options: Device, precision and mirroring.
-        folds: As in `find_selection`.
-
-    Raises:
-        ModelError: If there is no model, the choice is ambiguous, or the model is not valid.
-        DocumentError: If one of its documents is missing or damaged.
-    """
-    return load_selection(find_selection(path, folds), options)
 
 
 def find_selection(
@@ -143,7 +80,7 @@ def find_selection(
     return StoredSelection(path=model, members=(open_model(model),), folds=(chosen_folds,))
 
 
-def load_selection(stored: StoredSelection, options: LoadOptions) -> SelectedModel:
+def load_members(stored: StoredSelection, options: LoadOptions) -> tuple[LoadedModel, ...]:
     """Load the members of a stored selection to the device.
 
     Raises:
@@ -156,8 +93,7 @@ def load_selection(stored: StoredSelection, options: LoadOptions) -> SelectedMod
     )
     for member in members[1:]:
         _check_same_task(members[0], member)
-    steps = () if stored.selection is None else stored.selection.postprocessing
-    return SelectedModel(path=stored.path, members=members, postprocessing=steps)
+    return members
 
 
 def describe_selection(stored: StoredSelection) -> str | None:
@@ -283,8 +219,3 @@ def _check_same_task(first: LoadedModel, other: LoadedModel) -> None:
                 "one plan, and run `autoseg select` again."
             )
             raise ModelError(msg)
-
-
-def as_selected_model(model: LoadedModel) -> SelectedModel:
-    """Wrap a single loaded configuration as a selected model."""
-    return SelectedModel(path=model.folder, members=(model,))

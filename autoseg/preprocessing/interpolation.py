@@ -1,16 +1,18 @@
-"""Resize volumes axis by axis with small banded matrices that are computed once.
+"""Resize volumes axis by axis.
 
 Spline interpolation is linear and separable, so resizing unit impulses along each axis gives its
-matrix. scikit-image resizes the impulses; the volume is then resized by matrix multiplication.
+matrix, which is computed once. scikit-image resizes the impulses; the volume is then resized by
+multiplication with small blocks of the matrix. Label maps and logits are sampled instead: an
+`AxisSampling` holds the two neighbours of each new voxel, for values that are never all in memory.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 from numpy.typing import NDArray
 
 SplineOrder: TypeAlias = Literal[0, 1, 3]
@@ -30,6 +32,90 @@ NEGLIGIBLE_WEIGHT = 1e-9
 BLOCK_ROWS = 32
 """Output positions per matrix block: large enough for fast products, but a small part of a long
 axis, and few enough planes that a slab takes little memory."""
+
+
+@dataclass(frozen=True)
+class AxisSampling:
+    """Indices and weights of the two old voxels next to each new voxel along an axis.
+
+    Attributes:
+        lower: Index of the old voxel at or before the new centre, ascending.
+        upper: Index of the old voxel after the new centre; equals `lower` if its weight is 0.
+        lower_weight: Weight of the lower voxel; the two weights sum to one.
+        upper_weight: Weight of the upper voxel, in [0, 1).
+        is_identity: Whether old and new axis are the same.
+        is_nearest: Whether each new voxel is a copy of one old voxel.
+    """
+
+    lower: Int[np.ndarray, " size"]
+    upper: Int[np.ndarray, " size"]
+    lower_weight: Float32[np.ndarray, " size"]
+    upper_weight: Float32[np.ndarray, " size"]
+    is_identity: bool
+    is_nearest: bool
+
+    @property
+    def size(self) -> int:
+        """Number of new voxels."""
+        return int(self.lower.size)
+
+    def select(self, voxels: slice, offset: int = 0) -> "AxisSampling":
+        """Return the sampling of some new voxels, with indices relative to `offset`."""
+        return replace(
+            self,
+            lower=self.lower[voxels] - offset,
+            upper=self.upper[voxels] - offset,
+            lower_weight=self.lower_weight[voxels],
+            upper_weight=self.upper_weight[voxels],
+        )
+
+    def piece(self, start: int, stop: int) -> tuple["AxisSampling", int, int]:
+        """Return the sampling of a range of new voxels, and the range of old voxels it needs.
+
+        The indices of the returned sampling are relative to the start of the old range.
+
+        Returns:
+            The sampling, the first old voxel, and one past the last old voxel.
+        """
+        first, last = int(self.lower[start]), int(self.upper[stop - 1]) + 1
+        return self.select(slice(start, stop), first), first, last
+
+    def reached_by(self, start: int, stop: int) -> slice:
+        """Return the new voxels with a neighbour among the old voxels from `start` to `stop`."""
+        first = np.searchsorted(self.upper, start, side="left")
+        last = np.searchsorted(self.lower, stop, side="left")
+        return slice(int(first), int(last))
+
+
+def axis_sampling(old_size: int, new_size: int, *, order: int) -> AxisSampling:
+    """Build the sampling of an axis.
+
+    Both axes span the same length. Values are located at voxel centres, and positions beyond the
+    outermost centres take the value of the outermost voxel.
+
+    Args:
+        old_size: Number of old voxels.
+        new_size: Number of new voxels.
+        order: 0 for nearest-neighbour, 1 for linear interpolation.
+
+    Source: the coordinates of `skimage.transform.resize` (mode "edge") and of
+        `scipy.ndimage.zoom` (`grid_mode=True`).
+    """
+    centres = (np.arange(new_size) + 0.5) * (old_size / new_size) - 0.5
+    centres = np.clip(centres, 0, old_size - 1)
+    lower, fraction = np.floor(centres).astype(np.intp), np.zeros(new_size)
+    if order == 0:
+        lower = nearest_positions(old_size, new_size)
+    else:
+        fraction = centres - lower
+    return AxisSampling(
+        lower=lower,
+        upper=np.minimum(lower + (fraction > 0), old_size - 1),
+        lower_weight=(1 - fraction).astype(np.float32),
+        upper_weight=fraction.astype(np.float32),
+        is_identity=old_size == new_size,
+        is_nearest=order == 0,
+    )
 
 
 @dataclass(frozen=True)

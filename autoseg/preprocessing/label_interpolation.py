@@ -10,7 +10,6 @@ becomes background. Here, the largest weight wins, as in nnU-Net with batchgener
 breaks ties differently; see `Ties`.
 """
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray, MaskArray
 from autoseg.preprocessing.crop import bounding_box, crop
+from autoseg.preprocessing.interpolation import AxisSampling, axis_sampling
 
 ResizedLabels = Integer[np.ndarray, "*resized"]
 ChosenLabels = Integer[np.ndarray, "voxels"]
@@ -33,44 +33,6 @@ that class is not tied, as in nnU-Net. Source: batchgenerators 0.25.5."""
 
 SLAB_VOXELS = 2**20
 """Output voxels processed at a time; bounds the memory for their neighbours."""
-
-
-@dataclass(frozen=True)
-class AxisNeighbours:
-    """The two old voxels next to each new voxel along one axis.
-
-    Attributes:
-        lower: Old voxel at or before the new centre.
-        upper: The next old voxel, or the same one at the edge.
-        fraction: Weight of `upper`, in [0, 1).
-    """
-
-    lower: NDArray[np.intp]
-    upper: NDArray[np.intp]
-    fraction: NDArray[np.float32]
-
-    @classmethod
-    def from_sizes(cls, old_size: int, new_size: int) -> "AxisNeighbours":
-        """Compute the neighbours for the half-pixel convention, with edges repeated."""
-        centres = (np.arange(new_size) + 0.5) * (old_size / new_size) - 0.5
-        centres = np.clip(centres, 0, old_size - 1)
-        lower = np.floor(centres).astype(np.intp)
-        return cls(
-            lower=lower,
-            upper=np.minimum(lower + 1, old_size - 1),
-            fraction=(centres - lower).astype(np.float32),
-        )
-
-    def select(self, voxels: slice, offset: int = 0) -> "AxisNeighbours":
-        """Return the neighbours of some new voxels, with indices relative to `offset`."""
-        lower, upper = self.lower[voxels] - offset, self.upper[voxels] - offset
-        return AxisNeighbours(lower, upper, self.fraction[voxels])
-
-    def reached_by(self, start: int, stop: int) -> slice:
-        """Return the new voxels with a neighbour among the old voxels from `start` to `stop`."""
-        first = np.searchsorted(self.upper, start, side="left")
-        last = np.searchsorted(self.lower, stop, side="left")
-        return slice(int(first), int(last))
 
 
 def resize_labels(
@@ -89,7 +51,7 @@ def resize_labels(
     if classes.shape == shape:
         return classes
     neighbours = tuple(
-        AxisNeighbours.from_sizes(old, new) for old, new in zip(classes.shape, shape, strict=True)
+        axis_sampling(old, new, order=1) for old, new in zip(classes.shape, shape, strict=True)
     )
     bounds = bounding_box(classes)
     reached = tuple(
@@ -110,7 +72,7 @@ def resize_labels(
 
 
 def _resize_box(
-    classes: LabelArray, axes: tuple[AxisNeighbours, ...], result: ResizedLabels, ties: Ties
+    classes: LabelArray, axes: tuple[AxisSampling, ...], result: ResizedLabels, ties: Ties
 ) -> None:
     """Fill `result` slab by slab."""
     if not result.size:  # no new voxel lies next to the foreground
@@ -122,11 +84,11 @@ def _resize_box(
         _resize_slab(classes, disputed, (axes[0].select(slab), *axes[1:]), result[slab], ties)
 
 
-def _cells_with_several_classes(classes: LabelArray, axes: tuple[AxisNeighbours, ...]) -> MaskArray:
+def _cells_with_several_classes(classes: LabelArray, axes: tuple[AxisSampling, ...]) -> MaskArray:
     """Return the voxels whose next voxels have another class, along the interpolated axes."""
     lowest, highest = classes.copy(), classes.copy()
     for axis, neighbours in enumerate(axes):
-        if not neighbours.fraction.any():
+        if not neighbours.upper_weight.any():
             continue
         here, following = (
             (slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None))
@@ -139,7 +101,7 @@ def _cells_with_several_classes(classes: LabelArray, axes: tuple[AxisNeighbours,
 def _resize_slab(
     classes: LabelArray,
     disputed: MaskArray,
-    axes: tuple[AxisNeighbours, ...],
+    axes: tuple[AxisSampling, ...],
     result: ResizedLabels,
     ties: Ties,
 ) -> None:
@@ -150,7 +112,7 @@ def _resize_slab(
         result[voxels] = _heaviest_class(classes, axes, voxels, ties)
 
 
-def _gather(array: NDArray[np.generic], axes: tuple[AxisNeighbours, ...]) -> NDArray[np.generic]:
+def _gather(array: NDArray[np.generic], axes: tuple[AxisSampling, ...]) -> NDArray[np.generic]:
     """Sample the array at the lower neighbour of every new voxel."""
     for axis, neighbours in enumerate(axes):
         array = array.take(neighbours.lower, axis=axis)
@@ -159,7 +121,7 @@ def _gather(array: NDArray[np.generic], axes: tuple[AxisNeighbours, ...]) -> NDA
 
 def _heaviest_class(
     classes: LabelArray,
-    axes: tuple[AxisNeighbours, ...],
+    axes: tuple[AxisSampling, ...],
     voxels: tuple[NDArray[np.intp], ...],
     ties: Ties,
 ) -> ChosenLabels:
@@ -191,12 +153,12 @@ def _is_preferred(
 
 def _nearest_class(
     classes: LabelArray,
-    axes: tuple[AxisNeighbours, ...],
+    axes: tuple[AxisSampling, ...],
     voxels: tuple[NDArray[np.intp], ...],
 ) -> ChosenLabels:
     """Return the class of the old voxel nearest to each listed new voxel."""
     places = (
-        np.where(axis.fraction < 0.5, axis.lower, axis.upper)[position]
+        np.where(axis.upper_weight < 0.5, axis.lower, axis.upper)[position]
         for axis, position in zip(axes, voxels, strict=True)
     )
     return np.asarray(classes[tuple(places)])
@@ -204,7 +166,7 @@ def _nearest_class(
 
 def _corners(
     classes: LabelArray,
-    axes: tuple[AxisNeighbours, ...],
+    axes: tuple[AxisSampling, ...],
     voxels: tuple[NDArray[np.intp], ...],
 ) -> list[tuple[ChosenLabels, NDArray[np.float32]]]:
     """Return class and weight of each neighbour; two neighbours along every interpolated axis."""
@@ -213,10 +175,10 @@ def _corners(
     weights = [np.ones(voxels[0].size, dtype=np.float32)]
     for size, axis, position in zip(classes.shape, axes, voxels, strict=True):
         lower = axis.lower[position]
-        if not axis.fraction.any():
+        if not axis.upper_weight.any():
             places = [place * size + lower for place in places]
             continue
-        upper, fraction = axis.upper[position], axis.fraction[position]
+        upper, fraction = axis.upper[position], axis.upper_weight[position]
         places = [place * size + side for place in places for side in (lower, upper)]
         shares = (1 - fraction, fraction)
         weights = [weight * share for weight in weights for share in shares]

@@ -23,20 +23,20 @@ from autoseg.documents.splits import FoldName, default_folds, sort_folds
 from autoseg.evaluation.bootstrap import estimate, score_table
 from autoseg.evaluation.metrics import MODEL_CARD_METRICS
 from autoseg.evaluation.table import title
-from autoseg.inference.archive.contents import SUFFIX, fold_part
-from autoseg.inference.archive.model_card import (
+from autoseg.models.archive.contents import SUFFIX, fold_part
+from autoseg.models.archive.model_card import (
     FoldRecord,
     Networks,
     card_page,
     card_unit,
     make_card,
 )
-from autoseg.inference.archive.privacy import Records, anonymize_records
-from autoseg.inference.archive.writing import Content, serialize_weights, write_archive
-from autoseg.inference.model import previous_stage_folds
-from autoseg.inference.model_selection import StoredSelection, find_selection
-from autoseg.inference.networks import empty_network, largest_bytes
-from autoseg.inference.stored import StoredModel
+from autoseg.models.archive.privacy import Records, anonymize_records
+from autoseg.models.archive.writer import Content, serialize_weights, write_archive
+from autoseg.models.folder import StoredModel
+from autoseg.models.loader import previous_stage_folds
+from autoseg.models.model_selection import StoredSelection, find_selection
+from autoseg.models.networks import empty_network, largest_bytes
 from autoseg.stages.train.score_fold import VALIDATION_NAME
 
 
@@ -183,11 +183,11 @@ def _contents(
     """Yield the parts of the model file, the model card first; weights are read one by one."""
     selection = _selection(selected)
     records = anonymize_records(_records(selected, configurations, selection))
-    card = make_card(
-        [_networks(entry, records) for entry in configurations],
-        records.fingerprint,
-        _card_selection(selection, records.cross_validation),
-    ).model_copy(update={"license": options.license, "origin": configurations[0].trained.origin})
+    networks = [_networks(entry, records) for entry in configurations]
+    scores = _card_selection(selection, records.cross_validation)
+    card = make_card(networks, records.fingerprint, scores).model_copy(
+        update={"license": options.license, "origin": configurations[0].trained.origin}
+    )
     titles = {name: title(name, card_unit(card)) for name in MODEL_CARD_METRICS}
     yield Content(CARD_PAGE_NAME, card_page(card, titles).encode())
     yield Content(CARD_NAME, store.to_json_text(card).encode())

@@ -15,12 +15,12 @@ from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import UNSTATED_LICENSE
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.archive.contents import SUFFIX
-from autoseg.inference.nnunet.checkpoints import Checkpoint, read_checkpoint
-from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan
-from autoseg.inference.nnunet.network import rename_tensors
-from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans, parse_document
-from autoseg.inference.nnunet.sources import (
+from autoseg.models.archive.contents import SUFFIX
+from autoseg.models.nnunet.checkpoints import Checkpoint, read_checkpoint
+from autoseg.models.nnunet.conversion import NnunetModel, convert_plan
+from autoseg.models.nnunet.network import rename_tensors
+from autoseg.models.nnunet.plans import NnunetDataset, NnunetPlans, parse_document
+from autoseg.models.nnunet.sources import (
     CHECKPOINTS,
     DATASET,
     LARGEST_CHECKPOINT_BYTES,

@@ -15,7 +15,7 @@ from autoseg.datasets.loading import load_case
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
-from autoseg.documents.preparation import PlannedData, PlannedPreparation, PlanPreparationView
+from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 from autoseg.preprocessing.prepare import prepare_case
@@ -111,7 +111,7 @@ def preprocess(
         workspace,
         dataset or store.load(DatasetSpec, workspace.dataset),
         store.load(Fingerprint, workspace.fingerprint),
-        store.load(PlanPreparationView, workspace.plan),
+        store.load(PlannedPreparation, workspace.plan),
     )
     return prepare_cases(planned, configuration, workers=workers, progress=progress)
 
@@ -136,11 +136,7 @@ def prepare_cases(
     tasks = _tasks(planned, planned.plan.configuration(configuration))
     found = {task.files.name: open_prepared(task.folder, task.key) for task in tasks}
     pending = [task for task in tasks if found[task.files.name] is None]
-    done: set[str] = set()
-    if pending:
-        remove_leftovers(pending[0].folder.parent)
-        number = _number_of_workers(workers, planned.fingerprint, pending[0], progress)
-        done = _prepare_all(pending, workers=number, progress=progress)
+    done = _prepare_all(pending, planned.fingerprint, workers, progress) if pending else set()
     return PreprocessReport(
         cases={task.files.name: found[task.files.name] or open_case(task.folder) for task in tasks},
         prepared=tuple(sorted(done)),
@@ -163,7 +159,7 @@ def prepare(task: PreparationTask) -> bool:
     prepared = prepare_case(case, task.plan, task.configuration)
     if open_prepared(task.folder, task.key):  # another process was faster, and may be reading it
         return False
-    patch_shape = task.configuration.topology.patch_shape
+    patch_shape = task.configuration.patch_shape
     try:
         save_case(prepared, task.folder, patch_shape, key=task.key, content_key=content_key)
     except OSError:  # another process may have moved its folder in first
@@ -213,47 +209,41 @@ def _source(
         return measured.source
 
 
-def _number_of_workers(
-    requested: int, fingerprint: Fingerprint, task: PreparationTask, progress: Progress
-) -> int:
-    """Return the number of cases to prepare in parallel; print a message if memory limits it."""
-    needed = max(
-        preparation_bytes(case, task.plan, task.configuration) for case in fingerprint.cases
-    )
-    affordable, shortage = fitting_workers(requested, needed)
-    if shortage:
-        progress.say(f"Preparing cases {shortage}")
-    return affordable
-
-
-def _prepare_all(tasks: list[PreparationTask], *, workers: int, progress: Progress) -> set[str]:
+def _prepare_all(
+    tasks: list[PreparationTask], fingerprint: Fingerprint, workers: int, progress: Progress
+) -> set[str]:
     """Run all tasks, even if some fail, and return the names of the prepared cases.
 
+    Args:
+        tasks: At least one task; all are for one configuration.
+        fingerprint: Fingerprint of the dataset, to predict the memory of a task.
+        workers: Number of processes; reduced, with a message, if the memory is too small.
+        progress: Receives progress and messages.
+
     Raises:
-        CaseError: If tasks failed.
+        CaseError: If tasks failed; the message lists them with their reasons.
     """
-    description = f"Preparing {tasks[0].configuration.data_name}"
-    failures, done = [], set()
-    outcomes = run_each(prepare, tasks, workers=workers)
+    plan, configuration = tasks[0].plan, tasks[0].configuration
+    needed = max(preparation_bytes(case, plan, configuration) for case in fingerprint.cases)
+    affordable, shortage = fitting_workers(workers, needed)
+    if shortage:
+        progress.say(f"Preparing cases {shortage}")
+    remove_leftovers(tasks[0].folder.parent)
+    description = f"Preparing {configuration.data_name}"
+    failures, done = {}, set()
+    outcomes = run_each(prepare, tasks, workers=affordable)
     for outcome in progress.track(outcomes, description=description, total=len(tasks)):
         if isinstance(outcome, Failure):
-            failures.append(outcome)
+            failures[outcome.index] = outcome.message
         elif outcome.value:
             done.add(tasks[outcome.index].files.name)
     if failures:
-        raise CaseError(_failure_message(failures, tasks))
+        lines = [f"{tasks[index].files.name}: {failures[index]}" for index in sorted(failures)]
+        msg = (
+            f"{len(failures)} of {len(tasks)} cases could not be prepared:\n"
+            f"{format_lines(lines, FAILURES_SHOWN)}\n"
+            "The other cases are prepared. Correct these cases and run the same command again, or "
+            "remove them from the dataset and plan again."
+        )
+        raise CaseError(msg)
     return done
-
-
-def _failure_message(failures: list[Failure], tasks: list[PreparationTask]) -> str:
-    """Build the error message with each failed case and its reason."""
-    lines = [
-        f"{tasks[failure.index].files.name}: {failure.message}"
-        for failure in sorted(failures, key=lambda failure: failure.index)
-    ]
-    return (
-        f"{len(failures)} of {len(tasks)} cases could not be prepared:\n"
-        f"{format_lines(lines, FAILURES_SHOWN)}\n"
-        "The other cases are prepared. Correct these cases and run the same command again, or "
-        "remove them from the dataset and plan again."
-    )

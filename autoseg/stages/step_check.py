@@ -14,7 +14,7 @@ from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
 from autoseg.documents.plan import Configuration
 from autoseg.documents.step_check import CheckedStep, StepIdentity
-from autoseg.inference.model import LoadOptions, PrecisionRule
+from autoseg.models.loader import LoadOptions, PrecisionRule
 from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.precision import training_dtype
 from autoseg.training.trial_step import TrialRequest, TrialResult

@@ -9,7 +9,8 @@ from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model_selection import describe_selection, find_selection, load_selection
+from autoseg.inference.selected_model import load_selection
+from autoseg.models.model_selection import describe_selection, find_selection
 from autoseg.stages.evaluate.score_cases import score_cases
 from autoseg.stages.predict.predict import PredictOptions
 

@@ -49,7 +49,7 @@ def augmented(
             images[:, channel : channel + 1] *= inside
     if sampling.num_cascade_channels:
         images = torch.cat([images, _cascade_channels(layers, unaugmented, draws)], dim=1)
-    labels = _outside_last(layers[:, :1], sampling)[:, 0]
+    labels = outside_last(layers[:, :1], sampling)[:, 0]
     return images, labels[(slice(None), *(slice(edge, -edge or None) for edge in sampling.margin))]
 
 
@@ -71,7 +71,7 @@ def _joined(
 def _as_patches(
     regions: Regions, sampling: Sampling, draws: RandomGenerators, device: torch.device
 ) -> Patches:
-    layers = _outside_first(to_device(regions.layers, device), sampling)
+    layers = outside_first(to_device(regions.layers, device), sampling)
     patches = Patches(to_device(regions.images, device), layers, regions.highest)
     if regions.first is None:
         return patches
@@ -111,7 +111,7 @@ def _cascade_channels(
     return patches.images
 
 
-def _outside_first(layers: PatchLayers, sampling: Sampling) -> PatchLayers:
+def outside_first(layers: PatchLayers, sampling: Sampling) -> PatchLayers:
     """Shift labels so that 0, the padding value of augmentations, is the ignored index if any."""
     if sampling.ignored_index is not None:
         layers[:, 0] = (layers[:, 0] + 1) % (sampling.ignored_index + 1)
@@ -119,7 +119,7 @@ def _outside_first(layers: PatchLayers, sampling: Sampling) -> PatchLayers:
 
 
 def highest_value(layers: LayerRegions, sampling: Sampling) -> int:
-    """Return the highest value in layers after `_outside_first`.
+    """Return the highest value in layers after `outside_first`.
 
     Computed on the CPU, where layers are read, so that the device need not synchronise.
     """
@@ -131,8 +131,8 @@ def highest_value(layers: LayerRegions, sampling: Sampling) -> int:
     return max(others, int(labels.max(where=labels != ignored, initial=-1)) + 1)
 
 
-def _outside_last(labels: PatchLayers, sampling: Sampling) -> PatchLayers:
-    """Undo `_outside_first`."""
+def outside_last(labels: PatchLayers, sampling: Sampling) -> PatchLayers:
+    """Undo `outside_first`."""
     if sampling.ignored_index is None:
         return labels
     return (labels - 1) % (sampling.ignored_index + 1)

@@ -68,9 +68,9 @@ def save_checkpoint(
         scaler=state.scaler.state_dict(),
         started_with=started_with,
     )
+    content = save(_tensors(state), metadata={"header": header.model_dump_json()})
     with atomic_write(path) as temporary:
-        metadata = {"header": header.model_dump_json()}
-        temporary.write_bytes(save(_tensors(state), metadata=metadata))
+        temporary.write_bytes(content)
 
 
 def load_checkpoint(
@@ -193,5 +193,6 @@ def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Save the weights of a trained network in float32."""
+    content = save(_prefixed("", network.state_dict()))
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(_prefixed("", network.state_dict())))
+        temporary.write_bytes(content)

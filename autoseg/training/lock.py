@@ -4,22 +4,20 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import NonNegativeInt, ValidationError
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen
 
 LOCK_NAME = "training.lock"
-"""Name of the lock file in a fold's folder. It names the training process and is removed when the
-training ends."""
+"""Name of the file in a fold's folder that the operating system locks."""
 
-PROCESSES = Path("/proc")
-"""Folder with information about processes on Linux."""
-
-ENDED = ("Z", "X")
-"""States of terminated processes. Source: proc_pid_stat(5)."""
+HOLDER_NAME = "training_process.json"
+"""Name of the file that describes the process with the lock. Both are removed with the lock."""
 
 
 class Holder(Frozen):
@@ -28,118 +26,70 @@ class Holder(Frozen):
     Attributes:
         host: Host name of its machine.
         pid: Its process id.
-        started: Its start time in clock ticks, to distinguish it from a later process with the same
-            id; empty if unknown.
+        since: Time at which it took the lock.
     """
 
     host: str
     pid: NonNegativeInt
-    started: str
+    since: datetime
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a fold's folder while the block runs.
 
-    A stale lock of a dead process on this machine is replaced. A process on another machine (with a
-    shared disk) cannot be checked, so its lock is kept for the user to delete.
+    The system releases the lock when the process dies, also on a network file system with locks.
+    On one that reports that it has none, filelock uses the existence of the lock file instead,
+    and warns.
 
     Raises:
-        TrainingError: If another process holds the lock.
+        TrainingError: If another process holds the lock, or the file system fails to lock.
     """
-    path = folder / LOCK_NAME
-    own = _this_process()
+    path, note = folder / LOCK_NAME, folder / HOLDER_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    if not _acquire(path, own):
-        _remove_if_stale(path, own)
-        if not _acquire(path, own):
-            raise TrainingError(_locked_message(path, own))
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise TrainingError(_locked_message(path, _content(note))) from None
+    except OSError as error:
+        msg = (
+            f"{path} cannot be locked ({error}). Make sure that you may write to this folder and "
+            "that its file system supports locks (flock), or choose another folder with --work."
+        )
+        raise TrainingError(msg) from error
+    holder = Holder(host=socket.gethostname(), pid=os.getpid(), since=datetime.now().astimezone())
+    own = holder.model_dump_json() + "\n"
+    note.write_text(own, encoding="utf-8")
     try:
         yield
     finally:
-        if _content(path) == _text(own):  # else the user deleted it and another process has it
-            path.unlink(missing_ok=True)
+        if _content(note) == own:  # else the user deleted the lock and another process has it
+            note.unlink()
+            with suppress(OSError):  # Windows removes no open files
+                path.unlink()
+        lock.release()
         with suppress(OSError):  # removes the folder if it is empty
             folder.rmdir()
 
 
-def _this_process() -> Holder:
-    pid = os.getpid()
-    return Holder(host=socket.gethostname(), pid=pid, started=_start_of(pid))
-
-
-def _acquire(path: Path, own: Holder) -> bool:
-    """Create the lock file; return False if it already exists."""
+def _locked_message(path: Path, note: str) -> str:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(_text(own))
-    except FileExistsError:
-        return False
-    return True
-
-
-def _remove_if_stale(path: Path, own: Holder) -> None:
-    """Remove the lock of a dead process.
-
-    The lock is renamed before it is deleted, because another process may do the same at the same
-    time: if the renamed file turns out to be the new lock of that process, it is restored.
-    """
-    content = _content(path)
-    holder = _parsed(content)
-    if holder is None or holder.host != own.host or _is_alive(holder):
-        return
-    aside = path.with_name(f".{path.name}.{own.pid}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return
-    if _content(aside) == content:
-        aside.unlink()
-    else:
-        aside.rename(path)
-
-
-def _is_alive(holder: Holder) -> bool:
-    """Return True if a process of this machine is running, or if that cannot be determined."""
-    if os.name != "posix":  # on Windows, os.kill terminates the process
-        return True
-    try:
-        os.kill(holder.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # a process of another user
-        pass
-    return _start_of(holder.pid) == holder.started
-
-
-def _start_of(pid: int) -> str:
-    """Return the start time of a process, in clock ticks since boot.
-
-    Empty if it is unknown, or if the process is a zombie.
-    """
-    try:
-        state = (PROCESSES / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    fields = state.rpartition(")")[2].split()  # the name in parentheses may contain spaces
-    return "" if fields[0] in ENDED else fields[19]
-
-
-def _locked_message(path: Path, own: Holder) -> str:
-    holder = _parsed(_content(path))
-    if holder is None:
+        holder = Holder.model_validate_json(note)
+    except ValidationError:  # not yet written, or deleted
         return (
-            f"this fold is locked by an unknown process. If no process trains it, delete {path} "
-            "and run the same command."
+            "this fold is locked by an unknown process. Wait for it or stop it, or train another "
+            f"fold. (Lock: {path})"
         )
-    if holder.host == own.host:
+    since = f"since {holder.since:%Y-%m-%d %H:%M}"
+    if holder.host == socket.gethostname():
         return (
-            f"this fold is being trained by process {holder.pid} on this machine. Wait for it or "
-            f"stop it, or train another fold. (Lock: {path})"
+            f"this fold is being trained by process {holder.pid} on this machine {since}. Wait for "
+            f"it or stop it, or train another fold. (Lock: {path})"
         )
     return (
-        f"this fold is locked by {holder.host} (process {holder.pid}). If that process is gone, "
-        f"delete {path} and run the same command."
+        f"this fold is being trained by {holder.host} (process {holder.pid}) {since}. Wait for it "
+        f"or stop it, or train another fold. If that process is gone, delete {path}."
     )
 
 
@@ -148,14 +98,3 @@ def _content(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
-
-
-def _text(holder: Holder) -> str:
-    return holder.model_dump_json() + "\n"
-
-
-def _parsed(text: str) -> Holder | None:
-    try:
-        return Holder.model_validate_json(text)
-    except ValidationError:  # incomplete, or written by another program
-        return None

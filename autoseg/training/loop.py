@@ -93,6 +93,18 @@ class TrainingTask:
     pretrained: Pretrained | None = None
     compiled: bool = False
 
+    @property
+    def started_with(self) -> str:
+        """Length, seed and pretrained model as options of the command."""
+        length = self.length
+        duration = (
+            f"--budget {length.seconds:g}s"
+            if isinstance(length, Budget)
+            else f"--iterations {length.total}"
+        )
+        pretrained = "" if self.pretrained is None else f" --pretrained, {self.pretrained.model}"
+        return f"{duration} --seed {self.seed}{pretrained}"
+
 
 @dataclass(frozen=True)
 class Callbacks:
@@ -213,24 +225,16 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
                 _save(task, state)
                 saved = perf_counter()
             if callbacks.stop.is_requested:
-                raise Interrupted(_interruption(state))
+                msg = (
+                    f"stopped after {state.position.step} steps; everything is saved. "
+                    "The same command resumes from here."
+                )
+                raise Interrupted(msg)
     _save(task, state)
 
 
 def _save(task: TrainingTask, state: TrainingState) -> None:
-    save_checkpoint(state, task.checkpoint, identity=task.identity, started_with=started_with(task))
-
-
-def started_with(task: TrainingTask) -> str:
-    """Return the length, seed and pretrained model of a training as options of the command."""
-    length = task.length
-    duration = (
-        f"--budget {length.seconds:g}s"
-        if isinstance(length, Budget)
-        else f"--iterations {length.total}"
-    )
-    pretrained = "" if task.pretrained is None else f" --pretrained, {task.pretrained.model}"
-    return f"{duration} --seed {task.seed}{pretrained}"
+    save_checkpoint(state, task.checkpoint, identity=task.identity, started_with=task.started_with)
 
 
 def _train(
@@ -257,7 +261,7 @@ def _train(
         loss = training_step(
             state,
             batch,
-            _objective(task, state, drawn),
+            batch_objective(task, drawn, progress),
             rate=task.recipe.learning_rate(progress),
             gradient_clip=task.recipe.gradient_clip,
             dtype=task.dtype,
@@ -279,11 +283,17 @@ def _not_compiled(error: RuntimeError) -> str:
     )
 
 
-def _objective(
-    task: TrainingTask, state: TrainingState, batch: Batch | UnaugmentedBatch
+def batch_objective(
+    task: TrainingTask, batch: Batch | UnaugmentedBatch, progress: float
 ) -> Objective:
-    """Return the current loss of a batch as a function of logits and class indices."""
-    loss = task.loss.at(state.position.progress(task.length))
+    """Return the loss of a batch as a function of logits and class indices.
+
+    Args:
+        task: The training task.
+        batch: The batch, with the distance maps that the loss needs.
+        progress: Progress of the training, in [0, 1].
+    """
+    loss = task.loss.at(progress)
     mapper = task.data.training.distance_mapper
     maps = batch.maps if isinstance(batch, Batch) else None
     if isinstance(loss, DistanceLoss) and mapper is not None and maps is not None:
@@ -323,11 +333,11 @@ def _end_epoch(
     validation_batches: int,
 ) -> None:
     """Validate on the next batches and append a record to the history."""
-    losses = []
+    losses, progress = [], state.position.progress(task.length)
     counts = torch.zeros(3, len(task.labels.targets), dtype=torch.int64)
     for _ in range(validation_batches):
         drawn, batch = batches.take()
-        function = _objective(task, state, drawn)
+        function = batch_objective(task, drawn, progress)
         loss, counted = validation_scores(state.result, batch, function, task.labels, task.dtype)
         losses.append(float(loss))
         counts += counted.cpu()
@@ -336,7 +346,7 @@ def _end_epoch(
             epoch=len(state.history) + 1,
             step=state.position.step,
             seconds=state.position.seconds,
-            learning_rate=task.recipe.learning_rate(state.position.progress(task.length)),
+            learning_rate=task.recipe.learning_rate(progress),
             training_loss=sum(state.epoch_losses) / len(state.epoch_losses),
             validation_loss=sum(losses) / len(losses) if losses else None,
             pseudo_dice=pseudo_dice(counts),
@@ -375,13 +385,6 @@ def _check(loss: float, step: int) -> None:
             "train with --precision float32."
         )
         raise TrainingError(msg)
-
-
-def _interruption(state: TrainingState) -> str:
-    return (
-        f"stopped after {state.position.step} steps; everything is saved. "
-        "The same command resumes from here."
-    )
 
 
 class _Clock:

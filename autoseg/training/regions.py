@@ -3,7 +3,10 @@
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Training schedule" (oversampling).
 """
 
+from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -57,8 +60,8 @@ def _place(
     """
     index = int(drawn[0] * len(reader.cases))
     target = None
-    if candidates := _centres(reader, index, sampling, on_foreground=on_foreground):
-        voxels = candidates[int(drawn[1] * len(candidates))]
+    voxels = _centres(reader, index, sampling, drawn[1], on_foreground=on_foreground)
+    if voxels is not None:
         target = voxels[int(drawn[2] * len(voxels))].tolist()
     shape = reader.cases[index].shape
     patch = (1,) * (len(shape) - len(sampling.patch_shape)) + sampling.patch_shape
@@ -75,18 +78,29 @@ def _place(
 
 
 def _centres(
-    reader: CaseReader, index: int, sampling: Sampling, *, on_foreground: bool
-) -> list[VoxelList]:
-    """Return lists of voxels to choose the centre from; empty if it may be anywhere.
+    reader: CaseReader, index: int, sampling: Sampling, drawn: float, *, on_foreground: bool
+) -> VoxelList | None:
+    """Return the voxels to choose the centre from; None if it may be anywhere.
+
+    On foreground, these are the voxels of one target, chosen by a random number in [0, 1).
 
     If the dataset has ignored voxels, other patches are centred on an annotated voxel, because
     random patches of sparsely annotated images would contain hardly any annotation.
     """
     if not on_foreground and sampling.ignored_index is None:
-        return []
+        return None
     annotated, *targets = reader.foreground(index)
-    centres = [voxels for voxels in targets if len(voxels)] if on_foreground else []
-    return centres or ([annotated] if len(annotated) else [])
+    present = [at for at, voxels in enumerate(targets) if len(voxels)] if on_foreground else []
+    if present:
+        weights = sampling.target_weights or (1.0,) * len(targets)
+        return targets[present[chosen_index([weights[at] for at in present], drawn)]]
+    return annotated if len(annotated) else None
+
+
+def chosen_index(weights: Sequence[float], drawn: float) -> int:
+    """Choose an index with a probability proportional to its weight, by a number in [0, 1)."""
+    *ends, total = accumulate(weights)
+    return bisect(ends, drawn * total)
 
 
 def read_regions(

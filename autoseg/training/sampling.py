@@ -1,5 +1,6 @@
 """Training batches, before and after augmentation, and their sampling parameters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float32, Int, Integer
 
 from autoseg.augmentations import AnyAugmentation, PatchContext
+from autoseg.core.labels import LabelScheme
 from autoseg.training.distance_maps import DistanceMapper, MapArrays
 
 IN_PLANE_ANISOTROPY = 3.0
@@ -28,6 +30,8 @@ class Sampling:
         num_cascade_channels: Number of channels of the cascade input; 0 without a previous stage.
         margin: Additional voxels of images around the patch, per axis and side; empty for none.
         distance_mapper: Computes distance maps of label patches; None if the loss needs none.
+        target_weights: Relative probability of each target to be the centre of a foreground patch;
+            empty if all are equal.
     """
 
     patch_shape: tuple[int, ...]
@@ -40,6 +44,7 @@ class Sampling:
     num_cascade_channels: int = 0
     margin: tuple[int, ...] = ()
     distance_mapper: DistanceMapper | None = None
+    target_weights: tuple[float, ...] = ()
 
     @property
     def context(self) -> PatchContext:
@@ -49,6 +54,24 @@ class Sampling:
         margins = self.margin or (0,) * len(shape)
         input_shape = tuple(size + 2 * margin for size, margin in zip(shape, margins, strict=True))
         return PatchContext(patch_shape=input_shape, in_plane_only=is_flat)
+
+
+def target_weights(
+    frequencies: Sequence[float], labels: LabelScheme, power: float
+) -> tuple[float, ...]:
+    """Return the relative probability of each class or region to be the centre of a patch.
+
+    It is the frequency to the power of -`power`, and 1 for targets that never occur.
+
+    Args:
+        frequencies: Share of each class among all voxels, background first.
+        labels: Classes and regions of the dataset.
+        power: Power, in [0, 1]; 0 returns an empty tuple: all are equal.
+    """
+    if power == 0:
+        return ()
+    shares = [sum(frequencies[index] for index in group) for group in labels.target_classes]
+    return tuple(share**-power if share > 0 else 1.0 for share in shares)
 
 
 ImagePatches = Float32[np.ndarray, "batch channels *space"]
@@ -116,7 +139,11 @@ def augments_on_device(sampling: Sampling, device: torch.device) -> bool:
     """Return True if batches should be augmented on the device of the network.
 
     This is the case on CUDA, except for operations that only run on the CPU: computing distance
-    maps, and augmentations of the cascade input.
+    maps, augmentations of the cascade input, and those of batchgenerators.
     """
-    needs_cpu = sampling.distance_mapper is not None or sampling.num_cascade_channels > 0
+    needs_cpu = (
+        sampling.distance_mapper is not None
+        or sampling.num_cascade_channels > 0
+        or any(entry.needs_cpu for entry in sampling.augmentations)
+    )
     return device.type == "cuda" and not needs_cpu

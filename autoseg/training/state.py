@@ -65,8 +65,9 @@ def initial_state(
         epoch_steps: Steps per epoch.
     """
     torch.manual_seed(derived_seed(seed, "network"))
-    network = move_to_device(architecture.build(), device)
+    network = architecture.build()
     architecture.load_pretrained(network)
+    network = move_to_device(network, device)
     average = None
     if recipe.average_decay:
         average = move_to_device(architecture.build(), device)

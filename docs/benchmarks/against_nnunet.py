@@ -25,14 +25,19 @@ from pathlib import Path
 from shutil import rmtree
 from statistics import median
 
+from costs import MIB
 from nnunet_rows.measuring import Measurement, RowError, measured, run
 from nnunet_rows.row import Place, Row
 from nnunet_rows.table import ROWS
+from tables import head, line
 
-MIB = 2**20
-HEAD = (
-    "| What | nnU-Net | autoseg | Ratio | Aim | Memory | of autoseg | Ratio | Largest process |"
-    " of autoseg |\n|---|---|---|---|---|---|---|---|---|---|"
+COLUMNS = (
+    *("What", "nnU-Net", "autoseg", "Ratio", "Aim", "Memory", "of autoseg", "Ratio"),
+    *("Largest process", "of autoseg"),
+)
+FIELDS = (
+    *(("seconds", " s", 1.0), ("together_bytes", " MiB", MIB)),
+    ("resident_bytes", " MiB", MIB),
 )
 
 
@@ -42,14 +47,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # else what runs would be left behind
     names = list(ROWS) if "all" in asked.rows else asked.rows
     place = Place(asked.data.resolve(), asked.work.resolve(), asked.cores, asked.device)
-    print(HEAD, flush=True)
+    print(head(*COLUMNS), flush=True)
     failed = False
     for row in [row for name in names for row in ROWS[name](place)]:
         try:
-            line, notes = compared(row, place, asked.rounds, without_nnunet=asked.without_nnunet)
+            text, notes = compared(row, place, asked.rounds, without_nnunet=asked.without_nnunet)
         except RowError as error:
-            line, notes, failed = f"| {row.name} | failed: {error} |", [], True
-        print(line, flush=True)
+            text, notes, failed = line(row.name, f"failed: {error}"), [], True
+        print(text, flush=True)
         for note in notes:
             print(f"    {note}", file=sys.stderr, flush=True)
     rmtree(place.former, ignore_errors=True)
@@ -81,7 +86,7 @@ def compared(row: Row, place: Place, rounds: int, *, without_nnunet: bool) -> tu
 def _note(what: str, entries: list[Measurement]) -> str:
     """Return what every round took, and what the last one reported."""
     times = ", ".join(
-        f"{rounded(entry.seconds)} s ({rounded(entry.cpu_seconds)} s of processor time)"
+        f"{rounded(entry.cost.seconds)} s ({rounded(entry.cost.cpu_seconds)} s of processor time)"
         for entry in entries
     )
     return "; ".join(part for part in (f"{what}: {times}", entries[-1].note) if part)
@@ -90,22 +95,17 @@ def _note(what: str, entries: list[Measurement]) -> str:
 def _line(row: Row, theirs: list[Measurement], ours: list[Measurement]) -> str:
     """Return the row as Markdown."""
     cells = [row.name]
-    columns = (
-        ("seconds", " s", 1.0),
-        ("peak_bytes", " MiB", MIB),
-        ("largest_bytes", " MiB", MIB),
-    )
-    for field, unit, scale in columns:
+    for field, unit, scale in FIELDS:
         old, new = (
-            median(getattr(entry, field) for entry in side) / scale if side else None
+            median(getattr(entry.cost, field) for entry in side) / scale if side else None
             for side in (theirs, ours)
         )
         cells += ["–" if value is None else f"{rounded(value)}{unit}" for value in (old, new)]
-        if field != "largest_bytes":
+        if field != "resident_bytes":
             cells.append("–" if old is None or not new else rounded(old / new))
         if field == "seconds":
             cells.append(row.aim)
-    return f"| {' | '.join(cells)} |"
+    return line(*cells)
 
 
 def _file_name(row: Row) -> str:

@@ -10,29 +10,25 @@ of moderate size. So that it ends in minutes on 2 cores, networks start at 16 fe
 trained already is kept.
 """
 
-import json
 import sys
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 from scipy import ndimage
+from trainings import class_dice, planned, train_steps
+from volumes import decathlon_description, write_json, write_volume
 
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.compute import Compute
-from autoseg.core.geometry import Geometry
 from autoseg.core.random import generator
 from autoseg.documents import store
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.readers.names import reader_for
-from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.plan.plan import PlanRequest
 from autoseg.stages.predict.predict import PredictOptions, predict
-from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest
-from autoseg.stages.train.train import train
 from autoseg.terminal import TerminalProgress
 
 MEMORY_GIB = 0.2
@@ -66,26 +62,13 @@ def write_dataset(root: Path, edge: int, num_cases: int = NUM_CASES) -> None:
     """Write a dataset in Decathlon layout, unless it exists."""
     if (root / "dataset.json").is_file():
         return
-    names = [f"volume_{index}" for index in range(num_cases)]
+    names = [f"volume_{index}.nii.gz" for index in range(num_cases)]
     for index, name in enumerate(names):
         arrays = volume(generator(0, "volume", index), edge)
         for array, part in zip(arrays, ("imagesTr", "labelsTr"), strict=True):
-            path = root / part / f"{name}.nii.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            reader_for(path).write(
-                np.ascontiguousarray(array), Geometry.plain((1.0, 1.0, 1.0)), path
-            )
-    pairs = [
-        {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"}
-        for name in names
-    ]
-    description = {
-        "name": "Walls",
-        "channel_names": {"0": "MRI"},
-        "labels": {"0": "background", "1": "near", "2": "far"},
-        "training": pairs,
-    }
-    (root / "dataset.json").write_text(json.dumps(description))
+            write_volume(np.ascontiguousarray(array), (1.0, 1.0, 1.0), root / part / name)
+    labels = ("background", "near", "far")
+    write_json(decathlon_description("Walls", "MRI", labels, names), root / "dataset.json")
 
 
 def shortened(configuration: Configuration) -> Configuration:
@@ -101,23 +84,21 @@ def shortened(configuration: Configuration) -> Configuration:
     )
 
 
-def planned(dataset: Path, workspace: Workspace, progress: TerminalProgress) -> Plan:
+def planned_short(dataset: Path, workspace: Workspace) -> Plan:
     """Plan, shorten what was planned, and deal the cases out to two folds."""
-    if not workspace.plan.is_file():
-        request = PlanRequest(network="unet", memory_gib=MEMORY_GIB)
-        made = plan(dataset, workspace, request, workers=2, progress=progress)
-        short = tuple(shortened(entry) for entry in made.configurations if entry.name[:2] == "3d")
-        store.save(
-            made.model_copy(
-                update={"configurations": short, "default_configuration": "3d_fullres"}
-            ),
-            workspace.plan,
-        )
+    made = planned(
+        dataset,
+        workspace,
+        PlanRequest(network="unet", memory_gib=MEMORY_GIB),
+        variants=lambda made: [
+            shortened(entry) for entry in made.configurations if entry.name[:2] == "3d"
+        ],
+    )
     names = [f"volume_{index}" for index in range(NUM_CASES)]
     halves = (tuple(names[::2]), tuple(names[1::2]))
     folds = tuple(Fold(train=halves[1 - fold], validation=halves[fold]) for fold in (0, 1))
     store.save(Splits(seed=0, reason="two halves", folds=folds), workspace.splits)
-    return store.load(Plan, workspace.plan)
+    return made
 
 
 def main() -> None:
@@ -125,34 +106,25 @@ def main() -> None:
     root = Path(sys.argv[1])
     iterations = int(sys.argv[2]) if len(sys.argv) > 2 else 400
     edge = int(sys.argv[3]) if len(sys.argv) > 3 else 128
-    dataset, workspace, progress = root / "Walls", Workspace(root / "work"), TerminalProgress()
+    dataset, workspace = root / "Walls", Workspace(root / "work")
     write_dataset(dataset, edge)
-    made = planned(dataset, workspace, progress)
-    for entry in made.configurations:
+    for entry in planned_short(dataset, workspace).configurations:
         print(entry.name, entry.spacing, entry.topology.patch_shape, entry.batch_size)
-    length = TrainingDuration(iterations=iterations)
-    rows = []
+    rows, compute = [], Compute(device="cpu")
     for name, fold in (
         ("3d_lowres", 1),
         ("3d_lowres", 0),
         ("3d_fullres", 0),
         ("3d_cascade_fullres", 0),
     ):
-        request = TrainRequest(
-            fold=fold, configuration=name, length=length, compute=Compute(device="cpu")
-        )
         started = perf_counter()
-        done = train(workspace, request, progress=progress)
-        seconds = perf_counter() - started
-        classes = done.report.classes if done.report else ()
-        dice = [entry.means.dice.value or 0.0 for entry in classes]
-        rows.append((f"{name} fold {fold}", dice, done.run.seconds, seconds))
+        done = train_steps(workspace, name, iterations, fold=fold, compute=compute)
+        dice = class_dice(done.report).values()
+        rows.append((f"{name} fold {fold}", dice, done.run.seconds, perf_counter() - started))
     image = dataset / "imagesTr" / "volume_0.nii.gz"
-    options = PredictOptions(
-        model=workspace.models / "3d_cascade_fullres", compute=Compute(device="cpu")
-    )
+    options = PredictOptions(model=workspace.models / "3d_cascade_fullres", compute=compute)
     started = perf_counter()
-    report = predict(image, root / "predicted", options, progress)
+    report = predict(image, root / "predicted", options, TerminalProgress())
     if report.failures:
         sys.exit(report.failures[0].message)
     print(f"\n{iterations} steps, {NUM_CASES // 2} held-out volumes of {edge}³ voxels")

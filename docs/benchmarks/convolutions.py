@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -36,7 +35,7 @@ from autoseg.core.instructions import LIMITED, UNLIMITED, child_environment
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.networks import empty_network
+from autoseg.models.networks import empty_network
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.preprocessing.memory import available_bytes
@@ -103,21 +102,10 @@ class Recorded(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         if func is torch.ops.aten.convolution.default:
-            images, weights, bias, stride, padding, dilation, transposed, output_padding, groups = (
-                args
-            )
-            convolution = Convolution(
-                images=tuple(images.shape),
-                weights=tuple(weights.shape),
-                has_bias=bias is not None,
-                stride=tuple(stride),
-                padding=tuple(padding),
-                dilation=tuple(dilation),
-                transposed=transposed,
-                output_padding=tuple(output_padding),
-                groups=groups,
-            )
-            self.found[convolution] = None
+            images, weights, bias, *rest = args
+            values = (tuple(images.shape), tuple(weights.shape), bias is not None, *rest)
+            fields = dict(zip(Convolution.model_fields, values, strict=True))
+            self.found[Convolution.model_validate(fields)] = None
         return func(*args, **(kwargs or {}))
 
 
@@ -268,44 +256,30 @@ def compared(convolution: Convolution) -> tuple[str, str | None]:
     )
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The results of one set of instructions."""
-
-    name: str
-    results: tuple[Result, ...]
-
-    def row(self) -> str:
-        """Return a row of the first table."""
-        counts = Counter(result.outcome for result in self.results)
-        cells = (self.name, len(self.results), *(counts[outcome] for outcome in OUTCOMES))
-        return f"| {' | '.join(map(str, cells))} |"
-
-    def issues(self) -> Iterator[str]:
-        """Yield the rows of the second table."""
-        for result in self.results:
-            if result.outcome != "valid":
-                one = result.convolution
-                kind = "transposed " if one.transposed else ""
-                sizes = f"{kind}{list(one.images)}, {list(one.weights)}, stride {list(one.stride)}"
-                yield f"| {self.name} | {sizes} | {result.outcome} | {result.finding} |"
-
-
 def tables(results: Sequence[Result]) -> Iterator[str]:
     """Yield the lines of both tables."""
-    names = dict.fromkeys(result.instructions for result in results)
-    summaries = [
-        Summary(name, tuple(result for result in results if result.instructions == name))
-        for name in names
-    ]
+    by_name: dict[str, list[Result]] = {}
+    for result in results:
+        by_name.setdefault(result.instructions, []).append(result)
     yield f"| Instructions | Convolutions | {' | '.join(OUTCOMES)} |"
     yield "|---|---|---|---|---|---|"
-    yield from (summary.row() for summary in summaries)
+    for name, own in by_name.items():
+        counts = Counter(result.outcome for result in own)
+        cells = (name, len(own), *(counts[outcome] for outcome in OUTCOMES))
+        yield f"| {' | '.join(map(str, cells))} |"
     yield ""
     yield "| Instructions | Images, weights | Outcome | What was found |"
     yield "|---|---|---|---|"
-    for summary in summaries:
-        yield from summary.issues()
+    for name, own in by_name.items():
+        yield from (issue(name, result) for result in own if result.outcome != "valid")
+
+
+def issue(name: str, result: Result) -> str:
+    """Return a row of the second table."""
+    one = result.convolution
+    kind = "transposed " if one.transposed else ""
+    sizes = f"{kind}{list(one.images)}, {list(one.weights)}, stride {list(one.stride)}"
+    return f"| {name} | {sizes} | {result.outcome} | {result.finding} |"
 
 
 def child() -> None:

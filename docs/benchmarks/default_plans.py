@@ -13,37 +13,29 @@ each network and precision, how many trainings ended well, and names all others.
 import argparse
 import json
 import math
-import statistics
 import subprocess
 import sys
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import torch
+from costs import medians
+from tables import Row, head, kept_row, line, read_rows
+from trainings import fit_logged, planned, prepared_task
 
 from autoseg.architectures import ARCHITECTURES
 from autoseg.core.compute import Compute
 from autoseg.core.errors import AutosegError
-from autoseg.core.interrupt import StopRequest
-from autoseg.documents import store
 from autoseg.documents.plan import Plan
-from autoseg.documents.splits import FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.plan.plan import PlanRequest, plan
-from autoseg.stages.preprocess import prepare_cases
-from autoseg.stages.project import fold_cases, load_project
+from autoseg.stages.plan.plan import PlanRequest
+from autoseg.stages.project import load_project
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest, training_task
+from autoseg.stages.train.task import TrainRequest
 from autoseg.terminal import TerminalProgress
-from autoseg.training.loop import Callbacks, fit, new_state
 
 PRECISIONS = ("float32", "bfloat16")
-FOLD: FoldName = 0
-
-Row = dict[str, Any]
 
 
 def parsed() -> argparse.Namespace:
@@ -71,46 +63,29 @@ def train_all(asked: argparse.Namespace) -> None:
     for dataset in asked.datasets:
         for network in asked.networks:
             workspace = Workspace(asked.work / f"{dataset.name}_{network}")
-            made = planned(dataset, network, workspace)
-            if made is None:
+            try:
+                made = planned(dataset, workspace, PlanRequest(network=network))
+            except AutosegError as error:  # a package is missing, or nothing fits
+                print(f"{dataset.name}, {network}: {error}")
                 continue
             for precision in asked.precisions:
                 key = {"dataset": dataset.name, "network": network, "precision": precision}
-                if any(key.items() <= row.items() for row in read(kept)):
-                    continue
-                row = {**key, **shape_of(made), **child(workspace, precision, asked)}
-                with kept.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
+                kept_row(kept, key, partial(measured, workspace, made, precision, asked))
 
 
-def planned(dataset: Path, network: str, workspace: Workspace) -> Plan | None:
-    """Plan a dataset with a network; None if that is refused, such as for want of a package."""
-    progress = TerminalProgress()
-    if not workspace.plan.is_file():
-        request = PlanRequest(network=network)
-        try:
-            plan(dataset, workspace, request, workers=2, progress=progress)
-        except AutosegError as error:
-            print(f"{dataset.name}, {network}: {error}")
-            return None
-        finally:
-            progress.close()
-    return store.load(Plan, workspace.plan)
-
-
-def shape_of(made: Plan) -> Row:
-    """Return the sizes of the default configuration."""
+def measured(workspace: Workspace, made: Plan, precision: str, asked: argparse.Namespace) -> Row:
+    """Train the default configuration in another process, and return the rest of its row."""
     default = made.configuration(None)
-    return {
+    sizes = {
         "configuration": default.name,
         "batch": default.batch_size,
         "patch": list(default.topology.patch_shape),
     }
+    return sizes | child(workspace, precision, asked)
 
 
 def child(workspace: Workspace, precision: str, asked: argparse.Namespace) -> Row:
-    """Train in another process, and return the rest of its row."""
+    """Train in another process, and return how that ended."""
     words = ["one", str(workspace.root), precision, str(asked.steps)]
     command = [sys.executable, __file__, *words]
     try:
@@ -130,9 +105,8 @@ def train_one(asked: argparse.Namespace) -> None:
     """Train the default configuration of a plan for some steps, and print what came of it."""
     progress = TerminalProgress()
     project = load_project(Workspace(Path(asked.work)), progress)
-    cases = prepare_cases(project, None, workers=2, progress=progress).cases
     request = TrainRequest(
-        fold=FOLD,
+        fold=0,
         length=TrainingDuration(iterations=asked.steps),
         checkpoint_seconds=math.inf,
         compute=Compute(precision=asked.precision),
@@ -140,48 +114,29 @@ def train_one(asked: argparse.Namespace) -> None:
     safe = StepChecks(None, progress).safe_precision(
         project.plan.configuration(None), torch.device("cpu"), asked.precision
     )
-    fold = fold_cases(project, FOLD, progress)
-    task = training_task(project, fold, cases, request, precision=safe)
-    task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    losses: list[float] = []
-    ends = [perf_counter()]
-
-    def on_step(state: Any) -> None:  # noqa: ANN401  (a TrainingState)
-        losses.append(state.epoch_losses[-1])
-        ends.append(perf_counter())
-
-    fit(task, new_state(task, epoch_steps=10**6), Callbacks(on_step, lambda _: None, StopRequest()))
+    task = prepared_task(project, request, safe)
+    losses, steps = fit_logged(task)
     task.checkpoint.unlink()
-    seconds = [after - before for before, after in pairwise(ends)]
     is_finite = all(math.isfinite(loss) for loss in losses)
     row = {
         "ended": "well" if is_finite else "with losses that are not finite",
         "computed_in": str(task.dtype).removeprefix("torch."),
         "losses": [round(losses[0], 4), round(losses[-1], 4)],
-        "seconds_per_step": round(statistics.median(seconds), 3),
+        "seconds_per_step": round(medians(steps).seconds, 3),
     }
     print("\n" + json.dumps(row))
 
 
-def read(path: Path) -> list[Row]:
-    """Return the lines of a file; none if it does not exist."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-
-
 def table(asked: argparse.Namespace) -> None:
     """Print how the trainings ended."""
-    rows = read(asked.work / "default_plans.jsonl")
-    print(
-        "| Network | Precision | Datasets | Ended well | Seconds per step |\n|---|---|---|---|---|"
-    )
+    rows = read_rows(asked.work / "default_plans.jsonl")
+    print(head("Network", "Precision", "Datasets", "Ended well", "Seconds per step"))
     for network, precision in sorted({(row["network"], row["precision"]) for row in rows}):
         own = [row for row in rows if (row["network"], row["precision"]) == (network, precision)]
         well = [row for row in own if row["ended"] == "well"]
         seconds = [row["seconds_per_step"] for row in well]
         span = f"{min(seconds):.2f} to {max(seconds):.2f}" if seconds else ""
-        print(f"| {network} | {precision} | {len(own)} | {len(well)} | {span} |")
+        print(line(network, precision, len(own), len(well), span))
     for row in rows:
         if row["ended"] != "well":
             print(f"\n{row['dataset']}, {row['network']}, {row['precision']}: {row['ended']}")

@@ -33,27 +33,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from regret import ANY_SECONDS, read, searched
+from nnunet_rows.measuring import environment
+from regret import ANY_SECONDS, candidates
+from tables import head, kept_row, line
+from trainings import add_configurations, class_dice, mean_hd95, train_steps
+from volumes import description, link_case, write_json
 
 from autoseg.architectures.unet import UNet
 from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
-from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.plan import Configuration
 from autoseg.documents.recipe import Recipe
-from autoseg.documents.splits import Fold
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan
-from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans
+from autoseg.models.nnunet.conversion import NnunetModel, convert_plan
+from autoseg.models.nnunet.plans import NnunetDataset, NnunetPlans
 from autoseg.readers import ending_of
 from autoseg.stages.evaluate.evaluate import LabelMapPair, evaluate_pairs
 from autoseg.stages.evaluate.score_cases import label_map
 from autoseg.stages.project import Project, load_project
-from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest
-from autoseg.stages.train.train import train
-from autoseg.terminal import TerminalProgress
 
 SIDES = ("nnunet", "nnunet-pool", "autoseg", "autoseg-sgd")
 USUAL_SIDES = ("nnunet", "autoseg", "autoseg-sgd")
@@ -109,24 +107,11 @@ class Task:
         return load_project(self.workspace, Silent())
 
     @property
-    def plan(self) -> Plan:
-        """Return the plan with the configurations of both recipes."""
-        return self.project.plan
-
-    @property
-    def fold(self) -> Fold:
-        """Return the cases to train on and those held out."""
-        return self.project.splits.fold(0)
-
-    @property
     def held_out(self) -> list[CaseFiles]:
         """Return the files of the held-out cases."""
-        return [case for case in self.cases if case.name in self.fold.validation]
-
-    @property
-    def cases(self) -> tuple[CaseFiles, ...]:
-        """Return the files of all cases."""
-        return self.project.dataset.cases
+        project = self.project
+        names = project.splits.fold(0).validation
+        return [case for case in project.dataset.cases if case.name in names]
 
     def configuration(self, side: str) -> str:
         """Return the name of a side's configuration; both of nnU-Net share one."""
@@ -182,52 +167,34 @@ def main() -> None:
     if asked.child:
         CHILDREN[asked.child](task, asked.sides[0])
         return
-    add_configurations(task, dataset)
+    add_candidate(task, dataset)
     rows = [result(task, side, dataset) for side in asked.sides]
-    print("\n| Dataset | Side | Steps | Mean Dice | HD95 | Missed | Dice of each class |")
-    print("|---|---|---|---|---|---|---|")
+    titles = ("Dataset", "Side", "Steps", "Mean Dice", "HD95", "Missed", "Dice of each class")
+    print("\n" + head(*titles))
     for row in rows:
         classes = ", ".join(f"{name} {value:.3f}" for name, value in row["classes"].items())
         distance = "–" if row["hd95"] is None else f"{row['hd95']:.2f}"
-        print(
-            f"| {row['dataset']} | {row['side']} | {row['steps']} | {row['dice']:.3f} | "
-            f"{distance} | {row['missed']} | {classes} |"
-        )
+        names = (row["dataset"], row["side"], row["steps"])
+        print(line(*names, f"{row['dice']:.3f}", distance, row["missed"], classes))
 
 
 def list_candidates(work: Path, dataset: Path) -> None:
     """Print the candidates of a dataset, with the predicted seconds of a step."""
-    sizing, parents = searched(dataset, Workspace(work / dataset.name))
-    for parent in parents.values():
-        for candidate in sizing.search(parent).ranked:
-            print(f"{candidate.name}  {ANY_SECONDS / candidate.loss.steps:.2f} s per step")
+    for name, (_, candidate) in candidates(dataset, Workspace(work / dataset.name))[1].items():
+        print(f"{name}  {ANY_SECONDS / candidate.loss.steps:.2f} s per step")
 
 
-def add_configurations(task: Task, dataset: Path) -> None:
+def add_candidate(task: Task, dataset: Path) -> None:
     """Add the candidate to the plan, once for each recipe."""
-    sizing, parents = searched(dataset, task.workspace)
-    found = {
-        candidate.name: (parent, candidate)
-        for parent in parents.values()
-        for candidate in sizing.search(parent).ranked
-    }
+    sizing, found = candidates(dataset, task.workspace)
     if task.candidate not in found:
         sys.exit(f"{task.dataset} has no candidate {task.candidate}; leave it out to list them.")
     made = sizing.variant(*found[task.candidate]).configuration
     reference = Recipe(augmentations=made.recipe.augmentations)
-    own = {
-        task.configuration(side): made.model_copy(
-            update={
-                "name": task.configuration(side),
-                "recipe": reference if side == "autoseg-sgd" else made.recipe,
-            }
-        )
-        for side in SIDES
-    }
-    known = {entry.name: entry for entry in task.plan.configurations}
-    if known | own != known:
-        changed = {"configurations": tuple((known | own).values())}
-        store.save(task.plan.model_copy(update=changed), task.workspace.plan)
+    for side in SIDES:
+        recipe = reference if side == "autoseg-sgd" else made.recipe
+        changed = {"name": task.configuration(side), "recipe": recipe}
+        add_configurations(task.workspace, made.model_copy(update=changed))
 
 
 def result(task: Task, side: str, dataset: Path) -> Document:
@@ -239,19 +206,13 @@ def result(task: Task, side: str, dataset: Path) -> Document:
         "steps": task.steps,
         "seed": task.seed,
     }
-    kept = task.work / "equal_steps.jsonl"
-    for row in read(kept):
-        if key.items() <= row.items():
-            return row
-    if side.startswith("nnunet"):
-        predictions = nnunet_predictions(task, side, dataset)
-    else:
-        predictions = autoseg_predictions(task, side)
-    row = {**key, **scores(task, predictions)}
-    with kept.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-    print(json.dumps(row), flush=True)
-    return row
+
+    def measure() -> Document:
+        if side.startswith("nnunet"):
+            return scores(task, nnunet_predictions(task, side, dataset))
+        return scores(task, autoseg_predictions(task, side))
+
+    return kept_row(task.work / "equal_steps.jsonl", key, measure)
 
 
 def scores(task: Task, predictions: Path) -> Document:
@@ -259,16 +220,14 @@ def scores(task: Task, predictions: Path) -> Document:
     pairs = [
         LabelMapPair(case.name, label_map(predictions, case), case.labels) for case in task.held_out
     ]
-    report = evaluate_pairs(pairs, labels=task.plan.labels, workers=1, progress=Silent())
+    report = evaluate_pairs(pairs, labels=task.project.plan.labels, workers=1, progress=Silent())
     if report.issues:
         sys.exit(f"{predictions}: {report.issues[0].name}: {report.issues[0].message}")
-    dice = {entry.name: entry.means.dice.value or 0.0 for entry in report.classes}
-    distances = [entry.means.metric("hd95_mm").value for entry in report.classes]
-    known = [distance for distance in distances if distance is not None]
+    dice = class_dice(report)
     return {
         "cases": len(report.cases),
         "dice": statistics.fmean(dice.values()),
-        "hd95": statistics.fmean(known) if known else None,
+        "hd95": mean_hd95(report),
         "missed": sum(entry.missed for entry in report.classes),
         "classes": dice,
     }
@@ -276,19 +235,10 @@ def scores(task: Task, predictions: Path) -> Document:
 
 def autoseg_predictions(task: Task, side: str) -> Path:
     """Train with autoseg; return the folder of the predicted held-out cases."""
-    progress = TerminalProgress()
-    request = TrainRequest(
-        fold=0,
-        configuration=task.configuration(side),
-        length=TrainingDuration(iterations=task.steps),
-        seed=task.seed,
-        compute=Compute(device="cpu", precision="float32", workers=1),
-    )
-    try:
-        folder = train(task.workspace, request, progress=progress).folder
-    finally:
-        progress.close()
-    return folder / "validation"
+    name = task.configuration(side)
+    compute = Compute(device="cpu", precision="float32", workers=1)
+    trained = train_steps(task.workspace, name, task.steps, seed=task.seed, compute=compute)
+    return trained.folder / "validation"
 
 
 def nnunet_predictions(task: Task, side: str, dataset: Path) -> Path:
@@ -311,16 +261,12 @@ def run_child(name: str, task: Task, side: str, dataset: Path, *, loaders: int) 
         dataset: The dataset's folder.
         loaders: Processes that augment; with 0 the trainer does it, and seeds hold.
     """
-    folders = [f"nnUNet_{name}={task.nnunet / name}" for name in ("raw", "preprocessed", "results")]
-    settings = [
-        *("nnUNet_def_n_proc=1", f"nnUNet_n_proc_DA={loaders}", "nnUNet_compile=f"),
-        *(f"OMP_NUM_THREADS={task.threads}", "OMP_WAIT_POLICY=PASSIVE"),
-    ]
+    settings = environment(task.nnunet, processes=1, loaders=loaders, threads=task.threads)
     numbers = {"--steps": task.steps, "--threads": task.threads, "--seed": task.seed}
     options = [str(word) for pair in numbers.items() for word in pair]
     words = [str(task.work), str(dataset), task.candidate, *options]
     command = [sys.executable, __file__, *words, "--sides", side, "--child", name]
-    subprocess.run(["env", *folders, *settings, *command], check=True)
+    subprocess.run([*settings, "nnUNet_compile=f", *command], check=True)
 
 
 def prepare(task: Task, side: str) -> None:
@@ -333,43 +279,31 @@ def prepare(task: Task, side: str) -> None:
     )
 
     dataset = link_dataset(task)
-    task.preprocessed.mkdir(parents=True, exist_ok=True)
-    write(dataset, task.preprocessed / "dataset.json")
+    write_json(dataset, task.preprocessed / "dataset.json")
     DatasetFingerprintExtractor(NNUNET_NAME, num_processes=1).run(overwrite_existing=False)
     planned = ExperimentPlanner(NNUNET_NAME).plan_experiment()
     plans = json.loads(json.dumps(planned, default=lambda array: array.tolist()))
     name = task.configuration(side)
-    made = task.plan.configuration(name)
+    made = task.project.plan.configuration(name)
     plans["configurations"] = {name: nnunet_configuration(plans, made)}
     check_equal(task, plans, dataset, made)
-    write(plans, task.preprocessed / "plans.json")
+    write_json(plans, task.preprocessed / "plans.json")
     preprocess_all(task, plans, dataset, name)
-    folds = [{"train": list(task.fold.train), "val": list(task.fold.validation)}]
-    write(folds, task.preprocessed / "splits_final.json")
+    fold = task.project.splits.fold(0)
+    folds = [{"train": list(fold.train), "val": list(fold.validation)}]
+    write_json(folds, task.preprocessed / "splits_final.json")
 
 
 def link_dataset(task: Task) -> Document:
     """Link the files of all cases under the names that nnU-Net wants; return `dataset.json`."""
-    labels, ending = task.plan.labels, ending_of(task.cases[0].labels)
-    for folder in ("imagesTr", "labelsTr"):
-        (task.raw / folder).mkdir(parents=True, exist_ok=True)
-    for case in task.cases:
-        targets = {
-            task.raw / "imagesTr" / f"{case.name}_{channel:04d}{ending}": path
-            for channel, path in enumerate(case.images)
-        }
-        targets[task.raw / "labelsTr" / f"{case.name}{ending}"] = case.labels
-        for target, path in targets.items():
-            target.unlink(missing_ok=True)
-            target.symlink_to(path)
-    named = zip(("background", *labels.names[1:]), labels.values, strict=True)
-    dataset = {
-        "channel_names": {str(key): name for key, name in enumerate(task.plan.channel_names)},
-        "labels": dict(named),
-        "numTraining": len(task.cases),
-        "file_ending": ending,
-    }
-    write(dataset, task.raw / "dataset.json")
+    project = task.project
+    labels, cases = project.plan.labels, project.dataset.cases
+    ending = ending_of(cases[0].labels)
+    for case in cases:
+        link_case(task.raw, case.name, case.images, case.labels, ending)
+    named = dict(zip(("background", *labels.names[1:]), labels.values, strict=True))
+    dataset = description(project.plan.channel_names, named, len(cases), ending)
+    write_json(dataset, task.raw / "dataset.json")
     return dataset
 
 
@@ -409,7 +343,7 @@ def check_equal(task: Task, plans: Document, dataset: Document, made: Configurat
     back = convert_plan(model)
     same = back.configuration(made.name)
     unequal = [field for field in COMPARED if getattr(same, field) != getattr(made, field)]
-    if back.axis_order != task.plan.axis_order:
+    if back.axis_order != task.project.plan.axis_order:
         unequal.append("axis_order")
     if unequal:
         sys.exit(f"nnU-Net's plan is not equal to autoseg's: {', '.join(unequal)}")
@@ -447,7 +381,7 @@ def fit(task: Task, side: str) -> None:
     )
     plans["plans_name"] = side
     if side == "nnunet-pool":
-        pool = getattr(task.plan.configuration(name).loss, "pool", "sample")
+        pool = getattr(task.project.plan.configuration(name).loss, "pool", "sample")
         plans["configurations"][name]["batch_dice"] = pool == "batch"
     torch.manual_seed(task.seed)
     np.random.seed(task.seed)  # noqa: NPY002  (what nnU-Net draws from)
@@ -459,8 +393,8 @@ def fit(task: Task, side: str) -> None:
     trainer.num_val_iterations_per_epoch = VALIDATION_STEPS
     trainer.run_training()
     model = Path(trainer.output_folder_base)
-    write(plans, model / "plans.json")
-    write(dataset, model / "dataset.json")
+    write_json(plans, model / "plans.json")
+    write_json(dataset, model / "dataset.json")
     predict(task, model, task.nnunet / f"predicted_{side}")
 
 
@@ -477,11 +411,6 @@ def predict(task: Task, model: Path, outputs: Path) -> None:
     ]
     targets = [str(outputs / case.name) for case in task.held_out]
     predictor.predict_from_files_sequential(images, targets)
-
-
-def write(content: object, path: Path) -> None:
-    """Write a JSON file."""
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 CHILDREN = {"prepare": prepare, "fit": fit}

@@ -8,18 +8,19 @@ a process takes that only has the two label maps. The last lines are the command
 """
 
 import argparse
-import os
 import resource
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
+from costs import AUTOSEG, KIB, MIB, Stopwatch, command_cost, timed
+
+Result = TypeVar("Result")
 
 SHAPE = (200, 512, 512)
 SPACING = (1.5, 0.8, 0.8)
@@ -52,35 +53,36 @@ def main() -> None:
         in_own_process(make, folder, shape)
         print(f"{'×'.join(map(str, shape))}: {'seconds':>14}{'CPU seconds':>14}{'peak MiB':>12}")
         for title, metrics in METRICS.items():
-            show(title, *in_own_process(measure, folder, metrics))
+            spent, peak = in_own_process(measure, folder, metrics)
+            show(title, spent.seconds, spent.cpu_seconds, peak)
         for workers in (1, 2):
-            show(f"command, {CASES} cases, {workers} workers", *command(folder, workers))
+            command = [*AUTOSEG, "evaluate", folder / "predictions", folder / "references"]
+            cost = command_cost([*command, "--workers", workers])
+            title = f"command, {CASES} cases, {workers} workers"
+            show(title, cost.seconds, cost.cpu_seconds, cost.resident_bytes)
 
 
-def show(title: str, *values: float) -> None:
+def show(title: str, seconds: float, cpu_seconds: float, peak_bytes: int) -> None:
     """Print one line."""
-    print(f"{title:27}{values[0]:6.2f}{values[1]:14.2f}{values[2]:12.0f}", flush=True)
+    print(f"{title:27}{seconds:6.2f}{cpu_seconds:14.2f}{peak_bytes / MIB:12.0f}", flush=True)
 
 
-def in_own_process(function: Callable, *arguments: object) -> tuple[float, float, float]:
-    """Return what a function does in a fresh process."""
+def in_own_process(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def make(folder: Path, shape: tuple[int, ...]) -> None:
     """Write the label maps, as arrays and as files of several cases."""
-    import SimpleITK
+    from volumes import write_volume
 
     random = np.random.default_rng(SEED)
     reference = organs(shape, random)
     prediction = with_islands(deformed(reference, random), random)
     for kind, values in (("references", reference), ("predictions", prediction)):
         np.save(folder / f"{kind}.npy", values)
-        (folder / kind).mkdir()
-        image = SimpleITK.GetImageFromArray(values)
-        image.SetSpacing(SPACING[::-1])
-        SimpleITK.WriteImage(image, str(folder / kind / "case_0.nii.gz"))
+        write_volume(values, SPACING, folder / kind / "case_0.nii.gz")
         for case in range(1, CASES):
             (folder / kind / f"case_{case}.nii.gz").symlink_to(folder / kind / "case_0.nii.gz")
 
@@ -135,31 +137,16 @@ def with_islands(values: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return values
 
 
-def measure(folder: Path, metrics: tuple[str, ...]) -> tuple[float, float, float]:
-    """Return seconds, CPU seconds and peak memory, MiB, of scoring the arrays."""
+def measure(folder: Path, metrics: tuple[str, ...]) -> tuple[Stopwatch, int]:
+    """Return the time and peak memory of scoring the arrays."""
     from autoseg.evaluation.cases import Measurement, score_case
     from autoseg.evaluation.metrics import DEFAULT_METRICS
 
     arrays = [np.load(folder / f"{kind}.npy") for kind in ("predictions", "references")]
     chosen = Measurement(DEFAULT_METRICS if metrics == ("default",) else metrics)
-    start, cpu = time.perf_counter(), time.process_time()
-    if metrics:
-        score_case("case", *arrays, spacing=SPACING, measurement=chosen)
-    spent = time.perf_counter() - start, time.process_time() - cpu
-    return *spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def command(folder: Path, workers: int) -> tuple[float, float, float]:
-    """Return seconds, CPU seconds and peak memory of the largest process, MiB, of the command."""
-    program = [sys.executable, "-c", "from autoseg.cli import main; main()", "evaluate"]
-    arguments = [folder / "predictions", folder / "references", "--workers", str(workers)]
-    start = time.perf_counter()
-    process = subprocess.Popen([*program, *map(str, arguments)], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)  # of this process and of those that it waited for
-    if status:
-        raise subprocess.CalledProcessError(status, program)
-    cpu = used.ru_utime + used.ru_stime
-    return time.perf_counter() - start, cpu, used.ru_maxrss / 1024
+    score = partial(score_case, "case", *arrays, spacing=SPACING, measurement=chosen)
+    spent = timed(score) if metrics else Stopwatch()
+    return spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
 
 
 if __name__ == "__main__":

@@ -8,17 +8,14 @@ before its scores and as large a patch as real ones. The seed is 0.
 """
 
 import argparse
-import resource
-import subprocess
-import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import SimpleITK
 import torch
+from costs import AUTOSEG, MIB, command_cost
 from safetensors.torch import save_file
+from volumes import write_volume
 
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
@@ -32,7 +29,6 @@ from autoseg.normalizers.ct import ComputedTomography
 PLANE = (512, 512)
 SPACING = (1.0, 0.8, 0.8)
 CHEAP = {"features": (32, 32), "encoder_convolutions": (1, 1), "decoder_convolutions": (1,)}
-MIB = 2**20
 
 
 def configuration(num_classes: int, patch: tuple[int, ...], spacing: float) -> Configuration:
@@ -83,7 +79,7 @@ def write_model(folder: Path, chosen: Configuration, *, is_mirrored: bool) -> Pa
     return model
 
 
-def write_volume(path: Path, num_slices: int) -> int:
+def write_blocks(path: Path, num_slices: int) -> int:
     """Write a volume of random blocks with noise, and return its bytes before compression."""
     random = np.random.default_rng(0)
     coarse = random.integers(-900, 1200, (-(-num_slices // 16), *(size // 16 for size in PLANE)))
@@ -91,20 +87,8 @@ def write_volume(path: Path, num_slices: int) -> int:
     for index in range(num_slices):
         noise = random.integers(-60, 60, PLANE, dtype=np.int16)
         volume[index] = np.kron(coarse[index // 16], np.ones((16, 16))) + noise
-    image = SimpleITK.GetImageFromArray(volume)
-    image.SetSpacing(SPACING[::-1])
-    SimpleITK.WriteImage(image, str(path), useCompression=False)
+    write_volume(volume, SPACING, path, compression=0)
     return volume.nbytes
-
-
-def run(folder: Path, model: Path) -> tuple[float, int]:
-    """Return seconds and peak bytes of `autoseg predict` for the folder's image."""
-    command = [sys.executable, "-c", "from autoseg.cli import main; main()", "predict"]
-    command += [str(folder / "in"), str(folder / "out"), "--model", str(model), "--device", "cpu"]
-    start = time.perf_counter()
-    subprocess.run(command, check=True)
-    spent = time.perf_counter() - start
-    return spent, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def main() -> None:
@@ -118,14 +102,14 @@ def main() -> None:
     given = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "in").mkdir()
         chosen = configuration(given.classes, tuple(given.patch), given.spacing)
         model = write_model(folder, chosen, is_mirrored=given.mirroring)
-        size = write_volume(folder / "in" / "long.nii", given.slices)
-        spent, peak = run(folder, model)
+        size = write_blocks(folder / "in" / "long.nii", given.slices)
+        command = (*AUTOSEG, "predict", folder / "in", folder / "out", "--model", model)
+        cost = command_cost((*command, "--device", "cpu"))
     print(
-        f"{given.slices} slices, {given.classes} classes: {spent:.1f} s, peak {peak / MIB:.0f} MiB,"
-        f" input {size / MIB:.0f} MiB (int16)"
+        f"{given.slices} slices, {given.classes} classes: {cost.seconds:.1f} s, peak "
+        f"{cost.resident_bytes / MIB:.0f} MiB, input {size / MIB:.0f} MiB (int16)"
     )
 
 

@@ -4,12 +4,13 @@ Run it with `python docs/benchmarks/losses.py`. A step is forward and backward o
 smooth label maps of three classes; the table shows the shortest of several.
 """
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from costs import timed
 from scipy import ndimage
+from tables import head, line
 
 from autoseg.losses import LOSSES
 from autoseg.losses.distance_loss import DistanceLoss
@@ -28,12 +29,7 @@ def label_maps() -> np.ndarray:
 
 def shortest(work: Callable[[], object], rounds: int) -> float:
     """Return the milliseconds of the fastest of several rounds."""
-    times = []
-    for _ in range(rounds):
-        before = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - before)
-    return 1000 * min(times)
+    return 1000 * min(timed(work).seconds for _ in range(rounds))
 
 
 def main() -> None:
@@ -47,7 +43,7 @@ def main() -> None:
         LabelMasks(np.stack([patch == 1, patch == 2]), None, (1.0, 1.0, 1.0), are_regions=False)
         for patch in classes
     ]
-    print("| Loss | Step, ms | Maps, ms |\n|---|---|---|")
+    print(head("Loss", "Step, ms", "Maps, ms"))
     for kind in LOSSES:
         loss, given, measuring = LOSSES[kind](), {}, 0.0
         if isinstance(loss, DistanceLoss):
@@ -59,7 +55,7 @@ def main() -> None:
             logits = scores.clone().requires_grad_()
             loss(logits, labels, **given).backward()  # noqa: B023
 
-        print(f"| `{kind}` | {shortest(step, ROUNDS):.1f} | {measuring:.0f} |")
+        print(line(f"`{kind}`", f"{shortest(step, ROUNDS):.1f}", f"{measuring:.0f}"))
 
 
 if __name__ == "__main__":

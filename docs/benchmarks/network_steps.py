@@ -8,9 +8,10 @@ processor's seconds, what they are of the plain U-Net's, and the share that the 
 
 import statistics
 import sys
-import time
 
 import torch
+from costs import stopwatch
+from tables import head, line
 from torch import nn
 
 from autoseg.architectures import ARCHITECTURES, Architecture, Topology
@@ -34,13 +35,13 @@ LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 def step_seconds(network: nn.Module, images: torch.Tensor, dtype: torch.dtype) -> float:
     """Return the processor's seconds of one forward and backward pass."""
-    start = time.process_time()
-    network.zero_grad(set_to_none=True)
-    with autocast(images.device, dtype):
-        output = network(images)
-    scores = (output.logits, *output.auxiliary)
-    torch.stack([score.float().square().mean() for score in scores]).sum().backward()
-    return time.process_time() - start
+    with stopwatch() as watch:
+        network.zero_grad(set_to_none=True)
+        with autocast(images.device, dtype):
+            output = network(images)
+        scores = (output.logits, *output.auxiliary)
+        torch.stack([score.float().square().mean() for score in scores]).sum().backward()
+    return watch.cpu_seconds
 
 
 def arms(config: Architecture) -> list[tuple[nn.Module, torch.Tensor]]:
@@ -80,12 +81,11 @@ def main() -> None:
         found = medians(configs, rounds, dtype)
         plain = found["unet"][0]
         print(f"\n{topology.patch_shape}, {dtype}\n")
-        print("| Network | GMAC | Seconds | Of the plain U-Net's | Channels first |")
-        print("|---|---|---|---|---|")
+        print(head("Network", "GMAC", "Seconds", "Of the plain U-Net's", "Channels first"))
         for kind, (last, first) in found.items():
             count = BATCH * configs[kind].multiplication_count() / 1e9
             cells = (f"{count:.2f}", f"{last:.3f}", f"{last / plain:.1f}", f"× {first / last:.2f}")
-            print(f"| `{kind}` | {' | '.join(cells)} |")
+            print(line(f"`{kind}`", *cells))
 
 
 if __name__ == "__main__":

@@ -11,27 +11,26 @@ With `time` as last word it measures a step of every arm instead, all in turns.
 import statistics
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+from tables import head, line
+from trainings import MEMORY_GIB, class_dice, planned, prepared_task, train_steps
 
 from autoseg.architectures import ARCHITECTURES, Topology
 from autoseg.core.compute import Compute
+from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.documents.report import Report
-from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.planning.topology import topology_for
-from autoseg.stages.plan.plan import PlanRequest, plan
-from autoseg.stages.preprocess import prepare_cases
-from autoseg.stages.project import fold_cases, load_project
-from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest, training_task
-from autoseg.stages.train.train import train
-from autoseg.terminal import TerminalProgress
+from autoseg.planning.training_choices import TrainingChoices
+from autoseg.stages.project import load_project
+from autoseg.stages.train.task import TrainRequest
 from autoseg.training.loop import measure_step
 
 NETWORKS = (
@@ -50,9 +49,9 @@ def losses() -> tuple[str, ...]:
     return (*FIRST_LOSSES, *(kind for kind in LOSSES if kind not in FIRST_LOSSES))
 
 
-def small(planned: Plan, patch: tuple[float, ...], name: str) -> Configuration:
+def small(made: Plan, patch: tuple[float, ...], name: str) -> Configuration:
     """Return a plan's compact configuration with a given patch and few stages."""
-    base = planned.configuration(f"{len(patch)}d_compact")
+    base = made.configuration(f"{len(patch)}d_compact")
     full = topology_for(base.spacing, patch)
     most = MOST_STAGES[len(patch)]
     topology = Topology(
@@ -73,41 +72,32 @@ def small(planned: Plan, patch: tuple[float, ...], name: str) -> Configuration:
 
 def arms(measured: Fingerprint, patch: tuple[float, ...]) -> dict[str, Configuration]:
     """Return the configuration of each network and each loss."""
-    machine = Machine(accelerator_gib=None, cores=2)
+    make = partial(
+        make_plan,
+        measured,
+        memory_gib=MEMORY_GIB,
+        machine=Machine(accelerator_gib=None, cores=2),
+    )
     found = {}
     for kind in NETWORKS:
         network = ARCHITECTURES[kind]
         if len(patch) in network.memory_references:
-            planned = make_plan(measured, network=network, memory_gib=8.0, machine=machine)
-            found[f"network_{kind}"] = small(planned, patch, f"network_{kind}")
+            found[f"network_{kind}"] = small(make(network=network), patch, f"network_{kind}")
     for kind in losses():
         if kind != "dice_ce":  # the plain U-Net's row among the networks
-            planned = make_plan(
-                measured,
-                network=ARCHITECTURES["unet"],
-                memory_gib=8.0,
-                machine=machine,
-                loss=LOSSES[kind],
-            )
-            found[f"loss_{kind}"] = small(planned, patch, f"loss_{kind}")
+            choices = TrainingChoices(LOSSES[kind])
+            made = make(network=ARCHITECTURES["unet"], choices=choices)
+            found[f"loss_{kind}"] = small(made, patch, f"loss_{kind}")
     return found
 
 
-def prepared(dataset: Path, workspace: Workspace, patch: tuple[float, ...], seeds: int) -> None:
-    """Plan once, with a configuration per arm and seed."""
-    if workspace.plan.is_file():
-        return
-    made = plan(
-        dataset, workspace, PlanRequest(memory_gib=8.0), workers=2, progress=TerminalProgress()
-    )
-    measured = store.load(Fingerprint, workspace.fingerprint)
-    found = [
+def per_seed(configurations: dict[str, Configuration], seeds: int) -> list[Configuration]:
+    """Return a copy of each configuration per seed."""
+    return [
         configuration.model_copy(update={"name": f"{name}_{seed}"})
-        for name, configuration in arms(measured, patch).items()
+        for name, configuration in configurations.items()
         for seed in range(seeds)
     ]
-    changed = {"configurations": tuple(found), "default_configuration": found[0].name}
-    store.save(made.model_copy(update=changed), workspace.plan)
 
 
 def seeds_of(name: str, seeds: int) -> range:
@@ -117,54 +107,33 @@ def seeds_of(name: str, seeds: int) -> range:
     return range(seeds if is_first else 1)
 
 
-def mean_dice(report: Report) -> float:
-    """Return the mean of the classes' Dice over the held-out cases."""
-    return statistics.fmean(entry.means.dice.value or 0.0 for entry in report.classes)
-
-
-def trained(workspace: Workspace, name: str, iterations: int, seed: int) -> tuple[float, Run]:
-    """Return the Dice of an arm, trained if it is not yet, and its record."""
-    request = TrainRequest(
-        fold=0,
-        configuration=f"{name}_{seed}",
-        length=TrainingDuration(iterations=iterations),
-        seed=seed,
-        checkpoint_seconds=3600.0,
-        compute=Compute(workers=1),
-    )
-    progress = TerminalProgress()
-    result = train(workspace, request, progress=progress)
-    progress.close()
-    assert result.report is not None  # noqa: S101  (fold 0 holds cases out)
-    return mean_dice(result.report), result.run
-
-
 def print_scores(workspace: Workspace, names: Sequence[str], iterations: int, seeds: int) -> None:
     """Train every arm and print its Dice by seed, and how many weights its network has."""
-    rows = []
+    rows, compute = [], Compute(workers=1)
     for name in names:
-        found = [trained(workspace, name, iterations, seed) for seed in seeds_of(name, seeds)]
-        scores = [dice for dice, _ in found]
-        cells = [name, f"{found[0][1].parameters:,}", " / ".join(f"{dice:.3f}" for dice in scores)]
-        rows.append(f"| {' | '.join([*cells, f'{statistics.fmean(scores):.3f}'])} |")
+        found = [
+            train_steps(workspace, f"{name}_{seed}", iterations, seed=seed, compute=compute)
+            for seed in seeds_of(name, seeds)
+        ]
+        scores = [statistics.fmean(class_dice(each.report).values()) for each in found]
+        by_seed = " / ".join(f"{dice:.3f}" for dice in scores)
+        parameters = f"{found[0].run.parameters:,}"
+        rows.append(line(name, parameters, by_seed, f"{statistics.fmean(scores):.3f}"))
         print(rows[-1], flush=True)
-    print("\n| Arm | Parameters | Dice by seed | Mean |\n|---|---|---|---|", *rows, sep="\n")
+    print("\n" + head("Arm", "Parameters", "Dice by seed", "Mean"), *rows, sep="\n")
 
 
 def print_times(workspace: Workspace, names: Sequence[str]) -> None:
     """Print the median seconds of a step of every arm; the rounds go over all arms in turns."""
-    progress = TerminalProgress()
-    project = load_project(workspace, progress)
-    fold = fold_cases(project, 0, progress)
+    project = load_project(workspace, Silent())
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(TIMED_ROUNDS):
         for name in names:
             request = TrainRequest(fold=0, configuration=f"{name}_0")
-            cases = prepare_cases(project, f"{name}_0", workers=2, progress=progress).cases
-            times[name].append(measure_step(training_task(project, fold, cases, request)))
-    print("| Arm | Seconds per step |\n|---|---|")
+            times[name].append(measure_step(prepared_task(project, request)))
+    print(head("Arm", "Seconds per step"))
     for name, found in times.items():
-        print(f"| {name} | {statistics.median(found):.3f} |")
+        print(line(name, f"{statistics.median(found):.3f}"))
 
 
 def main() -> None:
@@ -174,9 +143,12 @@ def main() -> None:
     patch = tuple(float(size) for size in words[2].split("x"))
     iterations = int(words[3]) if len(words) > 3 else 200
     seeds = int(words[4]) if len(words) > 4 else 3
-    prepared(dataset, workspace, patch, seeds)
-    measured = store.load(Fingerprint, workspace.fingerprint)
-    names = list(arms(measured, patch))
+
+    def configurations() -> dict[str, Configuration]:
+        return arms(store.load(Fingerprint, workspace.fingerprint), patch)
+
+    planned(dataset, workspace, variants=lambda _: per_seed(configurations(), seeds))
+    names = list(configurations())
     if "time" in sys.argv:
         print_times(workspace, names)
     else:

@@ -6,7 +6,6 @@ has 40 pictures of 384×384 pixels with ten ellipses of one look: the one near a
 object, as an organ has its place in the body.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from cascade import write_dataset
 from PIL import Image
 from scipy import ndimage
+from volumes import decathlon_description, write_json
 
 EDGE, NUM_PICTURES, NUM_ELLIPSES = 384, 40, 10
 
@@ -65,15 +65,8 @@ def write_places(root: Path) -> None:
         for part, array in zip(("imagesTr", "labelsTr"), picture(random), strict=True):
             (root / part).mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(root / part / name)
-    description = {
-        "name": "Places",
-        "channel_names": {"0": "grey"},
-        "labels": {"0": "background", "1": "organ"},
-        "training": [
-            {"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names
-        ],
-    }
-    (root / "dataset.json").write_text(json.dumps(description))
+    description = decathlon_description("Places", "grey", ("background", "organ"), names)
+    write_json(description, root / "dataset.json")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Run it with `python docs/benchmarks/prediction.py`, or with `network` or `export
 network: the sliding window over a random volume, against the bare network on the same tiles in the
 same type, in turns, with few and with many classes and with and without mirrored views.
 export: 61 classes on 80 × 192 × 192 voxels (3, 1.6, 1.6 mm) to labels of 160 × 384 × 384 voxels
-(1.5, 0.8, 0.8 mm), of pure noise and of smooth organs, each in a process of its own, with its peak
+(1.5, 0.8, 0.8 mm), of pure noise and of organs, each in a process of its own, with its peak
 memory above that of the logits.
 
 Seconds are wall-clock and, behind them, processor seconds, which other work disturbs less; medians
@@ -15,55 +15,30 @@ of 3 rounds. Seeds are 0.
 import argparse
 import multiprocessing
 import resource
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
-from statistics import median
 
 import numpy as np
 import torch
-from scipy import ndimage
+from costs import KIB, MIB, medians, timed
+from nnunet_rows.export import logits_of, restoration_of
 
 from autoseg.architectures import Topology
 from autoseg.architectures.unet import UNet
+from autoseg.benchmarking.predicting import num_tiles, slabs
 from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.device import autocast, autocast_dtype, move_to_device
 from autoseg.core.parallel import default_workers
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.export import class_map
 from autoseg.inference.heads import split_head
-from autoseg.inference.sliding_window import LogitsSlab, predict_slabs
-from autoseg.inference.tiling import tile_starts
+from autoseg.inference.sliding_window import predict_slabs
 from autoseg.inference.tta_consistency import TtaConsistency
 
 ROUNDS = 3
 PATCH = (40, 56, 40)
 VOLUME = (60, 84, 60)
-COARSE, COARSE_SPACING = (80, 192, 192), (3.0, 1.6, 1.6)
-FINE, FINE_SPACING = (160, 384, 384), (1.5, 0.8, 0.8)
-NUM_CLASSES = 61
 SLAB_PLANES = 8
-MIB = 2**20
-
-Spent = tuple[float, float]
-
-
-def spent(action: Callable[[], object]) -> Spent:
-    """Return the wall-clock and the processor seconds of one call."""
-    wall, processor = time.perf_counter(), time.process_time()
-    action()
-    return time.perf_counter() - wall, time.process_time() - processor
-
-
-def medians(rounds: list[Spent]) -> Spent:
-    """Return the median of either."""
-    return median(entry[0] for entry in rounds), median(entry[1] for entry in rounds)
-
-
-def way_back(coarse: tuple[int, ...], fine: tuple[int, ...]) -> InverseTransform:
-    """Return the way from a grid to a finer one, without crop."""
-    return InverseTransform.uncropped(fine, FINE_SPACING, coarse, COARSE_SPACING)
 
 
 def ensemble_of(num_classes: int) -> Ensemble:
@@ -97,9 +72,9 @@ def compare_networks() -> None:
     """Print a line per number of classes and views."""
     print("classes  views   window              bare network        ratio (processor)")
     voxels = np.random.default_rng(0).standard_normal((1, *VOLUME)).astype(np.float32)
-    image = PreparedImage(voxels=voxels, restoration=way_back(VOLUME, VOLUME))
-    count = int(np.prod([len(tile_starts(*pair)) for pair in zip(VOLUME, PATCH, strict=True)]))
-    tiles = torch.randn(count, 1, *PATCH)
+    restoration = InverseTransform.uncropped(VOLUME, (1.0, 1.0, 1.0))
+    image = PreparedImage(voxels=voxels, restoration=restoration)
+    tiles = torch.randn(num_tiles(VOLUME, PATCH), 1, *PATCH)
     for num_classes, axes in product((3, 117), ((), (0, 1, 2))):
         plain = replace(ensemble_of(num_classes), mirror_axes=axes)
         agreement = TtaConsistency(num_classes, is_regional=False)
@@ -114,52 +89,29 @@ def compare_networks() -> None:
             bare(chosen, tiles, views)
 
         apply()
-        pairs = [(spent(slide), spent(apply)) for _ in range(ROUNDS)]
-        ours, floor = (medians(list(column)) for column in zip(*pairs, strict=True))
+        pairs = [(timed(slide), timed(apply)) for _ in range(ROUNDS)]
+        ours, floor = (medians(column) for column in zip(*pairs, strict=True))
         print(
-            f"{num_classes:7} {views:6}  {ours[0]:7.2f} s ({ours[1]:.2f})  "
-            f"{floor[0]:10.2f} s ({floor[1]:.2f})  {ours[1] / floor[1]:8.2f}"
+            f"{num_classes:7} {views:6}  {ours.seconds:7.2f} s ({ours.cpu_seconds:.2f})  "
+            f"{floor.seconds:10.2f} s ({floor.cpu_seconds:.2f})  "
+            f"{ours.cpu_seconds / floor.cpu_seconds:8.2f}"
         )
-
-
-def logits_of(kind: str) -> np.ndarray:
-    """Return logits of noise, or of a blob per class in a background."""
-    random = np.random.default_rng(0)
-    if kind == "noise":
-        return random.standard_normal((NUM_CLASSES, *COARSE), dtype=np.float32)
-    logits = np.empty((NUM_CLASSES, *COARSE), dtype=np.float32)
-    logits[0] = 3
-    for index in range(1, NUM_CLASSES):
-        seed = np.zeros(COARSE, dtype=np.float32)
-        seed[tuple(random.integers(10, size - 10) for size in COARSE)] = 1
-        blob = ndimage.gaussian_filter(seed, (4, 8, 8), truncate=3)
-        logits[index] = 16 * blob / blob.max() - 8
-    return logits
-
-
-def slabs_of(logits: np.ndarray) -> Iterator[LogitsSlab]:
-    """Yield the logits as the sliding window does."""
-    for start in range(0, logits.shape[1], SLAB_PLANES):
-        yield LogitsSlab(start=start, logits=logits[:, start : start + SLAB_PLANES])
 
 
 def export(kind: str) -> None:
     """Print seconds and peak memory of one export."""
-    logits = logits_of(kind)
-    restoration, orders = way_back(COARSE, FINE), (1, 1, 1)
+    logits, restoration = logits_of(kind, np.float32), restoration_of()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rounds = [
-        spent(
-            lambda: class_map(
-                slabs_of(logits), restoration, orders=orders, workers=default_workers()
-            )
-        )
-        for _ in range(ROUNDS)
-    ]
+
+    def once() -> None:
+        parts = slabs(logits, SLAB_PLANES)
+        class_map(parts, restoration, orders=(1, 1, 1), workers=default_workers())
+
+    spent = medians([timed(once) for _ in range(ROUNDS)])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    wall, processor = medians(rounds)
     print(
-        f"{kind:6} {wall:7.2f} s ({processor:.2f}), {(peak - before) / 1024:.0f} MiB above the "
+        f"{kind:6} {spent.seconds:7.2f} s ({spent.cpu_seconds:.2f}), "
+        f"{(peak - before) * KIB / MIB:.0f} MiB above the "
         f"{logits.nbytes / MIB:.0f} MiB of the logits (label map included)"
     )
 
@@ -172,7 +124,7 @@ def main() -> None:
     if part != "export":
         compare_networks()
     if part != "network":
-        for kind in ("noise", "smooth"):
+        for kind in ("noise", "organs"):
             process = multiprocessing.get_context("spawn").Process(target=export, args=(kind,))
             process.start()
             process.join()

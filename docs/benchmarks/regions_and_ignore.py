@@ -7,28 +7,27 @@ the same seeds, and both are scored on the dense labels of the same held-out cas
 already is kept: the same command goes on where it stopped.
 """
 
-import json
 import statistics
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from tables import head, line
+from trainings import class_dice, planned, train_steps
+from volumes import write_json
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.compute import Compute
+from autoseg.core.progress import Silent
 from autoseg.core.random import generator
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.plan import Plan
+from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.readers import read_image, read_labels, write_labels
 from autoseg.stages.evaluate.evaluate import LabelMapPair, evaluate_pairs
 from autoseg.stages.evaluate.known_labels import known_labels
-from autoseg.stages.plan.plan import PlanRequest, plan
-from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest
-from autoseg.stages.train.train import train
-from autoseg.terminal import TerminalProgress
 
 ARMS = ("dense", "sparse")
 HIDDEN_SHARE = 0.3
@@ -50,7 +49,7 @@ def derive(dataset: Path, root: Path, *, sparse: bool) -> None:
         if sparse:
             values = with_hidden_boxes(values, path.name)
         write_labels(values, read_image((path,)), root / "labels" / path.name)
-    (root / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    write_json(description, root / "dataset.json")
 
 
 def with_hidden_boxes(values: LabelArray, name: str) -> LabelArray:
@@ -76,37 +75,23 @@ def _part(size: int, random: np.random.Generator) -> slice:
     return slice(start, start + length)
 
 
-def planned(dataset: Path, root: Path, seeds: range, progress: TerminalProgress) -> Workspace:
-    """Return a work folder whose plan has one configuration per seed, all alike."""
-    workspace = Workspace(root)
-    if not workspace.plan.is_file():
-        made = plan(dataset, workspace, PlanRequest(memory_gib=8.0), workers=2, progress=progress)
-        base = made.configuration(None)
-        copies = tuple(base.model_copy(update={"name": f"seed_{seed}"}) for seed in seeds)
-        changed = {"configurations": copies, "default_configuration": copies[0].name}
-        store.save(made.model_copy(update=changed), workspace.plan)
-    return workspace
+def per_seed(seeds: range, made: Plan) -> list[Configuration]:
+    """Return a copy of the default configuration per seed."""
+    base = made.configuration(None)
+    return [base.model_copy(update={"name": f"seed_{seed}"}) for seed in seeds]
 
 
-def trained_dice(
-    workspace: Workspace, dense: Path, seed: int, steps: int, progress: TerminalProgress
-) -> list[float]:
+def trained_dice(workspace: Workspace, dense: Path, seed: int, steps: int) -> list[float]:
     """Return the Dice of each region on the dense labels of the held-out cases, and their mean."""
-    name = f"seed_{seed}"
-    request = TrainRequest(
-        fold=0,
-        configuration=name,
-        length=TrainingDuration(iterations=steps),
-        seed=seed,
-        compute=Compute(workers=1),
-    )
-    folder = train(workspace, request, progress=progress).folder / "validation"
+    compute = Compute(workers=1)
+    trained = train_steps(workspace, f"seed_{seed}", steps, seed=seed, compute=compute)
+    folder = trained.folder / "validation"
     spec = store.load(DatasetSpec, workspace.dataset)
     held_out = [case.labels.name for case in spec.cases if (folder / case.labels.name).is_file()]
     pairs = [LabelMapPair(name, folder / name, dense / "labels" / name) for name in held_out]
     labels = known_labels(dense)
-    report = evaluate_pairs(pairs, labels=labels, workers=1, progress=progress)
-    found = [entry.means.dice.value or 0.0 for entry in report.classes]
+    report = evaluate_pairs(pairs, labels=labels, workers=1, progress=Silent())
+    found = class_dice(report).values()
     return [*found, statistics.fmean(found)]
 
 
@@ -115,25 +100,24 @@ def main() -> None:
     dataset, root = Path(sys.argv[1]), Path(sys.argv[2])
     steps = int(sys.argv[3]) if len(sys.argv) > 3 else 800
     seeds = range(int(sys.argv[4]) if len(sys.argv) > 4 else 3)
-    progress = TerminalProgress()
     for arm in ARMS:
         if not (root / arm / "dataset.json").is_file():
             derive(dataset, root / arm, sparse=arm == "sparse")
-    works = {arm: planned(root / arm, root / f"{arm}_work", seeds, progress) for arm in ARMS}
+    works = {arm: Workspace(root / f"{arm}_work") for arm in ARMS}
+    variants = partial(per_seed, seeds)
+    plans = [planned(root / arm, works[arm], variants=variants) for arm in ARMS]
     table: dict[str, list[list[float]]] = {arm: [] for arm in ARMS}
     for seed in seeds:
         for arm, workspace in works.items():
-            table[arm].append(trained_dice(workspace, root / "dense", seed, steps, progress))
+            table[arm].append(trained_dice(workspace, root / "dense", seed, steps))
             print(arm, seed, [round(value, 4) for value in table[arm][-1]], flush=True)
-    progress.close()
-    plans = [store.load(Plan, work.plan) for work in works.values()]
     alike = plans[0].configurations == plans[1].configurations
     print(f"{steps} steps, {len(seeds)} seeds; both plans are {'equal' if alike else 'different'}")
-    print("| annotations | whole | posterior | mean |\n|---|---|---|---|")
+    print(head("annotations", "whole", "posterior", "mean"))
     for arm in ARMS:
         columns = list(zip(*table[arm], strict=True))
         cells = [f"{statistics.fmean(c):.3f} ± {statistics.pstdev(c):.3f}" for c in columns]
-        print(f"| {arm} | {' | '.join(cells)} |")
+        print(line(arm, *cells))
 
 
 if __name__ == "__main__":

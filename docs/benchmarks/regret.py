@@ -17,24 +17,32 @@ and with coefficients fitted to all other datasets. `fit` fits the coefficients 
 """
 
 import argparse
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from math import exp, log
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from tables import Row, head, kept_row, line, read_rows
+from trainings import (
+    MEMORY_GIB,
+    add_configurations,
+    class_dice,
+    mean_hd95,
+    planned,
+    train_steps,
+)
 
 from autoseg.architectures import ARCHITECTURES
 from autoseg.core.errors import Interrupted
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.plan import Configuration
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.planning.budget import Candidate, TimeBudget
@@ -44,13 +52,6 @@ from autoseg.planning.expected_dice import FITTED, Coefficients, ExpectedLoss
 from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.sizing import Sizing
-from autoseg.stages.plan.plan import PlanRequest, plan
-from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest
-from autoseg.stages.train.train import train
-from autoseg.terminal import TerminalProgress
-
-MEMORY_GIB = 8.0
 
 ANY_SECONDS = 1e9
 """A time in which every candidate gets enough steps."""
@@ -74,7 +75,6 @@ DIFFICULTIES = (0.8, 1.25)
 """Range of the factor by which too few steps cost a dataset more Dice than others. The planner does
 not know this factor, so the coefficients must hold without much of it."""
 
-Row = dict[str, Any]
 Groups = Mapping[tuple[str, float, str], Sequence[Row]]
 
 
@@ -94,11 +94,11 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, ConfigurationDraft]]:
-    """Return the sizing and the references of a dataset."""
-    if not workspace.plan.is_file():
-        request = PlanRequest(memory_gib=MEMORY_GIB)
-        plan(dataset, workspace, request, workers=2, progress=TerminalProgress())
+def candidates(
+    dataset: Path, workspace: Workspace
+) -> tuple[Sizing, dict[str, tuple[ConfigurationDraft, Candidate]]]:
+    """Return the sizing of a dataset, and its candidates with their parents by name."""
+    planned(dataset, workspace)
     measured = store.load(Fingerprint, workspace.fingerprint)
     traits = dataset_traits(measured)
     memory = MemoryBudget(
@@ -109,19 +109,19 @@ def searched(dataset: Path, workspace: Workspace) -> tuple[Sizing, dict[str, Con
     )
     time = TimeBudget(ANY_SECONDS, Machine(None, 2, TWO_CORES))
     sizing = Sizing(ReferenceMethod(traits, memory, LOSSES["dice_ce"]), time)
-    return sizing, sizing.parents
+    return sizing, {
+        candidate.name: (parent, candidate)
+        for parent in sizing.parents.values()
+        for candidate in sizing.search(parent).ranked
+    }
 
 
 def train_grid(asked: argparse.Namespace) -> None:
-    """Train what is asked for, dataset by dataset."""
+    """Train the requested candidates, dataset by dataset."""
+    torch.set_num_threads(asked.threads)
     for dataset in asked.datasets:
         workspace = Workspace(asked.work / dataset.name)
-        sizing, parents = searched(dataset, workspace)
-        found = {
-            candidate.name: (parent, candidate)
-            for parent in parents.values()
-            for candidate in sizing.search(parent).ranked
-        }
+        sizing, found = candidates(dataset, workspace)
         if not asked.candidates:
             print(dataset.name, *sorted(found), sep="\n  ")
         for name in asked.candidates:
@@ -138,7 +138,6 @@ def train_candidate(
 ) -> None:
     """Train one candidate for each of the times, and add its results."""
     made = sizing.variant(parent, candidate).configuration
-    torch.set_num_threads(asked.threads)
     for minutes in asked.minutes:
         key = {
             "dataset": workspace.root.name,
@@ -146,48 +145,28 @@ def train_candidate(
             "candidate": candidate.name,
             "seed": asked.seed,
         }
-        kept = asked.work / "results.jsonl"
-        if any(key.items() <= row.items() for row in read(kept)):
-            continue
         timed = replace(sizing.time, seconds=60 * minutes)
         steps = round(timed.steps(made.architecture, made.batch_size, made.recipe))
-        row = {
-            **key,
-            "machine": TWO_CORES.identity.device,
-            **trained(workspace, made, candidate.name, minutes, steps, asked.seed),
-            **inputs_of(replace(candidate.loss, steps=float(steps))),
-        }
-        with kept.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        named = f"{candidate.name}_{minutes:g}m_seed{asked.seed}".replace("^", "-")
+        chosen = made.model_copy(update={"name": named})
+        inputs = inputs_of(replace(candidate.loss, steps=float(steps)))
+        measure = partial(trained, workspace, chosen, steps, asked.seed, inputs)
+        kept_row(asked.work / "results.jsonl", key, measure)
 
 
-def trained(
-    workspace: Workspace, made: Configuration, name: str, minutes: float, steps: int, seed: int
-) -> Row:
-    """Return the scores of a training, which runs now unless it did before."""
-    named = f"{name}_{minutes:g}m_seed{seed}".replace("^", "-")
-    planned = store.load(Plan, workspace.plan)
-    others = tuple(entry for entry in planned.configurations if entry.name != named)
-    changed = {"configurations": (*others, made.model_copy(update={"name": named}))}
-    store.save(planned.model_copy(update=changed), workspace.plan)
-    progress = TerminalProgress()
-    request = TrainRequest(
-        fold=0, configuration=named, length=TrainingDuration(iterations=steps), seed=seed
-    )
-    try:
-        report = train(workspace, request, progress=progress).report
-    finally:
-        progress.close()
+def trained(workspace: Workspace, chosen: Configuration, steps: int, seed: int, inputs: Row) -> Row:
+    """Return scores and sizes of a training, with the inputs of its expected loss."""
+    add_configurations(workspace, chosen)
+    report = train_steps(workspace, chosen.name, steps, seed=seed).report
     assert report is not None  # noqa: S101  (fold 0 holds cases out)
-    means = [entry.means for entry in report.classes]
-    found = [mean.metric("hd95_mm").value for mean in means]
-    distances = [value for value in found if value is not None]
+    distance = mean_hd95(report)
     return {
-        "dice": round(statistics.fmean(mean.dice.value or 0.0 for mean in means), 4),
-        "hd95": round(statistics.fmean(distances), 2) if distances else None,
-        "patch": list(made.topology.patch_shape),
-        "batch": made.batch_size,
+        "machine": TWO_CORES.identity.device,
+        "dice": round(statistics.fmean(class_dice(report).values()), 4),
+        "hd95": None if distance is None else round(distance, 2),
+        "patch": list(chosen.topology.patch_shape),
+        "batch": chosen.batch_size,
+        **inputs,
     }
 
 
@@ -197,13 +176,6 @@ def inputs_of(loss: ExpectedLoss) -> Row:
     return {
         key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()
     }
-
-
-def read(path: Path) -> list[Row]:
-    """Return the results in a file; none if it does not exist."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def grouped(rows: Sequence[Row]) -> Groups:
@@ -237,16 +209,15 @@ def table(groups: Groups) -> None:
         name: fitted({key: group for key, group in groups.items() if key[0] != name})
         for name in {key[0] for key in groups}
     }
-    print("| Dataset, minutes | Sizes | Best | Dice | Picked | Regret | Fitted to the others |")
-    print("|---|---|---|---|---|---|---|")
+    titles = ("Dataset, minutes", "Sizes", "Best", "Dice", "Picked", "Regret")
+    print(head(*titles, "Fitted to the others"))
     alone = []
     for (name, minutes, _), group in sorted(groups.items()):
         best, pick = max(group, key=lambda row: row["dice"]), picked(group, FITTED)
         alone.append(regret(group, held_out[name]))
-        print(
-            f"| {name}, {minutes:g} | {len(group)} | {best['candidate']} | {best['dice']:.3f} | "
-            f"{pick['candidate']} | {regret(group, FITTED):.3f} | {alone[-1]:.3f} |"
-        )
+        names = (best["candidate"], f"{best['dice']:.3f}", pick["candidate"])
+        regrets = (f"{regret(group, FITTED):.3f}", f"{alone[-1]:.3f}")
+        print(line(f"{name}, {minutes:g}", len(group), *names, *regrets))
     own = [regret(group, FITTED) for group in groups.values()]
     for text, found in (("Regret", own), ("Regret, fitted to the others", alone)):
         print(f"\n{text}: mean {statistics.fmean(found):.3f}, worst {max(found):.3f}")
@@ -346,4 +317,4 @@ if __name__ == "__main__":
         except Interrupted as stop:
             print(stop)
     else:
-        COMMANDS[arguments.command](grouped(read(arguments.results)))
+        COMMANDS[arguments.command](grouped(read_rows(arguments.results)))

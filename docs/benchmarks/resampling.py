@@ -4,13 +4,12 @@ Run it with `python docs/benchmarks/resampling.py`. Both ways work on the same r
 turns, so that whatever else the machine does meets both; the table shows medians.
 """
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from costs import medians, timed
 from scipy import ndimage
 from skimage.transform import resize
 
@@ -38,13 +37,6 @@ def label_map(random: np.random.Generator) -> np.ndarray:
     """Return a background and 12 classes in layers, as uint8."""
     smooth = ndimage.gaussian_filter(random.normal(size=VOLUME), 6)
     return (smooth * 400).clip(0, 12).astype(np.uint8)
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """Return how long one call takes."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def ours(voxels: np.ndarray, shape: tuple[int, ...], order: int) -> np.ndarray:
@@ -80,14 +72,9 @@ def compare_images(voxels: np.ndarray) -> None:
         for order in (3, 1):
             expected, found = theirs(voxels, shape, order), ours(voxels, shape, order)
             difference = np.abs(expected - found).max() / np.ptp(voxels)
-            pairs = [
-                (
-                    seconds(lambda s=shape, o=order: theirs(voxels, s, o)),
-                    seconds(lambda s=shape, o=order: ours(voxels, s, o)),
-                )
-                for _ in range(ROUNDS)
-            ]
-            old, new = (median(column) for column in zip(*pairs, strict=True))
+            both = (partial(theirs, voxels, shape, order), partial(ours, voxels, shape, order))
+            pairs = [[timed(action) for action in both] for _ in range(ROUNDS)]
+            old, new = (medians(column).seconds for column in zip(*pairs, strict=True))
             name = "x".join(map(str, shape))
             print(
                 f"{name:15} {order:5}  {old:10.3f} s {new:7.3f} s  {old / new:6.1f}"
@@ -101,8 +88,8 @@ def compare_labels(classes: np.ndarray) -> None:
     for shape in TARGETS:
         found = our_labels(classes, shape)
         differing = np.mean(found != labels_one_by_one(classes, shape))
-        old = seconds(lambda s=shape: labels_one_by_one(classes, s))
-        new = median(seconds(lambda s=shape: our_labels(classes, s)) for _ in range(ROUNDS))
+        old = timed(partial(labels_one_by_one, classes, shape)).seconds
+        new = medians([timed(partial(our_labels, classes, shape)) for _ in range(ROUNDS)]).seconds
         name = "x".join(map(str, shape))
         print(f"{name:15} {old:16.3f} s {new:9.3f} s {old / new:6.1f}   {differing:.1e}")
 
@@ -118,15 +105,15 @@ def time_patches(voxels: np.ndarray, classes: np.ndarray, random: np.random.Gene
     )
     with TemporaryDirectory() as root:
         folder = Path(root) / "case"
-        written = seconds(
-            lambda: save_case(case, folder, (96, 128, 128), key="key", content_key="key")
-        )
+        write = partial(save_case, case, folder, (96, 128, 128), key="key", content_key="key")
+        written = timed(write).seconds
         size = sum(path.stat().st_size for path in folder.iterdir())
         print(f"writing the case: {written:.2f} s, {size / voxels.nbytes:.2f} of its float32 size")
         stored = open_case(folder)
         for patch, repeats in PATCHES.items():
-            spent = median(seconds(lambda p=patch: read(stored, p, random)) for _ in range(repeats))
-            print(f"reading a patch of {'x'.join(map(str, patch)):10} {spent * 1000:7.2f} ms")
+            rounds = [timed(partial(read, stored, patch, random)) for _ in range(repeats)]
+            spent = 1000 * medians(rounds).seconds
+            print(f"reading a patch of {'x'.join(map(str, patch)):10} {spent:7.2f} ms")
 
 
 def read(stored: StoredCase, patch: tuple[int, ...], random: np.random.Generator) -> None:

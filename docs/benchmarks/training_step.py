@@ -18,36 +18,36 @@ command line does, so that threads that wait leave the processor to the loader.
 
 import argparse
 import pickle
-import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from itertools import count
+from math import inf
 from pathlib import Path
 from statistics import fmean, median
+from tempfile import TemporaryDirectory
+from time import perf_counter
 
 import torch
+from costs import timed
+from trainings import ENDLESS, prepared_task
 
+from autoseg.benchmarking.devices import synchronize
+from autoseg.benchmarking.loading import without_augmentation
+from autoseg.benchmarking.stepping import TimedSteps, bare_step_timer, loader_steps
 from autoseg.core.allocator import keep_freed_memory
 from autoseg.core.compute import Compute
 from autoseg.core.device import autocast
 from autoseg.core.progress import Silent
 from autoseg.documents.workspace import Workspace
-from autoseg.stages.preprocess import prepare_cases
-from autoseg.stages.project import fold_cases, load_project
+from autoseg.stages.project import load_project
 from autoseg.stages.train.duration import TrainingDuration
-from autoseg.stages.train.task import TrainRequest, training_task
+from autoseg.stages.train.task import TrainRequest
 from autoseg.training.deep_supervision import supervised_loss
-from autoseg.training.device_prefetcher import DevicePrefetcher
-from autoseg.training.loading import BatchIndex, BatchSampler, load_batches, prefetched_batches
-from autoseg.training.loop import TrainingTask, new_state
-from autoseg.training.state import TrainingState
-from autoseg.training.step import TensorBatch, batch_to_device, training_step
-from autoseg.training.targets import Objective, objective
+from autoseg.training.loading import BatchIndex, prefetched_batches
+from autoseg.training.loop import TrainingTask, batch_objective, new_state
+from autoseg.training.step import batch_to_device
 
-RATE = 1e-4
 WORKERS = (0, 1, 2)
-ENDLESS = 10**9
 
 
 def main() -> None:
@@ -63,16 +63,16 @@ def main() -> None:
     options = parser.parse_args()
     project = load_project(Workspace(options.work), Silent())
     for name in options.configurations or [project.plan.default_configuration]:
-        cases = prepare_cases(project, name, workers=2, progress=Silent()).cases
         length = TrainingDuration(iterations=1000)
         request = TrainRequest(
             fold=0, configuration=name, length=length, compute=Compute(device=options.device)
         )
-        task = training_task(project, fold_cases(project, 0, Silent()), cases, request)
+        task = prepared_task(project, request)
         shape = "x".join(map(str, task.data.training.patch_shape))
         batch = f"{task.data.training.batch_size} patches of {shape}"
         print(f"\n{options.dataset.name} {name}: {batch}, {task.device}, {task.dtype}")
-        with keep_freed_memory():
+        with keep_freed_memory(), TemporaryDirectory() as folder:
+            task = replace(task, checkpoint=Path(folder) / task.checkpoint.name)
             print_step(task, options.steps)
             print_loader(task, options.batches)
             print_keeping_up(task, options.steps, options.turns)
@@ -80,8 +80,11 @@ def main() -> None:
 
 def print_step(task: TrainingTask, steps: int) -> None:
     """Print what the parts of a step on one batch take."""
-    state, batch, function = prepared(task)
-    images, labels = batch
+    state = new_state(task, epoch_steps=ENDLESS)
+    bare_step_timer(task, state)(1)
+    drawn = task.data.draw(BatchIndex("train", 0))
+    images, labels = batch_to_device(drawn, task.device)
+    function = batch_objective(task, drawn, 0.5)
     seconds: dict[str, list[float]] = {"forward": [], "loss": [], "backward": [], "optimiser": []}
     for _ in range(steps):
         clock = Clock(task.device)
@@ -104,78 +107,37 @@ def print_loader(task: TrainingTask, batches: int) -> None:
     """Print what the parts of drawing a batch take."""
     sampling = task.data.training
     entries = sampling.augmentations
-    plain = replace(task.data, training=replace(sampling, augmentations=()))
-    bare = drawing(plain.draw, batches)
+    bare = drawing(without_augmentation(task.data).draw, batches)
     parts = {"reading": bare}
     for entry in entries:
         alone = replace(task.data, training=replace(sampling, augmentations=(entry,)))
         parts[entry.kind] = parts.get(entry.kind, 0.0) + drawing(alone.draw, batches) - bare
     batch = task.data.draw(BatchIndex("train", 0))
-    parts["sending"] = processor_time(lambda: pickle.loads(pickle.dumps(batch, protocol=5)))
+    parts["sending"] = timed(lambda: pickle.loads(pickle.dumps(batch, protocol=5))).cpu_seconds
     print(f"loader, processor time: {milliseconds(parts)}")
     print(f"a whole batch, drawn and augmented: {1000 * drawing(task.data.draw, batches):.1f} ms")
 
 
 def print_keeping_up(task: TrainingTask, steps: int, turns: int) -> None:
     """Print dummy and real steps, in turns."""
-    state, batch, function = prepared(task)
-    timed: dict[str, list[float]] = {}
+    state = new_state(task, epoch_steps=ENDLESS)
+    dummy_steps = bare_step_timer(task, state)
+    times: dict[str, list[float]] = {}
     ratios: dict[int, list[float]] = {}
-    step = step_of(task, state)
-    mean_seconds(lambda: step(batch, function), 2, task.device)
-    for turn in range(turns):
-        dummy = mean_seconds(lambda: step(batch, function), steps, task.device)
-        timed.setdefault("dummy", []).append(dummy)
+    for _ in range(turns):
+        dummy = dummy_steps(steps)
+        times.setdefault("dummy", []).append(dummy)
         for workers in WORKERS:
-            real = real_steps(task, state, workers, first=turn * 10 * steps, steps=steps)
-            timed.setdefault(f"real, {workers} workers", []).append(real)
+            prefetched = prefetched_batches(workers) * workers + 1
+            timed = TimedSteps(untimed=prefetched, count=steps, longest_seconds=inf)
+            real = loader_steps(replace(task, workers=workers), state, timed)
+            times.setdefault(f"real, {workers} workers", []).append(real)
             ratios.setdefault(workers, []).append(real / dummy)
-    for name, times in timed.items():
-        print(f"{name:20} {1000 * median(times):8.1f} ms per step")
+    for name, found in times.items():
+        print(f"{name:20} {1000 * median(found):8.1f} ms per step")
     for workers, found in ratios.items():
         spread = f"{min(found):.2f} to {max(found):.2f}"
         print(f"{workers} workers: real / dummy {median(found):.3f} ({spread})")
-
-
-def real_steps(
-    task: TrainingTask, state: TrainingState, workers: int, *, first: int, steps: int
-) -> float:
-    """Return the mean seconds of steps through the loader, after what it had prepared before."""
-    order = BatchSampler(first_step=first, epoch_steps=ENDLESS, validation_batches=0)
-    step, function = step_of(task, state), objective(task.loss.at(0.5), task.labels)
-    with closing(load_batches(task.data, order, workers=workers)) as drawn:
-        batches = DevicePrefetcher(drawn, task.device)
-
-        def one() -> None:
-            step(batches.take()[1], function, batches.fetch)
-
-        for _ in range(prefetched_batches(workers) * workers + 1):
-            one()
-        return mean_seconds(one, steps, task.device)
-
-
-def step_of(task: TrainingTask, state: TrainingState) -> Callable[..., None]:
-    """Return what does one step on a batch, and something else while the device computes."""
-
-    def step(
-        batch: TensorBatch, function: Objective, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
-        clip, dtype = task.recipe.gradient_clip, task.dtype
-        loss = training_step(state, batch, function, rate=RATE, gradient_clip=clip, dtype=dtype)
-        meanwhile()
-        float(loss)  # as the training loop looks at it
-
-    return step
-
-
-def prepared(task: TrainingTask) -> tuple[TrainingState, TensorBatch, Objective]:
-    """Return a network that has done two steps, a batch that it can do more on, and the loss."""
-    state = new_state(task, epoch_steps=ENDLESS)
-    batch = batch_to_device(task.data.draw(BatchIndex("train", 0)), task.device)
-    function = objective(task.loss.at(0.5), task.labels)
-    for _ in range(2):
-        step_of(task, state)(batch, function)
-    return state, batch, function
 
 
 def drawing(draw: Callable[[BatchIndex], object], batches: int) -> float:
@@ -183,25 +145,8 @@ def drawing(draw: Callable[[BatchIndex], object], batches: int) -> float:
     indices = count()
     for _ in range(batches):
         draw(BatchIndex("train", next(indices)))
-    times = [
-        processor_time(lambda: draw(BatchIndex("train", next(indices)))) for _ in range(batches)
-    ]
-    return fmean(times)
-
-
-def processor_time(action: Callable[[], object]) -> float:
-    """Return the seconds that this process computes for one call."""
-    begun = time.process_time()
-    action()
-    return time.process_time() - begun
-
-
-def mean_seconds(action: Callable[[], object], times: int, device: torch.device) -> float:
-    """Return the mean wall-clock seconds of one call."""
-    clock = Clock(device)
-    for _ in range(times):
-        action()
-    return clock.lap() / times
+    times = [timed(lambda: draw(BatchIndex("train", next(indices)))) for _ in range(batches)]
+    return fmean(time.cpu_seconds for time in times)
 
 
 class Clock:
@@ -214,9 +159,8 @@ class Clock:
 
     def lap(self) -> float:
         """Return the seconds since the last lap."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        now = time.perf_counter()
+        synchronize(self._device)
+        now = perf_counter()
         passed, self._last = now - self._last, now
         return passed
 

@@ -1,4 +1,4 @@
-"""Every registered augmentation keeps the same promises; a new file is tested unasked."""
+"""Every registered augmentation keeps the same promises; a new file is tested automatically."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,12 @@ from pydantic import TypeAdapter
 from autoseg.augmentations import (
     AUGMENTATIONS,
     AnyAugmentation,
+    Augmentation,
     PatchContext,
     Patches,
     random_generators,
 )
+from autoseg.augmentations.batchgenerators import TRANSFORMS, Batchgenerators
 
 CONTEXTS = [
     PatchContext(patch_shape=(16, 20), in_plane_only=False),
@@ -19,39 +21,60 @@ CONTEXTS = [
     PatchContext(patch_shape=(4, 16, 20), in_plane_only=True),
 ]
 
+PARAMETERS = {
+    "BlankRectangleTransform": {"num_rectangles": [1, 4], "p_per_channel": 1},
+    "BlankSquareNoiseTransform": {"squre_size": [2, 6]},
+    "BrightnessTransform": {"mu": 0, "sigma": 0.5},
+    "ClipValueRange": {"min": -0.5, "max": 0.5},
+    "MeanStdNormalizationTransform": {"mean": [0, 1], "std": [2, 3]},
+    "MedianFilterTransform": {"filter_size": [2, 8]},
+    "MisalignTransform": {"p_rot_per_sample": 1},
+    "NormalizeTransform": {"means": [0, 1], "stds": [2, 3]},
+    "Rot90Transform": {"num_rot": [2], "axes": [0, 1]},
+    "TransposeAxesTransform": {"transpose_any_of_these": [0, 1]},
+}
+"""Parameters of the transforms of batchgenerators that do not work without any."""
 
-@pytest.fixture(params=list(AUGMENTATIONS))
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
+NAMED = {
+    f"batchgenerators, {name}": Batchgenerators(transform=name, parameters=PARAMETERS.get(name, {}))
+    for name in TRANSFORMS
+}
+OTHERS = {kind: AUGMENTATIONS[kind]() for kind in AUGMENTATIONS if kind != "batchgenerators"}
+
+
+@pytest.fixture(params=[*OTHERS, *NAMED])
+def entry(request: pytest.FixtureRequest) -> Augmentation:
+    return (OTHERS | NAMED)[request.param]
 
 
 @pytest.fixture(params=CONTEXTS, ids=["2d", "3d", "flat"])
-def context(request: pytest.FixtureRequest) -> PatchContext:
+def context(request: pytest.FixtureRequest, entry: Augmentation) -> PatchContext:
+    if getattr(entry, "transform", "") == "TransposeAxesTransform":  # needs equal edges
+        return request.param._replace(patch_shape=(16,) * len(request.param.patch_shape))
     return request.param
 
 
-def patches_for(kind: str, context: PatchContext, *, seed: int = 0, count: int = 3) -> Patches:
-    """Return what an augmentation may be given: an image, or what a previous stage predicted."""
-    config = AUGMENTATIONS[kind]()
-    shape = config.loaded_shape(context)
+def patches_for(
+    entry: Augmentation, context: PatchContext, *, seed: int = 0, count: int = 3
+) -> Patches:
+    """Return suitable input of an augmentation: images, or the predictions of a previous stage."""
+    shape = entry.loaded_shape(context)
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, (count, 1, *shape)).astype(np.int16)
     images = random.normal(size=(count, 2, *shape))
-    if config.changes_cascade_input:
+    if entry.changes_cascade_input:
         images = labels == np.array([1, 2]).reshape(1, 2, *[1] * len(shape))
     return Patches(torch.from_numpy(images.astype(np.float32)), torch.from_numpy(labels))
 
 
-def augmented(kind: str, context: PatchContext, seed: int) -> Patches:
-    patches = patches_for(kind, context, seed=seed)
-    return AUGMENTATIONS[kind]().apply(
-        patches, random_generators(seed, torch.device("cpu")), context
-    )
+def augmented(entry: Augmentation, context: PatchContext, seed: int) -> Patches:
+    patches = patches_for(entry, context, seed=seed)
+    return entry.apply(patches, random_generators(seed, torch.device("cpu")), context)
 
 
-def test_patches_keep_their_shape_and_types(kind: str, context: PatchContext) -> None:
+def test_patches_keep_their_shape_and_types(entry: Augmentation, context: PatchContext) -> None:
     for seed in range(5):
-        changed = augmented(kind, context, seed)
+        changed = augmented(entry, context, seed)
         assert tuple(changed.images.shape) == (3, 2, *context.patch_shape)
         assert tuple(changed.layers.shape) == (3, 1, *context.patch_shape)
         assert changed.images.dtype == torch.float32
@@ -60,51 +83,49 @@ def test_patches_keep_their_shape_and_types(kind: str, context: PatchContext) ->
         assert changed.images.is_contiguous()
 
 
-def test_no_label_is_invented(kind: str, context: PatchContext) -> None:
-    found = augmented(kind, context, seed=1).layers
+def test_no_label_is_invented(entry: Augmentation, context: PatchContext) -> None:
+    found = augmented(entry, context, seed=1).layers
     assert set(found.unique().tolist()) <= {0, 1, 2}
 
 
-def test_a_constant_image_stays_finite(kind: str, context: PatchContext) -> None:
-    patches = patches_for(kind, context)
+def test_a_constant_image_stays_finite(entry: Augmentation, context: PatchContext) -> None:
+    patches = patches_for(entry, context)
     still = Patches(torch.ones_like(patches.images), patches.layers)
-    changed = AUGMENTATIONS[kind]().apply(still, random_generators(0, torch.device("cpu")), context)
+    changed = entry.apply(still, random_generators(0, torch.device("cpu")), context)
     assert torch.isfinite(changed.images).all()
 
 
-def test_the_same_seed_gives_the_same_patches(kind: str, context: PatchContext) -> None:
-    first, second = augmented(kind, context, seed=4), augmented(kind, context, seed=4)
+def test_the_same_seed_gives_the_same_patches(entry: Augmentation, context: PatchContext) -> None:
+    first, second = augmented(entry, context, seed=4), augmented(entry, context, seed=4)
     assert torch.equal(first.images, second.images)
     assert torch.equal(first.layers, second.layers)
 
 
-def test_some_seed_changes_something(kind: str, context: PatchContext) -> None:
-    config = AUGMENTATIONS[kind]()
-    if config.loaded_shape(context) != context.patch_shape:
-        pytest.skip("patches are not as large as what they are made from")
-    before = patches_for(kind, context)
+def test_some_seed_changes_something(entry: Augmentation, context: PatchContext) -> None:
+    if entry.loaded_shape(context) != context.patch_shape:
+        pytest.skip("patches are smaller than the region that they are made from")
+    before = patches_for(entry, context)
     for seed in range(8):
         draws = random_generators(seed, torch.device("cpu"))
-        after = config.apply(patches_for(kind, context), draws, context)
+        after = entry.apply(patches_for(entry, context), draws, context)
         if not torch.equal(after.images, before.images):
             return
     pytest.fail("8 seeds left the patches as they were")
 
 
-def test_global_generators_are_left_alone(kind: str, context: PatchContext) -> None:
+def test_global_generators_are_left_alone(entry: Augmentation, context: PatchContext) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     numbers = np.random.get_state()[1]  # noqa: NPY002
-    augmented(kind, context, seed=9)
+    augmented(entry, context, seed=9)
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
 
 
-def test_its_chance_is_a_probability(kind: str) -> None:
-    assert 0 < AUGMENTATIONS[kind]().chance() <= 1
+def test_its_chance_is_a_probability(entry: Augmentation) -> None:
+    assert 0 < entry.chance() <= 1
 
 
-def test_an_augmentation_round_trips_through_json(kind: str) -> None:
+def test_an_augmentation_round_trips_through_json(entry: Augmentation) -> None:
     adapter = TypeAdapter(AnyAugmentation)
-    config = AUGMENTATIONS[kind]()
-    assert adapter.validate_json(adapter.dump_json(config)) == config
+    assert adapter.validate_json(adapter.dump_json(entry)) == entry

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,20 @@ import autoseg
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(Path(autoseg.__file__).parent.rglob("*.py"))
+SCRIPTS = sorted((ROOT / "docs" / "benchmarks").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+ALLOWED_PRIVATE = {
+    *("_replace", "_asdict"),  # named tuples
+    "_exit",  # os
+    *("_python_dispatch", "_pytree", "_subclasses", "_dynamo", "_cdata"),  # torch
+    *("_ConvNd", "_ConvTransposeNd"),  # torch
+    "_finish",  # batchgenerators, as nnU-Net's own trainer calls it
+}
+"""Names of other packages that have no public counterpart."""
+
+ATTRIBUTE_FUNCTIONS = {"setattr", "getattr", "delattr", "hasattr", "attrgetter"}
+
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
 
@@ -53,6 +68,56 @@ def test_nothing_unpickles() -> None:
             )
 
 
+def private_names(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the private names that a module imports, accesses or passes to `setattr` and others."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        elif isinstance(node, ast.Attribute):
+            is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            names = [] if is_own else [node.attr]
+        elif isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", None))
+            texts = [text.value for text in node.args if isinstance(text, ast.Constant)]
+            names = [str(text) for text in texts if called in ATTRIBUTE_FUNCTIONS]
+        for part in ".".join(names).split("."):
+            if part.startswith("_") and part[1:2] not in ("", "_") and part not in ALLOWED_PRIVATE:
+                yield node.lineno, part
+
+
+@pytest.mark.parametrize("path", [*TESTS, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_and_scripts_use_public_names_only(path: Path) -> None:
+    assert not list(private_names(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from autoseg.stages.run.run import _begun",
+        "import autoseg._private",
+        "run._begun()",
+        "sums._sums.values()",
+        'monkeypatch.setattr(run, "_begun", None)',
+        'monkeypatch.setattr("autoseg.stages.run.run._begun", None)',
+        'getattr(run, "_begun")',
+    ],
+)
+def test_a_private_name_in_a_test_is_found(line: str) -> None:
+    assert len(list(private_names(line))) == 1
+
+
+def test_own_attributes_and_dunders_are_not_private_names() -> None:
+    lines = (
+        "self._left = 1",
+        "type(run).__name__",
+        "row._replace(a=1)",
+        'setattr(run, "begun", 1)',
+    )
+    assert not list(private_names("\n".join(lines)))
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -93,7 +158,7 @@ def test_every_public_name_is_there() -> None:
             "import autoseg.stages.evaluate.evaluate, autoseg.stages.evaluate.known_labels",
             ("blosc2",),
         ),
-        ("import autoseg.stages.describe", ("scipy", "blosc2")),
+        ("import autoseg.models.archive.reader", ("scipy", "blosc2")),
         ("import autoseg.stages.preprocess, autoseg.stages.next_command", ("scipy",)),
         ("import autoseg.stages.plan.fingerprint, autoseg.terminal", ("scipy",)),
     ],

@@ -11,7 +11,11 @@ import autoseg
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(Path(autoseg.__file__).parent.rglob("*.py"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "pages").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs" / "pages").rglob("*.md")),
+    *sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")),
+]
 
 BANNED = {
     r"beside": "next to, in addition to",

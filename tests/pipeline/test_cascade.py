@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from fakes import load_model
 
 from autoseg.augmentations.cascade_components import CascadeComponents
 from autoseg.augmentations.cascade_morphology import CascadeMorphology
@@ -19,17 +20,17 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_classes
+from autoseg.inference.selected_model import ReadyModel
+from autoseg.models.loader import find_model
 from autoseg.preprocessing.storage import StoredCase, open_cascade_input, open_case
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import load_project
 from autoseg.stages.train.cascade import (
-    make_cascade_inputs,
     note_on_newer_stage,
-    with_cascade_input,
+    with_cascade_inputs,
 )
 from autoseg.stages.train.duration import TrainingDuration
 from autoseg.stages.train.task import TrainRequest
@@ -152,7 +153,7 @@ def test_a_model_file_holds_both_stages_and_predicts_as_the_folder_does(
     assert np.array_equal(*found)
     previous = load_model(file, device="cpu").previous
     assert previous is not None
-    assert len(previous.ensemble.networks) == 2
+    assert len(previous.networks) == 2
 
 
 def test_what_another_configuration_refines_is_not_predicted_with_unasked(trained_work: Workspace):
@@ -185,33 +186,27 @@ def test_a_previous_stage_of_another_plan_is_refused(work: Workspace):
         trained(work, "cascade", 0)
 
 
-def made(workspace: Workspace) -> None:
+def made(workspace: Workspace) -> dict[str, StoredCase]:
     """Prepare the cascade's cases as `train` does, without training."""
     project = load_project(workspace, Silent())
     cases = prepare_cases(project, "cascade", workers=1, progress=Silent()).cases
     cascade = project.plan.configuration("cascade")
-    make_cascade_inputs(project, cascade, tuple(cases.values()), CPU, Silent())
-
-
-def opened(workspace: Workspace, name: str, case: str) -> StoredCase:
-    """Open a prepared case of a configuration, with its cascade input."""
-    used = configuration(workspace, name)
-    stored = open_case(workspace.preprocessed(used.data_name) / case)
-    return with_cascade_input(workspace, used, stored)
+    return with_cascade_inputs(project, cascade, tuple(cases.values()), CPU, Silent())
 
 
 def test_each_case_is_predicted_by_the_fold_that_held_it_out(work: Workspace):
-    made(work)
+    prepared = made(work)
     splits = store.load(Splits, work.splits)
     differing = 0
     for fold, cases in enumerate(splits.folds):
         own, other = (
-            load_model(work.fold("coarse", number), device="cpu") for number in (fold, 1 - fold)
+            ReadyModel.of(load_model(work.fold("coarse", number), device="cpu"))
+            for number in (fold, 1 - fold)
         )
         for name in cases.validation:
-            case = opened(work, "cascade", name)
+            case = prepared[name]
             stored = case.read_cascade_input((0,) * 3, case.shape)
-            coarse = opened(work, "coarse", name)
+            coarse = open_case(work.preprocessed("coarse") / name)
             image = onto_next_grid(coarse, case)
             assert np.array_equal(stored, predict_classes(image, own))
             differing += not np.array_equal(stored, predict_classes(image, other))
@@ -272,14 +267,14 @@ def test_a_held_out_case_is_scored_with_the_same_fold_of_the_previous_stage(
     work = trained_work
     model = load_model(work.fold("cascade", 0), device="cpu")
     assert model.previous is not None
-    assert len(model.previous.ensemble.networks) == 1
-    expected = load_model(work.fold("coarse", 0), device="cpu").ensemble.networks[0]
-    found = model.previous.ensemble.networks[0]
+    assert len(model.previous.networks) == 1
+    expected = load_model(work.fold("coarse", 0), device="cpu").networks[0]
+    found = model.previous.networks[0]
     for name, tensor in expected.state_dict().items():
         assert np.array_equal(tensor.numpy(), found.state_dict()[name].numpy())
     everything = load_model(work.models / "cascade", device="cpu")
     assert everything.previous is not None
-    assert len(everything.previous.ensemble.networks) == 2
+    assert len(everything.previous.networks) == 2
 
 
 def test_a_cascade_without_its_previous_stage_is_refused(trained_work: Workspace, tmp_path: Path):

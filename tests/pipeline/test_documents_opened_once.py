@@ -104,7 +104,7 @@ def test_run_opens_each_document_once(
         return shrink(make_plan(measured, **settings), (8, 16, 16))
 
     monkeypatch.setattr(stage, "make_plan", make_small_plan)
-    monkeypatch.setattr(stage, "_with_speed", lambda machine, *_: machine)
+    monkeypatch.setattr(stage, "machine_speed", lambda *_, **__: None)
     if is_planned:
         plan(dataset, work, workers=1, progress=Silent())
     command = Command(work.root, dataset, monkeypatch)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import compact_at_full_resolution
+from fakes import compact_at_full_resolution, load_model
 from synthetic import balls, write_picture
 
 from autoseg.core.compute import Compute
@@ -21,11 +21,10 @@ from autoseg.documents.plan import Plan
 from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL, Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import load_model
-from autoseg.inference.stored import trained_folds
+from autoseg.models.folder import trained_folds
 from autoseg.stages import test as test_stage
 from autoseg.stages.export import ExportOptions, export
-from autoseg.stages.folds import use_splits
+from autoseg.stages.folds import load_splits
 from autoseg.stages.plan.plan import PlanRequest, plan
 from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.stages.project import fold_cases, load_project
@@ -141,7 +140,7 @@ def test_the_fold_all_is_predicted_with_only_when_asked(whole: Workspace):
     assert trained_folds(folder) == (0, ALL)
 
     def networks(folds: tuple | None) -> int:
-        return len(load_model(folder, device="cpu", folds=folds).ensemble.networks)
+        return len(load_model(folder, device="cpu", folds=folds).networks)
 
     assert networks(None) == 1
     assert networks((0, ALL)) == 2
@@ -165,8 +164,8 @@ def test_a_model_file_can_hold_the_fold_all(whole: Workspace, tmp_path: Path):
 
     export(whole.root, file, ExportOptions(folds=(0, ALL)))
 
-    assert len(load_model(file, device="cpu").ensemble.networks) == 1
-    assert len(load_model(file, device="cpu", folds=(ALL,)).ensemble.networks) == 1
+    assert len(load_model(file, device="cpu").networks) == 1
+    assert len(load_model(file, device="cpu", folds=(ALL,)).networks) == 1
     with pytest.raises(ModelError, match=r"fold 3 of .*; trained: 0, all\. "):
         load_model(file, device="cpu", folds=(3,))
 
@@ -206,8 +205,10 @@ def test_folds_that_are_named_come_before_those_in_the_datasets_folder(tmp_path:
 def test_other_folds_than_those_in_use_are_refused(whole: Workspace, tmp_path: Path):
     named = given(tmp_path / "mine.json", ("2", "01"))
 
+    project = load_project(whole, Silent())
+
     with pytest.raises(DatasetError, match=r"splits.json has other folds than .*mine.json"):
-        use_splits(whole, store.load(DatasetSpec, whole.dataset), named, Silent())
+        load_splits(whole, project.dataset, project.fingerprint, Silent(), path=named)
 
 
 def test_equal_folds_are_taken_twice_without_complaint(tmp_path: Path):

@@ -14,12 +14,13 @@ from autoseg.core.compute import Compute
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.plan import Plan
+from autoseg.documents.report import Report
 from autoseg.documents.run import Run
-from autoseg.documents.selection import LargestComponent, Selection
+from autoseg.documents.selection import CROSS_VALIDATION_NAME, LargestComponent, Selection
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.archive.reading import ModelArchive
 from autoseg.inference.averaging import ensemble_class_map
 from autoseg.inference.probabilities import open_probabilities
+from autoseg.models.archive.reader import ModelArchive
 from autoseg.readers import read_image
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.plan.plan import plan
@@ -152,7 +153,7 @@ def test_the_card_of_a_selection_has_its_line_of_the_leaderboard(selected, tmp_p
     ):
         assert words in page
     archive = ModelArchive(file)
-    names = [case.name for case in archive.read_cross_validation().cases]
+    names = [case.name for case in archive.read_document(Report, CROSS_VALIDATION_NAME).cases]
     assert names
     assert all(name.startswith("case_") for name in names)
     export(selected.root, file, ExportOptions(folds=(0,)))

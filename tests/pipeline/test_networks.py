@@ -58,7 +58,7 @@ def weights_of(workspace: Workspace) -> dict:
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
-        *(pytest.param(*kind.values, "pictures", marks=kind.marks) for kind in OTHERS),
+        *((kind, "pictures") for kind in OTHERS),
         *((kind, "volumes") for kind in WITH_MARGIN),
     ],
 )

@@ -14,11 +14,12 @@ from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report, UnscoredCase
+from autoseg.documents.run import Run
 from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.predictor import Predictor
-from autoseg.stages.plan.plan import plan
+from autoseg.stages.plan.plan import PlanRequest, plan
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import load_project
 from autoseg.stages.run import clock as run_clock
@@ -26,7 +27,7 @@ from autoseg.stages.run import run as stage
 from autoseg.stages.run.run import RunRequest, run
 from autoseg.stages.train.duration import TrainingDuration, parse_duration
 from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest
-from autoseg.stages.train.train import train
+from autoseg.stages.train.train import TrainedFold, train
 
 CPU = Compute(device="cpu", workers=0)
 
@@ -223,9 +224,11 @@ def test_a_work_folder_of_another_dataset_is_refused(
 
 def test_a_plan_that_contradicts_the_command_is_refused(dataset: Path, work: Workspace):
     with pytest.raises(PlanError, match=r"--network unet_2015.*Leave --network out"):
-        run(dataset, work, request(network="unet_2015"), progress=Silent())
+        run(dataset, work, request(planning=PlanRequest(network="unet_2015")), progress=Silent())
     with pytest.raises(PlanError, match="--loss topk"):
-        run(dataset, work, request(loss="topk"), progress=Silent())
+        run(dataset, work, request(planning=PlanRequest(loss="topk")), progress=Silent())
+    with pytest.raises(PlanError, match=r"--augmentation none, but .* uses standard\."):
+        run(dataset, work, request(planning=PlanRequest(augmentation="none")), progress=Silent())
 
 
 def test_a_run_tells_of_cases_that_came_after_the_plan(
@@ -348,10 +351,14 @@ def test_held_out_cases_that_failed_are_tried_again_and_named(
     whole = store.load(Report, scores)
     (case,) = whole.cases
     issue = UnscoredCase(name=case.name, message="CUDA out of memory")
-    store.save(whole.model_copy(update={"cases": (), "issues": (issue,)}), scores)
+    failed = whole.model_copy(update={"cases": (), "issues": (issue,)})
+    store.save(failed, scores)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage, "_score_again", lambda *_: None)
+        fails = TrainedFold(
+            work.fold(name, 0), store.load(Run, scores.parents[1] / "run.json"), failed
+        )
+        patch.setattr(stage, "train_fold", lambda *_, **__: fails)
         left = run(dataset, work, asked, progress=Silent())
     assert left.issues == ((f"{name}, fold 0, {case.name}", "CUDA out of memory"),)
 

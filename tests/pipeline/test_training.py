@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from autoseg.core.child import EndedProcess
 from autoseg.core.compute import Compute
 from autoseg.core.errors import CaseError, Interrupted, TrainingError
 from autoseg.core.progress import Progress, Silent
@@ -23,9 +24,10 @@ from autoseg.documents.plan import Plan, TrainingBudget
 from autoseg.documents.recipe import Budget
 from autoseg.documents.run import Run
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import LoadOptions, load_stored
-from autoseg.inference.stored import StoredModel
-from autoseg.stages.step_check import StepChecks
+from autoseg.models.folder import StoredModel
+from autoseg.models.loader import LoadOptions, load_stored
+from autoseg.planning.augmentation import augmentations_of
+from autoseg.stages import step_check
 from autoseg.stages.train import train as stage
 from autoseg.stages.train.duration import TrainingDuration
 from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest
@@ -153,7 +155,8 @@ def test_a_signal_to_all_processes_at_once_saves_too(
 def test_where_bfloat16_is_faulty_a_fold_trains_resumes_and_predicts_in_float32(
     volumes_work: Workspace, uninterrupted: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StepChecks, "_issue", lambda *_: "ended with SIGSEGV")
+    crash = EndedProcess(-signal.SIGSEGV, "", "")
+    monkeypatch.setattr(step_check, "run_module", lambda *_, **__: crash)
     asked = []
 
     def recording(stored: StoredModel, options: LoadOptions, folds: tuple[int, ...]) -> object:
@@ -302,6 +305,26 @@ def test_an_edited_plan_trains_and_resumes_with_another_optimiser_and_schedule(
     half = len(rates) // 2 - 1
     assert rates[half] == pytest.approx(0.01 * 0.5)
     assert rates[-1] == pytest.approx(0.0)
+
+
+def test_a_training_with_batchgenerators_resumes_as_if_nothing_had_happened(
+    volumes_work: Workspace, tmp_path: Path
+) -> None:
+    made = store.load(Plan, volumes_work.plan)
+    recipe = made.configurations[0].recipe
+    strong = recipe.model_copy(update={"augmentations": augmentations_of("strong", ())})
+    changed = made.configurations[0].model_copy(update={"recipe": strong})
+    store.save(made.model_copy(update={"configurations": (changed,)}), volumes_work.plan)
+    whole = Workspace(shutil.copytree(volumes_work.root, tmp_path / "whole"))
+    train(whole, request(), progress=Silent())
+    with pytest.raises(Interrupted):
+        train(
+            volumes_work,
+            request(compute=replace(CPU, workers=1)),
+            progress=StopAfter(3, signal.SIGINT),
+        )
+    train(volumes_work, request(), progress=Silent())
+    assert_same_training(volumes_work, whole)
 
 
 def test_pictures_train_and_predict_in_two_dimensions(pictures_work: Workspace) -> None:

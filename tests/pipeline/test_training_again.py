@@ -19,8 +19,8 @@ from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import LoadOptions, load_stored
-from autoseg.inference.stored import ModelFolder, StoredModel
+from autoseg.models.folder import ModelFolder, StoredModel
+from autoseg.models.loader import LoadOptions, load_stored
 from autoseg.stages.project import load_project
 from autoseg.stages.train import score_fold as scoring
 from autoseg.stages.train.duration import TrainingDuration

@@ -100,7 +100,7 @@ def test_the_version_is_printed() -> None:
 def test_only_commands_that_may_crash_run_in_a_child_process(
     arguments: str, is_supervised: bool
 ) -> None:
-    assert cli._is_supervised(arguments.split()) == is_supervised
+    assert cli.is_supervised(arguments.split()) == is_supervised
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Check README and pages: commands parse, links resolve, and names exist."""
+"""Check README, pages and API reference: commands parse, links resolve, and names exist."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import iter_modules, resolve_name
 
 import pytest
 import typer
@@ -16,12 +17,14 @@ from autoseg.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "pages"
-DOCUMENTS = (ROOT / "README.md", *sorted(PAGES.glob("*.md")))
+REFERENCE = sorted((PAGES / "api").glob("*.md"))
+DOCUMENTS = (ROOT / "README.md", *sorted(PAGES.rglob("*.md")))
 SCRIPTS = sorted((ROOT / "docs" / "benchmarks").glob("*.py"))
 SOURCES = (*DOCUMENTS, *sorted((ROOT / "autoseg").rglob("*.py")))
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 OPTIONS_OF_OTHERS = {
@@ -29,6 +32,10 @@ OPTIONS_OF_OTHERS = {
     "--val",  # nnU-Net
     *("--verify_dataset_integrity", "--shm-size", "--index-url"),  # nnU-Net, Docker, pip
 }
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(PAGES).as_posix() if path.is_relative_to(PAGES) else path.name
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -70,7 +77,7 @@ def command_name(words: list[str]) -> str:
     return pair if pair in commands() else words[1]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=page_name)
 def test_every_command_in_a_block_parses(path):
     for words in command_lines(path):
         parse(words)
@@ -82,7 +89,7 @@ def test_commands_are_found_in_the_pages_and_wrong_ones_are_refused():
         parse(["autoseg", "train", "DATASET", "--folds", "0"])
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=page_name)
 def test_every_command_and_option_in_a_sentence_exists(path):
     known = {
         option
@@ -99,7 +106,7 @@ def test_every_command_and_option_in_a_sentence_exists(path):
             assert options <= known | OPTIONS_OF_OTHERS, span
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=page_name)
 def test_every_relative_link_leads_somewhere(path):
     for link in LINK.findall(prose(path)):
         if link.startswith(("http://", "https://")):
@@ -111,16 +118,40 @@ def test_every_relative_link_leads_somewhere(path):
 
 
 def test_the_site_lists_every_page_once():
-    listed = re.findall(r": (\w+\.md)$", (ROOT / "docs" / "mkdocs.yml").read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(page.name for page in PAGES.glob("*.md"))
+    listed = re.findall(r": ([\w/]+\.md)$", (ROOT / "docs/mkdocs.yml").read_text(), re.MULTILINE)
+    notebooks = [f"notebooks/{path.stem}.md" for path in (ROOT / "docs/notebooks").glob("*.ipynb")]
+    assert sorted(listed) == sorted([*map(page_name, PAGES.rglob("*.md")), *notebooks])
 
 
 def test_the_readme_links_every_page():
     links = LINK.findall(prose(ROOT / "README.md"))
     assert {f"docs/pages/{page.name}" for page in PAGES.glob("*.md")} <= set(links)
+    assert "docs/pages/api/index.md" in links
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_overview_of_the_api_reference_links_every_page_of_it():
+    links = LINK.findall(prose(PAGES / "api" / "index.md"))
+    assert {page.name for page in REFERENCE} - {"index.md"} <= set(links)
+
+
+def targets() -> list[str]:
+    """Return the names that the API reference documents."""
+    return [name for page in REFERENCE for name in DIRECTIVE.findall(page.read_text("utf-8"))]
+
+
+@pytest.mark.parametrize("name", sorted(set(targets())))
+def test_every_name_of_the_api_reference_can_be_imported(name):
+    assert resolve_name(name).__doc__
+
+
+def test_the_api_reference_documents_the_public_functions_and_all_packages():
+    public = {name for name in autoseg.__all__ if not name.isupper()} - {"AutosegError"}
+    packages = {module.name for module in iter_modules(autoseg.__path__) if module.ispkg}
+    expected = public | packages - {"commands"}
+    assert {f"autoseg.{name}" for name in expected} <= set(targets())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=page_name)
 def test_python_and_json_blocks_are_python_and_json(path):
     for block in blocks(path, "json"):
         json.loads(block)

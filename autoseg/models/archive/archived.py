@@ -9,10 +9,10 @@ from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import DataSummary
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
-from autoseg.inference.archive.checks import invalid_file_error
-from autoseg.inference.archive.contents import fold_part
-from autoseg.inference.archive.reading import ModelArchive
-from autoseg.inference.stored import StoredModel, Tensors
+from autoseg.models.archive.contents import fold_part
+from autoseg.models.archive.reader import ModelArchive
+from autoseg.models.archive.validation import invalid_file_error
+from autoseg.models.folder import StoredModel, Tensors
 
 PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
 """First bytes of a pickle: a bare one, or the zip that `torch.save` writes."""

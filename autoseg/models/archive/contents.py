@@ -20,7 +20,7 @@ from autoseg.documents.archive import CONFIGURATION
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME
-from autoseg.documents.preparation import PlanPreparationView
+from autoseg.documents.preparation import PlannedPreparation
 from autoseg.documents.report import Report
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
 from autoseg.documents.splits import FoldName
@@ -64,7 +64,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(re.compile(re.escape(Selection.FILE_NAME)), 16 * MIB),
     Kind(re.compile(re.escape(CROSS_VALIDATION_NAME)), 256 * MIB),
     Kind(re.compile(f"{CONFIGURATION}/{re.escape(TrainedModel.FILE_NAME)}"), MIB),
-    Kind(re.compile(f"{CONFIGURATION}/{re.escape(PlanPreparationView.FILE_NAME)}"), 16 * MIB),
+    Kind(re.compile(f"{CONFIGURATION}/{re.escape(PlannedPreparation.FILE_NAME)}"), 16 * MIB),
     Kind(re.compile(f"{_FOLD}/{re.escape(RUN_NAME)}"), 16 * MIB),
     Kind(re.compile(f"{_FOLD}/{re.escape(Report.FILE_NAME)}"), 256 * MIB),
     Kind(re.compile(f"{_FOLD}/{re.escape(WEIGHTS_NAME)}"), 4096 * MIB),

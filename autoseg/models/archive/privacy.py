@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.report import Report, UnscoredCase
 from autoseg.documents.splits import FoldName
-from autoseg.inference.archive.model_card import FoldRecord
+from autoseg.models.archive.model_card import FoldRecord
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,12 @@ from autoseg.documents.model import (
     TrainedModel,
 )
 from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, ModelCard
-from autoseg.documents.preparation import PlanPreparationView
-from autoseg.documents.report import Report
-from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
+from autoseg.documents.preparation import PlannedPreparation
+from autoseg.documents.selection import Selection
 from autoseg.documents.splits import FoldName, fold_from_name, sort_folds
 from autoseg.documents.store import format_validation_error
-from autoseg.inference.archive.checks import invalid_file_error, open_checked_zip
-from autoseg.inference.archive.contents import MANIFEST_NAME, MOST_PARTS
+from autoseg.models.archive.contents import MANIFEST_NAME, MOST_PARTS
+from autoseg.models.archive.validation import invalid_file_error, open_checked_zip
 
 T = TypeVar("T", bound=Frozen)
 M = TypeVar("M", bound=BaseModel)
@@ -89,12 +88,6 @@ class ModelArchive:
                 )
         return selection
 
-    def read_cross_validation(self) -> Report | None:
-        """Return the cross-validation report of the selected model, or None if there is none."""
-        if CROSS_VALIDATION_NAME not in self._parts:
-            return None
-        return self.read_document(Report, CROSS_VALIDATION_NAME)
-
     def read_fingerprint(self) -> Fingerprint | None:
         """Return the fingerprint of the training data, or None if the file has none."""
         if Fingerprint.FILE_NAME not in self._parts:
@@ -144,7 +137,7 @@ class ModelArchive:
         if len(listed) != 1 + len(self.manifest.parts):
             raise invalid_file_error(self.path, "its manifest lists a part twice")
         configurations = self.manifest.configurations
-        documents = (TrainedModel.FILE_NAME, PlanPreparationView.FILE_NAME)
+        documents = (TrainedModel.FILE_NAME, PlannedPreparation.FILE_NAME)
         needed = {f"{name}/{part}" for name in configurations for part in documents}
         missing = sorted((needed | {CARD_NAME, CARD_PAGE_NAME} | listed) - set(entries))
         if missing:

@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 from autoseg.core.errors import ModelError
-from autoseg.inference.archive.contents import (
+from autoseg.models.archive.contents import (
     LARGEST_DIRECTORY_BYTES,
     MANIFEST_NAME,
     MOST_PARTS,

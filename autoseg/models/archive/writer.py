@@ -14,8 +14,8 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import ModelError
 from autoseg.documents.archive import ArchivePart, Manifest
 from autoseg.documents.store import to_json_text
-from autoseg.inference.archive.contents import MANIFEST_NAME, largest_bytes
-from autoseg.inference.stored import Tensors
+from autoseg.models.archive.contents import MANIFEST_NAME, largest_bytes
+from autoseg.models.folder import Tensors
 
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 """Date of every entry, the earliest that a zip can hold, so that the output is reproducible."""

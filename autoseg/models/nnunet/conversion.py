@@ -13,14 +13,14 @@ from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.documents.preparation import Resampling
 from autoseg.documents.store import format_validation_error
-from autoseg.inference.nnunet.network import architecture
-from autoseg.inference.nnunet.plans import (
+from autoseg.losses.dice_ce import DiceCrossEntropy
+from autoseg.models.nnunet.network import architecture
+from autoseg.models.nnunet.plans import (
     IntensityProperties,
     NnunetConfiguration,
     NnunetDataset,
     NnunetPlans,
 )
-from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.normalizers import Normalizer
 from autoseg.normalizers.ct import ComputedTomography
 from autoseg.normalizers.none import NoNormalization

@@ -18,9 +18,9 @@ from autoseg.architectures.residual_encoder_unet import ResidualEncoderUNet
 from autoseg.architectures.unet import UNet
 from autoseg.core.errors import ModelError
 from autoseg.documents.store import format_validation_error
-from autoseg.inference.networks import empty_network
-from autoseg.inference.nnunet.plans import NetworkDescription, NetworkSettings, PerAxis
-from autoseg.inference.stored import Tensors
+from autoseg.models.folder import Tensors
+from autoseg.models.networks import empty_network
+from autoseg.models.nnunet.plans import NetworkDescription, NetworkSettings, PerAxis
 
 PLAIN = "PlainConvUNet"
 RESIDUAL = "ResidualEncoderUNet"

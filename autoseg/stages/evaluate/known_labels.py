@@ -9,7 +9,7 @@ from autoseg.datasets.layouts.declared_labels import BACKGROUND, declared_labels
 from autoseg.datasets.layouts.description import read_description
 from autoseg.datasets.layouts.recognition import recognise
 from autoseg.documents import store
-from autoseg.documents.preparation import PlanPreparationView
+from autoseg.documents.preparation import PlannedPreparation
 
 DESCRIPTION_NAME = "dataset.json"
 
@@ -28,7 +28,7 @@ def known_labels(path: Path, *, workers: int = 1) -> LabelScheme:
     """
     if not path.is_dir():
         return _of_file(path)
-    for name in (PlanPreparationView.FILE_NAME, DESCRIPTION_NAME):
+    for name in (PlannedPreparation.FILE_NAME, DESCRIPTION_NAME):
         if (path / name).is_file():
             return _of_file(path / name)
     return recognise(path, workers=workers).spec.labels
@@ -41,7 +41,7 @@ def _of_file(path: Path) -> LabelScheme:
         DatasetError: If no labels are declared.
         DocumentError: If the plan is damaged.
     """
-    if path.name == PlanPreparationView.FILE_NAME:
+    if path.name == PlannedPreparation.FILE_NAME:
         from autoseg.documents.plan import Plan  # slow import: it loads all architectures
 
         return store.load(Plan, path).labels

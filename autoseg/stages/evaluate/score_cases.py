@@ -8,7 +8,7 @@ from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.report import Report, UnscoredCase
-from autoseg.inference.model_selection import SelectedModel
+from autoseg.inference.selected_model import SelectedModel
 from autoseg.readers import ending_of
 from autoseg.readers.names import label_ending
 from autoseg.stages.evaluate.evaluate import LabelMapPair, evaluate_pairs

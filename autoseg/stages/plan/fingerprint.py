@@ -75,10 +75,10 @@ def fingerprint(
     names = {case.name for case in cases}
     spec = spec.model_copy(update={"cases": tuple(c for c in spec.cases if c.name in names)})
     result = _combined(cases, spec)
-    _report_absent_labels(result, progress)
     store.save(spec, workspace.dataset)
     store.save(result, workspace.fingerprint)
     workspace.partial_fingerprint.unlink(missing_ok=True)
+    _report_absent_labels(result, progress)
     return spec, result
 
 

@@ -8,7 +8,7 @@ import torch
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.core.device import choose_device
-from autoseg.core.errors import DocumentError
+from autoseg.core.errors import DocumentError, PlanError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.user_splits import find_splits_file
@@ -18,10 +18,13 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES, Loss
+from autoseg.planning.augmentation import AugmentationName
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.planning.run_candidates import first_share
-from autoseg.stages.folds import load_splits, use_splits
+from autoseg.planning.training_choices import TrainingChoices
+from autoseg.planning.weights import LossWeighting
+from autoseg.stages.folds import load_splits
 from autoseg.stages.plan.fingerprint import fingerprint
 from autoseg.stages.plan.machine_speed import cached_speed, machine_speed
 from autoseg.stages.plan.step_times import measure_step_times
@@ -65,8 +68,11 @@ class PlanRequest:
         splits: File with the folds to use; by default the file in the dataset folder. Without
             either, cases are assigned to folds before the first training.
         timing: Time budget, and how the speed of the machine is determined.
+        augmentation: Set of augmentations; by default chosen by the planner.
+        loss_weighting: Class weights of the loss: chosen by the planner, equal, or by frequency.
 
     Raises:
+        PlanError: If weights by frequency are requested for a loss that has no class weights.
         TrainingError: If the device does not exist.
         UnknownComponent: If the network or loss does not exist.
     """
@@ -76,11 +82,20 @@ class PlanRequest:
     memory_gib: float | None = None
     splits: Path | None = None
     timing: Timing = NO_TIMING
+    augmentation: AugmentationName | None = None
+    loss_weighting: LossWeighting = "planned"
 
     def __post_init__(self) -> None:
-        """Check the names of the device, the network and the loss."""
+        """Check the names of the device, the network and the loss, and the class weights."""
         choose_device(self.timing.device)
-        _ = self.architecture, self.loss_class
+        _ = self.architecture
+        loss = self.loss_class
+        if self.loss_weighting == "frequency" and loss and "class_weights" not in loss.model_fields:
+            msg = (
+                f"found --loss-weighting frequency, but the loss {self.loss} has no class weights. "
+                "Leave --loss-weighting out, or choose another loss, such as dice_ce."
+            )
+            raise PlanError(msg)
 
     @property
     def architecture(self) -> type[Architecture] | None:
@@ -153,10 +168,8 @@ def plan_from_fingerprint(
         DatasetError: If the given folds have issues.
         PlanError: If no configuration fits the memory or the time budget.
     """
-    if request.splits is not None:
-        use_splits(workspace, spec, request.splits, progress)
-    elif find_splits_file(spec.root) is not None:
-        load_splits(workspace, spec, measured, progress)
+    if request.splits is not None or find_splits_file(spec.root) is not None:
+        load_splits(workspace, spec, measured, progress, path=request.splits)
     return plan_configurations(workspace, measured, request, progress=progress)
 
 
@@ -189,7 +202,7 @@ def plan_configurations(
         network=request.architecture,
         memory_gib=memory_gib,
         machine=machine,
-        loss=request.loss_class,
+        choices=TrainingChoices(request.loss_class, request.augmentation, request.loss_weighting),
         training_seconds=_training_seconds(measured, request.timing, num_folds),
     )
     if request.memory_gib or machine.accelerator_gib:

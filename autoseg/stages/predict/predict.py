@@ -19,20 +19,16 @@ from autoseg.documents import store
 from autoseg.documents.quality import CaseTtaConsistency
 from autoseg.documents.splits import FoldName
 from autoseg.inference.export_queue import ExportThread
-from autoseg.inference.joint_prediction import (
-    JointPredictionTask,
+from autoseg.inference.prediction import (
+    PredictionTask,
+    ood_warnings,
     prepare_for_members,
-    start_joint_prediction,
+    start_prediction,
 )
-from autoseg.inference.model import LoadOptions
-from autoseg.inference.model_selection import (
-    SelectedModel,
-    describe_selection,
-    find_selection,
-    load_selection,
-)
-from autoseg.inference.prediction import ood_warnings
 from autoseg.inference.probabilities import has_probabilities
+from autoseg.inference.selected_model import SelectedModel, load_selection
+from autoseg.models.loader import LoadOptions
+from autoseg.models.model_selection import describe_selection, find_selection
 from autoseg.preprocessing.memory import available_bytes, reading_bytes
 from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
 from autoseg.stages.predict.expected_quality import QualityReport
@@ -274,7 +270,7 @@ def _stage_name(tasks: Sequence[_PredictionTask], position: int) -> str:
 
 
 def _started(
-    ready: Future[JointPredictionTask[Path]],
+    ready: Future[PredictionTask[Path]],
     model: SelectedModel,
     exports: ExportThread,
     progress: Progress,
@@ -282,7 +278,7 @@ def _started(
     """Start a prediction; if reading or preparing failed, the future already has that error."""
     error = ready.exception()
     if error is None:
-        return start_joint_prediction(ready.result(), model, exports, progress=progress)
+        return start_prediction(ready.result(), model.members, exports, progress=progress)
     failed: Future[Path] = Future()
     failed.set_exception(error)
     return failed
@@ -290,7 +286,7 @@ def _started(
 
 def _joint_task(
     task: _PredictionTask, model: SelectedModel, workers: int, progress: Progress
-) -> JointPredictionTask[Path]:
+) -> PredictionTask[Path]:
     """Read and prepare an image, and warn if it differs from the training data.
 
     Raises:
@@ -307,9 +303,9 @@ def _joint_task(
         return task.output
 
     prepared = prepare_for_members(image, model)
-    for sentence in ood_warnings(image, model.members[0]):
+    for sentence in ood_warnings(image, model.members[0].loaded):
         progress.say(f"warning: {task.case.name}: {sentence}.")
-    return JointPredictionTask(prepared, write, workers, task.probabilities)
+    return PredictionTask(prepared, write, workers, task.probabilities)
 
 
 def _prefetched(

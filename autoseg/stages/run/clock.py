@@ -1,7 +1,5 @@
 """Time spent by `autoseg run`, stored in its schedule."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 
 from autoseg.documents import store
@@ -9,22 +7,22 @@ from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.workspace import Workspace
 
 
-def load_schedule(workspace: Workspace) -> RunSchedule:
-    """Load the schedule of `autoseg run` from a work folder.
-
-    Raises:
-        DocumentError: If the schedule is missing or damaged.
-    """
-    return store.load(RunSchedule, workspace.schedule)
-
-
 class RunClock:
-    """Time spent by a run, including the time before interruptions."""
+    """Time spent by a run, including the time before interruptions.
+
+    Attributes:
+        schedule: The schedule, as it was saved last; None before the first run saves one.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        spent = load_schedule(workspace).seconds_spent if workspace.schedule.is_file() else 0.0
-        self._start = perf_counter() - spent
+        """Start the clock.
+
+        Raises:
+            DocumentError: If the schedule of an earlier run is damaged.
+        """
+        self._path = workspace.schedule
+        self.schedule = store.load(RunSchedule, self._path) if self._path.is_file() else None
+        self._start = perf_counter() - (self.schedule.seconds_spent if self.schedule else 0.0)
 
     @property
     def seconds(self) -> float:
@@ -35,18 +33,17 @@ class RunClock:
         """Advance the clock to a later time; a run that was killed could not save its own."""
         self._start -= max(0.0, seconds - self.seconds)
 
-    def save(self) -> None:
-        """Save the time in the schedule, if the schedule exists."""
-        if self._workspace.schedule.is_file():
-            schedule = load_schedule(self._workspace).model_copy(
-                update={"seconds_spent": self.seconds}
-            )
-            store.save(schedule, self._workspace.schedule)
+    def save(self, schedule: RunSchedule) -> RunSchedule:
+        """Save a schedule with the time spent so far, and return it."""
+        self.schedule = schedule.model_copy(update={"seconds_spent": self.seconds})
+        store.save(self.schedule, self._path)
+        return self.schedule
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Save the time when the block ends, even with an exception."""
-        try:
-            yield
-        finally:
-            self.save()
+    def __enter__(self) -> "RunClock":
+        """Return the clock."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Save the time in the schedule, if there is one, even after an exception."""
+        if self.schedule is not None:
+            self.save(self.schedule)

@@ -1,10 +1,11 @@
 """Find the finished trainings in a work folder, made by `autoseg run` or `autoseg train`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.formatting import format_duration
+from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import Report
@@ -16,42 +17,39 @@ from autoseg.stages.train.score_fold import VALIDATION_NAME
 from autoseg.stages.train.task import CHECKPOINT_NAME
 
 
-def finished_reports(workspace: Workspace, names: tuple[str, ...]) -> dict[Key, Report]:
-    """Load the scores of all finished and scored trainings of some configurations."""
+def finished_reports(
+    workspace: Workspace, schedule: RunSchedule, progress: Progress
+) -> dict[Key, Report]:
+    """Load the scores of all finished and scored trainings of a run's candidates.
+
+    Args:
+        workspace: Work folder.
+        schedule: Schedule of the run.
+        progress: Receives a note for each training that the run uses but did not start.
+    """
     reports: dict[Key, Report] = {}
-    for name in names:
+    for name in schedule.candidates:
         for weights in (workspace.models / name).glob(f"fold_*/{WEIGHTS_NAME}"):
-            number = weights.parent.name.removeprefix("fold_")
-            scores = weights.parent / VALIDATION_NAME / Report.FILE_NAME
-            if number.isdigit() and scores.is_file():
-                reports[name, int(number)] = store.load(Report, scores)
+            folder = weights.parent
+            number = folder.name.removeprefix("fold_")
+            scores, record = folder / VALIDATION_NAME / Report.FILE_NAME, folder / Run.FILE_NAME
+            if not (number.isdigit() and scores.is_file()):
+                continue
+            fold = int(number)
+            reports[name, fold] = store.load(Report, scores)
+            if schedule.training(name, fold) is None and record.is_file():
+                trained = store.load(Run, record)
+                progress.say(
+                    f"note: {name}, fold {fold}, was trained before, {trained.steps} steps in "
+                    f"{format_duration(trained.seconds)}, and is used as it is. To train it like "
+                    f"the others, delete {folder}"
+                )
     return reports
 
 
 def mean_dice(reports: Mapping[Key, Report]) -> dict[Key, float]:
     """Return the mean Dice of each training; 0 where none is defined."""
     return {key: report.foreground.dice.value or 0.0 for key, report in reports.items()}
-
-
-def notes_on_earlier_trainings(
-    workspace: Workspace, schedule: RunSchedule, finished: Iterable[Key]
-) -> Iterator[str]:
-    """Yield a note for each finished training that the run uses but did not start.
-
-    Args:
-        workspace: Work folder.
-        schedule: Schedule of the run.
-        finished: Configuration and fold of each finished training.
-    """
-    for name, fold in finished:
-        record = workspace.fold(name, fold) / Run.FILE_NAME
-        if schedule.training(name, fold) is None and record.is_file():
-            trained = store.load(Run, record)
-            yield (
-                f"note: {name}, fold {fold}, was trained before, {trained.steps} steps in "
-                f"{format_duration(trained.seconds)}, and is used as it is. To train it like the "
-                f"others, delete {workspace.fold(name, fold)}"
-            )
 
 
 def check_not_started(folder: Path) -> None:

@@ -1,20 +1,18 @@
 """`autoseg run`: from a dataset to a model file; resumes where it stopped."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.core.compute import Compute
 from autoseg.core.device import choose_device
 from autoseg.core.errors import TrainingError
 from autoseg.core.progress import Progress
-from autoseg.documents import store
-from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.archive.contents import SUFFIX
+from autoseg.models.archive.contents import SUFFIX
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine
 from autoseg.planning.run_candidates import (
     RESERVED_SHARE,
@@ -28,20 +26,25 @@ from autoseg.planning.run_candidates import (
     training_seconds,
     with_previous_stages,
 )
-from autoseg.stages.dataset_identity import check_dataset_identity
+from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.folds import load_splits
 from autoseg.stages.plan.fingerprint import fingerprint
-from autoseg.stages.plan.plan import PlanRequest, Timing, plan_configurations, this_machine
+from autoseg.stages.plan.plan import (
+    DEFAULT_REQUEST,
+    PlanRequest,
+    Timing,
+    plan_configurations,
+    this_machine,
+)
 from autoseg.stages.predict.predict import PredictOptions
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import Project, load_project
-from autoseg.stages.run.clock import RunClock, load_schedule
+from autoseg.stages.run.clock import RunClock
 from autoseg.stages.run.finished_trainings import (
     check_not_started,
     finished_reports,
     mean_dice,
-    notes_on_earlier_trainings,
 )
 from autoseg.stages.run.messages import notes_on_dropped, score_message, training_announcement
 from autoseg.stages.select.select import CrossValidated, select_model
@@ -49,7 +52,6 @@ from autoseg.stages.step_check import StepChecks
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train.continuation import (
     NEVER_HELD_OUT,
-    PlanOptions,
     check_plan_options,
     check_trained_with,
     note_on_budget,
@@ -71,9 +73,7 @@ class RunRequest:
     Attributes:
         budget_seconds: Total time; None trains every configuration at full length.
         configurations: Configurations to train; None chooses automatically.
-        network: Architecture to plan.
-        loss: Loss to plan.
-        memory_gib: GPU memory to plan for; None for that of this machine.
+        planning: Options for planning, without the timing, which follows from the other options.
         output: Model file; by default it has the dataset's name, in the work folder.
         seed: Random seed of every training.
         compute: Device, precision, number of background processes and cache folder.
@@ -82,9 +82,7 @@ class RunRequest:
 
     budget_seconds: float | None = None
     configurations: tuple[str, ...] | None = None
-    network: str | None = None
-    loss: str | None = None
-    memory_gib: float | None = None
+    planning: PlanRequest = DEFAULT_REQUEST
     output: Path | None = None
     seed: int = 0
     compute: Compute = field(default_factory=Compute)
@@ -131,23 +129,20 @@ def run(
     compute = request.compute
     if request.output is not None:
         check_output(request.output)
-    clock = RunClock(workspace)
-    with clock.running():
+    with RunClock(workspace) as clock:
         project = _planned(dataset, workspace, request, progress)
-        setup = _RunSetup(project, request)
-        schedule = _schedule(setup, spent=clock.seconds)
+        setup = RunSetup(project, request)
+        schedule = _schedule(setup, clock)
         progress.say(f"candidates: {', '.join(schedule.candidates)} ({schedule.reason})")
+        for name in schedule.candidates:
+            check_trained_with(project, name)
+        reports = finished_reports(workspace, schedule, progress)
         configurations = [project.plan.configuration(name) for name in schedule.candidates]
-        for entry in configurations:
-            check_trained_with(project, entry)
-        reports = finished_reports(workspace, schedule.candidates)
-        for note in notes_on_earlier_trainings(workspace, schedule, reports):
-            progress.say(note)
         StepChecks(compute.cache, progress).limit_for_all(
             configurations, choose_device(compute.device), compute.precision
         )
         _score_again(setup, schedule, reports, progress)
-        _train_all(setup, clock, reports, progress)
+        schedule = _train_all(setup, clock, schedule, reports, progress)
         workers = max(1, compute.num_workers)
         selected = select_model(
             workspace, project.dataset, project.splits, workers=workers, progress=progress
@@ -155,34 +150,33 @@ def run(
         output = request.output or workspace.root / f"{project.plan.dataset_name}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
         test_report = _test(project, compute, progress)
+        schedule = clock.save(schedule)
     issues = tuple(
         (f"{name}, fold {fold}, {issue.name}", issue.message)
         for (name, fold), report in reports.items()
         for issue in report.issues
     )
-    return FinishedRun(output, selected, load_schedule(workspace), test_report, issues)
+    return FinishedRun(output, selected, schedule, test_report, issues)
 
 
 def _planned(
     dataset: Path, workspace: Workspace, request: RunRequest, progress: Progress
 ) -> Project:
     """Load the project with the existing plan, which may be edited, or make a new plan."""
-    if workspace.plan.is_file():
-        progress.say(f"using the existing plan: {workspace.plan}")
-        spec = store.load(DatasetSpec, workspace.dataset)
-        spec = check_dataset_identity(dataset, workspace, spec)
-        project = load_project(workspace, progress, dataset=spec)
-        options = PlanOptions(request.network, request.loss, request.memory_gib)
-        check_plan_options(workspace, project.plan, options, progress)
-        budget_note = note_on_budget(project.plan, request.budget_seconds)
-        for note in filter(None, (budget_note, note_on_changed_cases(dataset, spec))):
-            progress.say(note)
-        return project
     compute = request.compute
     timing = Timing(
         cache=compute.cache, budget_seconds=request.budget_seconds, device=compute.device
     )
-    plan_request = PlanRequest(request.network, request.loss, request.memory_gib, timing=timing)
+    plan_request = replace(request.planning, timing=timing)
+    if workspace.plan.is_file():
+        progress.say(f"using the existing plan: {workspace.plan}")
+        spec = load_dataset(dataset, workspace)
+        project = load_project(workspace, progress, dataset=spec)
+        check_plan_options(workspace, project.plan, plan_request, progress)
+        budget_note = note_on_budget(project.plan, request.budget_seconds)
+        for note in filter(None, (budget_note, note_on_changed_cases(dataset, spec))):
+            progress.say(note)
+        return project
     spec, measured = fingerprint(
         dataset,
         workspace,
@@ -190,7 +184,7 @@ def _planned(
         skip_bad_cases=request.skip_bad_cases,
         progress=progress,
     )
-    splits = load_splits(workspace, spec, measured, progress)
+    splits = load_splits(workspace, spec, measured, progress, path=plan_request.splits)
     plan = plan_configurations(
         workspace, measured, plan_request, num_folds=len(splits.folds), progress=progress
     )
@@ -206,7 +200,7 @@ def _test(project: Project, compute: Compute, progress: Progress) -> Report | No
 
 
 @dataclass(frozen=True)
-class _RunSetup:
+class RunSetup:
     """Data shared by all trainings of a run."""
 
     project: Project
@@ -228,9 +222,9 @@ class _RunSetup:
         return this_machine(self.request.compute.device, self.request.compute.cache)
 
 
-def _schedule(setup: _RunSetup, *, spent: float) -> RunSchedule:
+def _schedule(setup: RunSetup, clock: RunClock) -> RunSchedule:
     """Create and save the schedule; an earlier one keeps its trainings and gets the new budget."""
-    planned, request, workspace = setup.project.plan, setup.request, setup.workspace
+    planned, request = setup.project.plan, setup.request
     if request.configurations is None:
         chosen = run_candidates(planned, setup.num_folds, setup.machine, request.budget_seconds)
         names, reason = chosen.value, chosen.reason
@@ -244,20 +238,18 @@ def _schedule(setup: _RunSetup, *, spent: float) -> RunSchedule:
             raise TrainingError(f"{', '.join(impossible)} cannot be trained: {NEVER_HELD_OUT}")
         names = tuple(name for name in names if name not in impossible)
         reason += f"; without {', '.join(impossible)}: {NEVER_HELD_OUT}"
-    earlier = load_schedule(workspace) if workspace.schedule.is_file() else None
-    schedule = RunSchedule(
-        budget_seconds=request.budget_seconds,
-        seconds_spent=spent,
-        candidates=names,
-        reason=reason,
-        trainings=() if earlier is None else earlier.trainings,
+    return clock.save(
+        RunSchedule(
+            budget_seconds=request.budget_seconds,
+            candidates=names,
+            reason=reason,
+            trainings=() if clock.schedule is None else clock.schedule.trainings,
+        )
     )
-    store.save(schedule, workspace.schedule)
-    return schedule
 
 
 def _score_again(
-    setup: _RunSetup, schedule: RunSchedule, reports: dict[Key, Report], progress: Progress
+    setup: RunSetup, schedule: RunSchedule, reports: dict[Key, Report], progress: Progress
 ) -> None:
     """Predict and score held-out cases again that failed in an earlier run.
 
@@ -273,12 +265,23 @@ def _score_again(
 
 
 def _train_all(
-    setup: _RunSetup, clock: RunClock, reports: dict[Key, Report], progress: Progress
-) -> None:
-    """Train until no candidate has a fold left to train, and add the scores to `reports`."""
+    setup: RunSetup,
+    clock: RunClock,
+    schedule: RunSchedule,
+    reports: dict[Key, Report],
+    progress: Progress,
+) -> RunSchedule:
+    """Train until no candidate has a fold left to train, and return the final schedule.
+
+    Args:
+        setup: Project and request.
+        clock: Clock of the run.
+        schedule: Schedule of the run.
+        reports: Scores of the finished trainings; those of new ones are added.
+        progress: Receives progress and messages.
+    """
     while True:
-        clock.save()
-        schedule = load_schedule(setup.workspace)
+        schedule = clock.save(schedule)
         dice = mean_dice(reports)
         names = schedule.candidates
         key = next_training(
@@ -287,32 +290,32 @@ def _train_all(
         if key is None:
             for note in notes_on_dropped(names, dice, setup.num_folds):
                 progress.say(note)
-            return
+            return schedule
         workers = max(1, setup.request.compute.num_workers)
         prepare_cases(setup.project, key[0], workers=workers, progress=progress)
-        clock.save()  # preparing happens once, so it does not count as overhead of a training
-        schedule = load_schedule(setup.workspace)
+        # preparing happens once, so it does not count as overhead of a training
+        schedule = clock.save(schedule)
         entry = _entry(setup, schedule, key, dice)
-        store.save(schedule.with_training(entry), setup.workspace.schedule)
+        is_resumed = schedule.training(*key) == entry
+        schedule = clock.save(schedule.with_training(entry))
         progress.say(training_announcement(schedule, entry))
         if warning := _length_note(setup, schedule, entry):
             progress.say(warning)
         before = clock.seconds
         trained = _train(setup, entry, reports, progress)
         progress.say(score_message(entry, reports[key]))
-        if entry.started_seconds is not None and schedule.training(*key) == entry:
+        if entry.started_seconds is not None and is_resumed:
             before = entry.started_seconds
             clock.catch_up(before + trained.seconds)
         overhead = clock.seconds - before - trained.seconds
         if overhead < 0:  # the training began before this run
             continue
         times = {"trained_seconds": trained.seconds, "overhead_seconds": overhead}
-        done = entry.model_copy(update=times)
-        store.save(load_schedule(setup.workspace).with_training(done), setup.workspace.schedule)
+        schedule = schedule.with_training(entry.model_copy(update=times))
 
 
 def _entry(
-    setup: _RunSetup, schedule: RunSchedule, key: Key, dice: dict[Key, float]
+    setup: RunSetup, schedule: RunSchedule, key: Key, dice: dict[Key, float]
 ) -> ScheduledTraining:
     """Return the existing entry of a training that has files, else a new entry."""
     entry = schedule.training(*key)
@@ -320,16 +323,22 @@ def _entry(
     if entry is None:
         check_not_started(folder)
     is_started = any((folder / name).is_file() for name in (CHECKPOINT_NAME, WEIGHTS_NAME))
-    return entry if entry is not None and is_started else _new_entry(setup, schedule, key, dice)
+    return entry if entry is not None and is_started else new_entry(setup, schedule, key, dice)
 
 
-def _new_entry(
-    setup: _RunSetup, schedule: RunSchedule, key: Key, dice: dict[Key, float]
+def new_entry(
+    setup: RunSetup, schedule: RunSchedule, key: Key, dice: dict[Key, float]
 ) -> ScheduledTraining:
     """Create the entry of a new training, with its share of the time.
 
     The time of the reference's number of steps is only predicted, and may be wrong for a machine
     that was not measured. So the time limits the training even if its steps should end earlier.
+
+    Args:
+        setup: Project and request.
+        schedule: Schedule of the run.
+        key: Configuration and fold.
+        dice: Mean Dice of the finished trainings.
     """
     name, fold = key
     seconds = most_steps = None
@@ -357,7 +366,7 @@ def _new_entry(
 
 
 def _train(
-    setup: _RunSetup, entry: ScheduledTraining, reports: dict[Key, Report], progress: Progress
+    setup: RunSetup, entry: ScheduledTraining, reports: dict[Key, Report], progress: Progress
 ) -> Run:
     """Train one fold and add its scores to `reports`; return the record of the training."""
     budget = None if entry.seconds is None else f"{entry.seconds:.0f}s"
@@ -374,7 +383,7 @@ def _train(
     return trained.run
 
 
-def _length_note(setup: _RunSetup, schedule: RunSchedule, entry: ScheduledTraining) -> str | None:
+def _length_note(setup: RunSetup, schedule: RunSchedule, entry: ScheduledTraining) -> str | None:
     """Build a note if a budget is given, but the resumed training was started without one."""
     configuration = setup.project.plan.configuration(entry.configuration)
     left = schedule.seconds_left

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import ModelError
+from autoseg.core.formatting import format_folds
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.plan import Configuration
@@ -12,8 +13,8 @@ from autoseg.documents.report import Report
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.evaluation.summary import pool_reports
-from autoseg.inference.model import trained_models
-from autoseg.inference.stored import ModelFolder, trained_folds
+from autoseg.models.folder import ModelFolder, trained_folds
+from autoseg.models.loader import trained_models
 from autoseg.stages.next_command import train_command
 from autoseg.stages.train.score_fold import saved_report
 
@@ -111,6 +112,13 @@ class Comparison:
     def cases(self) -> frozenset[str]:
         """Held-out cases that are scored for all configurations."""
         return frozenset.intersection(*(entry.cases for entry in self.trained))
+
+    @property
+    def restriction(self) -> str:
+        """Sentence with the compared folds; empty if all folds are compared."""
+        if len(self.folds) == self.num_folds:
+            return ""
+        return f" Compared only on {format_folds(self.folds)} of {self.num_folds}."
 
 
 def find_trained(

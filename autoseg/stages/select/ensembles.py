@@ -24,7 +24,7 @@ from autoseg.stages.train.score_fold import VALIDATION_NAME, held_out_probabilit
 
 
 @dataclass(frozen=True)
-class _EnsembleTask:
+class EnsembleTask:
     """One case of an ensemble.
 
     Attributes:
@@ -97,18 +97,14 @@ def ensemble_report(
     done = list(progress.track(outcomes, description=f"Averaging {name}", total=len(pending)))
     failed = {pending[entry.index].case.name: entry for entry in done if isinstance(entry, Failure)}
     issues = tuple(UnscoredCase(name=case, message=entry.message) for case, entry in failed.items())
-    report = evaluate_pairs(
-        [pair for pair in label_maps(members, cases, folder) if pair.name not in failed],
-        labels=members[0].labels,
-        workers=workers,
-        progress=progress,
-    )
+    pairs = [pair for pair in label_maps(members, cases, folder) if pair.name not in failed]
+    report = evaluate_pairs(pairs, labels=members[0].labels, workers=workers, progress=progress)
     report = report.model_copy(update={"issues": (*issues, *report.issues)})
     store.save(report, folder / Report.FILE_NAME)
     return report
 
 
-def _stored_report(folder: Path, tasks: Sequence[_EnsembleTask]) -> Report | None:
+def _stored_report(folder: Path, tasks: Sequence[EnsembleTask]) -> Report | None:
     """Load the report of an earlier call; None if it is missing, incomplete or outdated."""
     path = folder / Report.FILE_NAME
     if not path.is_file():
@@ -124,9 +120,9 @@ def _stored_report(folder: Path, tasks: Sequence[_EnsembleTask]) -> Report | Non
     return None if is_outdated or report.issues or has_other_cases else report
 
 
-def _task(members: Sequence[TrainedConfiguration], case: CaseFiles, folder: Path) -> _EnsembleTask:
+def _task(members: Sequence[TrainedConfiguration], case: CaseFiles, folder: Path) -> EnsembleTask:
     sources = _sources(members, case)
-    return _EnsembleTask(case=case, sources=sources, output=_output(members, case, folder))
+    return EnsembleTask(case=case, sources=sources, output=_output(members, case, folder))
 
 
 def _sources(members: Sequence[TrainedConfiguration], case: CaseFiles) -> tuple[Path, ...]:
@@ -142,7 +138,7 @@ def _output(members: Sequence[TrainedConfiguration], case: CaseFiles, folder: Pa
     return label_map(members[0].fold_of(case.name).folder / VALIDATION_NAME, case)
 
 
-def _write(task: _EnsembleTask, *, labels: LabelScheme) -> None:
+def _write(task: EnsembleTask, *, labels: LabelScheme) -> None:
     """Write the label map of one case.
 
     Raises:

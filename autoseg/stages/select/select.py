@@ -115,6 +115,9 @@ def select_model(
     work = _Work(workspace, dataset, max(1, workers), progress)
     _report_missing_folds(comparison, work)
     candidates = _scored_candidates(comparison, work)
+    left_out = [
+        _scored_candidate((entry,), entry.report(entry.cases)) for entry in comparison.left_out
+    ]
     choice = choose(candidates)
     members = tuple(entry for entry in trained if entry.name in choice.candidate.members)
     steps, report = _with_postprocessing(members, work)
@@ -122,14 +125,9 @@ def select_model(
         members=choice.candidate.members,
         folds=tuple(tuple(fold.number for fold in member.folds) for member in members),
         postprocessing=steps,
-        reason=choice.reason + _restriction(comparison),
+        reason=choice.reason + comparison.restriction,
         candidates=leaderboard(candidates),
-        left_out=leaderboard(
-            [
-                _scored_candidate((entry,), entry.report(entry.cases))
-                for entry in comparison.left_out
-            ]
-        ),
+        left_out=leaderboard(left_out),
         quality=_quality(members, report),
     )
     draw_leaderboard(selection, workspace.leaderboard)
@@ -312,10 +310,3 @@ def _command(entry: TrainedConfiguration, fold: int, work: _Work) -> str:
     """Build the command that trains a fold, or scores a trained one again."""
     root = work.workspace.root
     return train_command(work.spec.root, root, fold, configuration=entry.name)
-
-
-def _restriction(comparison: Comparison) -> str:
-    """Build a sentence with the compared folds; empty if all folds are compared."""
-    if len(comparison.folds) == comparison.num_folds:
-        return ""
-    return f" Compared only on {format_folds(comparison.folds)} of {comparison.num_folds}."

@@ -23,11 +23,14 @@ from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.splits import ALL, FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.model import load_stored
-from autoseg.inference.prediction import predict_classes, to_cascade_input
-from autoseg.inference.stored import ModelFolder, StoredModel
+from autoseg.inference.cascade_input import to_cascade_input
+from autoseg.inference.prediction import predict_classes
+from autoseg.inference.selected_model import ReadyModel
+from autoseg.models.folder import ModelFolder
+from autoseg.models.loader import load_stored
 from autoseg.preprocessing.storage import (
     CascadeInputRecord,
+    StoredCascadeInput,
     StoredCase,
     open_cascade_input,
     save_cascade_input,
@@ -36,6 +39,7 @@ from autoseg.stages.next_command import train_command
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import Project
 from autoseg.stages.step_check import load_options
+from autoseg.stages.train.continuation import check_trained_with
 
 ALGORITHM_VERSION = 1
 """Increment whenever the predictions change, so that stored cascade inputs are recomputed."""
@@ -48,14 +52,17 @@ class _Task:
     Attributes:
         case: Case of the next stage; the prediction is resampled to its grid.
         fold: Fold of the previous stage that held the case out.
-        folder: Output folder of the prediction.
-        key: Hash of everything that the prediction depends on.
+        output: The prediction; its key is a hash of everything that it depends on.
     """
 
     case: StoredCase
     fold: int
-    folder: Path
-    key: str
+    output: StoredCascadeInput
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the prediction exists and is up to date."""
+        return open_cascade_input(self.output.folder) == self.output
 
 
 def check_previous_stage(
@@ -72,40 +79,42 @@ def check_previous_stage(
         TrainingError: If no fold holds a case out, or the fold that does is not trained or was
             trained with another plan.
     """
-    if configuration.previous_stage is None:
+    stage, workspace = configuration.previous_stage, project.workspace
+    if stage is None:
         return
-    workspace, stage = project.workspace, project.plan.configuration(configuration.previous_stage)
     needed = sorted(set(_held_out(project, configuration, cases).values()))
     missing = [
-        fold for fold in needed if not (workspace.fold(stage.name, fold) / WEIGHTS_NAME).is_file()
+        fold for fold in needed if not (workspace.fold(stage, fold) / WEIGHTS_NAME).is_file()
     ]
     if missing:
-        raise TrainingError(_missing_folds_message(project, configuration, missing))
-    folder = workspace.models / stage.name
-    if not ModelFolder(folder).read_plan().is_compatible_with(project.plan, stage):
+        commands = "\n".join(
+            f"  {train_command(project.dataset.root, workspace.root, fold, configuration=stage)}"
+            for fold in missing
+        )
         msg = (
-            f"{folder} was trained with another {stage.name}: the plan has changed since. Move "
-            f"that folder away and train its folds again, or continue with its plan: copy "
-            f"{folder / Plan.FILE_NAME} to {workspace.plan}."
+            f"{configuration.name} is trained on predictions of {stage} for held-out cases, so "
+            f"these folds of {stage} must be trained first:\n{commands}"
         )
         raise TrainingError(msg)
+    check_trained_with(project, stage)
 
 
-def make_cascade_inputs(
+def with_cascade_inputs(
     project: Project,
     configuration: Configuration,
     cases: Sequence[StoredCase],
     compute: Compute,
     progress: Progress,
-) -> None:
-    """Predict the cases whose cascade input is missing or outdated.
+) -> dict[str, StoredCase]:
+    """Return prepared cases by name with their cascade inputs; predict those missing or outdated.
 
     A cascade input is outdated if the case or the weights of a previous stage have changed. Each
     one is written atomically, so an interrupted run resumes where it stopped.
 
     Args:
         project: The project.
-        configuration: The configuration to be trained; without a previous stage nothing is done.
+        configuration: The configuration to be trained; without a previous stage, the cases are
+            returned unchanged.
         cases: Its training and validation cases.
         compute: Device, precision and processes.
         progress: Receives messages and progress.
@@ -116,52 +125,12 @@ def make_cascade_inputs(
     """
     stages = _stages_before(project.plan, configuration)
     if not stages:
-        return
-    tasks = [task for task in _tasks(project, configuration, stages, cases) if not _is_done(task)]
-    if not tasks:
-        return
-    workers = compute.num_workers
-    prepared = [
-        prepare_cases(project, stage.name, workers=workers, progress=progress).cases
-        for stage in stages
-    ]
-    stored = ModelFolder(project.workspace.models / stages[0].name)
-    predictions = _predict(stored, prepared, tasks, compute, progress)
-    description = f"Predicting with {stages[0].name}"
-    for task, classes in progress.track(predictions, description=description, total=len(tasks)):
-        record = CascadeInputRecord(name=task.case.record.name, key=task.key)
-        try:
-            save_cascade_input(classes, task.folder, record, configuration.topology.patch_shape)
-        except OSError:  # another fold, trained at the same time, may have written it first
-            if not _is_done(task):
-                raise
-
-
-def with_cascade_input(
-    workspace: Workspace, configuration: Configuration, case: StoredCase
-) -> StoredCase:
-    """Add the cascade input to a prepared case, if the configuration has a previous stage.
-
-    Args:
-        workspace: Work folder.
-        configuration: Configuration to be trained.
-        case: The prepared case.
-
-    Raises:
-        TrainingError: If its cascade input is missing.
-    """
-    if configuration.previous_stage is None:
-        return case
-    name = case.record.name
-    folder = workspace.cascade_inputs(configuration.previous_stage, configuration.data_name) / name
-    cascade_input = open_cascade_input(folder)
-    if cascade_input is None:
-        msg = (
-            f"{folder} does not hold a valid prediction of {configuration.previous_stage} for "
-            f"{name}. Run the same command again to recompute it."
-        )
-        raise TrainingError(msg)
-    return replace(case, cascade_input=cascade_input)
+        return {case.record.name: case for case in cases}
+    tasks = _tasks(project, configuration, stages, cases)
+    pending = [task for task in tasks if not task.is_done]
+    if pending:
+        _make(project, configuration, stages, pending, compute, progress)
+    return {task.case.record.name: replace(task.case, cascade_input=task.output) for task in tasks}
 
 
 def note_on_newer_stage(
@@ -191,11 +160,6 @@ def note_on_newer_stage(
     )
 
 
-def _is_done(task: _Task) -> bool:
-    cascade_input = open_cascade_input(task.folder)
-    return cascade_input is not None and cascade_input.key == task.key
-
-
 def _held_out(
     project: Project, configuration: Configuration, cases: Sequence[str]
 ) -> dict[str, int]:
@@ -218,21 +182,6 @@ def _held_out(
         )
         raise TrainingError(msg)
     return {name: held_out[name] for name in cases}
-
-
-def _missing_folds_message(
-    project: Project, configuration: Configuration, missing: list[int]
-) -> str:
-    """Build the error message that lists the training commands to run first."""
-    stage = configuration.previous_stage
-    dataset, work = project.dataset.root, project.workspace.root
-    commands = "\n".join(
-        f"  {train_command(dataset, work, fold, configuration=stage)}" for fold in missing
-    )
-    return (
-        f"{configuration.name} is trained on predictions of {stage} for held-out cases, so these "
-        f"folds of {stage} must be trained first:\n{commands}"
-    )
 
 
 def _stages_before(plan: Plan, configuration: Configuration) -> tuple[Configuration, ...]:
@@ -262,7 +211,7 @@ def _tasks(
         case = by_name[name]
         dependencies = [ALGORITHM_VERSION, case.record.content_key, digests[fold]]
         key = hashlib.sha256(json.dumps(dependencies).encode()).hexdigest()
-        tasks.append(_Task(case=case, fold=fold, folder=folder / name, key=key))
+        tasks.append(_Task(case, fold, StoredCascadeInput(folder=folder / name, key=key)))
     return tasks
 
 
@@ -271,8 +220,44 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _make(
+    project: Project,
+    configuration: Configuration,
+    stages: Sequence[Configuration],
+    tasks: Sequence[_Task],
+    compute: Compute,
+    progress: Progress,
+) -> None:
+    """Predict and save cascade inputs.
+
+    Args:
+        project: The project.
+        configuration: The configuration to be trained.
+        stages: Its previous stage, the previous stage of that one, and so on.
+        tasks: The cases to predict, grouped by fold.
+        compute: Device, precision and processes.
+        progress: Receives messages and progress.
+    """
+    workers = compute.num_workers
+    prepared = [
+        prepare_cases(project, stage.name, workers=workers, progress=progress).cases
+        for stage in stages
+    ]
+    folder = project.workspace.models / stages[0].name
+    predictions = _predict(folder, prepared, tasks, compute, progress)
+    description = f"Predicting with {stages[0].name}"
+    for task, classes in progress.track(predictions, description=description, total=len(tasks)):
+        record = CascadeInputRecord(name=task.case.record.name, key=task.output.key)
+        patch_shape = configuration.topology.patch_shape
+        try:
+            save_cascade_input(classes, task.output.folder, record, patch_shape)
+        except OSError:  # another fold, trained at the same time, may have written it first
+            if not task.is_done:
+                raise
+
+
 def _predict(
-    stored: StoredModel,
+    folder: Path,
     prepared: Sequence[Mapping[str, StoredCase]],
     tasks: Sequence[_Task],
     compute: Compute,
@@ -281,21 +266,22 @@ def _predict(
     """Yield each task with its predicted label map, on the grid of the next stage.
 
     Args:
-        stored: The previous stage.
+        folder: Model folder of the previous stage.
         prepared: Prepared cases of the previous stage, of its previous stage, and so on.
         tasks: The cases to predict, grouped by fold.
         compute: Device, precision and processes.
         progress: Receives messages.
     """
     options = load_options(compute, progress)
+    stored = ModelFolder(folder)
     for fold, group in groupby(tasks, key=lambda task: task.fold):
-        model = load_stored(stored, options, (fold,))
+        model = ReadyModel.of(load_stored(stored, options, (fold,)))
         for task in group:
             image = _prepared_image([cases[task.case.record.name] for cases in prepared])
             target = task.case.record.restoration
             image = replace(image, restoration=image.restoration.onto(target))
             outputs = predict_classes(image, model, workers=compute.num_workers)
-            yield task, to_cascade_input(outputs, model.plan.labels).classes
+            yield task, to_cascade_input(outputs, model.loaded.plan.labels).classes
 
 
 def _prepared_image(stages: Sequence[StoredCase]) -> PreparedImage:

@@ -1,7 +1,6 @@
 """Checks of an existing plan and existing trainings before a command continues with them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import PlanError, TrainingError
@@ -10,10 +9,12 @@ from autoseg.core.progress import Progress
 from autoseg.datasets.layouts.recognition import case_names
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.model import WEIGHTS_NAME
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.stored import ModelFolder
+from autoseg.models.folder import ModelFolder
+from autoseg.planning.augmentation import augmentation_name
+from autoseg.stages.plan.plan import PlanRequest
 from autoseg.stages.project import Project
 
 NEVER_HELD_OUT = (
@@ -23,27 +24,13 @@ NEVER_HELD_OUT = (
 """Reason why a cascade cannot be trained."""
 
 
-@dataclass(frozen=True)
-class PlanOptions:
-    """Options that a plan should have been made with; None if an option was not given.
-
-    Attributes:
-        network: Kind of architecture.
-        loss: Kind of loss.
-        memory_gib: GPU memory, GiB.
-    """
-
-    network: str | None = None
-    loss: str | None = None
-    memory_gib: float | None = None
-
-
 def check_plan_options(
-    workspace: Workspace, planned: Plan, requested: PlanOptions, progress: Progress
+    workspace: Workspace, planned: Plan, requested: PlanRequest, progress: Progress
 ) -> None:
-    """Check that an existing plan has the requested network and loss.
+    """Check that an existing plan has the requested network, loss and augmentation.
 
-    The plan does not record its memory limit, so a requested memory only leads to a note.
+    The plan does not record its memory limit and how classes were requested to be weighted, so
+    these options only lead to a note.
 
     Args:
         workspace: Work folder.
@@ -52,11 +39,15 @@ def check_plan_options(
         progress: Receives the note.
 
     Raises:
-        PlanError: If the plan has another network or loss.
+        PlanError: If the plan has another network, loss or augmentation.
     """
     options = {
         "--network": (requested.network, {c.architecture.kind for c in planned.configurations}),
         "--loss": (requested.loss, {c.loss.kind for c in planned.configurations}),
+        "--augmentation": (
+            requested.augmentation,
+            {augmentation_name(c.recipe.augmentations) for c in planned.configurations},
+        ),
     }
     for option, (value, kinds) in options.items():
         if value is not None and value not in kinds:
@@ -66,35 +57,37 @@ def check_plan_options(
                 "with --work for a new plan."
             )
             raise PlanError(msg)
-    if requested.memory_gib is not None:
-        progress.say("note: --memory ignored: using the existing plan")
+    unrecorded = {
+        "--memory": requested.memory_gib is not None,
+        "--loss-weighting": requested.loss_weighting != "planned",
+    }
+    for option in (option for option, is_given in unrecorded.items() if is_given):
+        progress.say(f"note: {option} ignored: using the existing plan")
 
 
-def check_trained_with(
-    project: Project, configuration: Configuration, *, replaced: FoldName | None = None
-) -> None:
+def check_trained_with(project: Project, name: str, *, replaced: FoldName | None = None) -> None:
     """Check that all trained folds of a configuration were trained with the current plan.
 
     Args:
         project: Project with the current plan.
-        configuration: One of its configurations.
+        name: Name of one of its configurations.
         replaced: Fold that is about to be retrained; it is ignored.
 
     Raises:
         TrainingError: If a fold was trained with another plan.
     """
     workspace = project.workspace
-    folder = workspace.models / configuration.name
+    folder = workspace.models / name
     trained = {weights.parent for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}")}
     if replaced is not None:
-        trained -= {workspace.fold(configuration.name, replaced)}
+        trained -= {workspace.fold(name, replaced)}
     if not trained or not (folder / Plan.FILE_NAME).is_file():
         return
     earlier = ModelFolder(folder).read_plan()
-    if not earlier.is_compatible_with(project.plan, configuration):
+    if not earlier.is_compatible_with(project.plan, project.plan.configuration(name)):
         msg = (
-            f"{folder} holds folds that were trained with another {configuration.name}: the "
-            "plan has changed since. Move that folder away, or continue with their plan: copy "
+            f"{folder} holds folds that were trained with another {name}: the plan has changed "
+            "since. Move that folder away, or continue with their plan: copy "
             f"{folder / Plan.FILE_NAME} to {workspace.plan}."
         )
         raise TrainingError(msg)

@@ -9,9 +9,9 @@ from autoseg.core.progress import Progress
 from autoseg.documents.plan import Plan
 from autoseg.documents.run import Pretraining, TensorGroup
 from autoseg.documents.splits import default_folds
-from autoseg.inference.model import find_model, open_model
-from autoseg.inference.networks import empty_network, largest_bytes
-from autoseg.inference.stored import named_fold
+from autoseg.models.folder import named_fold
+from autoseg.models.loader import find_model, open_model
+from autoseg.models.networks import empty_network, largest_bytes
 from autoseg.training.pretrained import Interface, Pretrained
 
 

@@ -17,10 +17,10 @@ from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.evaluation.overlay import draw_overlay, make_panel
-from autoseg.inference.model import load_stored
-from autoseg.inference.model_selection import as_selected_model
 from autoseg.inference.probabilities import has_probabilities
-from autoseg.inference.stored import StoredModel
+from autoseg.inference.selected_model import as_selected_model
+from autoseg.models.folder import StoredModel
+from autoseg.models.loader import load_stored
 from autoseg.readers import read_image, read_labels
 from autoseg.stages.evaluate.label_state import have_labels_changed
 from autoseg.stages.evaluate.score_cases import label_map, score_cases

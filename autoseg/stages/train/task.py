@@ -16,14 +16,13 @@ from autoseg.documents.recipe import TrainingOptions
 from autoseg.documents.splits import Fold, FoldName
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.stages.project import Project
-from autoseg.stages.train.cascade import with_cascade_input
 from autoseg.stages.train.duration import TrainingDuration
 from autoseg.training.distance_maps import distance_mapper_for
 from autoseg.training.loading import BatchDataset
 from autoseg.training.loop import TrainingTask
 from autoseg.training.precision import training_dtype
 from autoseg.training.pretrained import Pretrained, fine_tuning
-from autoseg.training.sampling import Sampling, augments_on_device
+from autoseg.training.sampling import Sampling, augments_on_device, target_weights
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 
@@ -69,7 +68,7 @@ def training_task(
     Args:
         project: The project.
         fold: Names of the cases to train on, and of the cases to hold out.
-        cases: Prepared cases by name, which include those of the fold.
+        cases: Prepared cases by name, which include those of the fold, with their cascade inputs.
         request: Options for training.
         pretrained: Weights to start from; None initialises them randomly.
         precision: Overrides the precision of the request; None does not. The identity of the
@@ -77,24 +76,24 @@ def training_task(
 
     Raises:
         TrainingError: If the device or the duration is invalid, or the loss cannot be computed on
-            the device, or the cascade input of a case is missing.
+            the device.
     """
     plan = project.plan
     configuration = plan.configuration(request.configuration)
-    recipe = configuration.recipe if pretrained is None else fine_tuning(configuration.recipe)
+    device = training_device(request.compute.device, configuration)
+    recipe = configuration.recipe
     options = TrainingOptions(
         length=request.length.length(recipe, plan.training_seconds(configuration)),
         seed=request.seed,
         precision=request.compute.precision,
     )
-    device = training_device(request.compute.device, configuration)
     data = _data(project, configuration, fold, cases, options.seed)
     data = replace(data, are_unaugmented=augments_on_device(data.training, device))
     precision = precision or request.compute.precision
     return TrainingTask(
         architecture=configuration.architecture,
         loss=configuration.loss,
-        recipe=recipe,
+        recipe=recipe if pretrained is None else fine_tuning(recipe),
         length=options.length,
         seed=options.seed,
         data=data,
@@ -105,7 +104,7 @@ def training_task(
         workers=loader_workers(request.compute.workers, device),
         checkpoint=project.workspace.fold(configuration.name, request.fold) / CHECKPOINT_NAME,
         checkpoint_seconds=request.checkpoint_seconds,
-        identity=_identity(plan, configuration, options, data)
+        identity=training_identity(plan, configuration, options, data)
         + ("" if pretrained is None else pretrained.sha256),
         pretrained=pretrained,
         compiled=request.compiled,
@@ -149,7 +148,7 @@ def _data(
     cases: Mapping[str, StoredCase],
     seed: int,
 ) -> BatchDataset:
-    plan, workspace = project.plan, project.workspace
+    plan = project.plan
     masked = tuple(
         channel
         for channel, normalizer in enumerate(configuration.normalizers)
@@ -166,23 +165,31 @@ def _data(
         num_cascade_channels=plan.num_cascade_channels(configuration),
         margin=configuration.architecture.output_margin(),
         distance_mapper=distance_mapper_for(configuration.loss, plan.labels, configuration.spacing),
-    )
-    used, held_out = (
-        tuple(with_cascade_input(workspace, configuration, cases[name]) for name in names)
-        for names in (fold.train, fold.validation)
+        target_weights=target_weights(
+            project.fingerprint.class_frequencies,
+            plan.labels,
+            configuration.recipe.rare_class_power,
+        ),
     )
     return BatchDataset(
-        training_cases=used,
-        validation_cases=held_out,
+        training_cases=tuple(cases[name] for name in fold.train),
+        validation_cases=tuple(cases[name] for name in fold.validation),
         training=training,
         validation=replace(training, augmentations=()),
     )
 
 
-def _identity(
+def training_identity(
     plan: Plan, configuration: Configuration, options: TrainingOptions, data: BatchDataset
 ) -> str:
-    """Return a hash of everything that must not change when a training is resumed."""
+    """Return a hash of everything that must not change when a training is resumed.
+
+    Args:
+        plan: The plan.
+        configuration: The configuration.
+        options: Length, seed and precision.
+        data: Cases, each with the identity of its cascade input.
+    """
     digest = hashlib.sha256()
     digest.update(configuration.model_dump_json().encode())
     digest.update(options.model_dump_json(exclude_none=True).encode())

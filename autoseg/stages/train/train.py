@@ -16,7 +16,6 @@ from autoseg.core.interrupt import StopRequest, listen_for_stop
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import (
     WEIGHTS_NAME,
     TrainedModel,
@@ -28,14 +27,14 @@ from autoseg.documents.run import Pretraining, Run
 from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.versions import Versions
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.stored import ModelFolder
+from autoseg.models.folder import ModelFolder
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import Project, fold_cases, load_project
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.train.cascade import (
     check_previous_stage,
-    make_cascade_inputs,
     note_on_newer_stage,
+    with_cascade_inputs,
 )
 from autoseg.stages.train.continuation import check_trained_with
 from autoseg.stages.train.pretrained import load_pretrained, pretraining_summary
@@ -60,7 +59,6 @@ from autoseg.training.loop import (
     measure_step,
     new_state,
     out_of_memory_error,
-    started_with,
 )
 from autoseg.training.position import epoch_steps
 from autoseg.training.pretrained import Pretrained
@@ -150,8 +148,8 @@ def _train_locked(
         configuration, training_device(compute.device, configuration), compute.precision
     )
     used = [cases[name] for name in (*fold.train, *fold.validation)]
-    make_cascade_inputs(project, configuration, used, compute, progress)
-    stored = _record_model(project, configuration)
+    cases = with_cascade_inputs(project, configuration, used, compute, progress)
+    stored = record_model(project, configuration)
     task = training_task(project, fold, cases, request, pretrained, precision)
     if (folder / Run.FILE_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
         run = _load_finished_run(folder, task, progress)
@@ -179,7 +177,7 @@ def _check(project: Project, configuration: Configuration, request: TrainRequest
     training_device(request.compute.device, configuration)
     request.length.length(configuration.recipe, project.plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
-    check_trained_with(project, configuration, replaced=replaced)
+    check_trained_with(project, configuration.name, replaced=replaced)
 
 
 def _train_and_save(
@@ -222,8 +220,8 @@ def _first_state(task: TrainingTask, progress: Progress) -> TrainingState:
     except KeyboardInterrupt as stop:
         msg = "stopped before the first step. The same command starts the training."
         raise Interrupted(msg) from stop
-    progress.say(forecast_message(task.length, seconds))
     state = new_state(task, epoch_steps=epoch_steps(task.recipe, task.length, seconds))
+    progress.say(forecast_message(task.length, seconds))
     if state.pretraining is not None:
         progress.say(pretraining_summary(state.pretraining))
     return state
@@ -233,20 +231,23 @@ def _resumed_state(task: TrainingTask, progress: Progress) -> TrainingState | No
     if not task.checkpoint.is_file():
         return None
     state = new_state(task, epoch_steps=1)
-    load_checkpoint(state, task.checkpoint, identity=task.identity, started_with=started_with(task))
+    load_checkpoint(state, task.checkpoint, identity=task.identity, started_with=task.started_with)
     progress.say(f"resuming at step {state.position.step} from {task.checkpoint}")
     return state
 
 
-def _record_model(project: Project, configuration: Configuration) -> ModelFolder:
+def record_model(project: Project, configuration: Configuration) -> ModelFolder:
     """Save the files that prediction needs next to the fold folders."""
-    plan, fingerprint = project.plan, project.fingerprint
-    folder = project.workspace.models / configuration.name
-    model = TrainedModel(configuration=configuration.name, mirror_axes=configuration.mirror_axes)
-    store.save(model, folder / TrainedModel.FILE_NAME)
-    store.save(plan, folder / Plan.FILE_NAME)
-    store.save(fingerprint, folder / Fingerprint.FILE_NAME)
-    return ModelFolder(folder, trained=model, plan=plan, fingerprint=fingerprint)
+    stored = ModelFolder(
+        project.workspace.models / configuration.name,
+        trained=TrainedModel(
+            configuration=configuration.name, mirror_axes=configuration.mirror_axes
+        ),
+        plan=project.plan,
+        fingerprint=project.fingerprint,
+    )
+    stored.save()
+    return stored
 
 
 def _delete_training(folder: Path) -> None:

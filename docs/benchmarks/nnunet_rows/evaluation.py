@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from costs import stopwatch
+from volumes import ball_distances, write_volume
 
-from nnunet_rows.data import ball_distances, write
-from nnunet_rows.reported import report, stopwatch
+from nnunet_rows.reported import report
 
 SHAPE, SPACING = (200, 512, 512), (1.5, 0.8, 0.8)
 NUM_CLASSES = 8
@@ -20,7 +21,6 @@ ROUGHNESS = 0.03
 def make_label_maps(folder: str) -> None:
     """Write a reference of eight ellipsoids, and a prediction that is shifted and rough."""
     random, place = np.random.default_rng(8), Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
     reference, prediction = np.zeros(SHAPE, dtype=np.uint8), np.zeros(SHAPE, dtype=np.uint8)
     for value in range(1, NUM_CLASSES + 1):
         centre = (0.5, 0.25 + 0.16 * ((value - 1) % 4), 0.3 + 0.4 * (value > 4))
@@ -29,8 +29,8 @@ def make_label_maps(folder: str) -> None:
         reference[distances < 1] = value
         rough = distances + ROUGHNESS * random.normal(size=SHAPE).astype(np.float32)
         prediction[np.roll(rough, SHIFT, axis=(0, 1, 2)) < 1] = value
-    write(reference, SPACING, place / "reference.nii.gz")
-    write(prediction, SPACING, place / "prediction.nii.gz")
+    write_volume(reference, SPACING, place / "reference.nii.gz")
+    write_volume(prediction, SPACING, place / "prediction.nii.gz")
 
 
 def nnunet(folder: str) -> None:

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from costs import stopwatch
 from numpy.typing import NDArray
+from volumes import ball_distances, write_volume
 
-from nnunet_rows.data import ball_distances, write
-from nnunet_rows.reported import report, stopwatch
+from nnunet_rows.reported import report
 
 if TYPE_CHECKING:
     from autoseg.core.case import InverseTransform
-    from autoseg.inference.sliding_window import LogitsSlab
+    from autoseg.inference.blending import LogitsSlab
 
 SHAPE, SPACING = (160, 384, 384), (1.5, 0.8, 0.8)
 COARSE_SHAPE, COARSE_SPACING = (80, 192, 192), (3.0, 1.6, 1.6)
@@ -31,16 +32,20 @@ def make_logits(kind: str, folder: str) -> None:
     "organs" are sixty ellipsoids whose scores fall with the distance, with some noise; "noise" is
     nothing else, so that every class is near the best everywhere.
     """
-    random, place = np.random.default_rng(61), Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
-    write(np.zeros(SHAPE, dtype=np.int16), SPACING, place / IMAGE)
-    logits = np.empty((NUM_CLASSES, *COARSE_SHAPE), dtype=np.float16)
+    write_volume(np.zeros(SHAPE, dtype=np.int16), SPACING, Path(folder) / IMAGE)
+    np.save(Path(folder) / f"{kind}.npy", logits_of(kind, np.float16))
+
+
+def logits_of(kind: str, dtype: type[np.floating]) -> NDArray[np.floating]:
+    """Return logits of the coarse volume, see `make_logits`."""
+    random = np.random.default_rng(61)
+    logits = np.empty((NUM_CLASSES, *COARSE_SHAPE), dtype=dtype)
     for index, scores in enumerate(logits):
         if kind == "organs":
             scores[...] = NOISE * random.normal(size=COARSE_SHAPE) + _organ(random, index)
         else:
             scores[...] = random.normal(size=COARSE_SHAPE)
-    np.save(place / f"{kind}.npy", logits)
+    return logits
 
 
 def _organ(random: np.random.Generator, index: int) -> NDArray[np.float32] | float:
@@ -115,7 +120,7 @@ def autoseg(kind: str, folder: str, cores: str) -> None:
     from dataclasses import replace
 
     from autoseg.core.labels import LabelScheme
-    from autoseg.documents.plan import Resampling
+    from autoseg.documents.preparation import Resampling
     from autoseg.inference.export import class_map
     from autoseg.inference.prediction import export_orders
     from autoseg.readers import read_image, write_labels
@@ -124,7 +129,7 @@ def autoseg(kind: str, folder: str, cores: str) -> None:
     image = read_image((place / IMAGE,))
     image = replace(image, voxels=np.broadcast_to(np.float32(0), image.voxels.shape))
     labels = LabelScheme(names=tuple(LABELS), values=tuple(LABELS.values()))
-    restoration = _restoration()
+    restoration = restoration_of()
     orders = export_orders(restoration, Resampling())
     logits = np.load(place / f"{kind}.npy")
     theirs, ours = (place / f"{tool}_{kind}.nii.gz" for tool in (THEIRS, "autoseg"))
@@ -134,14 +139,15 @@ def autoseg(kind: str, folder: str, cores: str) -> None:
     report(watch, _equal(theirs, ours))
 
 
-def _restoration() -> "InverseTransform":
+def restoration_of() -> "InverseTransform":
+    """Return the transform from the coarse grid to the image's."""
     from autoseg.core.case import InverseTransform
 
     return InverseTransform.uncropped(SHAPE, SPACING, COARSE_SHAPE, COARSE_SPACING)
 
 
 def _slabs(logits: NDArray[np.float16]) -> "Iterator[LogitsSlab]":
-    from autoseg.inference.sliding_window import LogitsSlab
+    from autoseg.inference.blending import LogitsSlab
 
     for start in range(0, logits.shape[1], PLANES):
         yield LogitsSlab(start, logits[:, start : start + PLANES].astype(np.float32))

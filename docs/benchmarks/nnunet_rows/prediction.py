@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+from costs import stopwatch
+from volumes import write_json, write_volume
 
-from nnunet_rows.data import write
-from nnunet_rows.reported import report, stopwatch
+from nnunet_rows.reported import report
 
 CONFIGURATION = "3d_fullres"
 SHAPE = (60, 84, 60)
@@ -35,12 +36,12 @@ def make_model(preprocessed: str, folder: str) -> None:
     trainer.inference_allowed_mirroring_axes = (0, 1, 2)
     trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
     model, target = Path(trainer.output_folder_base), Path(folder)
-    (model / "plans.json").write_text(json.dumps(plans))
-    (model / "dataset.json").write_text(json.dumps(dataset))
+    write_json(plans, model / "plans.json")
+    write_json(dataset, model / "dataset.json")
     target.mkdir(parents=True, exist_ok=True)
     (target / "nnunet").symlink_to(model)
     voxels = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
-    write(voxels, (1.0, 1.0, 1.0), target / "image.nii.gz")
+    write_volume(voxels, (1.0, 1.0, 1.0), target / "image.nii.gz")
     import_nnunet(model, target / "model.autoseg", ImportOptions(), Silent())
 
 
@@ -68,18 +69,22 @@ def nnunet(folder: str) -> None:
 
 def autoseg(folder: str) -> None:
     """Let autoseg do it, and compare the classes."""
-    from autoseg.inference.model import load_model
     from autoseg.inference.prediction import predict_logits, prepare_for_model
+    from autoseg.inference.selected_model import load_selection
+    from autoseg.models.loader import LoadOptions
+    from autoseg.models.model_selection import find_selection
     from autoseg.readers import read_image
 
     place = Path(folder)
-    model = load_model(place / "model.autoseg", device="cpu")
+    stored = find_selection(place / "model.autoseg")
+    (ready,) = load_selection(stored, LoadOptions(device="cpu")).members
+    model = ready.loaded
     image = read_image((place / "image.nii.gz",)).reoriented(model.plan.orientation)
     prepared = prepare_for_model(image, model)
     with stopwatch() as watch:
-        slabs = list(predict_logits(prepared, model))
+        slabs = list(predict_logits(prepared, ready))
     classes = np.concatenate([slab.logits.argmax(0) for slab in slabs])
-    note = str(model.ensemble.dtype).removeprefix("torch.")
+    note = str(model.dtype).removeprefix("torch.")
     if (place / CLASSES).is_file():
         equal = np.mean(classes == np.load(place / CLASSES))
         note += f", {equal:.2%} of the voxels in nnU-Net's class"

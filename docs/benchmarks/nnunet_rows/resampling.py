@@ -1,10 +1,12 @@
 """One CT-like volume to another voxel size, by both tools; no files are read."""
 
 import numpy as np
+from costs import stopwatch
 from numpy.typing import NDArray
+from volumes import ct_case
 
-from nnunet_rows.data import CT_SEED, CT_SHAPE, ct_case
-from nnunet_rows.reported import report, stopwatch
+from nnunet_rows.data import CT_SEED, CT_SHAPE
+from nnunet_rows.reported import report
 
 TARGET_SPACING = (2.0, 1.0, 1.0)
 SPACINGS = {"image": (1.5, 0.8, 0.8), "separate": (6.0, 0.8, 0.8), "labels": (1.5, 0.8, 0.8)}

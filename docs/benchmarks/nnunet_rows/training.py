@@ -3,9 +3,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter, process_time
+from statistics import fmean
 
-from nnunet_rows.reported import Stopwatch, report, stopwatch
+from costs import Stopwatch, stopwatch
+
+from nnunet_rows.reported import report
 
 CONFIGURATION = "3d_fullres"
 BATCH = 2
@@ -56,15 +58,15 @@ def nnunet(preprocessed: str, device: str) -> None:
 
 def autoseg(work: str, device: str) -> None:
     """Let autoseg train with its loader, and time steps on batches that are there already."""
+    from trainings import fit_logged, prepared_task
+
     from autoseg.core.compute import Compute
-    from autoseg.core.interrupt import StopRequest
     from autoseg.core.progress import Silent
     from autoseg.documents.workspace import Workspace
-    from autoseg.stages.preprocess import prepare_cases
-    from autoseg.stages.project import fold_cases, load_project
+    from autoseg.stages.project import load_project
     from autoseg.stages.train.duration import TrainingDuration
-    from autoseg.stages.train.task import TrainRequest, training_task
-    from autoseg.training.loop import Callbacks, fit, measure_step, new_state
+    from autoseg.stages.train.task import TrainRequest
+    from autoseg.training.loop import measure_step
 
     project = load_project(Workspace(Path(work)), Silent())
     chosen = project.plan.configuration(CONFIGURATION).model_copy(update={"batch_size": BATCH})
@@ -72,22 +74,17 @@ def autoseg(work: str, device: str) -> None:
         update={"configurations": (chosen,), "default_configuration": CONFIGURATION}
     )
     project = replace(project, plan=plan)
-    cases = prepare_cases(project, CONFIGURATION, workers=2, progress=Silent()).cases
     count = STEPS.get(device, OTHER_STEPS)
     length = TrainingDuration(iterations=WARM_UP + count)
     request = TrainRequest(
         fold=0, length=length, checkpoint_seconds=1e6, compute=Compute(device=device)
     )
-    task = training_task(project, fold_cases(project, 0, Silent()), cases, request)
-    task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    task = prepared_task(project, request)
     before = measure_step(task)
-    ends: list[tuple[float, float]] = []
-    callbacks = Callbacks(
-        lambda _: ends.append((perf_counter(), process_time())), lambda _: None, StopRequest()
+    timed = fit_logged(task)[1][WARM_UP:]
+    real = Stopwatch(
+        fmean(step.seconds for step in timed), fmean(step.cpu_seconds for step in timed)
     )
-    fit(task, new_state(task, epoch_steps=10**6), callbacks)
-    first, last = ends[WARM_UP - 1], ends[-1]
-    real = Stopwatch((last[0] - first[0]) / count, (last[1] - first[1]) / count)
     _report(real, (before + measure_step(task)) / 2, str(task.dtype).removeprefix("torch."))
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from autoseg.benchmarking.loading import augmentation_share, names_like_a_fold
+from autoseg.benchmarking.loading import augmentation_share
+from autoseg.benchmarking.target import names_like_a_fold
 from autoseg.benchmarking.timing import RowLabel, TimedPair, throughput
 from autoseg.training.reading import KEPT_BYTES
 

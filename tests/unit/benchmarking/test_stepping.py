@@ -5,6 +5,7 @@ from autoseg.benchmarking import stepping
 from autoseg.benchmarking.stepping import (
     FEWEST_STEPS,
     MOST_STEPS,
+    mean_seconds,
     mean_step,
     num_steps,
     untimed_steps,
@@ -52,6 +53,6 @@ def test_bare_steps_on_a_gpu_use_the_convolutions_that_training_uses(monkeypatch
     def step():
         chosen.append(torch.backends.cudnn.benchmark)
 
-    stepping._mean_seconds(step, torch.device("cuda"), 2)
+    mean_seconds(step, torch.device("cuda"), 2)
     assert all(chosen)
     assert not torch.backends.cudnn.benchmark

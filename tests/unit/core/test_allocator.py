@@ -25,7 +25,7 @@ def issues_of_allocating() -> int:
 
 @linux
 def test_memory_is_mapped_once() -> None:
-    if allocator._gnu_library() is None:
+    if allocator.gnu_library() is None:
         pytest.skip("the C library is not that of GNU")
     with keep_freed_memory():
         assert issues_of_allocating() < 100
@@ -33,7 +33,7 @@ def test_memory_is_mapped_once() -> None:
 
 @linux
 def test_memory_is_given_back_afterwards() -> None:
-    if allocator._gnu_library() is None:
+    if allocator.gnu_library() is None:
         pytest.skip("the C library is not that of GNU")
     with keep_freed_memory():
         pieces = [np.ones(PIECE, np.uint8) for _ in range(8)]

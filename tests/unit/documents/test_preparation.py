@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from autoseg.core.errors import PlanError
 from autoseg.documents.plan import Plan
-from autoseg.documents.preparation import PlanPreparationView
+from autoseg.documents.preparation import PlannedPreparation
 from autoseg.preprocessing.storage import preparation_key
 
 SOURCE = (("images/a.nii.gz", 100, 5),)
@@ -21,17 +21,17 @@ def plan() -> Plan:
 
 
 def test_a_case_has_the_same_key_by_a_plan_and_by_its_outline(plan) -> None:
-    outline = PlanPreparationView.model_validate_json(plan.model_dump_json())
+    outline = PlannedPreparation.model_validate_json(plan.model_dump_json())
     for whole, part in zip(plan.configurations, outline.configurations, strict=True):
         assert preparation_key(plan, whole, SOURCE) == preparation_key(outline, part, SOURCE)
-        assert part.topology.patch_shape == whole.topology.patch_shape
+        assert part.patch_shape == whole.topology.patch_shape
     assert outline.configuration(None).name == plan.configuration(None).name
 
 
 def test_an_outline_looks_at_no_network(plan) -> None:
     document = json.loads(plan.model_dump_json())
     document["configurations"][0]["architecture"]["kind"] = "no_network"
-    assert PlanPreparationView.model_validate(document).configuration("2d").name == "2d"
+    assert PlannedPreparation.model_validate(document).configuration("2d").name == "2d"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_an_outline_looks_at_no_network(plan) -> None:
 )
 def test_plan_and_outline_refuse_the_same(plan, field, value, message) -> None:
     document = json.loads(plan.model_dump_json()) | {field: value}
-    for kind in (Plan, PlanPreparationView):
+    for kind in (Plan, PlannedPreparation):
         with pytest.raises(ValidationError, match=message):
             kind.model_validate(document)
 
@@ -61,12 +61,12 @@ def test_plan_and_outline_refuse_the_same(plan, field, value, message) -> None:
 def test_both_refuse_the_same_configurations(plan, field, value, message) -> None:
     document = json.loads(plan.model_dump_json())
     document["configurations"][0][field] = value
-    for kind in (Plan, PlanPreparationView):
+    for kind in (Plan, PlannedPreparation):
         with pytest.raises(ValidationError, match=message):
             kind.model_validate(document)
 
 
 def test_an_unknown_configuration_lists_those_there_are(plan) -> None:
-    outline = PlanPreparationView.model_validate_json(plan.model_dump_json())
+    outline = PlannedPreparation.model_validate_json(plan.model_dump_json())
     with pytest.raises(PlanError, match=r"no configuration '4d'.*2d, 3d"):
         outline.configuration("4d")

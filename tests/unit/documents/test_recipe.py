@@ -1,5 +1,7 @@
 """The default recipes, as their sources have them."""
 
+import pytest
+
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS, SHORT_RECIPE, Recipe
 from autoseg.schedules.polynomial import Polynomial
 
@@ -38,3 +40,11 @@ def test_the_reference_recipe_is_that_of_its_source() -> None:
     assert SHORT_RECIPE.optimizer.kind == "adamw"
     assert SHORT_RECIPE.schedule == Polynomial(exponent=0.9, warm_up=0.02)
     assert SHORT_RECIPE.head_prior
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_the_choice_of_rare_classes_is_written_unless_it_is_off(power) -> None:
+    recipe = Recipe(rare_class_power=power)
+    written = recipe.model_dump(mode="json")
+    assert ("rare_class_power" in written) == (power > 0)
+    assert Recipe.model_validate(written) == recipe

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from resampled import resized
 
 from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.inference import averaging
 from autoseg.inference.averaging import ensemble_class_map, mean_probabilities
+from autoseg.inference.blending import LogitsSlab
 from autoseg.inference.export import ROUNDING_MARGIN
-from autoseg.inference.interpolation import axis_sampling
 from autoseg.inference.probabilities import FULL, ProbabilityGrid, compress_probabilities
-from autoseg.inference.sliding_window import LogitsSlab
 
 WHOLE = {"axis_order": (2, 0, 1), "full_shape": (30, 24, 21), "crop": ((2, 19), (3, 28), (0, 24))}
 PICTURE = {"axis_order": (1, 0), "full_shape": (30, 24), "crop": ((2, 19), (3, 28))}
@@ -43,7 +43,7 @@ def whole_array_sum(members):
         for axis in (2, 1, 0):
             target = (*lead, *way.cropped_shape)[axis]
             order = (*lead, *one.grid.orders)[axis]
-            values = axis_sampling(space[axis], target, order=order).apply(values, axis + 1)
+            values = resized(values, target, axis + 1, order=order)
         total = total + values
     return total
 

@@ -1,8 +1,12 @@
+"""The prediction of a stage becomes the input of the next stage, as in nnU-Net for its models."""
+
 import numpy as np
+from fakes import LABELS
 
 from autoseg.core.case import InverseTransform
-from autoseg.documents.plan import Resampling
-from autoseg.inference.nnunet.cascade_input import cascade_input_as_nnunet
+from autoseg.core.labels import Region
+from autoseg.documents.preparation import Resampling
+from autoseg.inference.cascade_input import cascade_input_as_nnunet, to_cascade_input
 
 
 def restoration(shape, prepared_shape, crop=None):
@@ -50,3 +54,15 @@ def test_the_last_index_of_a_byte_has_room():
     found = cascade_input_as_nnunet(classes, classes == 0, same, Resampling())
     np.testing.assert_array_equal(found, classes)
     assert found.dtype == np.uint8
+
+
+def test_the_next_stage_gets_the_classes_of_predicted_regions():
+    whole = Region(name="whole", values=(3, 7), written_as=3)
+    core = Region(name="core", values=(7,), written_as=7)
+    outputs = np.array([[[0, 1, 2]]], dtype=np.uint8)
+    cascade_input = to_cascade_input(outputs, LABELS.model_copy(update={"regions": (whole, core)}))
+    np.testing.assert_array_equal(cascade_input.classes, [[[0, 1, 2]]])
+    swapped = to_cascade_input(outputs, LABELS.model_copy(update={"regions": (core, whole)}))
+    np.testing.assert_array_equal(swapped.classes, [[[0, 2, 1]]])
+    assert swapped.num_channels == 2
+    np.testing.assert_array_equal(swapped.one_hot()[:, 0, 0], [[0, 0, 1], [0, 1, 0]])

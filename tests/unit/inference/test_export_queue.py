@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from autoseg.inference.blending import LogitsSlab
 from autoseg.inference.export_queue import QUEUED_SLABS, ExportThread
-from autoseg.inference.sliding_window import LogitsSlab
 
 
 def slabs(count):

@@ -12,9 +12,8 @@ from autoseg.architectures import NetworkOutput
 from autoseg.architectures.attention_unet import AttentionUNet
 from autoseg.architectures.unet import UNet
 from autoseg.architectures.unet_2015 import UNet2015
-from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.ensemble import Ensemble, build_ensemble
 from autoseg.inference.heads import split_head
-from autoseg.inference.model import build_ensemble
 from autoseg.inference.sliding_window import predict_slabs
 from autoseg.inference.tta_consistency import TtaConsistency
 

@@ -4,9 +4,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from resampled import resampled
 
-from autoseg.inference.blocks import BlockInterpolation, RunningArgmax
-from autoseg.inference.interpolation import axis_sampling
+from autoseg.inference.interpolation import BlockInterpolation, RunningArgmax
+from autoseg.preprocessing.interpolation import axis_sampling
 
 SOURCE = (4, 6, 5)
 
@@ -25,7 +26,7 @@ def test_a_block_has_the_bits_of_axis_after_axis(orders, target):
         values = random.standard_normal(SOURCE).astype(np.float32)
         expected = values
         for axis in (2, 1, 0):
-            expected = pieces[axis].apply(expected, axis)
+            expected = resampled(expected, pieces[axis], axis)
         np.testing.assert_array_equal(interpolate(values.copy()), expected)
 
 
@@ -38,6 +39,12 @@ def test_winners_are_the_first_of_the_highest(num_classes):
         winners.update(index, scores[index])
         assert winners.lowest == scores[: index + 1].max(axis=0).min()
     np.testing.assert_array_equal(winners.classes, scores.argmax(axis=0))
+
+
+def test_a_block_that_keeps_its_shape_is_not_copied():
+    values = np.ones(SOURCE, np.float32)
+    same = tuple(axis_sampling(size, size, order=1) for size in SOURCE)
+    assert BlockInterpolation(same, SOURCE)(values) is values
 
 
 def test_the_first_scores_stay_as_they_are():

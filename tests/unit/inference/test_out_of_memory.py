@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes import Pointwise, ensemble_of, prepared, stitched
+from fakes import Edges, Pointwise, ensemble_of, prepared, stitched
 
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Silent
-from autoseg.inference import blending
+from autoseg.inference import tile_sums
 from autoseg.inference.blending import LogitsAccumulator
 from autoseg.inference.sliding_window import predict_slabs
+from autoseg.inference.tile_sums import TileSums, buffer_device
 from autoseg.inference.tta_consistency import TtaConsistency
 
 
@@ -79,16 +80,16 @@ class Tight(Pointwise):
 def held(request, monkeypatch):
     """Let the accumulator report that it is on an accelerator until it is offloaded."""
     if request.param:
-        monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+        monkeypatch.setattr(tile_sums, "STRIP_BYTES", 0)
     state = {"on device": True}
     monkeypatch.setattr(LogitsAccumulator, "is_on_device", property(lambda _: state["on device"]))
-    leave = LogitsAccumulator._move_to_host
+    leave = TileSums.move_to_host
 
-    def moved(planes):
-        leave(planes)
+    def moved(sums):
+        leave(sums)
         state["on device"] = False
 
-    monkeypatch.setattr(LogitsAccumulator, "_move_to_host", moved)
+    monkeypatch.setattr(TileSums, "move_to_host", moved)
     return state
 
 
@@ -115,35 +116,35 @@ def leaves_once_and_loses_nothing():
 
 
 def test_sums_that_run_out_of_memory_leave_the_device_and_lose_nothing(held, monkeypatch):
-    adding, calls = LogitsAccumulator._add, []
+    adding, calls = TileSums.add, []
 
-    def tight(planes, tile, outputs):
+    def tight(sums, tile, outputs):
         calls.append(tile)
         if held["on device"] and len(calls) == 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        adding(planes, tile, outputs)
+        adding(sums, tile, outputs)
 
-    monkeypatch.setattr(LogitsAccumulator, "_add", tight)
+    monkeypatch.setattr(TileSums, "add", tight)
     leaves_once_and_loses_nothing()
 
 
 def test_finished_planes_that_run_out_of_memory_leave_the_device(held, monkeypatch):
-    means = LogitsAccumulator._means
+    means = TileSums.means
 
-    def tight(sums, part):
+    def tight(sums, strip, first, stop):
         if held["on device"]:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return means(sums, part)
+        return means(sums, strip, first, stop)
 
-    monkeypatch.setattr(LogitsAccumulator, "_means", tight)
+    monkeypatch.setattr(TileSums, "means", tight)
     leaves_once_and_loses_nothing()
 
 
-@pytest.mark.parametrize("method", ["_at_full_height", "_drop_planes"])
+@pytest.mark.parametrize("method", ["at_full_height", "drop_planes"])
 def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
     held, monkeypatch, method
 ):
-    original, calls = getattr(LogitsAccumulator, method), []
+    original, calls = getattr(TileSums, method), []
 
     def tight(sums, *arguments):
         calls.append(arguments)
@@ -151,17 +152,17 @@ def test_strips_for_which_there_is_no_room_leave_the_device_and_lose_nothing(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return original(sums, *arguments)
 
-    monkeypatch.setattr(LogitsAccumulator, method, tight)
+    monkeypatch.setattr(TileSums, method, tight)
     leaves_once_and_loses_nothing()
 
 
 def main_memory_runs_out(monkeypatch):
     """Predict with full main memory and return the messages."""
 
-    def full(planes, tile, outputs):
+    def full(sums, tile, outputs):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(LogitsAccumulator, "_add", full)
+    monkeypatch.setattr(TileSums, "add", full)
     said, ensemble = Said(), ensemble_of(Pointwise(), (8, 8, 8))
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         list(predict_slabs(ensemble, prepared((8, 8, 8)), tiles_per_batch=1, progress=said))
@@ -187,9 +188,11 @@ def test_a_discarded_batch_does_not_count_in_the_tta_consistency():
             networks=networks,
         )
         list(predict_slabs(ensemble, prepared((16, 16, 16)), tiles_per_batch=8))
-        return agreement._sizes.tolist()
+        return agreement.dice()
 
-    assert dice(Pointwise(), Crowded(2)) == dice(Pointwise(), Pointwise())
+    expected = dice(Edges(3), Pointwise())
+    assert all(0 < each < 1 for each in expected)
+    assert dice(Edges(3), Crowded(2)) == expected
 
 
 def test_memory_that_torch_only_keeps_counts_as_free(monkeypatch):
@@ -198,15 +201,15 @@ def test_memory_that_torch_only_keeps_counts_as_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (gib, 8 * gib))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 6 * gib)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2 * gib)
-    assert blending._buffer_device(cuda, int(1.9 * gib)) == cuda
-    assert blending._buffer_device(cuda, int(2.1 * gib)) == torch.device("cpu")
+    assert buffer_device(cuda, int(1.9 * gib)) == cuda
+    assert buffer_device(cuda, int(2.1 * gib)) == torch.device("cpu")
 
 
 def test_other_errors_than_out_of_memory_are_raised_at_once(held, monkeypatch) -> None:
-    def faulty(planes, tile, outputs):
+    def faulty(sums, tile, outputs):
         raise RuntimeError("sizes of tensors must match")
 
-    monkeypatch.setattr(LogitsAccumulator, "_add", faulty)
+    monkeypatch.setattr(TileSums, "add", faulty)
     said = Said()
     with pytest.raises(RuntimeError, match="must match"):
         list(

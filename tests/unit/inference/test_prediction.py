@@ -14,16 +14,16 @@ from autoseg.architectures import NetworkOutput
 from autoseg.core.case import Image, InverseTransform
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry, Reorientation
-from autoseg.core.labels import Region
-from autoseg.documents.plan import Resampling
-from autoseg.inference.nnunet.cascade_input import cascade_input_as_nnunet
+from autoseg.documents.preparation import Resampling
+from autoseg.inference.cascade_input import cascade_input_as_nnunet
 from autoseg.inference.prediction import (
     export_orders,
     predict_image,
     prepare_for_model,
-    to_cascade_input,
     with_cascade_input,
 )
+from autoseg.inference.selected_model import ReadyModel, as_selected_model
+from autoseg.models.loader import LoadedModel
 from autoseg.preprocessing.crop import nonzero_mask
 
 
@@ -32,6 +32,10 @@ def image_of(voxels, spacing=None):
     geometry = Geometry.plain(spacing or (1.0,) * axes)
     same = Reorientation(axes=tuple(range(axes)), flips=(False,) * axes)
     return Image(voxels=voxels, geometry=geometry, stored_geometry=geometry, reorientation=same)
+
+
+def predicted(image: Image, model: LoadedModel):
+    return predict_image(image, as_selected_model(model))
 
 
 def thresholded(voxels):
@@ -44,7 +48,7 @@ def thresholded(voxels):
 def test_without_resampling_every_voxel_gets_its_own_class(axis_order, patch):
     voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
     model = threshold_model(tiny_plan(tiny_configuration(patch), axis_order=axis_order))
-    found = predict_image(image_of(voxels[None]), model)
+    found = predicted(image_of(voxels[None]), model)
     np.testing.assert_array_equal(found, thresholded(voxels))
     assert set(np.unique(found)) == {0, 3, 7}
 
@@ -52,7 +56,7 @@ def test_without_resampling_every_voxel_gets_its_own_class(axis_order, patch):
 def test_a_picture_stays_two_dimensional():
     voxels, _ = balls(np.random.default_rng(0), (33, 21))
     model = threshold_model(tiny_plan(tiny_configuration((8, 8)), axis_order=(1, 0)))
-    found = predict_image(image_of(voxels[None]), model)
+    found = predicted(image_of(voxels[None]), model)
     np.testing.assert_array_equal(found, thresholded(voxels))
 
 
@@ -61,7 +65,7 @@ def test_after_resampling_the_labels_stay_where_they_were():
     voxels[0, 4:12, 9:21, 6:18] = 6
     configuration = tiny_configuration((8, 8, 8), spacing=(2.0, 1.5, 1.0))
     model = threshold_model(tiny_plan(configuration, axis_order=(0, 1, 2)))
-    found = predict_image(image_of(voxels), model)
+    found = predicted(image_of(voxels), model)
     expected = thresholded(voxels[0])
     assert found.shape == (16, 30, 24)
     differing = found != expected
@@ -74,7 +78,7 @@ def test_after_resampling_the_labels_stay_where_they_were():
 
 def test_an_image_without_any_nonzero_voxel_is_background():
     model = threshold_model(tiny_plan(tiny_configuration((8, 8, 8)), axis_order=(0, 1, 2)))
-    found = predict_image(image_of(np.zeros((1, 9, 9, 9), dtype=np.float32)), model)
+    found = predicted(image_of(np.zeros((1, 9, 9, 9), dtype=np.float32)), model)
     assert not found.any()
 
 
@@ -89,7 +93,7 @@ def test_an_image_without_any_nonzero_voxel_is_background():
 def test_an_image_of_another_kind_is_refused(voxels, message):
     model = threshold_model(tiny_plan(tiny_configuration((8, 8, 8)), axis_order=(0, 1, 2)))
     with pytest.raises(CaseError, match=message):
-        predict_image(image_of(voxels), model)
+        predicted(image_of(voxels), model)
 
 
 @pytest.mark.parametrize(
@@ -126,20 +130,19 @@ def cascade(coarse_spacing, *, patch=(8, 8, 8), spacing=None):
     plan = tiny_plan(fine, coarse, axis_order=(2, 0, 1))
     first = threshold_model(plan.model_copy(update={"default_configuration": "coarse"}))
     second = threshold_model(plan)
-    ensemble = replace(second.ensemble, networks=(Trusting(),))
-    return replace(second, ensemble=ensemble, previous=first)
+    return replace(second, networks=(Trusting(),), previous=first)
 
 
 def test_a_cascade_gets_what_its_previous_stage_predicts():
     voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
-    found = predict_image(image_of(voxels[None]), cascade((1.0, 1.0, 1.0)))
+    found = predicted(image_of(voxels[None]), cascade((1.0, 1.0, 1.0)))
     np.testing.assert_array_equal(found, thresholded(voxels))
 
 
 def test_an_image_smaller_than_the_patch_is_padded_together_with_the_cascade_input():
     voxels, _ = balls(np.random.default_rng(0), (12, 20, 16))
     model = cascade((1.0, 1.0, 1.0), patch=(24, 16, 24))
-    found = predict_image(image_of(voxels[None]), model)
+    found = predicted(image_of(voxels[None]), model)
     np.testing.assert_array_equal(found, thresholded(voxels))
 
 
@@ -148,8 +151,8 @@ def test_a_coarser_stage_is_brought_to_the_grid_of_the_next():
     voxels[0, 4:12, 9:21, 6:18] = 6
     model = cascade((2.0, 1.5, 1.5), spacing=(1.0, 1.0, 1.0))
     assert model.previous is not None
-    alone = predict_image(image_of(voxels), model.previous)
-    found = predict_image(image_of(voxels), model)
+    alone = predicted(image_of(voxels), model.previous)
+    found = predicted(image_of(voxels), model)
     assert set(np.unique(found)) == {0, 3}
     # at this spacing the grid of the cascade is that of the image
     np.testing.assert_array_equal(found, alone)
@@ -162,12 +165,14 @@ def test_a_model_of_nnunet_gets_labels_that_were_at_the_resolution_of_the_image(
     imported = exact.configuration.model_copy(update={"blending": "nnunet"})
     prepared = prepare_for_model(image, exact)
     nnunet = replace(exact, configuration=imported)
-    found = with_cascade_input(prepare_for_model(image, nnunet), nnunet).cascade_input
-    direct = with_cascade_input(prepared, exact).cascade_input
+    found = with_cascade_input(
+        prepare_for_model(image, nnunet), ReadyModel.of(nnunet)
+    ).cascade_input
+    direct = with_cascade_input(prepared, ReadyModel.of(exact)).cascade_input
     assert exact.previous is not None
     assert found is not None
     assert direct is not None
-    labels = LABELS.encode(predict_image(image, exact.previous))
+    labels = LABELS.encode(predicted(image, exact.previous))
     outside = ~nonzero_mask(image.voxels)
     expected = cascade_input_as_nnunet(labels, outside, prepared.restoration, imported.resampling)
     np.testing.assert_array_equal(found.classes, expected)
@@ -181,18 +186,6 @@ def test_an_image_is_prepared_for_every_stage():
     assert prepared.previous is not None
     assert prepared.previous.voxels.shape == (1, 7, 5, 9)  # the border of zeros is cut off
     assert prepared.cascade_input is None
-
-
-def test_the_next_stage_gets_the_classes_of_predicted_regions():
-    whole = Region(name="whole", values=(3, 7), written_as=3)
-    core = Region(name="core", values=(7,), written_as=7)
-    outputs = np.array([[[0, 1, 2]]], dtype=np.uint8)
-    cascade_input = to_cascade_input(outputs, LABELS.model_copy(update={"regions": (whole, core)}))
-    np.testing.assert_array_equal(cascade_input.classes, [[[0, 1, 2]]])
-    swapped = to_cascade_input(outputs, LABELS.model_copy(update={"regions": (core, whole)}))
-    np.testing.assert_array_equal(swapped.classes, [[[0, 2, 1]]])
-    assert swapped.num_channels == 2
-    np.testing.assert_array_equal(swapped.one_hot()[:, 0, 0], [[0, 0, 1], [0, 1, 0]])
 
 
 def test_the_grid_that_logits_come_from_decides_which_axis_is_coarse() -> None:

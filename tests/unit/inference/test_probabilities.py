@@ -10,6 +10,7 @@ from scipy.special import expit, softmax
 from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.inference import probabilities
+from autoseg.inference.blending import LogitsSlab
 from autoseg.inference.probabilities import (
     ARRAY_FILE,
     FULL,
@@ -19,7 +20,6 @@ from autoseg.inference.probabilities import (
     open_probabilities,
     save_probabilities,
 )
-from autoseg.inference.sliding_window import LogitsSlab
 
 
 def grid_of(shape, *, num_outputs=3, is_regional=False):

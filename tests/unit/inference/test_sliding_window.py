@@ -7,29 +7,16 @@ import numpy as np
 import pytest
 import torch
 from copies import META, Copies
-from fakes import Pointwise, ensemble_of, prepared, stitched
+from fakes import Edges, Pointwise, ensemble_of, prepared, stitched
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
 from autoseg.core.errors import CaseError
-from autoseg.inference import blending, sliding_window
-from autoseg.inference.blending import AccumulatorShape, LogitsAccumulator
+from autoseg.inference import blending, sliding_window, tile_sums
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.sliding_window import predict_slabs
+from autoseg.inference.tile_sums import AccumulatorShape, TileSums
 from autoseg.inference.tiling import axis_tiles, importance_curve, tile_starts
-
-
-class Edges(nn.Module):
-    """A fixed random convolution whose output depends on the position of tile borders."""
-
-    def __init__(self, axes, num_classes=3, seed=0):
-        super().__init__()
-        kind = nn.Conv2d if axes == 2 else nn.Conv3d
-        torch.manual_seed(seed)
-        self.layer = kind(2, num_classes, 5, padding=2)
-
-    def forward(self, image):
-        return NetworkOutput(logits=self.layer(image))
 
 
 def plain_sliding_window(ensemble, voxels):
@@ -53,7 +40,7 @@ def plain_sliding_window(ensemble, voxels):
 def strips(request, monkeypatch):
     """Test a single strip, and one strip per row of tiles as for large volumes."""
     if request.param:
-        monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+        monkeypatch.setattr(tile_sums, "STRIP_BYTES", 0)
     return request.param
 
 
@@ -154,7 +141,7 @@ def test_strips_give_the_same_bits(monkeypatch, shape, blending_way):
     image = prepared(shape)
     ensemble = ensemble_of(Edges(3), (8, 6, 10), blending=blending_way)
     whole = list(predict_slabs(ensemble, image, tiles_per_batch=3))
-    monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+    monkeypatch.setattr(tile_sums, "STRIP_BYTES", 0)
     parts = list(predict_slabs(ensemble, image, tiles_per_batch=3))
     assert {slab.row for slab in whole} == {0}
     assert len({slab.row for slab in parts}) == 11
@@ -162,7 +149,7 @@ def test_strips_give_the_same_bits(monkeypatch, shape, blending_way):
 
 
 def test_a_large_picture_is_held_strip_by_strip(monkeypatch):
-    monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+    monkeypatch.setattr(tile_sums, "STRIP_BYTES", 0)
     image = prepared((200, 26))
     ensemble = ensemble_of(Edges(2), (8, 12))
     slabs = list(predict_slabs(ensemble, image, tiles_per_batch=4))
@@ -175,16 +162,16 @@ def test_a_large_picture_is_held_strip_by_strip(monkeypatch):
     "shape", [(40, 64, 12), (40, 61, 12), (8, 64, 12), (1, 64, 12), (40, 6, 12)]
 )
 def test_as_much_is_held_as_was_said_and_no_more(monkeypatch, shape):
-    monkeypatch.setattr(blending, "STRIP_BYTES", 0)
+    monkeypatch.setattr(tile_sums, "STRIP_BYTES", 0)
     most = []
-    at_full_height = LogitsAccumulator._at_full_height
+    at_full_height = TileSums.at_full_height
 
     def watched(sums, strip):
         found = at_full_height(sums, strip)
-        most.append(sum(part[0].numel() for part in sums._sums.values()))
+        most.append(sum(part[0].numel() for part in sums.by_strip.values()))
         return found
 
-    monkeypatch.setattr(LogitsAccumulator, "_at_full_height", watched)
+    monkeypatch.setattr(TileSums, "at_full_height", watched)
     image, ensemble, patch = prepared(shape), ensemble_of(Edges(3), (8, 8, 12)), (8, 8, 12)
     list(predict_slabs(ensemble, image, tiles_per_batch=1))
     framed = tuple(map(max, shape, patch))

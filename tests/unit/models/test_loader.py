@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import save_model, tiny_configuration, tiny_plan
+from fakes import load_model, save_model, tiny_configuration, tiny_plan
 
 from autoseg.core.errors import DocumentError, ModelError
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
-from autoseg.inference import networks
-from autoseg.inference.model import find_model, load_model, trained_folds
+from autoseg.models import networks
+from autoseg.models.loader import find_model, trained_folds
 
 FLAT = tiny_configuration((8, 8), name="2d")
 SOLID = tiny_configuration((8, 8, 8), name="3d_fullres")
@@ -92,11 +92,11 @@ def test_a_path_that_is_not_there_is_an_error(tmp_path):
 def test_all_trained_folds_are_loaded_and_a_single_one_on_request(works):
     folder = save_model(works / "spleen", PLAN, FLAT, (0, 3))
     assert trained_folds(folder) == (0, 3)
-    assert len(load_model(folder, device="cpu").ensemble.networks) == 2
-    assert len(load_model(folder, device="cpu", folds=(3,)).ensemble.networks) == 1
+    assert len(load_model(folder, device="cpu").networks) == 2
+    assert len(load_model(folder, device="cpu", folds=(3,)).networks) == 1
     assert find_model(folder / "fold_3") == folder / "fold_3"
-    by_path = load_model(folder / "fold_3", device="cpu").ensemble.networks
-    by_number = load_model(folder, device="cpu", folds=(3,)).ensemble.networks
+    by_path = load_model(folder / "fold_3", device="cpu").networks
+    by_number = load_model(folder, device="cpu", folds=(3,)).networks
     assert len(by_path) == 1
     for name, weight in by_number[0].state_dict().items():
         torch.testing.assert_close(by_path[0].state_dict()[name], weight)
@@ -106,7 +106,7 @@ def test_the_current_folder_may_be_the_fold(works, monkeypatch):
     folder = save_model(works / "spleen", PLAN, FLAT, (0, 3))
     monkeypatch.chdir(folder / "fold_3")
     model = load_model(find_model(Path()), device="cpu")
-    assert len(model.ensemble.networks) == 1
+    assert len(model.networks) == 1
 
 
 def test_a_fold_under_another_name_is_refused(works):
@@ -122,13 +122,11 @@ def test_a_case_called_like_a_fold_is_no_unfinished_training(works):
         find_model(None, work_root=works)
 
 
-def test_networks_are_ready_to_predict(works):
+def test_device_precision_and_mirroring_are_those_of_the_options_and_the_training(works):
     folder = save_model(works / "spleen", PLAN, SOLID, (0,))
-    model = load_model(folder, device="cpu", precision="float32")
-    assert not model.ensemble.networks[0].training
-    assert model.ensemble.mirror_axes == (0, 1)
-    assert model.ensemble.mean_logits(torch.zeros(1, 1, 8, 8, 8)).shape == (1, 3, 8, 8, 8)
-    assert load_model(folder, device="cpu", use_mirroring=False).ensemble.mirror_axes == ()
+    model = load_model(folder, device="cpu", precision="bfloat16")
+    assert (model.device.type, model.dtype, model.mirror_axes) == ("cpu", torch.bfloat16, (0, 1))
+    assert load_model(folder, device="cpu", use_mirroring=False).mirror_axes == ()
 
 
 def test_a_fold_that_is_not_trained_is_named(works):
@@ -177,7 +175,7 @@ def test_a_cascade_is_loaded_with_the_same_folds_of_its_previous_stage(works):
         model = load_model(path, device="cpu", folds=folds)
         assert model.previous is not None
         assert model.previous.configuration == SOLID
-        assert len(model.previous.ensemble.networks) == count
+        assert len(model.previous.networks) == count
     assert find_model(works / "spleen") == folder
 
 

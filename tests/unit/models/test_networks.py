@@ -7,8 +7,7 @@ import torch
 from fakes import tiny_configuration
 from torch import nn
 
-from autoseg.inference.networks import empty_network
-from autoseg.inference.skip_init import SkipInitialization
+from autoseg.models.networks import SkipInitialization, empty_network
 
 
 def test_weights_are_not_filled_with_random_numbers():
@@ -41,7 +40,7 @@ def test_building_an_empty_network_does_not_load_the_compiler():
     program = (
         "import sys; from autoseg.architectures import Topology; "
         "from autoseg.architectures.unet import UNet; "
-        "from autoseg.inference.networks import empty_network; "
+        "from autoseg.models.networks import empty_network; "
         "t = Topology(patch_shape=(8, 8), strides=((1, 1), (2, 2)), kernels=((3, 3),) * 2); "
         "empty_network(UNet.for_topology(t, in_channels=1, num_classes=2)); "
         "sys.exit('torch._dynamo' in sys.modules)"

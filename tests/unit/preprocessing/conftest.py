@@ -6,7 +6,8 @@ import pytest
 
 from autoseg.architectures import ARCHITECTURES, Topology
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.plan import Configuration, Plan, Resampling
+from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.preparation import Resampling
 from autoseg.losses import LOSSES
 from autoseg.normalizers import NORMALIZERS
 

@@ -5,7 +5,7 @@ from skimage.transform import resize
 from autoseg.core.case import Image, LabelledCase
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry, Reorientation
-from autoseg.documents.plan import Resampling
+from autoseg.documents.preparation import Resampling
 from autoseg.preprocessing import prepare
 from autoseg.preprocessing.prepare import prepare_case, prepare_image
 

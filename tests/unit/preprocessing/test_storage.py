@@ -8,7 +8,7 @@ import pytest
 from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.labels import LabelScheme, Region
-from autoseg.documents.plan import Resampling
+from autoseg.documents.preparation import Resampling
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import (

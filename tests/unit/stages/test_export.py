@@ -9,6 +9,7 @@ from fakes import LABELS, save_model, tiny_configuration, tiny_plan
 from fingerprints import make_fingerprint
 from safetensors.torch import load_file, save_file
 
+from autoseg.commands.models import describe
 from autoseg.core.errors import ModelError
 from autoseg.core.labels import Region
 from autoseg.documents.fingerprint import Fingerprint
@@ -23,9 +24,8 @@ from autoseg.documents.report import (
     UnscoredCase,
 )
 from autoseg.documents.store import save
-from autoseg.inference.archive.model_card import _classes
-from autoseg.inference.archive.reading import ModelArchive
-from autoseg.stages.describe import describe
+from autoseg.models.archive.model_card import card_classes
+from autoseg.models.archive.reader import ModelArchive
 from autoseg.stages.export import ExportOptions, export
 from autoseg.stages.train.score_fold import VALIDATION_NAME
 
@@ -115,7 +115,7 @@ def test_names_of_cases_stay_out_of_the_file(folder, tmp_path):
     assert [entry.name for entry in scored.agreements] == [scored.cases[0].name]
 
 
-def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path):
+def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path, capsys):
     export(folder, tmp_path / "m.autoseg", ExportOptions(license="CC BY 4.0"))
     card = ModelArchive(tmp_path / "m.autoseg").read_card()
     assert [channel.name for channel in card.channels] == list(PLAN.channel_names)
@@ -128,7 +128,8 @@ def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path):
     first, second = card.configurations[0].folds
     assert first.foreground.dice.value == 0.875
     assert second.foreground is None
-    page = describe(tmp_path / "m.autoseg")
+    describe(tmp_path / "m.autoseg")
+    page = capsys.readouterr().out
     for words in (
         "CC BY 4.0",
         "| 3d_fullres | 0 | 1 | dim | 0.875 |",
@@ -138,13 +139,14 @@ def test_the_card_says_what_to_give_and_what_to_expect(folder, tmp_path):
         assert words in page
 
 
-def test_describing_reads_no_weights(folder, tmp_path):
+def test_describing_reads_no_weights(folder, tmp_path, capsys):
     file = tmp_path / "m.autoseg"
     export(folder, file, ExportOptions())
     content = bytearray(file.read_bytes())
     content[content.index(b"weights.safetensors") + 2000] ^= 1
     file.write_bytes(content)
-    assert "Model card" in describe(file)
+    describe(file)
+    assert "Model card" in capsys.readouterr().out
 
 
 def test_describing_what_is_no_file_says_what_to_name(folder):
@@ -209,10 +211,10 @@ def test_the_card_lists_regions_with_the_cases_that_hold_any_of_their_values(tmp
         for case, counts in zip(made.cases, ((9, 5, 0), (9, 0, 5), (9, 0, 0)), strict=True)
     )
     regional = PLAN.model_copy(update={"labels": LABELS.model_copy(update={"regions": regions})})
-    found = _classes(regional, made.model_copy(update={"cases": cases}))
+    found = card_classes(regional, made.model_copy(update={"cases": cases}))
     assert [(entry.name, entry.value, entry.cases) for entry in found] == [
         (LABELS.names[0], LABELS.values[0], 3),
         ("both", first, 2),
         ("one", second, 1),
     ]
-    assert [entry.cases for entry in _classes(PLAN, None)] == [None] * 3
+    assert [entry.cases for entry in card_classes(PLAN, None)] == [None] * 3

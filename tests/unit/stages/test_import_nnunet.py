@@ -13,7 +13,7 @@ from autoseg.cli import app
 from autoseg.core.compute import Compute
 from autoseg.core.errors import ModelError
 from autoseg.core.progress import Silent
-from autoseg.inference.archive.reading import ModelArchive
+from autoseg.models.archive.reader import ModelArchive
 from autoseg.readers import read_image
 from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
 from autoseg.stages.predict.predict import PredictOptions, predict

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ from autoseg.documents.recipe import Recipe
 from autoseg.documents.run import EpochRecord
 from autoseg.losses.dice_ce import DiceCrossEntropy
 from autoseg.optimizers import OPTIMIZERS
-from autoseg.training import checkpoint
 from autoseg.training.checkpoint import load_checkpoint, save_checkpoint
 from autoseg.training.position import Position
 from autoseg.training.state import TrainingState
@@ -146,11 +146,13 @@ def test_the_random_numbers_of_an_apple_device_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random, restored = torch.arange(9, dtype=torch.uint8), []
-    monkeypatch.setattr(checkpoint, "_device", lambda _: torch.device("mps"))
+    saved, resumed = state_of(scales=False), state_of(scales=False)
+    weight = SimpleNamespace(device=torch.device("mps"))
+    monkeypatch.setattr(OneConvolution, "parameters", lambda _: iter([weight]))
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: random)
     monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
-    save_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
-    load_checkpoint(state_of(scales=False), tmp_path / "checkpoint.safetensors", identity="a")
+    save_checkpoint(saved, tmp_path / "checkpoint.safetensors", identity="a")
+    load_checkpoint(resumed, tmp_path / "checkpoint.safetensors", identity="a")
     (found,) = restored
     assert torch.equal(found, random)
 

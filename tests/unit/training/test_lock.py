@@ -1,28 +1,39 @@
 """Only one process trains a fold."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from autoseg.core.errors import TrainingError
-from autoseg.training.lock import LOCK_NAME, Holder, locked
+from autoseg.training.lock import HOLDER_NAME, LOCK_NAME, Holder, locked
+
+HOLD = """
+import sys
+from pathlib import Path
+from autoseg.training.lock import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    input()
+"""
 
 
-def dead_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def write_lock(folder, **changes: object) -> None:
-    with locked(folder):
-        own = Holder.model_validate_json((folder / LOCK_NAME).read_text())
-    folder.mkdir(exist_ok=True)
-    other = own.model_copy(update=changes)
-    (folder / LOCK_NAME).write_text(other.model_dump_json() + "\n")
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock until a line is written to it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "locked\n"
+    yield process
+    process.kill()
+    process.communicate()
 
 
 def test_a_lock_is_gone_after_the_block_and_so_is_an_empty_folder(tmp_path):
@@ -44,69 +55,94 @@ def test_a_lock_is_gone_after_an_error_and_what_was_made_stays(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
 
-def test_a_fold_that_is_being_trained_is_refused_with_the_process(tmp_path):
-    said = f"being trained by process {os.getpid()} on this machine"
-    with locked(tmp_path), pytest.raises(TrainingError, match=said), locked(tmp_path):
+def test_the_same_process_cannot_take_a_lock_twice(tmp_path):
+    message = rf"being trained by process {os.getpid()} on this machine since 2\d\d\d-.*Wait for it"
+    with locked(tmp_path), pytest.raises(TrainingError, match=message), locked(tmp_path):
         pass
 
 
-def test_a_refused_process_leaves_the_lock(tmp_path):
-    write_lock(tmp_path, host="elsewhere")
+def test_the_lock_of_another_process_is_refused_until_it_ends(tmp_path, holder):
+    with pytest.raises(TrainingError, match=f"by process {holder.pid} on"), locked(tmp_path):
+        pass
+    assert Holder.model_validate_json((tmp_path / HOLDER_NAME).read_text()).pid == holder.pid
 
-    with pytest.raises(TrainingError, match="by elsewhere"), locked(tmp_path):
+    holder.communicate("\n")
+    with locked(tmp_path):
         pass
 
-    assert "elsewhere" in (tmp_path / LOCK_NAME).read_text()
 
-
-def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
-    write_lock(tmp_path, pid=dead_process())
+def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
+    holder.kill()
+    os.waitid(
+        os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT
+    )  # its parent has not fetched its status
 
     with locked(tmp_path):
-        assert f'"pid":{os.getpid()}' in (tmp_path / LOCK_NAME).read_text()
-
-    assert not list(tmp_path.parent.glob(f"{tmp_path.name}/.*"))
+        assert f'"pid":{os.getpid()}' in (tmp_path / HOLDER_NAME).read_text()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not list such processes")
-def test_the_lock_of_a_dead_process_that_its_parent_ignores_is_taken_over(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    stat = Path("/proc") / str(process.pid) / "stat"
-    write_lock(tmp_path, pid=process.pid, started=stat.read_text().rpartition(")")[2].split()[19])
-    with pytest.raises(TrainingError, match="being trained by process"), locked(tmp_path):
-        pass
-
-    process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and its status not fetched
+def test_a_holder_on_another_machine_is_named(tmp_path):
     with locked(tmp_path):
-        assert f'"pid":{os.getpid()}' in (tmp_path / LOCK_NAME).read_text()
-    process.communicate()
+        note = tmp_path / HOLDER_NAME
+        own = Holder.model_validate_json(note.read_text())
+        other = own.model_copy(update={"host": "elsewhere"}).model_dump_json()
+        note.write_text(other)
+        with pytest.raises(TrainingError, match="being trained by elsewhere"), locked(tmp_path):
+            pass
+        assert note.read_text() == other
 
 
-def test_a_later_process_of_the_same_number_does_not_hold_the_lock(tmp_path):
-    write_lock(tmp_path, started="1")
+@pytest.mark.parametrize("note", ["", "{", None])
+def test_a_holder_that_is_not_described_is_refused(tmp_path, note):
+    with locked(tmp_path):
+        (tmp_path / HOLDER_NAME).unlink()
+        if note is not None:
+            (tmp_path / HOLDER_NAME).write_text(note)
+        with pytest.raises(TrainingError, match="by an unknown process"), locked(tmp_path):
+            pass
+
+
+def test_leftover_files_do_not_lock(tmp_path):
+    (tmp_path / LOCK_NAME).touch()
+    (tmp_path / HOLDER_NAME).write_text("of an earlier process")
 
     with locked(tmp_path):
-        assert '"started":"1"' not in (tmp_path / LOCK_NAME).read_text()
-
-
-def test_the_lock_of_another_machine_is_left_for_the_user_to_judge(tmp_path):
-    write_lock(tmp_path, host="elsewhere", pid=dead_process())
-
-    with pytest.raises(TrainingError, match="and run the same command"), locked(tmp_path):
         pass
 
-
-def test_a_lock_that_says_nothing_is_left_for_the_user_to_judge(tmp_path):
-    (tmp_path / LOCK_NAME).write_text("")
-
-    with pytest.raises(TrainingError, match="by an unknown process"), locked(tmp_path):
-        pass
+    assert not tmp_path.exists()
 
 
 def test_a_lock_that_the_user_gave_to_another_process_is_not_removed(tmp_path):
     with locked(tmp_path):
         (tmp_path / LOCK_NAME).unlink()
-        (tmp_path / LOCK_NAME).write_text("someone else")
+        with locked(tmp_path):
+            other = (tmp_path / HOLDER_NAME).read_text()
+            (tmp_path / HOLDER_NAME).write_text(other + " ")
 
-    assert (tmp_path / LOCK_NAME).read_text() == "someone else"
+    assert (tmp_path / LOCK_NAME).is_file()
+
+
+def fail_flock(monkeypatch, code: int) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+
+
+def test_a_file_system_that_fails_to_lock_is_reported(tmp_path, monkeypatch):
+    fail_flock(monkeypatch, errno.ENOLCK)
+
+    with pytest.raises(TrainingError, match=r"cannot be locked .*choose another"), locked(tmp_path):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported on this filesystem")
+def test_a_file_system_without_locks_is_locked_by_the_existence_of_the_file(tmp_path, monkeypatch):
+    fail_flock(monkeypatch, errno.ENOSYS)
+
+    with locked(tmp_path), pytest.raises(TrainingError, match="being trained by"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+    assert not tmp_path.exists()

@@ -11,6 +11,7 @@ from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.augmentations.spatial import Spatial
 from autoseg.core.case import InverseTransform, PreparedImage
+from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import (
@@ -22,7 +23,8 @@ from autoseg.preprocessing.storage import (
     save_case,
 )
 from autoseg.training.drawing import draw_batch
-from autoseg.training.sampling import Sampling
+from autoseg.training.regions import chosen_index
+from autoseg.training.sampling import Sampling, target_weights
 
 SAMPLING = Sampling(
     patch_shape=(6, 8, 8),
@@ -312,14 +314,14 @@ def with_targets(folder: Path, shape, targets, voxels=None) -> StoredCase:
         voxels = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(1, *shape)
     classes = np.zeros(shape, np.uint8)
     for index, spots in enumerate(targets, start=1):
-        classes[tuple(np.array(spots).T)] = index
+        classes[tuple(np.array(spots, np.int32).reshape(-1, len(shape)).T)] = index
     prepared = PreparedCase(
         name=folder.name,
         image=PreparedImage(voxels, InverseTransform.uncropped(shape, (1.0,) * len(shape))),
         classes=classes,
         foreground=(
             np.zeros((0, len(shape)), np.int32),
-            *(np.array(spots, np.int32) for spots in targets),
+            *(np.array(spots, np.int32).reshape(-1, len(shape)) for spots in targets),
         ),
     )
     save_case(prepared, folder, shape, key="key", content_key="key")
@@ -338,6 +340,51 @@ def test_every_voxel_of_every_target_is_a_centre_and_targets_equally_often(tmp_p
     assert found >= set(small)
     assert {place[0] for place in found} == {0, 1, 2, 3, 9}
     assert len(found) > 80
+
+
+def test_rare_targets_are_centres_as_often_as_their_weights(tmp_path) -> None:
+    targets = tuple([(0, 0, at), (1, 1, at)] for at in range(3))
+    case = with_targets(tmp_path / "a", (10, 10, 10), targets)
+    weighted = replace(VOXELS, target_weights=(1.0, 2.0, 5.0), batch_size=4000)
+    shares = Counter(draw_batch((case,), weighted, "train", 0).labels.ravel().tolist())
+    assert [round(shares[value] / 4000, 2) for value in (1, 2, 3)] == pytest.approx(
+        [0.125, 0.25, 0.625], abs=0.03
+    )
+
+
+def test_weights_of_targets_count_among_those_of_the_case(tmp_path) -> None:
+    case = with_targets(tmp_path / "a", (10, 10, 10), ([(0, 0, 0)], [], [(9, 9, 9)]))
+    weighted = replace(VOXELS, target_weights=(1.0, 1000.0, 3.0), batch_size=4000)
+    shares = Counter(draw_batch((case,), weighted, "train", 0).labels.ravel().tolist())
+    assert shares.keys() == {1, 3}
+    assert shares[3] / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_equal_weights_draw_the_same_batches_as_none(tmp_path) -> None:
+    targets = tuple([(at, at, at), (at, 0, at)] for at in range(5))
+    case = with_targets(tmp_path / "a", (10, 10, 10), targets)
+    equal = draw_batch((case,), replace(VOXELS, target_weights=(0.7,) * 5), "train", 3)
+    np.testing.assert_array_equal(equal.images, draw_batch((case,), VOXELS, "train", 3).images)
+
+
+@pytest.mark.parametrize("count", range(1, 120))
+def test_equally_probable_targets_are_chosen_as_before(count) -> None:
+    numbers = [at / count for at in range(count)] + [np.nextafter(1.0, 0.0), 0.5]
+    for drawn in map(float, numbers):
+        assert chosen_index([1.0] * count, drawn) == int(drawn * count)
+
+
+def test_weights_of_targets_are_powers_of_their_inverse_frequency() -> None:
+    frequencies = (0.75, 0.16, 0.01, 0.0, 0.04)
+    labels = LabelScheme(names=("background", *"abcd"), values=(0, 1, 2, 3, 4))
+    assert target_weights(frequencies, labels, 0.0) == ()
+    assert target_weights(frequencies, labels, 0.5) == pytest.approx((2.5, 10.0, 1.0, 5.0))
+    regions = (
+        Region(name="both", values=(1, 2), written_as=1),
+        Region(name="one", values=(2,), written_as=2),
+    )
+    overlapping = labels.model_copy(update={"regions": regions})
+    assert target_weights(frequencies, overlapping, 1.0) == pytest.approx((1 / 0.17, 100.0))
 
 
 def test_where_a_patch_lies_does_not_depend_on_its_case(tmp_path) -> None:

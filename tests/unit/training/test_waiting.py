@@ -81,7 +81,7 @@ def test_the_highest_value_is_that_which_augmentations_see(name: str, cases) -> 
         ).regions:
             if regions.first is not None:
                 layers = torch.from_numpy(regions.layers.copy())
-                seen = augmenting._outside_first(layers, sampling)
+                seen = augmenting.outside_first(layers, sampling)
                 assert regions.highest == int(seen.max())
                 found += 1
     assert found

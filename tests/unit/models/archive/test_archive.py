@@ -20,16 +20,17 @@ from archives import (
     written,
     zeros_compressed,
 )
-from fakes import save_model, tiny_configuration, tiny_plan
+from fakes import load_model, save_model, tiny_configuration, tiny_plan
 from safetensors.torch import save
 
 import autoseg
 from autoseg.core.case import Image
 from autoseg.core.errors import ModelError
 from autoseg.core.geometry import Geometry, Reorientation
-from autoseg.inference.archive.reading import ModelArchive
-from autoseg.inference.model import find_model, load_model
 from autoseg.inference.prediction import predict_image
+from autoseg.inference.selected_model import SelectedModel, as_selected_model
+from autoseg.models.archive.reader import ModelArchive
+from autoseg.models.loader import find_model
 from autoseg.stages.export import ExportOptions, export
 
 SOLID = tiny_configuration((8, 8, 8), name="3d_fullres")
@@ -57,14 +58,20 @@ def image() -> Image:
     return Image(voxels, geometry, geometry, unchanged)
 
 
+def ready_model(path: Path) -> SelectedModel:
+    return as_selected_model(load_model(path, device="cpu", precision="float32"))
+
+
+def mean_logits(model: SelectedModel, tiles: torch.Tensor) -> torch.Tensor:
+    return model.members[0].ensemble.mean_logits(tiles)
+
+
 def test_a_model_file_predicts_bit_for_bit_as_its_folder(folder, file, image):
-    from_folder = load_model(folder, device="cpu", precision="float32")
-    from_file = load_model(find_model(file), device="cpu", precision="float32")
+    from_folder = ready_model(folder)
+    from_file = ready_model(find_model(file))
     tiles = torch.from_numpy(image.voxels[None, :, :8, :8, :8])
-    assert len(from_file.ensemble.networks) == 2
-    assert torch.equal(
-        from_file.ensemble.mean_logits(tiles), from_folder.ensemble.mean_logits(tiles)
-    )
+    assert len(from_file.members[0].ensemble.networks) == 2
+    assert torch.equal(mean_logits(from_file, tiles), mean_logits(from_folder, tiles))
     np.testing.assert_array_equal(
         predict_image(image, from_file), predict_image(image, from_folder)
     )
@@ -74,22 +81,19 @@ def test_half_precision_halves_the_file_and_hardly_moves_a_label(folder, file, i
     half = tmp_path / "half.autoseg"
     assert export(folder, half, ExportOptions(half=True)).precision == "float16"
     assert ModelArchive(half).manifest.parts != ModelArchive(file).manifest.parts
-    full_model = load_model(file, device="cpu", precision="float32")
-    half_model = load_model(half, device="cpu", precision="float32")
-    assert half_model.ensemble.networks[0].heads[0].weight.dtype == torch.float32
+    full_model, half_model = ready_model(file), ready_model(half)
+    assert half_model.members[0].loaded.networks[0].heads[0].weight.dtype == torch.float32
     tiles = torch.from_numpy(image.voxels[None, :, :8, :8, :8])
-    expected = full_model.ensemble.mean_logits(tiles)
-    torch.testing.assert_close(
-        half_model.ensemble.mean_logits(tiles), expected, rtol=0.02, atol=0.02
-    )
-    assert not torch.equal(half_model.ensemble.mean_logits(tiles), expected)
+    expected, rounded = mean_logits(full_model, tiles), mean_logits(half_model, tiles)
+    torch.testing.assert_close(rounded, expected, rtol=0.02, atol=0.02)
+    assert not torch.equal(rounded, expected)
     agreement = np.mean(predict_image(image, half_model) == predict_image(image, full_model))
     assert agreement > 0.99
 
 
 def test_folds_are_chosen_from_a_file_as_from_a_folder(file):
     assert ModelArchive(file).folds("3d_fullres") == (0, 2)
-    assert len(load_model(file, device="cpu", folds=(2,)).ensemble.networks) == 1
+    assert len(load_model(file, device="cpu", folds=(2,)).networks) == 1
     with pytest.raises(ModelError, match=r"^fold 1 of .*; trained: 0, 2\. "):
         load_model(file, device="cpu", folds=(1,))
 

@@ -25,8 +25,8 @@ from fakes import save_model, tiny_configuration, tiny_plan
 from autoseg.core.errors import ModelError
 from autoseg.documents.selection import Selection
 from autoseg.documents.store import save
-from autoseg.inference.model import LoadOptions
-from autoseg.inference.model_selection import load_selected
+from autoseg.models.loader import LoadOptions
+from autoseg.models.model_selection import find_selection, load_members
 from autoseg.stages.export import ExportOptions, export
 
 COARSE = tiny_configuration((8, 8, 8), name="3d_lowres", spacing=(2.0, 2.0, 2.0))
@@ -206,10 +206,10 @@ def test_a_hostile_model_file_is_refused_in_a_sentence(kind, file, tmp_path):
     hostile = tmp_path / "model.autoseg"
     kind.make(file, hostile)
     with pytest.raises(ModelError, match=kind.refusal):
-        load_selected(hostile, LoadOptions(device="cpu"))
+        load_members(find_selection(hostile), LoadOptions(device="cpu"))
     assert [path.name for path in tmp_path.iterdir()] == ["model.autoseg"]  # nothing ran
 
 
 def test_the_sound_file_is_accepted(file):
-    model = load_selected(file, LoadOptions(device="cpu"))
-    assert [member.configuration.name for member in model.members] == ["2d", "3d_cascade"]
+    members = load_members(find_selection(file), LoadOptions(device="cpu"))
+    assert [member.configuration.name for member in members] == ["2d", "3d_cascade"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autoseg.core.errors import ModelError
-from autoseg.inference.nnunet.checkpoints import read_checkpoint
+from autoseg.models.nnunet.checkpoints import read_checkpoint
 
 
 def saved(content: object) -> io.BytesIO:

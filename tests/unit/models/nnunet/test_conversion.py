@@ -3,8 +3,8 @@ import pytest
 
 from autoseg.core.errors import ModelError
 from autoseg.documents.plan import Plan
-from autoseg.inference.nnunet.conversion import NnunetModel, convert_plan, label_scheme
-from autoseg.inference.nnunet.plans import NnunetDataset, NnunetPlans, parse_document
+from autoseg.models.nnunet.conversion import NnunetModel, convert_plan, label_scheme
+from autoseg.models.nnunet.plans import NnunetDataset, NnunetPlans, parse_document
 from autoseg.normalizers.ct import ComputedTomography
 from autoseg.normalizers.zscore import ZScore
 

@@ -4,8 +4,8 @@ import torch
 
 from autoseg.architectures import Architecture
 from autoseg.core.errors import ModelError
-from autoseg.inference.nnunet.network import architecture, rename_tensors
-from autoseg.inference.nnunet.plans import NnunetPlans, parse_document
+from autoseg.models.nnunet.network import architecture, rename_tensors
+from autoseg.models.nnunet.plans import NnunetPlans, parse_document
 
 
 def described(**changes) -> Architecture:

@@ -6,7 +6,7 @@ import nnunet_folder
 import pytest
 
 from autoseg.core.errors import ModelError
-from autoseg.inference.nnunet.sources import PLANS, ZipSource, open_source
+from autoseg.models.nnunet.sources import PLANS, ZipSource, open_source
 
 MODEL = "Dataset007_Hand/nnUNetTrainer__nnUNetPlans__3d_fullres"
 

@@ -8,13 +8,13 @@ from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.evaluation.cases import score_case
 from autoseg.evaluation.metrics.ece import BINS
+from autoseg.inference.blending import LogitsSlab
 from autoseg.inference.probabilities import (
     FULL,
     ProbabilityGrid,
     open_probabilities,
     save_probabilities,
 )
-from autoseg.inference.sliding_window import LogitsSlab
 from autoseg.stages.evaluate.calibration import with_calibration
 
 FULL_SHAPE, CROP, AXES = (7, 30, 24), ((3, 20), (0, 24), (1, 6)), (1, 2, 0)

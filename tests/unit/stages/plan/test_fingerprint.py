@@ -19,7 +19,7 @@ from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine, merge
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing import memory
-from autoseg.stages.dataset_identity import check_dataset_identity
+from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.plan import fingerprint as stage
 from autoseg.stages.plan.fingerprint import fingerprint
 
@@ -88,11 +88,7 @@ def test_a_work_folder_of_another_dataset_of_that_name_is_not_trained_on(
         assert f"was made from {changeable}, not from {other}" in str(refusal)
     _, _, progress = run(other, workspace)
     assert progress.messages[0].endswith(f"now using {other}.")
-    identify(other, workspace)
-
-
-def identify(dataset: Path, workspace: Workspace) -> DatasetSpec:
-    return check_dataset_identity(dataset, workspace, store.load(DatasetSpec, workspace.dataset))
+    load_dataset(other, workspace)
 
 
 def test_a_dataset_that_was_moved_or_linked_is_the_same(
@@ -101,13 +97,13 @@ def test_a_dataset_that_was_moved_or_linked_is_the_same(
     run(changeable, workspace)
     link = tmp_path / "link"
     link.symlink_to(changeable)
-    identify(link, workspace)
+    load_dataset(link, workspace)
     moved = changeable.rename(tmp_path / "moved")
-    spec = identify(moved, workspace)
+    spec = load_dataset(moved, workspace)
     assert store.load(DatasetSpec, workspace.dataset) == spec
     assert spec.root == moved
     assert all(case.labels.is_file() and case.images[0].is_file() for case in spec.cases)
-    identify(changeable, workspace)  # missing: preprocessed cases may suffice
+    load_dataset(changeable, workspace)  # missing: preprocessed cases may suffice
 
 
 def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
@@ -119,7 +115,7 @@ def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
     image.write_bytes(image.read_bytes() + b"0")
     shutil.rmtree(changeable)
     with pytest.raises(DatasetError, match=r"no longer exists, and .* has other files"):
-        identify(other, workspace)
+        load_dataset(other, workspace)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

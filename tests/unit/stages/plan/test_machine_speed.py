@@ -254,7 +254,7 @@ def test_a_gpu_is_timed_with_the_convolutions_that_training_uses(monkeypatch):
             return 1.0
 
     monkeypatch.setattr(stage, "NoiseTraining", Running)
-    monkeypatch.setattr(stage, "_dtype", lambda *_: torch.float16)
+    monkeypatch.setattr(stage, "training_dtype", lambda *_: torch.float16)
     (step,) = time_probes([Probe(2, 16, 8, 2)], torch.device("cuda"))
     assert step.seconds == 1.0
     assert all(chosen)

@@ -5,7 +5,7 @@ import pytest
 from fingerprints import small_volumes
 
 from autoseg.architectures import ARCHITECTURES
-from autoseg.core.errors import DocumentError, UnknownComponent
+from autoseg.core.errors import DocumentError, PlanError, UnknownComponent
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.workspace import Workspace
@@ -60,6 +60,13 @@ def test_an_unknown_component_is_refused_before_any_case_is_read(
     with pytest.raises(UnknownComponent, match="Choose one of"):
         plan(volumes_dataset, workspace, PlanRequest(**choice), workers=1, progress=Silent())
     assert not workspace.root.exists()
+
+
+def test_weights_by_frequency_are_refused_for_a_loss_without_class_weights() -> None:
+    with pytest.raises(PlanError, match="the loss dice has no class weights"):
+        PlanRequest(loss="dice", loss_weighting="frequency")
+    for loss, weighting in (("dice", "equal"), ("dice_ce", "frequency"), (None, "frequency")):
+        assert PlanRequest(loss=loss, loss_weighting=weighting).loss_weighting == weighting
 
 
 def test_planning_again_leaves_an_unchanged_plan_alone(workspace):

@@ -140,20 +140,29 @@ def test_a_child_times_real_steps(tmp_path, monkeypatch):
     assert all(0 < each < 60 for each in seconds.values())
 
 
-def test_a_gpu_without_memory_times_nothing(monkeypatch):
-    class Running:
-        def __init__(self, *_):
-            raise torch.OutOfMemoryError
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Time steps in this process, as on a GPU, and let each training raise an error."""
+    gpu = torch.device("meta")
 
-    monkeypatch.setattr(stage, "NoiseTraining", Running)
-    assert stage._time_steps([SMALL], CPU) is None
+    def failing(error):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr(stage, "choose_device", lambda _: gpu)
+        monkeypatch.setattr(stage, "NoiseTraining", fail)
+
+    return failing
 
 
-def test_another_error_is_not_swallowed(monkeypatch):
-    class Running:
-        def __init__(self, *_):
-            raise RuntimeError("a bug")
+def test_a_gpu_without_memory_times_nothing(on_a_gpu, tmp_path):
+    on_a_gpu(torch.OutOfMemoryError())
+    progress = Recorder()
+    assert measure_step_times(tmp_path, "cuda", [SMALL], progress=progress) == {}
+    assert progress.messages[-1].startswith("note: training steps could not be timed")
 
-    monkeypatch.setattr(stage, "NoiseTraining", Running)
+
+def test_another_error_is_not_swallowed(on_a_gpu, tmp_path):
+    on_a_gpu(RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
-        stage._time_steps([SMALL], CPU)
+        measure_step_times(tmp_path, "cuda", [SMALL], progress=Recorder())

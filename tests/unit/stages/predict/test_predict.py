@@ -13,7 +13,7 @@ from synthetic import balls, write_picture, write_volume
 from autoseg.core.compute import Compute
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
-from autoseg.inference.model_selection import as_selected_model
+from autoseg.inference.selected_model import as_selected_model
 from autoseg.stages.predict import predict as stage
 from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.terminal import TerminalProgress
@@ -81,7 +81,7 @@ def test_an_image_is_read_ahead_only_if_there_is_memory_for_it(
     inputs, options, tmp_path, monkeypatch, free
 ):
     events = []
-    reading, starting = stage.read_image, stage.start_joint_prediction
+    reading, starting = stage.read_image, stage.start_prediction
 
     def read(paths):
         events.append("read")
@@ -94,7 +94,7 @@ def test_an_image_is_read_ahead_only_if_there_is_memory_for_it(
         return found
 
     monkeypatch.setattr(stage, "read_image", read)
-    monkeypatch.setattr(stage, "start_joint_prediction", start)
+    monkeypatch.setattr(stage, "start_prediction", start)
     monkeypatch.setattr(stage, "available_bytes", lambda: free)
     report = predict(inputs, tmp_path / "out", options, Silent())
     assert len(report.written) == 5

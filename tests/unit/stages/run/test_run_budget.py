@@ -20,7 +20,7 @@ from autoseg.planning.run_candidates import (
 )
 from autoseg.stages.project import Project
 from autoseg.stages.run import run
-from autoseg.stages.run.run import RunRequest, _new_entry, _RunSetup
+from autoseg.stages.run.run import RunRequest, RunSetup, new_entry
 
 CARD = Machine(accelerator_gib=8.0, cores=8)
 FINGERPRINT = make_fingerprint([(300, 512, 512)] * 50, [(1.0, 0.8, 0.8)] * 50)
@@ -60,10 +60,10 @@ def complete_after(hours: float, *, slowness: float = 1.0) -> tuple[set[str], fl
     budget = 3600 * hours
     names = run_candidates(PLAN, NUM_FOLDS, CARD, budget).value
     schedule = RunSchedule(budget_seconds=budget, candidates=names, reason="a test")
-    course = _RunSetup(PROJECT, RunRequest(budget_seconds=budget))
+    course = RunSetup(PROJECT, RunRequest(budget_seconds=budget))
     dice, spent = {}, 0.0
     while key := next_training(PLAN, names, NUM_FOLDS, dice, affordable_trainings(schedule)):
-        entry = _new_entry(course, schedule, key, dice)
+        entry = new_entry(course, schedule, key, dice)
         full = slowness * reference_seconds(PLAN.configuration(key[0]), CARD)
         trained = min(entry.seconds, full) if entry.most_steps else entry.seconds
         took = {"trained_seconds": trained, "overhead_seconds": 0.02 * trained}

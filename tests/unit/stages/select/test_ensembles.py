@@ -5,7 +5,7 @@ from pathlib import Path
 
 from autoseg.documents.dataset import CaseFiles
 from autoseg.inference.probabilities import ProbabilityGrid
-from autoseg.stages.select.ensembles import _EnsembleTask
+from autoseg.stages.select.ensembles import EnsembleTask
 
 
 def test_a_label_map_that_is_older_than_its_probabilities_is_made_again(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_a_label_map_that_is_older_than_its_probabilities_is_made_again(tmp_path
         (source / ProbabilityGrid.FILE_NAME).write_text("{}")
         os.utime(source / ProbabilityGrid.FILE_NAME, (100, 100))
     case = CaseFiles(name="case", images=(tmp_path / "image.png",), labels=tmp_path / "labels.png")
-    task = _EnsembleTask(case=case, sources=sources, output=tmp_path / "case.png")
+    task = EnsembleTask(case=case, sources=sources, output=tmp_path / "case.png")
     assert not task.is_done
     task.output.write_text("")
     os.utime(task.output, (200, 200))

@@ -17,13 +17,13 @@ from autoseg.documents.plan import Configuration
 from autoseg.documents.recipe import Iterations, Recipe, TrainingOptions
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.stored import ModelFolder
 from autoseg.losses import LOSSES
+from autoseg.models.folder import ModelFolder
 from autoseg.preprocessing.storage import CaseRecord, StoredCascadeInput, StoredCase
 from autoseg.stages.project import Project
 from autoseg.stages.train import task as stage
-from autoseg.stages.train.task import _identity, training_device
-from autoseg.stages.train.train import _record_model
+from autoseg.stages.train.task import training_device, training_identity
+from autoseg.stages.train.train import record_model
 from autoseg.training.loading import BatchDataset
 from autoseg.training.sampling import Sampling
 
@@ -52,7 +52,7 @@ def test_a_model_is_mirrored_along_the_axes_that_its_training_mirrors(
     recipe = Recipe(augmentations=(GaussianNoise(), Mirroring(axes=trained)))
     configuration = tiny_configuration((8, 8)).model_copy(update={"recipe": recipe})
     project = tiny_project(tmp_path, configuration)
-    stored = _record_model(project, configuration)
+    stored = record_model(project, configuration)
     assert stored.read_trained().mirror_axes == predicted
     assert ModelFolder(stored.path).read_trained() == stored.read_trained()
     assert ModelFolder(stored.path).read_plan() == stored.read_plan()
@@ -81,7 +81,7 @@ def test_only_the_same_training_resumes_from_a_checkpoint(tmp_path: Path) -> Non
     )
 
     def identity(plan=plan, configuration=configuration, options=options, case=case) -> str:
-        return _identity(
+        return training_identity(
             plan, configuration, options, BatchDataset((case,), (), sampling, sampling)
         )
 
