@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.stages.demo import DEMO_SEED
 from autoseg.stages.plan.plan import this_machine
+from autoseg.stages.step_check import StepChecks
 
 SCRATCH_PREFIX = ".bench-"
 
@@ -130,7 +131,12 @@ def _run_measurements(
     date, start = datetime.now(UTC), perf_counter()
     bench_machine = machine.this_machine(choose_device(options.compute.device))
     configurations = measured_configurations(sample.project.plan, options.configurations)
-    todo = _measurements(sample, configurations, options)
+    computes = safe_computes(configurations, options.compute, progress)
+    targets = [
+        Target(sample, entry, options.time_limit, compute)
+        for entry, compute in zip(configurations, computes, strict=True)
+    ]
+    todo = _measurements(sample, targets, options.time_limit)
     rows = []
     for name, measure in progress.track(todo.items(), description="Measuring", total=len(todo)):
         progress.status(name)
@@ -156,13 +162,30 @@ def _run_measurements(
     return result.model_copy(update={"forecasts": expected, "seconds": perf_counter() - start})
 
 
+def safe_computes(
+    configurations: tuple[Configuration, ...], compute: Compute, progress: Progress
+) -> list[Compute]:
+    """Choose a precision for each configuration that is safe on this machine, as `train` does.
+
+    Args:
+        configurations: Configurations to measure.
+        compute: Requested device and precision.
+        progress: Receives warnings.
+    """
+    device = choose_device(compute.device)
+    checks = StepChecks(compute.cache, progress)
+    checks.limit_for_all(list(configurations), device, compute.precision)
+    return [
+        replace(compute, precision=checks.safe_precision(entry, device, compute.precision))
+        for entry in configurations
+    ]
+
+
 def _measurements(
-    sample: Sample, configurations: tuple[Configuration, ...], options: BenchOptions
+    sample: Sample, targets: list[Target], limit: TimeLimit
 ) -> dict[str, Callable[[], Throughput]]:
     """Return all measurements in order; later ones use the files that earlier ones write."""
-    limit, dataset = options.time_limit, sample.project.dataset
-    labels = sample.project.plan.labels
-    targets = [Target(sample, entry, limit, options.compute) for entry in configurations]
+    dataset, labels = sample.project.dataset, sample.project.plan.labels
     return {
         "import": partial(reading.time_import, limit),
         "start": partial(reading.time_help, limit),

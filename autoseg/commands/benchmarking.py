@@ -11,10 +11,10 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
-    cache_folder,
     crash_notes,
     workspace_of,
 )
+from autoseg.core.cache import cache_folder
 
 
 def bench(

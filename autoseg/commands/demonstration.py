@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Cache, Device, cache_folder, crash_notes
+from autoseg.commands.options import Cache, Device, crash_notes
+from autoseg.core.cache import cache_folder
 
 
 def demo(

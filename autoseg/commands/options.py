@@ -101,19 +101,6 @@ Cache = Annotated[
 ]
 
 
-def cache_folder(root: Path | None) -> Path | None:
-    """Return autoseg's subfolder of the cache folder.
-
-    None if no cache folder is given and the user has no home folder.
-    """
-    if root is not None:
-        return root / "autoseg"
-    try:
-        return Path.home() / ".cache" / "autoseg"
-    except RuntimeError:
-        return None
-
-
 def workspace_of(dataset: Path, work: Path | None) -> "Workspace":
     """Return the given work folder, or the default one of a dataset."""
     from autoseg.documents.workspace import Workspace

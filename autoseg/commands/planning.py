@@ -15,12 +15,12 @@ from autoseg.commands.options import (
     NetworkName,
     Work,
     Workers,
-    cache_folder,
     crash_notes,
     planned_dataset,
     workers_or_default,
     workspace_of,
 )
+from autoseg.core.cache import cache_folder
 
 if TYPE_CHECKING:
     from autoseg.stages.plan.plan import PlanRequest

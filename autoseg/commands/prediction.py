@@ -12,10 +12,10 @@ from autoseg.commands.options import (
     MirroringOption,
     Precision,
     Workers,
-    cache_folder,
     crash_notes,
     parse_folds,
 )
+from autoseg.core.cache import cache_folder
 from autoseg.core.work_root import WORK_ROOT
 
 

@@ -16,11 +16,11 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
-    cache_folder,
     crash_notes,
     workspace_of,
 )
 from autoseg.commands.selection import show_selection
+from autoseg.core.cache import cache_folder
 
 
 def run(

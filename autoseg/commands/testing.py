@@ -15,11 +15,11 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
-    cache_folder,
     crash_notes,
     parse_folds,
     planned_dataset,
 )
+from autoseg.core.cache import cache_folder
 
 
 def test(

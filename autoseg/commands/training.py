@@ -13,11 +13,11 @@ from autoseg.commands.options import (
     Precision,
     Work,
     Workers,
-    cache_folder,
     crash_notes,
     parse_fold,
     planned_dataset,
 )
+from autoseg.core.cache import cache_folder
 
 
 def train(

@@ -18,8 +18,8 @@ from autoseg.documents.run import Run
 from autoseg.documents.run_schedule import RunSchedule
 from autoseg.documents.splits import Splits
 from autoseg.documents.workspace import Workspace
-from autoseg.inference.predictor import Predictor
 from autoseg.stages.plan.plan import PlanRequest, plan
+from autoseg.stages.predict.predictor import Predictor
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import load_project
 from autoseg.stages.run import clock as run_clock

@@ -20,11 +20,11 @@ from autoseg.inference.prediction import (
     prepare_for_model,
     probability_grid,
 )
-from autoseg.inference.predictor import Predictor
 from autoseg.inference.probabilities import compress_probabilities
 from autoseg.inference.selected_model import SelectedModel, as_selected_model, load_selection
 from autoseg.models.model_selection import find_selection
 from autoseg.stages.export import ExportOptions, export
+from autoseg.stages.predict.predictor import Predictor
 
 
 @pytest.fixture

@@ -1,15 +1,19 @@
 """A training step is checked once; the result decides instructions and precision."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from fakes import tiny_configuration
+from fakes import save_model, tiny_configuration, tiny_plan
 
+from autoseg.benchmarking.bench import safe_computes
 from autoseg.core.child import EndedProcess, run_module
+from autoseg.core.compute import Compute
 from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE, choices
 from autoseg.core.progress import Silent
 from autoseg.stages import step_check as stage
+from autoseg.stages.predict.predictor import Predictor
 from autoseg.stages.step_check import StepChecks, known_precision
 from autoseg.training.trial_step import TrialResult
 
@@ -213,3 +217,28 @@ def test_a_real_step_is_tried_in_a_child_process(tmp_path, progress, monkeypatch
     assert chosen(tmp_path, progress) == "bfloat16"
     assert not [message for message in progress.messages if "unchecked" in message]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_python_api_uses_the_precision_that_training_found(
+    children, tmp_path, progress, monkeypatch
+):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    children.ends = {UNLIMITED: NOT_FINITE, LIMITED: NOT_FINITE}
+    configuration = tiny_configuration((8, 8, 8))
+    plan = tiny_plan(configuration, axis_order=(0, 1, 2))
+    model = save_model(tmp_path / "work", plan, configuration, (0,))
+
+    def dtype():
+        predictor = Predictor(model, device="cpu", precision="bfloat16")
+        return predictor.model.members[0].loaded.dtype
+
+    assert dtype() == torch.bfloat16
+    chosen(tmp_path / ".cache" / "autoseg", progress, configuration)
+    assert dtype() == torch.float32
+
+
+def test_a_benchmark_computes_in_a_safe_precision(children, tmp_path, progress):
+    children.ends = {UNLIMITED: NOT_FINITE, LIMITED: NOT_FINITE}
+    asked = Compute("cpu", "bfloat16", cache=tmp_path)
+    found = safe_computes((TINY, WIDE), asked, progress)
+    assert [entry.precision for entry in found] == ["float32", "float32"]

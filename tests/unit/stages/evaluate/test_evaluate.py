@@ -180,6 +180,16 @@ def test_the_command_measures_and_shows_what_is_asked_for(folders):
     assert max(map(len, done.output.splitlines()[:-1])) <= 80
 
 
+def test_the_command_prints_cases_and_names_files_without_a_partner(folders):
+    predictions, _ = folders
+    (predictions / "case_0.nii.gz").rename(predictions / "other.nii.gz")
+    done = invoke(folders, "--cases")
+    assert done.exit_code == 0, done.output
+    assert "prediction missing: case_0" in done.output
+    assert "reference missing: other" in done.output
+    assert "case_1" in done.output[done.output.index("Cases") :]
+
+
 def test_all_metrics_of_label_maps_can_be_asked_for(folders):
     done = invoke(folders, "--metrics", "all")
     report = load(Report, folders[0] / Report.FILE_NAME)

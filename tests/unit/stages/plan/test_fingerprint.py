@@ -11,7 +11,7 @@ from synthetic import balls, write_picture, write_volume
 from typer.testing import CliRunner
 
 from autoseg.cli import app
-from autoseg.core.errors import DatasetError
+from autoseg.core.errors import DatasetError, DocumentError
 from autoseg.core.progress import Silent
 from autoseg.datasets.inspection import inspect_case
 from autoseg.documents import store
@@ -104,6 +104,12 @@ def test_a_dataset_that_was_moved_or_linked_is_the_same(
     assert spec.root == moved
     assert all(case.labels.is_file() and case.images[0].is_file() for case in spec.cases)
     load_dataset(changeable, workspace)  # missing: preprocessed cases may suffice
+    workspace.fingerprint.unlink()
+    again = moved.rename(tmp_path / "again")
+    assert load_dataset(again, workspace).root == again
+    next((again / "labelsTr").iterdir()).unlink()
+    with pytest.raises(DatasetError, match="has other files"):
+        load_dataset(again.rename(tmp_path / "incomplete"), workspace)
 
 
 def test_another_dataset_of_that_name_is_refused_also_where_the_first_is_gone(
@@ -297,6 +303,11 @@ def test_two_halves_merge_into_the_whole(volumes_dataset: Path, workspace: Works
         for cases in (whole.cases[:2], whole.cases[2:])
     ]
     assert merge(*halves) == whole
+    with pytest.raises(DocumentError, match="are in both fingerprints"):
+        merge(halves[0], whole)
+    others = halves[1].model_copy(update={"channel_names": ("CT",)})
+    with pytest.raises(DocumentError, match=r"only if their channel_names are equal.*'CT'"):
+        merge(halves[0], others)
 
 
 @pytest.mark.real

@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.core.arrays import LabelArray
+from autoseg.core.cache import cache_folder
 from autoseg.core.case import Image
+from autoseg.core.compute import Compute
 from autoseg.core.device import Precision
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
+from autoseg.core.progress import Silent
 from autoseg.documents.splits import FoldName
 from autoseg.inference.prediction import ood_warnings, predict_image
 from autoseg.inference.selected_model import load_selection
-from autoseg.models.loader import LoadOptions
 from autoseg.models.model_selection import find_selection
 from autoseg.readers import read_image, write_labels
+from autoseg.stages.step_check import load_options
 
 ImageSource = Image | Path | str | Sequence[Path | str]
 """An image in memory, an image file, or one file per channel."""
@@ -76,6 +79,9 @@ class Predictor:
     ) -> None:
         """Load a model.
 
+        On a CPU, the model computes in the precision that `autoseg train` found safe there; this is
+        recorded in `~/.cache/autoseg`.
+
         Args:
             model: A model file (`*.autoseg`), a work folder (its selected configurations), a model
                 folder or one fold; None for the only work folder under `./autoseg_work`.
@@ -89,7 +95,9 @@ class Predictor:
             ModelError: If there is no such model, or the choice is ambiguous.
         """
         found = find_selection(None if model is None else Path(model), folds)
-        self.model = load_selection(found, LoadOptions(device, precision, use_mirroring))
+        compute = Compute(device, precision, cache=cache_folder(None))
+        options = load_options(compute, Silent(), use_mirroring=use_mirroring)
+        self.model = load_selection(found, options)
 
     def predict(self, image: ImageSource) -> LabelArray:
         """Predict the label values of an image, in the orientation and shape of its file.

@@ -6,9 +6,9 @@ import SimpleITK
 from fakes import save_model, threshold_model, tiny_configuration, tiny_plan
 from synthetic import balls, write_volume
 
-from autoseg.inference.predictor import Predictor
 from autoseg.inference.selected_model import as_selected_model
 from autoseg.readers import read_image
+from autoseg.stages.predict.predictor import Predictor
 
 FLIPPED = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], dtype=float)
 """Voxel axes that are permuted and reversed against the world, array order."""
