@@ -61,13 +61,13 @@ MODULES = MappingProxyType(
             "ZeroMeanUnitVarianceTransform",
         ),
         "spatial_transforms": (
-            *("MirrorTransform", "MisalignTransform", "Rot90Transform", "TransposeAxesTransform"),
+            *("MirrorTransform", "Rot90Transform", "TransposeAxesTransform"),
             *SPATIAL,
         ),
     }
 )
-"""Available transforms by their module: those that keep the shape of a patch and its classes, and
-that run with NumPy 2."""
+"""Available transforms by their module: those that keep the shape of a patch and its classes, treat
+all layers of labels alike, and run with NumPy 2."""
 
 TRANSFORMS = MappingProxyType(
     {name: module for module, names in sorted(MODULES.items()) for name in names}
@@ -165,7 +165,7 @@ class Batchgenerators(Augmentation):
     def _apply_to_one(
         self, image: Region, layers: RegionLayers, seed: int, context: PatchContext
     ) -> tuple[Patch, PatchLayers]:
-        """Transform one patch; its image is kept if the result would have infinite values.
+        """Transform one patch; it is kept as it is if the result would have infinite values.
 
         Raises:
             TrainingError: If the transform fails with these parameters and patches.
@@ -192,7 +192,7 @@ class Batchgenerators(Augmentation):
             )
             raise TrainingError(msg) from error
         if not np.isfinite(new_image).all() and new_image.shape == image.shape:
-            new_image = image
+            return image, layers
         return new_image, new_layers
 
     def _arguments(self, context: PatchContext, *, as_planes: bool) -> dict[str, Any]:
@@ -204,8 +204,11 @@ class Batchgenerators(Augmentation):
             for name, value in PATCH_DEFAULTS.items()
             if name in known and is_required(known[name])
         }
+        equal_axes = axes_of_equal_edges(shape)  # exchanging others would change the shape
         arguments = {
             **automatic,
+            **({"axes": equal_axes} if self.transform == "Rot90Transform" else {}),
+            "transpose_any_of_these": equal_axes,
             "border_mode_data": "constant",  # like the labels
             "ignore_axes": (0,) if context.in_plane_only else None,
             **{name: as_tuple(value) for name, value in self.parameters.items()},
@@ -240,6 +243,12 @@ def is_required(parameter: Parameter) -> bool:
 def as_tuple(value: object) -> object:
     """Convert lists, at any depth, to tuples."""
     return tuple(map(as_tuple, value)) if isinstance(value, list) else value
+
+
+def axes_of_equal_edges(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the axes whose edge is the most common one of a patch."""
+    most_common = max(shape, key=lambda edge: (shape.count(edge), edge))
+    return tuple(axis for axis, edge in enumerate(shape) if edge == most_common)
 
 
 def draw_scale(shape: Sequence[int], axis: int) -> float:

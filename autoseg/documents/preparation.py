@@ -54,7 +54,7 @@ class PlannedNetwork(Frozen):
 
 
 class PlannedData(Frozen):
-    """Base of `Configuration`: what preprocessing needs, and fields that are only validated there.
+    """Base of `Configuration`: what preprocessing needs, validated without torch.
 
     Attributes:
         name: Name of the configuration, e.g. `3d_fullres`.

@@ -57,9 +57,11 @@ def augmentations_of(name: AugmentationName, mirror_axes: tuple[int, ...]) -> Au
 
 def augmentation_name(augmentations: Iterable[AnyAugmentation]) -> str:
     """Return the name of the set that augmentations of images belong to, or `own`."""
+    augmentations = tuple(augmentations)
     entries = _without_planned_axes(augmentations)
     if not entries:
-        return "none"
+        mirrors = any(isinstance(entry, Mirroring) and entry.axes for entry in augmentations)
+        return "own" if mirrors else "none"
     if entries == _without_planned_axes(REFERENCE_AUGMENTATIONS):
         return "standard"
     uses_batchgenerators = any(isinstance(entry, Batchgenerators) for entry in entries)
@@ -79,12 +81,12 @@ def _without_planned_axes(augmentations: Iterable[AnyAugmentation]) -> Augmentat
 def strong_augmentations() -> Augmentations:
     """Return the standard augmentations with further ones of batchgenerators between them.
 
-    Order, probabilities and ranges of the additions are those of nnUNetTrainerDA5, which draws
-    positive and negative gradients with equal probability, and a median filter half as often as
-    it blurs. Elastic deformation (with the probability of the first nnU-Net and the default
-    strength of batchgenerators) and Rician noise (like the Gaussian noise) are not part of it. Its
-    rotations by 90° and its exchange of axes are left out: they confuse classes that differ in
-    orientation.
+    Order, probabilities and ranges of the additions are those of nnUNetTrainerDA5. It draws one
+    gradient of either sign with probability 0.3; here, each sign is drawn with 0.15, and so are
+    gammas below and above 1. Elastic deformation (with the probability of the first nnU-Net and the
+    default strength of batchgenerators) and Rician noise (like the Gaussian noise) are not part of
+    it. Its rotations by 90° and its exchange of axes are left out: they confuse classes that differ
+    in orientation.
 
     Source: nnU-Net 2.8.1, nnUNetTrainerDA5; Ronneberger et al., MICCAI 2015, section 3.1 (elastic
     deformation); Gudbjartsson & Patz, Magnetic Resonance in Medicine 34 (1995) (Rician noise).

@@ -173,6 +173,8 @@ class ReferenceMethod:
         """Plan the remaining values for the largest network that fits at a resolution."""
         traits, num_axes = self.traits, network.value.topology.num_axes
         mirroring = traits.mirrored_patch_axes(num_axes)
+        if self.augmentation.value == "none":
+            mirroring = PlannedValue((), "augmentation", "no augmentation, so no mirroring", OWN)
         measured = traits.fingerprint
         weights = loss_weights(
             measured.class_frequencies,

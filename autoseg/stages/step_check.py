@@ -14,7 +14,7 @@ from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
 from autoseg.documents.plan import Configuration
 from autoseg.documents.step_check import CheckedStep, StepIdentity
-from autoseg.models.loader import LoadOptions, PrecisionRule
+from autoseg.models.loader import LoadOptions
 from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.precision import training_dtype
 from autoseg.training.trial_step import TrialRequest, TrialResult
@@ -31,11 +31,13 @@ class StepChecks:
         cache: Cache folder for the results; None disables the cache.
         progress: Receives messages.
         runs_new_checks: Whether to try steps without a cached result; else they count as safe.
+        limits_instructions: Whether oneDNN may be limited in this process.
     """
 
     cache: Path | None
     progress: Progress
     runs_new_checks: bool = True
+    limits_instructions: bool = True
 
     def safe_precision(
         self, configuration: Configuration, device: torch.device, precision: Precision
@@ -55,12 +57,12 @@ class StepChecks:
             return precision
         dtype = training_dtype(device, precision, configuration.topology)
         issues: list[str] = []
-        for instructions in choices():
+        for instructions in choices() if self.limits_instructions else choices()[:1]:
             issue = None
             if dtype != torch.float32:
                 issue = self._issue(configuration, dtype, instructions)
             if issue is None:
-                choose(instructions)
+                self._choose(instructions)
                 if issues:
                     self._warn(configuration, dtype, issues, f"oneDNN is limited to {LIMITED}")
                 return precision
@@ -68,9 +70,13 @@ class StepChecks:
         remedy = "it computes in float32"
         if choices() == (UNLIMITED,):
             remedy += ", because this process can no longer limit oneDNN to fewer instructions"
-        choose(choices()[0])
+        self._choose(choices()[0])
         self._warn(configuration, dtype, issues, remedy)
         return "float32"
+
+    def _choose(self, instructions: str) -> None:
+        if self.limits_instructions:
+            choose(instructions)
 
     def limit_for_all(
         self, configurations: list[Configuration], device: torch.device, precision: Precision
@@ -148,28 +154,25 @@ class StepChecks:
         )
 
 
-def known_precision(cache: Path | None, progress: Progress) -> PrecisionRule:
-    """Return the rule that gives a network its safe precision for prediction, without new checks.
-
-    Args:
-        cache: Cache folder with check results; None disables the cache.
-        progress: Receives messages.
-    """
-    return StepChecks(cache, progress, runs_new_checks=False).safe_precision
-
-
 def load_options(
-    compute: Compute, progress: Progress, *, use_mirroring: bool = True
+    compute: Compute,
+    progress: Progress,
+    *,
+    use_mirroring: bool = True,
+    limits_instructions: bool = True,
 ) -> LoadOptions:
-    """Return the options for loading networks in their safe precision, see `known_precision`.
+    """Return the options for loading networks in their safe precision, without new checks.
 
     Args:
         compute: Device, precision and cache folder.
         progress: Receives messages.
         use_mirroring: Whether to use TTA along the axes that were mirrored in training.
+        limits_instructions: Whether oneDNN may be limited in this process.
     """
-    rule = known_precision(compute.cache, progress)
-    return LoadOptions(compute.device, compute.precision, use_mirroring, rule)
+    checks = StepChecks(
+        compute.cache, progress, runs_new_checks=False, limits_instructions=limits_instructions
+    )
+    return LoadOptions(compute.device, compute.precision, use_mirroring, checks.safe_precision)
 
 
 def _identity(configuration: Configuration, dtype: torch.dtype, instructions: str) -> StepIdentity:

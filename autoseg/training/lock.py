@@ -60,8 +60,9 @@ def locked(folder: Path) -> Iterator[None]:
         raise TrainingError(msg) from error
     holder = Holder(host=socket.gethostname(), pid=os.getpid(), since=datetime.now().astimezone())
     own = holder.model_dump_json() + "\n"
-    note.write_text(own, encoding="utf-8")
     try:
+        with suppress(OSError):  # the note only informs
+            note.write_text(own, encoding="utf-8")
         yield
     finally:
         if _content(note) == own:  # else the user deleted the lock and another process has it

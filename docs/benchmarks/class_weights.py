@@ -149,13 +149,13 @@ def train_all(asked: argparse.Namespace) -> None:
     setups = [setup for setup in SETUPS if setup.name in asked.only]
     names = {setup.name: prepared(setup, asked) for setup in setups}
     results = asked.work / "results.jsonl"
-    done = {(row["dataset"], row["arm"], row["seed"]) for row in read_rows(results)}
+    done = {(row["dataset"], row["arm"], row["seed"], row["steps"]) for row in read_rows(results)}
     queue = [
         (setup, arm, seed)
         for seed in range(asked.seeds)
         for setup in setups
         for arm in names[setup.name]
-        if (setup.name, arm, seed) not in done
+        if (setup.name, arm, seed, asked.steps or setup.steps) not in done
     ]
     print(f"{len(done)} trainings are done, {len(queue)} are left", flush=True)
     lock = Lock()

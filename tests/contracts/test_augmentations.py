@@ -28,7 +28,6 @@ PARAMETERS = {
     "ClipValueRange": {"min": -0.5, "max": 0.5},
     "MeanStdNormalizationTransform": {"mean": [0, 1], "std": [2, 3]},
     "MedianFilterTransform": {"filter_size": [2, 8]},
-    "MisalignTransform": {"p_rot_per_sample": 1},
     "NormalizeTransform": {"means": [0, 1], "stds": [2, 3]},
     "Rot90Transform": {"num_rot": [2], "axes": [0, 1]},
     "TransposeAxesTransform": {"transpose_any_of_these": [0, 1]},

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from fakes import compact_at_full_resolution, load_model
 from synthetic import balls, write_picture
+from typer.testing import CliRunner
 
+from autoseg.cli import app
 from autoseg.core.compute import Compute
 from autoseg.core.errors import DatasetError, Interrupted, ModelError, TrainingError
 from autoseg.core.progress import Silent
@@ -235,6 +237,23 @@ def test_the_test_set_is_predicted_and_scored(whole: Workspace):
     assert report.issues == ()
     files = {path.name for path in whole.test.iterdir()}
     assert files == {"evaluation.json", "test_0.png", "test_1.png"}
+
+
+def test_the_test_command_prints_the_scores_of_every_test_case(whole: Workspace, tmp_path: Path):
+    dataset = store.load(DatasetSpec, whole.dataset).root
+    options = ["--work", str(whole.root), "--device", "cpu", "--cases", "--cache", str(tmp_path)]
+    done = CliRunner().invoke(app, ["test", str(dataset), *options])
+    assert done.exit_code == 0, done.output
+    for expected in ("test_0", "test_1", "2 test cases", f"Label maps and scores: {whole.test}"):
+        assert expected in " ".join(done.output.split())
+
+
+def test_saved_folds_of_cases_that_are_gone_are_refused(whole: Workspace):
+    splits = splits_of(whole)
+    gone = splits.folds[0].model_copy(update={"validation": ("disc_7",)})
+    store.save(splits.model_copy(update={"folds": (gone, *splits.folds[1:])}), whole.splits)
+    with pytest.raises(TrainingError, match=r"not in the fingerprint: disc_7. Correct the file"):
+        splits_of(whole)
 
 
 def test_a_dataset_without_test_set_is_told_how_to_add_one(tmp_path: Path):

@@ -231,6 +231,13 @@ def test_with_one_fold_of_each_trained_they_are_compared_on_it(own):
     assert selection.folds[0] == (0,)
 
 
+def test_a_dataset_that_lost_a_held_out_case_cannot_be_compared(own):
+    dataset = store.load(DatasetSpec, own.dataset)
+    store.save(dataset.model_copy(update={"cases": dataset.cases[1:]}), own.dataset)
+    with pytest.raises(ModelError, match=r"no longer has the held-out cases ball_00.*Restore"):
+        select(own, workers=1, progress=Silent())
+
+
 def test_a_case_that_one_configuration_could_not_predict_counts_for_none(own):
     first, _ = configurations(own)
     path = own.fold(first, 0) / "validation" / "evaluation.json"

@@ -3,7 +3,8 @@
 It has 904 728 parameters for three channels; with the classifier 1 865 728, published as 1.9
 million (https://github.com/megvii-model/ShuffleNet-Series, of the authors).
 
-Source: Zhang et al., arXiv:1707.01083, table 1 and figure 2; widths: table 2.
+Source: Zhang et al., arXiv:1707.01083, table 1 and figure 2; widths: table 2; all channels are
+scaled by the width, as section 3.2 says.
 """
 
 from collections.abc import Iterator

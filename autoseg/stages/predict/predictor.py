@@ -1,10 +1,12 @@
 """Predict from Python with a model that stays in memory."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.cache import cache_folder
@@ -60,6 +62,14 @@ class Segmentation:
         write_labels(self.canonical_values, self.image, Path(path))
 
 
+class Warn(Silent):
+    """Issues messages as Python warnings."""
+
+    @override
+    def say(self, message: str) -> None:
+        warnings.warn(message, stacklevel=2)
+
+
 class Predictor:
     """A trained model in memory that segments images.
 
@@ -79,8 +89,8 @@ class Predictor:
     ) -> None:
         """Load a model.
 
-        On a CPU, the model computes in the precision that `autoseg train` found safe there; this is
-        recorded in `~/.cache/autoseg`.
+        On a CPU where `autoseg train` found half precision unsafe for a network (recorded in
+        `~/.cache/autoseg`), the network computes in float32, with a warning.
 
         Args:
             model: A model file (`*.autoseg`), a work folder (its selected configurations), a model
@@ -96,7 +106,10 @@ class Predictor:
         """
         found = find_selection(None if model is None else Path(model), folds)
         compute = Compute(device, precision, cache=cache_folder(None))
-        options = load_options(compute, Silent(), use_mirroring=use_mirroring)
+        # a program may have computed convolutions before, so oneDNN can no longer be limited
+        options = load_options(
+            compute, Warn(), use_mirroring=use_mirroring, limits_instructions=False
+        )
         self.model = load_selection(found, options)
 
     def predict(self, image: ImageSource) -> LabelArray:

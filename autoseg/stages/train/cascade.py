@@ -96,6 +96,7 @@ def check_previous_stage(
             f"these folds of {stage} must be trained first:\n{commands}"
         )
         raise TrainingError(msg)
+    ModelFolder(workspace.models / stage).read_plan()  # raises if it is missing
     check_trained_with(project, stage)
 
 

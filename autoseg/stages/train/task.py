@@ -175,7 +175,7 @@ def _data(
         training_cases=tuple(cases[name] for name in fold.train),
         validation_cases=tuple(cases[name] for name in fold.validation),
         training=training,
-        validation=replace(training, augmentations=()),
+        validation=replace(training, augmentations=(), target_weights=()),
     )
 
 

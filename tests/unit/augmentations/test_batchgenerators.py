@@ -207,3 +207,25 @@ def test_it_travels_to_worker_processes() -> None:
     assert again == ELASTIC
     assert torch.equal(applied(again).images, applied(ELASTIC).images)
     assert isinstance(again.parameters, Mapping)
+
+
+@pytest.mark.parametrize("transform", ["Rot90Transform", "TransposeAxesTransform"])
+@pytest.mark.parametrize("shape", [(16, 16), (12, 16, 12)])
+def test_axes_with_equal_edges_are_exchanged_by_default(
+    transform: str, shape: tuple[int, ...]
+) -> None:
+    entry = Batchgenerators(transform=transform)
+    context = PatchContext(patch_shape=shape, in_plane_only=False)
+    before, after = patches(entry, context), applied(entry, context=context)
+    assert after.images.shape == before.images.shape
+    assert not torch.equal(after.images, before.images)
+
+
+def test_a_patch_is_kept_if_its_result_is_not_finite() -> None:
+    entry = Batchgenerators(transform="MirrorTransform")
+    given = patches(entry)
+    given.images[0, 0, 0, 0, 0] = torch.nan
+    for seed in range(8):
+        result = entry.apply(given, random_generators(seed, CPU), CONTEXT)
+        torch.testing.assert_close(result.images[0], given.images[0], equal_nan=True)
+        assert torch.equal(result.layers[0], given.layers[0])

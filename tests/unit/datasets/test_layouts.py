@@ -265,6 +265,14 @@ def test_background_is_taken_from_the_files_when_it_is_not_declared(tmp_path: Pa
     assert any("background is value 0" in sentence for sentence in spec.inferred)
 
 
+def test_a_dataset_whose_label_files_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    put_picture(tmp_path / "images" / "a.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.png").write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match=r"no label file can be read.*a\.png"):
+        recognise(tmp_path)
+
+
 def numbered(root: Path, *largest: int) -> Path:
     """A dataset whose label files count from 0 to each of some numbers."""
     for index, end in enumerate(largest):

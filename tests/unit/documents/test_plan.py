@@ -50,6 +50,14 @@ def test_stages_that_cannot_work_are_refused(configurations, message):
         planned(*configurations)
 
 
+def test_an_edited_network_must_fit_the_labels_and_the_patch():
+    network = COARSE.architecture.model_copy(update={"num_classes": 5})
+    with pytest.raises(ValidationError, match=r"num_classes is 5, but the dataset has 3 classes"):
+        planned(COARSE.model_copy(update={"architecture": network}))
+    with pytest.raises(ValidationError, match=r"median_shape needs 3 entries.*\[8\.0\]"):
+        Configuration.model_validate(COARSE.model_dump() | {"median_shape": (8.0,)})
+
+
 def test_each_image_channel_needs_a_normalizer_and_the_cascade_input_none():
     cascade = after("coarse")
     more = cascade.model_copy(update={"normalizers": cascade.normalizers * 3})

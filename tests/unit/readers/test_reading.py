@@ -195,6 +195,15 @@ def test_labels_that_are_no_whole_numbers_are_refused(
         read_labels(path)
 
 
+def test_complex_values_are_neither_intensities_nor_labels(tmp_path: Path) -> None:
+    path = tmp_path / "case.tif"
+    tifffile.imwrite(path, np.full((4, 5), 1 + 2j, np.complex64))
+    with pytest.raises(CaseError, match="complex values"):
+        read_image((path,))
+    with pytest.raises(CaseError, match="complex64"):
+        read_labels(path)
+
+
 def test_whole_numbers_stored_as_floats_are_labels(tmp_path: Path) -> None:
     path = tmp_path / "labels.nii.gz"
     write_volume(np.full((3, 4, 5), 300, np.float64), path, spacing=(1.0, 1.0, 1.0))

@@ -14,7 +14,7 @@ from autoseg.core.instructions import LIMITED, UNLIMITED, VARIABLE, choices
 from autoseg.core.progress import Silent
 from autoseg.stages import step_check as stage
 from autoseg.stages.predict.predictor import Predictor
-from autoseg.stages.step_check import StepChecks, known_precision
+from autoseg.stages.step_check import StepChecks, load_options
 from autoseg.training.trial_step import TrialResult
 
 CPU = torch.device("cpu")
@@ -188,7 +188,7 @@ def test_prediction_uses_cached_results_and_runs_no_check(
     children.ends = {UNLIMITED: HUNG, LIMITED: HUNG}
     chosen(tmp_path, progress)
     monkeypatch.setenv(VARIABLE, "")
-    rule = known_precision(tmp_path, progress)
+    rule = load_options(Compute(cache=tmp_path), progress).rule
     assert rule(TINY, CPU, "bfloat16") == "float32"
     monkeypatch.setenv(VARIABLE, "")
     assert rule(WIDE, CPU, "bfloat16") == "bfloat16"
@@ -234,7 +234,10 @@ def test_the_python_api_uses_the_precision_that_training_found(
 
     assert dtype() == torch.bfloat16
     chosen(tmp_path / ".cache" / "autoseg", progress, configuration)
-    assert dtype() == torch.float32
+    monkeypatch.setenv(VARIABLE, "")
+    with pytest.warns(UserWarning, match="it computes in float32"):
+        assert dtype() == torch.float32
+    assert choices() == (UNLIMITED, LIMITED)  # a library changes nothing for the whole process
 
 
 def test_a_benchmark_computes_in_a_safe_precision(children, tmp_path, progress):

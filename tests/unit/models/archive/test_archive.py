@@ -21,7 +21,7 @@ from archives import (
     zeros_compressed,
 )
 from fakes import load_model, save_model, tiny_configuration, tiny_plan
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 import autoseg
 from autoseg.core.case import Image
@@ -75,6 +75,17 @@ def test_a_model_file_predicts_bit_for_bit_as_its_folder(folder, file, image):
     np.testing.assert_array_equal(
         predict_image(image, from_file), predict_image(image, from_folder)
     )
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path):
+    work = save_model(tmp_path / "work", PLAN, SOLID, (0,))
+    (path,) = work.rglob("weights.safetensors")
+    tensors = load_file(path)
+    next(iter(tensors.values())).fill_(1e6)
+    path.write_bytes(save(tensors))
+    with pytest.raises(ModelError, match=r"reach 1e\+06; half precision holds at most"):
+        export(work, tmp_path / "half.autoseg", ExportOptions(half=True))
+    export(work, tmp_path / "full.autoseg", ExportOptions())
 
 
 def test_half_precision_halves_the_file_and_hardly_moves_a_label(folder, file, image, tmp_path):

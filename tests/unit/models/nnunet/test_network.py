@@ -30,6 +30,53 @@ def test_the_network_gives_the_logits_that_the_tensors_stand_for() -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def residual_weights(blocks: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    """Return random weights under nnU-Net's names, with blocks of two convolutions down."""
+    tensors = {
+        name: tensor
+        for name, tensor in nnunet_folder.weights().items()
+        if not name.startswith(("encoder.", "decoder.encoder."))
+    }
+
+    def layer(name: str, inputs: int, width: int, kernel: tuple[int, ...]) -> None:
+        tensors[f"{name}.conv.weight"] = torch.randn(width, inputs, *kernel)
+        parts = ("norm.weight", "norm.bias", *(() if "skip" in name else ("conv.bias",)))
+        tensors.update({f"{name}.{part}": torch.randn(width) for part in parts})
+
+    below = nnunet_folder.FEATURES[0]
+    layer("encoder.stem.convs.0", 1, below, nnunet_folder.KERNELS[0])
+    for stage, (width, count) in enumerate(zip(nnunet_folder.FEATURES, blocks, strict=True)):
+        for block in (f"encoder.stages.{stage}.blocks.{index}" for index in range(count)):
+            layer(f"{block}.conv1", below, width, nnunet_folder.KERNELS[stage])
+            layer(f"{block}.conv2", width, width, nnunet_folder.KERNELS[stage])
+            if below != width:
+                layer(f"{block}.skip.1", below, width, (1, 1, 1))  # skip.0 pools
+            below = width
+    return tensors
+
+
+def test_the_residual_encoder_takes_each_tensor_to_its_place() -> None:
+    blocks = (1, 2, 1)
+    config = described(
+        network_class_name="dynamic_network_architectures.architectures.unet.ResidualEncoderUNet",
+        n_blocks_per_stage=blocks,
+    )
+    tensors = residual_weights(blocks)
+    renamed = rename_tensors(tensors, config, "it")
+    config.build().load_state_dict(renamed)
+    for name, expected in (
+        ("encoder.0.0.1.bias", "encoder.stem.convs.0.norm.bias"),
+        ("encoder.0.1.0.first.0.weight", "encoder.stages.0.blocks.0.conv1.conv.weight"),
+        ("encoder.1.0.skip.1.weight", "encoder.stages.1.blocks.0.skip.1.conv.weight"),
+        ("encoder.1.0.skip.2.bias", "encoder.stages.1.blocks.0.skip.1.norm.bias"),
+        ("encoder.1.1.first.1.weight", "encoder.stages.1.blocks.1.conv1.norm.weight"),
+        ("encoder.2.0.second.bias", "encoder.stages.2.blocks.0.conv2.conv.bias"),
+        ("encoder.2.0.norm.weight", "encoder.stages.2.blocks.0.conv2.norm.weight"),
+        ("decoder.0.up.weight", "decoder.transpconvs.1.weight"),
+    ):
+        assert torch.equal(renamed[name], tensors[expected]), name
+
+
 def test_convolutions_without_bias_get_one_of_zero() -> None:
     tensors = {
         name: tensor
