@@ -179,7 +179,8 @@ def train_all(asked: argparse.Namespace) -> None:
 def prepared(setup: Setup, asked: argparse.Namespace) -> list[str]:
     """Plan and prepare a dataset once, with a configuration per arm and seed; return the arms."""
     workspace = Workspace(asked.work / setup.name)
-    if not (workspace.root / "arms.json").is_file():
+    names_file = workspace.root / f"arms_of_{asked.seeds}_seeds.json"
+    if not names_file.is_file():
         dataset = asked.data / setup.name
         if setup.name == "RareClasses":
             write_rare_classes(dataset := asked.work / "data" / setup.name)
@@ -193,8 +194,8 @@ def prepared(setup: Setup, asked: argparse.Namespace) -> list[str]:
         save_plan(workspace, sized, frequencies, asked.seeds)
         save_splits(workspace, setup)
         preprocess(workspace, configuration="equal_0", workers=1, progress=TerminalProgress())
-        (workspace.root / "arms.json").write_text(json.dumps(list(names)), encoding="utf-8")
-    return list(json.loads((workspace.root / "arms.json").read_text(encoding="utf-8")))
+        names_file.write_text(json.dumps(list(names)), encoding="utf-8")
+    return list(json.loads(names_file.read_text(encoding="utf-8")))
 
 
 def save_plan(
@@ -336,7 +337,7 @@ def averaged(found: Sequence[Differences]) -> str:
     """Return the mean over datasets of the mean differences, with its 95 % interval, as text."""
     parts = [spread(differences) for differences in found]
     variances = np.array([variance for variance, _ in parts])
-    free = variances.sum() ** 2 / max(sum(v**2 / f for v, f in parts), 1e-30)
+    free = variances.sum() ** 2 / max(sum(v**2 / f for v, f in parts if v > 0), 1e-30)
     mean = float(np.mean([differences.mean() for differences in found]))
     return ranged(mean, variances.sum() / len(found) ** 2, free)
 

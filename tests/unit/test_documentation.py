@@ -30,6 +30,7 @@ INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OPTIONS_OF_OTHERS = {
     *("--c", "--continue_prediction", "--disable_tta", "--npz", "--save_probabilities"),  # nnU-Net
     "--val",  # nnU-Net
+    "--cov",  # pytest
     *("--verify_dataset_integrity", "--shm-size", "--index-url"),  # nnU-Net, Docker, pip
 }
 

@@ -1,4 +1,5 @@
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -23,6 +24,18 @@ def test_sigterm_means_afterwards_what_it_did():
     with interrupt_on_sigterm():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_other_threads_signals_keep_their_handlers():
+    def handlers() -> set:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        with listen_for_stop() as stop, interrupt_on_sigterm():
+            assert not stop.is_requested
+            return {signal.getsignal(number) for number in numbers}
+
+    before = {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(handlers).result() == before
 
 
 @pytest.fixture

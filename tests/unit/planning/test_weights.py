@@ -65,19 +65,19 @@ def test_regions_overlap_and_get_no_weights(weighting):
     assert "overlap" in choice.reason
 
 
-def test_a_dice_term_is_planned_with_equal_weights_and_the_evidence():
-    choice = loss_weights(RARE, DICE_CE)
+def test_classes_of_similar_frequency_are_planned_with_equal_weights_and_the_evidence():
+    choice = loss_weights((0.8, 0.1, 0.002), DICE_CE)
     assert choice.value is None
-    assert "0.05 % to 20 % of all voxels, median 3 %, a ratio of 400" in choice.reason
-    assert "are used at no ratio: " in choice.reason
+    assert "0.2 % to 10 % of all voxels, median 5.1 %, a ratio of 50" in choice.reason
+    assert "are used from a ratio of 100: " in choice.reason
     assert choice.reason.endswith(module.EVIDENCE)
 
 
-def test_beyond_the_imbalance_where_they_help_weights_are_planned(monkeypatch):
-    monkeypatch.setattr(module, "HELPFUL_IMBALANCE", 100.0)
-    assert loss_weights(RARE, DICE_CE).value == frequency_weights(RARE, module.POWER)
-    assert "are used from a ratio of 100: " in loss_weights(RARE, DICE_CE).reason
-    assert loss_weights((0.8, 0.1, 0.002), DICE_CE).value is None
+def test_a_large_imbalance_is_planned_with_weights_by_frequency():
+    choice = loss_weights(RARE, DICE_CE)
+    assert choice.value == frequency_weights(RARE, module.POWER)
+    assert "0.05 % to 20 % of all voxels, median 3 %, a ratio of 400" in choice.reason
+    assert loss_weights(RARE, DICE_CE, "equal").value is None
 
 
 def test_requested_weights_replace_the_rule():

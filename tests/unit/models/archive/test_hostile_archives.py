@@ -137,6 +137,31 @@ def member_missing(file: Path, path: Path) -> None:
     with_manifest(file, path, members=["2d", "3d_cascade", "3d_fullres"])
 
 
+def parts_of(file: Path) -> list[dict]:
+    return json.loads(contents_of(file)["manifest.json"])["parts"]
+
+
+def part_listed_twice(file: Path, path: Path) -> None:
+    with_manifest(file, path, parts=[*parts_of(file), parts_of(file)[0]])
+
+
+def too_many_parts_listed(file: Path, path: Path) -> None:
+    with_manifest(file, path, parts=parts_of(file) * 257)
+
+
+def other_size_listed(file: Path, path: Path) -> None:
+    first, *others = parts_of(file)
+    with_manifest(file, path, parts=[first | {"size": first["size"] - 1}, *others])
+
+
+def member_listed_twice(file: Path, path: Path) -> None:
+    with_manifest(file, path, members=["2d", "2d", "3d_cascade"])
+
+
+def weights_missing(file: Path, path: Path) -> None:
+    written({name: part for name, part in contents_of(file).items() if name != WEIGHTS}, path)
+
+
 def previous_stage_missing(file: Path, path: Path) -> None:
     parts = {name: part for name, part in contents_of(file).items() if "3d_lowres/" not in name}
     manifest = json.loads(parts["manifest.json"]) | {"stages": []}
@@ -191,6 +216,11 @@ KINDS = (
     Kind(selected_configuration_missing, r"selection\.json lists the members '2d, 3d_fullres'"),
     Kind(selected_fold_missing, r"selection\.json names fold 4 of 3d_cascade, which is missing"),
     Kind(member_missing, r"3d_fullres/model\.json is missing"),
+    Kind(part_listed_twice, "its manifest lists a part twice"),
+    Kind(too_many_parts_listed, "parts; expected at most 256"),
+    Kind(other_size_listed, "bytes, but its manifest lists"),
+    Kind(member_listed_twice, "its manifest lists a configuration twice"),
+    Kind(weights_missing, "it has no weights of 2d"),
     Kind(previous_stage_missing, "it needs '3d_lowres', but contains only 2d, 3d_cascade"),
     Kind(stages_in_a_circle, "circular cascade of 3d_cascade and 3d_lowres"),
     Kind(
