@@ -87,7 +87,7 @@ LossWeightingOption = Annotated[
     typer.Option(
         "--loss-weighting",
         help="Class weights in the loss: equal, frequency (rare classes weigh more), or planned "
-        "(by frequency only where it was measured to help).",
+        "(by frequency where the classes are very unequal).",
     ),
 ]
 
