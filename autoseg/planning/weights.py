@@ -56,6 +56,8 @@ def loss_weights(
     present = np.asarray([share for share in frequencies[1:] if share > 0])
     if reason := _reason_for_equal(present.size, weighting, has_regions=has_regions):
         return PlannedValue(EQUAL, RULE, reason, OWN)
+    if "class_weights" not in loss.model_fields:
+        return PlannedValue(EQUAL, RULE, "this loss has no class weights", OWN)
     shares = (
         f"foreground classes cover {format_percent(present.min(), 4)} to "
         f"{format_percent(present.max(), 4)} of all voxels, median "

@@ -85,7 +85,7 @@ def measured(workspace: Workspace, made: Plan, precision: str, asked: argparse.N
 
 
 def child(workspace: Workspace, precision: str, asked: argparse.Namespace) -> Row:
-    """Train in another process, and return how that ended."""
+    """Train in another process, and return its results or its error."""
     words = ["one", str(workspace.root), precision, str(asked.steps)]
     command = [sys.executable, __file__, *words]
     try:

@@ -85,3 +85,9 @@ def test_requested_weights_replace_the_rule():
     assert loss_weights(RARE, CROSS_ENTROPY).value == class_weights(RARE)
     assert loss_weights(RARE, CROSS_ENTROPY, "equal").value is None
     assert "requested" in loss_weights(RARE, DICE_CE, "frequency").reason
+
+
+def test_a_loss_without_class_weights_is_not_planned_with_any():
+    choice = loss_weights(RARE, LOSSES["dice"])
+    assert choice.value is None
+    assert choice.reason == "this loss has no class weights"
