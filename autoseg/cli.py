@@ -27,11 +27,7 @@ from autoseg.core.errors import AutosegError, Interrupted, disk_error_message
 from autoseg.core.formatting import printable
 from autoseg.core.signals import CRASHES, describe_signal, signal_name
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 COMMANDS = (
     run,

@@ -137,12 +137,7 @@ def _column_widths(
     Widths are None if every row fits on one line, or if the longest words do not fit. Otherwise
     each column gets the width of its longest word, and the rest is distributed to the narrowest
     columns that need it. The first column does not wrap. Each column also needs a border and two
-    blanks.
-
-    Args:
-        header: Name of each column.
-        rows: One text per column and row.
-        total: Width of the terminal, in characters.
+    blanks. `total` is the width of the terminal, in characters.
     """
     columns = list(zip(header, *rows, strict=True))
     lines = [[line for cell in column for line in cell.split("\n")] for column in columns]

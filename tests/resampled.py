@@ -1,8 +1,9 @@
-"""Resample whole arrays along one axis, as a reference for the package's blocks."""
+"""Resample whole arrays along one axis, as a reference for the package's blocks, and images."""
 
 import numpy as np
 
 from autoseg.preprocessing.interpolation import AxisSampling, axis_sampling
+from autoseg.preprocessing.resample import resample_into
 
 
 def resampled(values: np.ndarray, sampling: AxisSampling, axis: int) -> np.ndarray:
@@ -19,3 +20,11 @@ def resampled(values: np.ndarray, sampling: AxisSampling, axis: int) -> np.ndarr
 def resized(values: np.ndarray, size: int, axis: int, *, order: int) -> np.ndarray:
     """Resize an axis."""
     return resampled(values, axis_sampling(values.shape[axis], size, order=order), axis)
+
+
+def resampled_image(voxels: np.ndarray, shape: tuple[int, ...], **settings: object) -> np.ndarray:
+    """Resample all channels of an image to a shape."""
+    result = np.empty((len(voxels), *shape), dtype=np.float32)
+    for channel, resized_channel in zip(voxels, result, strict=True):
+        resample_into(resized_channel, channel, **settings)
+    return result

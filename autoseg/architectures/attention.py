@@ -112,15 +112,6 @@ class MultiHeadAttention(nn.Module):
         output: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return output
 
-    def weights(self, queries: Tensor, keys: Tensor) -> Float[Tensor, "batch heads queries keys"]:
-        """Compute the attention weights, which sum to 1 over all keys.
-
-        The forward pass does not store them; use this method for inspection.
-        """
-        split_queries, split_keys = self._split(self.queries(queries)), self._split(self.keys(keys))
-        scale = split_queries.shape[-1] ** -0.5
-        return torch.softmax(scale * split_queries @ split_keys.transpose(-1, -2), dim=-1)
-
     def _split(self, tokens: Tokens) -> Heads:
         return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 

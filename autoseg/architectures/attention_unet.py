@@ -6,14 +6,14 @@ implementation.
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
+from autoseg.architectures.base import ARCHITECTURES, NetworkOutput, Topology
 from autoseg.architectures.convolutions import (
     ConvolutionRun,
     Normalization,
@@ -47,9 +47,7 @@ class AttentionUNet(StagedArchitecture):
         is_gated: Whether to use gates; without gates, it is the U-Net baseline of the paper.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
-        two_axes=2.7, three_axes=2.73
-    )
+    memory_references = scaled_unet_references(two_axes=2.7, three_axes=2.73)
 
     kind: Literal["attention_unet"] = "attention_unet"
     normalization: Normalization = "instance"
@@ -82,14 +80,9 @@ class AttentionUNet(StagedArchitecture):
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:
-        voxels, kernels, features = (
-            stage_voxels(self.topology),
-            self.topology.kernels,
-            self.features,
-        )
-        for stage, inputs in enumerate((self.in_channels, *features[:-1])):
-            width = features[stage]
-            yield from stack_runs((inputs, width, width), voxels[stage], kernels[stage])
+        voxels, kernels = stage_voxels(self.topology), self.topology.kernels
+        features = self.features
+        yield from self.encoder_runs((2,) * len(features))
         if self.gated_stages:
             yield ConvolutionRun(features[-1], features[-1], voxels[-1])
         for stage in self.gated_stages:
@@ -112,10 +105,11 @@ class AttentionUNet(StagedArchitecture):
             self._stack(stage, width + below)
             for stage, (width, below) in enumerate(pairwise(features))
         )
-        scores = nn.ModuleList(self._head(width) for width in features[: len(decoder) or 1])
-        head = segmentation_head(topology.num_axes)(
-            len(scores) * self.num_classes, self.num_classes
+        make = segmentation_head(topology.num_axes)
+        scores = nn.ModuleList(
+            make(width, self.num_classes) for width in features[: len(decoder) or 1]
         )
+        head = make(len(scores) * self.num_classes, self.num_classes)
         network = AttentionNetwork(encoder, decoder, self._gates(), scores, head)
         network.apply(initialise)
         return network
@@ -126,9 +120,6 @@ class AttentionUNet(StagedArchitecture):
             kernel=self.topology.kernels[stage],
             normalization=self.normalization,
         )
-
-    def _head(self, width: int) -> nn.Module:
-        return segmentation_head(self.topology.num_axes)(width, self.num_classes)
 
     def _gates(self) -> "SkipGates | None":
         if not self.gated_stages:

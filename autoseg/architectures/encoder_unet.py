@@ -21,7 +21,12 @@ from autoseg.architectures.base import (
     NetworkOutput,
     Topology,
 )
-from autoseg.architectures.convolutions import UNET_KEPT_VALUES, ConvolutionRun, stack_runs
+from autoseg.architectures.convolutions import (
+    UNET_KEPT_VALUES,
+    UNET_REFERENCES,
+    ConvolutionRun,
+    stack_runs,
+)
 from autoseg.architectures.encoder_size import EncoderSize, encoder_size, make_encoder
 from autoseg.architectures.layers import ConvolutionStack, initialise, transposed_convolution
 from autoseg.architectures.timm_encoders import pretrained_weights
@@ -30,11 +35,11 @@ from autoseg.architectures.u_shape import (
     COMPACT_BASE_FEATURES,
     MAX_FEATURES,
     check_stages,
+    decode,
     doubling_features,
     stage_voxels,
     supervised_heads,
 )
-from autoseg.architectures.unet import UNet
 from autoseg.core.errors import PlanError
 from autoseg.core.formatting import format_shape
 
@@ -67,9 +72,7 @@ class EncoderUNet(Architecture):
         deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {
-        2: UNet.memory_references[2]
-    }
+    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = {2: UNET_REFERENCES[2]}
 
     kind: Literal["encoder_unet"] = "encoder_unet"
     encoder: str = ENCODER
@@ -87,7 +90,7 @@ class EncoderUNet(Architecture):
                 "strides [1, 1], [2, 2], [2, 2] …, or another architecture."
             )
             raise ValueError(msg)
-        check_stages(self.topology, encoder={}, decoder={"features": self.features})
+        check_stages(self, encoder=(), decoder=("features",))
         return self
 
     @classmethod
@@ -315,10 +318,4 @@ class EncoderNetwork(nn.Module):
         skips += self.encoder(images)
         for stage in self.coarsest:
             skips.append(stage(skips[-1]))
-        decoded = [skips.pop()]
-        for stage in reversed(self.decoder):
-            decoded.append(stage(decoded[-1], skips.pop()))
-        supervised = self.heads if self.training else self.heads[:1]
-        finest_first = zip(supervised, reversed(decoded), strict=False)
-        logits, *auxiliary = [head(maps) for head, maps in finest_first]
-        return NetworkOutput(logits, tuple(auxiliary))
+        return decode(skips, self.decoder, self.heads if self.training else self.heads[:1])

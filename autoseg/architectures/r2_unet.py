@@ -5,18 +5,18 @@ Source: Alom et al., arXiv:1802.06955, sections III and IV.
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 from typing_extensions import override
 
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference
+from autoseg.architectures.base import ARCHITECTURES
 from autoseg.architectures.convolutions import ConvolutionRun, max_pooling, scaled_unet_references
 from autoseg.architectures.layers import InstanceNorm, Stride, convolution, transposed_convolution
 from autoseg.architectures.staged import StagedArchitecture
-from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels, supervised_heads
+from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels
 
 RECURRENCES = 2
 """Number of recurrences. Source: t = 2, the smaller of the two values reported in the paper."""
@@ -37,9 +37,7 @@ class R2UNet(StagedArchitecture):
         deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
-        two_axes=1.91, three_axes=1.88
-    )
+    memory_references = scaled_unet_references(two_axes=1.91, three_axes=1.88)
 
     kind: Literal["r2_unet"] = "r2_unet"
     recurrences: NonNegativeInt = RECURRENCES
@@ -87,9 +85,7 @@ class R2UNet(StagedArchitecture):
             )
             for stage, (width, below) in enumerate(pairwise(self.features))
         )
-        heads = supervised_heads(
-            topology, self.features, self.num_classes, deep_supervision=self.deep_supervision
-        )
+        heads = self.segmentation_heads(deep_supervision=self.deep_supervision)
         network = UShapedNetwork(encoder, decoder, heads)
         network.apply(_initialise_linear_skip)
         return network
@@ -149,7 +145,7 @@ class RecurrentResidualUnit(nn.Module):
     def __init__(self, features: tuple[int, int], *, kernel: Stride, recurrences: int) -> None:
         super().__init__()
         inputs, width = features
-        pairs = [(inputs, width), *((width, width),) * (CONVOLUTIONS_PER_UNIT - 1)]
+        pairs = pairwise((inputs, *(width,) * CONVOLUTIONS_PER_UNIT))
         self.convolutions = nn.Sequential(
             *(RecurrentConvolution(pair, kernel=kernel, recurrences=recurrences) for pair in pairs)
         )

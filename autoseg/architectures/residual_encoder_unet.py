@@ -4,14 +4,17 @@ Source: Isensee et al., "nnU-Net Revisited", MICCAI 2024, arXiv:2404.09556; the 
 et al., "Bag of Tricks", CVPR 2019, arXiv:1812.01187, figure 2c (ResNet-D), without a bottleneck.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from math import inf, prod
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from typing_extensions import override
 
-from autoseg.architectures.base import ARCHITECTURES, Architecture, MemoryReference, Topology
+from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
+from autoseg.architectures.convolutions import ConvolutionRun, stack_runs
 from autoseg.architectures.layers import (
     ConvolutionStack,
     InstanceNorm,
@@ -21,15 +24,8 @@ from autoseg.architectures.layers import (
     normalised_convolution,
     rectifier,
 )
-from autoseg.architectures.u_shape import (
-    BASE_FEATURES,
-    COMPACT_BASE_FEATURES,
-    Decoder,
-    UShapedNetwork,
-    check_stages,
-    doubling_features,
-    stage_voxels,
-)
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels
 
 FIRST_BLOCKS = (1, 3, 4)
 """Residual blocks of the first three stages. Source: nnU-Net 2.8.1."""
@@ -67,7 +63,7 @@ def _presets(
 
 
 @ARCHITECTURES.register
-class ResidualEncoderUNet(Architecture):
+class ResidualEncoderUNet(StagedArchitecture):
     """Configuration of the residual-encoder U-Net.
 
     Attributes:
@@ -88,118 +84,74 @@ class ResidualEncoderUNet(Architecture):
     kept_values: ClassVar[dict[int, float] | None] = {2: 2.01, 3: 2.2}
     """Source: peak of all tensors of a training step, 256² and 64³ voxels (`step_memory`)."""
 
+    encoder_settings = ("features", "encoder_blocks")
+    decoder_settings = ("decoder_convolutions",)
+
     kind: Literal["residual_encoder_unet"] = "residual_encoder_unet"
-    features: tuple[PositiveInt, ...]
     encoder_blocks: tuple[PositiveInt, ...]
     decoder_convolutions: tuple[PositiveInt, ...]
     deep_supervision: bool = True
 
-    @model_validator(mode="after")
-    def _check(self) -> "ResidualEncoderUNet":
-        check_stages(
-            self.topology,
-            encoder={"features": self.features, "encoder_blocks": self.encoder_blocks},
-            decoder={"decoder_convolutions": self.decoder_convolutions},
-        )
-        return self
-
     @classmethod
     @override
-    def for_topology(
-        cls, topology: Topology, *, in_channels: int, num_classes: int
-    ) -> "ResidualEncoderUNet":
+    def stage_settings(cls, topology: Topology) -> dict[str, tuple[int, ...]]:
         stages = len(topology.strides)
-        blocks = (*FIRST_BLOCKS, *(FURTHER_BLOCKS,) * stages)[:stages]
-        return cls(
-            topology=topology,
-            in_channels=in_channels,
-            num_classes=num_classes,
-            features=doubling_features(BASE_FEATURES, topology),
-            encoder_blocks=blocks,
-            decoder_convolutions=(1,) * (stages - 1),
-        )
+        return {
+            **super().stage_settings(topology),
+            "encoder_blocks": (*FIRST_BLOCKS, *(FURTHER_BLOCKS,) * stages)[:stages],
+            "decoder_convolutions": (1,) * (stages - 1),
+        }
 
     @override
-    def compact(self) -> "ResidualEncoderUNet":
-        narrow = doubling_features(COMPACT_BASE_FEATURES, self.topology)
-        return self.model_copy(update={"features": narrow})
+    def convolutions(self) -> Iterator[ConvolutionRun]:
+        """Yield all convolutions of one forward pass; of the heads, only the finest counts.
 
-    @override
-    def activation_count(self) -> int:
-        """Return the number of output values of all convolutions for the planned patch.
-
-        A skip connection that is not the identity counts once: the output of its convolution or,
-        if only the resolution changes, of its pooling. Of the segmentation heads, only the head at
-        full resolution counts.
+        A skip connection that is not the identity counts once: its convolution or, if only the
+        resolution changes, its pooling, which has an output but no multiplications.
 
         Source: nnU-Net 2.8.1 counts the same values, so its memory references apply.
         """
-        voxels = stage_voxels(self.topology)
-        count = self._decoder.activation_count() + self.features[0] * voxels[0]  # the stem
-        for stage, size in enumerate(voxels):
-            maps = 2 * self.encoder_blocks[stage]
-            if self._changes_width(stage) or prod(self.topology.strides[stage]) > 1:
-                maps += 1
-            count += maps * self.features[stage] * size
-        return count
-
-    @override
-    def multiplication_count(self) -> int:
-        voxels, features, kernels = (
-            stage_voxels(self.topology),
-            self.features,
-            self.topology.kernels,
-        )
-        stem = self.in_channels * features[0] * voxels[0] * prod(kernels[0])
-        count = self._decoder.multiplication_count() + stem
-        for stage, size in enumerate(voxels):
-            width, below = features[stage], self._inputs[stage]
-            inputs = below + (2 * self.encoder_blocks[stage] - 1) * width
-            count += inputs * width * size * prod(kernels[stage])
-            if self._changes_width(stage):
-                count += below * width * size
-        return count
+        voxels, kernels = stage_voxels(self.topology), self.topology.kernels
+        yield ConvolutionRun(self.in_channels, self.features[0], voxels[0], kernels[0])
+        for stage, (below, width) in enumerate(self._stage_features):
+            convolutions = (width,) * (2 * self.encoder_blocks[stage])
+            yield from stack_runs((below, *convolutions), voxels[stage], kernels[stage])
+            if below != width:
+                yield ConvolutionRun(below, width, voxels[stage])
+            elif prod(self.topology.strides[stage]) > 1:
+                yield ConvolutionRun(0, width, voxels[stage])
+        yield from self.decoder_runs(self.decoder_convolutions)
 
     @override
     def build(self) -> nn.Module:
-        topology, features, decoder = self.topology, self.features, self._decoder
+        topology = self.topology
         stem = ConvolutionStack(
-            (self.in_channels, features[0]),
+            (self.in_channels, self.features[0]),
             count=1,
             kernel=topology.kernels[0],
             stride=topology.strides[0],
         )
         stages = [
             ResidualStage(
-                (self._inputs[stage], features[stage]),
-                count=blocks,
+                features,
+                count=self.encoder_blocks[stage],
                 kernel=topology.kernels[stage],
                 stride=topology.strides[stage],
             )
-            for stage, blocks in enumerate(self.encoder_blocks)
+            for stage, features in enumerate(self._stage_features)
         ]
-        encoder = nn.ModuleList([nn.Sequential(stem, stages[0]), *stages[1:]])
-        network = UShapedNetwork(encoder, decoder.stages(), decoder.heads())
+        network = UShapedNetwork(
+            nn.ModuleList([nn.Sequential(stem, stages[0]), *stages[1:]]),
+            self.decoder_stages(self.decoder_convolutions),
+            self.segmentation_heads(deep_supervision=self.deep_supervision),
+        )
         network.apply(_zero_initialise_residual)
         return network
 
     @property
-    def _inputs(self) -> tuple[int, ...]:
-        """Input features of each stage; the first stage receives the output of the stem."""
-        return (self.features[0], *self.features)
-
-    def _changes_width(self, stage: int) -> bool:
-        return self._inputs[stage] != self.features[stage]
-
-    @property
-    def _decoder(self) -> Decoder:
-        return Decoder(
-            topology=self.topology,
-            num_classes=self.num_classes,
-            features=self.features,
-            convolutions=self.decoder_convolutions,
-            deep_supervision=self.deep_supervision,
-        )
+    def _stage_features(self) -> Iterator[tuple[int, int]]:
+        """Input and output channels of each stage; the first receives the output of the stem."""
+        return pairwise((self.features[0], *self.features))
 
 
 class ResidualStage(nn.Sequential):

@@ -1,6 +1,7 @@
 """Segmentation heads: 1 × 1 convolutions that predict the logits of the classes."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,20 +10,17 @@ from typing_extensions import override
 
 
 def segmentation_head(num_axes: int) -> Callable[[int, int], nn.Module]:
-    """Return the segmentation head class for 2 or 3 axes.
+    """Return a function that creates a segmentation head for 2 or 3 axes.
 
-    Its constructor takes the number of features and the number of logits. Its parameters have the
-    names and shapes of a 1 × 1 convolution in PyTorch. It maps `batch features *space` to
+    It takes the number of features and the number of logits. The head's parameters have the names
+    and shapes of a 1 × 1 convolution in PyTorch. It maps `batch features *space` to
     `batch logits *space`.
     """
-    return SegmentationHead2d if num_axes == 2 else SegmentationHead3d
+    return partial(SegmentationHead2d if num_axes == 2 else SegmentationHead3d, kernel_size=1)
 
 
 class SegmentationHead2d(nn.Conv2d):
     """2-D segmentation head; on a CPU its logits are float32 even under autocast."""
-
-    def __init__(self, features: int, scores: int) -> None:
-        super().__init__(features, scores, kernel_size=1)
 
     @override
     def forward(self, maps: Tensor) -> Tensor:
@@ -31,9 +29,6 @@ class SegmentationHead2d(nn.Conv2d):
 
 class SegmentationHead3d(nn.Conv3d):
     """3-D segmentation head; on a CPU its logits are float32 even under autocast."""
-
-    def __init__(self, features: int, scores: int) -> None:
-        super().__init__(features, scores, kernel_size=1)
 
     @override
     def forward(self, maps: Tensor) -> Tensor:

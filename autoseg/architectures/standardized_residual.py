@@ -78,9 +78,8 @@ class StandardizedConvolution2d(nn.Conv2d):
 
     @override
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(
-            input, standardize_kernels(self.weight), stride=self.stride, padding=self.padding
-        )
+        maps: Tensor = self._conv_forward(input, standardize_kernels(self.weight), None)
+        return maps
 
 
 class StandardizedConvolution3d(nn.Conv3d):
@@ -88,9 +87,8 @@ class StandardizedConvolution3d(nn.Conv3d):
 
     @override
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv3d(
-            input, standardize_kernels(self.weight), stride=self.stride, padding=self.padding
-        )
+        maps: Tensor = self._conv_forward(input, standardize_kernels(self.weight), None)
+        return maps
 
 
 def group_norm(features: int) -> nn.GroupNorm:

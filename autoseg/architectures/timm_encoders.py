@@ -23,21 +23,6 @@ MEASURED_EDGE = 32 * 11
 all strides, but not by the fixed window or image sizes that some models require."""
 
 
-def timm_encoder(name: str, in_channels: int, coarsest: int) -> nn.Module:
-    """Create an encoder of timm with random weights, which returns the list of its feature maps.
-
-    Args:
-        name: Name of the timm model.
-        in_channels: Image channels.
-        coarsest: Stride of the coarsest feature map to use; later layers are removed.
-
-    Raises:
-        MissingPackage: If timm is not installed.
-        UnknownComponent: If timm has no such model, or none of its feature maps can be used.
-    """
-    return _create_encoder(name, in_channels, coarsest, {"pretrained": False})
-
-
 def check_finest_stride(name: str, finest: int, coarsest: int) -> None:
     """Check that an encoder starts at a resolution of the network.
 
@@ -86,7 +71,7 @@ def pretrained_weights(
         _check_file(name, source)
         settings["pretrained_cfg_overlay"] = {"file": str(source)}
     try:
-        return _create_encoder(name, in_channels, coarsest, settings).state_dict()
+        return timm_encoder(name, in_channels, coarsest, **settings).state_dict()
     except (OSError, RuntimeError, ValueError) as error:
         msg = (
             f"the weights of {name} cannot be loaded from {source or 'the internet'}: {error}. Set "
@@ -142,9 +127,19 @@ def _import_timm() -> Any:  # noqa: ANN401  (a module)
         raise MissingPackage(msg) from error
 
 
-def _create_encoder(
-    name: str, in_channels: int, coarsest: int, settings: dict[str, Any]
-) -> nn.Module:
+def timm_encoder(name: str, in_channels: int, coarsest: int, **settings: object) -> nn.Module:
+    """Create an encoder of timm, which returns the list of its feature maps.
+
+    Args:
+        name: Name of the timm model.
+        in_channels: Image channels.
+        coarsest: Stride of the coarsest feature map to use; later layers are removed.
+        settings: Further arguments of `timm.create_model`; by default, weights are random.
+
+    Raises:
+        MissingPackage: If timm is not installed.
+        UnknownComponent: If timm has no such model, or none of its feature maps can be used.
+    """
     timm = _import_timm()
     if not timm.is_model(name):
         near = get_close_matches(name, [*backbones(), *timm.list_models()], n=5)

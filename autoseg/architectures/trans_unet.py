@@ -6,7 +6,7 @@ implementation. The residual encoder is from Kolesnikov et al., ECCV 2020, arXiv
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt, model_validator
@@ -22,12 +22,12 @@ from autoseg.architectures.attention import (
     initialise_attention,
 )
 from autoseg.architectures.attention_unet import resize_like
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
+from autoseg.architectures.base import ARCHITECTURES, NetworkOutput, Topology
 from autoseg.architectures.convolutions import (
     ConvolutionalArchitecture,
     ConvolutionRun,
     Normalization,
-    normalizing_layers,
+    RectifiedConvolutions,
     scaled_unet_references,
     stack_runs,
 )
@@ -107,9 +107,7 @@ class TransUNet(ConvolutionalArchitecture):
         normalization: Normalisation after each convolution of the decoder; "batch" as published.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
-        two_axes=2.32, three_axes=2.85
-    )
+    memory_references = scaled_unet_references(two_axes=2.32, three_axes=2.85)
 
     kind: Literal["trans_unet"] = "trans_unet"
     encoder_features: tuple[PositiveInt, ...]
@@ -156,20 +154,15 @@ class TransUNet(ConvolutionalArchitecture):
     @override
     def compact(self) -> "TransUNet":
         size = self.transformer
-        small = size.model_copy(
-            update={
-                "width": size.width // COMPACT_SHARE,
-                "heads": size.heads // COMPACT_SHARE,
-                "hidden": size.hidden // COMPACT_SHARE,
-            }
-        )
+        small = {
+            name: getattr(size, name) // COMPACT_SHARE for name in ("width", "heads", "hidden")
+        }
+        encoder = tuple(width // COMPACT_SHARE for width in self.encoder_features)
         decoder = tuple(max(16, width // COMPACT_SHARE) for width in self.decoder_features)
         return self.model_copy(
             update={
-                "encoder_features": tuple(
-                    width // COMPACT_SHARE for width in self.encoder_features
-                ),
-                "transformer": small,
+                "encoder_features": encoder,
+                "transformer": size.model_copy(update=small),
                 "joined_features": self.joined_features // COMPACT_SHARE,
                 "decoder_features": decoder,
             }
@@ -186,8 +179,7 @@ class TransUNet(ConvolutionalArchitecture):
             yield ConvolutionRun(size.width, size.hidden, tokens)
             yield ConvolutionRun(size.hidden, size.width, tokens)
         yield ConvolutionRun(size.width, self.joined_features, tokens, self.topology.kernels[-1])
-        for stage, inputs in enumerate(self._decoder_inputs):
-            width = self.decoder_features[stage]
+        for stage, (inputs, width) in enumerate(self._decoder_stages):
             kernel = self.topology.kernels[stage]
             yield from stack_runs((inputs, width, width), voxels[stage], kernel)
         last = self._head_features
@@ -213,11 +205,11 @@ class TransUNet(ConvolutionalArchitecture):
         return min(1, len(self.topology.strides) - 1)
 
     @property
-    def _decoder_inputs(self) -> tuple[int, ...]:
-        """Input channels of each decoder stage."""
-        below = (*self.decoder_features[1:], self.joined_features)
+    def _decoder_stages(self) -> Iterator[tuple[int, int]]:
+        """Input and output channels of each decoder stage."""
         skips = (0, *self.encoder_features[:-1])
-        return tuple(below[stage] + skips[stage] for stage in range(len(self.decoder_features)))
+        stages = pairwise((*self.decoder_features, self.joined_features))
+        return ((below + skip, width) for (width, below), skip in zip(stages, skips, strict=False))
 
     @property
     def _head_features(self) -> int:
@@ -233,10 +225,10 @@ class TransUNet(ConvolutionalArchitecture):
         )
         tokens = TokenEncoder(self.encoder_features[-1], self.transformer, grid)
         decoder = nn.ModuleList(
-            self._rectified((inputs, self.decoder_features[stage]), stage, count=2)
-            for stage, inputs in enumerate(self._decoder_inputs)
+            self._rectified((inputs, width, width), stage)
+            for stage, (inputs, width) in enumerate(self._decoder_stages)
         )
-        joined = self._rectified((self.transformer.width, self.joined_features), -1, count=1)
+        joined = self._rectified((self.transformer.width, self.joined_features), -1)
         head = convolution(axes)(
             self._head_features,
             self.num_classes,
@@ -267,20 +259,14 @@ class TransUNet(ConvolutionalArchitecture):
             )
         return nn.ModuleList(stages)
 
-    def _rectified(self, features: tuple[int, int], stage: int, *, count: int) -> nn.Sequential:
-        """Create convolutions of the decoder, each with normalisation and ReLU."""
-        kernel = self.topology.kernels[stage]
-        padding = tuple(size // 2 for size in kernel)
-        inputs, width = features
-        has_bias = self.normalization == "none"
-        layers: list[nn.Module] = []
-        for channels in (inputs, *(width,) * (count - 1)):
-            layers.append(
-                convolution(len(kernel))(channels, width, kernel, padding=padding, bias=has_bias)
-            )
-            layers += normalizing_layers(self.normalization, width, num_axes=len(kernel))
-            layers.append(nn.ReLU(inplace=True))
-        return nn.Sequential(*layers)
+    def _rectified(self, features: tuple[int, ...], stage: int) -> RectifiedConvolutions:
+        """Create convolutions of the decoder; normalised ones have no bias."""
+        return RectifiedConvolutions(
+            features,
+            kernel=self.topology.kernels[stage],
+            normalization=self.normalization,
+            bias=self.normalization == "none",
+        )
 
 
 class TokenEncoder(nn.Module):

@@ -1,14 +1,12 @@
 """Parts shared by U-shaped networks: stage widths, decoder and segmentation heads."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor, nn
 from typing_extensions import override
 
-from autoseg.architectures.base import NetworkOutput, Topology
-from autoseg.architectures.layers import DecoderStage, initialise
+from autoseg.architectures.base import Architecture, NetworkOutput, Topology
+from autoseg.architectures.layers import initialise
 from autoseg.architectures.segmentation_head import segmentation_head
 
 BASE_FEATURES = 32
@@ -48,90 +46,24 @@ def stage_voxels(topology: Topology) -> list[int]:
 
 
 def check_stages(
-    topology: Topology,
-    *,
-    encoder: dict[str, tuple[int, ...]],
-    decoder: dict[str, tuple[int, ...]],
+    architecture: Architecture, *, encoder: tuple[str, ...], decoder: tuple[str, ...]
 ) -> None:
     """Check that encoder settings have one entry per stage, and decoder settings one fewer.
 
     Args:
-        topology: Topology that determines the number of stages.
-        encoder: Encoder settings by name.
-        decoder: Decoder settings by name.
+        architecture: Architecture with the settings.
+        encoder: Names of the encoder settings.
+        decoder: Names of the decoder settings.
 
     Raises:
         ValueError: If the number of entries is wrong; the message lists all settings.
     """
-    stages = len(topology.strides)
+    stages = len(architecture.topology.strides)
     needed = [f"{stages} {name}" for name in encoder] + [f"{stages - 1} {name}" for name in decoder]
-    found = [f"{len(entries)} {name}" for name, entries in {**encoder, **decoder}.items()]
+    found = [f"{len(getattr(architecture, name))} {name}" for name in (*encoder, *decoder)]
     if found != needed:
         msg = f"a topology of {stages} stages needs {', '.join(needed)}; found {', '.join(found)}."
         raise ValueError(msg)
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """Decoder of a U-shaped network.
-
-    Attributes:
-        topology: Patch, strides and kernels.
-        num_classes: Classes, background included.
-        features: Features per stage, finest first.
-        convolutions: Convolutions per decoder stage, finest first.
-        deep_supervision: Whether coarser stages also predict logits during training.
-    """
-
-    topology: Topology
-    num_classes: int
-    features: tuple[int, ...]
-    convolutions: tuple[int, ...]
-    deep_supervision: bool
-
-    def activation_count(self) -> int:
-        """Return the number of output values of the decoder's convolutions for the planned patch.
-
-        Transposed convolutions are included; of the heads, only the one at full resolution.
-        """
-        voxels = stage_voxels(self.topology)
-        count = self.num_classes * voxels[0]
-        for stage, convolutions in enumerate(self.convolutions):
-            # One more for the transposed convolution.
-            count += (convolutions + 1) * self.features[stage] * voxels[stage]
-        return count
-
-    def multiplication_count(self) -> int:
-        """Return the number of multiplications of the decoder's convolutions."""
-        voxels, features = stage_voxels(self.topology), self.features
-        count = self.num_classes * features[0] * voxels[0]
-        for stage, convolutions in enumerate(self.convolutions):
-            width, size = features[stage], voxels[stage]
-            count += features[stage + 1] * width * size
-            inputs = (convolutions + 1) * width  # the first also receives the skip connection
-            count += inputs * width * size * prod(self.topology.kernels[stage])
-        return count
-
-    def stages(self) -> nn.ModuleList:
-        """Create the module of each decoder stage, finest first."""
-        return nn.ModuleList(
-            DecoderStage(
-                (self.features[stage + 1], self.features[stage]),
-                count=count,
-                kernel=self.topology.kernels[stage],
-                stride=self.topology.strides[stage + 1],
-            )
-            for stage, count in enumerate(self.convolutions)
-        )
-
-    def heads(self) -> nn.ModuleList:
-        """Create the segmentation heads, finest first."""
-        return supervised_heads(
-            self.topology,
-            self.features,
-            self.num_classes,
-            deep_supervision=self.deep_supervision,
-        )
 
 
 def supervised_heads(
@@ -178,18 +110,20 @@ class UShapedNetwork(nn.Module):
         for stage in self.encoder:
             maps = stage(maps)
             skips.append(maps)
-        skips.pop()
-        decoded = [maps]
-        for stage in reversed(self.decoder):
-            decoded.append(stage(decoded[-1], skips.pop()))
-        finest_first = zip(self.heads, reversed(decoded), strict=False)
-        return NetworkOutput(*self._logits(finest_first))
+        return decode(skips, self.decoder, self.heads if self.training else self.heads[:1])
 
-    def _logits(
-        self, pairs: Iterator[tuple[nn.Module, Tensor]]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        head, maps = next(pairs)
-        logits = head(maps)
-        if not self.training:
-            return logits, ()
-        return logits, tuple(head(maps) for head, maps in pairs)
+
+def decode(skips: list[Tensor], decoder: nn.ModuleList, heads: nn.ModuleList) -> NetworkOutput:
+    """Apply the decoder and the segmentation heads of a U-shaped network.
+
+    Args:
+        skips: Feature maps of all stages, finest first; the list is emptied.
+        decoder: One module per stage except the lowest, finest first; see `UShapedNetwork`.
+        heads: Segmentation heads of the stages whose logits are returned, finest first.
+    """
+    decoded = [skips.pop()]
+    for stage in reversed(decoder):
+        decoded.append(stage(decoded[-1], skips.pop()))
+    finest_first = zip(heads, reversed(decoded), strict=False)
+    logits, *auxiliary = [head(maps) for head, maps in finest_first]
+    return NetworkOutput(logits, tuple(auxiliary))

@@ -3,21 +3,19 @@
 Source: Ronneberger et al., MICCAI 2015, arXiv:1505.04597.
 """
 
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from torch import nn
 from typing_extensions import override
 
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import ConvolutionRun, scaled_unet_references
-from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.base import ARCHITECTURES, Topology
+from autoseg.architectures.convolutions import scaled_unet_references
 from autoseg.architectures.valid_u_shape import ValidUShape
 from autoseg.core.frozen import Fraction
 
 
 @ARCHITECTURES.register
-class UNet2015(StagedArchitecture):
+class UNet2015(ValidUShape):
     """Configuration of the original U-Net.
 
     Differences between the planned and the published network: the planner chooses strides, kernels
@@ -29,13 +27,10 @@ class UNet2015(StagedArchitecture):
         is_trimmed: Whether the output is cropped to the patch, as training and prediction require.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
-        two_axes=1.36, three_axes=1.21
-    )
+    memory_references = scaled_unet_references(two_axes=1.36, three_axes=1.21)
 
     first_features: ClassVar[dict[int, int]] = {2: 64, 3: 32}
     """As published in 2-D, half as many in 3-D."""
-    is_capped: ClassVar[bool] = False
     max_stages: ClassVar[int | None] = 5
     """As published; each further stage would double the margin."""
 
@@ -52,27 +47,16 @@ class UNet2015(StagedArchitecture):
         network = cls.for_topology(topology, in_channels=in_channels, num_classes=num_classes)
         return network.model_copy(update={"is_trimmed": False})
 
+    @property
     @override
-    def output_margin(self) -> tuple[int, ...]:
-        return self._shape.margin
+    def inner_features(self) -> tuple[int, ...]:
+        return self.features
 
+    @property
     @override
-    def convolutions(self) -> Iterator[ConvolutionRun]:
-        return self._shape.convolutions()
+    def up_features(self) -> tuple[int, ...]:
+        return self.features[:-1]
 
     @override
     def build(self) -> nn.Module:
-        return self._shape.build(trimmed=self.is_trimmed)
-
-    @property
-    def _shape(self) -> ValidUShape:
-        return ValidUShape(
-            topology=self.topology,
-            in_channels=self.in_channels,
-            num_classes=self.num_classes,
-            features=self.features,
-            first_features=self.features,
-            up_features=self.features[:-1],
-            normalization="none",
-            dropout=self.dropout,
-        )
+        return self.build_network("none", dropout=self.dropout, trimmed=self.is_trimmed)

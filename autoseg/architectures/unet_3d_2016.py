@@ -3,23 +3,21 @@
 Source: Çiçek et al., MICCAI 2016, arXiv:1606.06650.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
 from typing_extensions import override
 
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference, Topology
-from autoseg.architectures.convolutions import ConvolutionRun, Normalization, scaled_unet_references
-from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.base import ARCHITECTURES, Topology
+from autoseg.architectures.convolutions import Normalization, scaled_unet_references
 from autoseg.architectures.valid_u_shape import ValidUShape
 
 EvenInt = Annotated[int, Field(gt=0, multiple_of=2)]
 
 
 @ARCHITECTURES.register
-class UNet3D2016(StagedArchitecture):
+class UNet3D2016(ValidUShape):
     """Configuration of the 3D U-Net; a 2-D patch gives its two-dimensional equivalent.
 
     Differences between the planned and the published network: the planner chooses strides, kernels
@@ -32,14 +30,11 @@ class UNet3D2016(StagedArchitecture):
         is_trimmed: Whether the output is cropped to the patch, as training and prediction require.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
-        two_axes=2.0, three_axes=2.07
-    )
+    memory_references = scaled_unet_references(two_axes=2.0, three_axes=2.07)
 
     first_features: ClassVar[dict[int, int]] = {2: 64, 3: 64}
     """Output features of the first stage; its first convolution has half as many."""
     compact_first_features: ClassVar[int] = 32
-    is_capped: ClassVar[bool] = False
     max_stages: ClassVar[int | None] = 4
     """As published; each further stage would double the margin."""
 
@@ -59,26 +54,16 @@ class UNet3D2016(StagedArchitecture):
         network = cls.for_topology(topology, in_channels=in_channels, num_classes=num_classes)
         return network.model_copy(update={"normalization": "batch", "is_trimmed": False})
 
+    @property
     @override
-    def output_margin(self) -> tuple[int, ...]:
-        return self._shape.margin
+    def inner_features(self) -> tuple[int, ...]:
+        return tuple(width // 2 for width in self.features)
 
+    @property
     @override
-    def convolutions(self) -> Iterator[ConvolutionRun]:
-        return self._shape.convolutions()
+    def up_features(self) -> tuple[int, ...]:
+        return self.features[1:]
 
     @override
     def build(self) -> nn.Module:
-        return self._shape.build(trimmed=self.is_trimmed)
-
-    @property
-    def _shape(self) -> ValidUShape:
-        return ValidUShape(
-            topology=self.topology,
-            in_channels=self.in_channels,
-            num_classes=self.num_classes,
-            features=self.features,
-            first_features=tuple(width // 2 for width in self.features),
-            up_features=self.features[1:],
-            normalization=self.normalization,
-        )
+        return self.build_network(self.normalization, dropout=0.0, trimmed=self.is_trimmed)

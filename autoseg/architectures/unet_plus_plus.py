@@ -4,14 +4,14 @@ Source: Zhou et al., DLMIA 2018, arXiv:1807.10165.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference, NetworkOutput, Topology
+from autoseg.architectures.base import ARCHITECTURES, NetworkOutput, Topology
 from autoseg.architectures.convolutions import (
     ConvolutionRun,
     Normalization,
@@ -44,9 +44,7 @@ class UNetPlusPlus(StagedArchitecture):
             ("fast" in the paper); None averages the logits of all columns ("accurate").
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
-        two_axes=2.55, three_axes=2.45
-    )
+    memory_references = scaled_unet_references(two_axes=2.55, three_axes=2.45)
 
     kind: Literal["unet_plus_plus"] = "unet_plus_plus"
     normalization: Normalization = "instance"
@@ -85,9 +83,7 @@ class UNetPlusPlus(StagedArchitecture):
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:
         voxels, kernels = stage_voxels(self.topology), self.topology.kernels
-        for level, inputs in enumerate((self.in_channels, *self.features[:-1])):
-            width = self.features[level]
-            yield from stack_runs((inputs, width, width), voxels[level], kernels[level])
+        yield from self.encoder_runs((2,) * len(self.features))
         for level, column in self._nodes:
             width = self.features[level]
             yield ConvolutionRun(self.features[level + 1], width, voxels[level])

@@ -6,7 +6,7 @@ Source: Petit et al., MLMI 2021, arXiv:2103.06104.
 from collections.abc import Iterator
 from itertools import pairwise
 from math import prod
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt
@@ -22,10 +22,9 @@ from autoseg.architectures.attention import (
     sinusoidal_encoding,
 )
 from autoseg.architectures.attention_unet import resize_like
-from autoseg.architectures.base import ARCHITECTURES, MemoryReference
+from autoseg.architectures.base import ARCHITECTURES
 from autoseg.architectures.convolutions import ConvolutionRun, scaled_unet_references, stack_runs
 from autoseg.architectures.layers import (
-    ConvolutionStack,
     DecoderStage,
     InstanceNorm,
     Stride,
@@ -33,7 +32,7 @@ from autoseg.architectures.layers import (
     convolution,
 )
 from autoseg.architectures.staged import StagedArchitecture
-from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels, supervised_heads
+from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels
 
 HEAD_FEATURES = 32
 """Features per attention head; the paper does not report them."""
@@ -64,9 +63,7 @@ class UNetTransformer(StagedArchitecture):
         deep_supervision: Whether coarser decoder stages also predict logits during training.
     """
 
-    memory_references: ClassVar[dict[int, tuple[MemoryReference, ...]]] = scaled_unet_references(
-        two_axes=2.14, three_axes=2.16
-    )
+    memory_references = scaled_unet_references(two_axes=2.14, three_axes=2.16)
 
     kind: Literal["unet_transformer"] = "unet_transformer"
     head_features: PositiveInt = HEAD_FEATURES
@@ -75,14 +72,9 @@ class UNetTransformer(StagedArchitecture):
 
     @override
     def convolutions(self) -> Iterator[ConvolutionRun]:
-        voxels, kernels, features = (
-            stage_voxels(self.topology),
-            self.topology.kernels,
-            self.features,
-        )
-        for stage, inputs in enumerate((self.in_channels, *features[:-1])):
-            width = features[stage]
-            yield from stack_runs((inputs, width, width), voxels[stage], kernels[stage])
+        voxels, kernels = stage_voxels(self.topology), self.topology.kernels
+        features = self.features
+        yield from self.encoder_runs((CONVOLUTIONS_PER_STAGE,) * len(features))
         yield from self._attention_runs((features[-1], features[-1]), voxels[-1])
         for stage, (width, below) in enumerate(pairwise(features)):
             tokens = voxels[self.attended_stage(stage)]
@@ -104,21 +96,11 @@ class UNetTransformer(StagedArchitecture):
 
     @override
     def build(self) -> nn.Module:
-        topology, features = self.topology, self.features
-        encoder = [
-            ConvolutionStack(
-                (inputs, features[stage]),
-                count=CONVOLUTIONS_PER_STAGE,
-                kernel=topology.kernels[stage],
-                stride=topology.strides[stage],
-            )
-            for stage, inputs in enumerate((self.in_channels, *features[:-1]))
-        ]
-        encoder[-1].append(SelfAttention(features[-1], self._attention((features[-1],) * 2)))
-        decoder = nn.ModuleList(self._decoder_stage(stage) for stage in range(len(features) - 1))
-        heads = supervised_heads(
-            topology, features, self.num_classes, deep_supervision=self.deep_supervision
-        )
+        stages, lowest = len(self.features), self.features[-1]
+        encoder = self.encoder_stages((CONVOLUTIONS_PER_STAGE,) * stages)
+        encoder[-1].append(SelfAttention(lowest, self._attention((lowest, lowest))))
+        decoder = nn.ModuleList(self._decoder_stage(stage) for stage in range(stages - 1))
+        heads = self.segmentation_heads(deep_supervision=self.deep_supervision)
         network = UShapedNetwork(nn.ModuleList(encoder), decoder, heads)
         network.apply(initialise_attention)
         return network

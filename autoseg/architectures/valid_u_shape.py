@@ -7,15 +7,16 @@ strategy).
 Source: Ronneberger et al., MICCAI 2015, arXiv:1505.04597, figure 2.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from autoseg.architectures.base import NetworkOutput, Topology
+from autoseg.architectures.base import NetworkOutput
 from autoseg.architectures.convolutions import (
     ConvolutionRun,
     Normalization,
@@ -23,36 +24,28 @@ from autoseg.architectures.convolutions import (
     max_pooling,
 )
 from autoseg.architectures.layers import Stride, transposed_convolution
-from autoseg.architectures.u_shape import UShapedNetwork, supervised_heads
+from autoseg.architectures.staged import StagedArchitecture
+from autoseg.architectures.u_shape import UShapedNetwork
 
 CONVOLUTIONS_PER_STAGE = 2
 
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class ValidUShape:
-    """U-Net with two unpadded convolutions per stage.
+class ValidUShape(StagedArchitecture):
+    """U-Net with two unpadded convolutions per stage."""
 
-    Attributes:
-        topology: Patch, strides and kernels.
-        in_channels: Image channels.
-        num_classes: Classes, background included.
-        features: Output features of each stage, in encoder and decoder, finest first.
-        first_features: Output features of the first convolution of each encoder stage.
-        up_features: Output features of the transposed convolution of each decoder stage.
-        normalization: Normalisation after each convolution.
-        dropout: Dropout rate in the lowest stage.
-    """
+    is_capped: ClassVar[bool] = False
 
-    topology: Topology
-    in_channels: int
-    num_classes: int
-    features: Shape
-    first_features: Shape
-    up_features: Shape
-    normalization: Normalization
-    dropout: float = 0.0
+    @property
+    @abstractmethod
+    def inner_features(self) -> Shape:
+        """Output features of the first convolution of each encoder stage."""
+
+    @property
+    @abstractmethod
+    def up_features(self) -> Shape:
+        """Output features of the transposed convolution of each decoder stage."""
 
     @property
     def rim(self) -> Shape:
@@ -65,21 +58,17 @@ class ValidUShape:
             for axis, divisor in enumerate(self.topology.divisors)
         )
 
-    @property
-    def margin(self) -> Shape:
-        """Input voxels beyond the patch, per axis and side."""
+    @override
+    def output_margin(self) -> Shape:
         return tuple(
             rim + (self._shrinkage(axis, down=True) + self._shrinkage(axis, down=False)) // 2
             for axis, rim in enumerate(self.rim)
         )
 
+    @override
     def convolutions(self) -> Iterator[ConvolutionRun]:
-        """Yield all convolutions of one forward pass over the planned patch."""
         strides, kernels = self.topology.strides, self.topology.kernels
-        shape = tuple(
-            size + 2 * margin
-            for size, margin in zip(self.topology.patch_shape, self.margin, strict=True)
-        )
+        shape = self.input_shape
         for stage, features in enumerate(self._down):
             shape = tuple(size // by for size, by in zip(shape, strides[stage], strict=True))
             yield from _valid_runs(features, shape, kernels[stage])
@@ -92,48 +81,49 @@ class ValidUShape:
             shape = _shape_after(shape, kernels[stage])
         yield ConvolutionRun(self.features[0], self.num_classes, prod(shape))
 
-    def build(self, *, trimmed: bool) -> nn.Module:
+    def build_network(
+        self, normalization: Normalization, *, dropout: float, trimmed: bool
+    ) -> nn.Module:
         """Build the network.
 
         Args:
+            normalization: Normalisation after each convolution.
+            dropout: Dropout rate in the lowest stage.
             trimmed: Whether the output is cropped to the patch.
         """
-        encoder = nn.ModuleList(self._encoder_stages())
+        encoder = [
+            nn.Sequential(
+                *max_pooling(self.topology.strides[stage]),
+                RectifiedConvolutions(
+                    features,
+                    kernel=self.topology.kernels[stage],
+                    normalization=normalization,
+                    padded=False,
+                ),
+            )
+            for stage, features in enumerate(self._down)
+        ]
+        if dropout:
+            encoder[-1].append(nn.Dropout(dropout))
         decoder = nn.ModuleList(
             ValidDecoderStage(
                 (self.features[stage + 1], self.up_features[stage]),
                 self._joined(stage),
                 kernel=self.topology.kernels[stage],
                 stride=self.topology.strides[stage + 1],
-                normalization=self.normalization,
+                normalization=normalization,
             )
             for stage in range(len(self.up_features))
         )
-        heads = supervised_heads(
-            self.topology, self.features, self.num_classes, deep_supervision=False
-        )
-        network = UShapedNetwork(encoder, decoder, heads)
+        heads = self.segmentation_heads(deep_supervision=False)
+        network = UShapedNetwork(nn.ModuleList(encoder), decoder, heads)
         return TrimmedNetwork(network, self.rim) if trimmed else network
-
-    def _encoder_stages(self) -> Iterator[nn.Sequential]:
-        for stage, features in enumerate(self._down):
-            is_lowest = stage == len(self._down) - 1
-            yield nn.Sequential(
-                *max_pooling(self.topology.strides[stage]),
-                RectifiedConvolutions(
-                    features,
-                    kernel=self.topology.kernels[stage],
-                    normalization=self.normalization,
-                    padded=False,
-                ),
-                *([nn.Dropout(self.dropout)] if is_lowest and self.dropout else []),
-            )
 
     @property
     def _down(self) -> tuple[Shape, ...]:
         """Channels of each encoder stage: input, first and second convolution."""
         inputs = (self.in_channels, *self.features)
-        return tuple(zip(inputs, self.first_features, self.features, strict=False))
+        return tuple(zip(inputs, self.inner_features, self.features, strict=False))
 
     def _joined(self, stage: int) -> Shape:
         """Channels of a decoder stage: input, first and second convolution."""

@@ -129,21 +129,18 @@ def channel_factors(
 
 
 def draw_factors(
-    generator: np.random.Generator, limits: tuple[float, float], count: tuple[int, ...]
-) -> Factors:
-    """Draw random factors, below and above 1 with equal probability.
+    generator: np.random.Generator, limits: tuple[float, float], images: PatchImages
+) -> Float32[Tensor, "_patches _channels 1"]:
+    """Draw a random factor per patch and channel, below and above 1 with equal probability.
 
-    Args:
-        generator: Source of the random numbers.
-        limits: Smallest and largest factor. If both are on the same side of 1, the factors are
-            drawn uniformly between them.
-        count: Shape of the result.
+    If both limits are on the same side of 1, factors are drawn uniformly between them. They are
+    shaped to broadcast with `flatten_voxels`.
     """
-    low, high = limits
+    (low, high), count = limits, images.shape[:2]
     below = generator.uniform(min(1.0, low), min(1.0, high), count)
     above = generator.uniform(max(1.0, low), max(1.0, high), count)
     is_below = (generator.random(count) < 0.5) | (high <= 1)
-    return np.where(is_below & (low < 1), below, above)
+    return channel_factors(np.where(is_below & (low < 1), below, above), images)
 
 
 AUGMENTATIONS: Family[Augmentation] = Family("augmentation")

@@ -172,6 +172,7 @@ class Batchgenerators(Augmentation):
         """
         as_planes = context.in_plane_only and self.transform in SPATIAL
         fixed = 2 if as_planes else 1  # axes in front of those that are transformed
+        shape = context.patch_shape
         arrays = {
             "data": image.reshape(1, -1, *image.shape[fixed:]).copy(),
             "seg": layers.reshape(1, -1, *layers.shape[fixed:]).copy(),
@@ -179,14 +180,12 @@ class Batchgenerators(Augmentation):
         try:
             with seeded_global_generators(seed):
                 changed = self._class(**self._arguments(context, as_planes=as_planes))(**arrays)
-            new_image = np.asarray(changed["data"], np.float32)
-            new_image = new_image.reshape(len(image), *context.patch_shape)
-            new_layers = np.asarray(changed["seg"], np.int16)
-            new_layers = new_layers.reshape(len(layers), *context.patch_shape)
+            new_image = np.asarray(changed["data"], np.float32).reshape(len(image), *shape)
+            new_layers = np.asarray(changed["seg"], np.int16).reshape(len(layers), *shape)
         except Exception as error:
             msg = (
                 f"{self.transform} of batchgenerators cannot transform patches of "
-                f"{format_shape(context.patch_shape)} voxels and {len(image)} channels: "
+                f"{format_shape(shape)} voxels and {len(image)} channels: "
                 f"{case_error_message(error)}. Its parameters in the plan's recipe are "
                 f"{self.parameters}; correct them or remove the entry."
             )

@@ -13,7 +13,6 @@ from autoseg.augmentations.base import (
     PatchContext,
     Patches,
     RandomGenerators,
-    channel_factors,
     draw_factors,
     flatten_voxels,
 )
@@ -37,6 +36,6 @@ class Brightness(Augmentation):
     def apply(
         self, patches: Patches, generators: RandomGenerators, context: PatchContext
     ) -> Patches:
-        factors = draw_factors(generators.per_patch, self.factor, tuple(patches.images.shape[:2]))
-        flatten_voxels(patches.images).mul_(channel_factors(factors, patches.images))
+        factors = draw_factors(generators.per_patch, self.factor, patches.images)
+        flatten_voxels(patches.images).mul_(factors)
         return patches

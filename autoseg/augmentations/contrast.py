@@ -14,7 +14,6 @@ from autoseg.augmentations.base import (
     PatchContext,
     Patches,
     RandomGenerators,
-    channel_factors,
     draw_factors,
     flatten_voxels,
 )
@@ -41,8 +40,8 @@ class Contrast(Augmentation):
         self, patches: Patches, generators: RandomGenerators, context: PatchContext
     ) -> Patches:
         rows = flatten_voxels(patches.images)
-        factors = draw_factors(generators.per_patch, self.factor, tuple(rows.shape[:2]))
+        factors = draw_factors(generators.per_patch, self.factor, patches.images)
         mean, (low, high) = rows.mean(-1, keepdim=True), rows.aminmax(dim=-1, keepdim=True)
-        rows.sub_(mean).mul_(channel_factors(factors, patches.images)).add_(mean)
+        rows.sub_(mean).mul_(factors).add_(mean)
         torch.clamp(rows, low, high, out=rows)
         return patches

@@ -15,7 +15,6 @@ from autoseg.augmentations.base import (
     PatchContext,
     Patches,
     RandomGenerators,
-    channel_factors,
     draw_factors,
     flatten_voxels,
 )
@@ -45,13 +44,13 @@ class Gamma(Augmentation):
         self, patches: Patches, generators: RandomGenerators, context: PatchContext
     ) -> Patches:
         rows = flatten_voxels(patches.images)
-        exponents = draw_factors(generators.per_patch, self.gamma, tuple(rows.shape[:2]))
+        exponents = draw_factors(generators.per_patch, self.gamma, patches.images)
         if self.inverted:
             rows.neg_()
         deviation, mean = _deviation_and_mean(rows)
         low, high = rows.aminmax(dim=-1, keepdim=True)
         scale = (high - low).clamp(min=MIN_RANGE)
-        rows.sub_(low).div_(scale).pow_(channel_factors(exponents, patches.images))
+        rows.sub_(low).div_(scale).pow_(exponents)
         changed_deviation, changed_mean = _deviation_and_mean(rows)
         rows.sub_(changed_mean).mul_(deviation / changed_deviation.clamp(min=MIN_RANGE))
         rows.add_(mean)

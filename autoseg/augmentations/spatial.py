@@ -35,7 +35,6 @@ LOADED_SCALE = 0.85
 """The loaded region is the rotated patch divided by this factor, so that most scalings stay within
 the region."""
 
-
 VALUES_AT_ONCE = 8
 """Number of label values interpolated together; each takes four bytes per voxel of the region."""
 
@@ -94,16 +93,12 @@ class Spatial(Augmentation):
     def apply(
         self, patches: Patches, generators: RandomGenerators, context: PatchContext
     ) -> Patches:
-        if context.in_plane_only:
-            planes = Patches(
-                _to_planes(patches.images), _to_planes(patches.layers), patches.highest
-            )
-            resampled = self._resample(planes, generators, context)
-            depth = context.patch_shape[0]
-            return Patches(
-                _to_volumes(resampled.images, depth), _to_volumes(resampled.layers, depth)
-            )
-        return self._resample(patches, generators, context)
+        if not context.in_plane_only:
+            return self._resample(patches, generators, context)
+        images, layers = patches.images.flatten(1, 2), patches.layers.flatten(1, 2)
+        planes = self._resample(Patches(images, layers, patches.highest), generators, context)
+        shape = (len(images), -1, *context.patch_shape)  # planes were channels
+        return Patches(planes.images.view(shape), planes.layers.view(shape))
 
     def _resample(
         self, patches: Patches, generators: RandomGenerators, context: PatchContext
@@ -216,13 +211,3 @@ def _weights(
     membership = layers[:, :, None] == candidates.view(-1, *[1] * (layers.ndim - 2))
     weights = F.grid_sample(membership.flatten(1, 2).float(), grid, align_corners=False)
     return weights.view(*layers.shape[:2], len(values), *weights.shape[2:])
-
-
-def _to_planes(values: Tensor) -> Tensor:
-    """Convert volumes to 2-D images whose channels are the planes."""
-    return values.flatten(1, 2)
-
-
-def _to_volumes(values: Tensor, depth: int) -> Tensor:
-    """Invert `_to_planes`."""
-    return values.view(len(values), -1, depth, *values.shape[2:])

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from autoseg.benchmarking import loading, machine, predicting, preparing, reading, scoring, stepping
-from autoseg.benchmarking.forecast import MeasuredSpeed, forecast_inputs, forecasts, speed_from_rows
+from autoseg.benchmarking.forecast import ForecastInputs, forecasts, speed_from_rows
 from autoseg.benchmarking.sample import Sample, measured_configurations, take_sample
 from autoseg.benchmarking.target import Target
 from autoseg.benchmarking.timing import TimeLimit
@@ -106,11 +106,7 @@ def bench(
 
 @contextmanager
 def _scratch_folder(parent: Path) -> Iterator[Path]:
-    """Provide a temporary folder, on the disk of the work folders if they exist.
-
-    Raises:
-        Interrupted: If the user interrupts.
-    """
+    """Provide a temporary folder, on the disk of the work folders if they exist."""
     place = parent if parent.is_dir() else None
     try:
         with (
@@ -121,8 +117,7 @@ def _scratch_folder(parent: Path) -> Iterator[Path]:
         ):
             yield Path(folder)
     except KeyboardInterrupt as stop:
-        msg = "interrupted; the temporary folder was removed."
-        raise Interrupted(msg) from stop
+        raise Interrupted("interrupted; the temporary folder was removed.") from stop
 
 
 def _run_measurements(
@@ -141,25 +136,28 @@ def _run_measurements(
     for name, measure in progress.track(todo.items(), description="Measuring", total=len(todo)):
         progress.status(name)
         rows.append(measure())
-    result = Bench(
+    speeds = {
+        entry.name: speed_from_rows(
+            {row.stage: row for row in rows if row.configuration == entry.name},
+            case_scale=_case_scale(sample),
+        )
+        for entry in configurations
+    }
+    project = sample.project
+    inputs = ForecastInputs(project.plan, project.fingerprint, sample.num_cases, training_machine)
+    return Bench(
         date=date,
-        seconds=1.0,
         machine=bench_machine,
         versions=machine.software_versions(),
-        dataset_name=sample.project.dataset.name,
+        dataset_name=project.dataset.name,
         num_cases=sample.num_cases,
         cases=sample.names,
         rows=tuple(rows),
         fingerprint_seconds=_seconds_for_all(sample, rows),
-        forecasts=(),
+        forecasts=forecasts(inputs, speeds),
         notes=sample.notes,
+        seconds=perf_counter() - start,
     )
-    case_scale = _case_scale(sample)
-    speeds = {entry.name: _speed(result, entry, case_scale) for entry in configurations}
-    project = sample.project
-    inputs = forecast_inputs(project.plan, project.fingerprint, sample.num_cases, training_machine)
-    expected = forecasts(inputs, speeds)
-    return result.model_copy(update={"forecasts": expected, "seconds": perf_counter() - start})
 
 
 def safe_computes(
@@ -198,11 +196,6 @@ def _measurements(
         },
         "evaluation": partial(scoring.time_evaluation, sample, limit),
     }
-
-
-def _speed(result: Bench, configuration: Configuration, case_scale: float) -> MeasuredSpeed:
-    rows = {row.stage: row for row in result.rows if row.configuration == configuration.name}
-    return speed_from_rows(rows, case_scale=case_scale)
 
 
 def _case_scale(sample: Sample) -> float:

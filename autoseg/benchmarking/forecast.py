@@ -1,7 +1,7 @@
 """Forecast the time for a dataset from measured speeds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from statistics import median
 
@@ -37,41 +37,28 @@ class ForecastInputs:
 
     Attributes:
         plan: The plan.
-        num_cases: Number of cases of the dataset.
-        median_shape: Median shape of the images after the nonzero crop, voxels, planned axis order.
-        median_spacing: Median spacing of the images, mm, planned axis order.
-        machine: The training machine.
-    """
-
-    plan: Plan
-    num_cases: int
-    median_shape: tuple[float, ...]
-    median_spacing: tuple[float, ...]
-    machine: Machine
-
-
-def forecast_inputs(
-    plan: Plan, fingerprint: Fingerprint, num_cases: int, machine: Machine
-) -> ForecastInputs:
-    """Build the inputs of a forecast.
-
-    Args:
-        plan: The plan.
         fingerprint: Fingerprint of some or all cases; shapes and spacings are taken from it.
         num_cases: Number of cases of the dataset.
         machine: The training machine.
     """
-    axes = plan.axis_order
-    cases = fingerprint.cases
-    return ForecastInputs(
-        plan=plan,
-        num_cases=num_cases,
-        median_shape=tuple(
-            float(median(case.shape_after_crop[axis] for case in cases)) for axis in axes
-        ),
-        median_spacing=tuple(median(case.spacing[axis] for case in cases) for axis in axes),
-        machine=machine,
-    )
+
+    plan: Plan
+    fingerprint: Fingerprint
+    num_cases: int
+    machine: Machine
+
+    @property
+    def median_shape(self) -> tuple[float, ...]:
+        """Median shape of the images after the nonzero crop, voxels, planned axis order."""
+        return self._medians([case.shape_after_crop for case in self.fingerprint.cases])
+
+    @property
+    def median_spacing(self) -> tuple[float, ...]:
+        """Median spacing of the images, mm, planned axis order."""
+        return self._medians([case.spacing for case in self.fingerprint.cases])
+
+    def _medians(self, rows: Sequence[tuple[float | int, ...]]) -> tuple[float, ...]:
+        return tuple(float(median(row[axis] for row in rows)) for axis in self.plan.axis_order)
 
 
 def speed_from_rows(rows: Mapping[str, Throughput], *, case_scale: float) -> MeasuredSpeed:
@@ -146,9 +133,9 @@ def planned_steps(configuration: Configuration, plan: Plan, per_step: float) -> 
         per_step: Seconds per step, including the step's share of the online validation.
     """
     seconds = plan.training_seconds(configuration)
-    if seconds is not None:
-        return max(1, int(seconds / per_step))
-    return REFERENCE_EPOCHS * configuration.recipe.iterations_per_epoch
+    if seconds is None:
+        return REFERENCE_EPOCHS * configuration.recipe.iterations_per_epoch
+    return max(1, int(seconds / per_step))
 
 
 def prediction_seconds(
@@ -199,11 +186,10 @@ def scaled_speed(
     step = _modelled_step_seconds(configuration, inputs) / _modelled_step_seconds(source, inputs)
     tile = step * source.batch_size / configuration.batch_size
     flips = 2.0 ** (len(configuration.mirror_axes) - len(source.mirror_axes))
-    return MeasuredSpeed(
+    return replace(
+        speed,
         step_seconds=speed.step_seconds * step,
         tile_seconds=speed.tile_seconds * tile * flips,
-        preparation_seconds=speed.preparation_seconds,
-        export_rate=speed.export_rate,
     )
 
 

@@ -14,12 +14,14 @@ from autoseg.documents.versions import Versions
 
 def this_machine(device: torch.device) -> BenchMachine:
     """Describe this machine and its current load."""
-    cuda = device.type == "cuda"
+    is_cuda = device.type == "cuda"
+    has_size = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if has_size else None
     return BenchMachine(
         processor=processor_name(),
         cores=default_workers(),
-        memory_gib=_memory_gib(),
-        device=torch.cuda.get_device_name(device) if cuda else str(device),
+        memory_gib=memory and memory / 2**30,
+        device=torch.cuda.get_device_name(device) if is_cuda else str(device),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     )
 
@@ -29,9 +31,3 @@ def software_versions() -> Versions:
     return Versions(
         autoseg=version("autoseg"), torch=torch.__version__, python=platform.python_version()
     )
-
-
-def _memory_gib() -> float | None:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30

@@ -84,10 +84,8 @@ def time_prediction(target: Target) -> Throughput:
         ):
             pass
 
-    def apply_network() -> None:
-        _apply_bare_network(window, window.num_tiles, window.num_flips)
-
-    return time_row(label, float(window.num_tiles), slide, apply_network, target.time_limit)
+    bare = partial(_apply_bare_network, window, window.num_tiles, window.num_flips)
+    return time_row(label, float(window.num_tiles), slide, bare, target.time_limit)
 
 
 def time_export(target: Target) -> Throughput:
@@ -111,7 +109,7 @@ def time_export(target: Target) -> Throughput:
 
     def write_back() -> None:
         class_map(
-            slabs(logits),
+            slabs(logits, SLAB_PLANES),
             restoration,
             orders=orders,
             workers=default_workers(),
@@ -201,8 +199,7 @@ def _affordable(window: TimedWindow, time_limit: TimeLimit) -> TimedWindow:
     most = max(window.tiles_per_batch, int(time_limit.seconds / time_limit.repeats / seconds))
     patch = window.ensemble.patch_shape
     shape = affordable_shape(window.image.voxels.shape[1:], patch, most)
-    box = tuple(slice(size) for size in shape)
-    voxels = np.ascontiguousarray(window.image.voxels[:, *box])
+    voxels = np.ascontiguousarray(window.image.voxels[:, *map(slice, shape)])
     image = replace(window.image, voxels=voxels)
     return replace(window, image=image, num_tiles=num_tiles(shape, patch))
 
@@ -230,24 +227,19 @@ def _exported_part(case: StoredCase, num_classes: int) -> tuple[LabelArray, Inve
     transform = case.record.restoration
     planes = transform.prepared_shape[0]
     plane_bytes = 4 * num_classes * prod(transform.prepared_shape[1:])
-    kept = (
-        planes
-        if len(transform.prepared_shape) == 2
-        else min(planes, MOST_LOGIT_BYTES // plane_bytes)
-    )
-    kept = max(1, kept)
-    full = (max(1, round(transform.cropped_shape[0] * kept / planes)), *transform.cropped_shape[1:])
-    part = replace(
-        transform,
-        axis_order=tuple(range(len(full))),
-        full_shape=full,
-        crop=tuple((0, size) for size in full),
-        prepared_shape=(kept, *transform.prepared_shape[1:]),
+    kept = planes
+    if len(transform.prepared_shape) == 3:
+        kept = max(1, min(planes, MOST_LOGIT_BYTES // plane_bytes))
+    part = InverseTransform.uncropped(
+        (max(1, round(transform.cropped_shape[0] * kept / planes)), *transform.cropped_shape[1:]),
+        transform.spacing,
+        (kept, *transform.prepared_shape[1:]),
+        transform.prepared_spacing,
     )
     return case.read_classes()[:kept], part
 
 
-def slabs(logits: Logits, planes: int = SLAB_PLANES) -> Iterator[LogitsSlab]:
+def slabs(logits: Logits, planes: int) -> Iterator[LogitsSlab]:
     """Yield logits in slabs of some planes, as the sliding window does."""
     for start in range(0, logits.shape[1], planes):
         yield LogitsSlab(start=start, logits=logits[:, start : start + planes])

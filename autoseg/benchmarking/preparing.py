@@ -17,7 +17,7 @@ from autoseg.core.formatting import format_shape
 from autoseg.documents.bench import Throughput
 from autoseg.documents.plan import Configuration
 from autoseg.preprocessing.crop import crop
-from autoseg.preprocessing.resample import resample_image, separate_axis
+from autoseg.preprocessing.resample import resample_into, separate_axis
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.readers import read_image
 from autoseg.stages.preprocess import PreparationTask, prepare
@@ -57,10 +57,10 @@ def time_resampling(target: Target) -> Throughput:
     """Time how fast an image is resampled."""
     configuration = target.configuration
     place, shape = resampled_most(target.cases, configuration)
-    case = target.cases[place]
-    image = _cropped_channel(target.sample, place, case.record.restoration)
+    way = target.cases[place].record.restoration
+    image = _cropped_channel(target.sample, place, way)
     rules = configuration.resampling
-    coarse = _separate_axis(case.record.restoration, configuration)
+    coarse = separate_axis(way.spacing, way.prepared_spacing, rules.anisotropy_threshold)
     label = target.label(
         "resampling",
         "Mvoxel",
@@ -71,9 +71,9 @@ def time_resampling(target: Target) -> Throughput:
     resampled, copied = np.ones((2, 1, *shape), np.float32)
 
     def resample() -> None:
-        resample_image(
-            image,
-            shape,
+        resample_into(
+            np.empty(shape, np.float32),
+            image[0],
             order=rules.image_order,
             separate_axis=coarse,
             separate_axis_order=rules.separate_axis_order,
@@ -105,8 +105,3 @@ def _cropped_channel(sample: Sample, place: int, restoration: InverseTransform) 
     voxels = read_image(sample.project.dataset.cases[place].images).voxels[:1]
     planned = voxels.transpose(0, *(axis + 1 for axis in restoration.axis_order))
     return np.ascontiguousarray(crop(planned, restoration.crop))
-
-
-def _separate_axis(restoration: InverseTransform, configuration: Configuration) -> int | None:
-    threshold = configuration.resampling.anisotropy_threshold
-    return separate_axis(restoration.spacing, restoration.prepared_spacing, threshold)

@@ -9,13 +9,10 @@ from pathlib import Path
 
 from autoseg.benchmarking.timing import RowLabel, TimeLimit, time_row
 from autoseg.core.labels import LabelScheme
-from autoseg.datasets.inspection import inspect_case
+from autoseg.datasets.inspection import case_paths, inspect_case
 from autoseg.datasets.loading import load_case
 from autoseg.documents.bench import SECONDS, Throughput
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
-from autoseg.readers import companion_files
-
-BYTES_PER_MB = 1e6
 
 READING_FLOOR = "the files' bytes, .gz unpacked"
 
@@ -69,8 +66,8 @@ def time_reading(
         for files in cases:
             load_case(files, labels)
 
-    amount = unpacked_bytes(cases) / BYTES_PER_MB
-    return time_row(label, amount, read_cases, partial(unpacked_bytes, cases), time_limit)
+    megabytes = unpacked_bytes(cases) / 1e6
+    return time_row(label, megabytes, read_cases, partial(unpacked_bytes, cases), time_limit)
 
 
 def time_fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
@@ -93,12 +90,7 @@ def time_fingerprinting(spec: DatasetSpec, time_limit: TimeLimit) -> Throughput:
 
 def unpacked_bytes(cases: Sequence[CaseFiles]) -> int:
     """Read all files of the cases and return their total size in bytes; .gz is unpacked."""
-    return sum(_num_bytes(path) for case in cases for path in _files(case))
-
-
-def _files(case: CaseFiles) -> list[Path]:
-    paths = [*case.images, case.labels]
-    return [*paths, *(companion for path in paths for companion in companion_files(path))]
+    return sum(_num_bytes(path) for case in cases for path in case_paths(case))
 
 
 def _num_bytes(path: Path) -> int:

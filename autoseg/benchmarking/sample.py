@@ -19,7 +19,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages.dataset_identity import load_dataset
-from autoseg.stages.plan.plan import MEMORY_WITHOUT_ACCELERATOR_GIB, load_plan
+from autoseg.stages.plan.plan import MEMORY_WITHOUT_ACCELERATOR_GIB
 from autoseg.stages.project import Project
 
 
@@ -84,12 +84,13 @@ def take_sample(
     names = tuple(case.name for case in sampled.cases)
     if whole is None:
         fingerprint = _measured_fingerprint(sampled)
-        plan = _make_plan(fingerprint, machine)
+        memory_gib = machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB
+        plan = make_plan(fingerprint, memory_gib=memory_gib, machine=machine)
         note = f"planned from {format_count(len(names), 'case')} only"
     else:
         measured = tuple(case for case in whole.cases if case.name in names)
         fingerprint = whole.model_copy(update={"cases": measured})
-        plan = load_plan(planned)
+        plan = store.load(Plan, planned.plan)
         note = f"using the plan {planned.plan}"
     fold = Fold(train=names, validation=names)
     splits = Splits(seed=0, reason="all sampled cases", folds=(fold,))
@@ -102,25 +103,20 @@ def take_sample(
 
 
 def _existing_cases(dataset: Path, planned: Workspace, measured: Fingerprint) -> DatasetSpec:
-    """Return a planned dataset, restricted to the measured cases whose files exist.
-
-    Raises:
-        DatasetError: If no case is left, or the work folder belongs to another dataset.
-    """
+    """Return a planned dataset, restricted to the measured cases whose files exist."""
     spec = load_dataset(dataset, planned)
     known = {case.name for case in measured.cases}
-    cases = tuple(case for case in spec.cases if case.name in known and _files_exist(case))
+    cases = tuple(
+        case
+        for case in spec.cases
+        if case.name in known and all(path.is_file() for path in (*case.images, case.labels))
+    )
     if not cases:
-        msg = (
+        raise DatasetError(
             f"none of the {len(known)} cases in {planned.fingerprint} was found in {dataset}. "
             f"Run `autoseg plan {dataset}` to measure the existing cases."
         )
-        raise DatasetError(msg)
     return spec.model_copy(update={"cases": cases})
-
-
-def _files_exist(case: CaseFiles) -> bool:
-    return all(path.is_file() for path in (*case.images, case.labels))
 
 
 def evenly_spread(cases: Sequence[CaseFiles], count: int) -> tuple[CaseFiles, ...]:
@@ -157,28 +153,19 @@ def measured_configurations(plan: Plan, named: Sequence[str]) -> tuple[Configura
 
 
 def _without_previous_stage(plan: Plan, name: str) -> Configuration:
-    """Return a configuration that is not a cascade.
-
-    Raises:
-        PlanError: If it is a cascade.
-    """
+    """Return a configuration that is not a cascade."""
     configuration = plan.configuration(name)
     if configuration.previous_stage is not None:
-        msg = (
+        raise PlanError(
             f"{name} is a cascade, which needs the predictions of {configuration.previous_stage}; "
             f"`bench` predicts no cases. Measure {configuration.previous_stage} instead: {name} is "
             "forecast from it."
         )
-        raise PlanError(msg)
     return configuration
 
 
 def _measured_fingerprint(sampled: DatasetSpec) -> Fingerprint:
-    """Measure the fingerprint of the sampled cases.
-
-    Raises:
-        CaseError: If one of the cases has issues.
-    """
+    """Measure the fingerprint of the sampled cases."""
     alone = sampled.model_copy(update={"cases": ()})
     return combine(
         dataset_name=sampled.name,
@@ -194,11 +181,6 @@ def _inspect(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
     except CaseError as error:
         msg = f"{files.name}: {error}\n`autoseg plan` lists the issues of all cases."
         raise CaseError(msg) from error
-
-
-def _make_plan(fingerprint: Fingerprint, machine: Machine) -> Plan:
-    memory_gib = machine.accelerator_gib or MEMORY_WITHOUT_ACCELERATOR_GIB
-    return make_plan(fingerprint, memory_gib=memory_gib, machine=machine)
 
 
 def _image_bytes(cases: Sequence[CaseFiles]) -> int:

@@ -96,19 +96,16 @@ def _timed_pairs(
         count=num_steps(seconds_per_step, time_limit),
         longest_seconds=SLOW_FACTOR * seconds_per_step,
     )
-    pairs: list[TimedPair] = []
-    start = perf_counter()
-    limit = PAIRS_FACTOR * time_limit.seconds
-    while not pairs or (len(pairs) < time_limit.repeats and perf_counter() - start < limit):
-        floor_seconds = bare(timed.count)
-        pairs.append(TimedPair(loader_steps(task, state, timed), floor_seconds))
-    return pairs
+    rounds = replace(time_limit, seconds=PAIRS_FACTOR * time_limit.seconds).rounds()
+    return [
+        TimedPair(floor_seconds=bare(timed.count), seconds=loader_steps(task, state, timed))
+        for _ in rounds
+    ]
 
 
 def num_steps(seconds_per_step: float, time_limit: TimeLimit) -> int:
     """Return the number of steps that are timed together."""
-    wanted = int(time_limit.seconds / 2 / seconds_per_step)
-    return min(MOST_STEPS, max(FEWEST_STEPS, wanted))
+    return min(MOST_STEPS, max(FEWEST_STEPS, int(time_limit.seconds / 2 / seconds_per_step)))
 
 
 def untimed_steps(drawing_seconds: float, seconds_per_step: float, workers: int) -> int:
@@ -127,10 +124,9 @@ def untimed_steps(drawing_seconds: float, seconds_per_step: float, workers: int)
 
 def _drawing_seconds(task: TrainingTask) -> float:
     """Time the second batch that is drawn; the first one loads cases."""
+    task.data.get_batch(BatchIndex("train", 0))
     start = perf_counter()
-    for step in range(2):
-        start = perf_counter()
-        task.data.get_batch(BatchIndex("train", step))
+    task.data.get_batch(BatchIndex("train", 1))
     return perf_counter() - start
 
 
@@ -192,7 +188,7 @@ def loader_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) ->
         times.append(perf_counter())
         is_slow = times[-1] - times[0] > timed.longest_seconds * total
         if is_slow and len(times) > FEWEST_STEPS:
-            stop.request()
+            stop.is_requested = True
 
     length = Iterations(total=state.position.step + total)
     longer = replace(task, length=length, checkpoint_seconds=inf)

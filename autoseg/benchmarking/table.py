@@ -16,14 +16,7 @@ def throughput_rows(bench: Bench) -> Table:
 
 def forecast_rows(bench: Bench) -> Table:
     """Return header and rows of the forecast."""
-    header = (
-        "configuration",
-        "prepare",
-        "s per step",
-        "steps per h",
-        "a fold",
-        "predict a case",
-    )
+    header = ("configuration", "prepare", "s per step", "steps per h", "a fold", "predict a case")
     return header, [_forecast_row(entry) for entry in bench.forecasts]
 
 

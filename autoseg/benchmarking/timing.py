@@ -1,6 +1,6 @@
 """Time work and its floor alternately, and build a row of the result."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import median
@@ -20,12 +20,20 @@ class TimeLimit:
     """Time limit of a row.
 
     Attributes:
-        repeats: Largest number of pairs of work and floor.
+        repeats: Largest number of pairs of work and floor, at least 1.
         seconds: Seconds after which no further pair starts; at least one pair is always timed.
     """
 
     repeats: int = 5
     seconds: float = 2.0
+
+    def rounds(self) -> Iterator[int]:
+        """Yield the index of each pair, until the time limit is reached."""
+        start = perf_counter()
+        for index in range(self.repeats):
+            if index > 0 and perf_counter() - start >= self.seconds:
+                return
+            yield index
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,10 @@ def time_alternately(
             return (TimedPair(first.seconds, _mean_seconds(floor, 1)),)
         return (first,)
     calls, floor_calls = _calls(first.seconds), _calls(first.floor_seconds)
-    pairs: list[TimedPair] = []
-    start = perf_counter()
-    while not pairs or (
-        len(pairs) < time_limit.repeats and perf_counter() - start < time_limit.seconds
-    ):
-        pairs.append(TimedPair(_mean_seconds(work, calls), _mean_seconds(floor, floor_calls)))
-    return tuple(pairs)
+    return tuple(
+        TimedPair(_mean_seconds(work, calls), _mean_seconds(floor, floor_calls))
+        for _ in time_limit.rounds()
+    )
 
 
 def time_row(

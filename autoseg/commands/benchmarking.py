@@ -5,16 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import (
-    Cache,
-    Device,
-    Precision,
-    Work,
-    Workers,
-    crash_notes,
-    workspace_of,
-)
-from autoseg.core.cache import cache_folder
+from autoseg.commands import options as shared
 
 
 def bench(
@@ -38,11 +29,11 @@ def bench(
     repeats: Annotated[
         int, typer.Option(min=1, help="Maximum number of repeats per measurement.")
     ] = 5,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    work: Work = None,
-    workers: Workers = None,
-    cache: Cache = None,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    work: shared.Work = None,
+    workers: shared.Workers = None,
+    cache: shared.Cache = None,
     json: Annotated[
         Path | None, typer.Option(help="JSON file to write.", show_default="bench.json in --work")
     ] = None,
@@ -54,16 +45,14 @@ def bench(
     from autoseg.benchmarking import bench as benchmark
     from autoseg.benchmarking.table import forecast_rows, summary_lines, throughput_rows
     from autoseg.benchmarking.timing import TimeLimit
-    from autoseg.core.compute import Compute
     from autoseg.documents import store
-    from autoseg.terminal import TerminalProgress
 
-    workspace = workspace_of(dataset or Path(benchmark.DEMO_NAME), work)
-    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
+    workspace = shared.workspace_of(dataset or Path(benchmark.DEMO_NAME), work)
+    progress = shared.terminal_progress(context, workspace.root)
     options = benchmark.BenchOptions(
         configurations=tuple(configuration or ()),
         num_cases=cases,
-        compute=Compute(device, precision, workers, cache_folder(cache)),
+        compute=shared.compute_on(device, precision, workers, cache),
         time_limit=TimeLimit(repeats=repeats),
     )
     try:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Cache, Device, crash_notes
-from autoseg.core.cache import cache_folder
+from autoseg.commands import options as shared
 
 
 def demo(
@@ -15,18 +14,16 @@ def demo(
     budget: Annotated[
         str, typer.Option(help="Training time for each of the two datasets.")
     ] = "50s",
-    device: Device = "auto",
-    cache: Cache = None,
+    device: shared.Device = "auto",
+    cache: shared.Cache = None,
 ) -> None:
     """Run the whole pipeline on small synthetic datasets."""
-    from autoseg.core.compute import Compute
     from autoseg.evaluation.table import report_rows
     from autoseg.stages import demo as stage
-    from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress(notes=crash_notes(context, folder))
+    progress = shared.terminal_progress(context, folder)
     try:
-        compute = Compute(device, cache=cache_folder(cache))
+        compute = shared.compute_on(device, cache=cache)
         results = stage.demo(folder, budget=budget, compute=compute, progress=progress)
     finally:
         progress.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typing_extensions import override
 
-from autoseg.commands.options import Command, Workers, crash_notes, workers_or_default
+from autoseg.commands import options as shared
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-class EvaluateCommand(Command):
+class EvaluateCommand(shared.Command):
     """`autoseg evaluate`; its help lists the metrics, which are imported only to print it."""
 
     @override
@@ -61,10 +61,8 @@ def evaluate(
             show_default="every value except 0 is a class",
         ),
     ] = None,
-    cases: Annotated[
-        bool, typer.Option("--cases", help="Also print the scores of every case.")
-    ] = False,
-    workers: Workers = None,
+    cases: shared.ShowCases = False,
+    workers: shared.Workers = None,
 ) -> None:
     """Score label maps: overlap, surface distances and volumes."""
     from autoseg.core.formatting import format_count
@@ -73,11 +71,11 @@ def evaluate(
     from autoseg.evaluation.table import case_rows, report_tables
     from autoseg.stages.evaluate import evaluate as stage
     from autoseg.stages.evaluate.known_labels import known_labels
-    from autoseg.terminal import TerminalProgress, exit_on_issues
+    from autoseg.terminal import exit_on_issues
 
-    progress = TerminalProgress(notes=crash_notes(context, predictions))
+    progress = shared.terminal_progress(context, predictions)
     measurement = parse_measurement(metrics, tolerance or ())
-    processes = workers_or_default(workers)
+    processes = shared.workers_or_default(workers)
     report = stage.evaluate(
         predictions,
         references,

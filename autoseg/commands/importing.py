@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import Command, HalfOption, LicenseOption, crash_notes
+from autoseg.commands import options as shared
 
 importing = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +19,7 @@ def about() -> None:
     """Convert a model of another program into a model file."""
 
 
-@importing.command(cls=Command)
+@importing.command(cls=shared.Command)
 def nnunet(
     context: typer.Context,
     model: Annotated[
@@ -33,16 +33,15 @@ def nnunet(
             help="Configuration to import, if there are several.", show_default="the only one"
         ),
     ] = None,
-    half: HalfOption = False,
-    model_license: LicenseOption = None,
+    half: shared.HalfOption = False,
+    model_license: shared.LicenseOption = None,
 ) -> None:
     """Convert an nnU-Net v2 model into a model file, without running its code."""
     from autoseg.core.formatting import format_megabytes
     from autoseg.stages import import_nnunet as stage
     from autoseg.stages.next_command import predict_command
-    from autoseg.terminal import TerminalProgress
 
-    progress = TerminalProgress(notes=crash_notes(context, output.parent))
+    progress = shared.terminal_progress(context, output.parent)
     options = stage.ImportOptions(configuration=configuration, half=half)
     if model_license:
         options = stage.ImportOptions(configuration=configuration, half=half, license=model_license)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import FoldOption, HalfOption, LicenseOption, crash_notes, parse_folds
+from autoseg.commands import options as shared
 
 
 def export(
@@ -18,24 +18,23 @@ def export(
             help="Model, as for predict --model (optional), and the .autoseg file to write.",
         ),
     ],
-    fold: FoldOption = None,
-    half: HalfOption = False,
-    model_license: LicenseOption = None,
+    fold: shared.FoldOption = None,
+    half: shared.HalfOption = False,
+    model_license: shared.LicenseOption = None,
 ) -> None:
     """Write a trained model to a single file."""
     from autoseg.core.formatting import format_megabytes
     from autoseg.stages import export as stage
     from autoseg.stages.next_command import predict_command
-    from autoseg.terminal import TerminalProgress
 
     if len(paths) > 2:
         msg = f"found {len(paths)} paths; expected an optional model and the output file."
         raise typer.BadParameter(msg)
     model = paths[0] if len(paths) == 2 else None
-    options = stage.ExportOptions(folds=parse_folds(fold), half=half)
+    options = stage.ExportOptions(folds=shared.parse_folds(fold), half=half)
     if model_license:
         options = replace(options, license=model_license)
-    progress = TerminalProgress(notes=crash_notes(context, paths[-1].parent))
+    progress = shared.terminal_progress(context, paths[-1].parent)
     manifest = stage.export(model, paths[-1], options, progress)
     size = format_megabytes(paths[-1].stat().st_size)
     progress.say(

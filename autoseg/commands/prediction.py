@@ -5,17 +5,7 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import (
-    Cache,
-    Device,
-    FoldOption,
-    MirroringOption,
-    Precision,
-    Workers,
-    crash_notes,
-    parse_folds,
-)
-from autoseg.core.cache import cache_folder
+from autoseg.commands import options as shared
 from autoseg.core.work_root import WORK_ROOT
 
 
@@ -30,32 +20,31 @@ def predict(
             show_default=f"the only one in ./{WORK_ROOT}",
         ),
     ] = None,
-    fold: FoldOption = None,
-    mirroring: MirroringOption = True,
+    fold: shared.FoldOption = None,
+    mirroring: shared.MirroringOption = True,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Skip images that already have an output.")
     ] = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    workers: Workers = None,
-    cache: Cache = None,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    workers: shared.Workers = None,
+    cache: shared.Cache = None,
 ) -> None:
     """Segment images.
 
     Label maps have the geometry of their image and the label values of the training data.
     """
-    from autoseg.core.compute import Compute
     from autoseg.core.formatting import format_count
     from autoseg.stages.predict import predict as stage
-    from autoseg.terminal import TerminalProgress, exit_on_issues
+    from autoseg.terminal import exit_on_issues
 
-    progress = TerminalProgress(notes=crash_notes(context, outputs))
+    progress = shared.terminal_progress(context, outputs)
     options = stage.PredictOptions(
         model=model,
-        folds=parse_folds(fold),
+        folds=shared.parse_folds(fold),
         use_mirroring=mirroring,
         skip_existing=skip_existing,
-        compute=Compute(device, precision, workers, cache_folder(cache)),
+        compute=shared.compute_on(device, precision, workers, cache),
     )
     report = stage.predict(inputs, outputs, options, progress)
     written = format_count(len(report.written), "label map")

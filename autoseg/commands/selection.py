@@ -4,14 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoseg.commands.options import (
-    Dataset,
-    Work,
-    Workers,
-    crash_notes,
-    planned_dataset,
-    workers_or_default,
-)
+from autoseg.commands import options as shared
 
 if TYPE_CHECKING:
     from autoseg.documents.workspace import Workspace
@@ -21,7 +14,7 @@ if TYPE_CHECKING:
 
 def select(
     context: typer.Context,
-    dataset: Dataset,
+    dataset: shared.Dataset,
     allow_missing_folds: Annotated[
         bool,
         typer.Option(
@@ -29,8 +22,8 @@ def select(
             help="Also compare configurations with missing folds, on their common held-out cases.",
         ),
     ] = False,
-    work: Work = None,
-    workers: Workers = None,
+    work: shared.Work = None,
+    workers: shared.Workers = None,
 ) -> None:
     """Select a model by cross-validation.
 
@@ -39,14 +32,13 @@ def select(
     """
     from autoseg.stages.next_command import predict_command
     from autoseg.stages.select import select as stage
-    from autoseg.terminal import TerminalProgress
 
-    workspace, spec = planned_dataset(dataset, work)
-    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
+    workspace, spec = shared.planned_dataset(dataset, work)
+    progress = shared.terminal_progress(context, workspace.root)
     selected = stage.select(
         workspace,
         allow_missing_folds=allow_missing_folds,
-        workers=workers_or_default(workers),
+        workers=shared.workers_or_default(workers),
         progress=progress,
         dataset=spec,
     )

@@ -6,25 +6,12 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import (
-    Cache,
-    Dataset,
-    Device,
-    FoldOption,
-    MirroringOption,
-    Precision,
-    Work,
-    Workers,
-    crash_notes,
-    parse_folds,
-    planned_dataset,
-)
-from autoseg.core.cache import cache_folder
+from autoseg.commands import options as shared
 
 
 def test(
     context: typer.Context,
-    dataset: Dataset,
+    dataset: shared.Dataset,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -32,35 +19,32 @@ def test(
             show_default="the selected model in the work folder, else the trained one",
         ),
     ] = None,
-    fold: FoldOption = None,
-    mirroring: MirroringOption = True,
-    cases: Annotated[
-        bool, typer.Option("--cases", help="Also print the scores of every case.")
-    ] = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    work: Work = None,
-    workers: Workers = None,
-    cache: Cache = None,
+    fold: shared.FoldOption = None,
+    mirroring: shared.MirroringOption = True,
+    cases: shared.ShowCases = False,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    work: shared.Work = None,
+    workers: shared.Workers = None,
+    cache: shared.Cache = None,
 ) -> None:
     """Segment and score the test cases of a dataset.
 
     Training never uses the test cases, so these are the scores to report.
     """
-    from autoseg.core.compute import Compute
     from autoseg.core.formatting import format_count
     from autoseg.evaluation.table import case_rows, report_rows
     from autoseg.stages import test as stage
     from autoseg.stages.predict.predict import PredictOptions
-    from autoseg.terminal import TerminalProgress, exit_on_issues
+    from autoseg.terminal import exit_on_issues
 
-    workspace, spec = planned_dataset(dataset, work)
-    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
+    workspace, spec = shared.planned_dataset(dataset, work)
+    progress = shared.terminal_progress(context, workspace.root)
     options = PredictOptions(
         model=model,
-        folds=parse_folds(fold),
+        folds=shared.parse_folds(fold),
         use_mirroring=mirroring,
-        compute=Compute(device, precision, workers, cache_folder(cache)),
+        compute=shared.compute_on(device, precision, workers, cache),
     )
     report = stage.test(workspace, spec, options, progress)
     if cases:

@@ -5,28 +5,16 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import (
-    Cache,
-    ConfigurationName,
-    Dataset,
-    Device,
-    Precision,
-    Work,
-    Workers,
-    crash_notes,
-    parse_fold,
-    planned_dataset,
-)
-from autoseg.core.cache import cache_folder
+from autoseg.commands import options as shared
 
 
 def train(
     context: typer.Context,
-    dataset: Dataset,
+    dataset: shared.Dataset,
     fold: Annotated[
         str, typer.Option(help="Fold to hold out: a number, or all to train on every case.")
     ] = "0",
-    configuration: ConfigurationName = None,
+    configuration: shared.ConfigurationName = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Number of epochs to train.", show_default="1000")
     ] = None,
@@ -36,16 +24,11 @@ def train(
     budget: Annotated[
         str | None, typer.Option(help="Time to train, such as 30m, 8h or 1h30m.")
     ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Random seed for weight initialisation, sampling and augmentation."
-        ),
-    ] = 0,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    work: Work = None,
-    workers: Workers = None,
+    seed: shared.Seed = 0,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    work: shared.Work = None,
+    workers: shared.Workers = None,
     checkpoint_every: Annotated[
         str, typer.Option(help="Time between two checkpoints, such as 90s or 3m.")
     ] = "3m",
@@ -67,28 +50,27 @@ def train(
             help="Compile the network with torch.compile before training; takes minutes.",
         ),
     ] = False,
-    cache: Cache = None,
+    cache: shared.Cache = None,
 ) -> None:
     """Train one fold and score its held-out cases.
 
     After an interruption, the same command resumes from the last checkpoint.
     """
-    from autoseg.core.compute import Compute
     from autoseg.evaluation.table import calibration_lines, report_rows
     from autoseg.stages.next_command import predict_command
     from autoseg.stages.train import train as stage
     from autoseg.stages.train.duration import TrainingDuration, parse_duration
     from autoseg.stages.train.task import TrainRequest
-    from autoseg.terminal import TerminalProgress, exit_on_issues
+    from autoseg.terminal import exit_on_issues
 
-    workspace, spec = planned_dataset(dataset, work)
-    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
+    workspace, spec = shared.planned_dataset(dataset, work)
+    progress = shared.terminal_progress(context, workspace.root)
     request = TrainRequest(
-        fold=parse_fold(fold),
+        fold=shared.parse_fold(fold),
         configuration=configuration,
         length=TrainingDuration(epochs=epochs, iterations=iterations, budget=budget),
         seed=seed,
-        compute=Compute(device, precision, workers, cache_folder(cache)),
+        compute=shared.compute_on(device, precision, workers, cache),
         checkpoint_seconds=parse_duration(checkpoint_every),
         restart=restart,
         pretrained=pretrained,

@@ -11,6 +11,8 @@ Axes, always in this order:
 Functions work in 2-D and 3-D because `*space` matches both.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Integer
 
@@ -18,3 +20,11 @@ ImageArray = Float32[np.ndarray, "channels *space"]
 LabelArray = Integer[np.ndarray, "*space"]
 MaskArray = Bool[np.ndarray, "*space"]
 VoxelList = Int[np.ndarray, "_voxels axes"]
+
+
+def mask_of(labels: LabelArray, values: Sequence[int]) -> MaskArray:
+    """Return the mask of voxels with one of some values; much faster than `np.isin`."""
+    mask: MaskArray = labels == values[0]
+    for value in values[1:]:
+        mask |= labels == value
+    return mask

@@ -143,10 +143,7 @@ class InverseTransform:
             msg = f"the grids have the crops {self.crop} and {other.crop}; expected equal ones."
             raise ValueError(msg)
         return InverseTransform.uncropped(
-            other.prepared_shape,
-            other.prepared_spacing,
-            self.prepared_shape,
-            self.prepared_spacing,
+            other.prepared_shape, other.prepared_spacing, self.prepared_shape, self.prepared_spacing
         )
 
 

@@ -58,7 +58,7 @@ class EndedProcess:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End this process if the block takes longer than `seconds`; see `Ended.crash`."""
+    """End this process if the block takes longer than `seconds`; see `EndedProcess.crash`."""
     faulthandler.dump_traceback_later(seconds, exit=True)
     try:
         yield
@@ -74,14 +74,13 @@ def run_module(module: str, given: str, *, instructions: str) -> EndedProcess:
         given: Text for its standard input.
         instructions: CPU instructions that oneDNN may use in it; see `core.instructions`.
     """
-    environment = child_environment(instructions)
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, "-m", module],
-        input=given.encode(),
-        env=environment,
+        input=given,
+        env={**child_environment(instructions), "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         check=False,
+        encoding="utf-8",
+        errors="replace",
     )
-    output, errors = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
-    return EndedProcess(done.returncode, output, errors)
+    return EndedProcess(done.returncode, done.stdout, done.stderr)

@@ -41,11 +41,10 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(chosen)
         torch.zeros(1, device=device).add_(1).item()
     except (RuntimeError, AssertionError) as error:
-        msg = (
+        raise TrainingError(
             f"the device {chosen!r} cannot be used ({first_line(error)}). Choose --device cpu, "
             "which always works, or auto, cuda, cuda:1 … or mps."
-        )
-        raise TrainingError(msg) from error
+        ) from error
     return device
 
 

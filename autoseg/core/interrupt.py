@@ -2,7 +2,8 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from time import monotonic
 from types import FrameType
 
@@ -14,15 +15,11 @@ signal to its child."""
 Handler = Callable[[int, FrameType | None], None]
 
 
+@dataclass
 class StopRequest:
     """A flag that is set when the user requests a stop; a second Ctrl-C stops at once."""
 
-    def __init__(self) -> None:
-        self.is_requested = False
-
-    def request(self) -> None:
-        """Request a stop at the next opportunity."""
-        self.is_requested = True
+    is_requested: bool = False
 
 
 @contextmanager
@@ -33,41 +30,35 @@ def listen_for_stop() -> Iterator[StopRequest]:
     """
     stop = StopRequest()
 
-    @_ignore_repeats
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_requested and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
-        stop.request()
+        stop.is_requested = True
 
-    previous = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, on_signal)
-    except ValueError:  # not the main thread
-        previous = {}
-    try:
+    with _handled(on_signal, signal.SIGINT, signal.SIGTERM):
         yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
-@contextmanager
-def interrupt_on_sigterm() -> Iterator[None]:
+def interrupt_on_sigterm() -> AbstractContextManager[None]:
     """Raise KeyboardInterrupt on SIGTERM within the block, so that cleanup code runs.
 
     For work that has nothing to save. Has no effect outside the main thread.
     """
-    try:
-        handler = _ignore_repeats(signal.default_int_handler)
-        previous = signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # not the main thread
-        yield
-        return
+    return _handled(signal.default_int_handler, signal.SIGTERM)
+
+
+@contextmanager
+def _handled(handler: Handler, *numbers: int) -> Iterator[None]:
+    """Handle signals within the block; restore the previous handlers afterwards."""
+    handler = _ignore_repeats(handler)
+    previous = {}
+    with suppress(ValueError):  # not the main thread
+        previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def _ignore_repeats(handler: Handler) -> Handler:

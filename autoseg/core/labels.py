@@ -55,11 +55,10 @@ class LabelScheme(Frozen):
     @model_validator(mode="after")
     def _check(self) -> "LabelScheme":
         if len(self.names) != len(self.values) or len(set(self.values)) != len(self.values):
-            msg = (
+            raise ValueError(
                 f"labels need one distinct value per name; found {len(self.names)} names "
                 f"{list(self.names)} and values {list(self.values)}."
             )
-            raise ValueError(msg)
         if len(self.names) < 2:
             msg = f"labels need a background and at least one class; found {list(self.names)}."
             raise ValueError(msg)
@@ -73,15 +72,13 @@ class LabelScheme(Frozen):
         foreground = set(self.values[1:])
         for region in self.regions:
             if not {*region.values, region.written_as} <= foreground:
-                msg = (
+                raise ValueError(
                     f"the region {region.name!r} has the values {list(region.values)} and is "
                     f"written as {region.written_as}; expected values from {sorted(foreground)}."
                 )
-                raise ValueError(msg)
         names = [region.name for region in self.regions]
         if len(set(names)) != len(names):
-            msg = f"regions need distinct names; found {names}."
-            raise ValueError(msg)
+            raise ValueError(f"regions need distinct names; found {names}.")
 
     @property
     def num_classes(self) -> int:
@@ -123,31 +120,25 @@ class LabelScheme(Frozen):
             DatasetError: If a value is not in the scheme.
         """
         known = self.values if self.ignore is None else (*self.values, self.ignore)
-        if self._are_indices(values, known):
+        index_type = np.min_scalar_type(len(known) - 1)
+        if (
+            known == tuple(range(len(known)))
+            and values.dtype == index_type
+            and values.max(initial=0) < len(known)
+        ):  # already class indices; for an unsigned type, checking the largest is enough
             return np.asarray(values)
         unexpected = sorted(set(np.unique(values).tolist()) - set(known))
         if unexpected:
-            msg = (
+            raise DatasetError(
                 f"found label values {unexpected[:10]}, expected only {list(known)}. "
                 f"Correct the label file, or add the values to the labels of the dataset."
             )
-            raise DatasetError(msg)
-        index_type = _index_type(len(known))
         if max(known) >= LARGEST_TABLE:
             positions = np.searchsorted(np.sort(known), values)
             return np.asarray(np.argsort(known).astype(index_type)[positions])
         table = np.zeros(max(known) + 1, dtype=index_type)
         table[list(known)] = np.arange(len(known))
         return np.asarray(table[values])
-
-    @staticmethod
-    def _are_indices(values: NDArray[np.integer], known: tuple[int, ...]) -> bool:
-        """Return True if values are already class indices; only the largest is checked."""
-        return (
-            known == tuple(range(len(known)))
-            and values.dtype == _index_type(len(known))
-            and int(values.max(initial=0)) < len(known)
-        )
 
     def decode(self, indices: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Convert predicted indices to label values, in the smallest unsigned type that fits.
@@ -156,10 +147,4 @@ class LabelScheme(Frozen):
         regions.
         """
         table = np.asarray([self.values[0], *(target.written_as for target in self.targets)])
-        smallest = np.min_scalar_type(int(table.max()))
-        values: NDArray[np.unsignedinteger] = table.astype(smallest)[indices]
-        return values
-
-
-def _index_type(count: int) -> type[np.uint8] | type[np.uint16]:
-    return np.uint8 if count <= 256 else np.uint16
+        return np.asarray(table.astype(np.min_scalar_type(int(table.max())))[indices])

@@ -12,7 +12,6 @@ MANIFEST_VERSION = 1
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 hash in hexadecimal digits."""
 
-
 CONFIGURATION = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 """Pattern of configuration names in a model file; their parts are stored in folders so named."""
 

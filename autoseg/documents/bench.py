@@ -121,14 +121,3 @@ class Bench(Document):
     fingerprint_seconds: PositiveFloat
     forecasts: tuple[ConfigurationForecast, ...]
     notes: tuple[str, ...] = ()
-
-    def row(self, stage: str, configuration: str | None = None) -> Throughput:
-        """Return the row of a stage and configuration.
-
-        Raises:
-            KeyError: If there is no such row.
-        """
-        for row in self.rows:
-            if (row.stage, row.configuration) == (stage, configuration):
-                return row
-        raise KeyError((stage, configuration))

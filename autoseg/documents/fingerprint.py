@@ -24,7 +24,6 @@ QUANTILE_LEVELS: tuple[float, ...] = (
 """Quantile levels of each case's foreground intensities; dense in the tails, because CT clipping
 needs the 0.5 and 99.5 percentiles after merging."""
 
-
 COARSENING_FACTORS: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0)
 """Spacings at which `CaseFingerprint.coarse_dice` is measured, as multiples of the finest one."""
 

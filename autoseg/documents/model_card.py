@@ -3,12 +3,15 @@
 Source of the contents: Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """
 
+from collections.abc import Sequence
+from statistics import median
 from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from autoseg.core.frozen import Fraction, Frozen
 from autoseg.core.geometry import LengthUnit, length_unit
+from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.documents.report import Means
 from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName
@@ -180,3 +183,38 @@ class ModelCard(Frozen):
     choice: CardSelection | None = None
     autoseg: str
     origin: str | None = None
+
+
+def summarize_fingerprint(fingerprint: Fingerprint) -> DataSummary:
+    """Summarise the cases and channels of a fingerprint."""
+    cases = fingerprint.cases
+    tilts = [case.tilt_degrees for case in cases if case.tilt_degrees is not None]
+    return DataSummary(
+        num_cases=len(cases),
+        spacing_mm=_ranges([case.spacing for case in cases]),
+        shape_voxels=_ranges([case.shape for case in cases]),
+        extent_mm=_ranges([extent_mm(case.shape, case.spacing) for case in cases]),
+        intensities=tuple(
+            (channel.percentile_00_5, channel.percentile_99_5) for channel in fingerprint.channels
+        ),
+        least_foreground=min((share for case in cases if (share := _foreground(case))), default=0),
+        axis_directions=tuple(sorted({case.axis_directions for case in cases} - {""})),
+        greatest_tilt_degrees=max(tilts, default=None),
+    )
+
+
+def extent_mm(shape: Sequence[int], spacing: Sequence[float]) -> tuple[float, ...]:
+    """Return the field of view of an image along each axis, in the unit of the spacing."""
+    return tuple(size * step for size, step in zip(shape, spacing, strict=True))
+
+
+def _foreground(case: CaseFingerprint) -> float:
+    """Return the fraction of a case's voxels that are not background."""
+    return sum(case.class_voxels[1:]) / sum(case.class_voxels)
+
+
+def _ranges(rows: Sequence[Sequence[float | int]]) -> tuple[AxisRange, ...]:
+    return tuple(
+        AxisRange(least=min(values), median=median(values), greatest=max(values))
+        for values in zip(*rows, strict=True)
+    )

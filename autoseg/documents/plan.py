@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict, PositiveFloat, model_validator
+from pydantic import PositiveFloat, model_validator
 from typing_extensions import override
 
 from autoseg.architectures import AnyArchitecture, Topology
@@ -32,7 +32,7 @@ class Decision(Frozen):
     source: str
 
 
-class Configuration(PlannedData):
+class Configuration(PlannedData, extra="forbid"):
     """One way to segment the dataset: a 2-D or 3-D network with its data.
 
     Axes are in planned order (`Plan.axis_order`); a 2-D configuration has the last two of them.
@@ -48,8 +48,6 @@ class Configuration(PlannedData):
             in nnU-Net, for models trained by nnU-Net. With "nnunet", the cascade input is also the
             resampled label map of the previous stage instead of its resampled logits.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     architecture: AnyArchitecture
     loss: AnyLoss
@@ -115,15 +113,13 @@ class TrainingBudget(Frozen):
     configurations: tuple[str, ...]
 
 
-class Plan(PlannedPreparation):
+class Plan(PlannedPreparation, extra="forbid"):
     """A complete, editable description of preprocessing, training and prediction for a dataset.
 
     Attributes:
         decisions: Reason for each planned value.
         budget: Time budget of trainings; None for the number of steps of nnU-Net.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     configurations: tuple[Configuration, ...]
     decisions: tuple[Decision, ...]
@@ -175,13 +171,13 @@ class Plan(PlannedPreparation):
     def _check_configuration(self, configuration: Configuration) -> None:
         architecture = configuration.architecture
         cascade_input = self.num_cascade_channels(configuration)
-        if architecture.in_channels != len(self.channel_names) + cascade_input:
+        expected_channels = len(self.channel_names) + cascade_input
+        if architecture.in_channels != expected_channels:
             stage = f" and the cascade input has {cascade_input}" if cascade_input else ""
             msg = (
                 f"{configuration.name}: in_channels is {architecture.in_channels}, but the "
                 f"dataset has {len(self.channel_names)} channels {list(self.channel_names)}"
-                f"{stage}; expected "
-                f"{len(self.channel_names) + cascade_input}."
+                f"{stage}; expected {expected_channels}."
             )
             raise ValueError(msg)
         if architecture.num_classes != self.labels.num_outputs:
@@ -193,6 +189,11 @@ class Plan(PlannedPreparation):
             )
             raise ValueError(msg)
 
+    def differing_field(self, other: "Plan") -> str | None:
+        """Return a field of inputs or classes that differs in another plan; None if all agree."""
+        fields = ("channel_names", "labels", "axis_order", "orientation")
+        return next((name for name in fields if getattr(self, name) != getattr(other, name)), None)
+
     def is_compatible_with(self, other: "Plan", configuration: Configuration) -> bool:
         """Return True if networks of both plans have the same inputs and classes.
 
@@ -200,11 +201,9 @@ class Plan(PlannedPreparation):
             other: The other plan.
             configuration: Configuration of the networks, which both plans must have.
         """
-        same = all(
-            getattr(self, field) == getattr(other, field)
-            for field in ("labels", "channel_names", "axis_order", "orientation")
+        return self.differing_field(other) is None and all(
+            configuration in plan.configurations for plan in (self, other)
         )
-        return same and all(configuration in plan.configurations for plan in (self, other))
 
     @property
     def unit(self) -> LengthUnit:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, PlainValidator, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PlainValidator, PositiveFloat, PositiveInt, model_validator
 
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
@@ -37,23 +37,19 @@ class Resampling(Frozen):
     anisotropy_threshold: PositiveFloat = 3.0
 
 
-class PlannedPatch(Frozen):
+class PlannedPatch(Frozen, extra="ignore"):
     """Preprocessing part of `Topology`: the patch size, voxels, planned axis order."""
-
-    model_config = ConfigDict(extra="ignore")
 
     patch_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
 
 
-class PlannedNetwork(Frozen):
+class PlannedNetwork(Frozen, extra="ignore"):
     """Preprocessing part of `Architecture`: the topology."""
-
-    model_config = ConfigDict(extra="ignore")
 
     topology: PlannedPatch
 
 
-class PlannedData(Frozen):
+class PlannedData(Frozen, extra="ignore"):
     """Base of `Configuration`: what preprocessing needs, validated without torch.
 
     Attributes:
@@ -69,8 +65,6 @@ class PlannedData(Frozen):
         recipe: Training recipe.
         resampling: Spline orders.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     name: str
     data_name: str
@@ -132,7 +126,7 @@ def find_configuration(configurations: Sequence[C], name: str) -> C:
     raise PlanError(msg)
 
 
-class PlannedPreparation(Document):
+class PlannedPreparation(Document, extra="ignore"):
     """Base of `Plan`: what preprocessing needs.
 
     Architectures, losses and recipes are not validated here; training validates the whole plan.
@@ -148,8 +142,6 @@ class PlannedPreparation(Document):
         default_configuration: Configuration that `train` and `predict` use by default.
         configurations: All configurations.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     FILE_NAME: ClassVar[str] = "plan.json"
     MADE_BY: ClassVar[str] = "autoseg plan DATASET"

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict, Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
 
 from autoseg.core.frozen import Frozen
 from autoseg.core.geometry import LengthUnit
@@ -10,7 +10,7 @@ from autoseg.documents.document import Document
 from autoseg.documents.quality import CaseTtaConsistency
 
 
-class ClassScores(Frozen):
+class ClassScores(Frozen, extra="allow"):
     """Scores of one class of one case.
 
     All fields other than the ones below are metrics: finite numbers, or None if undefined. Names
@@ -22,7 +22,6 @@ class ClassScores(Frozen):
         tolerance_mm: NSD tolerance of the class; None for the tolerance of the case.
     """
 
-    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, FiniteFloat | None] = Field(init=False)
 
     reference_voxels: NonNegativeInt
@@ -72,10 +71,9 @@ class Mean(Frozen):
 UNKNOWN = Mean(value=None, count=0)
 
 
-class Means(Frozen):
+class Means(Frozen, extra="allow"):
     """Means of the metrics; each field is the mean of the metric of that name."""
 
-    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Mean] = Field(init=False)
 
     def metric(self, name: str) -> Mean:

@@ -72,8 +72,5 @@ class RunSchedule(Document):
 
     def with_training(self, changed: ScheduledTraining) -> "RunSchedule":
         """Return a copy of the schedule with an entry added, or replaced if it exists."""
-        key = (changed.configuration, changed.fold)
-        known = self.training(*key) is not None
-        entries = (changed if (e.configuration, e.fold) == key else e for e in self.trainings)
-        trainings = tuple(entries) if known else (*self.trainings, changed)
-        return self.model_copy(update={"trainings": trainings})
+        entries = {(entry.configuration, entry.fold): entry for entry in (*self.trainings, changed)}
+        return self.model_copy(update={"trainings": tuple(entries.values())})

@@ -24,6 +24,11 @@ def fold_from_name(text: str) -> FoldName | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
+def fold_from_folder(name: str) -> FoldName | None:
+    """Parse the name of a fold's folder, such as "fold_0"; return None if it is not valid."""
+    return fold_from_name(name.removeprefix("fold_")) if name.startswith("fold_") else None
+
+
 def sort_folds(folds: Iterable[FoldName]) -> tuple[FoldName, ...]:
     """Sort folds by number, with `ALL` last."""
     return tuple(sorted(folds, key=lambda fold: (fold == ALL, fold)))

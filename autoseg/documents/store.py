@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import DocumentError, UnknownComponent
@@ -40,26 +41,55 @@ def load(kind: type[D], path: Path, *, made_by: str | None = None) -> D:
 
     Raises:
         DocumentError: If the file is missing, is not UTF-8 text (a byte order mark is allowed),
-            does not match `kind`, or names an unknown component.
+            has another `schema_version`, does not match `kind`, or names an unknown component.
     """
     made_by = made_by or kind.MADE_BY
     if not path.is_file():
         msg = f"{path} does not exist. Run `{made_by}` first."
         raise DocumentError(msg)
     try:
-        return kind.model_validate_json(read_text(path))
+        text = read_text(path)
+        return kind.model_validate_json(text)
     except UnicodeDecodeError as error:
         msg = f"{path} is not UTF-8 text. Save it as UTF-8, or delete it and run `{made_by}` again."
         raise DocumentError(msg) from error
     except ValidationError as error:
-        msg = (
-            f"{path} is not a valid {kind.__name__}. Correct it, or delete it and run "
+        issue = _version_issue(kind, text, made_by) or (
+            f"is not a valid {kind.__name__}. Correct it, or delete it and run "
             f"`{made_by}` again.\n{format_validation_error(error)}"
         )
-        raise DocumentError(msg) from error
+        raise DocumentError(f"{path} {issue}") from error
     except UnknownComponent as error:
-        msg = f"{path} is not a valid {kind.__name__}. {error}"
-        raise DocumentError(msg) from error
+        issue = _version_issue(kind, text, made_by) or f"is not a valid {kind.__name__}. {error}"
+        raise DocumentError(f"{path} {issue}") from error
+
+
+def load_if_valid(kind: type[D], path: Path) -> D | None:
+    """Load a document; return None if it is missing, unreadable or not valid."""
+    try:
+        return load(kind, path)
+    except (DocumentError, OSError):
+        return None
+
+
+def _version_issue(kind: type[Document], text: str, made_by: str) -> str | None:
+    """Describe a `schema_version` other than the expected one; return None if it is as expected."""
+    field = kind.model_fields.get("schema_version")
+    try:
+        content = from_json(text)
+    except ValueError:
+        return None
+    if field is None or not isinstance(content, dict):
+        return None
+    found, expected = content.get("schema_version", field.default), field.default
+    if found == expected:
+        return None
+    is_newer = isinstance(found, int) and found > expected
+    upgrade = "Upgrade with `pip install --upgrade autoseg`, or delete" if is_newer else "Delete"
+    return (
+        f"has schema_version {found!a:.40}, but this autoseg reads schema_version {expected}. "
+        f"{upgrade} the file and run `{made_by}` again."
+    )
 
 
 def read_text(path: Path) -> str:

@@ -29,6 +29,9 @@ SEED = 0
 ScoreTable = Float[np.ndarray, "cases classes"]
 """Values of one metric; NaN where it is undefined."""
 
+Draws = Integer[np.ndarray, "draws cases"]
+"""Number of times that each draw contains each case."""
+
 
 def score_table(report: Report, metric: str) -> ScoreTable:
     """Return the values of one metric for all cases and classes of a report."""
@@ -62,30 +65,19 @@ class Estimates(NamedTuple):
     overall: Estimate
 
 
-def estimate(scores: ScoreTable) -> Estimate:
-    """Estimate the mean over classes of the mean over cases.
-
-    The estimate has no interval if fewer than two cases define one of the classes, and no value
-    if no case defines any class.
-    """
-    return estimates(scores).overall
-
-
 def estimates(scores: ScoreTable) -> Estimates:
     """Estimate the mean over cases of each class, and the mean over classes.
 
-    A class that fewer than two cases define has no interval.
+    A class that fewer than two cases define has no interval, and neither has the mean over classes
+    then. There is no value if no case defines any class.
     """
-    every, draws = np.ones((1, len(scores)), dtype=np.int64), _resample_counts(len(scores))
-    means, resampled = _class_means(scores, every), _class_means(scores, draws)
+    means, resampled = (_class_means(scores, draws) for draws in _draws(len(scores)))
     counts = np.count_nonzero(~np.isnan(scores), axis=0).tolist()
     classes = tuple(
         _estimate(means[:, place], resampled[:, place], count) for place, count in enumerate(counts)
     )
-    overall = _estimate(
-        _over_defined_classes(means), _over_all_classes(resampled, scores), fewest_cases(scores)
-    )
-    return Estimates(classes, overall)
+    mean, resampled_mean = (_over_classes(entry, scores) for entry in (means, resampled))
+    return Estimates(classes, _estimate(mean, resampled_mean, fewest_cases(scores)))
 
 
 def fewest_cases(scores: ScoreTable) -> int:
@@ -102,13 +94,12 @@ def difference(first: ScoreTable, second: ScoreTable) -> Estimate:
         second: Scores of the same cases in the same order. Both are resampled together, so that
             cases that are hard for both do not widen the interval.
     """
-    every, draws = np.ones((1, len(first)), dtype=np.int64), _resample_counts(len(first))
-    means = [_over_defined_classes(_class_means(scores, every)) for scores in (first, second)]
-    resampled = [
-        _over_all_classes(_class_means(scores, draws), scores) for scores in (first, second)
-    ]
-    count = min(fewest_cases(first), fewest_cases(second))
-    return _estimate(means[1] - means[0], resampled[1] - resampled[0], count)
+    mean, resampled = (
+        _over_classes(_class_means(second, draws), second)
+        - _over_classes(_class_means(first, draws), first)
+        for draws in _draws(len(first))
+    )
+    return _estimate(mean, resampled, min(fewest_cases(first), fewest_cases(second)))
 
 
 def _estimate(
@@ -122,35 +113,27 @@ def _estimate(
     return Estimate(value=value, low=float(low), high=float(high))
 
 
-def _resample_counts(num_cases: int) -> Integer[np.ndarray, "draws cases"]:
-    """Return the number of times that each resample contains each case."""
+def _draws(num_cases: int) -> tuple[Integer[np.ndarray, "1 cases"], Draws]:
+    """Return a draw that contains each case once, and the resamples."""
+    once = np.ones((1, num_cases), dtype=np.int64)
     if not num_cases:
-        return np.zeros((RESAMPLES, 0), dtype=np.int64)
+        return once, np.zeros((RESAMPLES, 0), dtype=np.int64)
     shares = np.full(num_cases, 1 / num_cases)
-    return np.random.default_rng(SEED).multinomial(num_cases, shares, size=RESAMPLES)
+    return once, np.random.default_rng(SEED).multinomial(num_cases, shares, size=RESAMPLES)
 
 
-def _class_means(
-    scores: ScoreTable, draws: Integer[np.ndarray, "draws cases"]
-) -> Float[np.ndarray, "draws classes"]:
-    """Return the mean of each class in each resample; NaN where no drawn case defines it."""
+def _class_means(scores: ScoreTable, draws: Draws) -> Float[np.ndarray, "draws classes"]:
+    """Return the mean of each class in each draw; NaN where no drawn case defines it."""
     defined = ~np.isnan(scores)
     totals = draws @ np.where(defined, scores, 0.0)
     counts = draws @ defined.astype(np.float64)
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
 
-def _over_all_classes(
+def _over_classes(
     means: Float[np.ndarray, "draws classes"], scores: ScoreTable
 ) -> Float[np.ndarray, " draws"]:
-    """Return the mean over classes of each resample; NaN where it lacks a defined class."""
+    """Return the mean over classes of each draw; NaN where it lacks a class that a case defines."""
     is_known = ~np.isnan(scores).all(axis=0)
-    is_missing = np.isnan(means[:, is_known]).any(axis=1)
-    return np.where(is_missing, np.nan, _over_defined_classes(means))
-
-
-def _over_defined_classes(means: Float[np.ndarray, "draws classes"]) -> Float[np.ndarray, " draws"]:
-    """Return the mean over the classes that are not NaN; NaN if all are."""
-    has_class = ~np.isnan(means)
-    sums, numbers = np.where(has_class, means, 0.0).sum(axis=1), has_class.sum(axis=1)
-    return np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
+    is_missing = np.isnan(means[:, is_known]).any(axis=1) | ~is_known.any()
+    return np.where(is_missing, np.nan, np.nansum(means, axis=1) / max(1, is_known.sum()))

@@ -11,7 +11,7 @@ from autoseg.core.errors import CaseError
 from autoseg.core.geometry import LengthUnit
 from autoseg.core.labels import LabelScheme, Region, default_label_name
 from autoseg.documents.report import ClassScores
-from autoseg.evaluation.class_scores import absent_scores, default_tolerance_mm, scores_of_values
+from autoseg.evaluation.class_scores import absent_scores, scores_of_values
 from autoseg.evaluation.metrics import DEFAULT_METRICS
 
 
@@ -87,14 +87,14 @@ def score_case(
         CaseError: If a label value is not in `labels`.
     """
     if labels is not None and labels.ignore is not None:
-        prediction, reference = _annotated(prediction, reference, labels)
+        prediction, reference = annotated(prediction, reference, labels)
     found = np.union1d(np.unique(prediction), np.unique(reference))
     if labels is not None:
         _check_values(found, labels)
     targets = _targets(found, labels)
     tolerance_mm = measurement.tolerance_mm
     if tolerance_mm is None:
-        tolerance_mm = default_tolerance_mm(spacing)
+        tolerance_mm = float(max(spacing))
     class_tolerances = dict(measurement.class_tolerances_mm)
     scores = scores_of_values(
         prediction,
@@ -130,20 +130,22 @@ def _targets(found: NDArray[np.integer], labels: LabelScheme | None) -> tuple[Re
     return tuple(sorted(present, key=lambda target: target.written_as))
 
 
-def _annotated(
+def annotated(
     prediction: LabelArray, reference: LabelArray, labels: LabelScheme
 ) -> tuple[LabelArray, LabelArray]:
-    """Replace ignored voxels by background in both label maps."""
+    """Replace the voxels that the reference ignores by background in both label maps.
+
+    Args:
+        prediction: Predicted label values.
+        reference: Reference label values, same shape.
+        labels: Label scheme with an ignore value.
+    """
     ignored, background = reference == labels.ignore, labels.values[0]
     return np.where(ignored, background, prediction), np.where(ignored, background, reference)
 
 
 def _check_values(found: NDArray[np.integer], labels: LabelScheme) -> None:
-    """Check that all label values are declared; the ignore value is not a valid prediction.
-
-    Raises:
-        CaseError: If a value is not declared.
-    """
+    """Raise a CaseError if a value is not declared; no prediction may have the ignore value."""
     unexpected = sorted(set(found.tolist()) - set(labels.values))
     if unexpected:
         msg = (

@@ -6,18 +6,13 @@ from functools import reduce
 import numpy as np
 from scipy import ndimage
 
-from autoseg.core.arrays import LabelArray, MaskArray
+from autoseg.core.arrays import LabelArray, MaskArray, mask_of
 from autoseg.documents.report import ClassScores
 from autoseg.evaluation.comparison import Comparison
 from autoseg.evaluation.metrics import DEFAULT_METRICS, METRICS
 
 LARGEST_COUNTED = 2**16
 """Larger label values are first mapped to small indices, which takes more memory."""
-
-
-def default_tolerance_mm(spacing: Sequence[float]) -> float:
-    """Return the default NSD tolerance: one voxel along the coarsest axis."""
-    return float(max(spacing))
 
 
 def absent_scores(metrics: Sequence[str]) -> ClassScores:
@@ -29,34 +24,33 @@ def absent_scores(metrics: Sequence[str]) -> ClassScores:
 def scores_of_values(
     prediction: LabelArray,
     reference: LabelArray,
-    values: Sequence[int | tuple[int, ...]],
+    unions: Sequence[tuple[int, ...]],
     *,
     spacing: Sequence[float],
     tolerances_mm: Sequence[float],
     metrics: Sequence[str] = DEFAULT_METRICS,
 ) -> tuple[ClassScores, ...]:
-    """Score several label values, or unions of label values.
+    """Score several unions of label values.
 
     Args:
         prediction: Predicted label values.
         reference: Reference label values, same shape.
-        values: Label values or unions; each is scored separately.
+        unions: Label values of each union; each union is scored separately.
         spacing: Voxel size along each axis, mm.
-        tolerances_mm: NSD tolerance of each entry of `values`, mm.
+        tolerances_mm: NSD tolerance of each union, mm.
         metrics: Metrics to compute.
     """
-    unions = [value if isinstance(value, tuple) else (value,) for value in values]
-    single = sorted({value for union in unions for value in union})
-    boxes = dict(zip(single, _boxes(prediction, reference, single), strict=True))
+    values = sorted({value for union in unions for value in union})
+    found = [_boxes(array, values) for array in (prediction, reference)]
     scores = []
     for union, tolerance_mm in zip(unions, tolerances_mm, strict=True):
-        box = reduce(_union, [boxes[value] for value in union])
+        box = reduce(_union, [boxes[value] for boxes in found for value in union])
         if box is None:
             scores.append(absent_scores(metrics))
             continue
-        masks = _mask(prediction[box], union), _mask(reference[box], union)
         measured = mask_scores(
-            *masks,
+            mask_of(prediction[box], union),
+            mask_of(reference[box], union),
             spacing=spacing,
             tolerance_mm=tolerance_mm,
             metrics=metrics,
@@ -94,31 +88,17 @@ def mask_scores(
     return ClassScores.model_validate({**values, **sizes})
 
 
-def _mask(array: LabelArray, values: tuple[int, ...]) -> MaskArray:
-    """Return the mask of voxels that have one of the values."""
-    return array == values[0] if len(values) == 1 else np.isin(array, values)
-
-
-def _boxes(
-    prediction: LabelArray, reference: LabelArray, values: Sequence[int]
-) -> list[tuple[slice, ...] | None]:
-    """Return the bounding box of each value in both arrays together; None if it does not occur."""
-    found = [_objects(array, values) for array in (prediction, reference)]
-    return [_union(first, second) for first, second in zip(*found, strict=True)]
-
-
-def _objects(array: LabelArray, values: Sequence[int]) -> list[tuple[slice, ...] | None]:
-    """Return the bounding box of each value in one pass; None if it does not occur."""
+def _boxes(array: LabelArray, values: Sequence[int]) -> dict[int, tuple[slice, ...] | None]:
+    """Return the bounding box of each of some ascending values; None if it does not occur."""
     if not values:
-        return []
-    if min(values) > 0 and max(values) <= LARGEST_COUNTED:
-        boxes = ndimage.find_objects(array, max_label=max(values))
-        return [boxes[value - 1] for value in values]
-    order = np.sort(np.asarray(values))
+        return {}
+    if values[0] > 0 and values[-1] <= LARGEST_COUNTED:
+        boxes = ndimage.find_objects(array, max_label=values[-1])
+        return {value: boxes[value - 1] for value in values}
+    order = np.asarray(values)
     positions = np.minimum(np.searchsorted(order, array), len(order) - 1)
     indices = np.where(order[positions] == array, positions + 1, 0)
-    boxes = ndimage.find_objects(indices, max_label=len(order))
-    return [boxes[int(np.searchsorted(order, value))] for value in values]
+    return dict(zip(values, ndimage.find_objects(indices, max_label=len(order)), strict=True))
 
 
 def _union(

@@ -51,11 +51,9 @@ def make_panel(
         prediction: Predicted class indices.
     """
     if reference.ndim == 3:
-        counts = np.count_nonzero(reference, axis=(1, 2)) + np.count_nonzero(
-            prediction, axis=(1, 2)
-        )
+        counts = sum(np.count_nonzero(classes, axis=(1, 2)) for classes in (reference, prediction))
         plane = int(np.argmax(counts))
-        title = f"{title}\nslice {plane + 1} of {len(counts)}"
+        title = f"{title}\nslice {plane + 1} of {len(reference)}"
         image, reference, prediction = image[:, plane], reference[plane], prediction[plane]
     shown = image[:3] if image.shape[0] == 3 else np.repeat(image[:1], 3, axis=0)
     low, high = np.percentile(shown, (1, 99))

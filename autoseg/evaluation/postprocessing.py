@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from autoseg.core.arrays import LabelArray, MaskArray
-from autoseg.core.labels import LabelScheme, Region
+from autoseg.core.arrays import LabelArray, MaskArray, mask_of
+from autoseg.core.labels import LabelScheme
 from autoseg.documents.selection import LargestComponent
+from autoseg.evaluation.cases import annotated
 
 DiceTable = Float[np.ndarray, "cases targets"]
 """Dice per case and target; NaN where neither prediction nor reference has the target."""
@@ -61,8 +62,13 @@ def target_dice(
         reference: Reference label values, same shape; voxels with the ignore value are excluded.
         labels: Targets and their label values.
     """
-    known = None if labels.ignore is None else reference != labels.ignore
-    return np.array([_dice(prediction, reference, target, known) for target in labels.targets])
+    if labels.ignore is not None:
+        prediction, reference = annotated(prediction, reference, labels)
+    masks = (
+        (mask_of(prediction, target.values), mask_of(reference, target.values))
+        for target in labels.targets
+    )
+    return np.array([_dice(*pair) for pair in masks])
 
 
 def decide_step(trial: Trial, before: DiceTable, after: DiceTable) -> LargestComponent | None:
@@ -86,17 +92,10 @@ def decide_step(trial: Trial, before: DiceTable, after: DiceTable) -> LargestCom
 
 def _means(table: DiceTable) -> Float[np.ndarray, " targets"]:
     """Return the mean of each column, ignoring NaN; NaN for columns without values."""
-    defined = ~np.isnan(table)
-    counts = defined.sum(axis=0)
-    sums = np.where(defined, table, 0.0).sum(axis=0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    counts = np.count_nonzero(~np.isnan(table), axis=0)
+    return np.where(counts > 0, np.nansum(table, axis=0) / np.maximum(counts, 1), np.nan)
 
 
-def _dice(
-    prediction: LabelArray, reference: LabelArray, target: Region, known: MaskArray | None
-) -> float:
-    predicted, expected = np.isin(prediction, target.values), np.isin(reference, target.values)
-    if known is not None:
-        predicted, expected = predicted & known, expected & known
+def _dice(predicted: MaskArray, expected: MaskArray) -> float:
     total = np.count_nonzero(predicted) + np.count_nonzero(expected)
     return 2 * np.count_nonzero(predicted & expected) / total if total else float("nan")

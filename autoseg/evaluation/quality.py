@@ -63,12 +63,9 @@ def quality_curve(
 
 
 def _fit_curve(x: Column, y: Column, *, is_straight: bool) -> tuple[Points, Points]:
-    """Fit a rising curve; return points to interpolate between. It is constant beyond them.
+    """Fit a rising line, or an isotonic curve, to the Dice `y` at ascending agreements `x`.
 
-    Args:
-        x: Agreements, ascending.
-        y: Dice.
-        is_straight: Whether to fit a line instead of an isotonic curve.
+    Returns points to interpolate between. The curve is constant beyond them.
     """
     if not is_straight:
         points, inverse = np.unique(x, return_inverse=True)
@@ -77,5 +74,5 @@ def _fit_curve(x: Column, y: Column, *, is_straight: bool) -> tuple[Points, Poin
         return points, np.clip(isotonic_regression(means, weights=counts).x, 0.0, 1.0)
     spread = float(((x - x.mean()) ** 2).sum())
     slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread if spread else 0.0
-    ends = np.array([x[0], x[-1]]) if x[0] < x[-1] else x[:1]
+    ends = np.unique(x[[0, -1]])
     return ends, np.clip(y.mean() + max(0.0, slope) * (ends - x.mean()), 0.0, 1.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from autoseg.core.formatting import format_count, format_value
 from autoseg.documents.report import Report
 from autoseg.documents.selection import Candidate, Estimate
-from autoseg.evaluation.bootstrap import difference, estimate, fewest_cases, score_table
+from autoseg.evaluation.bootstrap import difference, estimates, fewest_cases, score_table
 
 EQUAL_DICE = 0.001
 """Smaller differences of mean Dice count as equal: another seed changes the mean by more."""
@@ -62,12 +62,12 @@ def leaderboard(candidates: Sequence[ScoredCandidate]) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(
             members=candidate.members,
-            dice=estimate(score_table(candidate.report, "dice")),
-            hd95_mm=estimate(score_table(candidate.report, "hd95_mm")),
-            nsd=estimate(score_table(candidate.report, "nsd")),
+            dice=estimates(score_table(candidate.report, "dice")).overall,
+            hd95_mm=estimates(score_table(candidate.report, "hd95_mm")).overall,
+            nsd=estimates(score_table(candidate.report, "nsd")).overall,
             seconds_per_case=candidate.seconds_per_case,
             memory_gib=candidate.memory_gib,
-            num_cases=_num_cases(candidate),
+            num_cases=len(candidate.report.cases),
             distance_unit=candidate.report.distance_unit,
         )
         for candidate in sorted(candidates, key=_rank)
@@ -87,10 +87,10 @@ def choose(candidates: Sequence[ScoredCandidate]) -> SelectedCandidate:
 
     Source: nnU-Net (Isensee et al. 2021) takes the best mean Dice of singles and pairs alike.
     """
-    singles = sorted((entry for entry in candidates if len(entry.members) == 1), key=_rank)
-    pairs = sorted((entry for entry in candidates if len(entry.members) > 1), key=_rank)
+    ranked = sorted(candidates, key=_rank)
+    singles = [entry for entry in ranked if len(entry.members) == 1]
     best = singles[0]
-    gains = [(pair, gain(best, pair)) for pair in pairs]
+    gains = [(entry, gain(best, entry)) for entry in ranked if len(entry.members) > 1]
     significant = [entry for entry in gains if _is_significant(entry[1], _fewest_cases(best))]
     if significant:
         return _pair_choice(*significant[0], best)
@@ -123,7 +123,7 @@ def _fastest_of_best(singles: Sequence[ScoredCandidate]) -> ScoredCandidate:
 
 def _reason_for_single(singles: Sequence[ScoredCandidate]) -> str:
     best, chosen = singles[0], _fastest_of_best(singles)
-    cases = format_count(_num_cases(best), "scored case")
+    cases = _scored_cases(best)
     if len(singles) == 1:
         return f"{best.name} is the only configuration to compare: Dice {_dice(best)} over {cases}"
     if chosen is best:
@@ -159,7 +159,7 @@ def _pair_choice(
     pair: ScoredCandidate, gained: Estimate, best: ScoredCandidate
 ) -> SelectedCandidate:
     reason = (
-        f"{pair.name} has Dice {_dice(pair)} over {format_count(_num_cases(best), 'scored case')}, "
+        f"{pair.name} has Dice {_dice(pair)} over {_scored_cases(best)}, "
         f"{_interval(gained)} against {best.name}, the best single configuration. The interval "
         "excludes 0."
     )
@@ -176,8 +176,8 @@ def _seconds(candidate: ScoredCandidate) -> float:
     return float("inf") if seconds is None else seconds
 
 
-def _num_cases(candidate: ScoredCandidate) -> int:
-    return len(candidate.report.cases)
+def _scored_cases(candidate: ScoredCandidate) -> str:
+    return format_count(len(candidate.report.cases), "scored case")
 
 
 def _dice(candidate: ScoredCandidate) -> str:

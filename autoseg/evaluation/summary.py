@@ -35,10 +35,10 @@ def build_report(
         issues: Cases that could not be scored.
     """
     scored = sorted(cases, key=lambda case: case.name)
-    has_regions = labels is not None and bool(
-        labels.regions
-    )  # regions are scored in order, also absent ones
-    names, values = _foreground(scored, labels)
+    # regions are scored in order, also absent ones
+    has_regions = labels is not None and bool(labels.regions)
+    classes = _foreground(scored, labels)
+    values = [value for _, value in classes]
     scores = [
         CaseScores(
             name=case.name,
@@ -49,7 +49,7 @@ def build_report(
     ]
     measured = {metric for case in scored for metric in case.metrics} or DEFAULT_METRICS
     metrics = tuple(metric for metric in ALL_METRICS if metric in measured)
-    return _with_means(tuple(zip(names, values, strict=True)), scores, metrics).model_copy(
+    return _with_means(classes, scores, metrics).model_copy(
         update={
             "issues": tuple(issues),
             "distance_unit": _unit([case.distance_unit for case in scored]),
@@ -66,7 +66,7 @@ def pool_reports(reports: Sequence[Report], names: Collection[str]) -> Report:
         names: Names of the cases to keep; names that no report contains are ignored.
     """
     found = {case.name: case for report in reversed(reports) for case in report.cases}
-    classes = tuple((entry.name, entry.label) for entry in reports[0].classes)
+    classes = [(entry.name, entry.label) for entry in reports[0].classes]
     cases = [found[name] for name in sorted(found.keys() & set(names))]
     scored = [report for report in reports if report.cases] or reports[:1]
     everywhere = tuple(
@@ -104,16 +104,13 @@ def _with_means(
     )
 
 
-def _foreground(
-    cases: Sequence[ScoredCase], labels: LabelScheme | None
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return names and values of the foreground classes, ascending by value, or of the regions."""
+def _foreground(cases: Sequence[ScoredCase], labels: LabelScheme | None) -> list[tuple[str, int]]:
+    """Return name and value of each foreground class, ascending by value, or of each region."""
     if labels is None:
         values = sorted({value for case in cases for value in case.values})
-        return tuple(map(default_label_name, values)), tuple(values)
+        return [(default_label_name(value), value) for value in values]
     targets = labels.regions or sorted(labels.targets, key=lambda target: target.written_as)
-    names = tuple(target.name for target in targets)
-    return names, tuple(target.written_as for target in targets)
+    return [(target.name, target.written_as) for target in targets]
 
 
 def _class_report(

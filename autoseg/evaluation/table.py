@@ -5,15 +5,13 @@ from typing import NamedTuple
 
 from autoseg.core.formatting import format_count, format_value
 from autoseg.core.geometry import LengthUnit
-from autoseg.documents.report import Means, Report
+from autoseg.documents.report import Mean, Report
 from autoseg.documents.selection import Candidate, Estimate, Selection
 from autoseg.evaluation.metrics import METRICS, TABLE_METRICS
 from autoseg.evaluation.metrics.base import Unit
 
 MOST_COLUMNS = 3
 """Number of metrics that fit into 80 columns with their intervals."""
-
-UNDEFINED = "–"
 
 UNITS: dict[LengthUnit, dict[Unit, str]] = {
     "mm": {"none": "", "length": " mm", "volume": " mL"},
@@ -56,13 +54,13 @@ def report_rows(report: Report, metrics: Sequence[str] = TABLE_METRICS) -> Rows:
     rows = [
         (
             entry.name,
-            *(_mean_text(entry.means, name, len(report.cases)) for name in metrics),
+            *(_mean_text(entry.means.metric(name), name, len(report.cases)) for name in metrics),
             str(entry.missed),
             str(entry.spurious),
         )
         for entry in report.classes
     ]
-    means = (_mean_text(report.foreground, name, None) for name in metrics)
+    means = (_interval_text(report.foreground.metric(name), name) for name in metrics)
     titles = (title(name, report.distance_unit) for name in metrics)
     header = ("class", *titles, "missed", "spurious")
     return Rows(header, (*rows, ("all classes", *means, "", "")))
@@ -98,9 +96,9 @@ def leaderboard_rows(selection: Selection) -> Rows:
     rows = [
         (
             _candidate_text(entry, selection),
-            _estimate_text(entry.dice, "{:.3f}"),
-            _estimate_text(entry.hd95_mm, "{:.2f}"),
-            _estimate_text(entry.nsd, "{:.3f}"),
+            _interval_text(entry.dice, "dice"),
+            _interval_text(entry.hd95_mm, "hd95_mm"),
+            _interval_text(entry.nsd, "nsd"),
             format_value(entry.seconds_per_case, ".3g"),
             format_value(entry.memory_gib, ".2f"),
         )
@@ -118,21 +116,15 @@ def _candidate_text(entry: Candidate, selection: Selection) -> str:
     return text
 
 
-def _estimate_text(estimate: Estimate, style: str) -> str:
-    if estimate.value is None:
-        return UNDEFINED
-    text = style.format(estimate.value)
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text}\n{style.format(estimate.low)}–{style.format(estimate.high)}"
+def _mean_text(mean: Mean, metric: str, num_cases: int) -> str:
+    """Format a mean with its interval below, and its number of cases unless it is over all."""
+    is_partial = mean.value is not None and mean.count != num_cases
+    return _interval_text(mean, metric, f" ({mean.count})" if is_partial else "")
 
 
-def _mean_text(means: Means, metric: str, num_cases: int | None) -> str:
-    """Format a mean with its number of cases, unless it is over all, and its interval below."""
-    mean = means.metric(metric)
-    text = _number_text(mean.value, metric)
-    if num_cases is not None and mean.value is not None and mean.count != num_cases:
-        text = f"{text} ({mean.count})"
+def _interval_text(mean: Mean | Estimate, metric: str, remark: str = "") -> str:
+    """Format a mean with a remark, and its interval below."""
+    text = f"{_number_text(mean.value, metric)}{remark}"
     if mean.low is None or mean.high is None:
         return text
     dash = " … " if _is_signed(metric) else "–"
@@ -141,11 +133,8 @@ def _mean_text(means: Means, metric: str, num_cases: int | None) -> str:
 
 def _number_text(value: float | None, metric: str) -> str:
     """Format a value: shares with three decimals, distances and volumes with two."""
-    if value is None:
-        return UNDEFINED
     sign = "+" if _is_signed(metric) else ""
-    decimals = 3 if METRICS[metric].unit == "none" else 2
-    return f"{value:{sign}.{decimals}f}"
+    return format_value(value, f"{sign}.{3 if METRICS[metric].unit == 'none' else 2}f")
 
 
 def _is_signed(metric: str) -> bool:

@@ -118,11 +118,7 @@ def ensemble_class_map(members: Sequence[Probabilities], *, workers: int) -> Lab
 
 
 def _check_same_outputs(members: Sequence[Probabilities]) -> None:
-    """Check that all members have the same image, crop and outputs.
-
-    Raises:
-        CaseError: If they differ.
-    """
+    """Raise a CaseError if the members differ in image, crop or outputs."""
     for member in members:
         for describe in (_describe_image, _describe_outputs):
             if describe(member) != describe(members[0]):
@@ -151,15 +147,11 @@ def _member_samplings(member: Probabilities) -> AxisSamplings:
 
 
 def _member_band(
-    member: Probabilities,
-    samplings: AxisSamplings,
-    start: int,
-    stop: int,
+    member: Probabilities, samplings: AxisSamplings, start: int, stop: int
 ) -> MemberBand:
     """Load the probabilities that some planes of the original grid are interpolated from."""
     planes, first, last = samplings[0].piece(start, stop)
-    coarse = member.planes(first, last)
-    return MemberBand(coarse=coarse, samplings=(planes, samplings[1], samplings[2]))
+    return MemberBand(member.planes(first, last), (planes, *samplings[1:]))
 
 
 def _row_ranges(band: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -184,7 +176,7 @@ def _fill_rows(
 def _select_rows(band: MemberBand, rows: tuple[int, int]) -> MemberBand:
     planes, all_rows, columns = band.samplings
     piece, first, last = all_rows.piece(*rows)
-    return MemberBand(coarse=band.coarse[:, :, first:last], samplings=(planes, piece, columns))
+    return MemberBand(band.coarse[:, :, first:last], (planes, piece, columns))
 
 
 class _EnsembleBlock:

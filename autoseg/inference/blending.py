@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from autoseg.core.progress import Progress
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.tile_sums import AccumulatorShape, HalfPrecisionSums, TileSums
 from autoseg.inference.tiling import Tile
+
+R = TypeVar("R")
 
 SLAB_BYTES = 64 * 2**20
 """Approximate size of a slab of finished logits, independent of patch size and classes."""
@@ -101,7 +104,7 @@ class LogitsAccumulator:
             "memory, which is slower."
         )
         self._sums.move_to_host()
-        _release(self._ensemble.device)
+        torch.cuda.empty_cache()
         return True
 
     def add(self, tile: Tile, outputs: torch.Tensor) -> Iterator[LogitsSlab]:
@@ -148,21 +151,15 @@ class LogitsAccumulator:
     def _logits(
         self, strip: int, first: int, stop: int
     ) -> Float32[np.ndarray, "classes planes rows columns"]:
-        """Return a copy of the logits of some planes of a strip.
+        """Copy the logits of some planes of a strip; raise a CaseError if one is not finite."""
 
-        Raises:
-            CaseError: If a logit is NaN or infinite.
-        """
-        collected: list[torch.Tensor] = []
-
-        def collect() -> None:
+        def compute() -> torch.Tensor:
             means = self._sums.means(strip, first, stop)
             scores = self._ensemble.scores(means[None])[0]
             # split networks compute new tensors; otherwise the scores may be a view of the sums
-            collected.append(scores.to("cpu", copy=not self._ensemble.split_networks))
+            return scores.to("cpu", copy=not self._ensemble.split_networks)
 
-        self._attempt(collect)
-        (logits,) = collected
+        logits = self._attempt(compute)
         if not all(torch.isfinite(extreme) for extreme in torch.aminmax(logits)):
             msg = (
                 "the network's output contains NaN or infinite values; expected finite logits. "
@@ -172,18 +169,12 @@ class LogitsAccumulator:
             raise CaseError(msg)
         return logits.numpy()
 
-    def _attempt(self, action: Callable[[], None]) -> None:
+    def _attempt(self, action: Callable[[], R]) -> R:
         """Run an action; if the accelerator runs out of memory, offload the sums and retry."""
         try:
-            action()
+            return action()
         except RuntimeError as error:
             is_device_memory = is_out_of_memory(error) and not is_out_of_main_memory(error)
             if not is_device_memory or not self.offload_to_host():
                 raise
-            action()
-
-
-def _release(device: torch.device) -> None:
-    """Release torch's cached memory of the accelerator."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+            return action()

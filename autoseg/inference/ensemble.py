@@ -1,7 +1,8 @@
 """Average the outputs of several networks and flips."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain, combinations
 from typing import Literal
 
@@ -56,14 +57,6 @@ class Ensemble:
         return sum(part.num_features for part in self.split_networks) or self.num_classes
 
     @torch.inference_mode()
-    def mean_logits(self, tiles: ImageBatch) -> ScoredLogits:
-        """Return the mean float32 logits over all networks and all flips of `mirror_axes`.
-
-        Source: nnU-Net (Isensee et al. 2021): logits, not probabilities, are averaged.
-        """
-        return self.scores(self.mean_outputs(tiles))
-
-    @torch.inference_mode()
     def mean_outputs(self, tiles: ImageBatch) -> Outputs:
         """Compute the outputs to average over tiles: features of split networks, otherwise logits.
 
@@ -73,26 +66,28 @@ class Ensemble:
         Returns:
             Float32 means over all flips. Logits are also averaged over all networks; the features
             of several networks are concatenated.
+
+        Source: nnU-Net (Isensee et al. 2021): logits, not probabilities, are averaged.
         """
-        tiles, recorders = to_device(tiles.numpy(), self.device), list[_FlipRecorder]()
+        tiles, overlaps = to_device(tiles.numpy(), self.device), list[Overlap]()
         if self.split_networks:
-            means = [
-                self._mean_over_flips(part.trunk, part, tiles, recorders)
-                for part in self.split_networks
-            ]
-            total = torch.cat(means, 1)
+            mean = torch.cat(
+                [
+                    self._mean_over_flips(part.trunk, part, tiles, overlaps)
+                    for part in self.split_networks
+                ],
+                dim=1,
+            )
         elif not self.networks:
             msg = "an ensemble needs at least one network."
             raise ValueError(msg)
         else:
-            total = self._mean_over_flips(self.networks[0], None, tiles, recorders)
-            for network in self.networks[1:]:
-                total.add_(self._mean_over_flips(network, None, tiles, recorders))
-            if len(self.networks) > 1:
-                total.div_(len(self.networks))
-        for recorder in recorders:  # only after all networks ran: a batch may run out of memory
-            recorder.commit()
-        return total
+            means = (self._mean_over_flips(each, None, tiles, overlaps) for each in self.networks)
+            mean = _mean_in_place(means, len(self.networks))
+        if self.tta_consistency is not None:
+            for overlap in overlaps:  # only after all networks ran: a batch may run out of memory
+                self.tta_consistency.add(overlap)
+        return mean
 
     @torch.inference_mode()
     def scores(self, outputs: Outputs) -> ScoredLogits:
@@ -101,18 +96,15 @@ class Ensemble:
             return outputs
         sizes = [part.num_features for part in self.split_networks]
         features = torch.split(outputs, sizes, dim=1)
-        total = self.split_networks[0].scores(features[0])
-        for part, part_features in zip(self.split_networks[1:], features[1:], strict=True):
-            total.add_(part.scores(part_features))
-        count = len(self.split_networks)
-        return total.div_(count) if count > 1 else total
+        pairs = zip(self.split_networks, features, strict=True)
+        return _mean_in_place((part.scores(each) for part, each in pairs), len(features))
 
     def _mean_over_flips(
         self,
         network: nn.Module,
         part: SplitHeadNetwork | None,
         tiles: ImageBatch,
-        recorders: list["_FlipRecorder"],
+        overlaps: list[Overlap],
     ) -> Outputs:
         """Compute the mean output of one network, or of its trunk, over all flips.
 
@@ -120,25 +112,22 @@ class Ensemble:
             network: The network or the trunk.
             part: The split network of the trunk; None for a whole network.
             tiles: Batch of input tiles on the device.
-            recorders: If TTA consistency is measured, the recorder of this network is appended.
+            overlaps: If TTA consistency is measured, the overlap of this network is appended.
         """
-        unflipped, *others = _all_flips(self.mirror_axes)
-        recorder = (
-            _FlipRecorder(self.tta_consistency, part) if self.tta_consistency and others else None
-        )
-        mean = self._flipped_outputs(network, tiles, unflipped)
-        if recorder is not None:
-            recorder.record(mean)
-        for axes in others:
-            outputs = self._flipped_outputs(network, tiles, axes)
-            if recorder is not None:
-                recorder.record(outputs)
-            mean.add_(outputs)
-        if others:
-            mean.div_(1 + len(others))
-        if recorder is not None:
-            recorder.finish(mean)
-            recorders.append(recorder)
+        consistency = self.tta_consistency if self.mirror_axes else None
+        predictions: list[torch.Tensor] = []
+
+        def flipped_outputs() -> Iterator[Outputs]:
+            for axes in _all_flips(self.mirror_axes):
+                outputs = self._flipped_outputs(network, tiles, axes)
+                if consistency is not None:
+                    predictions.append(_hard_predictions(consistency, part, outputs))
+                yield outputs
+
+        mean = _mean_in_place(flipped_outputs(), 2 ** len(self.mirror_axes))
+        if consistency is not None:
+            hard_mean = _hard_predictions(consistency, part, mean)
+            overlaps.append(consistency.count_overlap(predictions, hard_mean))
         return mean.contiguous()  # same memory layout as the sums that tiles are added to
 
     def _flipped_outputs(
@@ -185,36 +174,19 @@ def build_ensemble(
     )
 
 
-class _FlipRecorder:
-    """Stores one network's predictions for each flip of some tiles until the mean is known."""
+def _mean_in_place(tensors: Iterator[torch.Tensor], count: int) -> torch.Tensor:
+    """Average tensors one after the other, in the memory of the first one."""
+    total = reduce(torch.Tensor.add_, tensors)
+    return total.div_(count) if count > 1 else total
 
-    def __init__(self, consistency: TtaConsistency, part: SplitHeadNetwork | None) -> None:
-        self._consistency = consistency
-        self._part = part
-        self._predictions: list[torch.Tensor] = []
-        self._overlap: Overlap | None = None
 
-    def record(self, outputs: Outputs) -> None:
-        """Store the prediction for one flip; `outputs` is not modified."""
-        self._predictions.append(self._hard_predictions(outputs))
-
-    def finish(self, mean: Outputs) -> None:
-        """Compute the overlap of each flip with the mean, and free the stored predictions."""
-        self._overlap = self._consistency.count_overlap(
-            self._predictions, self._hard_predictions(mean)
-        )
-        self._predictions.clear()
-
-    def commit(self) -> None:
-        """Add the overlap to the TTA consistency."""
-        if self._overlap is not None:
-            self._consistency.add(self._overlap)
-
-    def _hard_predictions(self, outputs: Outputs) -> torch.Tensor:
-        if self._part is None:
-            return self._consistency.hard_predictions(outputs)
-        chunks = self._part.scores_in_chunks(outputs)
-        return torch.cat([self._consistency.hard_predictions(scores) for scores in chunks])
+def _hard_predictions(
+    consistency: TtaConsistency, part: SplitHeadNetwork | None, outputs: Outputs
+) -> torch.Tensor:
+    """Convert the outputs of a network, or of a split network's trunk, to hard predictions."""
+    if part is None:
+        return consistency.hard_predictions(outputs)
+    return torch.cat(list(map(consistency.hard_predictions, part.scores_in_chunks(outputs))))
 
 
 def _all_flips(axes: Sequence[int]) -> tuple[tuple[int, ...], ...]:

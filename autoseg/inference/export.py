@@ -5,11 +5,12 @@ blocks. Within a block, one class after the other is interpolated and compared w
 maximum, or one region after the other overwrites the previous regions.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +33,8 @@ ROUNDING_MARGIN = 1e-5
 value: it rounds ten times, by at most 6e-8 each."""
 
 
-class Block(NamedTuple):
-    """A box of the output with all columns.
-
-    Attributes:
-        planes: First plane and one past the last.
-        rows: First row and one past the last.
-    """
-
-    planes: tuple[int, int]
-    rows: tuple[int, int]
+Block: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""A box of the output with all columns: first plane and one past the last, the same for rows."""
 
 
 def class_map(
@@ -123,8 +116,8 @@ class SeamBuffer:
             num_rows: Total rows of all strips; the last row needs no buffer.
         """
         self._num_rows = num_rows
-        self._planes: dict[int, LogitsSlab] = {}  # by the first row
-        self._rows: dict[int, list[LogitsSlab]] = {}  # by the next row
+        self._planes: dict[int, list[LogitsSlab]] = defaultdict(list)  # by the first row
+        self._rows: dict[int, list[LogitsSlab]] = defaultdict(list)  # by the next row
 
     def with_neighbours(self, slab: LogitsSlab) -> list[LogitsSlab]:
         """Return a slab and the buffered borders next to it; they do not overlap.
@@ -133,20 +126,17 @@ class SeamBuffer:
             slab: The next slab; the previous slabs of its strip and of the previous strip must
                 have been passed to `keep`.
         """
-        previous_plane = self._planes.get(slab.row)
-        previous_rows = self._rows.get(slab.row, [])
-        return [slab, *([previous_plane] if previous_plane else []), *previous_rows]
+        return [slab, *self._planes[slab.row], *self._rows[slab.row]]
 
     def keep(self, slab: LogitsSlab) -> None:
         """Buffer the borders of a slab, and discard the borders that only this slab needed."""
         last_plane = slab.logits[:, -1:].copy()
-        self._planes[slab.row] = LogitsSlab(slab.stop - 1, last_plane, slab.row)
+        self._planes[slab.row] = [LogitsSlab(slab.stop - 1, last_plane, slab.row)]
         if slab.row_stop < self._num_rows:
             last_row = LogitsSlab(slab.start, slab.logits[:, :, -1:].copy(), slab.row_stop - 1)
-            self._rows.setdefault(slab.row_stop, []).append(last_row)
-        if slab.row in self._rows:
-            borders = self._rows[slab.row]
-            self._rows[slab.row] = [border for border in borders if border.stop >= slab.stop]
+            self._rows[slab.row_stop].append(last_row)
+        borders = self._rows[slab.row]
+        self._rows[slab.row] = [border for border in borders if border.stop >= slab.stop]
 
 
 class _Exporter:
@@ -179,29 +169,19 @@ class _Exporter:
         self._missing -= (stop - first) * (high - low)
         height = max(1, BLOCK_VOXELS // (BLOCK_PLANES * columns.size))
         return [
-            Block(
-                planes=(plane, min(plane + BLOCK_PLANES, stop)),
-                rows=(row, min(row + height, high)),
-            )
+            ((plane, min(plane + BLOCK_PLANES, stop)), (row, min(row + height, high)))
             for plane, row in product(range(first, stop, BLOCK_PLANES), range(low, high, height))
         ]
 
     def fill(self, slabs: Sequence[LogitsSlab], block: Block) -> None:
         """Compute one block from the slabs that cover it and write it into the class map."""
-        planes, first_plane, stop_plane = self._samplings[0].piece(*block.planes)
-        rows, first_row, stop_row = self._samplings[1].piece(*block.rows)
-        source = _Source(slabs, (first_plane, stop_plane), (first_row, stop_row))
-        interpolate = BlockInterpolation((planes, rows, self._samplings[2]), source.shape)
+        scores = _Scores(slabs, self._samplings, block, in_half_precision=self._in_half_precision)
         decide = _last_regions if self._is_regional else _argmax
-        scores = _Scores(source, interpolate, in_half_precision=self._in_half_precision)
-        self._cropped[slice(*block.planes), slice(*block.rows)] = decide(scores, self._whole.dtype)
+        planes, rows = block
+        self._cropped[slice(*planes), slice(*rows)] = decide(scores, self._whole.dtype)
 
     def result(self) -> LabelArray:
-        """Return the class map.
-
-        Raises:
-            ValueError: If some rows were not filled.
-        """
+        """Return the class map; raise a ValueError if some rows were not filled."""
         if self._missing:
             whole = self._samplings[0].size * self._samplings[1].size
             msg = (
@@ -212,53 +192,48 @@ class _Exporter:
         return self._whole
 
 
-class _Source:
-    """The logits that a block is interpolated from, one class at a time, in a reused buffer."""
+class _Scores:
+    """The interpolated logits of a block, one class at a time, in reused buffers."""
 
     def __init__(
-        self, slabs: Sequence[LogitsSlab], planes: tuple[int, int], rows: tuple[int, int]
+        self,
+        slabs: Sequence[LogitsSlab],
+        samplings: AxisSamplings,
+        block: Block,
+        *,
+        in_half_precision: bool,
     ) -> None:
+        planes, first, stop = samplings[0].piece(*block[0])
+        rows, low, high = samplings[1].piece(*block[1])
         self._parts: list[tuple[tuple[slice, slice], NDArray[np.float32]]] = []
         for slab in slabs:
-            part = slab.within(planes, rows)
+            part = slab.within((first, stop), (low, high))
             if part is not None:
-                along = slice(part.start - planes[0], part.stop - planes[0])
-                across = slice(part.row - rows[0], part.row_stop - rows[0])
+                along = slice(part.start - first, part.stop - first)
+                across = slice(part.row - low, part.row_stop - low)
                 self._parts.append(((along, across), part.logits))
         self.num_classes = len(slabs[0].logits)
-        self.shape = (planes[1] - planes[0], rows[1] - rows[0], slabs[0].logits.shape[3])
-        self._buffer = np.empty(self.shape, np.float32)
-
-    def __getitem__(self, index: int) -> NDArray[np.float32]:
-        """Return the logits of one class; overwritten by the next call."""
-        for box, logits in self._parts:
-            self._buffer[box] = logits[index]
-        return self._buffer
-
-
-class _Scores:
-    """The interpolated logits of a block, one class at a time."""
-
-    def __init__(
-        self, source: _Source, interpolate: BlockInterpolation, *, in_half_precision: bool
-    ) -> None:
-        self._source = source
-        self._interpolate = interpolate
+        self._coarse = np.empty((stop - first, high - low, slabs[0].logits.shape[3]), np.float32)
+        self._interpolate = BlockInterpolation((planes, rows, samplings[2]), self._coarse.shape)
+        self.shape = self._interpolate.shape
         self._in_half_precision = in_half_precision
-        self.num_classes = source.num_classes
-        self.shape = interpolate.shape
-
-    def __getitem__(self, index: int) -> NDArray[np.float32]:
-        """Return the interpolated logits of one class; overwritten by the next call."""
-        return self._interpolated(self._source[index])
 
     def if_reaching(self, index: int, minimum: float) -> NDArray[np.float32] | None:
-        """Return the interpolated logits of one class; None if all are below `minimum`."""
-        coarse = self._source[index]
-        return None if _upper_bound(coarse) < minimum else self._interpolated(coarse)
+        """Return the logits of a class, or None if all are below `minimum`; see `__getitem__`."""
+        self._load(index)
+        return None if _upper_bound(self._coarse) < minimum else self._interpolated()
 
-    def _interpolated(self, coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits = self._interpolate(coarse)
+    def __getitem__(self, index: int) -> NDArray[np.float32]:
+        """Return the logits of a class; overwritten by the next call."""
+        self._load(index)
+        return self._interpolated()
+
+    def _load(self, index: int) -> None:
+        for box, logits in self._parts:
+            self._coarse[box] = logits[index]
+
+    def _interpolated(self) -> NDArray[np.float32]:
+        logits = self._interpolate(self._coarse)
         return logits.astype(np.float16).astype(np.float32) if self._in_half_precision else logits
 
 

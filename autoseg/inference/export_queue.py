@@ -6,9 +6,11 @@ between them limits memory: the faster side waits for the slower one.
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import Full, Queue
-from types import TracebackType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
+
+from typing_extensions import override
 
 from autoseg.inference.blending import LogitsSlab
 
@@ -21,30 +23,19 @@ POLL_SECONDS = 0.1
 """Interval in seconds at which a full queue is checked for a failed export."""
 
 
-class _End:
-    """Marks the end of the slabs in the queue."""
+SlabQueue: TypeAlias = "Queue[LogitsSlab | BaseException | None]"
+"""Slabs, then an error of their computation or None."""
 
 
-class ExportThread:
+class ExportThread(ThreadPoolExecutor):
     """A background thread that exports images one after another; use it in a `with` block."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="export")
+        super().__init__(1, thread_name_prefix="export")
 
-    def __enter__(self) -> "ExportThread":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def submit(self, work: Callable[[], R]) -> Future[R]:
-        """Schedule a function to run after all exports so far, and return its future."""
-        return self._pool.submit(work)
+    @override
+    def __exit__(self, *error: object) -> None:
+        self.shutdown(cancel_futures=True)
 
     def feed(
         self, slabs: Iterable[LogitsSlab], export: Callable[[Iterator[LogitsSlab]], R]
@@ -54,9 +45,9 @@ class ExportThread:
         The slabs are computed in the calling thread. Errors of this computation are raised by the
         future. Errors of `export` are too, and stop the computation of further slabs.
         """
-        queue: Queue[LogitsSlab | BaseException | _End] = Queue(QUEUED_SLABS)
-        future = self._pool.submit(lambda: export(_drain(queue)))
-        last: BaseException | _End = _End()
+        queue: SlabQueue = Queue(QUEUED_SLABS)
+        future = self.submit(export, _drain(queue))
+        last: BaseException | None = None
         try:
             for slab in slabs:
                 if not _put(queue, slab, future):
@@ -70,24 +61,18 @@ class ExportThread:
         return future
 
 
-def _put(
-    queue: "Queue[LogitsSlab | BaseException | _End]",
-    item: LogitsSlab | BaseException | _End,
-    future: Future[R],
-) -> bool:
+def _put(queue: SlabQueue, item: LogitsSlab | BaseException | None, future: Future[R]) -> bool:
     """Put an item into the queue; return False if the export has ended before."""
     while not future.done():
-        try:
+        with suppress(Full):
             queue.put(item, timeout=POLL_SECONDS)
-        except Full:
-            continue
-        return True
+            return True
     return False
 
 
-def _drain(queue: "Queue[LogitsSlab | BaseException | _End]") -> Iterator[LogitsSlab]:
-    """Yield slabs from the queue up to the end marker; raise an error that is in the queue."""
-    while not isinstance(item := queue.get(), _End):
+def _drain(queue: SlabQueue) -> Iterator[LogitsSlab]:
+    """Yield slabs from the queue up to None; raise an error that is in the queue."""
+    while (item := queue.get()) is not None:
         if isinstance(item, BaseException):
             raise item
         yield item

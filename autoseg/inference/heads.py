@@ -98,7 +98,7 @@ def _split_one(
     Runs the network once on a tiny image to check that its logits are exactly the output of its
     first head.
     """
-    head = _first_head(network)
+    head = dict(network.named_modules()).get("heads.0")
     if not isinstance(head, nn.Conv2d | nn.Conv3d) or not _is_pointwise(head):
         return None
     if head.in_channels > max_features or not _ends_with(network, head, _probe_shape(architecture)):
@@ -108,18 +108,11 @@ def _split_one(
     return SplitHeadNetwork(trunk=_without_head(network), weight=weight.float(), bias=bias.float())
 
 
-def _first_head(network: nn.Module) -> nn.Module | None:
-    heads = getattr(network, "heads", None)
-    return heads[0] if isinstance(heads, nn.ModuleList) and len(heads) else None
-
-
 def _without_head(network: nn.Module) -> nn.Module:
     """Return a copy of a network that shares its weights and has an identity as first head."""
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     trunk = deepcopy(network, shared)
-    heads = trunk.heads
-    if isinstance(heads, nn.ModuleList):
-        heads[0] = nn.Identity()
+    trunk.set_submodule("heads.0", nn.Identity())
     return trunk
 
 

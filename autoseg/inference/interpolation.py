@@ -8,6 +8,7 @@ from the system, which zeroes the memory, takes longer than the arithmetic. Each
 reuses its buffers.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -17,9 +18,6 @@ from autoseg.preprocessing.interpolation import AxisSampling
 
 AxisSamplings: TypeAlias = tuple[AxisSampling, AxisSampling, AxisSampling]
 """How to resample planes, rows and columns."""
-
-BufferPair: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Two buffers of the same shape; the first one receives the result."""
 
 
 class BlockInterpolation:
@@ -33,25 +31,27 @@ class BlockInterpolation:
             source: Number of planes, rows and columns before resampling.
         """
         planes, rows, _ = source
-        self._planes, self._rows, self._columns = samplings
-        wide, high = self._columns.size, self._rows.size
+        self._planes, along_rows, along_columns = samplings
+        wide, high = along_columns.size, along_rows.size
         self.shape = (self._planes.size, high, wide)
-        self._wide = _buffer_pair((planes, rows, wide), is_needed=not self._columns.is_identity)
-        self._high = _buffer_pair((planes, high, wide), is_needed=not self._rows.is_identity)
+        self._in_plane = [  # columns first, where the gather is smallest
+            (sampling, axis, [np.empty(shape, np.float32) for _ in range(2)])
+            for sampling, axis, shape in (
+                (along_columns, 2, (planes, rows, wide)),
+                (along_rows, 1, (planes, high, wide)),
+            )
+            if not sampling.is_identity
+        ]
         self._deep = None if self._planes.is_identity else np.empty(self.shape, np.float32)
         self._plane = np.empty((high, wide), np.float32)
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Resample an array `planes rows columns`: columns first, where the gather is smallest.
+        """Resample an array `planes rows columns`.
 
         The result is overwritten by the next call, and may be `values` itself.
         """
-        for sampling, axis, buffers in (
-            (self._columns, 2, self._wide),
-            (self._rows, 1, self._high),
-        ):
-            if buffers is not None:
-                values = _resample(values, axis, sampling, buffers)
+        for sampling, axis, buffers in self._in_plane:
+            values = _resample(values, axis, sampling, buffers)
         return values if self._deep is None else self._resample_planes(values, self._deep)
 
     def _resample_planes(
@@ -106,9 +106,12 @@ class RunningArgmax:
 
 
 def _resample(
-    values: NDArray[np.float32], axis: int, sampling: AxisSampling, buffers: BufferPair
+    values: NDArray[np.float32],
+    axis: int,
+    sampling: AxisSampling,
+    buffers: Sequence[NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """Resample values along an axis (non-negative) into the first buffer."""
+    """Resample values along an axis (non-negative) into the first of two buffers."""
     first, second = buffers
     # all indices are in range; mode="raise" would make numpy copy into a temporary buffer
     np.take(values, sampling.lower, axis=axis, out=first, mode="clip")
@@ -120,7 +123,3 @@ def _resample(
     second *= sampling.upper_weight.reshape(shape)
     first += second
     return first
-
-
-def _buffer_pair(shape: tuple[int, ...], *, is_needed: bool) -> BufferPair | None:
-    return (np.empty(shape, np.float32), np.empty(shape, np.float32)) if is_needed else None

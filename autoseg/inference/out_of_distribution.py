@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from autoseg.core.case import Image
 from autoseg.core.formatting import format_number, format_percent
-from autoseg.core.geometry import LengthUnit, axis_directions, length_unit, tilt_degrees
-from autoseg.documents.model_card import AxisRange, DataSummary
-from autoseg.models.summary import extent_mm
+from autoseg.core.geometry import axis_directions, length_unit, tilt_degrees
+from autoseg.documents.model_card import AxisRange, DataSummary, extent_mm
 from autoseg.normalizers import Normalizer
 
 SPACING_MARGIN = 1.25
@@ -60,36 +59,26 @@ def out_of_distribution_warnings(
         names = f"{len(channel_names)} ({', '.join(channel_names)})"
         return (f"the image has {channels} channels, the training images have {names}",)
     return (
-        *_spacing_warnings(image, data),
-        *_extent_warnings(image, data),
+        *_size_warnings(image, data),
         *_orientation_warnings(image, data),
         *_intensity_warnings(image, data, normalizers, channel_names),
     )
 
 
-def _spacing_warnings(image: Image, data: DataSummary) -> Iterator[str]:
-    for axis, (spacing, known) in enumerate(
-        zip(image.geometry.spacing, data.spacing_mm, strict=True)
+def _size_warnings(image: Image, data: DataSummary) -> Iterator[str]:
+    spacing = image.geometry.spacing
+    unit = length_unit(len(image.shape), spacing)
+    for name, sizes, known_sizes, margin in (
+        ("voxel size", spacing, data.spacing_mm, SPACING_MARGIN),
+        ("field of view", extent_mm(image.shape, spacing), data.extent_mm, EXTENT_MARGIN),
     ):
-        if _is_outside(spacing, known, SPACING_MARGIN):
-            yield (
-                f"its voxel size along {_axis(axis, image)} is {format_number(spacing)} "
-                f"{_unit(image)}; in training {_range(known)} {data.unit}"
-            )
-
-
-def _unit(image: Image) -> LengthUnit:
-    return length_unit(len(image.shape), image.geometry.spacing)
-
-
-def _extent_warnings(image: Image, data: DataSummary) -> Iterator[str]:
-    extents = extent_mm(image.shape, image.geometry.spacing)
-    for axis, (extent, known) in enumerate(zip(extents, data.extent_mm, strict=True)):
-        if _is_outside(extent, known, EXTENT_MARGIN):
-            yield (
-                f"its field of view along {_axis(axis, image)} is {format_number(extent)} "
-                f"{_unit(image)}; in training {_range(known)} {data.unit}"
-            )
+        for axis, (size, known) in enumerate(zip(sizes, known_sizes, strict=True)):
+            if not known.least / margin <= size <= known.greatest * margin:
+                direction = f" ({AXIS_NAMES[axis]})" if len(image.shape) == 3 else ""
+                yield (
+                    f"its {name} along axis {axis}{direction} is {format_number(size)} {unit}; "
+                    f"in training {_range(known)} {data.unit}"
+                )
 
 
 def _orientation_warnings(image: Image, data: DataSummary) -> Iterator[str]:
@@ -137,15 +126,7 @@ def _subsample(channel: NDArray[np.float32]) -> NDArray[np.float32]:
     return channel[(slice(None, None, step),) * channel.ndim]
 
 
-def _is_outside(value: float, known: AxisRange, margin: float) -> bool:
-    return not known.least / margin <= value <= known.greatest * margin
-
-
 def _range(known: AxisRange) -> str:
     if known.least == known.greatest:
         return f"always {format_number(known.least)}"
     return f"{format_number(known.least)} to {format_number(known.greatest)}"
-
-
-def _axis(axis: int, image: Image) -> str:
-    return f"axis {axis}" + (f" ({AXIS_NAMES[axis]})" if len(image.shape) == 3 else "")

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from autoseg.core.arrays import LabelArray, MaskArray
+from autoseg.core.arrays import LabelArray, mask_of
 from autoseg.documents.selection import LargestComponent
+from autoseg.preprocessing.crop import bounding_box, crop
 
 
 def postprocess(
@@ -39,47 +40,22 @@ def keep_largest(values: LabelArray, step: LargestComponent, background: int) ->
         step: Label values whose union forms one structure.
         background: Label value that replaces removed voxels.
     """
-    foreground = _is_one_of(values, step.values)
-    box = _bounding_box(foreground)
-    if box is None:
+    foreground = mask_of(values, step.values)
+    if not foreground.any():
         return values
-    smaller = _smaller_components(foreground[box])
-    if not smaller.any():
-        return values
-    result = values.copy()
-    result[box][smaller] = background
-    return result
-
-
-def _is_one_of(values: LabelArray, wanted: tuple[int, ...]) -> MaskArray:
-    """Return the mask of voxels with one of the wanted values; needs only one byte per voxel."""
-    mask = values == wanted[0]
-    for value in wanted[1:]:
-        mask |= values == value
-    return np.asarray(mask)
-
-
-def _bounding_box(mask: MaskArray) -> tuple[slice, ...] | None:
-    """Return the bounding box of a mask; None if the mask is empty."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        (inside,) = np.nonzero(mask.any(axis=others))
-        if not inside.size:
-            return None
-        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    return tuple(box)
-
-
-def _smaller_components(mask: MaskArray) -> MaskArray:
-    """Return the mask of all components that are smaller than the largest one."""
-    components, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim, dtype=bool))
+    bounds = bounding_box(foreground)
+    corners = np.ones((3,) * values.ndim, dtype=bool)
+    components, count = ndimage.label(crop(foreground, bounds), structure=corners)
     if count < 2:
-        return np.zeros_like(mask)
+        return values
     sizes = _sizes(components, int(count))
     is_smaller = sizes < sizes[1:].max()
     is_smaller[0] = False  # background
-    return np.asarray(is_smaller[components])
+    if not is_smaller.any():
+        return values
+    result = values.copy()
+    crop(result, bounds)[is_smaller[components]] = background
+    return result
 
 
 def _sizes(components: NDArray[np.integer], count: int) -> NDArray[np.int64]:

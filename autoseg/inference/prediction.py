@@ -7,6 +7,7 @@ each stores compressed probabilities, which are averaged once the last one has f
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -24,7 +25,6 @@ from autoseg.inference.export import class_map
 from autoseg.inference.export_queue import ExportThread
 from autoseg.inference.out_of_distribution import out_of_distribution_warnings
 from autoseg.inference.probabilities import (
-    Probabilities,
     ProbabilityGrid,
     compress_probabilities,
     save_probabilities,
@@ -32,7 +32,7 @@ from autoseg.inference.probabilities import (
 from autoseg.inference.selected_model import ReadyModel, SelectedModel
 from autoseg.inference.sliding_window import predict_slabs
 from autoseg.models.loader import LoadedModel
-from autoseg.preprocessing.crop import nonzero_mask
+from autoseg.preprocessing.crop import fill_holes, nonzero_voxels
 from autoseg.preprocessing.prepare import prepare_image
 from autoseg.preprocessing.resample import separate_axis
 
@@ -121,7 +121,10 @@ def start_prediction(
     if len(members) == 1:
         return _start_single(task, members[0], exports, progress)
     futures = [
-        _start_member(prepared, member, exports, task.workers, progress)
+        exports.feed(
+            predict_logits(prepared, member, workers=task.workers, progress=progress),
+            partial(compress_probabilities, grid=probability_grid(prepared, member.loaded)),
+        )
         for prepared, member in zip(task.prepared, members, strict=True)
     ]
 
@@ -154,19 +157,6 @@ def _start_single(
 
     slabs = predict_logits(prepared, model, workers=task.workers, progress=progress)
     return exports.feed(slabs, export)
-
-
-def _start_member(
-    prepared: PreparedImage,
-    member: ReadyModel,
-    exports: ExportThread,
-    workers: int,
-    progress: Progress | None,
-) -> Future[Probabilities]:
-    """Run the networks of one member and return the future of its compressed probabilities."""
-    grid = probability_grid(prepared, member.loaded)
-    slabs = predict_logits(prepared, member, workers=workers, progress=progress)
-    return exports.feed(slabs, lambda slabs: compress_probabilities(slabs, grid))
 
 
 def predict_logits(
@@ -267,11 +257,9 @@ def prepare_for_model(image: Image, model: LoadedModel) -> PreparedImage:
     if model.previous is None:
         return prepared
     outside = None
-    if (
-        model.configuration.blending == "nnunet"
-        and not (inside := nonzero_mask(image.voxels)).all()
-    ):
-        outside = ~inside
+    if model.configuration.blending == "nnunet":
+        mask = ~fill_holes(nonzero_voxels(image.voxels))
+        outside = mask if mask.any() else None
     return replace(prepared, previous=prepare_for_model(image, model.previous), outside=outside)
 
 

@@ -92,7 +92,7 @@ class Probabilities:
 
     grid: ProbabilityGrid
     array: Any
-    folder: "TemporaryFolder | None" = None
+    folder: TemporaryFolder | None = None
 
     def planes(self, start: int, stop: int) -> ProbabilityArray:
         """Decompress the probabilities of the planes `start` to `stop`, 0 … `FULL`."""
@@ -193,11 +193,7 @@ class _Writer:
         self._write(slab.row, count - count % self._height)
 
     def finish(self) -> Probabilities:
-        """Write the remaining planes and return the probabilities.
-
-        Raises:
-            ValueError: If planes are missing.
-        """
+        """Write the remaining planes; raise a ValueError if planes are missing."""
         for row, buffered in self._buffered.items():
             self._write(row, sum(planes.shape[1] for planes in buffered))
         if self._missing:

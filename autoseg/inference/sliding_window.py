@@ -6,13 +6,12 @@ later tiles overlap is in memory. All other planes and rows are yielded as finis
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 from math import prod
 
-import numpy as np
 import torch
-from jaxtyping import Float32
 
-from autoseg.core.arrays import ImageArray
 from autoseg.core.case import PreparedImage
 from autoseg.core.device import is_out_of_memory
 from autoseg.core.errors import CaseError, first_line
@@ -56,8 +55,9 @@ def predict_slabs(
         CaseError: If a single tile does not fit into the device's memory, or if logits are NaN or
             infinite.
     """
-    patch = _as_volume_shape(ensemble.patch_shape)
-    volume = _as_volume(image.voxels)
+    is_flat = len(ensemble.patch_shape) == 2
+    patch = (1, *ensemble.patch_shape) if is_flat else ensemble.patch_shape
+    volume = image.voxels[:, None] if image.voxels.ndim == 3 else image.voxels
     padding = Padding.around(tuple(volume.shape[1:]), patch, ensemble.margin)
     axes = tuple(
         axis_tiles(size, length, step=step)
@@ -71,30 +71,27 @@ def predict_slabs(
         padding.apply_to_cascade_input(image.cascade_input),
         padding.with_margin(patch),
         axes,
-        is_flat=len(ensemble.patch_shape) == 2,
+        is_flat=is_flat,
     )
-    tiles = _TilePredictor(ensemble, window, accumulator, progress)
-    for tile, outputs in tiles.outputs(min(tiles_per_batch, _max_tiles(ensemble))):
-        for slab in accumulator.add(tile, outputs):
-            yield from _crop_slab(slab, padding.box)
-    for slab in accumulator.finished():
-        yield from _crop_slab(slab, padding.box)
+    predictor = _TilePredictor(ensemble, window, accumulator, progress)
+    tiles = predictor.outputs(min(tiles_per_batch, _max_tiles(ensemble)))
+    slabs = (slab for tile, outputs in tiles for slab in accumulator.add(tile, outputs))
+    planes, rows, columns = padding.box
+    for slab in chain(slabs, accumulator.finished()):
+        part = slab.within((planes.start, planes.stop), (rows.start, rows.stop))
+        if part is not None:
+            inside = part.logits[..., columns]
+            yield LogitsSlab(part.start - planes.start, inside, part.row - rows.start)
 
 
+@dataclass(frozen=True)
 class _TilePredictor:
     """Runs the networks on batches of tiles; reduces the batch size if memory runs out."""
 
-    def __init__(
-        self,
-        ensemble: Ensemble,
-        window: Window,
-        accumulator: LogitsAccumulator,
-        progress: Progress,
-    ) -> None:
-        self._ensemble = ensemble
-        self._window = window
-        self._accumulator = accumulator
-        self._progress = progress
+    ensemble: Ensemble
+    window: Window
+    accumulator: LogitsAccumulator
+    progress: Progress
 
     def outputs(self, tiles_per_batch: int) -> Iterator[tuple[Tile, torch.Tensor]]:
         """Yield each tile with its outputs, in order.
@@ -102,41 +99,35 @@ class _TilePredictor:
         Raises:
             CaseError: If a single tile does not fit into the device's memory.
         """
-        tiles = self._window.tiles
+        tiles = self.window.tiles
         done = 0
         while done < len(tiles):
             batch = tiles[done : done + tiles_per_batch]
-            outputs = _outputs_or_error(self._ensemble, self._window.cut(batch))
+            outputs = _outputs_or_error(self.ensemble, self.window.cut(batch))
             if isinstance(outputs, RuntimeError):
                 tiles_per_batch = self._reduced_batch(len(batch), outputs)
                 continue
             yield from zip(batch, outputs, strict=True)
             done += len(batch)
-            self._progress.status(f"tile {done} of {len(tiles)}")
+            self.progress.status(f"tile {done} of {len(tiles)}")
 
     def _reduced_batch(self, count: int, error: RuntimeError) -> int:
         """Return a smaller number of tiles per batch after an out-of-memory error, with a warning.
 
-        The number is halved down to 1. Then the sums are moved to main memory.
-
-        Args:
-            count: Number of tiles that did not fit.
-            error: The out-of-memory error.
-
-        Raises:
-            CaseError: If no reduction is left.
+        The number is halved down to 1. Then the sums are moved to main memory. A CaseError is
+        raised if no reduction is left.
         """
-        device = self._ensemble.device
+        device = self.ensemble.device
         if count > 1:
             half = count // 2
-            self._progress.say(
+            self.progress.say(
                 f"warning: {device} ran out of memory with {count} tiles per batch; continuing "
                 f"with {half}."
             )
             return half
-        if self._accumulator.offload_to_host():
+        if self.accumulator.offload_to_host():
             return 1
-        patch = format_shape(self._ensemble.patch_shape)
+        patch = format_shape(self.ensemble.patch_shape)
         msg = (
             f"{device} has too little free memory for a single patch of {patch} voxels "
             f"({first_line(error)}). Free memory on it, or predict with --device cpu."
@@ -163,24 +154,5 @@ def _outputs_or_error(ensemble: Ensemble, tiles: ImageBatch) -> Outputs | Runtim
         if not is_out_of_memory(error):
             raise
         out_of_memory = error.with_traceback(None)
-    if ensemble.device.type == "cuda":
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
     return out_of_memory
-
-
-def _crop_slab(slab: LogitsSlab, box: tuple[slice, ...]) -> Iterator[LogitsSlab]:
-    """Yield the part of a slab that is inside the unpadded volume, if any."""
-    planes, rows, columns = box
-    part = slab.within((planes.start, planes.stop), (rows.start, rows.stop))
-    if part is not None:
-        inside = part.logits[..., columns]
-        yield LogitsSlab(part.start - planes.start, inside, part.row - rows.start)
-
-
-def _as_volume(voxels: ImageArray) -> Float32[np.ndarray, "channels planes rows columns"]:
-    """Convert a 2-D image to a volume of one plane; return a 3-D image unchanged."""
-    return voxels[:, None] if voxels.ndim == 3 else voxels
-
-
-def _as_volume_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (1, *shape) if len(shape) == 2 else shape

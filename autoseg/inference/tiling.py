@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Float32, Shaped
+from jaxtyping import Float16, Float32, Float64, Shaped
 
 from autoseg.core.case import CascadeInput
 from autoseg.core.tensors import ImageBatch
@@ -72,9 +72,12 @@ def importance_curve(patch: int) -> Float32[np.ndarray, " patch"]:
 
     Source: nnU-Net (Isensee et al. 2021), sigma = patch / 8.
     """
-    offsets = np.arange(patch) - (patch - 1) / 2
-    curve = np.exp(-0.5 * (offsets / (patch * GAUSSIAN_SIGMA)) ** 2)
-    return np.asarray(curve, dtype=np.float32)
+    return _gaussian(patch, (patch - 1) / 2).astype(np.float32)
+
+
+def _gaussian(size: int, centre: float | int) -> Float64[np.ndarray, " size"]:
+    offsets = np.arange(size) - centre
+    return np.asarray(np.exp(-0.5 * (offsets / (size * GAUSSIAN_SIGMA)) ** 2))
 
 
 def axis_tiles(size: int, patch: int, *, step: float = STEP) -> AxisTiles:
@@ -102,16 +105,12 @@ def nnunet_weights(patch: tuple[int, ...]) -> Float16[np.ndarray, "*patch"]:
 
     Source: nnU-Net 2.8.1.
     """
-    weights = np.full(patch, NNUNET_PEAK)
-    for axis, size in enumerate(patch):
-        offsets = np.arange(size) - size // 2
-        curve = np.exp(-0.5 * (offsets / (size * GAUSSIAN_SIGMA)) ** 2)
-        weights = weights * np.expand_dims(
-            curve, [other for other in range(len(patch)) if other != axis]
-        )
+    weights = np.array(NNUNET_PEAK)
+    for size in patch:
+        weights = weights[..., None] * _gaussian(size, size // 2)
     halved = weights.astype(np.float16)
     halved[halved == 0] = halved[halved > 0].min()
-    return np.asarray(halved)
+    return halved
 
 
 @dataclass(frozen=True)
@@ -233,19 +232,13 @@ class Window:
         self._is_flat = is_flat
         self.tiles = [Tile(*t) for t in product(*(range(len(axis.starts)) for axis in axes))]
 
-    def origin(self, tile: Tile) -> tuple[int, ...]:
-        """Return the position of a tile's first voxel in the padded volume."""
-        return tuple(axis.starts[index] for axis, index in zip(self._axes, tile, strict=True))
-
     def cut(self, tiles: Sequence[Tile]) -> ImageBatch:
         """Cut tiles and stack them to a batch with as many axes as the network's patch."""
         return torch.stack([self._cut_one(tile) for tile in tiles])
 
     def _cut_one(self, tile: Tile) -> torch.Tensor:
-        z, y, x = (
-            slice(start, start + length)
-            for start, length in zip(self.origin(tile), self._shape, strict=True)
-        )
+        starts = (axis.starts[index] for axis, index in zip(self._axes, tile, strict=True))
+        z, y, x = (slice(at, at + length) for at, length in zip(starts, self._shape, strict=True))
         voxels = self._voxels[:, z, y, x]
         if self._cascade_input is not None:
             classes = self._cascade_input.classes[z, y, x]

@@ -10,23 +10,14 @@ Source: Wang et al., "Aleatoric uncertainty estimation with test-time augmentati
     "Bayesian QuickNAT", NeuroImage 195 (2019), whose pairwise Dice of samples predicts quality.
 """
 
-from typing import NamedTuple
-
 import torch
+from jaxtyping import Int64
 
 from autoseg.core.tensors import ScoredLogits
 
-
-class Overlap(NamedTuple):
-    """Voxel counts per output, summed over flips.
-
-    Attributes:
-        common: Voxels in the prediction of both the flip and the mean.
-        sizes: Voxels in the prediction of the flip plus those of the mean.
-    """
-
-    common: torch.Tensor
-    sizes: torch.Tensor
+Overlap = Int64[torch.Tensor, "2 predicted"]
+"""Voxel counts per output, summed over flips: voxels in the predictions of both the flip and the
+mean, and voxels in the prediction of the flip plus those of the mean."""
 
 
 class TtaConsistency:
@@ -40,8 +31,7 @@ class TtaConsistency:
             is_regional: Whether the outputs are regions, which may overlap.
         """
         self._is_regional = is_regional
-        self._common = torch.zeros(num_outputs, dtype=torch.int64)
-        self._sizes = torch.zeros(num_outputs, dtype=torch.int64)
+        self._overlap = torch.zeros((2, num_outputs), dtype=torch.int64)
 
     def hard_predictions(self, logits: ScoredLogits) -> torch.Tensor:
         """Convert logits to classes or region masks, which are small enough to store per flip."""
@@ -56,16 +46,15 @@ class TtaConsistency:
         memory, the whole batch of tiles is discarded and repeated in smaller batches.
         """
         mean_counts = self._counts(mean)
-        sizes, common = (torch.zeros_like(self._sizes) for _ in range(2))
+        overlap = torch.zeros_like(self._overlap)
         for flip in flips:
-            sizes += self._counts(flip) + mean_counts
-            common += self._common_counts(flip, mean)
-        return Overlap(common, sizes)
+            common = flip & mean if self._is_regional else mean[flip == mean]
+            overlap += torch.stack([self._counts(common), self._counts(flip) + mean_counts])
+        return overlap
 
     def add(self, overlap: Overlap) -> None:
         """Accumulate an overlap."""
-        self._common += overlap.common
-        self._sizes += overlap.sizes
+        self._overlap += overlap
 
     def dice(self) -> tuple[float | None, ...]:
         """Return the TTA consistency of each target, 0 … 1; None if it is in no prediction.
@@ -74,20 +63,10 @@ class TtaConsistency:
         background.
         """
         first = 0 if self._is_regional else 1
-        pairs = zip(self._common.tolist(), self._sizes.tolist(), strict=True)
-        return tuple(2 * both / size if size else None for both, size in pairs)[first:]
+        pairs = self._overlap.T.tolist()
+        return tuple(2 * both / size if size else None for both, size in pairs[first:])
 
     def _counts(self, prediction: torch.Tensor) -> torch.Tensor:
         if self._is_regional:
-            return _voxels_per_region(prediction)
-        return torch.bincount(prediction.flatten().int(), minlength=len(self._sizes)).cpu()
-
-    def _common_counts(self, flip: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        if self._is_regional:
-            return _voxels_per_region(flip & mean)
-        return self._counts(mean[flip == mean])
-
-
-def _voxels_per_region(masks: torch.Tensor) -> torch.Tensor:
-    """Count the voxels of each region in a batch."""
-    return masks.transpose(0, 1).flatten(1).sum(dim=1).cpu()
+            return prediction.transpose(0, 1).flatten(1).sum(dim=1).cpu()
+        return torch.bincount(prediction.flatten().int(), minlength=self._overlap.shape[1]).cpu()

@@ -8,14 +8,7 @@ from typing import Literal
 from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
-from autoseg.losses.base import (
-    LOSSES,
-    Loss,
-    Targets,
-    Valid,
-    mean_over_samples,
-    mean_per_channel,
-)
+from autoseg.losses.base import LOSSES, Loss, Targets, Valid, mean_over_samples, mean_per_channel
 from autoseg.losses.one_vs_rest import complement, one_vs_rest
 
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from autoseg.core.frozen import Fraction
 from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import LOSSES, Targets, Valid, mean_over_samples
-from autoseg.losses.compound_loss import CompoundLoss
+from autoseg.losses.dice import CompoundLoss
 from autoseg.losses.one_vs_rest import complement, one_vs_rest
 from autoseg.losses.soft_counts import masked
 

@@ -77,10 +77,7 @@ def cross_entropy_terms(
 ) -> Terms:
     """Compute the cross-entropy of each voxel, or of each voxel and region.
 
-    Args:
-        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        scores: `log_probabilities(logits, labels)`, if already computed.
+    `scores` are `log_probabilities(logits, labels)`, if already computed.
     """
     if is_regional(logits, labels):
         wide = at_least_float32(logits)
@@ -92,18 +89,12 @@ def cross_entropy_terms(
 def term_weights(terms: Terms, labels: Targets, class_weights: ClassWeights) -> Terms | None:
     """Return the weight of each term: the weight of the voxel's true class, or of the region.
 
-    Args:
-        terms: Loss per voxel, from `cross_entropy_terms`.
-        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
-        class_weights: Weights of the classes or regions; None means equal weights.
-
-    Returns:
-        Weights of the shape of `terms`; None for equal weights.
+    The weights have the shape of `terms`; None means equal weights.
     """
     if class_weights is None:
         return None
     weight = _weights_like(class_weights, terms)
-    if labels.ndim == terms.ndim:
+    if is_regional(terms, labels):
         return weight.view(-1, *[1] * (terms.ndim - 2)).expand_as(terms)
     return weight[labels.long()][:, None]
 

@@ -12,7 +12,7 @@ from autoseg.core.frozen import Fraction
 from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import LOSSES, Targets, Valid
 from autoseg.losses.boundary import Boundary
-from autoseg.losses.compound_loss import CompoundLoss
+from autoseg.losses.dice import CompoundLoss
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
 

@@ -9,16 +9,9 @@ from pydantic import NonNegativeFloat
 from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
-from autoseg.losses.base import (
-    LOSSES,
-    Targets,
-    Valid,
-    foreground,
-    log_probabilities,
-    membership,
-)
-from autoseg.losses.compound_loss import CompoundLoss
+from autoseg.losses.base import LOSSES, Targets, Valid, foreground, log_probabilities, membership
 from autoseg.losses.cross_entropy import ClassWeights, mean_cross_entropy
+from autoseg.losses.dice import CompoundLoss
 from autoseg.losses.soft_counts import masked
 
 
@@ -46,7 +39,7 @@ class DiceCrossEntropy(CompoundLoss):
         cross_entropy = mean_cross_entropy(
             logits, labels, valid, class_weights=self.class_weights, scores=scores
         )
-        probabilities = foreground(scores.exp(), logits, labels)
-        truth = foreground(membership(logits, labels), logits, labels)
+        probabilities = foreground(scores.exp(), labels)
+        truth = foreground(membership(logits, labels), labels)
         dice = self.dice.of_probabilities(*masked(probabilities, truth, valid))
         return self.cross_entropy_weight * cross_entropy + self.dice_weight * dice

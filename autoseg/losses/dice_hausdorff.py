@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import LOSSES, Targets, Valid
-from autoseg.losses.compound_loss import CompoundLoss
+from autoseg.losses.dice import CompoundLoss
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
 from autoseg.losses.distances import DistanceMaps, LabelMasks
 from autoseg.losses.hausdorff_dt import HausdorffDistance

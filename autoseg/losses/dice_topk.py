@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import LOSSES, Targets, Valid
-from autoseg.losses.compound_loss import CompoundLoss
 from autoseg.losses.cross_entropy import ClassWeights
+from autoseg.losses.dice import CompoundLoss
 from autoseg.losses.topk import Share, TopK
 
 

@@ -10,15 +10,9 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
-from autoseg.losses.base import LOSSES, Targets, Valid
-from autoseg.losses.cross_entropy import (
-    Terms,
-    cross_entropy_terms,
-    mean_of_terms,
-    term_weights,
-)
+from autoseg.losses.base import LOSSES, Targets, Valid, bounded_power, is_regional
+from autoseg.losses.cross_entropy import Terms, cross_entropy_terms, mean_of_terms, term_weights
 from autoseg.losses.overlap_loss import PooledLoss
-from autoseg.losses.powers import bounded_power
 from autoseg.losses.soft_counts import masked, probabilities_and_truth, soft_counts
 
 MIN_FREQUENCY = 1e-6
@@ -73,6 +67,5 @@ class ExponentialLogarithmic(PooledLoss):
     def _entropy_term(self, terms: Terms, labels: Targets, valid: Valid) -> Scalar:
         """Compute the mean over valid voxels and regions; not divided by the sum of weights."""
         powers = bounded_power(terms, self.cross_entropy_exponent)
-        are_regions = labels.ndim == terms.ndim
-        weights = None if are_regions else term_weights(terms, labels, self.weights)
+        weights = None if is_regional(terms, labels) else term_weights(terms, labels, self.weights)
         return mean_of_terms(powers if weights is None else powers * weights, valid)

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from autoseg.core.frozen import Fraction
 from autoseg.core.tensors import LogitsBatch, Scalar
-from autoseg.losses.base import LOSSES, Loss, Targets, Valid, is_regional
+from autoseg.losses.base import LOSSES, Loss, Targets, Valid, bounded_power, is_regional
 from autoseg.losses.cross_entropy import (
     ClassWeights,
     Terms,
@@ -20,7 +20,6 @@ from autoseg.losses.cross_entropy import (
     mean_of_terms,
     term_weights,
 )
-from autoseg.losses.powers import bounded_power
 
 
 @LOSSES.register

@@ -9,9 +9,8 @@ from pydantic import Field, NonNegativeFloat
 from typing_extensions import override
 
 from autoseg.core.tensors import Scalar
-from autoseg.losses.base import LOSSES, ForegroundBatch
+from autoseg.losses.base import LOSSES, ForegroundBatch, bounded_power
 from autoseg.losses.overlap_loss import OverlapLoss
-from autoseg.losses.powers import bounded_power
 
 Gamma = Annotated[float, Field(ge=1, le=3)]
 """Exponent parameter, in the range of the paper."""

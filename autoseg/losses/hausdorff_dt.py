@@ -11,9 +11,13 @@ from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import LOSSES, Targets, Valid, mean_over_samples
-from autoseg.losses.device_distances import boundary_distances
 from autoseg.losses.distance_loss import BatchGeometry, DistanceLoss
-from autoseg.losses.distances import DistanceMaps, LabelMasks, signed_distances
+from autoseg.losses.distances import (
+    DistanceMaps,
+    LabelMasks,
+    boundary_distances,
+    signed_distances,
+)
 from autoseg.losses.soft_counts import probabilities_and_truth
 
 

@@ -11,14 +11,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
-from autoseg.losses.base import (
-    LOSSES,
-    ForegroundBatch,
-    Loss,
-    Targets,
-    Valid,
-    mean_over_samples,
-)
+from autoseg.losses.base import LOSSES, ForegroundBatch, Loss, Targets, Valid, mean_over_samples
 from autoseg.losses.soft_counts import probabilities_and_truth
 
 

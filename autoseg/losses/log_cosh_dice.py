@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import LOSSES, Targets, Valid
-from autoseg.losses.compound_loss import CompoundLoss
+from autoseg.losses.dice import CompoundLoss
 
 
 @LOSSES.register

@@ -14,15 +14,12 @@ from autoseg.losses.base import (
     membership,
 )
 
-OneVsRest = tuple[ForegroundBatch, ForegroundBatch, ForegroundBatch]
 
-
-def one_vs_rest(logits: LogitsBatch, labels: Targets) -> OneVsRest:
+def one_vs_rest(logits: LogitsBatch, labels: Targets) -> tuple[ForegroundBatch, ...]:
     """Compute log p, log(1 - p) and the mask of each foreground class, or of each region."""
     scores = log_probabilities(logits, labels)
     parts = (scores, log_complements(logits, labels), membership(logits, labels))
-    inside, outside, truth = (foreground(part, logits, labels) for part in parts)
-    return inside, outside, truth
+    return tuple(foreground(part, labels) for part in parts)
 
 
 def log_complements(logits: LogitsBatch, labels: Targets) -> LogitsBatch:

@@ -10,7 +10,6 @@ from typing_extensions import override
 from autoseg.core.frozen import Fraction
 from autoseg.core.tensors import LogitsBatch, Scalar
 from autoseg.losses.base import LOSSES, Targets, Valid
-from autoseg.losses.one_vs_rest import complement
 from autoseg.losses.overlap_loss import PooledLoss
 from autoseg.losses.soft_counts import masked, pooled_dims, probabilities_and_truth
 
@@ -32,10 +31,10 @@ class SensitivitySpecificity(PooledLoss):
     @override
     def __call__(self, logits: LogitsBatch, labels: Targets, valid: Valid = None) -> Scalar:
         probabilities, truth = probabilities_and_truth(logits, labels)
-        inside, outside = truth.to(probabilities.dtype), complement(truth).to(probabilities.dtype)
-        inside, outside = masked(inside, outside, valid)
+        inside = truth.to(probabilities.dtype)
+        errors = (probabilities - inside) ** 2
+        inside, outside = masked(inside, 1 - inside, valid)
         summed = pooled_dims(probabilities, self.pool)
-        errors = (probabilities - truth.to(probabilities.dtype)) ** 2
         error_inside = (errors * inside).sum(summed) / (inside.sum(summed) + self.smooth)
         error_outside = (errors * outside).sum(summed) / (outside.sum(summed) + self.smooth)
         ratio = self.sensitivity_ratio

@@ -17,6 +17,7 @@ from autoseg.losses.base import (
     LOSSES,
     Targets,
     Valid,
+    bounded_power,
     is_regional,
     log_probabilities,
     mean_over_samples,
@@ -24,7 +25,6 @@ from autoseg.losses.base import (
 )
 from autoseg.losses.one_vs_rest import complement, log_complements
 from autoseg.losses.overlap_loss import PooledLoss
-from autoseg.losses.powers import bounded_power
 from autoseg.losses.soft_counts import Counts, masked
 
 Channels = Bool[Tensor, "batch _channels *space"] | Float[Tensor, "batch _channels *space"]

@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from typing_extensions import override
 
 from autoseg.core.errors import ModelError, first_line
+from autoseg.core.formatting import format_folds
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
-from autoseg.documents.model_card import DataSummary
+from autoseg.documents.model_card import DataSummary, summarize_fingerprint
 from autoseg.documents.plan import Plan
-from autoseg.documents.splits import FoldName, fold_from_name, sort_folds
+from autoseg.documents.splits import FoldName, fold_from_folder, sort_folds
 from autoseg.documents.store import load, save
-from autoseg.models.summary import summarize_fingerprint
 
 Tensors = dict[str, torch.Tensor]
 
@@ -51,12 +51,11 @@ class StoredModel(ABC):
             )
             raise ModelError(msg)
         if missing:
-            subject = f"fold {missing[0]} of {self.path} is"
-            if len(missing) > 1:
-                subject = f"folds {', '.join(map(str, missing))} of {self.path} are"
+            verb = "is" if len(missing) == 1 else "are"
             msg = (
-                f"{subject} not trained to the end; trained: {', '.join(map(str, trained))}. "
-                "Choose other folds with --fold, or finish the missing ones with `autoseg train`."
+                f"{format_folds(missing)} of {self.path} {verb} not trained to the end; trained: "
+                f"{', '.join(map(str, trained))}. Choose other folds with --fold, or finish the "
+                "missing ones with `autoseg train`."
             )
             raise ModelError(msg)
 
@@ -108,13 +107,13 @@ class ModelFolder(StoredModel):
         plan: Plan | None = None,
         fingerprint: Fingerprint | None = None,
     ) -> None:
-        """Initialize a model folder.
+        """Initialize a model folder; documents that are None are read when they are needed.
 
         Args:
             path: The folder.
-            trained: Description of the model; None reads it when it is needed.
-            plan: The plan; None reads it when it is needed.
-            fingerprint: Fingerprint of the training data; None reads it when it is needed.
+            trained: Description of the model.
+            plan: The plan.
+            fingerprint: Fingerprint of the training data.
         """
         super().__init__(path)
         self._trained, self._plan, self._fingerprint = trained, plan, fingerprint
@@ -138,21 +137,21 @@ class ModelFolder(StoredModel):
     @override
     def read_plan(self) -> Plan:
         if self._plan is None:
-            path = self.path / Plan.FILE_NAME
-            self._plan = load(Plan, path, made_by=TrainedModel.MADE_BY)
+            self._plan = load(Plan, self.path / Plan.FILE_NAME, made_by=TrainedModel.MADE_BY)
         return self._plan
 
     @override
     def read_summary(self) -> DataSummary | None:
-        fingerprint = self.read_fingerprint()
-        return None if fingerprint is None else summarize_fingerprint(fingerprint)
-
-    def read_fingerprint(self) -> Fingerprint | None:
-        """Read the fingerprint of the training data; None if the folder does not contain one."""
         path = self.path / Fingerprint.FILE_NAME
         if self._fingerprint is None and path.is_file():
             self._fingerprint = load(Fingerprint, path, made_by=TrainedModel.MADE_BY)
-        return self._fingerprint
+        return None if self._fingerprint is None else summarize_fingerprint(self._fingerprint)
+
+    def previous_stage(self) -> str | None:
+        """Return the previous stage of this folder's configuration; None if it has none."""
+        configurations = self.read_plan().configurations
+        matching = (entry for entry in configurations if entry.name == self.path.name)
+        return next((entry.previous_stage for entry in matching), None)
 
     @override
     def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
@@ -190,8 +189,8 @@ def trained_folds(folder: Path) -> tuple[FoldName, ...]:
     """Return the folds of a model folder that are trained to the end."""
     if not (folder / TrainedModel.FILE_NAME).is_file():
         return ()
-    names = (weights.parent.name for weights in folder.glob(f"fold_*/{WEIGHTS_NAME}"))
-    folds = (fold_from_name(name.removeprefix("fold_")) for name in names)
+    weights = folder.glob(f"fold_*/{WEIGHTS_NAME}")
+    folds = (fold_from_folder(path.parent.name) for path in weights)
     return sort_folds(fold for fold in folds if fold is not None)
 
 
@@ -216,8 +215,8 @@ def named_fold(path: Path) -> NamedFold | None:
     if not (path / WEIGHTS_NAME).is_file():
         return None
     folder = path if path.name.startswith("fold_") else path.resolve()  # "." has no name
-    fold = fold_from_name(folder.name.removeprefix("fold_"))
-    if fold is None or not folder.name.startswith("fold_"):
+    fold = fold_from_folder(folder.name)
+    if fold is None:
         msg = (
             f"{path} contains weights, but is not named fold_<number> or fold_all. Restore its "
             f"name and leave it in its model folder, next to {TrainedModel.FILE_NAME} and "

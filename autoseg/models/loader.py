@@ -171,9 +171,10 @@ def load_stored(
     trained, plan = stored.read_trained(), stored.read_plan()
     configuration = plan.configuration(trained.configuration)
     device = choose_device(options.device)
+    stored.check_trained(folds or ())
+    chosen_folds = default_folds(stored.folds()) if folds is None else dict.fromkeys(folds)
     networks = tuple(
-        load_network(configuration.architecture, stored, fold, device)
-        for fold in _requested_folds(stored, folds)
+        load_network(configuration.architecture, stored, fold, device) for fold in chosen_folds
     )
     precision = options.rule(configuration, device, options.precision)
     previous, stages = None, (*next_stages, configuration.name)
@@ -206,11 +207,7 @@ def previous_stage_folds(folds: Sequence[FoldName] | None) -> Sequence[FoldName]
 
 
 def _stored_stage(stored: StoredModel, stage: str, next_stages: tuple[str, ...]) -> StoredModel:
-    """Return the stored model of a previous stage.
-
-    Raises:
-        ModelError: If it does not exist, or if the cascade is circular.
-    """
+    """Return the stored model of a previous stage; check that the cascade is not circular."""
     if stage in next_stages:
         msg = (
             f"{stored.path}: circular cascade of {' and '.join(next_stages)}; expected stages in "
@@ -221,37 +218,19 @@ def _stored_stage(stored: StoredModel, stage: str, next_stages: tuple[str, ...])
 
 
 def _check_stages(plan: Plan, previous: LoadedModel) -> None:
-    """Check that two stages of a cascade have the same channels, labels and axes.
-
-    Raises:
-        ModelError: If they differ.
-    """
-    for field in ("channel_names", "labels", "axis_order", "orientation"):
-        if getattr(plan, field) != getattr(previous.plan, field):
-            msg = (
-                f"{previous.path} is the previous stage of a cascade, but the {field} of the two "
-                f"stages differ: {getattr(previous.plan, field)!r} and {getattr(plan, field)!r}. "
-                "Train both with one plan."
-            )
-            raise ModelError(msg)
-
-
-def _requested_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequence[FoldName]:
-    """Return the folds to load.
-
-    Raises:
-        ModelError: If one of them is not trained to the end, or if no fold is.
-    """
-    stored.check_trained(folds or ())
-    return default_folds(stored.folds()) if folds is None else tuple(dict.fromkeys(folds))
+    """Check that two stages of a cascade have the same channels, labels and axes."""
+    field = plan.differing_field(previous.plan)
+    if field is not None:
+        msg = (
+            f"{previous.path} is the previous stage of a cascade, but the {field} of the two "
+            f"stages differ: {getattr(previous.plan, field)!r} and {getattr(plan, field)!r}. "
+            "Train both with one plan."
+        )
+        raise ModelError(msg)
 
 
 def _only_model(work_root: Path, *, take_selection: bool) -> Path:
-    """Return the model of the only work folder with a trained model.
-
-    Raises:
-        ModelError: If there is none, or more than one.
-    """
+    """Return the model of the only work folder with a trained model."""
     folders = sorted(work_root.iterdir()) if work_root.is_dir() else []
     works = [folder for folder in folders if trained_models(folder)]
     if not works:
@@ -261,8 +240,9 @@ def _only_model(work_root: Path, *, take_selection: bool) -> Path:
         )
         raise ModelError(msg)
     if len(works) > 1:
-        msg = "several datasets have a trained model; expected one. Add one of:\n" + _model_lines(
-            works
+        msg = (
+            "several datasets have a trained model; expected one. "
+            f"Add one of:\n{_model_lines(works)}"
         )
         raise ModelError(msg)
     return _default_model(works[0], take_selection=take_selection)
@@ -272,9 +252,6 @@ def _default_model(work: Path, *, take_selection: bool) -> Path:
     """Return the work folder's only model, or the model of the plan's default configuration.
 
     A previous stage of another model is only used if it is the plan's default configuration.
-
-    Raises:
-        ModelError: If there are several models and none is the default.
     """
     if take_selection:
         root = work.parent if work.name == "models" else work
@@ -284,13 +261,10 @@ def _default_model(work: Path, *, take_selection: bool) -> Path:
     if len(models) == 1:
         return models[0]
     previous_stages = set()
-    for model in models:
-        plan = ModelFolder(model).read_plan()
-        if model.name == plan.default_configuration:
-            return model
-        previous_stages |= {
-            entry.previous_stage for entry in plan.configurations if entry.name == model.name
-        }
+    for folder in map(ModelFolder, models):
+        if folder.path.name == folder.read_plan().default_configuration:
+            return folder.path
+        previous_stages.add(folder.previous_stage())
     final = [model for model in models if model.name not in previous_stages]
     if len(final) == 1:
         return final[0]

@@ -14,16 +14,7 @@ from autoseg.documents.store import load
 from autoseg.models.archive.archived import archived_model
 from autoseg.models.archive.reader import ModelArchive
 from autoseg.models.folder import ModelFolder, StoredModel, named_fold, trained_folds
-from autoseg.models.loader import (
-    LoadedModel,
-    LoadOptions,
-    find_model,
-    load_stored,
-    open_model,
-)
-
-SHARED = ("channel_names", "labels", "axis_order", "orientation")
-"""Plan fields that must be equal for configurations to predict the same image."""
+from autoseg.models.loader import LoadedModel, LoadOptions, find_model, load_stored, open_model
 
 RESELECT = "run `autoseg select` again"
 """Advice for a selection that is older than the trained models."""
@@ -51,10 +42,7 @@ class StoredSelection:
 
 
 def find_selection(
-    path: Path | None,
-    folds: Sequence[FoldName] | None = None,
-    *,
-    work_root: Path = WORK_ROOT,
+    path: Path | None, folds: Sequence[FoldName] | None = None, *, work_root: Path = WORK_ROOT
 ) -> StoredSelection:
     """Find the model that a path refers to, without loading networks.
 
@@ -127,17 +115,12 @@ def _from_archive(archive: ModelArchive, folds: Sequence[FoldName] | None) -> St
 
 
 def _from_work_folder(work: Path, folds: Sequence[FoldName] | None) -> StoredSelection:
-    """Return the selected configurations of a work folder.
-
-    Raises:
-        ModelError: If a selected fold is missing.
-    """
+    """Return the selected configurations of a work folder, whose folds must all exist."""
     selection = load(Selection, work / Selection.FILE_NAME)
     folders = tuple(work / "models" / name for name in selection.members)
     for folder, selected_folds in zip(folders, selection.folds, strict=True):
         trained = trained_folds(folder)
-        missing = sorted(set(selected_folds) - set(trained), key=str)
-        if missing or not trained:
+        if not set(selected_folds) <= set(trained):
             msg = (
                 f"{work / Selection.FILE_NAME} selects {folder.name} with folds "
                 f"{list(selected_folds)}, but the trained folds are {list(trained)}. Run `autoseg "
@@ -184,16 +167,9 @@ def _changed_folds(
             warnings.append(
                 f"{format_folds(newer)} of {folder.name} changed after the selection; {RESELECT}"
             )
-        stage = _previous_stage(model)
+        stage = model.previous_stage()
         pending += [] if stage is None else [(ModelFolder(folder.parent / stage), folds)]
     return tuple(warnings)
-
-
-def _previous_stage(model: ModelFolder) -> str | None:
-    """Return the previous stage of a model folder's configuration; None if it has none."""
-    configurations = model.read_plan().configurations
-    matching = (entry for entry in configurations if entry.name == model.path.name)
-    return next((entry.previous_stage for entry in matching), None)
 
 
 def _unused_folds(folder: Path, selected: Sequence[FoldName]) -> tuple[str, ...]:
@@ -206,16 +182,12 @@ def _unused_folds(folder: Path, selected: Sequence[FoldName]) -> tuple[str, ...]
 
 
 def _check_same_task(first: LoadedModel, other: LoadedModel) -> None:
-    """Check that two members have the same inputs and outputs.
-
-    Raises:
-        ModelError: If a plan field differs.
-    """
-    for field in SHARED:
-        if getattr(first.plan, field) != getattr(other.plan, field):
-            names = f"{first.configuration.name} and {other.configuration.name}"
-            msg = (
-                f"{names} cannot predict together: their plans differ in {field}. Train them with "
-                "one plan, and run `autoseg select` again."
-            )
-            raise ModelError(msg)
+    """Check that two members have the same inputs and outputs."""
+    field = first.plan.differing_field(other.plan)
+    if field is not None:
+        names = f"{first.configuration.name} and {other.configuration.name}"
+        msg = (
+            f"{names} cannot predict together: their plans differ in {field}. Train them with "
+            "one plan, and run `autoseg select` again."
+        )
+        raise ModelError(msg)

@@ -28,6 +28,7 @@ class ComputedTomography(Normalizer):
     """
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ("ct",)
+    needs_mask: ClassVar[bool] = False
 
     kind: Literal["ct"] = "ct"
     mean: float
@@ -44,11 +45,6 @@ class ComputedTomography(Normalizer):
             )
             raise ValueError(msg)
         return self
-
-    @property
-    @override
-    def needs_mask(self) -> bool:
-        return False
 
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:

@@ -13,13 +13,9 @@ class NoNormalization(Normalizer):
     """Leave intensities unchanged."""
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ("nonorm", "none")
+    needs_mask: ClassVar[bool] = False
 
     kind: Literal["none"] = "none"
-
-    @property
-    @override
-    def needs_mask(self) -> bool:
-        return False
 
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:

@@ -18,13 +18,9 @@ class RGB(Normalizer):
     """Divide by 255."""
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ("rgb_to_0_1", "rgb")
+    needs_mask: ClassVar[bool] = False
 
     kind: Literal["rgb"] = "rgb"
-
-    @property
-    @override
-    def needs_mask(self) -> bool:
-        return False
 
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:

@@ -18,13 +18,9 @@ class ZeroOne(Normalizer):
 
     channel_name_marks: ClassVar[tuple[str, ...]] = ("rescale_to_0_1", "zero_one")
     keeps_scale: ClassVar[bool] = False
+    needs_mask: ClassVar[bool] = False
 
     kind: Literal["zero_one"] = "zero_one"
-
-    @property
-    @override
-    def needs_mask(self) -> bool:
-        return False
 
     @override
     def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:

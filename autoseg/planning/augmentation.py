@@ -1,7 +1,6 @@
 """Sets of augmentations that a plan can use, and the choice of one of them."""
 
 from collections.abc import Iterable
-from math import inf
 from typing import Literal
 
 from autoseg.augmentations import AnyAugmentation
@@ -13,12 +12,6 @@ from autoseg.planning.planned_value import OWN, PlannedValue
 
 AugmentationName = Literal["standard", "strong", "none"]
 Augmentations = tuple[AnyAugmentation, ...]
-
-STRONG_MOST_CASES = 0
-"""Largest number of cases for which `strong` is chosen; 0 because it has not been measured."""
-
-STRONG_LEAST_SECONDS = inf
-"""Shortest time budget for which `strong` is chosen, seconds; infinite: only without a limit."""
 
 
 def augmentation(
@@ -33,25 +26,21 @@ def augmentation(
     """
     if requested is not None:
         return PlannedValue(requested, "augmentation", "requested", OWN)
-    is_strong = num_cases <= STRONG_MOST_CASES and (seconds or inf) >= STRONG_LEAST_SECONDS
     time = "no time limit" if seconds is None else format_duration(seconds)
-    reason = f"{format_count(num_cases, 'case')}, {time}: " + (
-        f"strong is chosen for up to {format_count(STRONG_MOST_CASES, 'case')}, if there is time"
-        if STRONG_MOST_CASES
-        else "strong is only used if requested, because its effect has not been measured"
+    reason = (
+        f"{format_count(num_cases, 'case')}, {time}: strong is only used if requested, because its "
+        "effect has not been measured"
     )
-    return PlannedValue("strong" if is_strong else "standard", "augmentation", reason, OWN)
+    return PlannedValue("standard", "augmentation", reason, OWN)
 
 
 def augmentations_of(name: AugmentationName, mirror_axes: tuple[int, ...]) -> Augmentations:
     """Return the augmentations of a set, mirroring only along some patch axes."""
-    entries: dict[AugmentationName, Augmentations] = {
-        "none": (),
-        "standard": REFERENCE_AUGMENTATIONS,
-    }
+    if name == "none":
+        return ()
     return tuple(
         entry.model_copy(update={"axes": mirror_axes}) if isinstance(entry, Mirroring) else entry
-        for entry in (strong_augmentations() if name == "strong" else entries[name])
+        for entry in (strong_augmentations() if name == "strong" else REFERENCE_AUGMENTATIONS)
     )
 
 

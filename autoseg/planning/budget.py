@@ -10,13 +10,12 @@ from autoseg.core.formatting import format_budget, format_duration
 from autoseg.documents.fingerprint import COARSENING_FACTORS
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.planning import expected_dice
-from autoseg.planning.compact import sizes
+from autoseg.planning.compact import SizePreset, sizes
 from autoseg.planning.dataset_traits import DatasetTraits
 from autoseg.planning.expected_dice import ExpectedLoss
 from autoseg.planning.forecast import Machine, training_step_seconds
 from autoseg.planning.memory import MemoryBudget, batch_size, largest_network
 from autoseg.planning.resolution import Resolution, coarser
-from autoseg.planning.size_presets import SizePreset
 
 LEAST_STEPS = 100
 """Minimum number of steps of a candidate: below, the learning rate has hardly warmed up."""
@@ -83,15 +82,6 @@ class Candidate:
     size: tuple[Architecture, int]
     loss: ExpectedLoss
 
-    @property
-    def name(self) -> str:
-        """Voxel size factor, patch voxels and features, such as `3d_x2_2^15_f8`."""
-        axes = self.size[0].topology.num_axes
-        voxels = (
-            "full" if self.preset.voxels is None else f"2^{self.preset.voxels.bit_length() - 1}"
-        )
-        return f"{axes}d_x{self.base.factor:g}_{voxels}_f{self.preset.features}"
-
 
 @dataclass(frozen=True)
 class CandidateSearch:
@@ -113,25 +103,15 @@ class CandidateSearch:
         eligible = [entry for entry in self._candidates if entry.loss.steps >= LEAST_STEPS]
         return sorted(eligible, key=lambda entry: entry.loss.total)
 
-    @property
-    def has_enough_time(self) -> bool:
-        """Whether at least one candidate gets enough steps."""
-        return bool(self.ranked)
-
     def best_candidate(self) -> Candidate:
         """Return the candidate with the lowest expected loss.
 
         Raises:
             PlanError: If no candidate gets enough steps; the message names a sufficient budget.
         """
-        if not self.has_enough_time:
+        if not self.ranked:
             raise PlanError(self._too_short())
         return self.ranked[0]
-
-    @property
-    def best_at_full_resolution(self) -> Candidate | None:
-        """The best candidate at full resolution; None if none of them gets enough steps."""
-        return next((entry for entry in self.ranked if entry.base.factor == 1), None)
 
     @cached_property
     def _candidates(self) -> list[Candidate]:

@@ -71,12 +71,7 @@ class ConfigurationDraft:
         return replace(self, name=name, choices={**self.choices, **changes})
 
     def decisions(self, machine: Machine, unit: LengthUnit) -> list[Decision]:
-        """Return one decision per value, followed by the predicted time and other predictions.
-
-        Args:
-            machine: The machine to train on.
-            unit: Unit of spacings.
-        """
+        """Return one decision per value, followed by the predicted time and other predictions."""
         choices: PlannedValues = {
             **self.choices,
             "predicted_memory": self._memory,
@@ -123,7 +118,7 @@ class ReferenceMethod:
             low = low_resolution(network, self.memory, full)
             drafts.append(self._draft("3d_fullres", full, network, has_lowres=low is not None))
             if low is not None:
-                drafts.append(self._draft("3d_lowres", low.resolution, low.network))
+                drafts.append(self._draft("3d_lowres", *low))
                 drafts.append(self.cascade(*drafts[-2:]))
         return {draft.name: draft for draft in drafts}
 
@@ -209,12 +204,7 @@ def reference_recipe(
 
 
 def planned_loss(loss: type[Loss], settings: PlannedValues) -> PlannedValue[Loss]:
-    """Return the loss with the planned settings that it supports.
-
-    Args:
-        loss: Class of the loss.
-        settings: All settings of losses, with the prefix `loss.`, and any other values.
-    """
+    """Return the loss with those of the settings, prefixed with `loss.`, that it supports."""
     is_default = loss.model_fields["kind"].default == DEFAULT_LOSS
     reason = "the default: Dice plus cross-entropy" if is_default else "requested"
     supported = {

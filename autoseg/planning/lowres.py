@@ -1,6 +1,5 @@
 """Plan a low resolution for cases that are much larger than a patch."""
 
-from dataclasses import dataclass
 from math import prod
 
 from autoseg.architectures import Architecture
@@ -24,22 +23,9 @@ SMALLEST_REDUCTION = 2.0
 RULE = "low_resolution"
 
 
-@dataclass(frozen=True)
-class LowResolutionStage:
-    """A coarser resolution and its network.
-
-    Attributes:
-        resolution: Spacing and median shape.
-        network: The largest network that fits into memory at this resolution.
-    """
-
-    resolution: Resolution
-    network: PlannedValue[Architecture]
-
-
 def low_resolution(
     fullres: PlannedValue[Architecture], budget: MemoryBudget, full: Resolution
-) -> LowResolutionStage | None:
+) -> tuple[Resolution, PlannedValue[Architecture]] | None:
     """Coarsen the spacing until a patch covers a quarter of the median case.
 
     Args:
@@ -48,15 +34,17 @@ def low_resolution(
         full: The full resolution.
 
     Returns:
-        The low resolution; None if a patch at full resolution already covers a quarter of the
-        median case, or if the result has more than half the voxels of the full resolution.
+        The low resolution and the largest network that fits into memory there; None if a patch at
+        full resolution already covers a quarter of the median case, or if the result has more than
+        half the voxels of the full resolution.
     """
     fine = full.grid
     voxels = low_voxels = prod(fine.median_shape)
     grid, network = fine, fullres
     while prod(network.value.topology.patch_shape) / low_voxels < SMALLEST_COVERAGE:
         spacing = _coarser(grid.spacing)
-        shape = _size_at(spacing, fine)
+        scales = zip(fine.spacing, spacing, fine.median_shape, strict=True)
+        shape = [old / new * size for old, new, size in scales]
         low_voxels = prod(shape)
         grid = Grid(spacing, tuple(max(1.0, float(round(size))) for size in shape))
         network = largest_network(budget, grid)
@@ -80,15 +68,7 @@ def low_resolution(
         spacing=PlannedValue(grid.spacing, RULE, coarsening),
         median_shape=PlannedValue(grid.median_shape, RULE, reduction),
     )
-    return LowResolutionStage(resolution=resolution, network=network)
-
-
-def _size_at(spacing: tuple[float, ...], full: Grid) -> list[float]:
-    """Return the median shape at a spacing, unrounded."""
-    return [
-        fine / coarse * size
-        for fine, coarse, size in zip(full.spacing, spacing, full.median_shape, strict=True)
-    ]
+    return resolution, network
 
 
 def _coarser(spacing: tuple[float, ...]) -> tuple[float, ...]:

@@ -97,12 +97,7 @@ def largest_network(budget: MemoryBudget, grid: Grid) -> PlannedValue[Architectu
 
 
 def network_values(network: PlannedValue[Architecture], budget: MemoryBudget) -> PlannedValues:
-    """Return a network, its patch and its stages, each with its reason.
-
-    Args:
-        network: The network with the reason of its patch.
-        budget: Memory budget that the network was sized to.
-    """
+    """Return a network that was sized to a budget, its patch and its stages, with their reasons."""
     topology = network.value.topology
     chosen = budget.chosen or PlannedValue(network.value.kind, "make_plan", "requested", OWN)
     reference = budget.reference(topology.num_axes)

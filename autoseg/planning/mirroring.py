@@ -88,21 +88,11 @@ def _distinguished(labels: LabelScheme) -> Bool[np.ndarray, "classes classes"]:
 
     Classes that belong to the same regions are not distinguished.
     """
-    members = np.array(
-        [
-            [index in target for target in labels.target_classes]
-            for index in range(labels.num_classes)
-        ]
-    )
-    return np.asarray((members[:, None] != members[None]).any(axis=-1))
+    members = np.array([np.isin(range(labels.num_classes), part) for part in labels.target_classes])
+    return np.asarray((members[:, :, None] != members[:, None]).any(axis=0))
 
 
 def _centres(fingerprint: Fingerprint) -> Centres:
     absent = (np.nan,) * fingerprint.num_axes
-    return np.array(
-        [
-            [absent if centre is None else centre for centre in case.class_centres]
-            for case in fingerprint.cases
-        ],
-        dtype=np.float64,
-    )
+    centres = [[centre or absent for centre in case.class_centres] for case in fingerprint.cases]
+    return np.array(centres, dtype=np.float64)

@@ -5,7 +5,7 @@ import re
 from autoseg.core.formatting import format_number, format_percent
 from autoseg.documents.fingerprint import ChannelIntensities, Fingerprint
 from autoseg.normalizers import NORMALIZERS, Normalizer
-from autoseg.planning.planned_value import NNUNET, OWN, PlannedValue
+from autoseg.planning.planned_value import OWN, PlannedValue
 
 UNNAMED = re.compile(r"(channel|image|unknown)?[ _-]?\d*", re.IGNORECASE)
 """Channel names without information about the modality."""
@@ -65,10 +65,9 @@ def kind_by_intensities(
         return PlannedValue("ct", RULE, f"{values}, as in Hounsfield units", OWN)
     is_photograph = fingerprint.num_axes == 2 and len(fingerprint.channel_names) == 3
     if is_photograph and all(case.fits_8_bits for case in fingerprint.cases):
-        return PlannedValue(
-            "rgb", RULE, f"{values}, in one of three channels, as in 8-bit colour images", OWN
-        )
-    return PlannedValue("zscore", RULE, f"{values}, a scale without a unit", NNUNET)
+        reason = f"{values}, in one of three channels, as in 8-bit colour images"
+        return PlannedValue("rgb", RULE, reason, OWN)
+    return PlannedValue("zscore", RULE, f"{values}, a scale without a unit")
 
 
 def _built(

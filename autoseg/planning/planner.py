@@ -1,12 +1,14 @@
 """Apply the planning rules in the order of their dependencies."""
 
+from dataclasses import dataclass
+
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.core.formatting import format_number
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan, TrainingBudget
-from autoseg.losses import LOSSES
+from autoseg.losses import LOSSES, Loss
 from autoseg.planning import rules
-from autoseg.planning.augmentation import augmentation
+from autoseg.planning.augmentation import AugmentationName, augmentation
 from autoseg.planning.budget import TimeBudget
 from autoseg.planning.configurations import DEFAULT_LOSS, ConfigurationDraft, ReferenceMethod
 from autoseg.planning.dataset_traits import dataset_traits
@@ -14,12 +16,31 @@ from autoseg.planning.forecast import Machine
 from autoseg.planning.memory import MemoryBudget
 from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.sizing import RULE, SizedDraft, Sizing
-from autoseg.planning.training_choices import NO_CHOICES, TrainingChoices
 from autoseg.planning.values import plan_values
+from autoseg.planning.weights import LossWeighting
 
 ASSUMED_SECONDS = 30 * 60.0
 """Default time budget of compact configurations on a machine without an accelerator. Source: a
 choice."""
+
+
+@dataclass(frozen=True)
+class TrainingChoices:
+    """Choices of the user about training; None leaves a choice to the planner.
+
+    Attributes:
+        loss: Loss to minimise; by default Dice plus cross-entropy.
+        augmentation: Set of augmentations; by default chosen by the rule `augmentation`.
+        weighting: Class weights of the loss, see `loss_weights`.
+    """
+
+    loss: type[Loss] | None = None
+    augmentation: AugmentationName | None = None
+    weighting: LossWeighting = "planned"
+
+
+NO_CHOICES = TrainingChoices()
+"""Leaves everything to the planner."""
 
 
 def make_plan(
@@ -76,13 +97,11 @@ def make_plan(
 
 def _default(reference: ReferenceMethod) -> PlannedValue[str]:
     """Return the default among the reference configurations."""
-    traits, drafts = reference.traits, reference.drafts
-    patch = None
-    if traits.has_volumes and "3d_fullres" not in drafts:
-        network = drafts["2d"].configuration.architecture.kind
+    traits, volumes = reference.traits, reference.drafts.get("3d_fullres")
+    if traits.has_volumes and volumes is None:
+        network = reference.drafts["2d"].configuration.architecture.kind
         return PlannedValue("2d", "default_configuration", f"{network} works on single planes", OWN)
-    if "3d_fullres" in drafts:
-        patch = drafts["3d_fullres"].configuration.topology.patch_shape
+    patch = None if volumes is None else volumes.configuration.topology.patch_shape
     return rules.default_configuration(traits.grid.spacing, patch)
 
 
@@ -122,12 +141,12 @@ def _sized_default(sized: dict[str, SizedDraft], sizing: Sizing) -> PlannedValue
         f"in {time.text}, {full.name} gets {format_number(round(steps))} steps, {name} "
         f"{format_number(round(chosen.candidate.loss.steps))}"
     )
-    for other in sized.values():
-        if other is not chosen:
-            reason += (
-                f"; {name} is expected to lose {chosen.candidate.loss.total:.3f} Dice, "
-                f"{other.draft.name} {other.candidate.loss.total:.3f}"
-            )
+    reason += "".join(
+        f"; {name} is expected to lose {chosen.candidate.loss.total:.3f} Dice, "
+        f"{other.draft.name} {other.candidate.loss.total:.3f}"
+        for other in sized.values()
+        if other is not chosen
+    )
     return PlannedValue(name, RULE, reason, OWN)
 
 

@@ -31,12 +31,7 @@ class Resolution:
 
 
 def full_resolution(traits: DatasetTraits, num_axes: int) -> Resolution:
-    """Return the target resolution on all axes, or on the two finest axes.
-
-    Args:
-        traits: Traits of the dataset.
-        num_axes: Number of axes of a patch: 2 or 3.
-    """
+    """Return the target resolution on all axes, or on the two finest axes."""
     return Resolution(
         dataset_voxels=traits.voxels,
         spacing=traits.spacing.with_value(traits.grid.spacing[-num_axes:]),
@@ -45,12 +40,7 @@ def full_resolution(traits: DatasetTraits, num_axes: int) -> Resolution:
 
 
 def coarser(full: Resolution, factor: float) -> Resolution:
-    """Return a resolution with a coarser spacing of the finest axes.
-
-    Args:
-        full: The full resolution.
-        factor: Factor by which the spacing grows, at least 1.
-    """
+    """Return a resolution with a coarser spacing of the finest axes; `factor` is at least 1."""
     grid = full.grid
     spacing = coarsen_spacing(grid.spacing, factor)
     sizes = zip(grid.median_shape, grid.spacing, spacing, strict=True)

@@ -57,7 +57,8 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[flo
         is_short = size[coarse] * ANISOTROPY_RATIO < np.delete(size, coarse).min()
         if target[coarse] > ANISOTROPY_RATIO * finer and is_short:
             median = target[coarse]
-            target[coarse] = _coarse_axis_spacing(spacings[:, coarse], finer)
+            low = float(np.percentile(spacings[:, coarse], COARSE_AXIS_PERCENTILE))
+            target[coarse] = low if low >= finer else finer + SMALLEST_STEP_MM
             reason += (
                 f", but axis {coarse} (median {format_number(median)} mm, "
                 f"{format_number(size[coarse])} voxels) is over {ANISOTROPY_RATIO:g} times coarser "
@@ -65,12 +66,6 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[flo
                 "percentile"
             )
     return PlannedValue(tuple(target.tolist()), "target_spacing", reason)
-
-
-def _coarse_axis_spacing(spacings: Float[np.ndarray, " cases"], finer: float) -> float:
-    """Return a low percentile of the coarse axis's spacings, at least that of the other axes."""
-    low = float(np.percentile(spacings, COARSE_AXIS_PERCENTILE))
-    return low if low >= finer else finer + SMALLEST_STEP_MM
 
 
 def axis_order(spacing: tuple[float, ...]) -> PlannedValue[tuple[int, ...]]:
@@ -106,12 +101,9 @@ def median_shape(
     smallest, largest = (
         format_shape(edge(resampled, axis=0)[list(order)]) for edge in (np.min, np.max)
     )
-    reason = f"median of {format_count(len(shapes), 'case')} after resampling; "
-    reason += (
-        "all have this size"
-        if smallest == largest
-        else f"they range from {smallest} to {largest} voxels"
-    )
+    is_same = smallest == largest
+    sizes = "all have this size" if is_same else f"they range from {smallest} to {largest} voxels"
+    reason = f"median of {format_count(len(shapes), 'case')} after resampling; {sizes}"
     return PlannedValue(tuple(median.tolist()), "median_shape", reason)
 
 
@@ -182,12 +174,11 @@ def dice_pool(*, is_2d: bool, has_lowres: bool) -> PlannedValue[str]:
     """
     if is_2d:
         reason = "2-D patches often contain no foreground, but the whole batch does"
-        return PlannedValue("batch", "dice_pool", reason)
-    if has_lowres:
+    elif has_lowres:
         reason = "cases are so much larger than a patch that many patches contain no foreground"
-        return PlannedValue("batch", "dice_pool", reason)
-    reason = "a patch covers a large part of a case, so each patch contains foreground"
-    return PlannedValue("sample", "dice_pool", reason)
+    else:
+        reason = "a patch covers a large part of a case, so each patch contains foreground"
+    return PlannedValue("batch" if is_2d or has_lowres else "sample", "dice_pool", reason)
 
 
 def resampling() -> PlannedValue[Resampling]:

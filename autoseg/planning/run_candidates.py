@@ -5,8 +5,6 @@ folds. A cascade becomes a candidate once all folds of its previous stage are tr
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
 
 from autoseg.core.formatting import format_number
 from autoseg.documents.plan import Configuration, Plan
@@ -38,20 +36,6 @@ Key = tuple[str, int]
 """Configuration name and fold."""
 
 
-@dataclass(frozen=True)
-class TimeLeft:
-    """Time left of a budget.
-
-    Attributes:
-        seconds: Time left for training, without the share reserved for selection.
-        overhead_seconds: Mean time per finished training spent on other work such as scoring; None
-            if unknown.
-    """
-
-    seconds: float
-    overhead_seconds: float | None = None
-
-
 def run_candidates(
     plan: Plan, num_folds: int, machine: Machine, budget_seconds: float | None
 ) -> PlannedValue[tuple[str, ...]]:
@@ -69,21 +53,20 @@ def run_candidates(
     """
     default = plan.configuration(None)
     recipe = _without_augmentations(default.recipe)
-    names = [configuration.name for configuration in plan.configurations]
-    sized = names if plan.budget is None else plan.budget.configurations
     peers = [
         configuration.name
         for configuration in plan.configurations
-        if _without_augmentations(configuration.recipe) == recipe and configuration.name in sized
+        if _without_augmentations(configuration.recipe) == recipe
+        and (plan.budget is None or configuration.name in plan.budget.configurations)
     ]
     candidates = with_previous_stages(plan, (default.name, *peers))
     if budget_seconds is None or len(candidates) == 1:
         reason = f"all configurations of the plan with the recipe of {default.name}"
         return PlannedValue(candidates, "candidates", reason, OWN)
     first_candidates = _without_cascades(plan, candidates)
-    share = first_share(budget_seconds, num_folds, len(first_candidates))
-    steps = min(share / _cost(plan.configuration(name), machine) for name in first_candidates)
     num_first = len(first_candidates)
+    share = first_share(budget_seconds, num_folds, num_first)
+    steps = min(share / _cost(plan.configuration(name), machine) for name in first_candidates)
     least = format_number(round(steps))
     text = f"time for at least {least} steps of each of {num_first} configurations"
     if steps < FEWEST_STEPS:
@@ -107,21 +90,15 @@ def first_share(budget_seconds: float, num_folds: int, num_first: int) -> float:
 def with_previous_stages(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
     """Return distinct configurations, followed by the previous stages that they need.
 
-    Args:
-        plan: The plan.
-        names: Names of configurations.
-
     Raises:
         PlanError: If the plan has no configuration of a name.
     """
-    configurations = {name: plan.configuration(name) for name in names}
-    pending = list(configurations.values())
-    while pending:
-        stage = pending.pop(0).previous_stage
-        if stage is not None and stage not in configurations:
-            configurations[stage] = plan.configuration(stage)
-            pending.append(configurations[stage])
-    return tuple(configurations)
+    known = list(dict.fromkeys(names))
+    for name in known:  # grows during the loop
+        stage = plan.configuration(name).previous_stage
+        if stage is not None and stage not in known:
+            known.append(stage)
+    return tuple(known)
 
 
 def next_training(
@@ -146,7 +123,9 @@ def next_training(
     for name in first_candidates:
         if (name, 0) not in dice:
             return (name, 0)
-    for name, is_required in _survivors(first_candidates, dice):
+    survivors = _survivors(first_candidates, dice)
+    for name in survivors:
+        is_required = name == survivors[0]
         missing = [fold for fold in range(num_folds) if (name, fold) not in dice]
         if missing and (is_required or _allows(affordable, len(missing))):
             return (name, missing[0])
@@ -157,15 +136,19 @@ def next_training(
     return None
 
 
-def training_seconds(remaining: int, left: TimeLeft) -> float:
+def training_seconds(
+    remaining: int, seconds_left: float, overhead_seconds: float | None = None
+) -> float:
     """Return the time of the next training.
 
     Args:
-        remaining: Number of remaining trainings, including the next one.
-        left: Time left of the budget.
+        remaining: Number of remaining trainings, including the next one; at least 1.
+        seconds_left: Time left for training, without the share reserved for selection.
+        overhead_seconds: Mean time per finished training spent on other work such as scoring; None
+            if unknown.
     """
-    share = left.seconds / max(1, remaining)
-    overhead = FIRST_OVERHEAD * share if left.overhead_seconds is None else left.overhead_seconds
+    share = seconds_left / remaining
+    overhead = FIRST_OVERHEAD * share if overhead_seconds is None else overhead_seconds
     return max(SMALLEST_SECONDS, share - overhead)
 
 
@@ -184,14 +167,14 @@ def remaining_trainings(
         dice: Mean Dice of the held-out cases of every finished training.
     """
     first_candidates = _without_cascades(plan, names)
-    cascades = [name for name in names if name not in first_candidates]
     later = 0
     if _are_only_stages(plan, names, first_candidates):
+        cascades = set(names) - set(first_candidates)
         later = sum((name, fold) not in dice for name in cascades for fold in range(num_folds))
     first = [name for name in first_candidates if (name, 0) not in dice]
     if first:
         return len(first) + num_folds - 1 + later
-    best = _survivors(first_candidates, dice)[0][0]
+    best = _survivors(first_candidates, dice)[0]
     return later + sum((best, fold) not in dice for fold in range(1, num_folds))
 
 
@@ -229,13 +212,10 @@ def _cost(configuration: Configuration, machine: Machine) -> float:
     return step_seconds(configuration.architecture, configuration.batch_size, machine)
 
 
-def _survivors(
-    first_candidates: Sequence[str], dice: Mapping[Key, float]
-) -> list[tuple[str, bool]]:
-    """Return the candidates to train after fold 0, best first, and whether each is required."""
+def _survivors(first_candidates: Sequence[str], dice: Mapping[Key, float]) -> list[str]:
+    """Return the candidates to train after fold 0, best first."""
     ranked = sorted(first_candidates, key=lambda name: -dice[name, 0])
-    best = dice[ranked[0], 0]
-    return [(name, name == ranked[0]) for name in ranked if dice[name, 0] >= best - DICE_MARGIN]
+    return [name for name in ranked if dice[name, 0] >= dice[ranked[0], 0] - DICE_MARGIN]
 
 
 def _next_stage(
@@ -247,7 +227,7 @@ def _next_stage(
     affordable: int | None,
 ) -> Key | None:
     """Return the next training of a cascade whose previous stage is complete, or None."""
-    best = max(chain([0.0], (value for key, value in dice.items() if key[1] == 0)))
+    best = max((value for (_, fold), value in dice.items() if fold == 0), default=0.0)
     is_required = _are_only_stages(plan, names, _without_cascades(plan, names))
     for name in names:
         if plan.configuration(name).previous_stage != previous:

@@ -119,7 +119,7 @@ class Sizing:
             PlanError: If the time is too short for every configuration.
         """
         searches = {name: self.search(parent) for name, parent in self.parents.items()}
-        feasible = {name: search for name, search in searches.items() if search.has_enough_time}
+        feasible = {name: search for name, search in searches.items() if search.ranked}
         chosen = feasible or searches  # if none is feasible, the first search raises the error
         return {name: self._sized(self.parents[name], search) for name, search in chosen.items()}
 
@@ -235,7 +235,8 @@ def _terms(candidate: Candidate) -> str:
 
 
 def _spacing_comparison(search: CandidateSearch) -> str:
-    best, full = search.best_candidate(), search.best_at_full_resolution
+    best = search.best_candidate()
+    full = next((entry for entry in search.ranked if entry.base.factor == 1), None)
     if best.base.factor == 1:
         is_known = any(entry.base.factor > 1 for entry in search.ranked)
         return "; coarser voxels are expected to lose more Dice than they gain" if is_known else ""

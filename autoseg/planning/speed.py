@@ -1,18 +1,14 @@
 """Estimate the time of training steps of other networks from a few timed steps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from autoseg.documents.machine import StepCosts
 
-MULTIPLICATIONS_UNIT = 1e9
-ACTIVATIONS_UNIT = 1e6
 
-
-@dataclass(frozen=True)
-class TimedStep:
+class TimedStep(NamedTuple):
     """A training step that was timed.
 
     Attributes:
@@ -27,23 +23,16 @@ class TimedStep:
 
 
 def fitted_costs(steps: Sequence[TimedStep]) -> StepCosts:
-    """Fit non-negative costs to timed steps.
+    """Fit non-negative costs to three or more timed steps of different sizes and widths.
 
     Relative errors are minimised, so that short steps weigh as much as long ones.
-
-    Args:
-        steps: At least three steps of networks of different sizes and widths.
     """
     from scipy.optimize import nnls
 
-    sizes = np.array(
-        [
-            (1.0, step.multiplications / MULTIPLICATIONS_UNIT, step.activations / ACTIVATIONS_UNIT)
-            for step in steps
-        ]
-    )
-    seconds = np.array([step.seconds for step in steps])
-    costs, _ = nnls(sizes / seconds[:, None], np.ones(len(steps)))
+    multiplications, activations, seconds = np.array(steps).T
+    ones = np.ones(len(steps))
+    sizes = np.stack([ones, multiplications / 1e9, activations / 1e6], axis=1)
+    costs, _ = nnls(sizes / seconds[:, None], ones)
     return StepCosts(
         seconds_per_step=float(costs[0]),
         seconds_per_billion_multiplications=float(costs[1]),

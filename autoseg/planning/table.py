@@ -7,9 +7,6 @@ from autoseg.core.geometry import LengthUnit
 from autoseg.documents.plan import Configuration, Decision, Plan
 from autoseg.planning.values import FORECASTS, configuration_values, plan_values
 
-PREDICTIONS = ("predicted_memory",)
-"""Fields that are computed from the others."""
-
 EDITED = "edited by hand"
 """Start of the reason of a value that differs from what its rule chose."""
 
@@ -74,11 +71,10 @@ def _configuration_rows(
     prefix = f"{configuration.name}."
     rows = _rows(configuration_values(configuration, unit), reasons, prefix=prefix)
     note = " (before editing)" if any(row.reason.startswith(EDITED) for row in rows) else ""
-    decisions = [(field, reasons.get(f"{prefix}{field}")) for field in FORECASTS]
     forecasts = [
         Row(field, decision.value, f"{decision.reason}{note}")
-        for field, decision in decisions
-        if decision is not None
+        for field in FORECASTS
+        if (decision := reasons.get(f"{prefix}{field}")) is not None
     ]
     return (*rows, *forecasts)
 
@@ -120,6 +116,6 @@ def _reason(field: str, value: str, decision: Decision | None) -> str:
         return EDITED
     if decision.value == value:
         return decision.reason
-    if field in PREDICTIONS:
+    if field == "predicted_memory":
         return f"computed from values {EDITED}; it was {decision.value}"
     return f"{EDITED}; the rule chose {decision.value}"

@@ -1,6 +1,6 @@
 """Derive strides and kernels of a network from spacing and patch shape."""
 
-from math import ceil
+from math import ceil, prod
 
 from autoseg.architectures import Topology
 from autoseg.planning.planned_value import PlannedValue, PlannedValues
@@ -88,10 +88,5 @@ def widened_kernel(kernel: tuple[int, ...], spacing: list[float]) -> tuple[int, 
 
 def padded(patch: Size, strides: list[tuple[int, ...]]) -> tuple[int, ...]:
     """Round each axis of the patch up to a multiple of the product of its strides."""
-    shape = []
-    for axis, edge in enumerate(patch):
-        factor = 1
-        for stride in strides:
-            factor *= stride[axis]
-        shape.append(ceil(edge / factor) * factor)
-    return tuple(shape)
+    factors = map(prod, zip(*strides, strict=True))
+    return tuple(ceil(edge / factor) * factor for edge, factor in zip(patch, factors, strict=True))

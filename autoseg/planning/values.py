@@ -19,23 +19,19 @@ FORECASTS = ("predicted_time", "predicted_steps", "predicted_coverage", "predict
 
 def plan_values(plan: Plan) -> dict[str, str]:
     """Return every planned value as text, by field, prefixed with the configuration's name."""
-    values = {
-        "axis_order": " ".join(map(str, plan.axis_order)),
+    return {
+        "axis_order": _text(plan.axis_order),
         "default_configuration": plan.default_configuration,
+        **{
+            f"{configuration.name}.{field}": text
+            for configuration in plan.configurations
+            for field, text in configuration_values(configuration, plan.unit).items()
+        },
     }
-    for configuration in plan.configurations:
-        for field, text in configuration_values(configuration, plan.unit).items():
-            values[f"{configuration.name}.{field}"] = text
-    return values
 
 
 def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict[str, str]:
-    """Return every value of one configuration as text, by field.
-
-    Args:
-        configuration: The configuration.
-        unit: Unit of its spacing.
-    """
+    """Return every value of one configuration as text, by field, with the spacing in `unit`."""
     topology = configuration.topology
     memory = step_memory_gib(
         configuration.architecture, configuration.batch_size, configuration.recipe
@@ -61,14 +57,9 @@ def configuration_values(configuration: Configuration, unit: LengthUnit) -> dict
         },
         "recipe": _recipe(configuration.recipe),
         "augmentation": augmentation_name(configuration.recipe.augmentations),
-        "mirroring": _mirroring(configuration),
+        "mirroring": f"patch axes {_text(axes)}" if (axes := configuration.mirror_axes) else "none",
         "predicted_memory": f"{format_number(memory)} GiB",
     }
-
-
-def _mirroring(configuration: Configuration) -> str:
-    axes = configuration.mirror_axes
-    return f"patch axes {' '.join(map(str, axes))}" if axes else "none"
 
 
 def _recipe(recipe: Recipe) -> str:

@@ -11,18 +11,12 @@ Bounds = tuple[tuple[int, int], ...]
 """First voxel and one past the last, per axis."""
 
 
-def nonzero_mask(voxels: ImageArray) -> MaskArray:
-    """Return the mask of voxels that are nonzero in any channel, with holes filled.
-
-    Source: Isensee et al., Nature Methods 18 (2021), Methods, "Cropping".
-    """
-    return fill_holes(nonzero_voxels(voxels))
-
-
 def nonzero_voxels(voxels: ImageArray) -> MaskArray:
     """Return the mask of voxels that are nonzero in any channel, without filling holes.
 
-    Its bounding box is the same as that of `nonzero_mask`.
+    Filling them with `fill_holes` does not change the bounding box.
+
+    Source: Isensee et al., Nature Methods 18 (2021), Methods, "Cropping".
     """
     mask: MaskArray = voxels[0] != 0
     for channel in voxels[1:]:

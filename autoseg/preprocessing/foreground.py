@@ -1,7 +1,5 @@
 """Sample foreground positions per class or region, so that training can centre patches on them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Int, Integer
 from numpy.typing import NDArray
@@ -65,13 +63,13 @@ def sample_foreground(
     sampled: list[list[NDArray[np.intp]]] = [[] for _ in groups]
     passed, start = np.zeros(len(groups), dtype=np.int64), 0
     for slab, own_counts, own_sizes in zip(slabs, counts, sizes, strict=True):
-        grouped = _Grouped.from_slab(slab, own_counts, background=sparse)
+        by_class = _grouped(slab, own_counts, background=sparse)
         for index in wanted:
             limits = (passed[index], passed[index] + own_sizes[index])
             low, high = np.searchsorted(ranks[index], limits)
             if low < high:
-                voxels = grouped.union(groups[index])[ranks[index][low:high] - passed[index]]
-                sampled[index].append(voxels + start)
+                voxels = _union([by_class[member] for member in groups[index]])
+                sampled[index].append(voxels[ranks[index][low:high] - passed[index]] + start)
         passed, start = passed + own_sizes, start + slab.size
     return tuple(_as_positions(parts, inside.shape, bounds) for parts in sampled)
 
@@ -95,47 +93,26 @@ def _chosen_ranks(total: int, random: np.random.Generator) -> NDArray[np.int64]:
     return np.sort(random.choice(total, min(size, LARGEST_SAMPLE), replace=False, shuffle=False))
 
 
-@dataclass(frozen=True)
-class _Grouped:
-    """Flat positions of a slab's voxels, grouped by class, each group in array order.
+def _grouped(
+    slab: Slab, counts: Int[np.ndarray, " classes"], *, background: bool
+) -> list[NDArray[np.intp]]:
+    """Return the flat positions of each class in array order; background only if requested."""
+    flat = slab.ravel()
+    positions = np.arange(flat.size) if background else np.flatnonzero(flat != 0)
+    order = np.argsort(flat[positions], kind="stable")
+    sizes = counts if background else [0, *counts[1:]]
+    return np.split(positions[order], np.cumsum(sizes)[:-1])
 
-    Attributes:
-        positions: Positions of all classes, ascending by class.
-        ends: End of each class in `positions`.
-    """
 
-    positions: NDArray[np.intp]
-    ends: NDArray[np.intp]
-
-    @classmethod
-    def from_slab(
-        cls, slab: Slab, counts: Int[np.ndarray, " classes"], *, background: bool
-    ) -> "_Grouped":
-        """Group the voxels of a slab, with or without its background."""
-        flat = slab.ravel()
-        positions = np.arange(flat.size) if background else np.flatnonzero(flat != 0)
-        kept = counts.copy()
-        kept[0] = counts[0] if background else 0
-        order = np.argsort(flat[positions], kind="stable")
-        return cls(positions=positions[order], ends=np.cumsum(kept))
-
-    def union(self, group: tuple[int, ...]) -> NDArray[np.intp]:
-        """Return the combined positions of several classes in array order."""
-        starts = np.concatenate([[0], self.ends])
-        parts = [self.positions[starts[index] : self.ends[index]] for index in group]
-        return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
+def _union(parts: list[NDArray[np.intp]]) -> NDArray[np.intp]:
+    """Return the combined positions of several classes in array order."""
+    return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
 
 def _as_positions(
     parts: list[NDArray[np.intp]], shape: tuple[int, ...], bounds: Bounds
 ) -> VoxelList:
-    """Convert flat positions in a box to positions in the whole array.
-
-    Args:
-        parts: Flat positions inside the box, to be concatenated.
-        shape: Shape of the box.
-        bounds: Bounds of the box in the whole array.
-    """
+    """Convert flat positions in a box to positions in the whole array, which `bounds` refer to."""
     flat = np.concatenate(parts) if parts else np.empty(0, dtype=np.intp)
     starts = np.array([start for start, _ in bounds])
     positions: VoxelList = np.stack(np.unravel_index(flat, shape), axis=1) + starts

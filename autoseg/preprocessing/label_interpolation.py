@@ -80,8 +80,12 @@ def _resize_box(
     disputed = _cells_with_several_classes(classes, axes)
     planes = max(1, SLAB_VOXELS // int(np.prod(result.shape[1:])))
     for start in range(0, len(result), planes):
-        slab = slice(start, start + planes)
-        _resize_slab(classes, disputed, (axes[0].select(slab), *axes[1:]), result[slab], ties)
+        slab = result[start : start + planes]
+        neighbours = (axes[0].select(slice(start, start + planes)), *axes[1:])
+        slab[...] = _gather(classes, neighbours)
+        voxels = np.nonzero(_gather(disputed, neighbours))
+        if voxels[0].size:
+            slab[voxels] = _heaviest_class(classes, neighbours, voxels, ties)
 
 
 def _cells_with_several_classes(classes: LabelArray, axes: tuple[AxisSampling, ...]) -> MaskArray:
@@ -96,20 +100,6 @@ def _cells_with_several_classes(classes: LabelArray, axes: tuple[AxisSampling, .
         np.minimum(lowest[here], lowest[following], out=lowest[here])
         np.maximum(highest[here], highest[following], out=highest[here])
     return np.asarray(lowest != highest)
-
-
-def _resize_slab(
-    classes: LabelArray,
-    disputed: MaskArray,
-    axes: tuple[AxisSampling, ...],
-    result: ResizedLabels,
-    ties: Ties,
-) -> None:
-    """Fill `result`, a slab of output planes with the neighbours `axes`."""
-    result[...] = _gather(classes, axes)
-    voxels = np.nonzero(_gather(disputed, axes))
-    if voxels[0].size:
-        result[voxels] = _heaviest_class(classes, axes, voxels, ties)
 
 
 def _gather(array: NDArray[np.generic], axes: tuple[AxisSampling, ...]) -> NDArray[np.generic]:

@@ -55,26 +55,8 @@ def preparation_bytes(
 
 
 def reading_bytes(shape: tuple[int, ...], channels: int) -> int:
-    """Estimate the memory in bytes for reading an image with its labels.
-
-    Args:
-        shape: Shape of the image, voxels.
-        channels: Number of image channels.
-    """
+    """Estimate the memory in bytes for reading an image (`shape` in voxels) with its labels."""
     return int((READING_COPIES * channels * FLOAT_BYTES + LABEL_BYTES) * prod(shape))
-
-
-def affordable_workers(wanted: int, bytes_each: int, available: int | None) -> int:
-    """Return the number of worker processes that fit into memory, from 1 to `wanted`.
-
-    Args:
-        wanted: Number requested by the user or given by the CPU cores.
-        bytes_each: Memory of one process, bytes.
-        available: Available memory, bytes; None if unknown.
-    """
-    if available is None:
-        return wanted
-    return max(1, min(wanted, int(USABLE_SHARE * available / max(bytes_each, 1))))
 
 
 def fitting_workers(wanted: int, bytes_each: int) -> tuple[int, str]:
@@ -88,8 +70,10 @@ def fitting_workers(wanted: int, bytes_each: int) -> tuple[int, str]:
         The number of processes, and a message if memory reduces it (empty if not).
     """
     available = available_bytes()
-    affordable = affordable_workers(wanted, bytes_each, available)
-    if affordable >= wanted or available is None:
+    if available is None:
+        return wanted, ""
+    affordable = max(1, min(wanted, int(USABLE_SHARE * available / max(bytes_each, 1))))
+    if affordable >= wanted:
         return affordable, ""
     return affordable, (
         f"{affordable} at a time instead of {wanted}: the largest case needs about "

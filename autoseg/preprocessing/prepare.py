@@ -22,7 +22,6 @@ from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
 from autoseg.preprocessing.memory import BYTES_PER_GIB, FLOAT_BYTES, available_bytes
 from autoseg.preprocessing.resample import (
-    ResizedImage,
     resample_into,
     resample_labels,
     resampled_shape,
@@ -30,7 +29,7 @@ from autoseg.preprocessing.resample import (
     target_spacing,
 )
 
-ReorderedImage = Float32[np.ndarray, "channels *reordered"]
+ResizedImage = Float32[np.ndarray, "channels *resized"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _prepared_with_mask(
 ) -> tuple[PreparedImage, MaskArray]:
     """Return the prepared image, and the nonzero mask of the cropped image before resampling."""
     _check_image(image, plan)
-    voxels = _in_planned_order(image.voxels, plan.axis_order)
+    voxels = image.voxels.transpose(0, *(axis + 1 for axis in plan.axis_order))
     nonzero = nonzero_voxels(voxels)
     bounds = bounding_box(nonzero)
     restoration = _restoration(image, plan, configuration, bounds)
@@ -135,15 +134,15 @@ def _clear_outside(
         for channel, normalizer in zip(image.voxels, configuration.normalizers, strict=True)
         if normalizer.clears_outside
     ]
-    restoration = image.restoration
+    restoration, resampling = image.restoration, configuration.resampling
     if not masked or restoration.prepared_shape == inside.shape:
         return
     resized = resample_labels(
         np.asarray(inside | (classes != 0), np.uint8),
         restoration.prepared_shape,
-        order=configuration.resampling.label_order,
-        separate_axis=_separate_axis(restoration, configuration.resampling),
-        separate_axis_order=configuration.resampling.separate_axis_order,
+        order=resampling.label_order,
+        separate_axis=_separate_axis(restoration, resampling),
+        separate_axis_order=resampling.separate_axis_order,
     )
     for channel in masked:
         channel[resized == 0] = 0
@@ -195,12 +194,9 @@ def prepare_labels(
 
 
 def _check_image(image: Image, plan: PlannedPreparation) -> None:
-    """Check that the image has the axes and channels that the network expects.
+    """Raise a CaseError if the image does not have the axes and channels of the plan.
 
     Axes are checked first, because a wrong number of axes also changes the channels.
-
-    Raises:
-        CaseError: If axes or channels differ from the plan.
     """
     if len(image.shape) != plan.num_axes:
         kind = "volumes" if plan.num_axes == 3 else "2-D images"
@@ -217,10 +213,6 @@ def _check_image(image: Image, plan: PlannedPreparation) -> None:
             f"{', '.join(plan.channel_names)}. {advice}."
         )
         raise CaseError(msg)
-
-
-def _in_planned_order(voxels: ImageArray, axis_order: tuple[int, ...]) -> ReorderedImage:
-    return voxels.transpose(0, *(axis + 1 for axis in axis_order))
 
 
 def _restoration(
@@ -243,12 +235,9 @@ def _restoration(
 
 
 def _check_memory(image: Image, restoration: InverseTransform) -> None:
-    """Check that the prepared image fits into the available memory.
+    """Raise a CaseError if the prepared image does not fit into the available memory.
 
     A wrong spacing in the header can make a small image very large.
-
-    Raises:
-        CaseError: If it does not fit.
     """
     shape = restoration.prepared_shape
     needed = FLOAT_BYTES * len(image.voxels) * prod(shape)

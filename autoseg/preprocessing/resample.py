@@ -6,10 +6,9 @@ Source: Isensee et al., Nature Methods 18 (2021), Methods, "Resampling".
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float32
 from threadpoolctl import ThreadpoolController
 
-from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.arrays import LabelArray
 from autoseg.documents.preparation import PlannedData
 from autoseg.preprocessing.interpolation import (
     ResizedVolume,
@@ -19,8 +18,6 @@ from autoseg.preprocessing.interpolation import (
     resize_in_slabs,
 )
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties, resize_labels
-
-ResizedImage = Float32[np.ndarray, "channels *resized"]
 
 
 def resampled_shape(
@@ -75,44 +72,6 @@ def separate_axis(
     return None
 
 
-def resample_image(
-    voxels: ImageArray,
-    shape: tuple[int, ...],
-    *,
-    order: SplineOrder,
-    separate_axis: int | None,
-    separate_axis_order: SplineOrder,
-) -> ResizedImage:
-    """Resize an image; intensities are clipped to their original range.
-
-    Without a separate axis, the result equals `skimage.transform.resize(mode="edge",
-    anti_aliasing=False)` of each channel. With a separate axis, each plane perpendicular to it is
-    resized first, and then the volume along this axis.
-
-    Args:
-        voxels: Intensities, channels first.
-        shape: Output shape in voxels, without channels.
-        order: Spline order.
-        separate_axis: Axis to resample separately, or None.
-        separate_axis_order: Spline order along the separate axis.
-
-    Returns:
-        The resized image; `voxels` itself if the shape is the same.
-    """
-    if voxels.shape[1:] == shape:
-        return voxels
-    result = np.empty((len(voxels), *shape), dtype=np.float32)
-    for channel, resized in zip(voxels, result, strict=True):
-        resample_into(
-            resized,
-            channel,
-            order=order,
-            separate_axis=separate_axis,
-            separate_axis_order=separate_axis_order,
-        )
-    return result
-
-
 def resample_into(
     result: ResizedVolume,
     channel: Volume,
@@ -121,7 +80,11 @@ def resample_into(
     separate_axis: int | None,
     separate_axis_order: SplineOrder,
 ) -> None:
-    """Resize one channel into `result`, like `resample_image`.
+    """Resize a channel of an image into `result`; intensities are clipped to their original range.
+
+    Without a separate axis, the result equals `skimage.transform.resize(mode="edge",
+    anti_aliasing=False)`. With a separate axis, each plane perpendicular to it is resized first,
+    and then the volume along this axis.
 
     BLAS is limited to one thread. The matrix products are many and small, so that several threads
     would mostly wait for each other (measured: 0.2 s with one thread, 5 s with two on a busy

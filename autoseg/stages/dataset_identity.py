@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autoseg.core.errors import DatasetError, DocumentError
+from autoseg.core.errors import DatasetError
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
@@ -45,12 +45,10 @@ def other_dataset(dataset: Path, workspace: Workspace) -> Path | None:
 
     None also if the description in the work folder is missing or damaged.
     """
-    try:
-        root = store.load(DatasetSpec, workspace.dataset).root
-    except DocumentError:
+    spec = store.load_if_valid(DatasetSpec, workspace.dataset)
+    if spec is None or not (dataset.is_dir() and spec.root.is_dir()):
         return None
-    is_other = dataset.is_dir() and root.is_dir() and not root.samefile(dataset)
-    return root if is_other else None
+    return None if spec.root.samefile(dataset) else spec.root
 
 
 def _has_the_files(moved: DatasetSpec, workspace: Workspace) -> bool:
@@ -58,12 +56,12 @@ def _has_the_files(moved: DatasetSpec, workspace: Workspace) -> bool:
 
     Without a readable fingerprint the sizes are not compared.
     """
-    try:
-        measured = store.load(Fingerprint, workspace.fingerprint).cases
-    except DocumentError:
+    fingerprint = store.load_if_valid(Fingerprint, workspace.fingerprint)
+    if fingerprint is None:
         files = [path for case in moved.cases for path in (*case.images, case.labels)]
         return all(path.is_file() for path in files)
-    known = [(moved.root / name, size) for case in measured for name, size, _ in case.source]
+    sources = [entry for case in fingerprint.cases for entry in case.source]
+    known = [(moved.root / name, size) for name, size, _ in sources]
     return all(path.is_file() and path.stat().st_size == size for path, size in known)
 
 

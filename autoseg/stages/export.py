@@ -6,31 +6,23 @@ from pathlib import Path
 from typing import Literal
 
 from autoseg.core.errors import ModelError
+from autoseg.core.frozen import Frozen
 from autoseg.core.progress import Progress, Silent
 from autoseg.documents import store
 from autoseg.documents.archive import Manifest
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.model import (
-    WEIGHTS_NAME,
-    TrainedModel,
-)
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, UNSTATED_LICENSE, CardSelection
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
 from autoseg.documents.splits import FoldName, default_folds, sort_folds
-from autoseg.evaluation.bootstrap import estimate, score_table
+from autoseg.evaluation.bootstrap import estimates, score_table
 from autoseg.evaluation.metrics import MODEL_CARD_METRICS
 from autoseg.evaluation.table import title
 from autoseg.models.archive.contents import SUFFIX, fold_part
-from autoseg.models.archive.model_card import (
-    FoldRecord,
-    Networks,
-    card_page,
-    card_unit,
-    make_card,
-)
+from autoseg.models.archive.model_card import FoldRecord, Networks, card_page, card_unit, make_card
 from autoseg.models.archive.privacy import Records, anonymize_records
 from autoseg.models.archive.writer import Content, serialize_weights, write_archive
 from autoseg.models.folder import StoredModel
@@ -112,15 +104,7 @@ def check_output(output: Path) -> None:
 
 @dataclass(frozen=True)
 class _Exported:
-    """A configuration to put into a model file.
-
-    Attributes:
-        stored: The stored model.
-        folds: Folds to export.
-        is_member: Whether it is a member of the ensemble; if not, it is a previous stage.
-        trained: How to use the networks.
-        plan: How to build the networks.
-    """
+    """A configuration to put into a model file: a member of the ensemble or a previous stage."""
 
     stored: StoredModel
     folds: tuple[FoldName, ...]
@@ -138,11 +122,7 @@ class _Exported:
 
 
 def _configurations(selected: StoredSelection) -> list[_Exported]:
-    """Collect the members and the previous stages that they need, each once with all its folds.
-
-    Raises:
-        ModelError: If a fold is not trained, or a stage is missing.
-    """
+    """Collect the members and the previous stages that they need, each once with all its folds."""
     by_name: dict[str, _Exported] = {}
     queue = []
     for stored, folds in zip(selected.members, selected.folds, strict=True):
@@ -190,15 +170,12 @@ def _contents(
     )
     titles = {name: title(name, card_unit(card)) for name in MODEL_CARD_METRICS}
     yield Content(CARD_PAGE_NAME, card_page(card, titles).encode())
-    yield Content(CARD_NAME, store.to_json_text(card).encode())
-    shared = (
+    yield from _documents(
+        (CARD_NAME, card),
         (Fingerprint.FILE_NAME, records.fingerprint),
         (Selection.FILE_NAME, selection),
         (CROSS_VALIDATION_NAME, records.cross_validation),
     )
-    for name, document in shared:
-        if document is not None:
-            yield Content(name, store.to_json_text(document).encode())
     for entry in configurations:
         yield from _configuration_contents(entry, records, precision)
 
@@ -208,15 +185,26 @@ def _configuration_contents(
 ) -> Iterator[Content]:
     """Yield the parts of one configuration."""
     limit = largest_bytes(empty_network(entry.configuration.architecture))
-    yield Content(
-        f"{entry.name}/{TrainedModel.FILE_NAME}", store.to_json_text(entry.trained).encode()
+    yield from _documents(
+        (f"{entry.name}/{TrainedModel.FILE_NAME}", entry.trained),
+        (f"{entry.name}/{Plan.FILE_NAME}", entry.plan),
     )
-    yield Content(f"{entry.name}/{Plan.FILE_NAME}", store.to_json_text(entry.plan).encode())
     for fold in entry.folds:
-        yield from _record_contents(entry.name, fold, records.folds[entry.name, fold])
+        record = records.folds[entry.name, fold]
+        yield from _documents(
+            (fold_part(entry.name, fold, Run.FILE_NAME), record.run),
+            (fold_part(entry.name, fold, Report.FILE_NAME), record.report),
+        )
         tensors = entry.stored.read_weights(fold, largest_bytes=limit)
         name = fold_part(entry.name, fold, WEIGHTS_NAME)
         yield Content(name, serialize_weights(tensors, precision))
+
+
+def _documents(*documents: tuple[str, Frozen | None]) -> Iterator[Content]:
+    """Yield the documents that exist."""
+    for name, document in documents:
+        if document is not None:
+            yield Content(name, store.to_json_text(document).encode())
 
 
 def _selection(selected: StoredSelection) -> Selection | None:
@@ -274,20 +262,12 @@ def _card_selection(selection: Selection | None, report: Report | None) -> CardS
         reason=selection.reason,
         held_out_cases=len(report.cases),
         classes=tuple(
-            (entry.name, estimate(dice[:, [index]])) for index, entry in enumerate(report.classes)
+            (entry.name, estimates(dice[:, [index]]).overall)
+            for index, entry in enumerate(report.classes)
         ),
-        dice=estimate(dice),
+        dice=estimates(dice).overall,
         postprocessing=tuple(step.values for step in selection.postprocessing),
     )
-
-
-def _record_contents(configuration: str, fold: FoldName, record: FoldRecord) -> Iterator[Content]:
-    documents = ((Run.FILE_NAME, record.run), (Report.FILE_NAME, record.report))
-    for name, document in documents:
-        if document is not None:
-            yield Content(
-                fold_part(configuration, fold, name), store.to_json_text(document).encode()
-            )
 
 
 def _record(folder: Path) -> FoldRecord:

@@ -15,7 +15,6 @@ from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import UNSTATED_LICENSE
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
-from autoseg.models.archive.contents import SUFFIX
 from autoseg.models.nnunet.checkpoints import Checkpoint, read_checkpoint
 from autoseg.models.nnunet.conversion import NnunetModel, convert_plan
 from autoseg.models.nnunet.network import rename_tensors
@@ -30,7 +29,7 @@ from autoseg.models.nnunet.sources import (
     ModelSource,
     open_source,
 )
-from autoseg.stages.export import ExportOptions, export
+from autoseg.stages.export import ExportOptions, check_output, export
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,7 @@ def import_nnunet(
         ModelError: If the model does not exist, is damaged, or uses features of nnU-Net that
             autoseg does not support.
     """
-    if output.suffix != SUFFIX:
-        msg = (
-            f"{output} does not end in {SUFFIX}. Name the file {output.stem}{SUFFIX}, for example."
-        )
-        raise ModelError(msg)
+    check_output(output)
     source = open_source(model)
     folder = _choose_model(source, options.configuration)
     _note_differences(source, folder, progress)
@@ -81,11 +76,7 @@ def import_nnunet(
 
 
 def _choose_model(source: ModelSource, configuration: str | None) -> str:
-    """Return the folder of the model to import.
-
-    Raises:
-        ModelError: If no model matches, or more than one does.
-    """
+    """Return the folder of the model to import; raise a ModelError if not exactly one matches."""
     found = {folder: _model_name(source, folder) for folder in source.models()}
     if not found:
         msg = (
@@ -112,10 +103,7 @@ def _choose_model(source: ModelSource, configuration: str | None) -> str:
 
 
 def _model_name(source: ModelSource, folder: str) -> str:
-    """Return the name of a model folder; nnU-Net names it `trainer__plans__configuration`.
-
-    The user may have renamed the folder.
-    """
+    """Return the name of a model folder: `trainer__plans__configuration`, unless it was renamed."""
     return source.path.resolve().name if folder == "." else PurePosixPath(folder).name
 
 
@@ -143,11 +131,7 @@ def _write_model(source: ModelSource, folder: str, work: Workspace, progress: Pr
 def _previous_stage(
     source: ModelSource, folder: str, configuration: str
 ) -> tuple[ModelSource, str]:
-    """Find a previous stage of the same trainer and plans, in the source or in a sibling folder.
-
-    Raises:
-        ModelError: If it is missing.
-    """
+    """Find a previous stage of the same trainer and plans, in the source or in a sibling folder."""
     training = _model_name(source, folder).rpartition("__")[0]
     expected = f"{training}__{configuration}" if training else configuration
     for name in source.models():
@@ -171,11 +155,7 @@ def _write_folds(
     stored: Path,
     progress: Progress,
 ) -> TrainedModel:
-    """Write the weights of every fold, and return how they were trained.
-
-    Raises:
-        ModelError: If a checkpoint is damaged, or trained differently from the others.
-    """
+    """Write the weights of every fold, and return how they were trained."""
     source, folder = place
     names = source.checkpoints(folder)
     trained: TrainedModel | None = None
@@ -184,7 +164,12 @@ def _write_folds(
         checkpoint = _checkpoint(source, name)
         current = _trained(checkpoint, plan)
         trained = trained or current
-        _check_same_training(trained, current, name)
+        if trained != current:
+            msg = (
+                f"{name} was trained differently from the first fold: found {current}, expected "
+                f"{trained}. Import folds of one training only: move the others away."
+            )
+            raise ModelError(msg)
         weights = stored / f"fold_{fold}" / WEIGHTS_NAME
         weights.parent.mkdir(parents=True)
         save_file(rename_tensors(checkpoint.weights, configuration.architecture, name), weights)
@@ -208,20 +193,6 @@ def _trained(checkpoint: Checkpoint, plan: Plan) -> TrainedModel:
             f"{printable(plan.dataset_name)})"
         ),
     )
-
-
-def _check_same_training(first: TrainedModel, other: TrainedModel, name: str) -> None:
-    """Check that a fold was trained like the first one.
-
-    Raises:
-        ModelError: If it was not.
-    """
-    if first != other:
-        msg = (
-            f"{name} was trained differently from the first fold: found {other}, expected {first}. "
-            "Import folds of one training only: move the others away."
-        )
-        raise ModelError(msg)
 
 
 def _note_differences(source: ModelSource, folder: str, progress: Progress) -> None:

@@ -2,16 +2,11 @@
 
 import hashlib
 from pathlib import Path
-from typing import TypeVar
 
 from autoseg.core.atomic_write import remove_leftovers
-from autoseg.core.errors import DocumentError
 from autoseg.core.frozen import Frozen
 from autoseg.core.progress import Progress
 from autoseg.documents import store
-from autoseg.documents.document import Document
-
-T = TypeVar("T", bound=Document)
 
 
 def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
@@ -24,14 +19,6 @@ def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
     """
     digest = hashlib.sha256(identity.model_dump_json().encode()).hexdigest()[:16]
     return cache / f"{kind}-{digest}.json"
-
-
-def load_measurement(document: type[T], path: Path) -> T | None:
-    """Load a measurement from the cache; None if it is missing or damaged."""
-    try:
-        return store.load(document, path)
-    except (DocumentError, OSError):
-        return None
 
 
 def save_measurement(measurement: Frozen, path: Path, progress: Progress) -> None:

@@ -169,11 +169,7 @@ def prepare(task: PreparationTask) -> bool:
 
 
 def _tasks(planned: PlannedCases, configuration: PlannedData) -> list[PreparationTask]:
-    """Build one task per case of the fingerprint, in the same order.
-
-    Raises:
-        DocumentError: If the fingerprint has cases that the dataset document does not list.
-    """
+    """Build one task per case of the fingerprint, in the same order."""
     workspace, spec = planned.workspace, planned.dataset
     files = {case.name: case for case in spec.cases}
     unknown = [case.name for case in planned.fingerprint.cases if case.name not in files]
@@ -212,17 +208,7 @@ def _source(
 def _prepare_all(
     tasks: list[PreparationTask], fingerprint: Fingerprint, workers: int, progress: Progress
 ) -> set[str]:
-    """Run all tasks, even if some fail, and return the names of the prepared cases.
-
-    Args:
-        tasks: At least one task; all are for one configuration.
-        fingerprint: Fingerprint of the dataset, to predict the memory of a task.
-        workers: Number of processes; reduced, with a message, if the memory is too small.
-        progress: Receives progress and messages.
-
-    Raises:
-        CaseError: If tasks failed; the message lists them with their reasons.
-    """
+    """Run the tasks of one configuration, even if some fail; return the names of prepared cases."""
     plan, configuration = tasks[0].plan, tasks[0].configuration
     needed = max(preparation_bytes(case, plan, configuration) for case in fingerprint.cases)
     affordable, shortage = fitting_workers(workers, needed)

@@ -6,6 +6,7 @@ and renamed, so that the previous checkpoint stays intact if the process is kill
 checkpoint executes no code from it.
 """
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,10 @@ class CheckpointHeader(Frozen):
 
     Attributes:
         identity: Hash of plan, recipe, options and cases; only the same training may resume.
-        step: See `Position`.
-        seconds: See `Position`.
-        epoch_steps: See `TrainingState`.
-        epoch_losses: See `TrainingState`.
-        history: See `TrainingState`.
         scaler: State of the gradient scaler; empty if gradients are not scaled.
         started_with: The requested length and seed as options of the command.
+
+    The other fields are those of `Position` and `TrainingState`.
     """
 
     identity: str
@@ -52,11 +50,7 @@ def save_checkpoint(
 ) -> None:
     """Save the state, replacing an older checkpoint once the new one is complete.
 
-    Args:
-        state: The state to save.
-        path: The checkpoint file.
-        identity: See `CheckpointHeader`.
-        started_with: See `CheckpointHeader`.
+    `identity` and `started_with` are those of `CheckpointHeader`.
     """
     header = CheckpointHeader(
         identity=identity,
@@ -68,9 +62,7 @@ def save_checkpoint(
         scaler=state.scaler.state_dict(),
         started_with=started_with,
     )
-    content = save(_tensors(state), metadata={"header": header.model_dump_json()})
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+    _write(path, _tensors(state), {"header": header.model_dump_json()})
 
 
 def load_checkpoint(
@@ -157,10 +149,10 @@ def _restore_tensors(state: TrainingState, tensors: dict[str, Tensor]) -> None:
     if state.average is not None:
         state.average.load_state_dict(_without_prefix("average.", tensors))
     optimizer = state.optimizer.state_dict()
-    entries: dict[int, dict[str, Tensor]] = {}
+    entries: defaultdict[int, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in _without_prefix("optimizer.", tensors).items():
         index, field = name.split(".", maxsplit=1)
-        entries.setdefault(int(index), {})[field] = tensor
+        entries[int(index)][field] = tensor
     state.optimizer.load_state_dict({**optimizer, "state": entries})
     _lay_out_like_weights(state.optimizer)
     torch.set_rng_state(tensors["random.cpu"])
@@ -193,6 +185,9 @@ def _without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Save the weights of a trained network in float32."""
-    content = save(_prefixed("", network.state_dict()))
+    _write(path, _prefixed("", network.state_dict()))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(save(tensors, header))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -28,17 +29,13 @@ def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], 
     steps = [record.step for record in history]
     trained = [record.training_loss for record in history]
     losses.plot(steps, trained, label="training", color="0.1")
-    validation = [
-        float("nan") if record.validation_loss is None else record.validation_loss
-        for record in history
-    ]
+    validation = np.array([record.validation_loss for record in history], float)  # NaN for None
     losses.plot(steps, validation, label="validation patches", color="0.6")
     losses.set(ylabel="loss", title="Loss")
     losses.legend()
     for index, name in enumerate(class_names):
-        values = [record.pseudo_dice[index] for record in history]
-        known = [float("nan") if value is None else value for value in values]
-        scores.plot(steps, known, label=name, color=class_colour(index))
+        values = np.array([record.pseudo_dice[index] for record in history], float)
+        scores.plot(steps, values, label=name, color=class_colour(index))
     scores.set(ylabel="pseudo-Dice", ylim=(0, 1), title="Validation patches")
     if len(class_names) <= 12:
         for text in scores.legend(loc="lower right").get_texts():

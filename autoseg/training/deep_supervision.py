@@ -14,7 +14,6 @@ from autoseg.architectures import NetworkOutput
 from autoseg.core.tensors import LabelBatch, Scalar
 from autoseg.training.targets import Objective
 
-ShrunkLabels = Integer[Tensor, "batch *shrunk"]
 Values = Integer[Tensor, "batch *space"] | Float[Tensor, "batch *space"]
 ShrunkValues = Integer[Tensor, "batch *shrunk"] | Float[Tensor, "batch *shrunk"]
 
@@ -45,13 +44,8 @@ def supervised_loss(loss: Objective, output: NetworkOutput, labels: LabelBatch) 
     total = torch.zeros((), device=labels.device)
     weights = supervision_weights([logits.shape[2:] for logits in scores])
     for logits, weight in zip(scores, weights, strict=True):
-        total = total + weight * loss(logits, shrink_labels(labels, tuple(logits.shape[2:])))
+        total = total + weight * loss(logits, shrunk(labels, tuple(logits.shape[2:])))
     return total
-
-
-def shrink_labels(labels: LabelBatch, shape: tuple[int, ...]) -> ShrunkLabels:
-    """Resample labels to a smaller spatial shape by nearest neighbour."""
-    return shrunk(labels, shape)
 
 
 def shrunk(values: Values, shape: tuple[int, ...]) -> ShrunkValues:

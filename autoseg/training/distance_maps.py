@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float32, Integer
-from torch import Tensor
 
 from autoseg.core.device import to_device
 from autoseg.core.labels import LabelScheme
@@ -60,10 +59,11 @@ class DistanceMapper:
 
         def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
             targets, valid = targets_of(classes, self.labels, tables)
-            shrunk_maps = _shrunk_maps(full, tuple(logits.shape[2:]))
-            sizes = zip(self.spacing, full.shape[2:], logits.shape[2:], strict=True)
+            shape = tuple(logits.shape[2:])
+            at_shape = shrunk(full.flatten(0, 1), shape).view(*full.shape[:2], *shape)
+            sizes = zip(self.spacing, full.shape[2:], shape, strict=True)
             spacing = tuple(mm * before / after for mm, before, after in sizes)
-            return loss(logits, targets, valid, spacing=spacing, maps=shrunk_maps)
+            return loss(logits, targets, valid, spacing=spacing, maps=at_shape)
 
         return on_targets
 
@@ -71,15 +71,5 @@ class DistanceMapper:
 def distance_mapper_for(
     loss: Loss, labels: LabelScheme, spacing: tuple[float, ...]
 ) -> DistanceMapper | None:
-    """Return the distance mapper of a loss; None if the loss needs no distance maps.
-
-    Args:
-        loss: The loss.
-        labels: Label scheme of the class indices.
-        spacing: Voxel size along each axis of a patch, mm.
-    """
+    """Return the distance mapper of a loss; None if the loss needs no distance maps."""
     return DistanceMapper(loss, labels, spacing) if isinstance(loss, DistanceLoss) else None
-
-
-def _shrunk_maps(maps: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return shrunk(maps.flatten(0, 1), shape).view(*maps.shape[:2], *shape)

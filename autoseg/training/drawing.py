@@ -15,21 +15,6 @@ from autoseg.training.regions import draw_places, read_regions
 from autoseg.training.sampling import Batch, Choices, Positions, Sampling, UnaugmentedBatch
 
 
-def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, step: int) -> Batch:
-    """Draw the batch of one step and augment it on the CPU.
-
-    Args:
-        cases: Cases to draw from, uniformly and with replacement.
-        sampling: Sampling parameters.
-        stream: "train" or "validation"; streams are independent.
-        step: Index of the batch in the stream.
-
-    Raises:
-        CaseError: If a prepared case cannot be read.
-    """
-    return augment_on_cpu(draw_unaugmented(reader_of(cases, sampling), sampling, stream, step))
-
-
 def reader_of(cases: tuple[StoredCase, ...], sampling: Sampling) -> CaseReader:
     """Create the reader of cases, with the cascade input if it is needed."""
     return CaseReader(cases, with_cascade_input=sampling.num_cascade_channels > 0)
@@ -43,10 +28,10 @@ def draw_unaugmented(
     Augmentations are chosen before reading, so that only the regions that they need are read.
 
     Args:
-        reader: Reader of the cases to draw from.
+        reader: Reader of the cases to draw from, uniformly and with replacement.
         sampling: Sampling parameters.
-        stream: See `draw_batch`.
-        step: See `draw_batch`.
+        stream: "train" or "validation"; streams are independent.
+        step: Index of the batch in the stream.
 
     Raises:
         CaseError: If a prepared case cannot be read.

@@ -87,17 +87,14 @@ class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
         return augment_on_cpu(self._unaugmented(index))
 
     def _unaugmented(self, index: BatchIndex) -> UnaugmentedBatch:
-        if index.stream == "train":
-            return draw_unaugmented(self._training_reader, self.training, *index)
-        return draw_unaugmented(self._validation_reader, self.validation, *index)
+        return draw_unaugmented(*self._streams[index.stream], *index)
 
     @cached_property
-    def _training_reader(self) -> CaseReader:
-        return reader_of(self.training_cases, self.training)
-
-    @cached_property
-    def _validation_reader(self) -> CaseReader:
-        return reader_of(self.validation_cases, self.validation)
+    def _streams(self) -> dict[str, tuple[CaseReader, Sampling]]:
+        return {
+            "train": (reader_of(self.training_cases, self.training), self.training),
+            "validation": (reader_of(self.validation_cases, self.validation), self.validation),
+        }
 
 
 class BatchSampler(Sampler[BatchIndex]):

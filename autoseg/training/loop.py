@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
+from statistics import median_high
 from time import perf_counter
 
 import torch
@@ -22,7 +23,6 @@ from autoseg.documents.run import EpochRecord
 from autoseg.losses import Loss
 from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.training.checkpoint import save_checkpoint
-from autoseg.training.device_prefetcher import DevicePrefetcher
 from autoseg.training.loading import (
     BatchDataset,
     BatchIndex,
@@ -35,6 +35,7 @@ from autoseg.training.pretrained import Pretrained
 from autoseg.training.sampling import Batch, UnaugmentedBatch
 from autoseg.training.state import TrainingState, initial_state
 from autoseg.training.step import (
+    DevicePrefetcher,
     pseudo_dice,
     training_step,
     update_average,
@@ -96,12 +97,10 @@ class TrainingTask:
     @property
     def started_with(self) -> str:
         """Length, seed and pretrained model as options of the command."""
-        length = self.length
-        duration = (
-            f"--budget {length.seconds:g}s"
-            if isinstance(length, Budget)
-            else f"--iterations {length.total}"
-        )
+        if isinstance(self.length, Budget):
+            duration = f"--budget {self.length.seconds:g}s"
+        else:
+            duration = f"--iterations {self.length.total}"
         pretrained = "" if self.pretrained is None else f" --pretrained, {self.pretrained.model}"
         return f"{duration} --seed {self.seed}{pretrained}"
 
@@ -148,9 +147,8 @@ def set_head_prior(network: nn.Module, biases: tuple[float, ...]) -> None:
     With the biases of `head_biases`, the untrained network predicts the frequency of each class or
     region, which the first steps need not learn.
     """
-    heads = getattr(network, "heads", ())
     with torch.no_grad():
-        for head in heads:
+        for head in getattr(network, "heads", ()):
             head.bias.copy_(torch.tensor(biases))
 
 
@@ -176,8 +174,7 @@ def measure_step(task: TrainingTask) -> float:
             times.append(perf_counter() - before)
             if step > 0 and perf_counter() - started > FORECAST_SECONDS:
                 break
-    timed = sorted(times[1:])
-    return timed[len(timed) // 2]
+    return median_high(times[1:])
 
 
 def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
@@ -199,8 +196,8 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
         epoch_steps=state.epoch_steps,
         validation_batches=_validation_batches(task, state),
     )
-    clock = _Clock(state.position.seconds)
     saved = perf_counter()
+    started = saved - state.position.seconds  # earlier runs of this training count, too
     loaded = load_batches(task.data, order, workers=task.workers)
     with (
         replace_out_of_memory_error(out_of_memory_error(task)),
@@ -214,11 +211,11 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
             loss = _train(task, state, batches, prefetch=_needs_another_batch(task, state))
             _check(loss, state.position.step)
             state.epoch_losses.append(loss)
-            state.position = Position(step=state.position.step + 1, seconds=clock.seconds())
+            state.position = Position(state.position.step + 1, perf_counter() - started)
             update_average(state, task.recipe.average_decay)
             if state.position.step % state.epoch_steps == 0:
                 _end_epoch(task, state, batches, order.validation_batches)
-                state.position = Position(step=state.position.step, seconds=clock.seconds())
+                state.position = Position(state.position.step, perf_counter() - started)
                 callbacks.on_epoch(state)
             callbacks.on_step(state)
             if callbacks.stop.is_requested or perf_counter() - saved > task.checkpoint_seconds:
@@ -238,19 +235,9 @@ def _save(task: TrainingTask, state: TrainingState) -> None:
 
 
 def _train(
-    task: TrainingTask,
-    state: TrainingState,
-    batches: DevicePrefetcher,
-    *,
-    prefetch: bool = False,
+    task: TrainingTask, state: TrainingState, batches: DevicePrefetcher, *, prefetch: bool = False
 ) -> float:
-    """Train on the next batch and return its loss.
-
-    Args:
-        task: The training task.
-        state: Training state, which is changed.
-        batches: Batches, of which the next one is taken.
-        prefetch: Whether to fetch the following batch while the device computes.
+    """Train on the next batch, prefetch the following one if needed, and return the loss.
 
     Raises:
         TrainingError: If the network cannot be compiled.
@@ -288,10 +275,7 @@ def batch_objective(
 ) -> Objective:
     """Return the loss of a batch as a function of logits and class indices.
 
-    Args:
-        task: The training task.
-        batch: The batch, with the distance maps that the loss needs.
-        progress: Progress of the training, in [0, 1].
+    `progress` is the completed share of the training, in [0, 1].
     """
     loss = task.loss.at(progress)
     mapper = task.data.training.distance_mapper
@@ -327,10 +311,7 @@ def out_of_memory_error(task: TrainingTask) -> TrainingError:
 
 
 def _end_epoch(
-    task: TrainingTask,
-    state: TrainingState,
-    batches: DevicePrefetcher,
-    validation_batches: int,
+    task: TrainingTask, state: TrainingState, batches: DevicePrefetcher, validation_batches: int
 ) -> None:
     """Validate on the next batches and append a record to the history."""
     losses, progress = [], state.position.progress(task.length)
@@ -385,13 +366,3 @@ def _check(loss: float, step: int) -> None:
             "train with --precision float32."
         )
         raise TrainingError(msg)
-
-
-class _Clock:
-    """Training time, summed over interruptions."""
-
-    def __init__(self, seconds_before: float) -> None:
-        self._start = perf_counter() - seconds_before
-
-    def seconds(self) -> float:
-        return perf_counter() - self._start

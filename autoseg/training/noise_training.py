@@ -9,7 +9,7 @@ from autoseg.architectures import Architecture
 from autoseg.core.device import memory_layout
 from autoseg.documents.recipe import SHORT_RECIPE
 from autoseg.losses.dice_ce import DiceCrossEntropy
-from autoseg.training.state import TrainingState, initial_state
+from autoseg.training.state import initial_state
 from autoseg.training.step import training_step
 
 
@@ -19,16 +19,8 @@ class NoiseTraining:
     def __init__(
         self, architecture: Architecture, batch_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
-        """Build the network and a batch.
-
-        Args:
-            architecture: The network.
-            batch_size: Patches per step.
-            device: Device to train on.
-            dtype: Data type of convolutions.
-        """
         self._dtype = dtype
-        self._state: TrainingState = initial_state(
+        self._state = initial_state(
             architecture, SHORT_RECIPE, device=device, dtype=dtype, seed=0, epoch_steps=1
         )
         shape = (batch_size, architecture.in_channels, *architecture.input_shape)
@@ -41,7 +33,6 @@ class NoiseTraining:
             images.to(device).contiguous(memory_format=layout),
             labels[(slice(None), *margin)].to(device),
         )
-        self._loss = DiceCrossEntropy()
 
     def step(self) -> float:
         """Run one training step and return its time in seconds."""
@@ -49,7 +40,7 @@ class NoiseTraining:
         loss = training_step(
             self._state,
             self._batch,
-            self._loss,
+            DiceCrossEntropy(),
             rate=SHORT_RECIPE.optimizer.learning_rate,
             gradient_clip=SHORT_RECIPE.gradient_clip,
             dtype=self._dtype,

@@ -1,8 +1,6 @@
 """Choose the data type of convolutions in a training."""
 
-from itertools import accumulate
-from operator import mul
-
+import numpy as np
 import torch
 
 from autoseg.architectures import Topology
@@ -31,11 +29,6 @@ def training_dtype(device: torch.device, precision: Precision, topology: Topolog
 
 def _has_faulty_stage(topology: Topology) -> bool:
     """Return True if a 3-D convolution with a kernel of 3 gets an axis of the faulty size."""
-    if topology.num_axes < 3:
-        return False
-    for axis, size in enumerate(topology.patch_shape):
-        divisors = accumulate((strides[axis] for strides in topology.strides), mul)
-        for divisor, kernels in zip(divisors, topology.kernels, strict=True):
-            if size // divisor == FAULTY_SIZE and kernels[axis] > 1:
-                return True
-    return False
+    sizes = np.array(topology.patch_shape) // np.cumprod(topology.strides, axis=0)
+    is_faulty = (sizes == FAULTY_SIZE) & (np.array(topology.kernels) > 1)
+    return topology.num_axes == 3 and bool(is_faulty.any())

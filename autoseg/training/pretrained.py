@@ -78,17 +78,18 @@ class Pretrained:
         heads = _names(network, "heads")
         copied: dict[str, Tensor] = {}
         adapted: dict[str, Tensor] = {}
-        for name, tensor in own.items():
-            source = self.tensors.get(name)
-            if source is None:
-                continue
-            source = source.to(tensor)
-            fitted = self._fitted(tensor, source, is_stem=name in stems, is_head=name in heads)
-            if fitted is None:
-                continue
-            (copied if fitted is source else adapted)[name] = fitted
+        for name in own.keys() & self.tensors.keys():
+            source = self.tensors[name].to(own[name])
+            fitted = self._fitted(own[name], source, is_stem=name in stems, is_head=name in heads)
+            if fitted is not None:
+                (copied if fitted is source else adapted)[name] = fitted
         if not copied and not adapted:
-            raise TrainingError(self._nothing_fits())
+            msg = (
+                f"no weight of {self.model} fits this network: its features or kernels differ. "
+                "Train without --pretrained, or copy `features` and `kernels` from the plan.json "
+                "of that model to this plan.json."
+            )
+            raise TrainingError(msg)
         network.load_state_dict({**own, **copied, **adapted})
         used = copied.keys() | adapted.keys()
         return Pretraining(
@@ -109,13 +110,6 @@ class Pretrained:
         if is_head:
             return adapted_head(own, source, here=self.here.outputs, there=self.there.outputs)
         return source if source.shape == own.shape else None
-
-    def _nothing_fits(self) -> str:
-        return (
-            f"no weight of {self.model} fits this network: its features or kernels differ. Train "
-            "without --pretrained, or copy `features` and `kernels` from the plan.json of that "
-            "model to this plan.json."
-        )
 
 
 def _kernels(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
@@ -171,15 +165,16 @@ def adapted_stem(
     if source.shape[0] != own.shape[0] or source.shape[2:] != own.shape[2:]:
         return None
     partners = _partners(here, there)
-    if all(place is None for place in partners) and len(here) == len(there):
-        partners = tuple(range(len(here)))
+    in_order = tuple(range(len(there)))
+    if set(partners) == {None} and len(here) == len(there):
+        partners = in_order
     extra = own.shape[1] - len(here)
     has_same_extra = source.shape[1] - len(there) == extra
-    if has_same_extra and partners == tuple(range(len(there))):
+    if has_same_extra and partners == in_order:
         return source
     result = own.clone()
     mean = source[:, : len(there)].mean(dim=1)
-    if all(place is None for place in partners):
+    if set(partners) == {None}:
         mean = mean * (len(there) / len(here))
     for channel, place in enumerate(partners):
         result[:, channel] = mean if place is None else source[:, place]
@@ -203,7 +198,7 @@ def adapted_head(
         there: Names of the source's outputs.
     """
     partners = _partners(here, there)
-    if source.shape[1:] != own.shape[1:] or all(place is None for place in partners):
+    if source.shape[1:] != own.shape[1:] or set(partners) == {None}:
         return None
     if partners == tuple(range(len(there))):
         return source

@@ -30,13 +30,7 @@ class Place:
 
 
 def draw_places(reader: CaseReader, sampling: Sampling, random: np.random.Generator) -> list[Place]:
-    """Draw the position of each patch of a batch; the last ones are centred on foreground.
-
-    Args:
-        reader: Reader of the cases to draw from.
-        sampling: Sampling parameters.
-        random: Random generator.
-    """
+    """Draw the position of each patch of a batch; the last ones are centred on foreground."""
     plain = round(sampling.batch_size * (1 - sampling.foreground_fraction))
     num_axes = len(reader.cases[0].shape)
     drawn = random.random((sampling.batch_size, 3 + num_axes)).tolist()
@@ -49,20 +43,14 @@ def draw_places(reader: CaseReader, sampling: Sampling, random: np.random.Genera
 def _place(
     reader: CaseReader, sampling: Sampling, drawn: list[float], *, on_foreground: bool
 ) -> Place:
-    """Choose the position of one patch.
+    """Choose the position of one patch, which may be centred on a voxel of a target.
 
-    Args:
-        reader: Reader of the cases to draw from.
-        sampling: Sampling parameters.
-        drawn: Random numbers in [0, 1) for the case, the target, the voxel, and the position along
-            each axis.
-        on_foreground: Whether the patch is centred on a voxel of a target.
+    The numbers drawn from [0, 1) choose the case, the target, the voxel, and the position along
+    each axis.
     """
     index = int(drawn[0] * len(reader.cases))
-    target = None
     voxels = _centres(reader, index, sampling, drawn[1], on_foreground=on_foreground)
-    if voxels is not None:
-        target = voxels[int(drawn[2] * len(voxels))].tolist()
+    target = None if voxels is None else voxels[int(drawn[2] * len(voxels))].tolist()
     shape = reader.cases[index].shape
     patch = (1,) * (len(shape) - len(sampling.patch_shape)) + sampling.patch_shape
     centre = []
@@ -129,17 +117,14 @@ def read_regions(
     layers = np.zeros((count, num_layers, *loaded), np.int16)
     layers[:, 0] = sampling.ignored_index or 0
     fill = _fill_mirrored if any(sampling.margin) else _fill
+    shape = (1,) * (len(reader.cases[0].shape) - len(loaded)) + loaded  # patches may be slices
     for row, position in enumerate(positions.tolist()):
-        place = places[position]
-        leading = (1,) * (len(place.centre) - len(loaded))
         shown = Box(
-            image=images[row].reshape(len(images[row]), *leading, *loaded),
-            labels=layers[row, 0].reshape(*leading, *loaded),
-            cascade_input=layers[row, -1].reshape(*leading, *loaded)
-            if reader.with_cascade_input
-            else None,
+            image=images[row].reshape(-1, *shape),
+            labels=layers[row, 0].reshape(shape),
+            cascade_input=layers[row, -1].reshape(shape) if reader.with_cascade_input else None,
         )
-        fill(shown, reader, place)
+        fill(shown, reader, places[position])
     if sampling.masked_channels:
         layers[:, 1] = np.any(images[:, list(sampling.masked_channels)] != 0, axis=1)
     highest = None if first is None else highest_value(layers, sampling)
@@ -189,14 +174,9 @@ def _fill_mirrored(shown: Box, reader: CaseReader, place: Place) -> None:
 
 
 def mirrored_positions(start: int, count: int, size: int) -> Positions:
-    """Return consecutive positions along an axis, reflected at both ends.
+    """Return `count` positions from `start` on, reflected at both ends of an axis of `size` voxels.
 
     The voxel at an end is not repeated, as in `numpy.pad` with mode "reflect".
-
-    Args:
-        start: First position before reflection, may be negative.
-        count: Number of positions.
-        size: Length of the axis, voxels.
     """
     before, after = max(0, -start), max(0, start + count - size)
     return np.pad(np.arange(size), (before, after), mode="reflect")[start + before :][:count]

@@ -1,4 +1,9 @@
-"""One training step, and the evaluation of one validation batch."""
+"""One training step, and the evaluation of one validation batch.
+
+Batches are copied to the device of the network while it computes.
+"""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +24,38 @@ TensorBatch = tuple[ImageBatch, ScoredLabels]
 def batch_to_device(batch: Batch | UnaugmentedBatch, device: torch.device) -> TensorBatch:
     """Copy images and labels to the device; an unaugmented batch is augmented there."""
     if isinstance(batch, UnaugmentedBatch):
-        patches, classes = augmented(batch, device)
-        layout = memory_layout(device, patches.ndim - 2)
-        return patches.contiguous(memory_format=layout), classes.long()
-    layout = memory_layout(device, batch.images.ndim - 2)
-    images = to_device(batch.images, device).contiguous(memory_format=layout)
-    return images, to_device(batch.labels, device).long()
+        images, labels = augmented(batch, device)
+    else:
+        images, labels = to_device(batch.images, device), to_device(batch.labels, device)
+    layout = memory_layout(device, images.ndim - 2)
+    return images.contiguous(memory_format=layout), labels.long()
+
+
+class DevicePrefetcher:
+    """Batches on the device of the network, fetched ahead of time from those `drawn` on the CPU.
+
+    GPU operations are asynchronous until their result is read. Before that, the next batch is taken
+    from its worker, and its copy and augmentation are queued. None of this synchronises: even the
+    highest label, which rotations need, was computed in the worker.
+    """
+
+    def __init__(self, drawn: Iterator[Batch | UnaugmentedBatch], device: torch.device) -> None:
+        self._drawn = drawn
+        self._device = device
+        self._next: tuple[Batch | UnaugmentedBatch, TensorBatch] | None = None
+
+    def fetch(self) -> None:
+        """Fetch the next batch unless it has been fetched already."""
+        self._next = self._next or self._load()
+
+    def take(self) -> tuple[Batch | UnaugmentedBatch, TensorBatch]:
+        """Return the next batch, as drawn and as tensors on the device."""
+        batch, self._next = self._next or self._load(), None
+        return batch
+
+    def _load(self) -> tuple[Batch | UnaugmentedBatch, TensorBatch]:
+        drawn = next(self._drawn)
+        return drawn, batch_to_device(drawn, self._device)
 
 
 def training_step(
@@ -80,11 +111,7 @@ def update_average(state: TrainingState, decay: float) -> None:
 
 @torch.inference_mode()
 def validation_scores(
-    network: nn.Module,
-    batch: TensorBatch,
-    loss: Objective,
-    labels: LabelScheme,
-    dtype: torch.dtype,
+    network: nn.Module, batch: TensorBatch, loss: Objective, labels: LabelScheme, dtype: torch.dtype
 ) -> tuple[Tensor, TargetCounts]:
     """Return the loss at full resolution and the voxel counts for Dice.
 

@@ -44,7 +44,6 @@ def objective(loss: Loss, labels: LabelScheme) -> Objective:
     """
     if not labels.regions and labels.ignored_index is None:
         return loss
-
     tables = region_tables(labels)
 
     def on_targets(logits: LogitsBatch, classes: LabelBatch) -> Scalar:
@@ -83,7 +82,6 @@ def region_tables(labels: LabelScheme) -> RegionTables:
 
 
 def _region_table(labels: LabelScheme, device: torch.device) -> RegionTable:
-    """Build the region table on a device."""
     table = np.zeros((labels.num_classes, len(labels.regions)), dtype=bool)
     for region, members in enumerate(labels.target_classes):
         table[list(members), region] = True
@@ -100,7 +98,12 @@ def target_counts(logits: LogitsBatch, classes: LabelBatch, labels: LabelScheme)
     """
     targets, valid = targets_of(classes, labels)
     if labels.regions:
-        return _region_counts(logits > 0, targets, valid)
+        positive = logits > 0
+        if valid is not None:  # ignored voxels are background in `targets`
+            positive = positive & valid[:, None]
+        dims = [0, *range(2, logits.ndim)]
+        masks = (positive & targets, positive, targets)
+        return torch.stack([(mask != 0).sum(dims) for mask in masks])
     predicted = logits.argmax(dim=1)
     if valid is not None:
         predicted, targets = predicted[valid], targets[valid]
@@ -126,12 +129,3 @@ def head_biases(frequencies: tuple[float, ...], labels: LabelScheme) -> tuple[fl
     shares = (sum(frequencies[index] for index in group) for group in labels.target_classes)
     bounded = (min(max(share, LEAST_SHARE), 1 - LEAST_SHARE) for share in shares)
     return tuple(log(share / (1 - share)) for share in bounded)
-
-
-def _region_counts(
-    predicted: Bool[Tensor, "batch regions *space"], true: Targets, valid: ValidMask | None
-) -> TargetCounts:
-    if valid is not None:  # `true` has no ignored voxels: they are background in `targets_of`
-        predicted = predicted & valid[:, None]
-    dims = [0, *range(2, predicted.ndim)]
-    return torch.stack([(mask != 0).sum(dims) for mask in (predicted & true, predicted, true)])

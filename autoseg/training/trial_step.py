@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from autoseg.architectures import AnyArchitecture, NetworkOutput
 from autoseg.core.child import time_limit
-from autoseg.core.device import autocast, memory_layout, move_to_device
+from autoseg.core.device import autocast, autocast_dtype, memory_layout, move_to_device
 from autoseg.core.formatting import format_percent
 from autoseg.core.frozen import Frozen
 from autoseg.training.compared_convolutions import ComparedConvolutions
@@ -76,7 +76,7 @@ def run_trial(request: TrialRequest) -> TrialResult:
     started = perf_counter()
     expected = step_scores(network, images, torch.float32)
     seconds = max(request.patience_seconds, SLOWEST * (perf_counter() - started))
-    dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}[request.precision]
+    dtype = autocast_dtype(CPU, request.precision)
     with time_limit(seconds):
         scores = step_scores(network, images, dtype)
         finding = not_finite(network, scores) or difference(scores, expected)

@@ -12,7 +12,7 @@ from costs import timed
 from scipy import ndimage
 
 from autoseg.evaluation.class_scores import mask_scores
-from autoseg.evaluation.surfaces import surface
+from autoseg.evaluation.comparison import surface
 
 EDGE = 256
 SPACING = (1.5, 0.8, 0.8)

@@ -26,9 +26,8 @@ from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine
-from autoseg.planning.planner import make_plan
+from autoseg.planning.planner import TrainingChoices, make_plan
 from autoseg.planning.topology import topology_for
-from autoseg.planning.training_choices import TrainingChoices
 from autoseg.stages.project import load_project
 from autoseg.stages.train.task import TrainRequest
 from autoseg.training.loop import measure_step

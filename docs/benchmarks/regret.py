@@ -110,10 +110,17 @@ def candidates(
     time = TimeBudget(ANY_SECONDS, Machine(None, 2, TWO_CORES))
     sizing = Sizing(ReferenceMethod(traits, memory, LOSSES["dice_ce"]), time)
     return sizing, {
-        candidate.name: (parent, candidate)
+        name_of(candidate): (parent, candidate)
         for parent in sizing.parents.values()
         for candidate in sizing.search(parent).ranked
     }
+
+
+def name_of(candidate: Candidate) -> str:
+    """Return voxel size factor, patch voxels and features, such as `3d_x2_2^15_f8`."""
+    axes, voxels = candidate.size[0].topology.num_axes, candidate.preset.voxels
+    patch = "full" if voxels is None else f"2^{voxels.bit_length() - 1}"
+    return f"{axes}d_x{candidate.base.factor:g}_{patch}_f{candidate.preset.features}"
 
 
 def train_grid(asked: argparse.Namespace) -> None:
@@ -142,12 +149,12 @@ def train_candidate(
         key = {
             "dataset": workspace.root.name,
             "minutes": minutes,
-            "candidate": candidate.name,
+            "candidate": name_of(candidate),
             "seed": asked.seed,
         }
         timed = replace(sizing.time, seconds=60 * minutes)
         steps = round(timed.steps(made.architecture, made.batch_size, made.recipe))
-        named = f"{candidate.name}_{minutes:g}m_seed{asked.seed}".replace("^", "-")
+        named = f"{name_of(candidate)}_{minutes:g}m_seed{asked.seed}".replace("^", "-")
         chosen = made.model_copy(update={"name": named})
         inputs = inputs_of(replace(candidate.loss, steps=float(steps)))
         measure = partial(trained, workspace, chosen, steps, asked.seed, inputs)

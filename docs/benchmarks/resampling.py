@@ -17,7 +17,7 @@ from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.labels import LabelScheme
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
-from autoseg.preprocessing.resample import resample_image, resample_labels
+from autoseg.preprocessing.resample import resample_into, resample_labels
 from autoseg.preprocessing.storage import StoredCase, open_case, save_case
 
 VOLUME = (96, 256, 256)
@@ -41,7 +41,9 @@ def label_map(random: np.random.Generator) -> np.ndarray:
 
 def ours(voxels: np.ndarray, shape: tuple[int, ...], order: int) -> np.ndarray:
     """Return the first channel, resampled by autoseg."""
-    return resample_image(voxels, shape, order=order, separate_axis=None, separate_axis_order=0)[0]
+    result = np.empty(shape, np.float32)
+    resample_into(result, voxels[0], order=order, separate_axis=None, separate_axis_order=0)
+    return result
 
 
 def theirs(voxels: np.ndarray, shape: tuple[int, ...], order: int) -> np.ndarray:

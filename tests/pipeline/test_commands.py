@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from autoseg.cli import app
-from autoseg.commands import demonstration, planning
+from autoseg.commands import options, planning
 from autoseg.core.errors import AutosegError, TrainingError
 from autoseg.datasets import phantoms
 from autoseg.documents.plan import Plan
@@ -17,7 +17,7 @@ from autoseg.documents.workspace import Workspace
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plan without a cache folder, so that the machine is not measured, which takes a minute."""
-    for command in (demonstration, planning):
+    for command in (options, planning):
         monkeypatch.setattr(command, "cache_folder", lambda _: None)
 
 

@@ -10,7 +10,7 @@ from pipeline.test_losses import stored, task
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.recipe import Iterations
-from autoseg.training import device_prefetcher, loop
+from autoseg.training import loop, step
 from autoseg.training.loading import BatchDataset
 from autoseg.training.loop import Callbacks, fit, new_state
 
@@ -30,7 +30,7 @@ class Loss:
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return what happens in a training: batches drawn, steps, and losses read."""
     events: list[str] = []
-    draw, step = BatchDataset.__getitem__, loop.training_step
+    draw, training_step = BatchDataset.__getitem__, loop.training_step
 
     def drawn(data, index):
         events.append(f"draw {index.stream} {index.step}")
@@ -38,7 +38,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def stepped(*arguments, **settings):
         events.append("step")
-        return Loss(step(*arguments, **settings), events)
+        return Loss(training_step(*arguments, **settings), events)
 
     monkeypatch.setattr(BatchDataset, "__getitem__", drawn)
     monkeypatch.setattr(loop, "training_step", stepped)
@@ -70,13 +70,13 @@ def test_the_last_batch_of_all_may_be_one_for_validation(log, tmp_path: Path) ->
 def test_memory_that_runs_out_while_the_next_batch_is_brought_is_named(
     log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring = device_prefetcher.batch_to_device
+    bring = step.batch_to_device
 
     def crowded(batch, device):
         if "step" in log:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return bring(batch, device)
 
-    monkeypatch.setattr(device_prefetcher, "batch_to_device", crowded)
+    monkeypatch.setattr(step, "batch_to_device", crowded)
     with pytest.raises(TrainingError, match="too little free memory"):
         trained(tmp_path, 3)

@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from resampled import resampled_image
 
-from autoseg.preprocessing.crop import bounding_box, crop, nonzero_mask
-from autoseg.preprocessing.resample import resample_image, resample_labels, resampled_shape
+from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_voxels
+from autoseg.preprocessing.resample import resample_labels, resampled_shape
 
 SIZES = st.integers(1, 9)
 SHAPES = st.one_of(st.tuples(SIZES, SIZES), st.tuples(SIZES, SIZES, SIZES))
@@ -35,7 +36,7 @@ def resamplings(draw: st.DrawFn, axes: int) -> dict:
 @settings(max_examples=60)
 @given(images(channels=2))
 def test_a_nonzero_crop_put_back_is_the_whole_image(image: np.ndarray) -> None:
-    bounds = bounding_box(nonzero_mask(image))
+    bounds = bounding_box(nonzero_voxels(image))
     whole = np.zeros_like(image)
     crop(whole, bounds)[...] = crop(image, bounds)
     assert np.array_equal(whole, image)
@@ -45,8 +46,8 @@ def test_a_nonzero_crop_put_back_is_the_whole_image(image: np.ndarray) -> None:
 @given(st.data())
 def test_no_box_smaller_than_the_bounding_box_holds_all_that_is_nonzero(data) -> None:
     image = data.draw(images())
-    mask = nonzero_mask(image)
-    bounds = bounding_box(mask)
+    bounds = bounding_box(nonzero_voxels(image))
+    mask = fill_holes(nonzero_voxels(image))
     assert crop(mask, bounds).sum() == mask.sum()
     if mask.any():
         for axis in range(mask.ndim):
@@ -61,7 +62,7 @@ def test_resampled_intensities_stay_in_their_range(data) -> None:
     image = data.draw(images())
     change = data.draw(resamplings(image.ndim - 1))
     shape = change.pop("shape")
-    result = resample_image(image, shape, **change)
+    result = resampled_image(image, shape, **change)
     assert result.shape == (1, *shape)
     assert image.min() <= result.min()
     assert result.max() <= image.max()
@@ -72,7 +73,7 @@ def test_resampled_intensities_stay_in_their_range(data) -> None:
 def test_a_constant_image_stays_constant(data) -> None:
     shape, value = data.draw(SHAPES), data.draw(INTENSITIES)
     change = data.draw(resamplings(len(shape)))
-    result = resample_image(np.full((1, *shape), value, np.float32), change.pop("shape"), **change)
+    result = resampled_image(np.full((1, *shape), value, np.float32), change.pop("shape"), **change)
     assert np.all(result == np.float32(value))
 
 
@@ -83,7 +84,7 @@ def test_resampling_to_the_same_shape_changes_nothing(data) -> None:
     change = data.draw(resamplings(image.ndim - 1))
     shape = image.shape[1:]
     change.pop("shape")
-    assert np.array_equal(resample_image(image, shape, **change), image)
+    assert np.array_equal(resampled_image(image, shape, **change), image)
     labels = (image[0] > 0).astype(np.uint8)
     assert np.array_equal(resample_labels(labels, shape, **change), labels)
 

@@ -23,10 +23,9 @@ from functools import wraps
 from pathlib import Path
 
 from autoseg import cli
-from autoseg.commands.options import crash_notes
+from autoseg.commands.options import terminal_progress
 from autoseg.commands.training import train
 from autoseg.core.parallel import run_each
-from autoseg.terminal import TerminalProgress
 
 def end(number):
     os.kill(os.getpid(), number)
@@ -34,7 +33,7 @@ def end(number):
 @wraps(train)
 def fake(context, work, **options):
     signal.alarm(120)  # ends it if a test waits in vain
-    progress = TerminalProgress(notes=crash_notes(context, work))
+    progress = terminal_progress(context, work)
     progress.begin("training 3d_compact, fold 0")
     body(work)
 

@@ -1,11 +1,13 @@
-"""ResNet with 18, 34, 50, 101 or 152 layers.
+"""ResNet with 18, 34, 50, 101 or 152 layers, and ResNeXt, whose convolutions are grouped.
 
 The 3 × 3 convolution of a bottleneck has the stride (as in torchvision), not the first 1 × 1
 convolution. Blocks start as the identity (Goyal et al., arXiv:1706.02677, section 5.1). 23 508 032
 parameters of ResNet-50 for three channels; with the classifier 25 557 032, published as 25.5
-million (Xie et al., arXiv:1611.05431, table 1).
+million (Xie et al., arXiv:1611.05431, table 1). `resnext50_32x4d` has 50 layers and 32 groups of 4
+features in the first stage: 22 979 904 parameters; with the classifier 25 028 904, published as
+25.0 million.
 
-Source: He et al., arXiv:1512.03385, table 1.
+Source: He et al., arXiv:1512.03385, table 1; ResNeXt: Xie et al., table 1.
 """
 
 from collections.abc import Iterator
@@ -100,10 +102,17 @@ def resnet(
         yield Layer(f"layer{stage + 1}", 4 * 2**stage, modules)
 
 
+resnet50 = partial(resnet, blocks=(3, 4, 6, 3), is_bottleneck=True)
+resnet101 = partial(resnet, blocks=(3, 4, 23, 3), is_bottleneck=True)
+
 BACKBONES = {
     "resnet18": partial(resnet, blocks=(2, 2, 2, 2), is_bottleneck=False),
     "resnet34": partial(resnet, blocks=(3, 4, 6, 3), is_bottleneck=False),
-    "resnet50": partial(resnet, blocks=(3, 4, 6, 3), is_bottleneck=True),
-    "resnet101": partial(resnet, blocks=(3, 4, 23, 3), is_bottleneck=True),
+    "resnet50": resnet50,
+    "resnet101": resnet101,
     "resnet152": partial(resnet, blocks=(3, 8, 36, 3), is_bottleneck=True),
+    "resnext50_32x4d": partial(resnet50, groups=32, group_width=4),
+    "resnext101_32x4d": partial(resnet101, groups=32, group_width=4),
+    "resnext101_64x4d": partial(resnet101, groups=64, group_width=4),
+    "resnext101_32x8d": partial(resnet101, groups=32, group_width=8),
 }

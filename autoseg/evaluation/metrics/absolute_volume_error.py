@@ -1,5 +1,6 @@
 """Absolute difference of the volumes."""
 
+from math import prod
 from typing import Literal
 
 from typing_extensions import override
@@ -26,4 +27,4 @@ class AbsoluteVolumeError(Metric):
     def compute(self, pair: Comparison) -> float | None:
         if len(pair.spacing) != 3:
             return None
-        return abs(pair.predicted - pair.expected) * pair.voxel_ml
+        return abs(pair.predicted - pair.expected) * (prod(pair.spacing) / 1000)

@@ -14,7 +14,6 @@ A model file is a zip whose entries are stored without compression:
 """
 
 import re
-from typing import NamedTuple
 
 from autoseg.documents.archive import CONFIGURATION
 from autoseg.documents.fingerprint import Fingerprint
@@ -41,44 +40,28 @@ LARGEST_DIRECTORY_BYTES = 2**20
 
 MIB = 2**20
 
-
-class Kind(NamedTuple):
-    """One kind of part.
-
-    Attributes:
-        names: Pattern that matches the whole name.
-        largest_bytes: Maximum size; larger parts are rejected.
-    """
-
-    names: re.Pattern[str]
-    largest_bytes: int
-
-
 _FOLD = CONFIGURATION + r"/fold_(?:0|[1-9][0-9]{0,3}|all)"
 
-KINDS: tuple[Kind, ...] = (
-    Kind(re.compile(re.escape(MANIFEST_NAME)), MIB),
-    Kind(re.compile(re.escape(CARD_PAGE_NAME)), MIB),
-    Kind(re.compile(re.escape(CARD_NAME)), 4 * MIB),
-    Kind(re.compile(re.escape(Fingerprint.FILE_NAME)), 256 * MIB),
-    Kind(re.compile(re.escape(Selection.FILE_NAME)), 16 * MIB),
-    Kind(re.compile(re.escape(CROSS_VALIDATION_NAME)), 256 * MIB),
-    Kind(re.compile(f"{CONFIGURATION}/{re.escape(TrainedModel.FILE_NAME)}"), MIB),
-    Kind(re.compile(f"{CONFIGURATION}/{re.escape(PlannedPreparation.FILE_NAME)}"), 16 * MIB),
-    Kind(re.compile(f"{_FOLD}/{re.escape(RUN_NAME)}"), 16 * MIB),
-    Kind(re.compile(f"{_FOLD}/{re.escape(Report.FILE_NAME)}"), 256 * MIB),
-    Kind(re.compile(f"{_FOLD}/{re.escape(WEIGHTS_NAME)}"), 4096 * MIB),
-)
-"""All parts that a model file may contain. Weights of 4 GiB are about 10⁹ float32 parameters, ten
-times the largest planned network."""
+KINDS = {
+    re.escape(MANIFEST_NAME): MIB,
+    re.escape(CARD_PAGE_NAME): MIB,
+    re.escape(CARD_NAME): 4 * MIB,
+    re.escape(Fingerprint.FILE_NAME): 256 * MIB,
+    re.escape(Selection.FILE_NAME): 16 * MIB,
+    re.escape(CROSS_VALIDATION_NAME): 256 * MIB,
+    f"{CONFIGURATION}/{re.escape(TrainedModel.FILE_NAME)}": MIB,
+    f"{CONFIGURATION}/{re.escape(PlannedPreparation.FILE_NAME)}": 16 * MIB,
+    f"{_FOLD}/{re.escape(RUN_NAME)}": 16 * MIB,
+    f"{_FOLD}/{re.escape(Report.FILE_NAME)}": 256 * MIB,
+    f"{_FOLD}/{re.escape(WEIGHTS_NAME)}": 4096 * MIB,
+}
+"""Pattern of the whole name of each kind of part that a model file may contain, and its maximum
+size. Weights of 4 GiB are about 10⁹ float32 parameters, ten times the largest planned network."""
 
 
 def largest_bytes(name: str) -> int | None:
     """Return the maximum size of a part in bytes, or None for an unknown name."""
-    for kind in KINDS:
-        if kind.names.fullmatch(name):
-            return kind.largest_bytes
-    return None
+    return next((size for pattern, size in KINDS.items() if re.fullmatch(pattern, name)), None)
 
 
 def fold_part(configuration: str, fold: FoldName, name: str) -> str:

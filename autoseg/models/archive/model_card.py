@@ -23,13 +23,13 @@ from autoseg.documents.model_card import (
     CardFold,
     CardSelection,
     ModelCard,
+    summarize_fingerprint,
 )
 from autoseg.documents.plan import Configuration, Plan
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.selection import Estimate
 from autoseg.documents.splits import FoldName, sort_folds
-from autoseg.models.summary import summarize_fingerprint
 
 CANONICAL_3D = (
     "volumes are reoriented to one canonical orientation according to their header (array axes "
@@ -144,16 +144,13 @@ def card_page(card: ModelCard, metrics: Mapping[str, str]) -> str:
 def card_classes(plan: Plan, fingerprint: Fingerprint | None) -> tuple[CardClass, ...]:
     """Return the background and the targets (the other classes, or the regions)."""
     labels = plan.labels
-    background = CardClass(
-        name=labels.names[0], value=labels.values[0], cases=_cases_with((0,), fingerprint)
+    names = (labels.names[0], *(target.name for target in labels.targets))
+    values = (labels.values[0], *(target.written_as for target in labels.targets))
+    members = ((0,), *labels.target_classes)
+    return tuple(
+        CardClass(name=name, value=value, cases=_cases_with(classes, fingerprint))
+        for name, value, classes in zip(names, values, members, strict=True)
     )
-    targets = (
-        CardClass(
-            name=target.name, value=target.written_as, cases=_cases_with(members, fingerprint)
-        )
-        for target, members in zip(labels.targets, labels.target_classes, strict=True)
-    )
-    return (background, *targets)
 
 
 def _cases_with(classes: tuple[int, ...], fingerprint: Fingerprint | None) -> int | None:

@@ -1,33 +1,27 @@
 """Read the parts of a model file into memory and verify each against the manifest."""
 
 import hashlib
-import zipfile
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from autoseg.core.errors import ModelError, UnknownComponent, first_line
 from autoseg.core.frozen import Frozen
-from autoseg.documents.archive import MANIFEST_VERSION, ArchivePart, Manifest
-from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.model import (
-    WEIGHTS_NAME,
-    TrainedModel,
-)
+from autoseg.documents.archive import MANIFEST_VERSION, Manifest
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
 from autoseg.documents.model_card import CARD_NAME, CARD_PAGE_NAME, ModelCard
 from autoseg.documents.preparation import PlannedPreparation
 from autoseg.documents.selection import Selection
-from autoseg.documents.splits import FoldName, fold_from_name, sort_folds
+from autoseg.documents.splits import FoldName, fold_from_folder, sort_folds
 from autoseg.documents.store import format_validation_error
 from autoseg.models.archive.contents import MANIFEST_NAME, MOST_PARTS
 from autoseg.models.archive.validation import invalid_file_error, open_checked_zip
 
 T = TypeVar("T", bound=Frozen)
-M = TypeVar("M", bound=BaseModel)
 
 
-class _Versioned(BaseModel):
+class _Versioned(Frozen, extra="ignore"):
     """The only field common to manifests of all versions."""
 
     schema_version: int
@@ -57,12 +51,9 @@ class ModelArchive:
 
     def folds(self, configuration: str) -> tuple[FoldName, ...]:
         """Return the folds of a configuration that the file contains."""
-        names = (
-            name.removeprefix(f"{configuration}/fold_").split("/")[0]
-            for name in self._parts
-            if _folder(name) == configuration and name.endswith(f"/{WEIGHTS_NAME}")
-        )
-        return sort_folds(fold for name in names if (fold := fold_from_name(name)) is not None)
+        paths = (name.split("/") for name in self._parts if name.endswith(f"/{WEIGHTS_NAME}"))
+        names = (path[1] for path in paths if path[0] == configuration)
+        return sort_folds(fold for name in names if (fold := fold_from_folder(name)) is not None)
 
     def read_selection(self) -> Selection | None:
         """Return the model selection, or None if the file has none.
@@ -88,12 +79,6 @@ class ModelArchive:
                 )
         return selection
 
-    def read_fingerprint(self) -> Fingerprint | None:
-        """Return the fingerprint of the training data, or None if the file has none."""
-        if Fingerprint.FILE_NAME not in self._parts:
-            return None
-        return self.read_document(Fingerprint, Fingerprint.FILE_NAME)
-
     def read_card(self) -> ModelCard:
         """Return the model card."""
         return self.read_document(ModelCard, CARD_NAME)
@@ -114,7 +99,12 @@ class ModelArchive:
         """
         part = self._parts[name]
         with open_checked_zip(self.path) as archive:
-            content = _content(archive, part, self.path)
+            try:
+                with archive.open(name) as file:
+                    content = file.read(part.size + 1)  # whatever size the zip declares
+            except (KeyError, RuntimeError) as error:
+                found = f"{name} cannot be read ({first_line(error)})"
+                raise invalid_file_error(self.path, found) from error
         if hashlib.sha256(content).hexdigest() != part.sha256:
             raise invalid_file_error(self.path, f"the SHA-256 of {name} differs from the manifest")
         return content
@@ -128,11 +118,7 @@ class ModelArchive:
         return _parsed(kind, self.read(name), name, self.path)
 
     def _check_parts(self, entries: dict[str, int]) -> None:
-        """Check that zip and manifest list the same parts, including all required ones.
-
-        Raises:
-            ModelError: If a part is missing, unexpected, listed twice, or of a different size.
-        """
+        """Check that zip and manifest list the same parts, once each, with all required ones."""
         listed = {MANIFEST_NAME, *self._parts}
         if len(listed) != 1 + len(self.manifest.parts):
             raise invalid_file_error(self.path, "its manifest lists a part twice")
@@ -170,18 +156,6 @@ def _folder(name: str) -> str:
     return name.split("/", maxsplit=1)[0]
 
 
-def _content(archive: zipfile.ZipFile, part: ArchivePart, path: Path) -> bytes:
-    """Read a part, at most one byte more than the manifest lists, whatever the zip declares."""
-    try:
-        with archive.open(part.name) as file:
-            content = file.read(part.size + 1)
-    except (KeyError, RuntimeError) as error:
-        raise invalid_file_error(
-            path, f"{part.name} cannot be read ({first_line(error)})"
-        ) from error
-    return content
-
-
 def _manifest(content: bytes, path: Path) -> Manifest:
     version = _parsed(_Versioned, content, MANIFEST_NAME, path).schema_version
     if version > MANIFEST_VERSION:
@@ -199,7 +173,7 @@ def _manifest(content: bytes, path: Path) -> Manifest:
     return manifest
 
 
-def _parsed(kind: type[M], content: bytes, name: str, path: Path) -> M:
+def _parsed(kind: type[T], content: bytes, name: str, path: Path) -> T:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

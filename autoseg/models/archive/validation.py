@@ -68,15 +68,9 @@ def open_checked_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _check_end(file: BinaryIO, path: Path) -> None:
-    """Check the end of the zip and the length of its list of entries.
-
-    `zipfile` would read a list of any length into memory.
-
-    Raises:
-        ModelError: If the end is missing or damaged, or the list is too long.
-    """
+    """Check the end of the zip, and that `zipfile` will not read an overlong list of entries."""
     size = file.seek(0, 2)
-    if file.seek(0) == 0 and file.read(2) != b"PK":
+    if _read_at(file, 0, 2) != b"PK":
         raise invalid_file_error(path, "it is not a zip")
     tail = _read_at(file, size - END.size, END.size)
     if len(tail) < END.size or tail[:4] != b"PK\x05\x06":
@@ -114,18 +108,13 @@ def _read_at(file: BinaryIO, start: int, count: int) -> bytes:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> None:
-    """Check name, kind and declared size of every entry.
-
-    Raises:
-        ModelError: On the first unexpected entry.
-    """
+    """Check name, kind and declared size of every entry."""
     counts = Counter(entry.filename for entry in entries)
     duplicates = [name for name, count in counts.items() if count > 1]
     if duplicates:
         raise invalid_file_error(path, f"it has two entries named {_escaped(duplicates[0])}")
     for entry in entries:
-        issue = _issue(entry)
-        if issue:
+        if issue := _issue(entry):
             raise invalid_file_error(path, f"its entry {_escaped(entry.orig_filename)} {issue}")
     total = sum(entry.file_size for entry in entries)
     if total > size:
@@ -169,8 +158,7 @@ def _leads_elsewhere(name: str) -> bool:
 
 
 def _is_regular(entry: zipfile.ZipInfo) -> bool:
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    return kind in (0, stat.S_IFREG)
+    return stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG)
 
 
 def _escaped(name: str) -> str:

@@ -60,7 +60,8 @@ def write_archive(
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for part in contents:
             _write(archive, part)
-            parts.append(_described(part))
+            digest = hashlib.sha256(part.content).hexdigest()
+            parts.append(ArchivePart(name=part.name, size=len(part.content), sha256=digest))
         manifest = Manifest(
             autoseg=version("autoseg"),
             members=tuple(members),
@@ -84,11 +85,7 @@ def serialize_weights(tensors: Tensors, precision: Literal["float32", "float16"]
 
 
 def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Convert a floating-point tensor to half precision; leave integer tensors unchanged.
-
-    Raises:
-        ModelError: If a value would become infinite.
-    """
+    """Convert floating-point values to half precision, whose range they must not exceed."""
     if not tensor.is_floating_point():
         return tensor.contiguous()
     halved = tensor.to(torch.float16)
@@ -114,8 +111,3 @@ def _write(archive: zipfile.ZipFile, part: Content) -> None:
     entry.create_system = 3  # Unix, so that the bytes do not depend on the system
     entry.external_attr = PLAIN_FILE
     archive.writestr(entry, part.content)
-
-
-def _described(part: Content) -> ArchivePart:
-    digest = hashlib.sha256(part.content).hexdigest()
-    return ArchivePart(name=part.name, size=len(part.content), sha256=digest)

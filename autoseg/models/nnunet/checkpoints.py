@@ -66,13 +66,7 @@ def read_checkpoint(file: BufferedIOBase, name: str) -> Checkpoint:
 
 
 def _check_container(file: BufferedIOBase, name: str) -> None:
-    """Check that the file is a zip without compression, as torch writes it.
-
-    Compressed entries could expand to any size in memory.
-
-    Raises:
-        ModelError: If the file is not a zip, or has compressed or oversized entries.
-    """
+    """Check that the file is a zip as torch writes it, whose entries cannot expand in memory."""
     size = file.seek(0, 2)
     file.seek(0)
     try:
@@ -128,11 +122,7 @@ def _invalid_checkpoint(name: str, found: str) -> ModelError:
 
 
 def _checked(content: object, name: str) -> Checkpoint:
-    """Check the types of the checkpoint's fields and return them.
-
-    Raises:
-        ModelError: If a field is missing or of the wrong type.
-    """
+    """Check the types of the checkpoint's fields and return them."""
     if not isinstance(content, dict):
         raise _invalid_checkpoint(
             name, f"it contains a {type(content).__name__} instead of a dictionary"

@@ -133,11 +133,7 @@ def label_scheme(dataset: NnunetDataset) -> LabelScheme:
 def _regions(
     named: dict[str, tuple[int, ...]], order: tuple[int, ...] | None
 ) -> tuple[Region, ...]:
-    """Return the regions; empty if every label has a single value.
-
-    Raises:
-        ModelError: If `regions_class_order` does not have one value per region.
-    """
+    """Return the regions; empty if every label has a single value."""
     foreground = {name: entry for name, entry in named.items() if set(entry) != {0}}
     if all(len(entry) == 1 for entry in named.values()):
         return ()
@@ -154,11 +150,7 @@ def _regions(
 
 
 def _stages(plans: NnunetPlans, name: str) -> tuple[str, ...]:
-    """Return the names of a configuration and its previous stages, the first stage first.
-
-    Raises:
-        ModelError: If the cascade is circular.
-    """
+    """Return the names of a configuration and its previous stages, the first stage first."""
     names: list[str] = []
     current: str | None = name
     while current is not None:
@@ -177,11 +169,7 @@ def _is_flat(plans: NnunetPlans, configuration: NnunetConfiguration) -> bool:
 
 
 def _axis_order(plans: NnunetPlans, *, is_flat: bool) -> tuple[int, ...]:
-    """Return the order of axes, without the slice axis for 2-D datasets.
-
-    Raises:
-        ModelError: If `transpose_forward` is not a permutation of three axes.
-    """
+    """Return the order of axes, without the slice axis for 2-D datasets."""
     order = plans.transpose_forward
     _check(sorted(order) == [0, 1, 2], "transpose_forward", order)
     if not is_flat:
@@ -246,11 +234,7 @@ def _normalizers(planned: NnunetConfiguration, model: NnunetModel) -> tuple[Norm
 def _normalizer(
     scheme: str, intensities: IntensityProperties | None, *, masked: bool
 ) -> Normalizer:
-    """Return the normaliser equivalent to nnU-Net's class of that name.
-
-    Raises:
-        ModelError: If there is none, or its intensity statistics are missing.
-    """
+    """Return the normaliser equivalent to nnU-Net's class of that name."""
     if scheme == "ZScoreNormalization":
         return ZScore(masked=masked)
     if scheme == "CTNormalization" and intensities is not None:
@@ -265,19 +249,11 @@ def _normalizer(
 
 
 def _resampling(planned: NnunetConfiguration) -> Resampling:
-    """Return the spline orders and the anisotropy threshold.
-
-    Raises:
-        ModelError: If images and logits use different thresholds, or an unsupported resampling.
-    """
+    """Return the spline orders and the threshold, which must be the same for images and logits."""
     images = planned.resampling_fn_data_kwargs
     logits = planned.resampling_fn_probabilities_kwargs
-    _check(planned.resampling_fn_data == RESAMPLING, "resampling", planned.resampling_fn_data)
-    _check(
-        planned.resampling_fn_probabilities == RESAMPLING,
-        "resampling",
-        planned.resampling_fn_probabilities,
-    )
+    for function in (planned.resampling_fn_data, planned.resampling_fn_probabilities):
+        _check(function == RESAMPLING, "resampling", function)
     order_z, threshold = images.get("order_z", 0), _threshold(images)
     _check(order_z == logits.get("order_z", 0), "order_z", logits)
     _check(threshold == _threshold(logits), "force_separate_z", logits)
@@ -294,11 +270,7 @@ def _resampling(planned: NnunetConfiguration) -> Resampling:
 
 
 def _threshold(settings: dict[str, Any]) -> float:
-    """Return the anisotropy threshold above which the coarse axis is resampled separately.
-
-    Raises:
-        ModelError: If the axis is always resampled separately.
-    """
+    """Return the anisotropy threshold above which the coarse axis is resampled separately."""
     forced = settings.get("force_separate_z", False)
     _check(forced is not True, "force_separate_z", forced)
     if forced is False:
@@ -323,11 +295,7 @@ def _decision(plans: NnunetPlans) -> Decision:
 
 
 def _check(is_supported: bool, field: str, value: object) -> None:  # noqa: FBT001  (like assert)
-    """Raise an error for an unsupported setting.
-
-    Raises:
-        ModelError: If `is_supported` is False.
-    """
+    """Raise a ModelError for an unsupported setting."""
     if not is_supported:
         msg = (
             f"plans.json has {field} {value!a}, which autoseg does not support. Predict with "

@@ -28,7 +28,7 @@ RESIDUAL = "ResidualEncoderUNet"
 COPIES = re.compile(r"^decoder\.encoder\.|\.all_modules\.")
 """Tensors that nnU-Net stores a second time."""
 
-WRAPPERS = ("module.", "_orig_mod.")
+WRAPPERS = re.compile(r"^(module\.)?(_orig_mod\.)?")
 """Prefixes that torch adds to the tensor names of distributed and compiled networks."""
 
 KNOWN_NETWORKS = f"{PLAIN} and {RESIDUAL}"
@@ -52,27 +52,23 @@ def architecture(
     settings = description.arch_kwargs
     _check_supported(name, settings)
     stages, axes = settings.n_stages, len(patch)
-    shared = {
-        "in_channels": in_channels,
-        "num_classes": num_outputs,
-        "features": _per_entry(settings.features_per_stage, stages),
-        "decoder_convolutions": _per_entry(settings.n_conv_per_stage_decoder, stages - 1)[::-1],
-    }
     try:
-        topology = Topology(
-            patch_shape=patch,
-            strides=_per_stage(settings.strides, stages, axes),
-            kernels=_per_stage(settings.kernel_sizes, stages, axes),
-        )
+        shared = {
+            "in_channels": in_channels,
+            "num_classes": num_outputs,
+            "features": _per_entry(settings.features_per_stage, stages),
+            "decoder_convolutions": _per_entry(settings.n_conv_per_stage_decoder, stages - 1)[::-1],
+            "topology": Topology(
+                patch_shape=patch,
+                strides=_per_stage(settings.strides, stages, axes),
+                kernels=_per_stage(settings.kernel_sizes, stages, axes),
+            ),
+        }
         if name == PLAIN:
             convolutions = _per_entry(settings.n_conv_per_stage, stages)
-            return UNet.model_validate(
-                {**shared, "topology": topology, "encoder_convolutions": convolutions}
-            )
+            return UNet.model_validate({**shared, "encoder_convolutions": convolutions})
         blocks = _per_entry(settings.n_blocks_per_stage, stages)
-        return ResidualEncoderUNet.model_validate(
-            {**shared, "topology": topology, "encoder_blocks": blocks}
-        )
+        return ResidualEncoderUNet.model_validate({**shared, "encoder_blocks": blocks})
     except ValidationError as error:
         msg = (
             f"autoseg cannot build the network of plans.json:\n{format_validation_error(error)}\n"
@@ -97,14 +93,15 @@ def rename_tensors(
     Raises:
         ModelError: If a tensor is missing, unused, or of another shape.
     """
-    unwrapped = {_without_wrapper(name): tensor for name, tensor in weights.items()}
+    has_biases = any(name.endswith(".conv.bias") for name in weights)
+    unwrapped = {WRAPPERS.sub("", name): tensor for name, tensor in weights.items()}
     remaining = {name: tensor for name, tensor in unwrapped.items() if not COPIES.search(name)}
     names = _Names(network)
     renamed: Tensors = {}
     for name, expected in empty_network(network).state_dict().items():
         nnunet_name = names.source(name)
         tensor = remaining.pop(nnunet_name, None)
-        if tensor is None and name.endswith(".bias") and not _has_biases(weights):
+        if tensor is None and name.endswith(".bias") and not has_biases:
             tensor = torch.zeros(expected.shape)
         if tensor is None or tensor.shape != expected.shape:
             found = "nothing" if tensor is None else list(tensor.shape)
@@ -173,16 +170,6 @@ def _stacked(rest: list[str]) -> str:
     return f"convs.{layer // 3}.{('conv', 'norm')[layer % 3]}.{kind}"
 
 
-def _without_wrapper(name: str) -> str:
-    for wrapper in WRAPPERS:
-        name = name.removeprefix(wrapper)
-    return name
-
-
-def _has_biases(weights: Mapping[str, torch.Tensor]) -> bool:
-    return any(name.endswith(".conv.bias") for name in weights)
-
-
 def _mismatch(source: str, found: str) -> ModelError:
     return ModelError(
         f"{source} does not match the network of plans.json: {found}. Its trainer built another "
@@ -192,11 +179,7 @@ def _mismatch(source: str, found: str) -> ModelError:
 
 
 def _check_supported(name: str, settings: NetworkSettings) -> None:
-    """Check that autoseg supports all settings of the network except for the topology.
-
-    Raises:
-        ModelError: On the first unsupported setting.
-    """
+    """Check that autoseg supports all settings of the network except for the topology."""
     norm = settings.norm_op_kwargs or {}
     slope = (settings.nonlin_kwargs or {}).get("negative_slope", NEGATIVE_SLOPE)
     normal_stem = settings.stem_channels in (None, _per_entry(settings.features_per_stage, 1)[0])

@@ -5,7 +5,7 @@ Source: nnU-Net 2.8.1, including its conversion of configurations from before 2.
 
 from typing import Any, TypeAlias, TypeVar
 
-from pydantic import ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import PositiveFloat, PositiveInt, ValidationError
 
 from autoseg.core.errors import ModelError
 from autoseg.core.frozen import Frozen
@@ -18,10 +18,8 @@ MOST_ANCESTORS = 16
 """Maximum length of a chain of inherited configurations."""
 
 
-class _Foreign(Frozen):
+class _Foreign(Frozen, extra="ignore"):
     """A document of another program; unknown fields are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class NetworkSettings(Frozen):

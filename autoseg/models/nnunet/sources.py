@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing_extensions import override
 
 from autoseg.core.errors import ModelError
-from autoseg.documents.splits import FoldName, default_folds, fold_from_name, sort_folds
+from autoseg.documents.splits import FoldName, default_folds, fold_from_folder, sort_folds
 
 PLANS = "plans.json"
 DATASET = "dataset.json"
@@ -35,8 +35,6 @@ case."""
 
 MOST_COMPRESSION = 100
 """Maximum compression ratio of an entry. Weights shrink by 10 %, JSON to a tenth of its size."""
-
-FOLD = re.compile(r"fold_(\w+)")
 
 
 class ModelSource(ABC):
@@ -63,9 +61,9 @@ class ModelSource(ABC):
 
     def models(self) -> tuple[str, ...]:
         """Return the folders that contain `plans.json` and a checkpoint of at least one fold."""
-        names = set(self.names())
-        folders = {str(PurePosixPath(name).parent) for name in names if _is_named(name, PLANS)}
-        return tuple(sorted(folder for folder in folders if self.checkpoints(folder)))
+        paths = map(PurePosixPath, self.names())
+        folders = {str(path.parent) for path in paths if path.name == PLANS}
+        return tuple(sorted(filter(self.checkpoints, folders)))
 
     def checkpoints(self, folder: str) -> dict[FoldName, str]:
         """Return the checkpoint file of each fold that is used by default."""
@@ -74,8 +72,7 @@ class ModelSource(ABC):
             for name in self.names():
                 path = PurePosixPath(name)
                 if path.name == checkpoint and str(path.parent.parent) == folder:
-                    match = FOLD.fullmatch(path.parent.name)
-                    fold = None if match is None else fold_from_name(match.group(1))
+                    fold = fold_from_folder(path.parent.name)
                     if fold is not None:
                         files[fold] = name
         return {fold: files[fold] for fold in sort_folds(default_folds(tuple(files)))}
@@ -183,10 +180,6 @@ def open_source(path: Path) -> ModelSource:
         "(nnUNetTrainer__…) or a zip written by nnUNetv2_export_model_to_zip. Check the path."
     )
     raise ModelError(msg)
-
-
-def _is_named(name: str, wanted: str) -> bool:
-    return PurePosixPath(name).name == wanted
 
 
 def _too_large(path: Path, name: str, size: int, largest: int) -> ModelError:

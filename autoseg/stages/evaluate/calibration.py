@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from autoseg.core.arrays import LabelArray, MaskArray
+from autoseg.core.arrays import LabelArray, mask_of
 from autoseg.core.errors import CaseError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.report import ClassScores
@@ -55,11 +55,7 @@ def with_calibration(
 def _errors(
     reference: LabelArray, folders: Sequence[Path], labels: LabelScheme
 ) -> list[float | None]:
-    """Compute the expected calibration error of every target, in the order of `labels.targets`.
-
-    Raises:
-        CaseError: If the probabilities are damaged or belong to another image.
-    """
+    """Compute the expected calibration error of every target, in the order of `labels.targets`."""
     members = [open_probabilities(folder) for folder in folders]
     grid = members[0].grid
     _check_grid(grid, reference, labels, folders[0])
@@ -88,19 +84,13 @@ def _add_block(
         error.add_certain(*_counts(block, labels, target))
         return
     known = block != labels.ignore if labels.ignore is not None else np.ones(block.shape, bool)
-    error.add(probabilities[known], _mask(block, target)[known])
+    error.add(probabilities[known], mask_of(block, target.values)[known])
 
 
 def _counts(array: LabelArray, labels: LabelScheme, target: Region) -> tuple[int, int]:
     """Count the annotated voxels, and the voxels of the target."""
     ignored = 0 if labels.ignore is None else np.count_nonzero(array == labels.ignore)
-    return array.size - int(ignored), int(np.count_nonzero(_mask(array, target)))
-
-
-def _mask(array: LabelArray, target: Region) -> MaskArray:
-    if len(target.values) == 1:
-        return np.asarray(array == target.values[0])
-    return np.isin(array, target.values)
+    return array.size - int(ignored), int(np.count_nonzero(mask_of(array, target.values)))
 
 
 def _is_present(scores: ClassScores) -> bool:
@@ -110,11 +100,7 @@ def _is_present(scores: ClassScores) -> bool:
 def _check_grid(
     grid: ProbabilityGrid, reference: LabelArray, labels: LabelScheme, folder: Path
 ) -> None:
-    """Check that probabilities match the image size and classes of a reference.
-
-    Raises:
-        CaseError: If they do not match.
-    """
+    """Raise a CaseError if probabilities do not match the size and classes of a reference."""
     found = grid.restoration.full_shape, grid.num_outputs, grid.is_regional
     expected = reference.shape, labels.num_outputs, bool(labels.regions)
     if found != expected:

@@ -123,11 +123,7 @@ def evaluate_pairs(
 
 
 def _check_classes(measurement: Measurement, names: Sequence[str]) -> None:
-    """Check that every tolerance belongs to a class.
-
-    Raises:
-        DatasetError: If a tolerance is given for an unknown class.
-    """
+    """Raise a DatasetError if a tolerance is given for an unknown class."""
     unknown = [name for name, _ in measurement.class_tolerances_mm if name not in names]
     if unknown:
         msg = (
@@ -138,11 +134,7 @@ def _check_classes(measurement: Measurement, names: Sequence[str]) -> None:
 
 
 def _files_by_name(folder: Path) -> dict[str, Path]:
-    """Map the names of the image files in a folder, without extension, to their paths.
-
-    Raises:
-        DatasetError: If the folder is missing, or two files differ only in their extension.
-    """
+    """Map the names of the image files in a folder, without extension, to their paths."""
     if not folder.is_dir():
         msg = f"{folder} is not a folder. Pass the folder that holds the label maps."
         raise DatasetError(msg)
@@ -161,11 +153,7 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
 def _score(
     pair: LabelMapPair, *, labels: LabelScheme | None, measurement: Measurement
 ) -> ScoredCase:
-    """Score one case.
-
-    Raises:
-        CaseError: If a file cannot be read, the grids differ, or a label value is unexpected.
-    """
+    """Score one case; raise a CaseError if that is impossible."""
     reference = read_label_map(pair.reference, pair.prediction)
     prediction = read_label_map(pair.prediction, pair.reference)
     _check_grids(pair, prediction, reference)
@@ -195,11 +183,7 @@ def read_label_map(path: Path, partner: Path) -> LabelMap:
 
 
 def _check_grids(pair: LabelMapPair, prediction: LabelMap, reference: LabelMap) -> None:
-    """Check that two label maps are on the same grid.
-
-    Raises:
-        CaseError: If shape or geometry differ.
-    """
+    """Raise a CaseError if the shapes or geometries of two label maps differ."""
     shapes = prediction.values.shape, reference.values.shape
     difference = None
     if shapes[0] != shapes[1]:

@@ -35,12 +35,7 @@ def known_labels(path: Path, *, workers: int = 1) -> LabelScheme:
 
 
 def _of_file(path: Path) -> LabelScheme:
-    """Load the labels of a plan or dataset description; without a background, value 0 becomes it.
-
-    Raises:
-        DatasetError: If no labels are declared.
-        DocumentError: If the plan is damaged.
-    """
+    """Load the labels of a plan or dataset description; value 0 becomes a missing background."""
     if path.name == PlannedPreparation.FILE_NAME:
         from autoseg.documents.plan import Plan  # slow import: it loads all architectures
 

@@ -19,12 +19,13 @@ def label_state(files: Mapping[str, Path]) -> str | None:
         files: Label file of each case.
     """
     try:
-        sizes = [
-            (case, [_size_and_time(path) for path in (files[case], *companion_files(files[case]))])
+        states = [
+            (case, [path.stat() for path in (files[case], *companion_files(files[case]))])
             for case in sorted(files)
         ]
     except OSError:
         return None
+    sizes = [(case, [(file.st_size, file.st_mtime_ns) for file in own]) for case, own in states]
     return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
 
 
@@ -39,8 +40,3 @@ def have_labels_changed(report: Report, cases: Sequence[CaseFiles]) -> bool:
     """
     current = label_state({case.name: case.labels for case in cases})
     return None not in (report.label_state, current) and report.label_state != current
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns

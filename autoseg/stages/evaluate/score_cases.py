@@ -7,12 +7,12 @@ from time import perf_counter
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase
 from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.report import Report, UnscoredCase
+from autoseg.documents.report import Report
 from autoseg.inference.selected_model import SelectedModel
 from autoseg.readers import ending_of
 from autoseg.readers.names import label_ending
 from autoseg.stages.evaluate.evaluate import LabelMapPair, evaluate_pairs
-from autoseg.stages.predict.predict import PredictOptions, PredictReport, predict_cases
+from autoseg.stages.predict.predict import PredictOptions, predict_cases
 
 
 def score_cases(
@@ -41,10 +41,7 @@ def score_cases(
     start = perf_counter()
     predicted = predict_cases(inputs, outputs, model, options, progress)
     seconds = perf_counter() - start
-    failures = [
-        UnscoredCase(name=entry.name, message=entry.message) for entry in predicted.failures
-    ]
-    failed = {entry.name for entry in failures}
+    written, failed = len(predicted.written), {entry.name for entry in predicted.failures}
     probabilities = options.probabilities
     pairs = [
         LabelMapPair(
@@ -61,18 +58,11 @@ def score_cases(
     )
     return report.model_copy(
         update={
-            "issues": (*failures, *report.issues),
-            "seconds_per_case": _seconds_per_case(seconds, predicted),
+            "issues": (*predicted.failures, *report.issues),
+            "seconds_per_case": None if failed or not written else seconds / written,
             "agreements": predicted.agreements,
         }
     )
-
-
-def _seconds_per_case(seconds: float, predicted: PredictReport) -> float | None:
-    """Return the mean prediction time per case; None if no case was predicted or some failed."""
-    if predicted.failures or not predicted.written:
-        return None
-    return seconds / len(predicted.written)
 
 
 def label_map(outputs: Path, case: CaseFiles) -> Path:

@@ -17,29 +17,6 @@ from autoseg.documents.quality import (
 from autoseg.readers import stem_of
 
 
-def expected_quality(
-    agreements: Sequence[CaseTtaConsistency], curves: Sequence[QualityCurve], labels: LabelScheme
-) -> tuple[CaseQuality, ...]:
-    """Compute the expected Dice per case and target; cases without an estimate are left out.
-
-    Args:
-        agreements: TTA consistency of each case, one value per target.
-        curves: Expected Dice by TTA consistency, fitted in cross-validation.
-        labels: Label scheme whose targets the consistencies refer to.
-    """
-    by_name = {curve.name: curve for curve in curves}
-    cases = []
-    for case in agreements:
-        targets = tuple(
-            ExpectedDice(name=target.name, dice=curve.expected_dice(value), error=curve.error)
-            for target, value in zip(labels.targets, case.targets, strict=True)
-            if value is not None and (curve := by_name.get(target.name))
-        )
-        if targets:
-            cases.append(CaseQuality(name=case.name, targets=targets))
-    return tuple(cases)
-
-
 class QualityReport:
     """Report the expected Dice of each case and save it with the label maps after every case.
 
@@ -57,12 +34,12 @@ class QualityReport:
         """Initialize the report without cases.
 
         Args:
-            curves: Curves fitted in cross-validation; empty if there are none.
+            curves: Expected Dice by TTA consistency, fitted in cross-validation; may be empty.
             labels: Label scheme whose targets the consistencies refer to.
             outputs: Folder of the label maps.
             progress: Receives the messages.
         """
-        self._curves = curves
+        self._curves = {curve.name: curve for curve in curves}
         self._labels = labels
         self._path = outputs / Quality.FILE_NAME
         self._progress = progress
@@ -75,11 +52,18 @@ class QualityReport:
             DocumentError: If the existing `quality.json` is damaged.
         """
         self._agreements.append(agreement)
-        for case in expected_quality([agreement], self._curves, self._labels):
-            parts = [f"{entry.name} {entry.dice:.2f} ± {entry.error:.2f}" for entry in case.targets]
-            self._progress.say(f"{case.name}: expected Dice: {', '.join(parts)}")
-            saved = self._saved() | {case.name: case}
-            store.save(Quality(cases=tuple(saved[name] for name in sorted(saved))), self._path)
+        targets = tuple(
+            ExpectedDice(name=target.name, dice=curve.expected_dice(value), error=curve.error)
+            for target, value in zip(self._labels.targets, agreement.targets, strict=True)
+            if value is not None and (curve := self._curves.get(target.name))
+        )
+        if not targets:
+            return
+        parts = [f"{entry.name} {entry.dice:.2f} ± {entry.error:.2f}" for entry in targets]
+        self._progress.say(f"{agreement.name}: expected Dice: {', '.join(parts)}")
+        saved = self._saved()
+        saved[agreement.name] = CaseQuality(name=agreement.name, targets=targets)
+        store.save(Quality(cases=tuple(saved[name] for name in sorted(saved))), self._path)
 
     def finish(self, skipped: Sequence[Path]) -> None:
         """Report the cases without an estimate.

@@ -17,6 +17,7 @@ from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import InputCase, channel_files_warning, find_inputs
 from autoseg.documents import store
 from autoseg.documents.quality import CaseTtaConsistency
+from autoseg.documents.report import UnscoredCase
 from autoseg.documents.splits import FoldName
 from autoseg.inference.export_queue import ExportThread
 from autoseg.inference.prediction import (
@@ -75,19 +76,6 @@ class PredictOptions:
 
 
 @dataclass(frozen=True)
-class FailedCase:
-    """A case without output.
-
-    Attributes:
-        name: Name of the case.
-        message: Reason, in one sentence.
-    """
-
-    name: str
-    message: str
-
-
-@dataclass(frozen=True)
 class PredictReport:
     """Outcome of a prediction.
 
@@ -103,7 +91,7 @@ class PredictReport:
     model: Path
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
-    failures: tuple[FailedCase, ...]
+    failures: tuple[UnscoredCase, ...]
     agreements: tuple[CaseTtaConsistency, ...] = ()
 
 
@@ -131,11 +119,7 @@ class _PredictionTask:
         return is_saved and self.output.is_file()
 
     def saved_agreement(self) -> tuple[CaseTtaConsistency, ...]:
-        """Load the TTA consistency of a finished task; empty if probabilities are not saved.
-
-        Raises:
-            DocumentError: If the file is damaged.
-        """
+        """Load the TTA consistency of a finished task; empty if probabilities are not saved."""
         if self.probabilities is None:
             return ()
         path = self.probabilities / CaseTtaConsistency.FILE_NAME
@@ -225,7 +209,7 @@ def predict_cases(
         model=model.path,
         written=tuple(outcome.output for outcome in done if isinstance(outcome, _Written)),
         skipped=tuple(task.output for task in skipped),
-        failures=tuple(outcome for outcome in done if isinstance(outcome, FailedCase)),
+        failures=tuple(outcome for outcome in done if isinstance(outcome, UnscoredCase)),
         agreements=(
             *(agreement for task in skipped for agreement in task.saved_agreement()),
             *(outcome.agreement for outcome in done if isinstance(outcome, _Written)),
@@ -242,7 +226,7 @@ def _task(case: InputCase, outputs: Path, probabilities: Path | None) -> _Predic
 
 def _outcomes(
     tasks: Sequence[_PredictionTask], model: SelectedModel, workers: int, progress: Progress
-) -> Iterator[_Written | FailedCase]:
+) -> Iterator[_Written | UnscoredCase]:
     """Yield the output or failure of each task, in order.
 
     At any time one image is read, one is predicted, and one or two are exported.
@@ -287,11 +271,7 @@ def _started(
 def _joint_task(
     task: _PredictionTask, model: SelectedModel, workers: int, progress: Progress
 ) -> PredictionTask[Path]:
-    """Read and prepare an image, and warn if it differs from the training data.
-
-    Raises:
-        CaseError: If the files do not fit the model.
-    """
+    """Read and prepare an image, and warn if it differs from the training data."""
     if task.case.issue:
         raise CaseError(task.case.issue)
     image = read_image(task.case.images).reoriented(model.plan.orientation)
@@ -343,7 +323,7 @@ def _is_large(case: InputCase) -> bool:
 
 def _outcome(
     task: _PredictionTask, future: Future[Path], measured: SelectedModel
-) -> _Written | FailedCase:
+) -> _Written | UnscoredCase:
     """Return the output of a task, or its failure."""
     try:
         output = future.result()
@@ -354,7 +334,7 @@ def _outcome(
     except Exception as error:  # an error in one case must not stop the others
         if isinstance(error, OSError) and disk_error_message(error) is not None:
             raise  # all other cases would fail in the same way
-        return FailedCase(task.case.name, case_error_message(error))
+        return UnscoredCase(name=task.case.name, message=case_error_message(error))
 
 
 def _check_folder(outputs: Path) -> None:

@@ -120,11 +120,7 @@ def _apply(
 
 
 def _value(outcome: Success[T] | Failure, pairs: Sequence[LabelMapPair]) -> T:
-    """Return the result of a case.
-
-    Raises:
-        CaseError: If the case failed.
-    """
+    """Return the result of a case; raise a CaseError if it failed."""
     if isinstance(outcome, Failure):
         raise CaseError(f"{pairs[outcome.index].name}: {outcome.message}")
     return outcome.value

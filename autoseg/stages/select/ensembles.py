@@ -1,7 +1,6 @@
 """Average stored probabilities of held-out cases over configurations, and score the result."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,30 +22,6 @@ from autoseg.stages.select.candidates import TrainedConfiguration
 from autoseg.stages.train.score_fold import VALIDATION_NAME, held_out_probabilities
 
 
-@dataclass(frozen=True)
-class EnsembleTask:
-    """One case of an ensemble.
-
-    Attributes:
-        case: Files of the case.
-        sources: Folder of each member's probabilities.
-        output: Label map to write.
-    """
-
-    case: CaseFiles
-    sources: tuple[Path, ...]
-    output: Path
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the label map exists and is newer than all probabilities."""
-        if not self.output.is_file():
-            return False
-        written = self.output.stat().st_mtime
-        records = [source / ProbabilityGrid.FILE_NAME for source in self.sources]
-        return all(record.is_file() and record.stat().st_mtime <= written for record in records)
-
-
 def label_maps(
     members: Sequence[TrainedConfiguration], cases: Sequence[CaseFiles], folder: Path
 ) -> tuple[LabelMapPair, ...]:
@@ -57,12 +32,22 @@ def label_maps(
         cases: Cases that are held out and scored by each member.
         folder: Folder of the ensemble's label maps; unused with one member.
     """
-    return tuple(
-        LabelMapPair(
-            case.name, _output(members, case, folder), case.labels, _sources(members, case)
-        )
-        for case in cases
-    )
+    pairs = []
+    for case in cases:
+        folds = [member.fold_of(case.name).folder for member in members]
+        outputs = folder if len(members) > 1 else folds[0] / VALIDATION_NAME
+        sources = tuple(held_out_probabilities(fold, case) for fold in folds)
+        pairs.append(LabelMapPair(case.name, label_map(outputs, case), case.labels, sources))
+    return tuple(pairs)
+
+
+def is_current(pair: LabelMapPair) -> bool:
+    """Return True if the label map of an ensemble exists and is newer than all probabilities."""
+    if not pair.prediction.is_file():
+        return False
+    written = pair.prediction.stat().st_mtime
+    records = [source / ProbabilityGrid.FILE_NAME for source in pair.probabilities]
+    return all(record.is_file() and record.stat().st_mtime <= written for record in records)
 
 
 def ensemble_report(
@@ -87,70 +72,54 @@ def ensemble_report(
         progress: Receives the progress.
     """
     name = " + ".join(member.name for member in members)
-    tasks = [_task(members, case, folder) for case in cases]
-    pending = [task for task in tasks if not task.is_done]
-    stored = _stored_report(folder, tasks)
+    pairs = label_maps(members, cases, folder)
+    pending = [each for each in zip(cases, pairs, strict=True) if not is_current(each[1])]
+    stored = _stored_report(folder, cases, pairs)
     if not pending and stored is not None:
         return stored
     work = partial(_write, labels=members[0].labels)
     outcomes = run_each(work, pending, workers=workers)
-    done = list(progress.track(outcomes, description=f"Averaging {name}", total=len(pending)))
-    failed = {pending[entry.index].case.name: entry for entry in done if isinstance(entry, Failure)}
-    issues = tuple(UnscoredCase(name=case, message=entry.message) for case, entry in failed.items())
-    pairs = [pair for pair in label_maps(members, cases, folder) if pair.name not in failed]
-    report = evaluate_pairs(pairs, labels=members[0].labels, workers=workers, progress=progress)
+    tracked = progress.track(outcomes, description=f"Averaging {name}", total=len(pending))
+    issues = [
+        UnscoredCase(name=pending[outcome.index][0].name, message=outcome.message)
+        for outcome in tracked
+        if isinstance(outcome, Failure)
+    ]
+    failed = {issue.name for issue in issues}
+    written = [pair for pair in pairs if pair.name not in failed]
+    report = evaluate_pairs(written, labels=members[0].labels, workers=workers, progress=progress)
     report = report.model_copy(update={"issues": (*issues, *report.issues)})
     store.save(report, folder / Report.FILE_NAME)
     return report
 
 
-def _stored_report(folder: Path, tasks: Sequence[EnsembleTask]) -> Report | None:
+def _stored_report(
+    folder: Path, cases: Sequence[CaseFiles], pairs: Sequence[LabelMapPair]
+) -> Report | None:
     """Load the report of an earlier call; None if it is missing, incomplete or outdated."""
     path = folder / Report.FILE_NAME
     if not path.is_file():
         return None
     report = store.load(Report, path, made_by=Selection.MADE_BY)
     is_outdated = any(
-        task.output.is_file() and task.output.stat().st_mtime > path.stat().st_mtime
-        for task in tasks
+        pair.prediction.is_file() and pair.prediction.stat().st_mtime > path.stat().st_mtime
+        for pair in pairs
     )
-    is_outdated = is_outdated or have_labels_changed(report, [task.case for task in tasks])
-    names = {case.name for case in report.cases}
-    has_other_cases = names != {task.case.name for task in tasks}
+    is_outdated = is_outdated or have_labels_changed(report, cases)
+    has_other_cases = {case.name for case in report.cases} != {case.name for case in cases}
     return None if is_outdated or report.issues or has_other_cases else report
 
 
-def _task(members: Sequence[TrainedConfiguration], case: CaseFiles, folder: Path) -> EnsembleTask:
-    sources = _sources(members, case)
-    return EnsembleTask(case=case, sources=sources, output=_output(members, case, folder))
-
-
-def _sources(members: Sequence[TrainedConfiguration], case: CaseFiles) -> tuple[Path, ...]:
-    """Return the folder of each member's probabilities of a held-out case."""
-    return tuple(
-        held_out_probabilities(member.fold_of(case.name).folder, case) for member in members
-    )
-
-
-def _output(members: Sequence[TrainedConfiguration], case: CaseFiles, folder: Path) -> Path:
-    if len(members) > 1:
-        return label_map(folder, case)
-    return label_map(members[0].fold_of(case.name).folder / VALIDATION_NAME, case)
-
-
-def _write(task: EnsembleTask, *, labels: LabelScheme) -> None:
-    """Write the label map of one case.
-
-    Raises:
-        CaseError: If probabilities are missing, damaged or of another image.
-    """
-    for source in task.sources:
+def _write(task: tuple[CaseFiles, LabelMapPair], *, labels: LabelScheme) -> None:
+    """Write the label map of one case."""
+    case, pair = task
+    for source in pair.probabilities:
         if not has_probabilities(source):
             msg = (
                 f"no probabilities found in {source}. Run `autoseg train` for that fold again to "
                 "predict them."
             )
             raise CaseError(msg)
-    members = [open_probabilities(source) for source in task.sources]
+    members = [open_probabilities(source) for source in pair.probabilities]
     indices = ensemble_class_map(members, workers=1)
-    write_labels(labels.decode(indices), read_image(task.case.images), task.output)
+    write_labels(labels.decode(indices), read_image(case.images), pair.prediction)

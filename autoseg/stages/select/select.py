@@ -58,37 +58,7 @@ def select(
     workers: int,
     progress: Progress,
     dataset: DatasetSpec | None = None,
-) -> CrossValidated:
-    """Load the documents of a dataset and select its model, see `select_model`.
-
-    Args:
-        workspace: Work folder of the dataset.
-        allow_missing_folds: Whether configurations with missing folds are always candidates.
-        workers: Number of processes.
-        progress: Receives progress and messages.
-        dataset: Description of the dataset; None loads it.
-
-    Raises:
-        DocumentError: If no fold has been trained.
-    """
-    return select_model(
-        workspace,
-        dataset or store.load(DatasetSpec, workspace.dataset),
-        store.load(Splits, workspace.splits),
-        allow_missing_folds=allow_missing_folds,
-        workers=workers,
-        progress=progress,
-    )
-
-
-def select_model(
-    workspace: Workspace,
-    dataset: DatasetSpec,
-    splits: Splits,
-    *,
-    allow_missing_folds: bool = False,
-    workers: int,
-    progress: Progress,
+    splits: Splits | None = None,
 ) -> CrossValidated:
     """Select the model to predict with, and save the selection and its cross-validation.
 
@@ -98,16 +68,19 @@ def select_model(
 
     Args:
         workspace: Work folder of the dataset.
-        dataset: Description of the dataset.
-        splits: Folds of the cross-validation.
         allow_missing_folds: Whether configurations with missing folds are always candidates.
         workers: Number of processes.
         progress: Receives progress and messages.
+        dataset: Description of the dataset; None loads it.
+        splits: Folds of the cross-validation; None loads them.
 
     Raises:
+        DocumentError: If no fold has been trained.
         ModelError: If no fold is trained and scored, or there is no common held-out case.
         CaseError: If a label map of the selected candidate cannot be read.
     """
+    dataset = dataset or store.load(DatasetSpec, workspace.dataset)
+    splits = splits or store.load(Splits, workspace.splits)
     trained = find_trained(workspace, dataset, splits)
     comparison = build_comparison(
         trained, len(splits.folds), allow_missing_folds=allow_missing_folds
@@ -146,11 +119,7 @@ class _Work:
     progress: Progress
 
     def files(self, names: frozenset[str]) -> tuple[CaseFiles, ...]:
-        """Return the files of the named cases.
-
-        Raises:
-            ModelError: If the dataset no longer has one of them.
-        """
+        """Return the files of the named cases; raise a ModelError if the dataset lost one."""
         files = tuple(case for case in self.spec.cases if case.name in names)
         missing = sorted(names - {case.name for case in files})
         if missing:
@@ -163,11 +132,7 @@ class _Work:
 
 
 def _common_cases(comparison: Comparison) -> frozenset[str]:
-    """Return the held-out cases on which all configurations are scored.
-
-    Raises:
-        ModelError: If there are none.
-    """
+    """Return the held-out cases on which all configurations are scored; there is at least one."""
     if not comparison.cases:
         names = ", ".join(entry.name for entry in comparison.trained)
         msg = (
@@ -233,9 +198,6 @@ def _with_postprocessing(
     """Find the post-processing that improves the selected model, and score it with that.
 
     Both use all cases that the members have held out, which may be more than the compared ones.
-
-    Raises:
-        CaseError: If a label map cannot be read or averaged.
     """
     names = frozenset.intersection(*(member.cases for member in members))
     report = _report(members, names, work)

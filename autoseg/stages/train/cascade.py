@@ -164,11 +164,7 @@ def note_on_newer_stage(
 def _held_out(
     project: Project, configuration: Configuration, cases: Sequence[str]
 ) -> dict[str, int]:
-    """Map each case to the first fold that holds it out.
-
-    Raises:
-        TrainingError: If no fold holds a case out.
-    """
+    """Map each case to the first fold that holds it out; raise a TrainingError if none does."""
     folds = project.splits.folds
     held_out = {
         name: number for number in reversed(range(len(folds))) for name in folds[number].validation
@@ -229,16 +225,7 @@ def _make(
     compute: Compute,
     progress: Progress,
 ) -> None:
-    """Predict and save cascade inputs.
-
-    Args:
-        project: The project.
-        configuration: The configuration to be trained.
-        stages: Its previous stage, the previous stage of that one, and so on.
-        tasks: The cases to predict, grouped by fold.
-        compute: Device, precision and processes.
-        progress: Receives messages and progress.
-    """
+    """Predict and save the cascade inputs of tasks that are grouped by fold."""
     workers = compute.num_workers
     prepared = [
         prepare_cases(project, stage.name, workers=workers, progress=progress).cases
@@ -266,12 +253,7 @@ def _predict(
 ) -> Iterator[tuple[_Task, LabelArray]]:
     """Yield each task with its predicted label map, on the grid of the next stage.
 
-    Args:
-        folder: Model folder of the previous stage.
-        prepared: Prepared cases of the previous stage, of its previous stage, and so on.
-        tasks: The cases to predict, grouped by fold.
-        compute: Device, precision and processes.
-        progress: Receives messages.
+    `prepared` are the prepared cases of the previous stage, of its previous stage, and so on.
     """
     options = load_options(compute, progress)
     stored = ModelFolder(folder)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from autoseg.architectures import Architecture
 from autoseg.core.formatting import format_names, format_percent
-from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.documents.plan import Plan
 from autoseg.documents.run import Pretraining, TensorGroup
@@ -55,7 +54,8 @@ def load_pretrained(
 
 def interface(plan: Plan) -> Interface:
     """Return the names of the inputs and outputs of a plan's networks."""
-    return Interface(channels=plan.channel_names, outputs=_outputs(plan.labels))
+    outputs = tuple(region.name for region in plan.labels.regions) or plan.labels.names
+    return Interface(channels=plan.channel_names, outputs=outputs)
 
 
 def pretraining_summary(pretraining: Pretraining) -> str:
@@ -76,7 +76,3 @@ def _row(label: str, group: TensorGroup, total: int | None, *, named: bool = Tru
     share = "" if total is None else f"{format_percent(group.weights / total, 3):>7} of the weights"
     listed = f"   {format_names(group.names, 4)}" if named and group.names else ""
     return f"  {label:<12}{len(group.names):4d} tensors {share:22}{listed}".rstrip()
-
-
-def _outputs(labels: LabelScheme) -> tuple[str, ...]:
-    return tuple(region.name for region in labels.regions) or labels.names

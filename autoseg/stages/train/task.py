@@ -87,8 +87,7 @@ def training_task(
         seed=request.seed,
         precision=request.compute.precision,
     )
-    data = _data(project, configuration, fold, cases, options.seed)
-    data = replace(data, are_unaugmented=augments_on_device(data.training, device))
+    data = _data(project, configuration, fold, cases, options.seed, device)
     precision = precision or request.compute.precision
     return TrainingTask(
         architecture=configuration.architecture,
@@ -147,6 +146,7 @@ def _data(
     fold: Fold,
     cases: Mapping[str, StoredCase],
     seed: int,
+    device: torch.device,
 ) -> BatchDataset:
     plan = project.plan
     masked = tuple(
@@ -176,6 +176,7 @@ def _data(
         validation_cases=tuple(cases[name] for name in fold.validation),
         training=training,
         validation=replace(training, augmentations=(), target_weights=()),
+        are_unaugmented=augments_on_device(training, device),
     )
 
 

@@ -12,15 +12,12 @@ from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted
 from autoseg.core.formatting import format_count, format_duration
-from autoseg.core.interrupt import StopRequest, listen_for_stop
+from autoseg.core.interrupt import listen_for_stop
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.model import (
-    WEIGHTS_NAME,
-    TrainedModel,
-)
-from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.model import WEIGHTS_NAME, TrainedModel
+from autoseg.documents.plan import Configuration
 from autoseg.documents.recipe import AnyLength, Iterations, TrainingOptions
 from autoseg.documents.report import Report
 from autoseg.documents.run import Pretraining, Run
@@ -38,18 +35,9 @@ from autoseg.stages.train.cascade import (
 )
 from autoseg.stages.train.continuation import check_trained_with
 from autoseg.stages.train.pretrained import load_pretrained, pretraining_summary
-from autoseg.stages.train.progress import (
-    TrainingReporter,
-    announce,
-    forecast_message,
-)
+from autoseg.stages.train.progress import TrainingReporter, announce, forecast_message
 from autoseg.stages.train.score_fold import VALIDATION_NAME, score_fold
-from autoseg.stages.train.task import (
-    CHECKPOINT_NAME,
-    TrainRequest,
-    training_device,
-    training_task,
-)
+from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest, training_device, training_task
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.lock import locked
 from autoseg.training.loop import (
@@ -157,7 +145,7 @@ def _train_locked(
             progress.say(note)
     else:
         remove_leftovers(folder)
-        run = _train_and_save(task, plan, configuration, request, progress)
+        run = _train_and_save(task, configuration, request, progress)
         if task.device.type == "cuda":
             torch.cuda.empty_cache()  # release the memory of the training for prediction
     report = None
@@ -168,12 +156,7 @@ def _train_locked(
 
 
 def _check(project: Project, configuration: Configuration, request: TrainRequest) -> None:
-    """Check a request before cases are prepared or, with `restart`, a checkpoint is deleted.
-
-    Raises:
-        TrainingError: If the device or duration is invalid, the loss cannot be computed on the
-            device, or other folds were trained with another plan.
-    """
+    """Check a request before cases are prepared or, with `restart`, a checkpoint is deleted."""
     training_device(request.compute.device, configuration)
     request.length.length(configuration.recipe, project.plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
@@ -181,43 +164,32 @@ def _check(project: Project, configuration: Configuration, request: TrainRequest
 
 
 def _train_and_save(
-    task: TrainingTask,
-    plan: Plan,
-    configuration: Configuration,
-    request: TrainRequest,
-    progress: Progress,
+    task: TrainingTask, configuration: Configuration, request: TrainRequest, progress: Progress
 ) -> Run:
     """Start or resume the training, and save its result; this frees the training state."""
     progress.begin(f"training {configuration.name}, fold {request.fold}")
     with replace_out_of_memory_error(out_of_memory_error(task)):
         state = _resumed_state(task, progress) or _first_state(task, progress)
+    folder, names = task.checkpoint.parent, tuple(target.name for target in task.labels.targets)
+    reporter = TrainingReporter(task, folder, names, progress)
     with listen_for_stop() as stop:
-        _train_to_end(task, plan, state, stop, progress)
+        fit(task, state, Callbacks(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
+        reporter.finish(state)
     run = _run(configuration, request, task, state)
-    _save(state, run, task.checkpoint.parent, stop)
+    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)  # predictions of earlier weights
+    save_weights(state.result, folder / WEIGHTS_NAME)
+    store.save(run, folder / Run.FILE_NAME)
+    if stop.is_requested:
+        raise Interrupted(UNSCORED)
     return run
 
 
-def _train_to_end(
-    task: TrainingTask, plan: Plan, state: TrainingState, stop: StopRequest, progress: Progress
-) -> None:
-    folder = task.checkpoint.parent
-    names = tuple(target.name for target in plan.labels.targets)
-    reporter = TrainingReporter(task, folder, names, progress)
-    fit(task, state, Callbacks(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
-    reporter.finish(state)
-
-
 def _first_state(task: TrainingTask, progress: Progress) -> TrainingState:
-    """Return the initial state of a training, after a forecast of its duration.
-
-    Raises:
-        Interrupted: If the user pressed Ctrl-C, which stops a slow step of the forecast at once.
-    """
+    """Return the initial state of a training, after a forecast of its duration."""
     announce(task, progress)
     try:
         seconds = measure_step(task)
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt as stop:  # Ctrl-C stops a slow step of the forecast at once
         msg = "stopped before the first step. The same command starts the training."
         raise Interrupted(msg) from stop
     state = new_state(task, epoch_steps=epoch_steps(task.recipe, task.length, seconds))
@@ -254,19 +226,6 @@ def _delete_training(folder: Path) -> None:
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
     for name in (Run.FILE_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
         (folder / name).unlink(missing_ok=True)
-
-
-def _save(state: TrainingState, run: Run, folder: Path, stop: StopRequest) -> None:
-    """Save a finished training, after deleting the predictions of earlier weights.
-
-    Raises:
-        Interrupted: If the user requested a stop after the last step.
-    """
-    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
-    save_weights(state.result, folder / WEIGHTS_NAME)
-    store.save(run, folder / Run.FILE_NAME)
-    if stop.is_requested:
-        raise Interrupted(UNSCORED)
 
 
 def _load_finished_run(folder: Path, task: TrainingTask, progress: Progress) -> Run:

@@ -40,7 +40,7 @@ def nnunet(kind: str) -> None:
 def autoseg(kind: str) -> None:
     """Let autoseg do the same."""
     from autoseg.preprocessing.resample import (
-        resample_image,
+        resample_into,
         resample_labels,
         resampled_shape,
         separate_axis,
@@ -53,7 +53,8 @@ def autoseg(kind: str) -> None:
         if kind == "labels":
             resample_labels(volume, shape, order=1, separate_axis=axis, separate_axis_order=0)
         else:
-            resample_image(volume[None], shape, order=3, separate_axis=axis, separate_axis_order=0)
+            result = np.empty(shape, np.float32)
+            resample_into(result, volume, order=3, separate_axis=axis, separate_axis_order=0)
     report(watch)
 
 

@@ -17,26 +17,17 @@ def attention(queries=6, values=10, heads=2):
     return MultiHeadAttention((queries, values), heads=heads, head_features=8)
 
 
-def test_weights_are_shares_of_the_keys():
-    rows = attention().weights(5 * torch.randn(3, 4, 6), 5 * torch.randn(3, 7, 6))
-    assert rows.shape == (3, 2, 4, 7)
-    assert (rows >= 0).all()
-    torch.testing.assert_close(rows.sum(dim=-1), torch.ones(3, 2, 4))
-    assert not torch.allclose(rows.sum(dim=-2), torch.ones(3, 2, 7))
-
-
-def test_what_is_found_is_the_mean_of_the_values_that_the_weights_say():
+def test_each_head_returns_the_mean_of_the_values_weighted_by_the_softmax_of_the_products():
     module = attention()
-    queries, keys, values = torch.randn(3, 4, 6), torch.randn(3, 7, 6), torch.randn(3, 7, 10)
-    rows = module.weights(queries, keys)
-    split = module.values(values).unflatten(2, (2, 8)).transpose(1, 2)
-    expected = module.output((rows @ split).transpose(1, 2).flatten(2))
-    torch.testing.assert_close(module(queries, keys, values), expected)
-
-
-def test_heads_look_at_different_places():
-    rows = attention().weights(torch.randn(1, 4, 6), torch.randn(1, 7, 6))
+    tokens = 5 * torch.randn(3, 4, 6), 5 * torch.randn(3, 7, 6), torch.randn(3, 7, 10)
+    queries, keys, values = (
+        layer(each).unflatten(2, (2, 8)).transpose(1, 2)
+        for layer, each in zip((module.queries, module.keys, module.values), tokens, strict=True)
+    )
+    rows = torch.softmax(queries @ keys.transpose(-1, -2) / 8**0.5, dim=-1)
     assert not torch.allclose(rows[:, 0], rows[:, 1])
+    expected = module.output((rows @ values).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(module(*tokens), expected)
 
 
 def test_the_order_of_keys_does_not_matter_without_codes():

@@ -122,7 +122,7 @@ def test_low_resolution_spares_the_coarse_axis() -> None:
     [((0.7, 1.5), 0.7, 1.5), ((0.5, 0.9), 0.5, 0.9), ((2.0, 3.0), 2.0, 3.0)],
 )
 def test_factors_stay_within_their_limits(limits, low: float, high: float) -> None:
-    found = draw_factors(np.random.default_rng(0), limits, (2000,))
+    found = draw_factors(np.random.default_rng(0), limits, torch.zeros(2000, 1, 1)).numpy()
     assert low <= found.min()
     assert found.max() <= high
     if low < 1 < high:

@@ -4,8 +4,8 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.benchmarking.forecast import (
+    ForecastInputs,
     MeasuredSpeed,
-    forecast_inputs,
     forecasts,
     planned_steps,
     prediction_seconds,
@@ -31,7 +31,7 @@ def inputs():
     """Return the inputs for 50 large volumes, so that the plan has a cascade."""
     fingerprint = make_fingerprint([(200, 400, 400)] * 3, [(2.0, 0.8, 0.8)] * 3)
     plan = make_plan(fingerprint, memory_gib=8.0, machine=MACHINE)
-    return forecast_inputs(plan, fingerprint, 50, MACHINE)
+    return ForecastInputs(plan, fingerprint, 50, MACHINE)
 
 
 def test_the_speed_is_computed_from_the_rows():

@@ -69,10 +69,3 @@ def test_the_share_of_augmentation_and_the_machine_are_printed():
 @pytest.mark.parametrize(("load", "is_printed"), [(None, False), (0.9, False), (4.2, True)])
 def test_a_busy_machine_is_reported(load, is_printed):
     assert ("the machine was busy" in "\n".join(summary_lines(make_bench(load)))) == is_printed
-
-
-def test_a_row_is_found_by_stage_and_configuration():
-    bench = make_bench()
-    assert bench.row("loader", "2d").value == 2
-    with pytest.raises(KeyError):
-        bench.row("loader", "3d")

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from fakes import tiny_configuration, tiny_plan
 from fingerprints import small_volumes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,10 @@ from autoseg.core.errors import DocumentError
 from autoseg.documents import store
 from autoseg.documents.document import Document
 from autoseg.documents.fingerprint import Fingerprint
+from autoseg.documents.plan import Plan
 from autoseg.losses import AnyLoss
+
+PLAN = tiny_plan(tiny_configuration((8, 8)), axis_order=(0, 1))
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -57,6 +61,28 @@ def test_damaged_json_is_refused_with_the_command_that_makes_it_anew(tmp_path):
         store.load(Fingerprint, path)
     with pytest.raises(DocumentError, match="run `autoseg train` again"):
         store.load(Fingerprint, path, made_by="autoseg train")
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [
+        (9, "Upgrade with `pip install --upgrade autoseg`, or delete"),
+        (1, "Delete"),
+        ("\x1b[2J", "Delete"),
+    ],
+)
+@pytest.mark.parametrize("loss", ["a field of another version", {"kind": "hinge"}])
+def test_another_schema_version_is_the_only_issue_that_is_named(tmp_path, version, advice, loss):
+    path = tmp_path / "plan.json"
+    document = json.loads(PLAN.model_dump_json()) | {"schema_version": version}
+    document["configurations"][0]["loss"] = loss
+    path.write_text(json.dumps(document))
+    with pytest.raises(DocumentError) as refusal:
+        store.load(Plan, path)
+    assert str(refusal.value) == (
+        f"{path} has schema_version {version!a}, but this autoseg reads schema_version 2. "
+        f"{advice} the file and run `autoseg plan DATASET` again."
+    )
 
 
 def test_a_document_may_begin_with_a_byte_order_mark(tmp_path):

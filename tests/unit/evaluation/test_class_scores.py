@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from autoseg.evaluation.class_scores import (
-    absent_scores,
-    default_tolerance_mm,
-    mask_scores,
-    scores_of_values,
-)
+from autoseg.evaluation.class_scores import absent_scores, mask_scores, scores_of_values
+from autoseg.evaluation.comparison import surface
 from autoseg.evaluation.metrics import ALL_METRICS, DEFAULT_METRICS
-from autoseg.evaluation.surfaces import surface
 
 ABSENT = absent_scores(DEFAULT_METRICS)
 
@@ -128,10 +123,6 @@ def test_one_empty_mask_scores_zero_without_distances(is_missed):
     assert scores.reference_voxels == (2 if is_missed else 0)
 
 
-def test_one_voxel_along_the_coarsest_axis_is_the_default_tolerance():
-    assert default_tolerance_mm((5.0, 0.7, 0.7)) == 5.0
-
-
 def brute_force(prediction, reference, spacing, tolerance):
     """Compare all pairs of surface voxels."""
 
@@ -182,7 +173,7 @@ def test_cropping_to_each_value_changes_nothing(values):
     found = scores_of_values(
         prediction,
         reference,
-        values,
+        [(value,) for value in values],
         spacing=(2.0, 1.0, 1.0),
         tolerances_mm=(1.0,) * 3,
         metrics=ALL_METRICS,
@@ -212,7 +203,7 @@ def test_a_union_of_values_is_one_mask():
     union, single, absent = scores_of_values(
         prediction,
         reference,
-        ((9, 2, 7), 5, (7, 8)),
+        ((9, 2, 7), (5,), (7, 8)),
         spacing=settings["spacing"],
         tolerances_mm=(1.0, 1.0, 1.0),
     )
@@ -226,7 +217,7 @@ def test_each_value_has_a_tolerance_of_its_own():
     prediction, reference = bar(9, 3, 4) * 1, bar(9, 0, 1) * 1
     both = np.stack([prediction, prediction * 2]), np.stack([reference, reference * 2])
     first, second = scores_of_values(
-        *both, (1, 2), spacing=(1.0, 1.0, 1.0), tolerances_mm=(3.0, 2.9)
+        *both, ((1,), (2,)), spacing=(1.0, 1.0, 1.0), tolerances_mm=(3.0, 2.9)
     )
     assert (first.metric("nsd"), second.metric("nsd")) == (1, 0)
 

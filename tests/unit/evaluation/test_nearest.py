@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from autoseg.evaluation import nearest
+from autoseg.evaluation.comparison import surface, surface_distances
 from autoseg.evaluation.nearest import nearest_distances
-from autoseg.evaluation.surfaces import surface, surface_distances
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.7, 3.0, 1.1), (2.5, 0.8, 0.8), (0.3, 0.3, 5.0)]
 

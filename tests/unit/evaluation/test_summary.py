@@ -154,6 +154,11 @@ def test_a_mean_over_cases_has_an_interval(cases):
     assert (alone.foreground.dice.low, alone.foreground.dice.high) == (None, None)
 
 
+def test_one_voxel_along_the_coarsest_axis_is_the_default_tolerance():
+    labels = np.zeros((2, 3, 4), dtype=np.uint8)
+    assert score_case("a", labels, labels, spacing=(5.0, 0.7, 0.7)).tolerance_mm == 5.0
+
+
 def test_a_class_may_have_a_tolerance_of_its_own():
     measurement = Measurement(tolerance_mm=1.0, class_tolerances_mm=(("nucleus", 2.0),))
     case = scored(

@@ -52,7 +52,8 @@ def test_a_divided_ensemble_says_what_the_whole_networks_say(patch, count, mirro
     assert (whole.num_channels, parts.num_channels) == (NUM_CLASSES, 4 * count)
     tiles = torch.randn(3, 1, *patch)
     assert parts.mean_outputs(tiles).shape == (3, 4 * count, *patch)
-    torch.testing.assert_close(parts.mean_logits(tiles), whole.mean_logits(tiles))
+    found, expected = (each.scores(each.mean_outputs(tiles)) for each in (parts, whole))
+    torch.testing.assert_close(found, expected)
 
 
 def test_slabs_of_a_divided_ensemble_are_those_of_the_whole_networks():
@@ -157,4 +158,4 @@ def test_dividing_leaves_the_network_as_it_was_and_copies_no_weights():
 def test_an_ensemble_needs_a_network():
     empty = Ensemble((), torch.device("cpu"), torch.float32, (8, 8), 3)
     with pytest.raises(ValueError, match="at least one network"):
-        empty.mean_logits(torch.zeros(1, 1, 8, 8))
+        empty.mean_outputs(torch.zeros(1, 1, 8, 8))

@@ -8,8 +8,8 @@ from fingerprints import make_fingerprint
 
 from autoseg.core.case import Image
 from autoseg.core.geometry import Geometry, canonical_orientation
+from autoseg.documents.model_card import summarize_fingerprint
 from autoseg.inference.out_of_distribution import out_of_distribution_warnings
-from autoseg.models.summary import summarize_fingerprint
 from autoseg.normalizers import NORMALIZERS
 from autoseg.normalizers.none import NoNormalization
 from autoseg.normalizers.zscore import ZScore

@@ -42,7 +42,8 @@ def test_networks_are_ready_to_predict(work):
     assert (model.path, model.postprocessing) == (work, (STEP,))
     assert [member.ensemble.mirror_axes for member in model.members] == [(0, 1), (0, 1)]
     assert not any(member.ensemble.networks[0].training for member in model.members)
-    logits = model.members[0].ensemble.mean_logits(torch.zeros(1, 1, 8, 8, 8))
+    ensemble = model.members[0].ensemble
+    logits = ensemble.scores(ensemble.mean_outputs(torch.zeros(1, 1, 8, 8, 8)))
     assert logits.shape == (1, 3, 8, 8, 8)
 
 

@@ -31,7 +31,7 @@ def plain_sliding_window(ensemble, voxels):
     for start in product(*map(tile_starts, voxels.shape[1:], patch)):
         box = tuple(slice(at, at + length) for at, length in zip(start, patch, strict=True))
         tile = torch.from_numpy(np.ascontiguousarray(voxels[(slice(None), *box)]))[None]
-        total[(slice(None), *box)] += ensemble.mean_logits(tile)[0].numpy() * importance
+        total[(slice(None), *box)] += ensemble.mean_outputs(tile)[0].numpy() * importance
         weight[box] += importance
     return total / weight
 
@@ -187,7 +187,7 @@ def test_tiles_far_apart_leave_the_planes_between_them_as_they_are():
         found = stitched(predict_slabs(ensemble, image, tiles_per_batch=2, step=step))
         pieces = [image.voxels[:, :8], image.voxels[:, -8:]]
         first, last = (
-            ensemble.mean_logits(torch.from_numpy(np.ascontiguousarray(piece))[None])[0].numpy()
+            ensemble.mean_outputs(torch.from_numpy(np.ascontiguousarray(piece))[None])[0].numpy()
             for piece in pieces
         )
         np.testing.assert_allclose(found[:, 0], first[:, 0], atol=1e-5)
@@ -210,7 +210,7 @@ def test_mirroring_averages_over_all_flips_of_its_axes():
         expected = sum(
             network(tiles.flip(axes)).logits.flip(axes) for axes in ([], [2], [3], [2, 3])
         )
-    found = ensemble_of(network, (6, 8), mirror_axes=(0, 1)).mean_logits(tiles)
+    found = ensemble_of(network, (6, 8), mirror_axes=(0, 1)).mean_outputs(tiles)
     torch.testing.assert_close(found, expected / 4)
 
 
@@ -226,7 +226,7 @@ def test_an_ensemble_averages_logits_over_its_networks():
     )
     with torch.no_grad():
         expected = (first(tiles).logits + second(tiles).logits) / 2
-    torch.testing.assert_close(pair.mean_logits(tiles), expected)
+    torch.testing.assert_close(pair.mean_outputs(tiles), expected)
 
 
 def test_without_an_accelerator_large_tiles_go_one_by_one(monkeypatch):

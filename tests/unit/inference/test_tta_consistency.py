@@ -67,8 +67,8 @@ def measured(*slopes: float, mirror_axes: tuple[int, ...] = (1,)) -> tuple[float
         mirror_axes=mirror_axes,
     )
     tiles = torch.randn(2, 1, 4, 8, generator=torch.Generator().manual_seed(0))
-    watched = replace(ensemble, tta_consistency=agreement).mean_logits(tiles)
-    torch.testing.assert_close(watched, ensemble.mean_logits(tiles), rtol=0, atol=0)
+    watched = replace(ensemble, tta_consistency=agreement).mean_outputs(tiles)
+    torch.testing.assert_close(watched, ensemble.mean_outputs(tiles), rtol=0, atol=0)
     return agreement.dice()
 
 

@@ -32,8 +32,8 @@ def test_every_voxel_is_a_member_of_one_class_and_of_its_regions() -> None:
 
 
 def test_the_first_class_is_background_and_the_first_region_is_not() -> None:
-    assert foreground(LOGITS, LOGITS, CLASSES).shape[1] == 2
-    assert foreground(LOGITS, LOGITS, REGIONS).shape[1] == 3
+    assert foreground(LOGITS, CLASSES).shape[1] == 2
+    assert foreground(LOGITS, REGIONS).shape[1] == 3
 
 
 def test_the_mean_leaves_voxels_out_and_weighs_the_others() -> None:

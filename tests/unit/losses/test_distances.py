@@ -3,8 +3,13 @@ import pytest
 import torch
 from scipy import ndimage
 
-from autoseg.losses.device_distances import boundary_distances, distances_to
-from autoseg.losses.distances import LabelMasks, contour_distances, signed_distances
+from autoseg.losses.distances import (
+    LabelMasks,
+    boundary_distances,
+    contour_distances,
+    distances_to,
+    signed_distances,
+)
 
 SPACING = (3.0, 0.7, 1.2)
 

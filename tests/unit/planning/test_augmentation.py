@@ -5,7 +5,6 @@ from autoseg.architectures import ARCHITECTURES
 from autoseg.augmentations.batchgenerators import TRANSFORMS
 from autoseg.documents.plan import Plan
 from autoseg.documents.recipe import CASCADE_INPUT_AUGMENTATIONS, REFERENCE_AUGMENTATIONS
-from autoseg.planning import augmentation as module
 from autoseg.planning.augmentation import (
     augmentation,
     augmentation_name,
@@ -13,9 +12,8 @@ from autoseg.planning.augmentation import (
     strong_augmentations,
 )
 from autoseg.planning.forecast import Machine
-from autoseg.planning.planner import make_plan
+from autoseg.planning.planner import TrainingChoices, make_plan
 from autoseg.planning.table import plan_tables
-from autoseg.planning.training_choices import TrainingChoices
 
 MACHINE = Machine(accelerator_gib=8.0, cores=8)
 
@@ -37,15 +35,6 @@ def test_the_rule_chooses_standard_until_strong_is_measured(num_cases, seconds) 
     assert choice.value == "standard"
     assert choice.reason.startswith(f"{num_cases} case")
     assert "has not been measured" in choice.reason
-
-
-def test_thresholds_choose_strong_for_few_cases_and_enough_time(monkeypatch) -> None:
-    monkeypatch.setattr(module, "STRONG_MOST_CASES", 20)
-    monkeypatch.setattr(module, "STRONG_LEAST_SECONDS", 3600.0)
-    assert augmentation(20).value == augmentation(20, 3600.0).value == "strong"
-    assert augmentation(21).value == augmentation(20, 3599.0).value == "standard"
-    assert augmentation(3, requested="none").value == "none"
-    assert "20 cases, 60 min: strong is chosen for up to 20" in augmentation(20, 3600.0).reason
 
 
 @pytest.mark.parametrize("name", ["standard", "strong", "none"])

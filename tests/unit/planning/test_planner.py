@@ -10,8 +10,7 @@ from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.plan import Plan
 from autoseg.losses import LOSSES
 from autoseg.planning.forecast import Machine, training_hours
-from autoseg.planning.planner import make_plan
-from autoseg.planning.training_choices import TrainingChoices
+from autoseg.planning.planner import TrainingChoices, make_plan
 from autoseg.planning.values import FORECASTS, PLANNED_LOSS_FIELDS, plan_values
 
 CPU = Machine(accelerator_gib=None, cores=2)

@@ -6,7 +6,6 @@ from autoseg.documents.plan import Plan
 from autoseg.planning.forecast import Machine, step_seconds
 from autoseg.planning.planner import make_plan
 from autoseg.planning.run_candidates import (
-    TimeLeft,
     first_share,
     next_training,
     reference_seconds,
@@ -113,12 +112,12 @@ def test_a_budget_is_shared_among_the_trainings_to_come(on_cpu):
     assert remaining_trainings(on_cpu, names, 5, {("3d_compact", 0): 0.8}) == 5
     both = {("3d_compact", 0): 0.8, ("2d_compact", 0): 0.7}
     assert remaining_trainings(on_cpu, names, 5, both) == 4
-    assert training_seconds(6, TimeLeft(1800.0)) == pytest.approx(300 * 0.92)
-    assert training_seconds(6, TimeLeft(1800.0, overhead_seconds=20.0)) == pytest.approx(280.0)
+    assert training_seconds(6, 1800.0) == pytest.approx(300 * 0.92)
+    assert training_seconds(6, 1800.0, overhead_seconds=20.0) == pytest.approx(280.0)
 
 
 def test_what_is_left_runs_even_when_the_budget_is_spent():
-    assert training_seconds(2, TimeLeft(0.0, overhead_seconds=30.0)) == 1.0
+    assert training_seconds(2, 0.0, overhead_seconds=30.0) == 1.0
 
 
 def test_a_full_training_has_as_many_steps_as_the_reference_method(on_cpu):

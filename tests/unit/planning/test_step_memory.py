@@ -12,7 +12,7 @@ from autoseg.core.device import autocast_dtype
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.recipe import SHORT_RECIPE, Recipe
 from autoseg.losses.dice_ce import DiceCrossEntropy
-from autoseg.planning.size_presets import narrowed
+from autoseg.planning.compact import narrowed
 from autoseg.planning.step_memory import (
     BYTES_PER_GIB,
     predicted_memory,

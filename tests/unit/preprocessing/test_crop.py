@@ -1,19 +1,19 @@
 import numpy as np
 
-from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_mask
+from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_voxels
 
 
 def test_a_voxel_counts_as_nonzero_if_any_channel_is() -> None:
     voxels = np.zeros((2, 3, 3), dtype=np.float32)
     voxels[0, 0, 0], voxels[1, 2, 1] = 1, -5
-    assert np.argwhere(nonzero_mask(voxels)).tolist() == [[0, 0], [2, 1]]
+    assert np.argwhere(nonzero_voxels(voxels)).tolist() == [[0, 0], [2, 1]]
 
 
 def test_holes_are_filled_and_bays_are_not() -> None:
     ring = np.ones((1, 5, 5), dtype=np.float32)
     ring[0, 2, 2] = 0
     ring[0, 0, 0] = 0
-    mask = nonzero_mask(ring)
+    mask = fill_holes(nonzero_voxels(ring))
     assert mask[2, 2]
     assert not mask[0, 0]
 

@@ -4,12 +4,7 @@ import pytest
 
 from autoseg.documents.fingerprint import CaseFingerprint, CaseIntensities
 from autoseg.preprocessing import memory
-from autoseg.preprocessing.memory import (
-    affordable_workers,
-    available_bytes,
-    fitting_workers,
-    preparation_bytes,
-)
+from autoseg.preprocessing.memory import available_bytes, fitting_workers, preparation_bytes
 
 
 def case(shape: tuple[int, ...], spacing: tuple[float, ...]) -> CaseFingerprint:
@@ -38,8 +33,9 @@ def test_a_case_that_grows_needs_more_than_one_that_stays(make_plan) -> None:
 @pytest.mark.parametrize(
     ("available", "workers"), [(None, 8), (10_000, 8), (1000, 8), (500, 4), (1, 1), (0, 1)]
 )
-def test_workers_share_four_fifths_of_the_free_memory(available, workers) -> None:
-    assert affordable_workers(8, 100, available) == workers
+def test_workers_share_four_fifths_of_the_free_memory(available, workers, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: available)
+    assert fitting_workers(8, 100)[0] == workers
 
 
 def test_this_machine_tells_how_much_is_free() -> None:

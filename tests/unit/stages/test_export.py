@@ -109,7 +109,8 @@ def test_names_of_cases_stay_out_of_the_file(folder, tmp_path):
         assert name not in content
     archive = ModelArchive(tmp_path / "m.autoseg")
     scored = Report.model_validate_json(archive.read("3d_fullres/fold_0/evaluation.json"))
-    shapes = {case.name: case.shape for case in archive.read_fingerprint().cases}
+    fingerprint = archive.read_document(Fingerprint, "fingerprint.json")
+    shapes = {case.name: case.shape for case in fingerprint.cases}
     assert shapes[scored.cases[0].name] == (22, 30, 40)  # John's
     assert scored.foreground == report().foreground
     assert [entry.name for entry in scored.agreements] == [scored.cases[0].name]
@@ -165,7 +166,8 @@ def test_a_model_without_fingerprint_and_scores_says_so(folder, tmp_path):
     export(folder / "fold_1", tmp_path / "m.autoseg", ExportOptions())
     archive = ModelArchive(tmp_path / "m.autoseg")
     assert archive.folds("3d_fullres") == (1,)
-    assert archive.read_fingerprint() is None
+    with zipfile.ZipFile(archive.path) as content:
+        assert "fingerprint.json" not in content.namelist()
     assert "The model has no fingerprint of its training data." in archive.read_card_page()
 
 

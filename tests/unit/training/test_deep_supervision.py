@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from autoseg.architectures import NetworkOutput
-from autoseg.training.deep_supervision import shrink_labels, supervised_loss, supervision_weights
+from autoseg.training.deep_supervision import shrunk, supervised_loss, supervision_weights
 
 
 def test_weights_halve_and_sum_to_one() -> None:
@@ -17,10 +17,10 @@ def test_outputs_of_one_resolution_weigh_the_same() -> None:
 
 def test_labels_shrink_to_the_nearest() -> None:
     labels = torch.arange(16).reshape(1, 4, 4)
-    shrunk = shrink_labels(labels, (2, 2))
-    assert shrunk.shape == (1, 2, 2)
-    assert set(shrunk.flatten().tolist()) <= set(range(16))
-    assert shrunk.dtype == labels.dtype
+    smaller = shrunk(labels, (2, 2))
+    assert smaller.shape == (1, 2, 2)
+    assert set(smaller.flatten().tolist()) <= set(range(16))
+    assert smaller.dtype == labels.dtype
 
 
 def test_every_resolution_counts_with_its_weight() -> None:
@@ -34,4 +34,4 @@ def test_every_resolution_counts_with_its_weight() -> None:
 def test_shrinking_is_torchs_exact_nearest_neighbour(shape: tuple[int, ...]) -> None:
     labels = torch.randint(0, 5, (2, 10, 14, 18), generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(labels[:, None].double(), size=shape, mode="nearest-exact")[:, 0]
-    assert torch.equal(shrink_labels(labels, shape), expected.long())
+    assert torch.equal(shrunk(labels, shape), expected.long())

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from unit.training.test_sampling import Content, stored
+from unit.training.test_sampling import Content, draw_batch, stored
 
 from autoseg.augmentations.spatial import Spatial
 from autoseg.documents.recipe import REFERENCE_AUGMENTATIONS
 from autoseg.training import reading
-from autoseg.training.drawing import augment_on_cpu, draw_batch, draw_unaugmented, reader_of
+from autoseg.training.drawing import augment_on_cpu, draw_unaugmented, reader_of
 from autoseg.training.loading import BatchDataset, BatchIndex, BatchSampler, load_batches
 from autoseg.training.sampling import Sampling, UnaugmentedBatch, augments_on_device
 from autoseg.training.step import batch_to_device

@@ -22,9 +22,9 @@ from autoseg.preprocessing.storage import (
     save_cascade_input,
     save_case,
 )
-from autoseg.training.drawing import draw_batch
+from autoseg.training.drawing import augment_on_cpu, draw_unaugmented, reader_of
 from autoseg.training.regions import chosen_index
-from autoseg.training.sampling import Sampling, target_weights
+from autoseg.training.sampling import Batch, Sampling, target_weights
 
 SAMPLING = Sampling(
     patch_shape=(6, 8, 8),
@@ -40,6 +40,10 @@ SAMPLING = Sampling(
 class Content:
     shape: tuple[int, ...]
     spot: tuple[int, ...] | None
+
+
+def draw_batch(cases: tuple[StoredCase, ...], sampling: Sampling, stream: str, step: int) -> Batch:
+    return augment_on_cpu(draw_unaugmented(reader_of(cases, sampling), sampling, stream, step))
 
 
 def stored(folder: Path, content: Content) -> StoredCase:

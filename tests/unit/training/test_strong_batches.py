@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from unit.training.test_sampling import Content, stored, with_cascade_input
+from unit.training.test_sampling import Content, draw_batch, stored, with_cascade_input
 
 from autoseg.augmentations.batchgenerators import Batchgenerators
 from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.planning.augmentation import augmentations_of
 from autoseg.preprocessing.storage import StoredCase
-from autoseg.training.drawing import draw_batch, draw_unaugmented, reader_of
+from autoseg.training.drawing import draw_unaugmented, reader_of
 from autoseg.training.loading import BatchDataset, BatchSampler, load_batches
 from autoseg.training.sampling import Batch, Sampling, augments_on_device
 from autoseg.training.step import batch_to_device

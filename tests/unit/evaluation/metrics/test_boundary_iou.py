@@ -90,7 +90,7 @@ def test_the_image_border_is_a_boundary():
 def test_the_diagonal_is_that_of_the_image_and_not_of_the_object():
     labels = square(50, 250) * 1, square(60, 240) * 1
     (scores,) = scores_of_values(
-        *labels, (1,), spacing=(1.0, 1.0), tolerances_mm=(1.0,), metrics=METRIC
+        *labels, ((1,),), spacing=(1.0, 1.0), tolerances_mm=(1.0,), metrics=METRIC
     )
     assert scores.metric("boundary_iou") == 0
 

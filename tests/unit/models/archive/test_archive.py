@@ -63,7 +63,8 @@ def ready_model(path: Path) -> SelectedModel:
 
 
 def mean_logits(model: SelectedModel, tiles: torch.Tensor) -> torch.Tensor:
-    return model.members[0].ensemble.mean_logits(tiles)
+    ensemble = model.members[0].ensemble
+    return ensemble.scores(ensemble.mean_outputs(tiles))
 
 
 def test_a_model_file_predicts_bit_for_bit_as_its_folder(folder, file, image):

@@ -13,9 +13,11 @@ from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.case import InverseTransform
 from autoseg.core.errors import TrainingError
 from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Configuration
 from autoseg.documents.recipe import Iterations, Recipe, TrainingOptions
 from autoseg.documents.splits import Fold, Splits
+from autoseg.documents.store import load
 from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES
 from autoseg.models.folder import ModelFolder
@@ -56,7 +58,8 @@ def test_a_model_is_mirrored_along_the_axes_that_its_training_mirrors(
     assert stored.read_trained().mirror_axes == predicted
     assert ModelFolder(stored.path).read_trained() == stored.read_trained()
     assert ModelFolder(stored.path).read_plan() == stored.read_plan()
-    assert ModelFolder(stored.path).read_fingerprint() == project.fingerprint
+    assert ModelFolder(stored.path).read_summary() == stored.read_summary()
+    assert load(Fingerprint, stored.path / Fingerprint.FILE_NAME) == project.fingerprint
 
 
 def test_only_the_same_training_resumes_from_a_checkpoint(tmp_path: Path) -> None:

@@ -3,9 +3,8 @@ from math import inf, prod
 import pytest
 
 from autoseg.architectures import ARCHITECTURES
-from autoseg.planning.compact import sizes
+from autoseg.planning.compact import WIDTHS, narrowed, sizes
 from autoseg.planning.memory import Grid
-from autoseg.planning.size_presets import WIDTHS, narrowed
 from autoseg.planning.topology import topology_for
 
 TOPOLOGY = topology_for((1.0, 1.0), (64.0, 64.0))
