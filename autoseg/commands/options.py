@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer.core import TyperCommand
 
+from autoseg.core.cache import cache_folder
 from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.parallel import default_workers
 from autoseg.core.work_root import WORK_ROOT
 
 if TYPE_CHECKING:
+    from autoseg.core.compute import Compute
     from autoseg.documents.dataset import DatasetSpec
     from autoseg.documents.splits import FoldName
     from autoseg.documents.workspace import Workspace
-
+    from autoseg.stages.plan.fingerprint import DatasetChoices
+    from autoseg.terminal import TerminalProgress
 
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder with images and labels.")]
 Work = Annotated[
@@ -31,6 +34,48 @@ Workers = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:1, mps …")]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        min=1.0,
+        help="GPU memory to plan for, in GiB.",
+        show_default="the GPU's memory, or 8 without a GPU",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, help="Random seed for weight initialisation, sampling and augmentation."),
+]
+ShowCases = Annotated[bool, typer.Option("--cases", help="Also print the scores of every case.")]
+SkipBadCases = Annotated[
+    bool,
+    typer.Option("--skip-bad-cases", help="Leave out cases that have issues instead of stopping."),
+]
+ImagePatterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image",
+        help="Pattern of image files, such as scans/{case}_{channel}.nii.gz; repeatable.",
+        show_default="recognised",
+    ),
+]
+LabelPatterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        help="Pattern of label files, such as labels/{case}_seg.nii.gz; repeatable.",
+        show_default="recognised",
+    ),
+]
+MaskForm = Literal["values", "threshold", "colours", "onehot", "instances"]
+MaskOption = Annotated[
+    MaskForm | None,
+    typer.Option(
+        help="How label files store the classes: a value, colour or channel per class, a mask to "
+        "threshold, or a number per object.",
+        show_default="recognised",
+    ),
+]
 FoldOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -108,6 +153,28 @@ def workspace_of(dataset: Path, work: Path | None) -> "Workspace":
     return Workspace(work or WORK_ROOT / dataset.resolve().name)
 
 
+def dataset_choices(
+    images: list[str] | None,
+    labels: list[str] | None,
+    mask: MaskForm | None,
+    *,
+    skip_bad_cases: bool,
+) -> "DatasetChoices":
+    """Collect the options for reading a dataset.
+
+    Args:
+        images: Patterns of image files.
+        labels: Patterns of label files.
+        mask: How label files store the classes.
+        skip_bad_cases: Whether to leave out cases that have issues.
+    """
+    from autoseg.documents.dataset import LayoutOptions
+    from autoseg.stages.plan.fingerprint import DatasetChoices
+
+    layout = LayoutOptions(images=tuple(images or ()), labels=tuple(labels or ()), mask=mask)
+    return DatasetChoices(layout, skip_bad_cases)
+
+
 def planned_dataset(dataset: Path, work: Path | None) -> "tuple[Workspace, DatasetSpec]":
     """Return the work folder of a planned dataset, and the description of the dataset.
 
@@ -143,15 +210,26 @@ class Command(TyperCommand):
     context_class = typer.Context
 
 
-def crash_notes(context: typer.Context, folder: Path) -> CrashNotes | None:
-    """Return the crash notes of a command, after recording the folder for its crash log.
+def terminal_progress(context: typer.Context, folder: Path) -> "TerminalProgress":
+    """Create the progress display of a command, and record the folder for its crash log."""
+    from autoseg.terminal import TerminalProgress
 
-    None if no parent process reads them: in tests, and on systems other than Linux.
-    """
     notes = context.find_object(CrashNotes)
-    if notes is not None:
+    if notes is not None:  # None in tests and on systems other than Linux: no process reads them
         notes.set_folder(folder)
-    return notes
+    return TerminalProgress(notes=notes)
+
+
+def compute_on(
+    device: str,
+    precision: Precision = "auto",
+    workers: int | None = None,
+    cache: Path | None = None,
+) -> "Compute":
+    """Combine the options of the hardware to compute on; `cache` is the value of `--cache`."""
+    from autoseg.core.compute import Compute
+
+    return Compute(device, precision, workers, cache_folder(cache))
 
 
 def parse_folds(texts: list[str] | None) -> "tuple[FoldName, ...] | None":

@@ -5,21 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoseg.commands.options import (
-    Augmentation,
-    Cache,
-    ConfigurationName,
-    Dataset,
-    LossName,
-    LossWeightingOption,
-    NetworkName,
-    Work,
-    Workers,
-    crash_notes,
-    planned_dataset,
-    workers_or_default,
-    workspace_of,
-)
+from autoseg.commands import options as shared
 from autoseg.core.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -28,8 +14,8 @@ if TYPE_CHECKING:
 
 def plan(
     context: typer.Context,
-    dataset: Dataset,
-    work: Work = None,
+    dataset: shared.Dataset,
+    work: shared.Work = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -37,25 +23,16 @@ def plan(
             show_default="no limit",
         ),
     ] = None,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            min=1.0,
-            help="GPU memory to plan for, in GiB.",
-            show_default="the GPU's memory, or 8 without a GPU",
-        ),
-    ] = None,
-    network: NetworkName = None,
-    loss: LossName = None,
-    loss_weighting: LossWeightingOption = "planned",
-    augmentation: Augmentation = None,
-    workers: Workers = None,
-    skip_bad_cases: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad-cases", help="Leave out cases that have issues instead of stopping."
-        ),
-    ] = False,
+    memory: shared.Memory = None,
+    network: shared.NetworkName = None,
+    loss: shared.LossName = None,
+    loss_weighting: shared.LossWeightingOption = "planned",
+    augmentation: shared.Augmentation = None,
+    workers: shared.Workers = None,
+    skip_bad_cases: shared.SkipBadCases = False,
+    image: shared.ImagePatterns = None,
+    label: shared.LabelPatterns = None,
+    mask: shared.MaskOption = None,
     splits: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +43,7 @@ def plan(
     remeasure: Annotated[
         bool, typer.Option("--remeasure", help="Measure the training speed of this machine again.")
     ] = False,
-    cache: Cache = None,
+    cache: shared.Cache = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Print the reasons for every configuration.")
     ] = False,
@@ -74,10 +51,9 @@ def plan(
     """Check and measure a dataset, and plan its training. The dataset is not modified."""
     from autoseg.stages.next_command import train_command
     from autoseg.stages.plan.fingerprint import fingerprint
-    from autoseg.terminal import TerminalProgress
 
-    workspace = workspace_of(dataset, work)
-    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
+    workspace = shared.workspace_of(dataset, work)
+    progress = shared.terminal_progress(context, workspace.root)
 
     def request() -> "PlanRequest":
         from autoseg.stages.plan.plan import PlanRequest, Timing
@@ -92,8 +68,8 @@ def plan(
     spec, measured = fingerprint(
         dataset,
         workspace,
-        workers=workers_or_default(workers),
-        skip_bad_cases=skip_bad_cases,
+        shared.dataset_choices(image, label, mask, skip_bad_cases=skip_bad_cases),
+        workers=shared.workers_or_default(workers),
         progress=progress,
         meanwhile=request,  # imports torch, which takes as long as reading many small cases
     )
@@ -114,23 +90,22 @@ def plan(
 
 def preprocess(
     context: typer.Context,
-    dataset: Dataset,
-    configuration: ConfigurationName = None,
-    work: Work = None,
-    workers: Workers = None,
+    dataset: shared.Dataset,
+    configuration: shared.ConfigurationName = None,
+    work: shared.Work = None,
+    workers: shared.Workers = None,
 ) -> None:
     """Prepare the cases of a planned dataset, as `train` does first."""
     from autoseg.core.formatting import format_count, format_duration
     from autoseg.stages import preprocess as stage
     from autoseg.stages.next_command import train_command
-    from autoseg.terminal import TerminalProgress
 
-    workspace, spec = planned_dataset(dataset, work)
-    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
+    workspace, spec = shared.planned_dataset(dataset, work)
+    progress = shared.terminal_progress(context, workspace.root)
     report = stage.preprocess(
         workspace,
         configuration=configuration,
-        workers=workers_or_default(workers),
+        workers=shared.workers_or_default(workers),
         progress=progress,
         dataset=spec,
     )

@@ -5,27 +5,13 @@ from typing import Annotated
 
 import typer
 
-from autoseg.commands.options import (
-    Augmentation,
-    Cache,
-    Dataset,
-    Device,
-    LossName,
-    LossWeightingOption,
-    NetworkName,
-    Precision,
-    Work,
-    Workers,
-    crash_notes,
-    workspace_of,
-)
+from autoseg.commands import options as shared
 from autoseg.commands.selection import show_selection
-from autoseg.core.cache import cache_folder
 
 
 def run(
     context: typer.Context,
-    dataset: Dataset,
+    dataset: shared.Dataset,
     budget: Annotated[
         str | None,
         typer.Option(help="Total time, such as 30m, 8h or 2d.", show_default="no limit"),
@@ -45,52 +31,37 @@ def run(
             show_default="chosen automatically",
         ),
     ] = None,
-    memory: Annotated[
-        float | None,
-        typer.Option(
-            min=1.0,
-            help="GPU memory to plan for, in GiB.",
-            show_default="the GPU's memory, or 8 without a GPU",
-        ),
-    ] = None,
-    network: NetworkName = None,
-    loss: LossName = None,
-    loss_weighting: LossWeightingOption = "planned",
-    augmentation: Augmentation = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Random seed for weight initialisation, sampling and augmentation."
-        ),
-    ] = 0,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    work: Work = None,
-    workers: Workers = None,
-    skip_bad_cases: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad-cases", help="Leave out cases that have issues instead of stopping."
-        ),
-    ] = False,
-    cache: Cache = None,
+    memory: shared.Memory = None,
+    network: shared.NetworkName = None,
+    loss: shared.LossName = None,
+    loss_weighting: shared.LossWeightingOption = "planned",
+    augmentation: shared.Augmentation = None,
+    seed: shared.Seed = 0,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    work: shared.Work = None,
+    workers: shared.Workers = None,
+    skip_bad_cases: shared.SkipBadCases = False,
+    image: shared.ImagePatterns = None,
+    label: shared.LabelPatterns = None,
+    mask: shared.MaskOption = None,
+    cache: shared.Cache = None,
 ) -> None:
     """Run all steps, from the dataset to a scored model file.
 
     Check the dataset, plan, train every fold, select a model, write the model file, and score it
     on the test cases, if any. After an interruption, the same command resumes where it stopped.
     """
-    from autoseg.core.compute import Compute
     from autoseg.core.formatting import format_count, format_megabytes
     from autoseg.evaluation.table import report_rows
     from autoseg.stages.next_command import predict_command
     from autoseg.stages.plan.plan import PlanRequest
     from autoseg.stages.run import run as stage
     from autoseg.stages.train.duration import parse_duration
-    from autoseg.terminal import TerminalProgress, exit_on_issues
+    from autoseg.terminal import exit_on_issues
 
-    workspace = workspace_of(dataset, work)
-    progress = TerminalProgress(notes=crash_notes(context, workspace.root))
+    workspace = shared.workspace_of(dataset, work)
+    progress = shared.terminal_progress(context, workspace.root)
     request = stage.RunRequest(
         budget_seconds=None if budget is None else parse_duration(budget),
         configurations=tuple(configuration) if configuration else None,
@@ -99,8 +70,8 @@ def run(
         ),
         output=output,
         seed=seed,
-        compute=Compute(device, precision, workers, cache_folder(cache)),
-        skip_bad_cases=skip_bad_cases,
+        compute=shared.compute_on(device, precision, workers, cache),
+        choices=shared.dataset_choices(image, label, mask, skip_bad_cases=skip_bad_cases),
     )
     try:
         finished = stage.run(dataset, workspace, request, progress=progress)

@@ -169,15 +169,13 @@ def _merge_same_names(cases: Iterable[InputCase]) -> list[InputCase]:
     by_name: dict[str, list[InputCase]] = {}
     for case in cases:
         by_name.setdefault(case.name, []).append(case)
-    return [one for same in by_name.values() for one in _merge(same)]
+    return [_merge(same) if len(same) > 1 else same[0] for same in by_name.values()]
 
 
-def _merge(same: list[InputCase]) -> list[InputCase]:
-    if len(same) == 1:
-        return same
+def _merge(same: list[InputCase]) -> InputCase:
     images = tuple(path for case in same for path in case.images)
     issue = (
         f"several inputs have this name: {', '.join(path.name for path in images)}. "
         "Rename them, so that their outputs do not collide."
     )
-    return [InputCase(same[0].name, images, same[0].ending, issue)]
+    return InputCase(same[0].name, images, same[0].ending, issue)

@@ -22,13 +22,7 @@ from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, Case
 from autoseg.normalizers.rgb import BRIGHTEST
 from autoseg.preprocessing.crop import bounding_box, nonzero_voxels
 from autoseg.preprocessing.memory import reading_bytes
-from autoseg.readers import (
-    companion_files,
-    num_replaced,
-    read_header,
-    read_image,
-    read_labels,
-)
+from autoseg.readers import companion_files, num_replaced, read_header, read_image, read_labels
 
 MAX_VOXELS_FOR_QUANTILES = 1_000_000
 """Maximum number of foreground voxels for computing quantiles. Larger images are sampled at random
@@ -102,7 +96,7 @@ def file_states(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, in
     Paths are relative to the dataset's folder, so that a moved dataset counts as unchanged.
     """
     states = []
-    for path in _paths(files):
+    for path in case_paths(files):
         state = path.stat()
         shown = path.relative_to(spec.root) if path.is_relative_to(spec.root) else path
         states.append((shown.as_posix(), state.st_size, state.st_mtime_ns))
@@ -115,7 +109,7 @@ def file_hashes(files: CaseFiles) -> tuple[str, ...]:
     Raises:
         CaseError: If a file is missing or cannot be read.
     """
-    return tuple(_digest(path) for path in _paths(files))
+    return tuple(_digest(path) for path in case_paths(files))
 
 
 def _digest(path: Path) -> str:
@@ -123,14 +117,13 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        msg = (
+        raise CaseError(
             f"{path} cannot be read ({error.strerror}). Restore the file, or remove the case from "
             "the dataset."
-        )
-        raise CaseError(msg) from error
+        ) from error
 
 
-def _paths(files: CaseFiles) -> list[Path]:
+def case_paths(files: CaseFiles) -> list[Path]:
     """Return the files of a case, including companion files such as the data of a header file."""
     paths = [*files.images, files.labels]
     return paths + [companion for path in paths for companion in companion_files(path)]

@@ -23,16 +23,14 @@ def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:
     if issues := pair_issues(image, label_map, files):
         raise CaseError("\n".join(issues))
     if not np.isfinite(image.voxels).all():
-        msg = (
+        raise CaseError(
             "some of its intensities are NaN or infinite. Replace them, for example by the image's "
             "lowest value."
         )
-        raise CaseError(msg)
     try:
         classes = labels.encode(label_map.values)
     except DatasetError as error:
-        msg = f"{files.labels.name}: {error}"
-        raise CaseError(msg) from error
+        raise CaseError(f"{files.labels.name}: {error}") from error
     return LabelledCase(name=files.name, image=image, classes=classes)
 
 

@@ -42,12 +42,11 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
         DatasetError: If the file cannot be read, or a fold has no training or validation cases.
     """
     if not path.is_file():
-        msg = (
+        raise DatasetError(
             f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; expected a splits "
             "file, such as splits.json of autoseg or splits_final.json of nnU-Net. Correct the "
             "path."
         )
-        raise DatasetError(msg)
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         given = _FOLDS.validate_python(content["folds"] if isinstance(content, dict) else content)
@@ -57,12 +56,11 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
             if isinstance(error, ValidationError)
             else f" ({error}). "
         )
-        msg = (
+        raise DatasetError(
             f"{path} is not a valid splits file{reason}Expected a list with "
             '{"train": ["case_1", …], "val": ["case_2", …]} for each fold. If the file has another '
             "purpose, rename it."
-        )
-        raise DatasetError(msg) from error
+        ) from error
     for index, fold in enumerate(given):
         if not (fold.train and fold.validation):
             side = "validation" if fold.train else "training"
@@ -111,8 +109,7 @@ def check_folds(folds: tuple[Fold, ...], groups: Mapping[str, str | None], *, pa
             )
         else:
             continue
-        msg = f"fold {index} of {path} {issue}"
-        raise DatasetError(msg)
+        raise DatasetError(f"fold {index} of {path} {issue}")
 
 
 def fold_warnings(folds: tuple[Fold, ...]) -> tuple[str, ...]:

@@ -7,14 +7,12 @@ from typing import ClassVar, Literal
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.document import Document
-
-NAME = re.compile(r"[^./\\][^/\\]*")
-"""Pattern of names of cases and configurations, which are also folder names."""
+from autoseg.documents.splits import Fold
 
 
 def is_valid_folder_name(name: str) -> bool:
     """Return True if a name has no slashes and does not begin with a dot."""
-    return NAME.fullmatch(name) is not None
+    return re.fullmatch(r"[^./\\][^/\\]*", name) is not None
 
 
 class CaseFiles(Frozen):
@@ -34,6 +32,28 @@ class CaseFiles(Frozen):
     group: str | None = None
 
 
+MaskForm = Literal["values", "threshold", "colours", "onehot", "instances"]
+"""How a label file stores the classes, if a case has one label file."""
+
+
+class LayoutOptions(Frozen):
+    """Choices of the user where the layout of a folder is ambiguous.
+
+    Attributes:
+        images: Patterns of image files, such as `scans/{case}_{channel}.nii.gz`.
+        labels: Patterns of label files, such as `labels/{case}_seg.nii.gz`.
+        mask: How label files store the classes; None to find out.
+    """
+
+    images: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    mask: MaskForm | None = None
+
+
+AUTOMATIC = LayoutOptions()
+"""No choices of the user."""
+
+
 class DatasetSpec(Document):
     """A dataset, independent of the layout it is stored in.
 
@@ -47,6 +67,8 @@ class DatasetSpec(Document):
         inferred: Sentences on properties that no JSON file declares and that were inferred.
         cases: Cases for training and cross-validation, sorted by name.
         test_cases: Cases that are only used for scoring at the end, sorted by name.
+        splits: Folds that the dataset itself gives, such as a validation part.
+        options: Choices of the user that the cases were found with.
     """
 
     FILE_NAME: ClassVar[str] = "dataset.json"
@@ -61,3 +83,5 @@ class DatasetSpec(Document):
     inferred: tuple[str, ...] = ()
     cases: tuple[CaseFiles, ...]
     test_cases: tuple[CaseFiles, ...] = ()
+    splits: tuple[Fold, ...] = ()
+    options: LayoutOptions = AUTOMATIC

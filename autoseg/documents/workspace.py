@@ -12,80 +12,55 @@ from autoseg.documents.selection import CROSS_VALIDATION_NAME, Selection
 from autoseg.documents.splits import FoldName, Splits
 
 
+class _Entry:
+    """A file or folder in the work folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, workspace: "Workspace", _owner: type) -> Path:
+        return workspace.root / self.name
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Paths in the work folder of one dataset; autoseg never writes into the dataset's folder.
 
     Attributes:
         root: The work folder (`--work DIR`), by default `./autoseg_work/<dataset name>/`.
+        dataset: Description of the dataset.
+        fingerprint: Fingerprint of the dataset.
+        partial_fingerprint: Fingerprint of the cases measured before an error or Ctrl-C;
+            deleted once complete.
+        plan: The plan.
+        splits: Cross-validation splits.
+        schedule: Schedule of `autoseg run`.
+        test: Folder of the test cases' predictions and scores.
+        models: Folder with one model folder per trained configuration.
+        selection: Selected configurations for prediction.
+        cross_validation: Report of the selected candidate over all held-out cases.
+        leaderboard: Figure of the leaderboard.
+        bench: Benchmark of the machine.
+        label_maps: Folder of label maps made from label files of other forms, such as colours.
+        ensembles: Folder of held-out predictions that were created for the selection; may be
+            deleted.
     """
 
     root: Path
-
-    @property
-    def dataset(self) -> Path:
-        """Description of the dataset."""
-        return self.root / DatasetSpec.FILE_NAME
-
-    @property
-    def fingerprint(self) -> Path:
-        """Fingerprint of the dataset."""
-        return self.root / Fingerprint.FILE_NAME
-
-    @property
-    def partial_fingerprint(self) -> Path:
-        """Fingerprint of the cases measured before an error or Ctrl-C; deleted once complete."""
-        return self.root / "fingerprint.partial.json"
-
-    @property
-    def plan(self) -> Path:
-        """The plan."""
-        return self.root / PlannedPreparation.FILE_NAME
-
-    @property
-    def splits(self) -> Path:
-        """Cross-validation splits."""
-        return self.root / Splits.FILE_NAME
-
-    @property
-    def schedule(self) -> Path:
-        """Schedule of `autoseg run`."""
-        return self.root / RunSchedule.FILE_NAME
-
-    @property
-    def test(self) -> Path:
-        """Folder of the test cases' predictions and scores."""
-        return self.root / "test"
-
-    @property
-    def models(self) -> Path:
-        """Folder with one model folder per trained configuration."""
-        return self.root / "models"
-
-    @property
-    def selection(self) -> Path:
-        """Selected configurations for prediction."""
-        return self.root / Selection.FILE_NAME
-
-    @property
-    def cross_validation(self) -> Path:
-        """Report of the selected candidate over all held-out cases."""
-        return self.root / CROSS_VALIDATION_NAME
-
-    @property
-    def leaderboard(self) -> Path:
-        """Figure of the leaderboard."""
-        return self.root / "leaderboard.png"
-
-    @property
-    def bench(self) -> Path:
-        """Benchmark of the machine."""
-        return self.root / Bench.FILE_NAME
-
-    @property
-    def ensembles(self) -> Path:
-        """Folder of held-out predictions that were created for the selection; may be deleted."""
-        return self.root / "selection"
+    dataset = _Entry(DatasetSpec.FILE_NAME)
+    fingerprint = _Entry(Fingerprint.FILE_NAME)
+    partial_fingerprint = _Entry("fingerprint.partial.json")
+    plan = _Entry(PlannedPreparation.FILE_NAME)
+    splits = _Entry(Splits.FILE_NAME)
+    schedule = _Entry(RunSchedule.FILE_NAME)
+    test = _Entry("test")
+    models = _Entry("models")
+    selection = _Entry(Selection.FILE_NAME)
+    cross_validation = _Entry(CROSS_VALIDATION_NAME)
+    leaderboard = _Entry("leaderboard.png")
+    bench = _Entry(Bench.FILE_NAME)
+    label_maps = _Entry("label_maps")
+    ensembles = _Entry("selection")
 
     def preprocessed(self, data_name: str) -> Path:
         """Return the folder of prepared cases that configurations with this `data_name` share."""

@@ -9,8 +9,9 @@ from autoseg.readers.reading import (
     read_header,
     read_image,
     read_labels,
+    read_stored_labels,
 )
-from autoseg.readers.writing import write_labels
+from autoseg.readers.writing import write_labels, write_stored_labels
 
 READERS.discover(__name__)
 
@@ -32,6 +33,8 @@ __all__ = [
     "read_header",
     "read_image",
     "read_labels",
+    "read_stored_labels",
     "stem_of",
     "write_labels",
+    "write_stored_labels",
 ]

@@ -40,11 +40,6 @@ class Header:
     shape: tuple[int, ...]
     num_channels: int
 
-    @property
-    def num_axes(self) -> int:
-        """Number of spatial axes, 2 or 3."""
-        return len(self.shape)
-
 
 class Reader(Component):
     """Reads and writes one family of file formats.

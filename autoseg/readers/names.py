@@ -64,8 +64,7 @@ def reader_for(path: Path) -> Reader:
     for kind in READERS:
         if ending in READERS[kind].endings:
             return READERS[kind].model_validate({"kind": kind})
-    msg = (
+    raise CaseError(
         f"{path} has the unknown extension {ending!r}. "
         f"Expected one of {', '.join(known_endings())}; convert the file to one of these formats."
     )
-    raise CaseError(msg)

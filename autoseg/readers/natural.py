@@ -42,7 +42,10 @@ class NaturalReader(Reader):
     """
 
     kind: Literal["natural"] = "natural"
-    endings: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".bmp")
+    endings: ClassVar[tuple[str, ...]] = (
+        *(".png", ".jpg", ".jpeg", ".bmp"),
+        *(".gif", ".webp", ".ppm", ".pgm", ".pbm"),
+    )
     label_endings: ClassVar[tuple[str, ...]] = (".png", ".bmp")
     max_axes: ClassVar[int] = 2
 
@@ -80,16 +83,15 @@ class NaturalReader(Reader):
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
         from PIL import Image
 
-        largest = 255 if path.name.lower().endswith(".bmp") else 65535
-        if labels.max(initial=0) > largest:
-            msg = (
-                f"{path} cannot store the label value {int(labels.max())}; the maximum of its "
-                f"format is {largest}. Write .tif or .nii.gz instead."
+        largest = int(labels.max(initial=0))
+        limit = 255 if path.name.lower().endswith(".bmp") else 65535
+        if largest > limit:
+            raise CaseError(
+                f"{path} cannot store the label value {largest}; the maximum of its format is "
+                f"{limit}. Write .tif or .nii.gz instead."
             )
-            raise CaseError(msg)
         with atomic_write(path) as temporary:
-            smallest = np.uint8 if labels.max(initial=0) <= 255 else np.uint16
-            Image.fromarray(labels.astype(smallest)).save(temporary)
+            Image.fromarray(labels.astype(np.min_scalar_type(largest))).save(temporary)
 
     @override
     def knows_geometry(self, path: Path) -> bool:

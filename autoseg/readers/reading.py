@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.arrays import LabelArray
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import AutosegError, CaseError
 from autoseg.core.formatting import format_shape
@@ -74,8 +74,10 @@ def read_image(paths: tuple[Path, ...]) -> Image:
     if _is_slice(voxels.shape[1:]):
         voxels, in_plane = voxels[:, 0], _in_plane(geometry)
     reorientation = canonical_orientation(in_plane)
+    with np.errstate(over="ignore"):  # later checks detect values that become infinite
+        intensities = np.ascontiguousarray(reorientation.apply(voxels), dtype=np.float32)
     return Image(
-        voxels=_as_float32(reorientation.apply(voxels)),
+        voxels=intensities,
         geometry=reorientation.apply_to_geometry(in_plane, voxels.shape[1:]),
         stored_geometry=geometry,
         reorientation=reorientation,
@@ -97,15 +99,18 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
     """
     reader = reader_for(path)
     if ending_of(path) not in reader.label_endings:
-        msg = (
+        raise CaseError(
             f"{path.name} is a JPEG, whose lossy compression alters label values. "
             "Export the labels as .png from the original annotation."
         )
-        raise CaseError(msg)
     stored = _attempt(reader.read_labels, path)
-    values = _whole_numbers(_single_channel(stored.voxels, path), path)
-    if reader.num_replaced(path):
-        raise _invalid_labels(path, f"{reader.num_replaced(path)} voxels that are NaN or infinite")
+    voxels = _single_channel(stored.voxels, path)
+    if issue := _label_issue(voxels, reader.num_replaced(path)):
+        raise CaseError(
+            f"{path.name} has {issue}; expected integers of 0 or more. Export the labels as "
+            "integers (without interpolation)."
+        )
+    values = voxels.astype(np.min_scalar_type(int(voxels.max(initial=0))))
     geometry = stored.geometry
     if _is_slice(values.shape):
         values, geometry = values[0], _in_plane(geometry)
@@ -121,12 +126,17 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
     )
 
 
-def _attempt(action: Callable[[Path], T], path: Path) -> T:
-    """Call `action` on a file and convert exceptions of the format's library.
+def read_stored_labels(path: Path) -> StoredImage:
+    """Read a label file in stored orientation, with all its channels, whatever their values.
 
     Raises:
-        CaseError: If the file is missing, or the library raises any exception.
+        CaseError: If the file is missing or cannot be read.
     """
+    return _attempt(reader_for(path).read_labels, path)
+
+
+def _attempt(action: Callable[[Path], T], path: Path) -> T:
+    """Call `action` on a file and convert exceptions of the format's library."""
     if not path.is_file():
         msg = f"{path} does not exist. Add the file, or remove the case from the dataset."
         raise CaseError(msg)
@@ -137,8 +147,7 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
     except Exception as error:
         cause = _cause(error)
         advice = SHEARED_ADVICE if "orthonormal" in cause else UNREADABLE_ADVICE
-        msg = f"{path} cannot be read: {cause}. {advice}"
-        raise CaseError(msg) from error
+        raise CaseError(f"{path} cannot be read: {cause}. {advice}") from error
 
 
 def _cause(error: Exception) -> str:
@@ -149,11 +158,7 @@ def _cause(error: Exception) -> str:
 
 
 def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geometry:
-    """Return the geometry of the first file that has one, after comparing all files with it.
-
-    Raises:
-        CaseError: If shapes or geometries differ.
-    """
+    """Return the geometry of the first file that has one, after comparing all files with it."""
     known = [knows_geometry(path) for path in paths]
     first = known.index(True) if any(known) else 0
     geometry, shape = parts[first].geometry, parts[first].voxels.shape[1:]
@@ -166,75 +171,36 @@ def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geome
         elif has_geometry:
             difference = part.geometry.difference(geometry, shape)
         if difference:
-            msg = (
+            raise CaseError(
                 f"{path.name} and {paths[first].name}, channels of the same case, have different "
                 f"grids: {difference}. Resample the channels of a case to one grid."
             )
-            raise CaseError(msg)
     return geometry
 
 
 def _stacked(channels: list[NDArray[np.generic]]) -> StoredArray:
-    """Concatenate channels; the array of a single file is returned without a copy.
-
-    Raises:
-        CaseError: If the voxels are complex numbers.
-    """
+    """Concatenate channels; the array of a single file is returned without a copy."""
     if any(np.iscomplexobj(voxels) for voxels in channels):
-        msg = "the image has complex values. Export magnitude, phase … as real channels."
-        raise CaseError(msg)
+        raise CaseError("the image has complex values. Export magnitude, phase … as real channels.")
     return channels[0] if len(channels) == 1 else np.concatenate(channels)
 
 
-def _as_float32(voxels: StoredArray) -> ImageArray:
-    """Convert intensities to contiguous float32 with at most one copy.
-
-    Values out of range become infinite, which later checks detect.
-    """
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(voxels, dtype=np.float32)
-
-
 def _single_channel(voxels: StoredArray, path: Path) -> NDArray[np.generic]:
-    """Return the single channel of a label file; equal colours are merged, alpha is ignored.
-
-    Raises:
-        CaseError: If the colour channels differ.
-    """
+    """Return the single channel of a label file; equal colours are merged, alpha is ignored."""
     colours = voxels[: 3 if len(voxels) == 4 else 1 if len(voxels) == 2 else None]
     if all(np.array_equal(colours[0], other) for other in colours[1:]):
         return np.asarray(colours[0])
-    msg = (
+    raise CaseError(
         f"{path.name} has {len(voxels)} channels that differ; expected one label value per voxel. "
         "Export the labels as grey values or with a palette instead of colours."
     )
-    raise CaseError(msg)
 
 
-def _whole_numbers(values: NDArray[np.generic], path: Path) -> LabelArray:
-    """Convert label values to the smallest unsigned integer type.
-
-    Raises:
-        CaseError: If a value is negative, fractional or not finite.
-    """
-    issue = _label_issue(values)
-    if issue:
-        raise _invalid_labels(path, issue)
-    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
-
-
-def _invalid_labels(path: Path, found: str) -> CaseError:
-    return CaseError(
-        f"{path.name} has {found}; expected integers of 0 or more. Export the labels as integers "
-        "(without interpolation)."
-    )
-
-
-def _label_issue(values: NDArray[np.generic]) -> str | None:
+def _label_issue(values: NDArray[np.generic], num_replaced: int) -> str | None:
     """Return the problem that makes an array an invalid label map, or None."""
     if values.dtype.kind == "f":
-        if not np.isfinite(values).all():
-            return f"{np.count_nonzero(~np.isfinite(values))} voxels that are NaN or infinite"
+        if not_finite := np.count_nonzero(~np.isfinite(values)):
+            return f"{not_finite} voxels that are NaN or infinite"
         fractional = values[values != np.rint(values)]
         if fractional.size:
             return f"fractional values such as {fractional[0]:.4g}"
@@ -242,7 +208,7 @@ def _label_issue(values: NDArray[np.generic]) -> str | None:
         return f"values of type {values.dtype}"
     if values.dtype.kind in "fi" and values.min(initial=0) < 0:
         return f"negative values such as {values.min():g}"
-    return None
+    return f"{num_replaced} voxels that are NaN or infinite" if num_replaced else None
 
 
 def _geometry_for(values: LabelArray, like: Image) -> Geometry | None:

@@ -58,7 +58,7 @@ class SimpleItkReader(Reader):
 
         image = SimpleITK.ReadImage(str(path), imageIO=IMAGE_IO[ending_of(path)])
         if _is_nifti(path):
-            _check_complete(path, NiftiHeader.from_file(path).size)
+            _check_complete(path)
         axes = _space_axes(image.GetDimension())
         return StoredImage(voxels=_channels_first(image), geometry=_geometry(image, axes))
 
@@ -107,7 +107,16 @@ class SimpleItkReader(Reader):
     @override
     def num_replaced(self, path: Path) -> int:
         """Count them in NIfTI files, where SimpleITK silently replaces them by 0."""
-        return _num_not_finite(path) if _is_nifti(path) else 0
+        if not (_is_nifti(path) and (header := NiftiHeader.from_file(path)).float_type):
+            return 0
+        kind = np.dtype(header.byte_order + header.float_type)
+        count = 0
+        with open_decompressed(path) as stream:
+            stream.seek(header.start)
+            for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
+                numbers = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
+                count += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
+        return count
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
@@ -141,20 +150,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _check_complete(path: Path, expected: int) -> None:
+def _check_complete(path: Path) -> None:
     """Check that a NIfTI file is not truncated, which SimpleITK does not detect.
 
     A gzip file ends with the size of its content modulo 2³² (RFC 1952). If this differs from the
-    expected size, the file is decompressed to find its size, because it may have several members.
-
-    Args:
-        path: The file.
-        expected: Uncompressed size given by the header, bytes.
-
-    Raises:
-        EOFError: If the file is truncated.
+    size in the header, the file is decompressed to find its size: it may have several members.
     """
-    size = path.stat().st_size
+    size, expected = path.stat().st_size, NiftiHeader.from_file(path).size
     if is_compressed(path):
         with path.open("rb") as file:
             file.seek(-4, 2)
@@ -163,48 +165,21 @@ def _check_complete(path: Path, expected: int) -> None:
         with open_decompressed(path) as stream:
             size = sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""))
     if size < expected:
-        msg = f"it is truncated after {size} of {expected} bytes"
-        raise EOFError(msg)
+        raise EOFError(f"it is truncated after {size} of {expected} bytes")
 
 
 def _check_written(temporary: Path, path: Path) -> None:
-    """Check that a NIfTI file was written completely.
-
-    On a full disk, SimpleITK writes a part of the file without raising an error.
-
-    Args:
-        temporary: The written file.
-        path: Its final path, for the error.
-
-    Raises:
-        OSError: With code ENOSPC (disk full) if the file is incomplete.
-    """
+    """Raise the error of a full disk if SimpleITK silently wrote only a part of the file."""
     try:
-        _check_complete(temporary, NiftiHeader.from_file(temporary).size)
+        _check_complete(temporary)
     except (EOFError, OSError, struct.error, zlib.error) as error:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-
-
-def _num_not_finite(path: Path) -> int:
-    """Count the NaN and infinite values of a NIfTI file."""
-    header = NiftiHeader.from_file(path)
-    if not header.float_type:
-        return 0
-    kind = np.dtype(header.byte_order + header.float_type)
-    count = 0
-    with open_decompressed(path) as stream:
-        stream.seek(header.start)
-        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-            numbers = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
-            count += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
-    return count
 
 
 def _space_axes(dimension: int) -> int:
     """Return the number of spatial axes; the fourth axis of a file holds channels."""
     if dimension not in (2, 3, 4):
-        msg = f"it has {dimension} axes; expected 2 or 3, or 3 and a channel axis"
-        raise ValueError(msg)
+        raise ValueError(f"it has {dimension} axes; expected 2 or 3, or 3 and a channel axis")
     return min(dimension, 3)
 
 

@@ -53,11 +53,10 @@ class TiffReader(Reader):
 
         with tifffile.TiffFile(path) as file:
             if any(page.compression in LOSSY for page in file.pages):
-                msg = (
+                raise CaseError(
                     f"{path.name} is compressed as a JPEG, which alters label values. Export the "
                     "labels without JPEG compression from the original annotation."
                 )
-                raise CaseError(msg)
         return self.read(path)
 
     @override
@@ -66,7 +65,8 @@ class TiffReader(Reader):
 
         with tifffile.TiffFile(path) as file:
             series = _only_series(file.series)
-            channels, *shape = _channels_first(_placeholder(series.shape), series.axes).shape
+            placeholder = np.broadcast_to(np.uint8(0), series.shape)  # takes no memory
+            channels, *shape = _channels_first(placeholder, series.axes).shape
         return Header(shape=tuple(shape), num_channels=channels)
 
     @override
@@ -79,13 +79,12 @@ class TiffReader(Reader):
                 text = json.dumps({"spacing": geometry.spacing}) + "\n"
                 temporary.write_text(text, encoding="utf-8")
         with atomic_write(path) as temporary:
-            axes = "YX" if labels.ndim == 2 else "ZYX"
             tifffile.imwrite(
                 temporary,
                 labels,
                 compression="zlib",
                 photometric="minisblack",
-                metadata={"axes": axes},
+                metadata={"axes": "ZYX"[-labels.ndim :]},
             )
 
     @override
@@ -108,26 +107,11 @@ def _only_series(series: list[Series]) -> Series:
     return series[0]
 
 
-def _placeholder(shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """Return a placeholder array of this shape that takes no memory."""
-    return np.broadcast_to(np.uint8(0), shape)
-
-
 def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
-    """Return the array as `channels *space`.
-
-    Args:
-        array: As stored.
-        axes: One letter per dimension in tifffile's alphabet, e.g. `ZYX` or `YXS`.
-
-    Raises:
-        ValueError: If more than one dimension besides rows, columns and channels is longer than 1.
-    """
+    """Return an array with the stored `axes` in tifffile's letters (e.g. `YXS`) channels first."""
     kept = [axis for axis in range(array.ndim) if array.shape[axis] > 1 or axes[axis] in "YX"]
-    array, axes = (
-        array.reshape([array.shape[axis] for axis in kept]),
-        "".join(axes[axis] for axis in kept),
-    )
+    array = array.reshape([array.shape[axis] for axis in kept])
+    axes = "".join(axes[axis] for axis in kept)
     channels = [axis for axis, letter in enumerate(axes) if letter in CHANNEL_AXES]
     if len(channels) > 1 or array.ndim - len(channels) > 3:
         shape = format_shape(array.shape)
@@ -137,11 +121,7 @@ def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
 
 
 def _geometry(path: Path, num_axes: int) -> Geometry:
-    """Return the geometry of the sidecar file, or a plain one of spacing 1.
-
-    Raises:
-        CaseError: If the sidecar file has no valid spacing.
-    """
+    """Return the geometry of the sidecar file, or a plain one of spacing 1."""
     sidecars = TiffReader().companion_files(path)
     if not sidecars:
         return Geometry.plain((1.0,) * num_axes)
@@ -155,12 +135,11 @@ def _geometry(path: Path, num_axes: int) -> Geometry:
         own = spacing[1:] if (len(spacing), num_axes) == (3, 2) else spacing  # of a single page
         if len(own) == num_axes:
             return Geometry.plain(tuple(float(value) for value in own))
-    msg = (
+    raise CaseError(
         f'{sidecars[0].name} should contain {{"spacing": [{num_axes} positive numbers]}} in array '
         f"order (z, y, x); found {str(content)[:80]}. Correct it. If it does not describe the "
         f"spacing of {path.name}, move it to another folder."
     )
-    raise CaseError(msg)
 
 
 def _is_length(value: object) -> bool:

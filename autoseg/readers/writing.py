@@ -33,27 +33,35 @@ def write_labels(values: LabelArray, like: Image, path: Path) -> None:
     reader.write(np.ascontiguousarray(stored, dtype=smallest), geometry, path)
 
 
-def _check(values: LabelArray, like: Image, path: Path, reader: Reader) -> None:
-    """Check that the format can store the labels.
+def write_stored_labels(values: LabelArray, geometry: Geometry, path: Path) -> None:
+    """Write a label map in stored orientation atomically, in an existing folder.
+
+    Args:
+        values: Label values, `geometry.num_axes` axes in stored orientation.
+        geometry: Geometry to write.
+        path: Output file; its extension selects the format.
 
     Raises:
-        CaseError: If it cannot.
+        CaseError: If the format cannot store the labels.
     """
+    smallest = np.min_scalar_type(int(values.max(initial=0)))
+    reader_for(path).write(np.ascontiguousarray(values, dtype=smallest), geometry, path)
+
+
+def _check(values: LabelArray, like: Image, path: Path, reader: Reader) -> None:
+    """Raise a `CaseError` if the format cannot store the labels."""
     if ending_of(path) not in reader.label_endings:
-        msg = (
+        raise CaseError(
             f"{path} cannot be written: JPEG compression alters label values. Write "
             f"{stem_of(path)}.png instead."
         )
-        raise CaseError(msg)
     if values.shape != like.shape:
-        msg = (
+        raise CaseError(
             f"the labels for {path} have {format_shape(values.shape)} voxels, but its image has "
             f"{format_shape(like.shape)}; expected the same shape. Resample the labels to its grid."
         )
-        raise CaseError(msg)
     if values.ndim > reader.max_axes:
-        msg = f"{path} cannot store a 3-D label map. Write .nii.gz or .tif instead."
-        raise CaseError(msg)
+        raise CaseError(f"{path} cannot store a 3-D label map. Write .nii.gz or .tif instead.")
     if values.min(initial=0) < 0:
         msg = f"{path} cannot be written: found label value {values.min()}, expected 0 or more."
         raise CaseError(msg)

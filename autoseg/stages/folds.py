@@ -14,7 +14,7 @@ from autoseg.datasets.user_splits import (
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
-from autoseg.documents.splits import Splits
+from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.training.splits import make_splits
 
@@ -48,7 +48,7 @@ def load_splits(
     groups = {case.name: case.group for case in dataset.cases}
     if path is None:
         names = tuple(case.name for case in fingerprint.cases)
-        splits = saved or make_splits(names, groups)
+        splits = saved or _given_splits(dataset) or make_splits(names, groups)
         used = {name for fold in splits.folds for name in (*fold.train, *fold.validation)}
         if unknown := sorted(used - set(names)):
             msg = (
@@ -76,6 +76,21 @@ def load_splits(
         for note in fold_warnings(splits.folds):
             progress.say(f"note: {note}")
     return splits
+
+
+def _given_splits(dataset: DatasetSpec) -> Splits | None:
+    """Return the folds that the dataset gives, of the cases that are used."""
+    names = {case.name for case in dataset.cases}
+    folds = []
+    for fold in dataset.splits:
+        train, validation = (
+            tuple(name for name in part if name in names) for part in (fold.train, fold.validation)
+        )
+        if not train or not validation:
+            return None
+        folds.append(Fold(train=train, validation=validation))
+    reason = "the validation part of the dataset"
+    return Splits(seed=0, reason=reason, folds=tuple(folds)) if folds else None
 
 
 def _file_in_dataset(dataset: DatasetSpec, saved: Splits | None) -> Path | None:

@@ -83,7 +83,8 @@ def test_the_forecast_has_every_configuration_of_the_plan(measured, planned_volu
     ]
     (entry,) = found.forecasts
     assert entry.is_measured
-    step = found.row("training step", entry.configuration)
+    (step,) = (row for row in found.rows if row.stage == "training step")
+    assert step.configuration == entry.configuration
     assert entry.seconds_per_step == pytest.approx(1 / step.value)
     assert (found.num_cases, len(found.cases)) == (6, 2)
 
@@ -131,7 +132,7 @@ def test_images_without_labels_are_refused(pictures_dataset, tmp_path):
 
     dataset = shutil.copytree(pictures_dataset, tmp_path / "discs")
     shutil.rmtree(dataset / "labels")
-    with pytest.raises(DatasetError, match="unrecognised dataset layout"):
+    with pytest.raises(DatasetError, match="no image with labels was recognised"):
         bench(dataset, Workspace(tmp_path / "work"), BenchOptions(), progress=Silent())
     assert not (tmp_path / "work").exists()
 

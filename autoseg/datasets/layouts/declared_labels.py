@@ -52,11 +52,10 @@ class DeclaredLabels:
                 ignore=self.ignore,
             )
         except ValidationError as error:
-            msg = (
+            raise DatasetError(
                 f"the labels are not valid for training:\n{format_validation_error(error)}\n"
                 "Correct the labels in dataset.json, or the label files."
-            )
-            raise DatasetError(msg) from error
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -113,60 +112,45 @@ def _entry(key: str, content: int | str | list[int]) -> _Entry:
 def _ignore_value(entries: list[_Entry]) -> int | None:
     values = [value for entry in entries for value in entry.values]
     if len(values) > 1:
-        msg = (
+        raise DatasetError(
             f"the ignore label in dataset.json has the values {values}; expected one. Use the same "
             "value for all unannotated voxels."
         )
-        raise DatasetError(msg)
     return values[0] if values else None
 
 
 def _names(entries: list[_Entry]) -> dict[int, str]:
-    """Map label values to names, for labels that have one value each.
-
-    Raises:
-        DatasetError: If two labels have the same value.
-    """
+    """Map label values to names, for labels that have one value each."""
     names: dict[int, str] = {}
     for entry in entries:
         value = entry.values[0]
         if value in names:
-            msg = (
+            raise DatasetError(
                 f"dataset.json declares the label value {value} twice: {names[value]!r} and "
                 f"{entry.name!r}. Use one value per label."
             )
-            raise DatasetError(msg)
         names[value] = entry.name
     return names
 
 
 def _split(entries: list[_Entry]) -> tuple[_Entry, list[_Entry]]:
-    """Split labels into background and regions; the background is 0 unless declared.
-
-    Raises:
-        DatasetError: If a region contains the background.
-    """
+    """Split labels into background and regions; the background is 0 unless declared."""
     candidates = [entry for entry in entries if entry.name.lower() == BACKGROUND]
     candidates += [entry for entry in entries if entry.values == (0,)]
     background = candidates[0] if candidates else _Entry(name=BACKGROUND, values=(0,))
     regions = [entry for entry in entries if entry != background]
     for entry in regions:
         if set(entry.values) & set(background.values):
-            msg = (
+            raise DatasetError(
                 f"the region {entry.name!r} in dataset.json has the values {list(entry.values)}, "
                 f"of which {background.values[0]} is the background. Remove it: regions may only "
                 "contain foreground."
             )
-            raise DatasetError(msg)
     return background, regions
 
 
 def _ordered(entries: list[_Entry], order: tuple[int, ...] | None) -> tuple[Region, ...]:
-    """Return the regions with the values that they are written as.
-
-    Raises:
-        DatasetError: If the order does not have one of a region's own values for each region.
-    """
+    """Return the regions with the values that they are written as."""
     names = [entry.name for entry in entries]
     advice = (
         "List for each region, in the order of the labels, the value of its voxels in predictions; "
@@ -175,19 +159,16 @@ def _ordered(entries: list[_Entry], order: tuple[int, ...] | None) -> tuple[Regi
     )
     if order is None or len(order) != len(entries):
         given = "no regions_class_order" if order is None else f"regions_class_order {list(order)}"
-        msg = f"dataset.json declares {len(entries)} regions, but {given}. {advice}"
-        raise DatasetError(msg)
+        raise DatasetError(f"dataset.json declares {len(entries)} regions, but {given}. {advice}")
+    regions = []
     for entry, value in zip(entries, order, strict=True):
         if value not in entry.values:
-            msg = (
+            raise DatasetError(
                 f"regions_class_order {list(order)} in dataset.json has {value} for "
                 f"{entry.name!r}; expected one of {list(entry.values)}. {advice}"
             )
-            raise DatasetError(msg)
-    return tuple(
-        Region(name=entry.name, values=entry.values, written_as=value)
-        for entry, value in zip(entries, order, strict=True)
-    )
+        regions.append(Region(name=entry.name, values=entry.values, written_as=value))
+    return tuple(regions)
 
 
 def _suggestion(entries: list[_Entry]) -> list[int]:

@@ -111,11 +111,10 @@ def declared_channels(description: Description) -> tuple[str, ...] | None:
         return names
     numbers = [int(key) if key.isdigit() else -1 for key in names]
     if sorted(numbers) != list(range(len(numbers))):
-        msg = (
+        raise DatasetError(
             f"dataset.json numbers its channels {list(names)}; expected 0 to {len(numbers) - 1}. "
             'Write them as {"0": "T1", "1": "T2"}.'
         )
-        raise DatasetError(msg)
     return tuple(names[str(key)] for key in sorted(names, key=int))
 
 
@@ -125,9 +124,7 @@ def _load_json(path: Path) -> dict[str, object] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        msg = f"{path} is not valid JSON: {error}. Correct it."
-        raise DatasetError(msg) from error
+        raise DatasetError(f"{path} is not valid JSON: {error}. Correct it.") from error
     if not isinstance(content, dict):
-        msg = f"{path} must contain one JSON object {{…}}; found {str(content)[:60]}."
-        raise DatasetError(msg)
+        raise DatasetError(f"{path} must contain one JSON object {{…}}; found {str(content)[:60]}.")
     return content

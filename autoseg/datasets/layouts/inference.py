@@ -37,10 +37,9 @@ def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
         except CaseError as error:
             issue = str(error)
             continue
-        counts.append((headers[0].num_axes, sum(header.num_channels for header in headers)))
+        counts.append((len(headers[0].shape), sum(header.num_channels for header in headers)))
     if not counts:
-        msg = f"no image can be read, for example: {issue}"
-        raise DatasetError(msg)
+        raise DatasetError(f"no image can be read, for example: {issue}")
     return Counter(counts).most_common(1)[0][0]
 
 
@@ -83,16 +82,14 @@ def values_in_files(paths: Iterable[Path], *, workers: int) -> FoundValues:
             issue = outcome.message
     values = sorted({value for file in per_file for value in file})
     if not values:
-        msg = f"no label file can be read, for example: {issue}"
-        raise DatasetError(msg)
+        raise DatasetError(f"no label file can be read, for example: {issue}")
     if len(values) > MAX_LABEL_VALUES:
-        msg = (
+        raise DatasetError(
             f"the label files contain {len(values)} different values, up to {values[-1]}; expected "
             f"at most {MAX_LABEL_VALUES} undeclared classes. If they are instance ids, set them "
             "all to 1. If they are classes, declare them in a dataset.json next to the folders: "
             '{"labels": {"background": 0, "cell": 1}}.'
         )
-        raise DatasetError(msg)
     return FoundValues(tuple(values), tuple(per_file))
 
 

@@ -9,21 +9,19 @@ from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.datasets.issues import CaseIssue, format_issues
-from autoseg.datasets.layouts import decathlon, folders, nnunet_raw
-from autoseg.datasets.layouts.declared_labels import (
-    BACKGROUND,
-    DeclaredLabels,
-    declared_labels,
-)
-from autoseg.datasets.layouts.description import (
-    Description,
-    declared_channels,
-    load_description,
-)
+from autoseg.datasets.layouts import by_rules, decathlon, folders, nnunet_raw
+from autoseg.datasets.layouts.by_rules import describe_by_rules, unrecognised
+from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
+from autoseg.datasets.layouts.declared_labels import BACKGROUND, DeclaredLabels, declared_labels
+from autoseg.datasets.layouts.description import Description, declared_channels, load_description
 from autoseg.datasets.layouts.inference import usual_axes_and_channels, values_in_files
 from autoseg.datasets.layouts.pairing import FoundCases
 from autoseg.datasets.layouts.test_set import find_test_set
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.datasets.recognition.assembly import LabelParts
+from autoseg.datasets.recognition.cases import recognise_cases
+from autoseg.datasets.recognition.label_forms import form_of_files
+from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
+from autoseg.documents.splits import Fold
 from autoseg.readers import ENDINGS, ending_of
 
 LAYOUTS = (decathlon, nnunet_raw, folders)
@@ -51,29 +49,42 @@ class Recognition:
     notes: tuple[str, ...] = ()
 
 
-def recognise(root: Path, *, workers: int = 1) -> Recognition:
+def recognise(
+    root: Path,
+    options: LayoutOptions = AUTOMATIC,
+    *,
+    workers: int = 1,
+    label_maps: Path | None = None,
+) -> Recognition:
     """Recognise the dataset in a folder, without writing to it.
 
     The dataset is named after its folder.
 
     Args:
         root: The folder.
+        options: Choices of the user; with any, layouts of a fixed convention are not considered.
         workers: Number of processes for reading label files, if no JSON declares the labels.
+        label_maps: Folder for label maps that are made from files of other forms; None if nothing
+            may be written.
 
     Raises:
         DatasetError: If the folder is missing, has an unknown layout, or has no complete case.
     """
     root = root.resolve()
     if not root.is_dir():
-        msg = f"{root} is not a folder. Choose the folder that contains the dataset."
-        raise DatasetError(msg)
+        raise DatasetError(f"{root} is not a folder. Choose the folder that contains the dataset.")
     description = load_description(root)
-    layout, found = _find_cases(root, description)
+    matching = _find_cases(root, description) if options == AUTOMATIC else None
+    if matching is None:
+        return _by_rules(root, options, workers, label_maps)
+    layout, found = matching
     cases = _with_groups(found.cases, description)
     test_set = find_test_set(root, description, cases)
     num_axes, num_channels = usual_axes_and_channels(cases)
     channel_names, inferred_channels = _channel_names(description, num_channels)
-    labels, inferred_labels, label_notes = _label_scheme(description, cases, workers)
+    cases, test_cases, labels, inferred_labels, label_notes = _labelled(
+        description, cases, test_set.cases, workers, label_maps
+    )
     spec = DatasetSpec(
         name=root.name,
         root=root,
@@ -81,13 +92,9 @@ def recognise(root: Path, *, workers: int = 1) -> Recognition:
         num_axes=3 if num_axes == 3 else 2,
         channel_names=channel_names,
         labels=labels,
-        inferred=(
-            *_inferred_files(layout, cases, num_axes),
-            *inferred_channels,
-            *inferred_labels,
-        ),
+        inferred=(*_inferred_files(layout, cases, num_axes), *inferred_channels, *inferred_labels),
         cases=tuple(sorted(cases, key=lambda case: case.name)),
-        test_cases=_with_groups(test_set.cases, description),
+        test_cases=_with_groups(test_cases, description),
     )
     names = {case.name for case in (*found.cases, *test_set.cases)}
     names |= {issue.case for issue in found.issues}
@@ -121,7 +128,16 @@ def case_names(root: Path) -> CaseNames:
             image is both in the training set and in the test set.
     """
     description = load_description(root.resolve())
-    _, found = _find_cases(root.resolve(), description)
+    matching = _find_cases(root.resolve(), description)
+    if matching is None:
+        free = recognise_cases(root.resolve())
+        if free is None:
+            raise DatasetError(f"{root}: {unrecognised(root)}")
+        return CaseNames(
+            training=frozenset(case.name for case in free.cases),
+            test=frozenset(case.name for case in free.test_cases),
+        )
+    _, found = matching
     test_set = find_test_set(root.resolve(), description, found.cases)
     incomplete = (issue.case for issue in found.issues)
     return CaseNames(
@@ -130,12 +146,8 @@ def case_names(root: Path) -> CaseNames:
     )
 
 
-def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases]:
-    """Return the name of the matching layout, and the cases.
-
-    Raises:
-        DatasetError: If no layout matches, or no case is complete.
-    """
+def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases] | None:
+    """Return the name of the matching layout with a fixed convention, and the cases."""
     for layout in LAYOUTS:
         found = layout.find_cases(root, description)
         if found is None:
@@ -145,13 +157,39 @@ def _find_cases(root: Path, description: Description | None) -> tuple[str, Found
             msg = f"{root} looks like a {layout.NAME} dataset, but no case is complete:\n{reason}"
             raise DatasetError(msg)
         return layout.NAME, found
-    entries = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-    msg = (
-        f"{root}: unrecognised dataset layout; found {format_names(entries, 8) or 'no files'}. "
-        "Expected a dataset.json that lists image and label pairs, or the folders imagesTr and "
-        "labelsTr, or the folders images and labels with files of the same stem."
+    return None
+
+
+def _by_rules(
+    root: Path, options: LayoutOptions, workers: int, label_maps: Path | None
+) -> Recognition:
+    """Recognise a dataset of any other layout.
+
+    Raises:
+        DatasetError: If no image has labels.
+    """
+    found = describe_by_rules(root, options, workers=workers, label_maps=label_maps)
+    if found is None or not found.cases:
+        issues = format_issues(found.issues) if found else ""
+        raise DatasetError(f"{root}: {unrecognised(root)}{issues}")
+    num_axes, num_channels = usual_axes_and_channels(found.cases)
+    channel_names, inferred = _channel_names(None, num_channels)
+    held_out = set(found.validation)
+    train = tuple(case.name for case in found.cases if case.name not in held_out)
+    spec = DatasetSpec(
+        name=root.name,
+        root=root,
+        layout=by_rules.NAME,
+        num_axes=3 if num_axes == 3 else 2,
+        channel_names=found.channels if len(found.channels) == num_channels else channel_names,
+        labels=found.labels,
+        inferred=(*found.inferred, f"{num_axes}-D images", *inferred),
+        cases=tuple(sorted(found.cases, key=lambda case: case.name)),
+        test_cases=tuple(sorted(found.test_cases, key=lambda case: case.name)),
+        splits=(Fold(train=train, validation=found.validation),) if held_out else (),
+        options=options,
     )
-    raise DatasetError(msg)
+    return Recognition(spec, found.issues, (*found.notes, *_leakage_warnings(spec)))
 
 
 def _with_groups(
@@ -201,6 +239,36 @@ def _channel_names(
         return declared, ()
     inferred = f"{format_count(num_channels, 'unnamed channel')} per image, counted in the files"
     return tuple(f"channel_{index}" for index in range(num_channels)), (inferred,)
+
+
+def _labelled(
+    description: Description | None,
+    cases: tuple[CaseFiles, ...],
+    test_cases: tuple[CaseFiles, ...],
+    workers: int,
+    label_maps: Path | None,
+) -> tuple[
+    tuple[CaseFiles, ...], tuple[CaseFiles, ...], LabelScheme, tuple[str, ...], tuple[str, ...]
+]:
+    """Return the cases with label maps, the classes, and sentences on labels and on mistakes."""
+    if description is None or declared_labels(description) is None:
+        form = form_of_files([case.labels for case in cases])
+        if form.form != "values":
+            everything = (*cases, *test_cases)
+            parts = {c.name: LabelParts(c.name, ((1, c.labels),), c.images[0]) for c in everything}
+            made = convert_labels(
+                everything, LabelSources(form, parts), workers=workers, label_maps=label_maps
+            )
+            names = {case.name for case in test_cases}
+            return (
+                tuple(case for case in made.cases if case.name not in names),
+                tuple(case for case in made.cases if case.name in names),
+                made.labels,
+                (*made.sentences, *form.notes, *made.notes),
+                (),
+            )
+    labels, inferred, notes = _label_scheme(description, cases, workers)
+    return cases, test_cases, labels, inferred, notes
 
 
 def _label_scheme(

@@ -118,19 +118,14 @@ def _in_folders(root: Path, images: str, labels: str, description: Description |
 
 
 def _check_disjoint(test: tuple[CaseFiles, ...], training: tuple[CaseFiles, ...]) -> None:
-    """Check that no image is both in the training set and in the test set.
-
-    Raises:
-        DatasetError: If any image is in both.
-    """
+    """Check that no image is both in the training set and in the test set."""
     trained = {path.resolve() for case in training for path in case.images}
     both = [case.name for case in test if trained & {path.resolve() for path in case.images}]
     if both:
-        msg = (
+        raise DatasetError(
             f"{len(both)} cases are in both the training set and the test set (leakage): "
             f"{format_names(both)}. Remove them from one of the two."
         )
-        raise DatasetError(msg)
 
 
 def _unlabelled_note(found: _Found) -> str:

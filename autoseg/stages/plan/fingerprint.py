@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from autoseg.core.errors import DatasetError, DocumentError
+from autoseg.core.errors import DatasetError
 from autoseg.core.parallel import Success, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.inspection import file_states, inspect_case, inspection_bytes
 from autoseg.datasets.issues import CaseIssue, format_issues
 from autoseg.datasets.layouts import recognise
 from autoseg.documents import store
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers
@@ -28,12 +29,29 @@ COARSE_CASES = 12
 error of the mean Dice was below 0.004 on every dataset tried."""
 
 
+@dataclass(frozen=True)
+class DatasetChoices:
+    """Choices of the user for reading a dataset.
+
+    Attributes:
+        layout: Choices where the layout is ambiguous; by default those of the last time.
+        skip_bad_cases: Whether to leave out cases that have issues instead of raising.
+    """
+
+    layout: LayoutOptions = AUTOMATIC
+    skip_bad_cases: bool = False
+
+
+DEFAULT_CHOICES = DatasetChoices()
+"""Recognises the layout, and raises on issues."""
+
+
 def fingerprint(
     dataset: Path,
     workspace: Workspace,
+    choices: DatasetChoices = DEFAULT_CHOICES,
     *,
     workers: int,
-    skip_bad_cases: bool,
     progress: Progress,
     meanwhile: Callable[[], object] | None = None,
 ) -> tuple[DatasetSpec, Fingerprint]:
@@ -45,8 +63,8 @@ def fingerprint(
     Args:
         dataset: Folder of the dataset; it is never written to.
         workspace: Work folder for both documents.
+        choices: Choices of the user for reading the dataset.
         workers: Number of processes that read cases.
-        skip_bad_cases: Whether to skip cases with issues instead of raising an error.
         progress: Receives messages and progress.
         meanwhile: Called in this process while the workers read cases; see `run_each`.
 
@@ -61,7 +79,10 @@ def fingerprint(
     earlier = other_dataset(dataset, workspace)
     if earlier is not None:
         progress.say(f"note: {workspace.root} was made from {earlier}; now using {dataset}.")
-    recognition = recognise(dataset, workers=workers)
+    options = choices.layout
+    if options == AUTOMATIC and earlier is None and workspace.dataset.is_file():
+        options = store.load(DatasetSpec, workspace.dataset).options
+    recognition = recognise(dataset, options, workers=workers, label_maps=workspace.label_maps)
     spec = recognition.spec
     for sentence in spec.inferred:
         progress.say(f"Inferred: {sentence}")
@@ -71,7 +92,7 @@ def fingerprint(
     with _saved_on_error(cases, spec, workspace):
         issues = [*recognition.issues, *_inspect(cases, spec, workers, progress, meanwhile)]
         if issues:
-            _handle_issues(issues, cases, skip_bad_cases=skip_bad_cases, progress=progress)
+            _handle_issues(issues, cases, skip_bad_cases=choices.skip_bad_cases, progress=progress)
     names = {case.name for case in cases}
     spec = spec.model_copy(update={"cases": tuple(c for c in spec.cases if c.name in names)})
     result = _combined(cases, spec)
@@ -83,11 +104,7 @@ def fingerprint(
 
 
 def _check_work_folder(dataset: Path, workspace: Workspace) -> None:
-    """Check that the work folder is not inside the dataset.
-
-    Raises:
-        DatasetError: If it is.
-    """
+    """Raise a DatasetError if the work folder is inside the dataset."""
     if workspace.root.resolve().is_relative_to(dataset.resolve()):
         msg = (
             f"the work folder {workspace.root} is inside the dataset {dataset}, which must not be "
@@ -134,14 +151,9 @@ def _unchanged_cases(spec: DatasetSpec, workspace: Workspace) -> list[CaseFinger
 
 def _measured_earlier(path: Path, spec: DatasetSpec) -> tuple[CaseFingerprint, ...]:
     """Load the cases of an earlier fingerprint if its axes, channels and labels are the same."""
-    if not path.is_file():
-        return ()
-    try:
-        earlier = store.load(Fingerprint, path)
-    except DocumentError:  # damaged or of another version: measure again and replace it
-        return ()
+    earlier = store.load_if_valid(Fingerprint, path)  # one of another version will be replaced
     fields = ("num_axes", "channel_names", "labels")
-    if any(getattr(earlier, field) != getattr(spec, field) for field in fields):
+    if earlier is None or any(getattr(earlier, each) != getattr(spec, each) for each in fields):
         return ()
     return earlier.cases
 
@@ -197,11 +209,7 @@ def _handle_issues(
     skip_bad_cases: bool,
     progress: Progress,
 ) -> None:
-    """Report the cases that are skipped, or raise.
-
-    Raises:
-        DatasetError: If cases with issues may not be skipped, or no case is left.
-    """
+    """Report the skipped cases; raise a DatasetError if none may be skipped or no case is left."""
     num_bad = len({issue.case for issue in issues})
     num_cases = num_bad + len(cases)
     subject = f"{num_bad} of {num_cases} cases"

@@ -1,6 +1,6 @@
 """`autoseg plan`: measure a dataset and plan its training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.core.device import choose_device
-from autoseg.core.errors import DocumentError, PlanError
+from autoseg.core.errors import PlanError
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Progress
 from autoseg.datasets.user_splits import find_splits_file
@@ -20,12 +20,11 @@ from autoseg.documents.workspace import Workspace
 from autoseg.losses import LOSSES, Loss
 from autoseg.planning.augmentation import AugmentationName
 from autoseg.planning.forecast import Machine
-from autoseg.planning.planner import make_plan
+from autoseg.planning.planner import TrainingChoices, make_plan
 from autoseg.planning.run_candidates import first_share
-from autoseg.planning.training_choices import TrainingChoices
 from autoseg.planning.weights import LossWeighting
 from autoseg.stages.folds import load_splits
-from autoseg.stages.plan.fingerprint import fingerprint
+from autoseg.stages.plan.fingerprint import DEFAULT_CHOICES, DatasetChoices, fingerprint
 from autoseg.stages.plan.machine_speed import cached_speed, machine_speed
 from autoseg.stages.plan.step_times import measure_step_times
 
@@ -50,10 +49,6 @@ class Timing:
     budget_seconds: float | None = None
     remeasure: bool = False
     device: str = "auto"
-
-
-NO_TIMING = Timing()
-"""No time budget, and no measurement of the machine."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class PlanRequest:
     loss: str | None = None
     memory_gib: float | None = None
     splits: Path | None = None
-    timing: Timing = NO_TIMING
+    timing: Timing = field(default_factory=Timing)
     augmentation: AugmentationName | None = None
     loss_weighting: LossWeighting = "planned"
 
@@ -118,7 +113,7 @@ def plan(
     request: PlanRequest = DEFAULT_REQUEST,
     *,
     workers: int,
-    skip_bad_cases: bool = False,
+    choices: DatasetChoices = DEFAULT_CHOICES,
     progress: Progress,
 ) -> Plan:
     """Measure a dataset and make its plan; both are saved in the work folder.
@@ -128,7 +123,7 @@ def plan(
         workspace: Work folder for the results.
         request: Options for planning.
         workers: Number of processes that read cases.
-        skip_bad_cases: Whether to leave out cases that have issues instead of raising.
+        choices: Choices of the user for reading the dataset.
         progress: Receives progress and messages.
 
     Returns:
@@ -138,9 +133,7 @@ def plan(
         DatasetError: If the dataset or the given folds have issues.
         PlanError: If no configuration fits the memory or the time budget.
     """
-    spec, measured = fingerprint(
-        dataset, workspace, workers=workers, skip_bad_cases=skip_bad_cases, progress=progress
-    )
+    spec, measured = fingerprint(dataset, workspace, choices, workers=workers, progress=progress)
     return plan_from_fingerprint(workspace, spec, measured, request, progress=progress)
 
 
@@ -228,15 +221,6 @@ def _note_on_memory(new_plan: Plan, memory_gib: float, progress: Progress) -> No
         )
 
 
-def load_plan(workspace: Workspace) -> Plan:
-    """Load and check the plan of a work folder.
-
-    Raises:
-        DocumentError: If the plan is missing, or an edited value is invalid.
-    """
-    return store.load(Plan, workspace.plan)
-
-
 def save_plan(new_plan: Plan, workspace: Workspace, *, progress: Progress) -> None:
     """Save a plan as `plan.json`; a different existing plan, which may be edited, is renamed.
 
@@ -249,13 +233,11 @@ def save_plan(new_plan: Plan, workspace: Workspace, *, progress: Progress) -> No
         progress: Receives a message if the existing plan is renamed.
     """
     path = workspace.plan
-    existing = _existing_plan(workspace)
+    existing = store.load_if_valid(Plan, path)
     if existing == new_plan:
         return
-    differs_in_reasons = existing is not None and _without_reasons(existing) == _without_reasons(
-        new_plan
-    )
-    if path.exists() and not differs_in_reasons:
+    is_same = existing is not None and _without_reasons(existing) == _without_reasons(new_plan)
+    if path.exists() and not is_same:
         renamed = _free_name(path)
         path.rename(renamed)
         progress.say(
@@ -313,14 +295,6 @@ def _training_seconds(measured: Fingerprint, timing: Timing, num_folds: int | No
         return timing.budget_seconds
     num_candidates = 2 if measured.num_axes == 3 else 1  # 3-D and 2-D networks
     return first_share(timing.budget_seconds, num_folds, num_candidates)
-
-
-def _existing_plan(workspace: Workspace) -> Plan | None:
-    """Load the existing plan; None if it is missing or invalid."""
-    try:
-        return load_plan(workspace)
-    except DocumentError:
-        return None
 
 
 def _without_reasons(document: Plan) -> Plan:

@@ -16,9 +16,10 @@ from autoseg.core.device import choose_device, is_out_of_memory
 from autoseg.core.frozen import Frozen
 from autoseg.core.instructions import choices
 from autoseg.core.progress import Progress
-from autoseg.documents.machine import MachineIdentity, TimedNetwork
+from autoseg.documents import store
+from autoseg.documents.machine import TimedNetwork
 from autoseg.planning.forecast import Step
-from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
+from autoseg.stages.measurements import measurement_file, save_measurement
 from autoseg.stages.plan.machine_speed import is_disturbed, machine_identity
 from autoseg.training.loop import fast_convolutions
 from autoseg.training.noise_training import NoiseTraining, step_times
@@ -37,18 +38,6 @@ LONGEST_SECONDS = 300.0
 """Time after which the child process counts as hung."""
 
 
-class TimedStep(Frozen):
-    """A training step to time.
-
-    Attributes:
-        architecture: The network.
-        batch_size: Patches per step.
-    """
-
-    architecture: AnyArchitecture
-    batch_size: PositiveInt
-
-
 class TimesRequest(Frozen):
     """Training steps to time on a CPU.
 
@@ -57,7 +46,7 @@ class TimesRequest(Frozen):
         threads: Number of torch threads.
     """
 
-    steps: tuple[TimedStep, ...]
+    steps: tuple[tuple[AnyArchitecture, PositiveInt], ...]
     threads: PositiveInt
 
 
@@ -98,18 +87,13 @@ def measure_step_times(
         TrainingError: If the device does not exist.
     """
     device = choose_device(device_name)
-    identities = {step: _identity(step, device) for step in steps}
-    files = {step: _file(cache, step, identity) for step, identity in identities.items()}
-    cached = (
-        {}
-        if remeasure
-        else {step: load_measurement(TimedNetwork, file) for step, file in files.items()}
-    )
-    seconds = {
-        step: measurement.seconds
-        for step, measurement in cached.items()
-        if measurement is not None and measurement.identity == identities[step]
-    }
+    keys = {step: _key(step, device) for step in steps}
+    files = {step: measurement_file(cache, "training-step", key) for step, key in keys.items()}
+    seconds: dict[Step, float] = {}
+    for step, key in keys.items():
+        cached = None if remeasure else store.load_if_valid(TimedNetwork, files[step])
+        if cached is not None and cached.identity == key.identity:
+            seconds[step] = cached.seconds
     missing = [step for step in steps if step not in seconds]
     if not missing:
         return seconds
@@ -123,25 +107,14 @@ def measure_step_times(
     for step, step_seconds in zip(missing, timed.seconds, strict=True):
         seconds[step] = step_seconds
         if not timed.is_disturbed:
-            measurement = TimedNetwork(
-                identity=identities[step],
-                network=_hash(step[0]),
-                batch_size=step[1],
-                seconds=step_seconds,
-            )
+            measurement = keys[step].model_copy(update={"seconds": step_seconds})
             save_measurement(measurement, files[step], progress)
     return seconds
 
 
 def _time_in_child(steps: Sequence[Step], progress: Progress) -> StepTimes | None:
     """Time steps on this CPU in a child process; None if it crashes or fails."""
-    request = TimesRequest(
-        steps=tuple(
-            TimedStep.model_validate({"architecture": network, "batch_size": batch_size})
-            for network, batch_size in steps
-        ),
-        threads=torch.get_num_threads(),
-    )
+    request = TimesRequest.model_validate({"steps": steps, "threads": torch.get_num_threads()})
     for instructions in choices():
         ended = run_module(PROGRAM, request.model_dump_json(), instructions=instructions)
         if ended.crash is not None:
@@ -154,11 +127,7 @@ def _time_in_child(steps: Sequence[Step], progress: Progress) -> StepTimes | Non
 
 
 def _time_steps(steps: Sequence[Step], device: torch.device) -> StepTimes | None:
-    """Time steps on a device in this process; None if the memory is too small.
-
-    Raises:
-        RuntimeError: If another error occurs.
-    """
+    """Time steps on a device in this process; None if the memory is too small."""
     started, used = perf_counter(), process_time()
     try:
         with fast_convolutions(device):
@@ -178,18 +147,16 @@ def _time_steps(steps: Sequence[Step], device: torch.device) -> StepTimes | None
     )
 
 
-def _identity(step: Step, device: torch.device) -> MachineIdentity:
-    precision = str(_dtype(step[0], device)).removeprefix("torch.")
-    return machine_identity(device).model_copy(update={"precision": precision})
-
-
-def _file(cache: Path, step: Step, identity: MachineIdentity) -> Path:
-    key = TimedNetwork(identity=identity, network=_hash(step[0]), batch_size=step[1], seconds=1.0)
-    return measurement_file(cache, "training-step", key)
-
-
-def _hash(network: Architecture) -> str:
-    return hashlib.sha256(network.model_dump_json().encode()).hexdigest()
+def _key(step: Step, device: torch.device) -> TimedNetwork:
+    """Describe everything that the time of a step depends on; its duration is a placeholder."""
+    network, batch_size = step
+    precision = str(_dtype(network, device)).removeprefix("torch.")
+    return TimedNetwork(
+        identity=machine_identity(device).model_copy(update={"precision": precision}),
+        network=hashlib.sha256(network.model_dump_json().encode()).hexdigest(),
+        batch_size=batch_size,
+        seconds=1.0,
+    )
 
 
 def _dtype(network: Architecture, device: torch.device) -> torch.dtype:
@@ -200,9 +167,8 @@ def main() -> None:
     """Read a `TimesRequest` from stdin, and write `StepTimes` of this CPU to stdout, as JSON."""
     request = TimesRequest.model_validate_json(sys.stdin.buffer.read())
     torch.set_num_threads(request.threads)
-    steps = [(step.architecture, step.batch_size) for step in request.steps]
     with time_limit(LONGEST_SECONDS):
-        timed = _time_steps(steps, torch.device("cpu"))
+        timed = _time_steps(request.steps, torch.device("cpu"))
     if timed is None:
         sys.exit("too little free memory to time training steps")
     sys.stdout.write(timed.model_dump_json())

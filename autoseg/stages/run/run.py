@@ -17,7 +17,6 @@ from autoseg.planning.forecast import REFERENCE_STEPS, Machine
 from autoseg.planning.run_candidates import (
     RESERVED_SHARE,
     Key,
-    TimeLeft,
     affordable_trainings,
     next_training,
     reference_seconds,
@@ -29,7 +28,7 @@ from autoseg.planning.run_candidates import (
 from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.folds import load_splits
-from autoseg.stages.plan.fingerprint import fingerprint
+from autoseg.stages.plan.fingerprint import DEFAULT_CHOICES, DatasetChoices, fingerprint
 from autoseg.stages.plan.plan import (
     DEFAULT_REQUEST,
     PlanRequest,
@@ -41,13 +40,15 @@ from autoseg.stages.predict.predict import PredictOptions
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import Project, load_project
 from autoseg.stages.run.clock import RunClock
-from autoseg.stages.run.finished_trainings import (
+from autoseg.stages.run.trainings import (
     check_not_started,
     finished_reports,
     mean_dice,
+    notes_on_dropped,
+    score_message,
+    training_announcement,
 )
-from autoseg.stages.run.messages import notes_on_dropped, score_message, training_announcement
-from autoseg.stages.select.select import CrossValidated, select_model
+from autoseg.stages.select.select import CrossValidated, select
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train.continuation import (
@@ -77,7 +78,7 @@ class RunRequest:
         output: Model file; by default it has the dataset's name, in the work folder.
         seed: Random seed of every training.
         compute: Device, precision, number of background processes and cache folder.
-        skip_bad_cases: Whether to leave out cases that have issues instead of raising.
+        choices: Choices of the user for reading the dataset.
     """
 
     budget_seconds: float | None = None
@@ -86,7 +87,7 @@ class RunRequest:
     output: Path | None = None
     seed: int = 0
     compute: Compute = field(default_factory=Compute)
-    skip_bad_cases: bool = False
+    choices: DatasetChoices = DEFAULT_CHOICES
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,12 @@ def run(
         )
         _score_again(setup, schedule, reports, progress)
         schedule = _train_all(setup, clock, schedule, reports, progress)
-        workers = max(1, compute.num_workers)
-        selected = select_model(
-            workspace, project.dataset, project.splits, workers=workers, progress=progress
+        selected = select(
+            workspace,
+            workers=max(1, compute.num_workers),
+            progress=progress,
+            dataset=project.dataset,
+            splits=project.splits,
         )
         output = request.output or workspace.root / f"{project.plan.dataset_name}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
@@ -178,11 +182,7 @@ def _planned(
             progress.say(note)
         return project
     spec, measured = fingerprint(
-        dataset,
-        workspace,
-        workers=compute.num_workers,
-        skip_bad_cases=request.skip_bad_cases,
-        progress=progress,
+        dataset, workspace, request.choices, workers=compute.num_workers, progress=progress
     )
     splits = load_splits(workspace, spec, measured, progress, path=plan_request.splits)
     plan = plan_configurations(
@@ -205,11 +205,6 @@ class RunSetup:
 
     project: Project
     request: RunRequest
-
-    @property
-    def workspace(self) -> Workspace:
-        """The work folder."""
-        return self.project.workspace
 
     @property
     def num_folds(self) -> int:
@@ -251,14 +246,7 @@ def _schedule(setup: RunSetup, clock: RunClock) -> RunSchedule:
 def _score_again(
     setup: RunSetup, schedule: RunSchedule, reports: dict[Key, Report], progress: Progress
 ) -> None:
-    """Predict and score held-out cases again that failed in an earlier run.
-
-    Args:
-        setup: Project and request.
-        schedule: Schedule of the run.
-        reports: Scores of the finished trainings; updated.
-        progress: Receives progress and messages.
-    """
+    """Predict and score held-out cases again that failed in an earlier run; update `reports`."""
     dice = mean_dice(reports)
     for key in [key for key, report in reports.items() if report.issues]:
         _train(setup, _entry(setup, schedule, key, dice), reports, progress)
@@ -273,12 +261,7 @@ def _train_all(
 ) -> RunSchedule:
     """Train until no candidate has a fold left to train, and return the final schedule.
 
-    Args:
-        setup: Project and request.
-        clock: Clock of the run.
-        schedule: Schedule of the run.
-        reports: Scores of the finished trainings; those of new ones are added.
-        progress: Receives progress and messages.
+    The scores of new trainings are added to `reports`.
     """
     while True:
         schedule = clock.save(schedule)
@@ -319,7 +302,7 @@ def _entry(
 ) -> ScheduledTraining:
     """Return the existing entry of a training that has files, else a new entry."""
     entry = schedule.training(*key)
-    folder = setup.workspace.fold(*key)
+    folder = setup.project.workspace.fold(*key)
     if entry is None:
         check_not_started(folder)
     is_started = any((folder / name).is_file() for name in (CHECKPOINT_NAME, WEIGHTS_NAME))
@@ -344,16 +327,13 @@ def new_entry(
     seconds = most_steps = None
     left = schedule.seconds_left
     if left is not None:
-        to_come = remaining_trainings(
-            setup.project.plan, schedule.candidates, setup.num_folds, dice
-        )
+        plan = setup.project.plan
+        to_come = remaining_trainings(plan, schedule.candidates, setup.num_folds, dice)
         usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
-        seconds = training_seconds(
-            max(1, to_come), TimeLeft(usable, schedule.mean_overhead_seconds)
-        )
+        seconds = training_seconds(max(1, to_come), usable, schedule.mean_overhead_seconds)
         if to_come == 0 and schedule.trainings:
             seconds = min(seconds, schedule.trainings[-1].seconds or seconds)
-        predicted = reference_seconds(setup.project.plan.configuration(name), setup.machine)
+        predicted = reference_seconds(plan.configuration(name), setup.machine)
         if seconds > TOO_SHORT_SHARE * predicted:
             most_steps = REFERENCE_STEPS
     return ScheduledTraining(
@@ -385,14 +365,14 @@ def _train(
 
 def _length_note(setup: RunSetup, schedule: RunSchedule, entry: ScheduledTraining) -> str | None:
     """Build a note if a budget is given, but the resumed training was started without one."""
-    configuration = setup.project.plan.configuration(entry.configuration)
     left = schedule.seconds_left
     if left is None or entry.seconds is not None:
         return None
+    configuration = setup.project.plan.configuration(entry.configuration)
     if reference_seconds(configuration, setup.machine) <= left:
         return None
     return (
         "note: this training was started without a budget, keeps its length, and may exceed the "
         "budget. To start it over with its share of the budget, stop and delete "
-        f"{setup.workspace.fold(entry.configuration, entry.fold)}"
+        f"{setup.project.workspace.fold(entry.configuration, entry.fold)}"
     )

@@ -433,7 +433,9 @@ def test_channel_numbers_must_be_complete(tmp_path: Path) -> None:
 
 def test_an_unknown_folder_says_what_is_expected(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    with pytest.raises(DatasetError, match=r"pictures.*imagesTr and labelsTr"):
+    with pytest.raises(
+        DatasetError, match=r"found files none.*images/case_1.nii.gz and labels/case_1"
+    ):
         recognise(tmp_path)
     with pytest.raises(DatasetError, match="not a folder"):
         recognise(tmp_path / "nowhere")

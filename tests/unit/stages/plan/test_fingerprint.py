@@ -21,7 +21,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing import memory
 from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.plan import fingerprint as stage
-from autoseg.stages.plan.fingerprint import fingerprint
+from autoseg.stages.plan.fingerprint import DatasetChoices, fingerprint
 
 
 class Recorder(Silent):
@@ -53,9 +53,8 @@ def run(
     dataset: Path, workspace: Workspace, *, skip: bool = False, workers: int = 1
 ) -> tuple[DatasetSpec, Fingerprint, Recorder]:
     progress = Recorder()
-    spec, found = fingerprint(
-        dataset, workspace, workers=workers, skip_bad_cases=skip, progress=progress
-    )
+    choices = DatasetChoices(skip_bad_cases=skip)
+    spec, found = fingerprint(dataset, workspace, choices, workers=workers, progress=progress)
     return spec, found, progress
 
 
@@ -190,7 +189,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fingerprint(changeable, workspace, workers=1, skip_bad_cases=False, progress=Impatient())
+        fingerprint(changeable, workspace, workers=1, progress=Impatient())
     _, found, progress = run(changeable, workspace)
     assert progress.totals == [2]
     assert len(found.cases) == 6

@@ -8,11 +8,12 @@ from autoseg.architectures import ARCHITECTURES
 from autoseg.core.errors import DocumentError, PlanError, UnknownComponent
 from autoseg.core.progress import Silent
 from autoseg.documents import store
+from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
 from autoseg.stages.plan import plan as stage
-from autoseg.stages.plan.plan import PlanRequest, load_plan, plan, save_plan
+from autoseg.stages.plan.plan import PlanRequest, plan, save_plan
 from autoseg.stages.project import fold_cases, load_project
 
 
@@ -40,7 +41,7 @@ def workspace(tmp_path):
 
 def test_a_dataset_is_planned_and_the_plan_saved(volumes_dataset, workspace):
     made = plan(volumes_dataset, workspace, workers=1, progress=Silent())
-    assert load_plan(workspace) == made
+    assert store.load(Plan, workspace.plan) == made
     assert made.channel_names == ("MRI",)
     assert made.configuration("3d_fullres").spacing == (2.0, 1.0, 1.0)
 
@@ -89,7 +90,7 @@ def test_planning_again_renames_an_edited_plan(workspace):
         store.save(edited, workspace.plan)
         progress = Recorder()
         save_plan(original, workspace, progress=progress)
-        assert load_plan(workspace) == original
+        assert store.load(Plan, workspace.plan) == original
     kept = workspace.root / "plan.previous-2.json"
     assert json.loads(kept.read_text())["configurations"][0]["batch_size"] == 4
     assert (workspace.root / "plan.previous-1.json").exists()
@@ -102,7 +103,7 @@ def test_a_plan_that_differs_only_in_reasons_is_replaced(workspace):
     store.save(original.model_copy(update={"decisions": tuple(reasons)}), workspace.plan)
     progress = Recorder()
     save_plan(original, workspace, progress=progress)
-    assert load_plan(workspace) == original
+    assert store.load(Plan, workspace.plan) == original
     assert [path.name for path in workspace.root.iterdir()] == ["plan.json"]
     assert progress.messages == []
 
@@ -214,7 +215,7 @@ def test_an_edit_that_cannot_work_is_refused_with_a_sentence(name, workspace):
     edit(document)
     workspace.plan.write_text(json.dumps(document))
     with pytest.raises(DocumentError, match=sentence) as refusal:
-        load_plan(workspace)
+        store.load(Plan, workspace.plan)
     assert str(workspace.plan) in str(refusal.value)
 
 
@@ -224,14 +225,14 @@ def test_an_edit_that_can_work_is_accepted(workspace):
     set_in("architecture", "topology", "patch_shape", value=[32, 64, 32])(document)
     set_in("batch_size", value=7)(document)
     workspace.plan.write_text(json.dumps(document))
-    configuration = load_plan(workspace).configuration("3d_fullres")
+    configuration = store.load(Plan, workspace.plan).configuration("3d_fullres")
     assert configuration.topology.patch_shape == (32, 64, 32)
     assert configuration.batch_size == 7
 
 
 def test_a_missing_plan_names_the_command_that_makes_it(workspace):
     with pytest.raises(DocumentError, match="autoseg plan DATASET"):
-        load_plan(workspace)
+        store.load(Plan, workspace.plan)
 
 
 def test_configurations_predicted_to_exceed_the_memory_are_reported(

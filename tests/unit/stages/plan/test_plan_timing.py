@@ -7,6 +7,7 @@ import torch
 
 from autoseg.core.errors import PlanError
 from autoseg.core.progress import Silent
+from autoseg.documents import store
 from autoseg.documents.machine import MeasuredMachine, StepCosts
 from autoseg.documents.plan import Plan
 from autoseg.documents.workspace import Workspace
@@ -18,7 +19,6 @@ from autoseg.stages.plan.machine_speed import Measurement, machine_identity
 from autoseg.stages.plan.plan import (
     PlanRequest,
     Timing,
-    load_plan,
     plan,
     plan_configurations,
     this_machine,
@@ -71,7 +71,7 @@ def test_a_plan_for_a_budget_uses_the_measured_speed(volumes_dataset, workspace,
     assert made.budget is not None
     assert made.budget.seconds == 1000.0
     assert forecast(made, "predicted_steps") == "1935 steps in 16.7 min"
-    assert load_plan(workspace) == made
+    assert store.load(Plan, workspace.plan) == made
 
 
 def test_the_best_candidates_are_timed(volumes_dataset, workspace, monkeypatch):
@@ -107,9 +107,7 @@ def test_the_time_of_a_run_is_shared_among_its_trainings(
     kind: str, num_candidates: int, workspace: Workspace, request: pytest.FixtureRequest
 ):
     dataset = request.getfixturevalue(f"{kind}_dataset")
-    _, measured = fingerprint(
-        dataset, workspace, workers=1, skip_bad_cases=False, progress=Silent()
-    )
+    _, measured = fingerprint(dataset, workspace, workers=1, progress=Silent())
     timing = Timing(cache=workspace.root / "cache", budget_seconds=9000.0, device="cpu")
     made = plan_configurations(
         workspace, measured, PlanRequest(timing=timing), num_folds=5, progress=Silent()

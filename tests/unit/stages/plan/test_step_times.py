@@ -52,8 +52,7 @@ def children(monkeypatch):
         def run(module, given, *, instructions):
             assert module == "autoseg.stages.plan.step_times"
             request = TimesRequest.model_validate_json(given)
-            asked = [(step.architecture, step.batch_size) for step in request.steps]
-            seen.append((asked, instructions))
+            seen.append((list(request.steps), instructions))
             return left.pop(0)
 
         monkeypatch.setattr(stage, "run_module", run)

@@ -2,7 +2,7 @@
 
 from autoseg.documents.report import ClassReport, Mean, Means, Report
 from autoseg.documents.run_schedule import ScheduledTraining
-from autoseg.stages.run.messages import notes_on_dropped, score_message
+from autoseg.stages.run.trainings import notes_on_dropped, score_message
 
 
 def of_dice(value: float | None) -> Means:

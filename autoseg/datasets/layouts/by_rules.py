@@ -1,0 +1,117 @@
+"""Describe a dataset whose layout follows no fixed convention, from its names and contents."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.core.formatting import format_count, format_names
+from autoseg.core.labels import LabelScheme
+from autoseg.datasets.issues import CaseIssue
+from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
+from autoseg.datasets.recognition.cases import RecognisedCases, recognise_cases
+from autoseg.datasets.recognition.class_tables import find_class_table
+from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.documents.dataset import CaseFiles, LayoutOptions
+
+NAME = "names and contents"
+
+
+@dataclass(frozen=True)
+class DescribedCases:
+    """Cases and classes of a dataset.
+
+    Attributes:
+        cases: Cases to train on and to hold out.
+        test_cases: Labelled test cases.
+        validation: Names of the cases of a validation part.
+        labels: The classes.
+        channels: Name of each channel; empty if a file holds all channels.
+        issues: Issues of cases that are left out.
+        inferred: Sentences on what was found.
+        notes: Sentences on what was left out.
+    """
+
+    cases: tuple[CaseFiles, ...]
+    test_cases: tuple[CaseFiles, ...]
+    validation: tuple[str, ...]
+    labels: LabelScheme
+    channels: tuple[str, ...]
+    issues: tuple[CaseIssue, ...]
+    inferred: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def describe_by_rules(
+    root: Path, options: LayoutOptions, *, workers: int, label_maps: Path | None
+) -> DescribedCases | None:
+    """Find cases and classes by general rules.
+
+    Args:
+        root: Folder of the dataset.
+        options: Choices of the user.
+        workers: Number of processes that read label files.
+        label_maps: Folder for label maps that are made from files of other forms, in the work
+            folder; None if nothing may be written.
+
+    Returns:
+        The dataset; None if no image has labels.
+
+    Raises:
+        DatasetError: If several answers are possible, or a label map would have to be made without
+            a folder for it.
+    """
+    found = recognise_cases(root, options)
+    if found is None:
+        return None
+    table = find_class_table(root, take_inventory(root).texts)
+    converted = convert_labels(
+        (*found.cases, *found.test_cases),
+        LabelSources(found.form, found.parts, table),
+        workers=workers,
+        label_maps=label_maps,
+    )
+    remaining = {case.name: case for case in converted.cases}
+    return DescribedCases(
+        cases=tuple(remaining[case.name] for case in found.cases if case.name in remaining),
+        test_cases=tuple(remaining[c.name] for c in found.test_cases if c.name in remaining),
+        validation=tuple(name for name in found.validation if name in remaining),
+        labels=converted.labels,
+        channels=found.channels,
+        issues=converted.issues,
+        inferred=(*_found_sentences(root, found), *converted.sentences),
+        notes=(*found.notes, *converted.notes),
+    )
+
+
+def _found_sentences(root: Path, found: RecognisedCases) -> tuple[str, ...]:
+    case = found.cases[0]
+    files = found.parts[case.name].files
+    images = ", ".join(path.relative_to(root).as_posix() for path in case.images)
+    labels = format_names([path.relative_to(root).as_posix() for _, path in files], 3)
+    groups = {case.group for case in found.cases} - {None}
+    sentences = [
+        f"{format_count(len(found.cases), 'case')}, such as {case.name}: {images} with {labels}"
+    ]
+    if groups:
+        sentences.append(
+            f"{format_count(len(groups), 'group')}, such as {case.group}, from folders"
+        )
+    if found.validation:
+        sentences.append(f"{format_count(len(found.validation), 'case')} in a validation part")
+    if found.test_cases:
+        sentences.append(f"{format_count(len(found.test_cases), 'case')} in a test part")
+    return tuple(sentences)
+
+
+def unrecognised(root: Path) -> str:
+    """Return a sentence on a folder in which no image has labels: what was found and expected."""
+    inventory = take_inventory(root)
+    found = Counter(item.ending for item in inventory.items) + inventory.unread
+    files = format_names(
+        [f"{count} {ending or 'without extension'}" for ending, count in found.items()], 8
+    )
+    return (
+        f"no image with labels was recognised; found files {files or 'none'}. Expected image files "
+        "and label files whose paths share the name of the case, such as images/case_1.nii.gz and "
+        "labels/case_1.nii.gz, or a dataset.json that lists image and label pairs."
+    )

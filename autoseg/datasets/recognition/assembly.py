@@ -1,0 +1,150 @@
+"""Write one label map per case where files store labels as colours, a file per class or else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.core.arrays import LabelArray
+from autoseg.core.atomic_write import atomic_write
+from autoseg.core.errors import CaseError
+from autoseg.core.formatting import format_shape
+from autoseg.datasets.recognition.label_forms import LabelForm
+from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
+from autoseg.readers.base import StoredImage
+from autoseg.readers.names import label_ending
+
+
+@dataclass(frozen=True)
+class LabelParts:
+    """The files that hold the labels of one case.
+
+    Attributes:
+        case: Name of the case.
+        files: The files, and the value that each has in the label map: 1, 2 … for a file per class,
+            otherwise 1.
+        like: Image of the case, whose grid an empty label map has.
+    """
+
+    case: str
+    files: tuple[tuple[int, Path], ...]
+    like: Path
+
+    def target(self, folder: Path) -> Path:
+        """Return the path of the label map in a folder."""
+        source = self.files[0][1] if self.files else self.like
+        ending = label_ending(ending_of(source))
+        return folder / f"{self.case}{'.png' if ending in ('.gif', '.bmp') else ending}"
+
+
+def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
+    """Write the label map of a case, unless it has been made from the same files before.
+
+    Args:
+        parts: The files.
+        form: How they store the classes.
+        folder: Folder of the label maps, in the work folder.
+
+    Returns:
+        Path of the label map.
+
+    Raises:
+        CaseError: If a file cannot be read, or the files of a case differ in shape.
+    """
+    target = parts.target(folder)
+    record = target.with_name(f"{target.name}.source.json")
+    states = [(path.as_posix(), value, *_state(path)) for value, path in parts.files]
+    source = json.dumps([asdict(form) | {"notes": None}, states])
+    if target.is_file() and record.is_file() and record.read_text(encoding="utf-8") == source:
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    values, stored = _merged(parts, form)
+    write_stored_labels(values, stored.geometry, target)
+    with atomic_write(record) as temporary:
+        temporary.write_text(source, encoding="utf-8")
+    return target
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, StoredImage]:
+    """Return the label map of a case; of overlapping classes, the smaller one is kept."""
+    if not parts.files:
+        stored = read_stored_labels(parts.like)
+        return np.zeros(stored.voxels.shape[1:], np.uint8), stored
+    read = [(value, read_stored_labels(path)) for value, path in parts.files]
+    shape = read[0][1].voxels.shape[1:]
+    for (_, path), (_, stored) in zip(parts.files, read, strict=True):
+        if stored.voxels.shape[1:] != shape:
+            msg = (
+                f"{path.name} has {format_shape(stored.voxels.shape[1:])} voxels, but "
+                f"{parts.files[0][1].name} of the same case has {format_shape(shape)}. Resample "
+                "the label files of a case to one grid."
+            )
+            raise CaseError(msg)
+    convert = CONVERSIONS[form.form]
+    maps = [(value, convert(stored.voxels, form)) for value, stored in read]
+    merged = np.zeros(shape, np.min_scalar_type(max(form.names, default=255)))
+    for value, found in sorted(maps, key=lambda pair: -np.count_nonzero(pair[1])):
+        if form.form in ("classes", "objects"):
+            merged[found > 0] = value
+        else:
+            merged = found.astype(merged.dtype)
+    return merged, read[0][1]
+
+
+def _mask(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+    """Return 1 above half of the greatest value, in any channel but an opacity."""
+    del form
+    colours = voxels[:3] if len(voxels) == 4 else voxels[:1] if len(voxels) == 2 else voxels
+    brightest = np.asarray(colours).max(axis=0)
+    return np.asarray(brightest > brightest.max(initial=0) / 2, np.uint8)
+
+
+def _above_threshold(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+    return np.asarray(voxels[0] > form.threshold, np.uint8)
+
+
+def _nonzero(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+    del form
+    return np.asarray(voxels[0] != 0, np.uint8)
+
+
+def _largest_channel(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+    del form
+    return np.asarray(voxels.argmax(axis=0), np.uint8)
+
+
+def _colour_index(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+    """Return the number of each voxel's colour.
+
+    Raises:
+        CaseError: If a colour is not one of the form's.
+    """
+    weights = np.array([65536, 256, 1])[-len(form.colours[0]) :]
+    codes = np.tensordot(weights, voxels[: len(weights)].astype(np.int64), axes=1)
+    known = np.array([int(np.dot(weights, colour)) for colour in form.colours])
+    order = np.argsort(known)
+    places = np.searchsorted(known[order], codes).clip(max=len(known) - 1)
+    found = order[places]
+    if not np.array_equal(known[found], codes):
+        number = np.count_nonzero(known[found] != codes)
+        raise CaseError(f"{number} pixels have a colour that is not in the table of colours.")
+    return np.asarray(found, np.uint8)
+
+
+CONVERSIONS: dict[str, Callable[[np.ndarray, LabelForm], LabelArray]] = {
+    "threshold": _above_threshold,
+    "colours": _colour_index,
+    "onehot": _largest_channel,
+    "instances": _nonzero,
+    "classes": _mask,
+    "objects": _mask,
+}
+"""How the voxels of a file become class values."""

@@ -1,0 +1,187 @@
+"""Read pairs, parts and groups from tables and lists of names in the folder of a dataset."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from autoseg.datasets.recognition.inventory import Inventory, Item
+from autoseg.datasets.recognition.tokens import PART_WORDS, Part, path_tokens, tokens, word_set
+
+GROUP_WORDS = word_set(
+    """
+    group patient patients subject subjects person donor pid
+    """
+)
+"""Words of columns of groups."""
+
+PART_COLUMN_WORDS = word_set(
+    """
+    split splits part set subset partition phase fold
+    """
+)
+"""Words of columns of parts."""
+
+LEAST_FOUND = 0.9
+"""Least share of the entries of a column that are files or cases of the dataset."""
+
+LARGEST_LIST = 2**26
+"""Size of a list or table, bytes, above which it is not read."""
+
+
+@dataclass(frozen=True)
+class ListedPair:
+    """An image and its label in a table.
+
+    Attributes:
+        image: Path relative to the dataset.
+        label: Path relative to the dataset.
+        group: Group of the case.
+        part: Part of the dataset.
+    """
+
+    image: PurePosixPath
+    label: PurePosixPath
+    group: str | None
+    part: Part | None
+
+
+@dataclass
+class Lists:
+    """What tables and lists say about cases.
+
+    Attributes:
+        pairs: Pairs of one table.
+        parts: Part by name of a case.
+        groups: Group by name of a case.
+        sources: Files that this was read from.
+    """
+
+    pairs: tuple[ListedPair, ...] = ()
+    parts: dict[str, Part] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    sources: list[PurePosixPath] = field(default_factory=list)
+
+
+def listed_pairs(inventory: Inventory) -> Lists:
+    """Return the pairs of the first table that has a column of images and a column of labels."""
+    for path in inventory.tables:
+        rows = read_table(inventory.root / path)
+        columns = _path_columns(rows, path.parent, inventory.items)
+        if len(columns) != 2:
+            continue
+        roles = {name: _column_role(name, found) for name, found in columns.items()}
+        if sorted(roles.values()) != ["image", "label"]:
+            continue
+        by_role = {role: columns[name] for name, role in roles.items()}
+        group, part = _named_column(rows, GROUP_WORDS), _named_column(rows, PART_COLUMN_WORDS)
+        pairs = [
+            ListedPair(
+                image,
+                label,
+                row.get(group) or None if group else None,
+                _part(row.get(part, "")) if part else None,
+            )
+            for row, image, label in zip(rows, by_role["image"], by_role["label"], strict=True)
+            if image is not None and label is not None
+        ]
+        return Lists(pairs=tuple(pairs), sources=[path])
+    return Lists()
+
+
+def listed_parts(inventory: Inventory, names: Sequence[str]) -> Lists:
+    """Return the parts and groups of cases from tables with their names, and lists of names.
+
+    Args:
+        inventory: The content of the folder.
+        names: Names of the cases.
+    """
+    found = Lists()
+    known = set(names)
+    for path in inventory.tables:
+        rows = read_table(inventory.root / path)
+        ids = next((name for name in (rows[0] if rows else ()) if _holds(rows, name, known)), None)
+        if ids is None:
+            continue
+        part, group = _named_column(rows, PART_COLUMN_WORDS), _named_column(rows, GROUP_WORDS)
+        named = {row[ids]: row for row in rows if row.get(ids) in known}
+        if part and part != ids:
+            parts = {name: _part(row.get(part) or "") for name, row in named.items()}
+            found.parts |= {name: part for name, part in parts.items() if part}
+        if group and group != ids:
+            found.groups |= {name: row[group] for name, row in named.items() if row.get(group)}
+        found.sources += [path] if part or group else []
+    if not found.parts:
+        _read_lists(inventory, known, found)
+    return found
+
+
+def _read_lists(inventory: Inventory, known: set[str], found: Lists) -> None:
+    """Read lists such as train.txt and val.txt, with the name of a case in each line."""
+    lists: dict[PurePosixPath, dict[Part, set[str]]] = {}
+    for path in inventory.texts:
+        part = PART_WORDS.get(path.stem.lower())
+        if path.suffix.lower() != ".txt" or part is None:
+            continue
+        lines = _lines(inventory.root / path)
+        listed = {PurePosixPath(line.split()[0]).stem for line in lines if line.split()}
+        if listed and len(listed & known) >= LEAST_FOUND * len(listed):
+            lists.setdefault(path.parent, {})[part] = listed & known
+            found.sources.append(path)
+    best = max(lists.values(), key=lambda parts: sum(map(len, parts.values())), default={})
+    found.parts |= {name: part for part, listed in best.items() for name in listed}
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table as text; empty if it cannot be read."""
+    if path.suffix.lower() == ".xlsx":
+        return []
+    lines = _lines(path)
+    if len(lines) < 2:
+        return []
+    delimiter = max(",;\t|", key=lines[0].count)
+    rows = csv.DictReader(lines, delimiter=delimiter)
+    return [{str(k): str(v).strip() for k, v in row.items()} for row in rows]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        if path.stat().st_size > LARGEST_LIST:
+            return []
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _path_columns(
+    rows: Sequence[Mapping[str, str]], folder: PurePosixPath, items: Iterable[Item]
+) -> dict[str, list[PurePosixPath | None]]:
+    """Return the columns of paths, relative to the table's folder or to the dataset."""
+    known = {item.path for item in items}
+    columns = {}
+    for name in rows[0] if rows else ():
+        written = [PurePosixPath(row.get(name, "").replace("\\", "/")) for row in rows]
+        paths = [next((p for p in (folder / path, path) if p in known), None) for path in written]
+        if sum(path is not None for path in paths) >= LEAST_FOUND * len(rows):
+            columns[name] = paths
+    return columns
+
+
+def _column_role(name: str, paths: Sequence[PurePosixPath | None]) -> str:
+    """Return the role that the name of a column says, otherwise the paths in it."""
+    words = path_tokens(PurePosixPath(name), name)
+    example = next(path for path in paths if path is not None)
+    return words.role or path_tokens(example, example.stem).role or ""
+
+
+def _named_column(rows: Sequence[Mapping[str, str]], words: frozenset[str]) -> str | None:
+    return next((name for name in rows[0] if words & set(tokens(name))), None) if rows else None
+
+
+def _holds(rows: Sequence[Mapping[str, str]], column: str, names: set[str]) -> bool:
+    entries = {row.get(column, "") for row in rows}
+    return bool(entries) and len(entries & names) >= LEAST_FOUND * len(names)
+
+
+def _part(text: str) -> Part | None:
+    return next((PART_WORDS[word] for word in tokens(text) if word in PART_WORDS), None)

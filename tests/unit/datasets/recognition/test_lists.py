@@ -1,0 +1,108 @@
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from autoseg.datasets.recognition.class_tables import find_class_table
+from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.datasets.recognition.lists import listed_pairs, listed_parts
+from autoseg.datasets.recognition.tokens import Part
+
+
+def put(root: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        path = root / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+def put_images(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def test_a_table_of_paths_gives_pairs_groups_and_parts(tmp_path: Path) -> None:
+    put_images(tmp_path, "a/1.png", "a/2.png", "b/x.png", "b/y.png")
+    table = "img;mask;patient;split\na/1.png;b/x.png;p1;train\na/2.png;b/y.png;p2;test\n"
+    put(tmp_path, pairs_DOT_csv=table)
+    found = listed_pairs(take_inventory(tmp_path))
+    assert [(str(pair.image), str(pair.label)) for pair in found.pairs] == [
+        ("a/1.png", "b/x.png"),
+        ("a/2.png", "b/y.png"),
+    ]
+    assert [(pair.group, pair.part) for pair in found.pairs] == [
+        ("p1", Part.TRAINING),
+        ("p2", Part.TEST),
+    ]
+
+
+def test_a_table_without_paths_gives_no_pairs(tmp_path: Path) -> None:
+    put_images(tmp_path, "a/1.png")
+    put(tmp_path, ages_DOT_csv="id,age\n1,40\n")
+    assert listed_pairs(take_inventory(tmp_path)).pairs == ()
+
+
+def test_a_table_of_names_gives_parts_and_groups(tmp_path: Path) -> None:
+    put(tmp_path, meta_DOT_tsv="case\tsubject\tsplit\nc1\ts1\ttrain\nc2\ts1\tval\nc3\ts2\ttest\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2", "c3"])
+    assert found.parts == {"c1": Part.TRAINING, "c2": Part.VALIDATION, "c3": Part.TEST}
+    assert found.groups == {"c1": "s1", "c2": "s1", "c3": "s2"}
+
+
+def test_lists_of_names_give_parts(tmp_path: Path) -> None:
+    put(tmp_path, sets__train_DOT_txt="c1\nc2.png\n", sets__val_DOT_txt="images/c3.png\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2", "c3"])
+    assert found.parts == {
+        "c1": Part.TRAINING,
+        "c2": Part.TRAINING,
+        "c3": Part.VALIDATION,
+    }
+
+
+def test_a_list_of_other_names_gives_no_parts(tmp_path: Path) -> None:
+    put(tmp_path, train_DOT_txt="learning rate\nbatch size\n")
+    assert listed_parts(take_inventory(tmp_path), ["c1", "c2"]).parts == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "values", "colours"),
+    [
+        ("labels.txt", '# IDX\n0 0 0 0 0 0 0 "Clear"\n1 255 0 0 1 1 1 "Left lung"\n',
+         {0: "Clear", 1: "Left lung"}, {}),
+        ("label_colors.txt", "0 0 0\t\tVoid\n128 64 128\tRoad\n", {},
+         {(0, 0, 0): "Void", (128, 64, 128): "Road"}),
+        ("class_dict.csv.txt", "Tree,0,128,0\nSky,128,128,128\n", {},
+         {(0, 128, 0): "Tree", (128, 128, 128): "Sky"}),
+        ("classes.txt", "0: background\n1: nucleus\n", {0: "background", 1: "nucleus"}, {}),
+        ("labels.json", '{"background": 0, "liver": 1}', {0: "background", 1: "liver"}, {}),
+        ("labels.json", '{"0": "background", "1": "liver"}', {0: "background", 1: "liver"}, {}),
+        ("labels.json", "not json", {}, {}),
+        ("notes.txt", "0: background\n1: nucleus\n", {}, {}),
+    ],
+)  # fmt: skip
+def test_class_tables_are_read(
+    tmp_path: Path,
+    name: str,
+    text: str,
+    values: dict[int, str],
+    colours: dict[tuple[int, ...], str],
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    table = find_class_table(tmp_path, [PurePosixPath(name)])
+    assert (table.values, table.colours) == (values, colours)
+
+
+def test_hidden_files_and_folders_of_archives_are_left_out(tmp_path: Path) -> None:
+    put_images(tmp_path, "a.png", "._a.png", ".cache/b.png", "__MACOSX/c.png", "d/e.png")
+    inventory = take_inventory(tmp_path)
+    assert [item.path.as_posix() for item in inventory.items] == ["a.png", "d/e.png"]
+
+
+def test_links_are_followed_once_and_broken_ones_are_listed(tmp_path: Path) -> None:
+    put_images(tmp_path, "data/a.png")
+    (tmp_path / "data" / "again").symlink_to(tmp_path)
+    (tmp_path / "data" / "b.png").symlink_to(tmp_path / "missing.png")
+    inventory = take_inventory(tmp_path)
+    assert [item.path.as_posix() for item in inventory.items] == ["data/a.png"]
+    assert [path.as_posix() for path in inventory.broken_links] == ["data/b.png"]
