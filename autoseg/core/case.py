@@ -20,12 +20,14 @@ class Image:
         geometry: Geometry of the canonical array.
         stored_geometry: Geometry in the file; outputs are written with it.
         reorientation: Turns the stored array into the canonical one.
+        slice_axis: Axis of one voxel in the stored 3-D array, if the image is 2-D.
     """
 
     voxels: ImageArray
     geometry: Geometry
     stored_geometry: Geometry
     reorientation: Reorientation
+    slice_axis: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -62,6 +62,10 @@ class LabelScheme(Frozen):
         if len(self.names) < 2:
             msg = f"labels need a background and at least one class; found {list(self.names)}."
             raise ValueError(msg)
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if repeated:
+            msg = f"labels need distinct names; found {repeated[0]!r} more than once."
+            raise ValueError(msg)
         if self.ignore in self.values:
             msg = f"the ignore value {self.ignore} is also a class value: {list(self.values)}."
             raise ValueError(msg)

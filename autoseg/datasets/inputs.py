@@ -129,7 +129,9 @@ def _cases_of(files: list[Path], num_channels: int) -> list[InputCase]:
         return [_single(file, stem_of(file)) for file in files]
     if len(files) == 1 and channel_of(stem) == 0:
         return [_single(files[0], without_channel_suffix(stem), num_channels=num_channels)]
-    if num_channels == 1 or _num_channels_in(files[0]) == num_channels:
+    holds_all = any(_num_channels_in(file) == num_channels for file in files)
+    begins_with_0 = any(channel_of(stem_of(file)) == 0 for file in files)
+    if num_channels == 1 or holds_all or not begins_with_0:
         return [_single(file, stem_of(file)) for file in files]
     name = without_channel_suffix(stem)
     issue = channel_files_issue(name, files)

@@ -22,7 +22,7 @@ from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, Case
 from autoseg.normalizers.rgb import BRIGHTEST
 from autoseg.preprocessing.crop import bounding_box, nonzero_voxels
 from autoseg.preprocessing.memory import reading_bytes
-from autoseg.readers import companion_files, num_replaced, read_header, read_image, read_labels
+from autoseg.readers import companion_files, read_header, read_image, read_labels
 
 MAX_VOXELS_FOR_QUANTILES = 1_000_000
 """Maximum number of foreground voxels for computing quantiles. Larger images are sampled at random
@@ -159,7 +159,6 @@ def _image_issues(image: Image, files: CaseFiles, spec: DatasetSpec) -> list[str
             f"(shape {format_shape(image.shape)}). Put 2-D and 3-D images into separate datasets."
         )
     not_finite = image.voxels.size - np.count_nonzero(np.isfinite(image.voxels))
-    not_finite += sum(map(num_replaced, files.images))
     if not_finite:
         issues.append(
             f"{names}: {not_finite} of {image.voxels.size} intensities are NaN or infinite. "

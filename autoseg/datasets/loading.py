@@ -71,7 +71,10 @@ def _difference(labels: LabelMap, image: Image) -> str | None:
     own, other = labels.stored_geometry, image.stored_geometry
     are_slices = len(image.shape) == 2 and own.num_axes == other.num_axes == 3
     if difference is None and are_slices:
-        in_plane = [np.asarray(geometry.direction)[:, 1:] for geometry in (own, other)]
+        in_plane = [
+            np.delete(np.asarray(geometry.direction), image.slice_axis, axis=1)
+            for geometry in (own, other)
+        ]
         if np.abs(in_plane[0] - in_plane[1]).max() > GEOMETRY_TOLERANCE:
             return "another direction (orientation) matrix"
     return difference

@@ -5,7 +5,6 @@ from autoseg.readers.names import ending_of, is_image_name, known_endings, label
 from autoseg.readers.reading import (
     companion_files,
     knows_geometry,
-    num_replaced,
     read_header,
     read_image,
     read_labels,
@@ -29,7 +28,6 @@ __all__ = [
     "is_image_name",
     "knows_geometry",
     "label_ending",
-    "num_replaced",
     "read_header",
     "read_image",
     "read_labels",

@@ -52,12 +52,14 @@ class Reader(Component):
         label_endings: Extensions whose formats preserve label values exactly.
         max_axes: Maximum number of spatial axes; 2 for formats of 2-D images.
         holds_world_geometry: Whether the formats store origin and direction.
+        holds_opacity: Whether the last of 2 or 4 channels is an opacity.
     """
 
     endings: ClassVar[tuple[str, ...]]
     label_endings: ClassVar[tuple[str, ...]]
     max_axes: ClassVar[int] = 3
     holds_world_geometry: ClassVar[bool] = False
+    holds_opacity: ClassVar[bool] = False
 
     @abstractmethod
     def read(self, path: Path) -> StoredImage:
@@ -84,11 +86,6 @@ class Reader(Component):
     @abstractmethod
     def knows_geometry(self, path: Path) -> bool:
         """Return True if the file stores its spacing."""
-
-    def num_replaced(self, path: Path) -> int:
-        """Count the NaN and infinite values that `read` silently replaces; 0 for most formats."""
-        del path
-        return 0
 
     def companion_files(self, path: Path) -> tuple[Path, ...]:
         """Return the existing files that belong to `path`, e.g. a sidecar file."""

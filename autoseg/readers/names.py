@@ -49,7 +49,11 @@ def is_image_name(path: Path) -> bool:
 
 
 def label_ending(image_ending: str) -> str:
-    """Return the extension for label maps of an image: its own, or `.png` if that is lossy."""
+    """Return the extension for label maps of an image: its own, or `.png` if that is lossy.
+
+    The first part of endings such as `.ome.tif` and `.seg.nrrd` is left out.
+    """
+    image_ending = image_ending.removeprefix(".ome").removeprefix(".seg")
     keeps = image_ending in reader_for(Path(f"case{image_ending}")).label_endings
     return image_ending if keeps else ".png"
 

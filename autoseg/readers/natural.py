@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP: 2-D images in grey or colour, without geometry."""
+"""PNG, JPEG, BMP, GIF, WebP and PNM: 2-D images in grey or colour, without geometry."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+from autoseg.readers.orientation import TRANSPOSED
 
 Picture: TypeAlias = Any
 """A `PIL.Image.Image`; Pillow is imported only where it is used."""
@@ -23,9 +24,6 @@ PILLOW_LIMIT_LOCK = Lock()
 
 EXIF_ORIENTATION = 0x0112
 """Exif tag of the camera's orientation (CIPA DC-008)."""
-
-TRANSPOSED = (5, 6, 7, 8)
-"""Exif orientations that swap rows and columns."""
 
 GREY_SCALES = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow scales 2-bit and 4-bit grey values to 8 bits."""
@@ -38,7 +36,7 @@ class NaturalReader(Reader):
     """Grey, grey + alpha, RGB and RGBA images; each band is a channel.
 
     Files with a palette are read as colours for images, and as palette indices for label maps.
-    JPEGs are rotated according to their Exif orientation.
+    Pictures are shown upright according to their Exif orientation.
     """
 
     kind: Literal["natural"] = "natural"
@@ -48,6 +46,7 @@ class NaturalReader(Reader):
     )
     label_endings: ClassVar[tuple[str, ...]] = (".png", ".bmp")
     max_axes: ClassVar[int] = 2
+    holds_opacity: ClassVar[bool] = True
 
     @override
     def read(self, path: Path) -> StoredImage:
@@ -55,7 +54,7 @@ class NaturalReader(Reader):
             voxels = (
                 _read_16_bit(path)
                 if _is_16_bit_colour(picture)
-                else _channels_first(_expand_palette(_apply_exif_orientation(picture)))
+                else _channels_first(_expand_palette(_upright(picture)))
             )
         return StoredImage(voxels=voxels, geometry=PLAIN)
 
@@ -66,7 +65,7 @@ class NaturalReader(Reader):
             voxels = (
                 _read_16_bit(path)
                 if _is_16_bit_colour(picture)
-                else _channels_first(picture) // scale
+                else _label_channels(_upright(picture)) // scale
             )
         return StoredImage(voxels=voxels, geometry=PLAIN)
 
@@ -128,15 +127,16 @@ def _read_16_bit(path: Path) -> StoredArray:
 
 
 def _orientation(picture: Picture) -> int:
-    """Return the Exif orientation of a JPEG (1 to 8); 1 for other formats."""
-    is_jpeg = picture.format in ("JPEG", "MPO")
-    return int(picture.getexif().get(EXIF_ORIENTATION, 1)) if is_jpeg else 1
+    """Return the Exif orientation (1 to 8); of a PNG, only once its pixels have been read."""
+    is_unread_png = picture.format == "PNG" and "exif" not in picture.info
+    return 1 if is_unread_png else int(picture.getexif().get(EXIF_ORIENTATION, 1))
 
 
-def _apply_exif_orientation(picture: Picture) -> Picture:
+def _upright(picture: Picture) -> Picture:
     """Apply the Exif orientation, as image viewers do."""
     from PIL import ImageOps
 
+    picture.load()
     return picture if _orientation(picture) == 1 else ImageOps.exif_transpose(picture)
 
 
@@ -153,6 +153,20 @@ def _expand_palette(picture: Picture) -> Picture:
 def _palette_mode(picture: Picture) -> str:
     """Return the mode of a palette's colours: RGBA if it has transparency, or else RGB."""
     return "RGBA" if "transparency" in picture.info else "RGB"
+
+
+def _label_channels(picture: Picture) -> StoredArray:
+    """Return label values: of a palette its numbers, unless it shows a mask with 0 as white."""
+    voxels = _channels_first(picture)
+    if picture.mode != "P":
+        return voxels
+    used = np.unique(voxels)
+    colours = np.reshape(picture.getpalette(), (-1, 3))[used]
+    is_inverted = len(used) == 2 and np.ptp(colours, axis=1).max() == 0
+    if is_inverted and colours[0, 0] > colours[1, 0]:
+        white, black = colours[:, 0]
+        return np.asarray(np.where(voxels == used[0], white, black), np.uint8)
+    return voxels
 
 
 def _channels_first(picture: Picture) -> StoredArray:

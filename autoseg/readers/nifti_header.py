@@ -7,11 +7,20 @@ import gzip
 import struct
 from dataclasses import dataclass
 from io import BufferedIOBase
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 
-FLOATS = {16: "f4", 64: "f8"}
-"""NIfTI codes of floating-point data types, which can be NaN or infinite."""
+NUMBERS = dict(
+    zip(
+        (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280),
+        ("u1", "i2", "i4", "f4", "f8", "i1", "u2", "u4", "i8", "u8"),
+        strict=True,
+    )
+)
+"""NIfTI codes of data types of one real number."""
+
+VECTOR_AXES = 5
+"""Number of axes of a file with vectors: x, y, z, one time, and the components."""
 
 HEADER_BYTES = 540
 """Size of a NIfTI-2 header; NIfTI-1 has 348 bytes."""
@@ -37,15 +46,30 @@ class NiftiHeader:
 
     Attributes:
         byte_order: `<` or `>`.
-        float_type: `f4` or `f8`; empty for integers.
+        number_type: Such as `i2` or `f4`; empty for other types than numbers.
+        num_axes: Number of axes, with those of a single voxel.
+        scale: Factor and summand that make voxels of stored numbers.
         start: Offset of the voxels, bytes.
         size: Expected size of the uncompressed file, bytes.
     """
 
     byte_order: str
-    float_type: str
+    number_type: str
+    num_axes: int
+    scale: tuple[float, float]
     start: int
     size: int
+
+    @property
+    def float_type(self) -> str:
+        """`f4` or `f8`; empty for integers."""
+        return self.number_type if self.number_type.startswith("f") else ""
+
+    @property
+    def is_scaled_vector(self) -> bool:
+        """Whether the file has vectors of numbers that have to be scaled."""
+        is_vector = self.num_axes >= VECTOR_AXES and bool(self.number_type)
+        return is_vector and self.scale != (1.0, 0.0)
 
     @classmethod
     def from_file(cls, path: Path) -> "NiftiHeader":
@@ -62,14 +86,16 @@ class NiftiHeader:
         order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
         if struct.unpack_from(f"{order}i", header)[0] == 540:
             code, bits, num_axes, *lengths = struct.unpack_from(f"{order}2h8q", header, 12)
-            (start,) = struct.unpack_from(f"{order}q", header, 168)
+            start, slope, intercept = struct.unpack_from(f"{order}q2d", header, 168)
         else:
             num_axes, *lengths = struct.unpack_from(f"{order}8h", header, 40)
             code, bits = struct.unpack_from(f"{order}2h", header, 70)
-            (start,) = struct.unpack_from(f"{order}f", header, 108)
+            start, slope, intercept = struct.unpack_from(f"{order}3f", header, 108)
         return cls(
             byte_order=order,
-            float_type=FLOATS.get(code, ""),
+            number_type=NUMBERS.get(code, ""),
+            num_axes=num_axes,
+            scale=(slope, intercept) if slope and isfinite(slope * intercept) else (1.0, 0.0),
             start=int(start),
             size=int(start) + prod(lengths[:num_axes]) * bits // 8,
         )

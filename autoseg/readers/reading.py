@@ -21,6 +21,9 @@ T = TypeVar("T")
 LIBRARY_PREFIX = re.compile(r"^(sitk::ERROR: |ITK ERROR: (\w+\(0x[0-9a-f]+\): )?)")
 """Prefixes of SimpleITK's messages."""
 
+LABEL_TOLERANCE = 1e-4
+"""Greatest difference of a label value from a whole number that counts as rounding."""
+
 UNREADABLE_ADVICE = "If the file is damaged, copy or export it again."
 
 SHEARED_ADVICE = (
@@ -39,11 +42,6 @@ def knows_geometry(path: Path) -> bool:
     return reader_for(path).knows_geometry(path)
 
 
-def num_replaced(path: Path) -> int:
-    """Count the NaN and infinite values of a file that its reader silently replaces."""
-    return reader_for(path).num_replaced(path)
-
-
 def read_header(path: Path) -> Header:
     """Read shape and channels of one file, without its voxels if the format allows.
 
@@ -51,7 +49,8 @@ def read_header(path: Path) -> Header:
         CaseError: If the file is missing or cannot be read.
     """
     header = _attempt(reader_for(path).read_header, path)
-    shape = header.shape[1:] if _is_slice(header.shape) else header.shape
+    axis = _slice_axis(header.shape)
+    shape = tuple(size for number, size in enumerate(header.shape) if number != axis)
     return Header(shape=shape, num_channels=header.num_channels)
 
 
@@ -70,9 +69,9 @@ def read_image(paths: tuple[Path, ...]) -> Image:
     parts = [_attempt(reader_for(path).read, path) for path in paths]
     geometry = _shared_geometry(paths, parts)
     voxels = _stacked([part.voxels for part in parts])
-    in_plane = geometry
-    if _is_slice(voxels.shape[1:]):
-        voxels, in_plane = voxels[:, 0], _in_plane(geometry)
+    in_plane, axis = geometry, _slice_axis(voxels.shape[1:])
+    if axis is not None:
+        voxels, in_plane = voxels.squeeze(axis + 1), _in_plane(geometry, axis)
     reorientation = canonical_orientation(in_plane)
     with np.errstate(over="ignore"):  # later checks detect values that become infinite
         intensities = np.ascontiguousarray(reorientation.apply(voxels), dtype=np.float32)
@@ -81,6 +80,7 @@ def read_image(paths: tuple[Path, ...]) -> Image:
         geometry=reorientation.apply_to_geometry(in_plane, voxels.shape[1:]),
         stored_geometry=geometry,
         reorientation=reorientation,
+        slice_axis=axis or 0,
     )
 
 
@@ -104,16 +104,17 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
             "Export the labels as .png from the original annotation."
         )
     stored = _attempt(reader.read_labels, path)
-    voxels = _single_channel(stored.voxels, path)
-    if issue := _label_issue(voxels, reader.num_replaced(path)):
+    voxels = _single_channel(stored.voxels, path, holds_opacity=reader.holds_opacity)
+    if issue := _label_issue(voxels):
         raise CaseError(
             f"{path.name} has {issue}; expected integers of 0 or more. Export the labels as "
             "integers (without interpolation)."
         )
-    values = voxels.astype(np.min_scalar_type(int(voxels.max(initial=0))))
+    whole = np.rint(voxels) if voxels.dtype.kind == "f" else voxels
+    values = whole.astype(np.min_scalar_type(int(whole.max(initial=0))))
     geometry = stored.geometry
-    if _is_slice(values.shape):
-        values, geometry = values[0], _in_plane(geometry)
+    if (axis := _slice_axis(values.shape)) is not None:
+        values, geometry = values.squeeze(axis), _in_plane(geometry, axis)
     if like is not None and not reader.knows_geometry(path):
         geometry = _geometry_for(values, like) or geometry
     reorientation = _image_reorientation(like, geometry, values.shape) or canonical_orientation(
@@ -138,8 +139,11 @@ def read_stored_labels(path: Path) -> StoredImage:
 def _attempt(action: Callable[[Path], T], path: Path) -> T:
     """Call `action` on a file and convert exceptions of the format's library."""
     if not path.is_file():
-        msg = f"{path} does not exist. Add the file, or remove the case from the dataset."
-        raise CaseError(msg)
+        is_link = path.is_symlink()
+        found = (
+            f"is a link to {path.readlink()}, which does not exist" if is_link else "does not exist"
+        )
+        raise CaseError(f"{path} {found}. Add the file, or remove the case from the dataset.")
     try:
         return action(path)
     except AutosegError:
@@ -185,30 +189,37 @@ def _stacked(channels: list[NDArray[np.generic]]) -> StoredArray:
     return channels[0] if len(channels) == 1 else np.concatenate(channels)
 
 
-def _single_channel(voxels: StoredArray, path: Path) -> NDArray[np.generic]:
-    """Return the single channel of a label file; equal colours are merged, alpha is ignored."""
-    colours = voxels[: 3 if len(voxels) == 4 else 1 if len(voxels) == 2 else None]
+def _single_channel(voxels: StoredArray, path: Path, *, holds_opacity: bool) -> NDArray[np.generic]:
+    """Return the single channel of a label file; equal colours are merged, opacity is ignored.
+
+    If the colours are the same everywhere but the opacity is not, the opacity holds the labels.
+    """
+    colours = voxels
+    if holds_opacity and len(voxels) in (2, 4):
+        colours, opacity = voxels[:-1], voxels[-1]
+        if all(channel.min() == channel.max() for channel in colours) and len(opacity):
+            colours = opacity[None] if opacity.min() < opacity.max() else colours
     if all(np.array_equal(colours[0], other) for other in colours[1:]):
         return np.asarray(colours[0])
     raise CaseError(
         f"{path.name} has {len(voxels)} channels that differ; expected one label value per voxel. "
-        "Export the labels as grey values or with a palette instead of colours."
+        "Export the labels as one layer of values; a layer per class is read with --mask onehot."
     )
 
 
-def _label_issue(values: NDArray[np.generic], num_replaced: int) -> str | None:
+def _label_issue(values: NDArray[np.generic]) -> str | None:
     """Return the problem that makes an array an invalid label map, or None."""
     if values.dtype.kind == "f":
         if not_finite := np.count_nonzero(~np.isfinite(values)):
             return f"{not_finite} voxels that are NaN or infinite"
-        fractional = values[values != np.rint(values)]
+        fractional = values[np.abs(values - np.rint(values)) > LABEL_TOLERANCE]
         if fractional.size:
             return f"fractional values such as {fractional[0]:.4g}"
     elif values.dtype.kind not in "biu":
         return f"values of type {values.dtype}"
-    if values.dtype.kind in "fi" and values.min(initial=0) < 0:
+    if values.dtype.kind in "fi" and values.min(initial=0) < -LABEL_TOLERANCE:
         return f"negative values such as {values.min():g}"
-    return f"{num_replaced} voxels that are NaN or infinite" if num_replaced else None
+    return None
 
 
 def _geometry_for(values: LabelArray, like: Image) -> Geometry | None:
@@ -231,15 +242,22 @@ def _image_reorientation(
     return like.reorientation if len(like.reorientation.axes) == len(shape) else None
 
 
-def _is_slice(shape: tuple[int, ...]) -> bool:
-    """Return True if a stored 3-D array is a single slice and so a 2-D image."""
-    return len(shape) == 3 and shape[0] == 1
+def _slice_axis(shape: tuple[int, ...]) -> int | None:
+    """Return the axis of one voxel of a 3-D array, which is a single slice and so a 2-D image."""
+    single = [axis for axis, size in enumerate(shape) if size == 1]
+    return single[0] if len(shape) == 3 and single else None
 
 
-def _in_plane(geometry: Geometry) -> Geometry:
-    """Return the geometry of a slice's last two axes."""
+def _in_plane(geometry: Geometry, axis: int) -> Geometry:
+    """Return the geometry of a slice's other two axes, without the world axis nearest to `axis`."""
+    if geometry.num_axes == 2:
+        return geometry
+    kept = [number for number in range(3) if number != axis]
+    direction = np.asarray(geometry.direction)
+    normal = axis if axis == 0 else int(np.abs(direction[:, axis]).argmax())
+    rows = [number for number in range(3) if number != normal]
     return Geometry(
-        spacing=geometry.spacing[1:],
-        origin=geometry.origin[1:],
-        direction=tuple(row[1:] for row in geometry.direction[1:]),
+        spacing=tuple(geometry.spacing[number] for number in kept),
+        origin=tuple(geometry.origin[number] for number in rows),
+        direction=tuple(tuple(float(direction[row, column]) for column in kept) for row in rows),
     )

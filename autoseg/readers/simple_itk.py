@@ -7,6 +7,7 @@ import errno
 import os
 import struct
 import zlib
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -27,6 +28,7 @@ IMAGE_IO = {
     ".nii": "NiftiImageIO",
     ".nii.gz": "NiftiImageIO",
     ".nrrd": "NrrdImageIO",
+    ".seg.nrrd": "NrrdImageIO",
     ".mha": "MetaImageIO",
     ".mhd": "MetaImageIO",
 }
@@ -35,6 +37,8 @@ not detect extensions in upper case."""
 
 LARGEST_HEADER_BYTES = 2**20
 """Maximum size of a .mhd file; a header that lists one file per slice may be long."""
+
+BOTH_CHANNELS = "it has a fourth axis and several components per voxel; expected only one of them"
 
 CHUNK_BYTES = 2**20
 """Bytes read at a time; a multiple of the size of every data type."""
@@ -56,6 +60,10 @@ class SimpleItkReader(Reader):
     def read(self, path: Path) -> StoredImage:
         import SimpleITK
 
+        if _is_nifti(path):
+            header = NiftiHeader.from_file(path)
+            if header.float_type or header.is_scaled_vector:
+                return _read_nifti(path, header)
         image = SimpleITK.ReadImage(str(path), imageIO=IMAGE_IO[ending_of(path)])
         if _is_nifti(path):
             _check_complete(path)
@@ -64,12 +72,7 @@ class SimpleItkReader(Reader):
 
     @override
     def read_header(self, path: Path) -> Header:
-        import SimpleITK
-
-        reader = SimpleITK.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.SetImageIO(IMAGE_IO[ending_of(path)])
-        reader.ReadImageInformation()
+        reader = _information(path)
         size = reader.GetSize()
         axes = _space_axes(len(size))
         return Header(
@@ -105,26 +108,13 @@ class SimpleItkReader(Reader):
         return True
 
     @override
-    def num_replaced(self, path: Path) -> int:
-        """Count them in NIfTI files, where SimpleITK silently replaces them by 0."""
-        if not (_is_nifti(path) and (header := NiftiHeader.from_file(path)).float_type):
-            return 0
-        kind = np.dtype(header.byte_order + header.float_type)
-        count = 0
-        with open_decompressed(path) as stream:
-            stream.seek(header.start)
-            for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-                numbers = np.frombuffer(chunk[: len(chunk) // kind.itemsize * kind.itemsize], kind)
-                count += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
-        return count
-
-    @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
-        if ending_of(path) != ".mhd":
+        if not ending_of(path).endswith((".mhd", ".nrrd")):
             return ()
         with path.open(encoding="latin-1") as file:
             header = file.read(LARGEST_HEADER_BYTES)
-        return tuple(other for other in _data_files(header, path.parent) if _is_file(other))
+        find = _data_files if ending_of(path) == ".mhd" else _nrrd_data_files
+        return tuple(other for other in find(header, path.parent) if _is_file(other))
 
 
 def _is_nifti(path: Path) -> bool:
@@ -143,11 +133,68 @@ def _data_files(header: str, folder: Path) -> list[Path]:
     return [folder / name.strip() for name in listed if field and name.strip()]
 
 
+def _nrrd_data_files(header: str, folder: Path) -> list[Path]:
+    """Return the data files listed in an NRRD header; they may not exist.
+
+    The header ends at the first empty line. Its last field, `data file`, has a name, or LIST
+    followed by one name per line. Source: NRRD format, teem.sourceforge.net/nrrd/format.html.
+    """
+    lines = header.partition("\n\n")[0].splitlines()
+    for place, line in enumerate(lines):
+        field, _, name = line.partition(":")
+        if field.strip().lower() in ("data file", "datafile"):
+            first = name.strip()
+            names = lines[place + 1 :] if first.startswith("LIST") else [first]
+            return [folder / entry.strip() for entry in names if entry.strip()]
+    return []
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except (OSError, ValueError):  # a header line that is not a valid file name
         return False
+
+
+def _information(path: Path) -> Any:  # noqa: ANN401  (a SimpleITK.ImageFileReader)
+    """Read the header of a file."""
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(IMAGE_IO[ending_of(path)])
+    reader.ReadImageInformation()
+    return reader
+
+
+def _read_nifti(path: Path, header: NiftiHeader) -> StoredImage:
+    """Read voxels that SimpleITK changes: it replaces NaN, and does not scale vectors.
+
+    Raises:
+        EOFError: If the file is truncated.
+    """
+    information = _information(path)
+    size = information.GetSize()
+    channels = information.GetNumberOfComponents()
+    voxels = np.empty(prod(size) * channels, np.dtype(header.byte_order + header.number_type))
+    view, done = voxels.view(np.uint8).data, 0
+    with open_decompressed(path) as stream:
+        stream.seek(header.start)
+        while done < len(view) and (count := stream.readinto(view[done : done + CHUNK_BYTES])):
+            done += count
+    if done < len(view):
+        raise EOFError(f"it is truncated after {header.start + done} of {header.size} bytes")
+    voxels = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+    if header.scale != (1.0, 0.0):
+        slope, intercept = map(np.float32, header.scale)
+        voxels = voxels.astype(np.float32) * slope + intercept
+    axes = _space_axes(len(size))
+    shape = tuple(int(length) for length in reversed(size))
+    if channels > 1 and len(size) == 4:
+        raise ValueError(BOTH_CHANNELS)
+    has_channels = channels > 1 or len(size) == 4
+    stored = voxels.reshape((channels, *shape) if channels > 1 else shape)
+    return StoredImage(stored if has_channels else stored[None], _geometry(information, axes))
 
 
 def _check_complete(path: Path) -> None:
@@ -190,8 +237,7 @@ def _channels_first(image: ItkImage) -> StoredArray:
     voxels: StoredArray = SimpleITK.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         if image.GetDimension() == 4:
-            msg = "it has a fourth axis and several components per voxel; expected only one of them"
-            raise ValueError(msg)
+            raise ValueError(BOTH_CHANNELS)
         return np.moveaxis(voxels, -1, 0)
     return voxels if image.GetDimension() == 4 else voxels[None]
 

@@ -15,9 +15,16 @@ from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import without_channel_suffix
+from autoseg.readers.orientation import upright
 
 Series: TypeAlias = Any
 """A `tifffile.TiffPageSeries`; tifffile is imported only where it is used."""
+
+Page: TypeAlias = Any
+"""A `tifffile.TiffPage`."""
+
+MIN_IS_WHITE = 0
+"""Photometric interpretation of grey values of which 0 is white."""
 
 LOSSY = (6, 7)
 """JPEG compression types. Source: TIFF 6.0, section 22, and its Technical Note 2."""
@@ -35,8 +42,9 @@ class TiffReader(Reader):
     """
 
     kind: Literal["tiff"] = "tiff"
-    endings: ClassVar[tuple[str, ...]] = (".tif", ".tiff")
+    endings: ClassVar[tuple[str, ...]] = (".tif", ".tiff", ".ome.tif", ".ome.tiff")
     label_endings: ClassVar[tuple[str, ...]] = endings
+    holds_opacity: ClassVar[bool] = True
 
     @override
     def read(self, path: Path) -> StoredImage:
@@ -44,7 +52,9 @@ class TiffReader(Reader):
 
         with tifffile.TiffFile(path) as file:
             series = _only_series(file.series)
+            page = file.pages[0]
             voxels = _channels_first(np.asarray(series.asarray()), series.axes)
+            voxels = _as_shown(voxels, page)
         return StoredImage(voxels=voxels, geometry=_geometry(path, voxels.ndim - 1))
 
     @override
@@ -66,7 +76,8 @@ class TiffReader(Reader):
         with tifffile.TiffFile(path) as file:
             series = _only_series(file.series)
             placeholder = np.broadcast_to(np.uint8(0), series.shape)  # takes no memory
-            channels, *shape = _channels_first(placeholder, series.axes).shape
+            upright = _as_shown(_channels_first(placeholder, series.axes), file.pages[0])
+            channels, *shape = upright.shape
         return Header(shape=tuple(shape), num_channels=channels)
 
     @override
@@ -97,6 +108,18 @@ class TiffReader(Reader):
         names = dict.fromkeys((f"{stem}.json", f"{without_channel_suffix(stem)}.json"))
         found = [path.with_name(name) for name in names if path.with_name(name).is_file()]
         return tuple(found[:1])
+
+
+def _as_shown(voxels: StoredArray, page: Page) -> StoredArray:
+    """Return voxels as viewers show them: upright, and with white as the largest value.
+
+    Source: TIFF 6.0, tags Orientation and PhotometricInterpretation.
+    """
+    if page.photometric == MIN_IS_WHITE and voxels.dtype.kind in "bu":
+        largest = (1 << page.bitspersample) - 1
+        voxels = np.asarray(largest - voxels, voxels.dtype)
+    tag = page.tags.get("Orientation")
+    return upright(voxels, int(tag.value) if tag is not None else 1)
 
 
 def _only_series(series: list[Series]) -> Series:

@@ -75,5 +75,5 @@ def _as_stored(
     if stored.ndim == like.stored_geometry.num_axes:
         return stored, like.stored_geometry
     if reader.holds_world_geometry:  # the image is a single slice of a 3-D file
-        return stored[None], like.stored_geometry
+        return np.expand_dims(stored, like.slice_axis), like.stored_geometry
     return stored, like.geometry

@@ -17,6 +17,15 @@ from autoseg.datasets.recognition.class_tables import ClassTable
 from autoseg.datasets.recognition.label_forms import LabelForm, colours_in
 from autoseg.documents.dataset import CaseFiles
 
+MASKS_OF_TWO_DEPTHS = LabelForm(
+    "threshold",
+    (),
+    {0: BACKGROUND, 1: "foreground"},
+    threshold=0.5,
+    notes=("some masks have the values 0 and 1, others 0 and 255: values above 0 are foreground",),
+)
+"""Form of masks of 1 bit and of 8 bits in one dataset."""
+
 
 @dataclass(frozen=True)
 class LabelSources:
@@ -73,7 +82,13 @@ def convert_labels(
     if form.form == "colours":
         form = _with_colours(sources)
         notes = form.notes
-    if form.form != "values":
+    found = None
+    if form.form == "values":
+        found = values_in_files([case.labels for case in cases], workers=workers)
+        if found.are_masks_of_two_depths:
+            form, found = MASKS_OF_TWO_DEPTHS, None
+            notes = form.notes
+    if found is None:
         if label_maps is None:
             raise DatasetError(
                 "the labels of this dataset have to be converted, which needs a work folder. Run "
@@ -82,7 +97,8 @@ def convert_labels(
         cases, issues = _assembled(cases, sources.parts, form, label_maps, workers)
         if not cases:
             raise DatasetError(f"no label file can be converted, for example: {issues[0].sentence}")
-    labels, sentences = _scheme(cases, form, sources.table, workers)
+        found = values_in_files([case.labels for case in cases], workers=workers)
+    labels, sentences = _scheme(found.values, form, sources.table)
     return ConvertedLabels(tuple(cases), labels, issues, sentences, notes)
 
 
@@ -138,10 +154,9 @@ def _assembled(
 
 
 def _scheme(
-    cases: Sequence[CaseFiles], form: LabelForm, table: ClassTable, workers: int
+    found: tuple[int, ...], form: LabelForm, table: ClassTable
 ) -> tuple[LabelScheme, tuple[str, ...]]:
-    """Return the classes that occur in the label maps, and a sentence on them."""
-    found = values_in_files([case.labels for case in cases], workers=workers).values
+    """Return the classes of the values in the label maps, and a sentence on them."""
     names = dict(form.names)
     source = "the names of files and folders" if form.form == "classes" else "the label files"
     if not names:

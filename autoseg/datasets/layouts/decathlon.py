@@ -4,9 +4,11 @@ An image is one file with all channels, or a list with one file per channel.
 """
 
 import glob
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from autoseg.datasets.layouts.description import Description, TrainingPair
+from autoseg.datasets.layouts.description import Description, TrainingPair, labelled_pairs
 from autoseg.datasets.layouts.pairing import (
     FoundCases,
     complete_cases,
@@ -14,6 +16,7 @@ from autoseg.datasets.layouts.pairing import (
     relative_to_root,
 )
 from autoseg.documents.dataset import CaseFiles
+from autoseg.documents.splits import Fold
 from autoseg.readers import ending_of, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
@@ -24,7 +27,38 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
     """Return the cases of a dataset, or None if it does not have this layout."""
     if description is None or not description.training:
         return None
-    return complete_cases(listed_cases(root, description.training), root)
+    held_out = labelled_pairs(description.validation)
+    pairs = (*description.training, *held_out)
+    listed = listed_cases(root, pairs)
+    names = [case.name for case in listed]
+    found = complete_cases(listed, root)
+    folds = [pair.fold for pair in description.training]
+    if held_out:
+        number = len(description.training)
+        return replace(found, folds=_folds(names, [(range(number), range(number, len(names)))]))
+    if None in folds or len(set(folds)) < 2:
+        return found
+    parts = [
+        (
+            [place for place, fold in enumerate(folds) if fold != number],
+            [place for place, fold in enumerate(folds) if fold == number],
+        )
+        for number in sorted(set(folds), key=str)
+    ]
+    return replace(found, folds=_folds(names, parts))
+
+
+def _folds(
+    names: Sequence[str], parts: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> tuple[Fold, ...]:
+    """Return folds of the cases at some places of a list."""
+    return tuple(
+        Fold(
+            train=tuple(names[place] for place in train),
+            validation=tuple(names[place] for place in validation),
+        )
+        for train, validation in parts
+    )
 
 
 def listed_cases(root: Path, pairs: tuple[TrainingPair, ...]) -> list[CaseFiles]:

@@ -4,10 +4,28 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from autoseg.core.errors import DatasetError
 from autoseg.documents.store import format_validation_error
+
+ChannelNames = Annotated[
+    dict[str, str] | tuple[str, ...],
+    BeforeValidator(lambda names: (names,) if isinstance(names, str) else names),
+]
+"""Names of channels; a single name stands for one channel."""
+
+Labels = Annotated[
+    dict[str, int | str | list[int]],
+    BeforeValidator(
+        lambda names: (
+            {str(value): name for value, name in enumerate(names)}
+            if isinstance(names, list) and all(isinstance(name, str) for name in names)
+            else names
+        )
+    ),
+]
+"""Names and values of labels; a list of names has the values 0, 1, 2 …"""
 
 FileNames = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -19,10 +37,17 @@ class _ExternalModel(BaseModel):
 
 
 class TrainingPair(_ExternalModel):
-    """An entry of the Decathlon's `training` list; an image may consist of one file per channel."""
+    """An entry of the Decathlon's `training` list; an image may consist of one file per channel.
+
+    Attributes:
+        image: The image file, or one file per channel.
+        label: The label file.
+        fold: Number of the fold that holds the case out, in lists for MONAI.
+    """
 
     image: str | FileNames
     label: str
+    fold: int | None = None
 
 
 class MappedCase(_ExternalModel):
@@ -36,24 +61,27 @@ class Description(_ExternalModel):
     """The fields of a dataset.json, not yet interpreted.
 
     Attributes:
-        channel_names: `{"0": "T1"}` or a list.
+        channel_names: `{"0": "T1"}`, a list, or the name of the only channel.
         modality: Name of `channel_names` in the Decathlon.
-        labels: `{"0": "background"}` or `{"background": 0}`; lists of values are regions.
+        labels: `{"0": "background"}`, `{"background": 0}` or a list of names; lists of values are
+            regions.
         regions_class_order: The value that each region is written as.
         file_ending: Ending of image and label files, e.g. `.nii.gz`.
         training: The Decathlon's pairs of files.
+        validation: Pairs of files that are held out; not validated.
         test: The Decathlon's test images, or pairs of files; not validated.
         dataset: nnU-Net's map from case to files.
         groups: Group (patient, site, animal …) of each case.
     """
 
-    channel_names: dict[str, str] | tuple[str, ...] | None = None
-    modality: dict[str, str] | tuple[str, ...] | None = None
-    labels: dict[str, int | str | list[int]] | None = None
+    channel_names: ChannelNames | None = None
+    modality: ChannelNames | None = None
+    labels: Labels | None = None
     regions_class_order: tuple[int, ...] | None = None
     file_ending: str | None = None
     training: tuple[TrainingPair, ...] = ()
-    test: Any = None
+    validation: Any = None
+    test: Any = Field(default=None, validation_alias=AliasChoices("test", "testing"))
     dataset: dict[str, MappedCase] = {}
     groups: dict[str, str | int] = {}
 
@@ -96,6 +124,17 @@ def _checked(content: dict[str, object], path: Path) -> Description:
     except ValidationError as error:
         msg = f"{path} has invalid entries; correct them:\n{format_validation_error(error)}"
         raise DatasetError(msg) from error
+
+
+def labelled_pairs(entries: Any) -> tuple[TrainingPair, ...]:  # noqa: ANN401  (not validated yet)
+    """Return the entries of a list that have an image and a label."""
+    pairs = []
+    for entry in entries if isinstance(entries, list) else []:
+        try:
+            pairs.append(TrainingPair.model_validate(entry))
+        except ValidationError:
+            continue
+    return tuple(pairs)
 
 
 def declared_channels(description: Description) -> tuple[str, ...] | None:

@@ -56,6 +56,12 @@ class FoundValues:
     per_file: tuple[tuple[int, ...], ...]
 
     @property
+    def are_masks_of_two_depths(self) -> bool:
+        """Whether some files are masks of 0 and 1, and the others masks of 0 and 255."""
+        is_mixed = set(self.values) == {0, 1, 255}
+        return is_mixed and not any({1, 255} <= set(file) for file in self.per_file)
+
+    @property
     def look_like_instance_ids(self) -> bool:
         """Whether values look like instance ids: 1, 2, 3 … in each file, up to varying numbers.
 

@@ -1,6 +1,5 @@
 """Collect the files of each case: pairs with the same stem, or files listed in a dataset.json."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.issues import CaseIssue
 from autoseg.documents.dataset import CaseFiles, is_valid_folder_name
+from autoseg.documents.splits import Fold
 from autoseg.readers import is_image_name, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
@@ -21,22 +21,28 @@ class FoundCases:
         cases: Cases that have all their files.
         issues: Issues of the other cases.
         notes: Sentences about ignored files.
+        folds: Folds that the dataset gives.
     """
 
     cases: tuple[CaseFiles, ...]
     issues: tuple[CaseIssue, ...] = ()
     notes: tuple[str, ...] = ()
+    folds: tuple[Fold, ...] = ()
 
 
 def image_files(folder: Path, *, preferred_ending: str | None = None) -> list[Path]:
-    """Return the image files of a folder, sorted; other files are ignored.
+    """Return the image files of a folder, sorted, and links to missing ones.
 
     Args:
         folder: The folder; subfolders are not searched.
         preferred_ending: If files with this ending exist, all others are ignored; upper and lower
             case are not distinguished.
     """
-    files = [path for path in sorted(folder.iterdir()) if is_image_name(path) and path.is_file()]
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if is_image_name(path) and (path.is_file() or path.is_symlink())
+    ]
     if preferred_ending:
         ending = preferred_ending.lower()
         files = [path for path in files if path.name.lower().endswith(ending)] or files
@@ -130,10 +136,10 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
 def listed_path(root: Path, name: str) -> Path:
     """Return the path of a file listed in a dataset.json, whether or not it exists.
 
-    Environment variables are expanded, as in nnU-Net, and Windows backslashes are accepted.
+    Windows backslashes are accepted. Variables are not expanded.
     """
-    path = root / os.path.expandvars(name)
-    return path if path.is_file() else root / os.path.expandvars(name).replace("\\", "/")
+    path = root / name
+    return path if path.is_file() else root / name.replace("\\", "/")
 
 
 def relative_to_root(path: Path, root: Path) -> str:

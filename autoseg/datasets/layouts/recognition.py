@@ -14,7 +14,11 @@ from autoseg.datasets.layouts.by_rules import describe_by_rules, unrecognised
 from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
 from autoseg.datasets.layouts.declared_labels import BACKGROUND, DeclaredLabels, declared_labels
 from autoseg.datasets.layouts.description import Description, declared_channels, load_description
-from autoseg.datasets.layouts.inference import usual_axes_and_channels, values_in_files
+from autoseg.datasets.layouts.inference import (
+    FoundValues,
+    usual_axes_and_channels,
+    values_in_files,
+)
 from autoseg.datasets.layouts.pairing import FoundCases
 from autoseg.datasets.layouts.test_set import find_test_set
 from autoseg.datasets.recognition.assembly import LabelParts
@@ -82,30 +86,34 @@ def recognise(
     test_set = find_test_set(root, description, cases)
     num_axes, num_channels = usual_axes_and_channels(cases)
     channel_names, inferred_channels = _channel_names(description, num_channels)
-    cases, test_cases, labels, inferred_labels, label_notes = _labelled(
-        description, cases, test_set.cases, workers, label_maps
-    )
+    labelled = _labelled(description, cases, test_set.cases, workers, label_maps)
+    cases = labelled.cases
     spec = DatasetSpec(
         name=root.name,
         root=root,
         layout=layout,
         num_axes=3 if num_axes == 3 else 2,
         channel_names=channel_names,
-        labels=labels,
-        inferred=(*_inferred_files(layout, cases, num_axes), *inferred_channels, *inferred_labels),
+        labels=labelled.labels,
+        inferred=(
+            *_inferred_files(layout, cases, num_axes),
+            *inferred_channels,
+            *labelled.inferred,
+        ),
         cases=tuple(sorted(cases, key=lambda case: case.name)),
-        test_cases=_with_groups(test_cases, description),
+        test_cases=_with_groups(labelled.test_cases, description),
+        splits=found.folds,
     )
     names = {case.name for case in (*found.cases, *test_set.cases)}
     names |= {issue.case for issue in found.issues}
     notes = (
         *found.notes,
-        *label_notes,
+        *labelled.notes,
         *_group_warnings(description, names, spec),
         *test_set.notes,
         *_leakage_warnings(spec),
     )
-    return Recognition(spec=spec, issues=found.issues, notes=notes)
+    return Recognition(spec=spec, issues=(*found.issues, *labelled.issues), notes=notes)
 
 
 class CaseNames(NamedTuple):
@@ -241,51 +249,64 @@ def _channel_names(
     return tuple(f"channel_{index}" for index in range(num_channels)), (inferred,)
 
 
+@dataclass(frozen=True)
+class _Labelled:
+    """Cases with label maps, the classes, and sentences on them."""
+
+    cases: tuple[CaseFiles, ...]
+    test_cases: tuple[CaseFiles, ...]
+    labels: LabelScheme
+    inferred: tuple[str, ...]
+    notes: tuple[str, ...]
+    issues: tuple[CaseIssue, ...] = ()
+
+
 def _labelled(
     description: Description | None,
     cases: tuple[CaseFiles, ...],
     test_cases: tuple[CaseFiles, ...],
     workers: int,
     label_maps: Path | None,
-) -> tuple[
-    tuple[CaseFiles, ...], tuple[CaseFiles, ...], LabelScheme, tuple[str, ...], tuple[str, ...]
-]:
-    """Return the cases with label maps, the classes, and sentences on labels and on mistakes."""
-    if description is None or declared_labels(description) is None:
+) -> _Labelled:
+    """Find out the classes; convert label files of another form than values."""
+    declared = declared_labels(description) if description else None
+    if declared is not None and declared.background is not None:
+        return _Labelled(cases, test_cases, declared.scheme(declared.background), (), ())
+    found = None
+    if declared is None:
         form = form_of_files([case.labels for case in cases])
-        if form.form != "values":
+        if form.form == "values":
+            found = values_in_files([case.labels for case in cases], workers=workers)
+        if found is None or found.are_masks_of_two_depths:
             everything = (*cases, *test_cases)
             parts = {c.name: LabelParts(c.name, ((1, c.labels),), c.images[0]) for c in everything}
             made = convert_labels(
                 everything, LabelSources(form, parts), workers=workers, label_maps=label_maps
             )
             names = {case.name for case in test_cases}
-            return (
+            return _Labelled(
                 tuple(case for case in made.cases if case.name not in names),
                 tuple(case for case in made.cases if case.name in names),
                 made.labels,
                 (*made.sentences, *form.notes, *made.notes),
                 (),
+                made.issues,
             )
-    labels, inferred, notes = _label_scheme(description, cases, workers)
-    return cases, test_cases, labels, inferred, notes
+    found = found or values_in_files([case.labels for case in cases], workers=workers)
+    labels, inferred, notes = _label_scheme(declared, found)
+    return _Labelled(cases, test_cases, labels, inferred, notes)
 
 
 def _label_scheme(
-    description: Description | None, cases: tuple[CaseFiles, ...], workers: int
+    declared: DeclaredLabels | None, in_files: FoundValues
 ) -> tuple[LabelScheme, tuple[str, ...], tuple[str, ...]]:
     """Return the classes, sentences about inferred labels, and sentences about probable mistakes.
 
-    The background is the label declared as `background`; otherwise value 0, if it is declared or
-    occurs in a file; otherwise the lowest value.
+    The background is value 0, if it is declared or occurs in a file; otherwise the lowest value.
 
     Raises:
         DatasetError: If there are fewer than two values.
     """
-    declared = declared_labels(description) if description else None
-    if declared is not None and declared.background is not None:
-        return declared.scheme(declared.background), (), ()
-    in_files = values_in_files([case.labels for case in cases], workers=workers)
     found = in_files.values
     inferred = f"label values {', '.join(map(str, found))}, from the label files"
     notes: tuple[str, ...] = ()

@@ -7,14 +7,11 @@ can be segmented with `autoseg predict`.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
 from autoseg.datasets.layouts.decathlon import listed_cases
-from autoseg.datasets.layouts.description import Description, TrainingPair
+from autoseg.datasets.layouts.description import Description, labelled_pairs
 from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, image_files, pair_by_stem
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import stem_of
@@ -83,19 +80,12 @@ def find_test_set(
 def _listed(root: Path, description: Description) -> _Found:
     """Return the test cases listed in a dataset.json; the Decathlon lists images without labels."""
     entries = description.test if isinstance(description.test, list) else []
-    pairs = [pair for entry in entries if (pair := _pair(entry)) is not None]
+    pairs = labelled_pairs(entries)
     return _Found(
         place="dataset.json",
-        cases=complete_cases(listed_cases(root, tuple(pairs)), root),
+        cases=complete_cases(listed_cases(root, pairs), root),
         num_unlabelled=len(entries) - len(pairs),
     )
-
-
-def _pair(entry: Any) -> TrainingPair | None:  # noqa: ANN401  (not validated yet)
-    try:
-        return TrainingPair.model_validate(entry)
-    except ValidationError:
-        return None
 
 
 def _in_folders(root: Path, images: str, labels: str, description: Description | None) -> _Found:

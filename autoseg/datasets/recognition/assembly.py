@@ -12,6 +12,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_shape
 from autoseg.datasets.recognition.label_forms import LabelForm
+from autoseg.datasets.recognition.shapes import Shape, draw_shapes
 from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
 from autoseg.readers.base import StoredImage
 from autoseg.readers.names import label_ending
@@ -25,16 +26,19 @@ class LabelParts:
         case: Name of the case.
         files: The files, and the value that each has in the label map: 1, 2 … for a file per class,
             otherwise 1.
-        like: Image of the case, whose grid an empty label map has.
+        like: Image of the case, whose grid an empty label map and drawn shapes have.
+        shapes: Shapes to draw; the files are then the JSON files that hold them.
     """
 
     case: str
     files: tuple[tuple[int, Path], ...]
     like: Path
+    shapes: tuple[Shape, ...] = ()
 
     def target(self, folder: Path) -> Path:
         """Return the path of the label map in a folder."""
-        source = self.files[0][1] if self.files else self.like
+        is_label_map = self.files and self.files[0][1].suffix != ".json"
+        source = self.files[0][1] if is_label_map else self.like
         ending = label_ending(ending_of(source))
         return folder / f"{self.case}{'.png' if ending in ('.gif', '.bmp') else ending}"
 
@@ -75,6 +79,9 @@ def _state(path: Path) -> tuple[int, int]:
 
 def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, StoredImage]:
     """Return the label map of a case; of overlapping classes, the smaller one is kept."""
+    if form.form == "polygons":
+        stored = read_stored_labels(parts.like)
+        return _drawn(parts, form, stored.voxels.shape[1:]), stored
     if not parts.files:
         stored = read_stored_labels(parts.like)
         return np.zeros(stored.voxels.shape[1:], np.uint8), stored
@@ -97,6 +104,21 @@ def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, StoredImage
         else:
             merged = found.astype(merged.dtype)
     return merged, read[0][1]
+
+
+def _drawn(parts: LabelParts, form: LabelForm, shape: tuple[int, ...]) -> LabelArray:
+    """Return the shapes of a case as a label map.
+
+    Raises:
+        CaseError: If the image is not 2-D, or a mask does not fit it.
+    """
+    if len(shape) != 2:
+        raise CaseError(
+            f"{parts.like.name} has {len(shape)} axes; expected 2, as its labels are polygons. "
+            "Export the labels as label maps."
+        )
+    values = {name: value for value, name in form.names.items()}
+    return draw_shapes(parts.shapes, values, (shape[0], shape[1]))
 
 
 def _mask(voxels: np.ndarray, form: LabelForm) -> LabelArray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.errors import CaseError, DatasetError
-from autoseg.core.formatting import format_names
+from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.contents import content_of
 from autoseg.datasets.recognition.inventory import Inventory, Item, take_inventory
@@ -22,6 +22,7 @@ from autoseg.datasets.recognition.pairing import (
     pair_named,
 )
 from autoseg.datasets.recognition.patterns import choose_by_patterns, suggest_pattern
+from autoseg.datasets.recognition.shapes import AnnotatedImage, find_annotations
 from autoseg.datasets.recognition.tokens import Part, is_id, path_tokens, tokens
 from autoseg.documents.dataset import (
     AUTOMATIC,
@@ -76,7 +77,8 @@ def recognise_cases(root: Path, options: LayoutOptions = AUTOMATIC) -> Recognise
     listed = listed_pairs(inventory) if options == AUTOMATIC else Lists()
     pairing, groups = _paired(inventory, listed, options)
     if not pairing.cases:
-        return None
+        annotated = find_annotations(inventory)
+        return _from_shapes(annotated, inventory) if annotated else None
     found = _described(pairing, groups, listed, inventory, options.mask)
     return found if found.cases else None
 
@@ -121,6 +123,39 @@ def _described(
         channels=_channel_names(channels),
         sources=tuple(path.as_posix() for path in lists.sources),
         notes=(*form.notes, *notes, *_left_out(inventory, pairing)),
+    )
+
+
+def _from_shapes(annotated: list[AnnotatedImage], inventory: Inventory) -> RecognisedCases:
+    """Return the cases of images that have shapes in JSON files."""
+    root = inventory.root
+    stems = [image.item.stem for image in annotated]
+    if len(set(stems)) < len(stems):
+        stems = ["_".join((*i.item.path.parent.parts, i.item.stem)) for i in annotated]
+    classes = sorted({shape.name for image in annotated for shape in image.shapes})
+    names = {0: "background"} | dict(enumerate(classes, start=1))
+    found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
+    parts = {}
+    for image, name in zip(annotated, stems, strict=True):
+        path, source = root / image.item.path, root / image.source
+        part = image.part or path_tokens(image.item.path, image.item.stem).part
+        parts[name] = LabelParts(name, ((1, source),), path, tuple(image.shapes))
+        case = CaseFiles(name=name, images=(path,), labels=source)
+        found[part or Part.TRAINING].append(case)
+    training, held_out = found[Part.TRAINING], found[Part.VALIDATION]
+    files = sorted({image.source.as_posix() for image in annotated})
+    shapes = sum(len(image.shapes) for image in annotated)
+    note = f"{format_count(shapes, 'shape')} drawn as label maps, from {format_names(files, 3)}"
+    left = len(inventory.items) - len(annotated)
+    return RecognisedCases(
+        cases=(*training, *held_out),
+        test_cases=tuple(found[Part.TEST]),
+        validation=tuple(case.name for case in held_out) if training else (),
+        form=LabelForm("polygons", (), names),
+        parts=parts,
+        channels=(),
+        sources=tuple(files),
+        notes=(note, *([f"{left} images without shapes left out"] if left else [])),
     )
 
 

@@ -20,7 +20,7 @@ from autoseg.datasets.recognition.patterns import suggest_pattern
 from autoseg.datasets.recognition.tokens import is_id, word_set
 from autoseg.documents.dataset import MaskForm
 
-Form = MaskForm | Literal["classes", "objects"]
+Form = MaskForm | Literal["classes", "objects", "polygons"]
 
 SAMPLED = 3
 """Number of files of a series that are read to decide how it stores labels."""
@@ -66,7 +66,7 @@ class LabelForm:
             `threshold`: one file, foreground above `threshold`; `colours`: one file with a colour
             per class; `onehot`: one file with a channel per class; `instances`: one file that
             numbers objects, all of one class; `classes`: a file per class; `objects`: a file per
-            object, all of one class.
+            object, all of one class; `polygons`: shapes in a JSON file.
         series: Label files to use, by the tokens that images lack, in the order of the values 1,
             2 …; files of other series are left out.
         names: Name of each class value; empty if the values are to be read from the files.
@@ -251,7 +251,10 @@ def _described(form: MaskForm, contents: Sequence[Content], keys: tuple[Key, ...
         least = min(float(content.values[0]) for content in contents)
         greatest = max(float(content.values[-1]) for content in contents)
         middle = (least + greatest) / 2
-        note = f"labels have more than two values: those above {middle:g} are foreground"
+        note = (
+            "labels have blurred or compressed edges, as of a mask that was saved as JPEG: values "
+            f"above {middle:g} are foreground"
+        )
         names = {0: "background", 1: "foreground"}
         return LabelForm("threshold", keys, names, threshold=middle, notes=(note,))
     return LabelForm(form, keys)

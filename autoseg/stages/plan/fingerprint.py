@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_cases
 from autoseg.core.parallel import Success, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.inspection import file_states, inspect_case, inspection_bytes
@@ -100,6 +101,7 @@ def fingerprint(
     store.save(result, workspace.fingerprint)
     workspace.partial_fingerprint.unlink(missing_ok=True)
     _report_absent_labels(result, progress)
+    _report_constant_images(result, progress)
     return spec, result
 
 
@@ -226,9 +228,34 @@ def _handle_issues(
 
 
 def _report_absent_labels(result: Fingerprint, progress: Progress) -> None:
-    """Report the declared labels that do not occur in any case."""
+    """Report the declared labels that do not occur in any case.
+
+    Raises:
+        DatasetError: If no label but the background occurs.
+    """
+    if not any(result.cases_with_class[1:]):
+        msg = (
+            f"all {len(result.cases)} label maps have only the background, value "
+            f"{result.labels.values[0]}; expected at least one voxel of "
+            f"{', '.join(result.labels.names[1:])}. Correct the label files."
+        )
+        raise DatasetError(msg)
     for name, value, cases in zip(
         result.labels.names, result.labels.values, result.cases_with_class, strict=True
     ):
         if cases == 0:
             progress.say(f"Label {value} ({name}) is declared but does not occur in any case.")
+
+
+def _report_constant_images(result: Fingerprint, progress: Progress) -> None:
+    """Report images whose foreground has one intensity, as in an image of zeros."""
+    names = [
+        case.name
+        for case in result.cases
+        if all(channel.quantiles[0] == channel.quantiles[-1] for channel in case.intensities)
+    ]
+    if names:
+        progress.say(
+            f"note: all intensities of the foreground are equal in {format_cases(names)}; the "
+            "images may be empty."
+        )

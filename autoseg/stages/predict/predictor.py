@@ -45,8 +45,9 @@ class Segmentation:
     def values(self) -> LabelArray:
         """Label values in the orientation and shape of the image file."""
         stored = np.asarray(self.image.reorientation.invert(self.canonical_values))
-        missing = self.image.stored_geometry.num_axes - stored.ndim
-        return np.ascontiguousarray(stored.reshape((1,) * missing + stored.shape))
+        if stored.ndim < self.image.stored_geometry.num_axes:
+            stored = np.expand_dims(stored, self.image.slice_axis)
+        return np.ascontiguousarray(stored)
 
     @property
     def geometry(self) -> Geometry:

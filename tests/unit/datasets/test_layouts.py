@@ -467,20 +467,23 @@ def test_real_datasets_are_recognised(
     assert recognition.issues == ()
 
 
-def test_a_listed_name_may_have_brackets_backslashes_and_variables(
+def test_a_listed_name_may_have_brackets_and_backslashes_but_no_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_volume(tmp_path / "imagesTr" / "p[1]_0000.nii.gz", tmp_path / "labelsTr" / "p[1].nii.gz")
     put_volume(tmp_path / "imagesTr" / "q.nii.gz", tmp_path / "labelsTr" / "q.nii.gz")
+    put_volume(tmp_path / "imagesTr" / "r.nii.gz", tmp_path / "labelsTr" / "r.nii.gz")
     monkeypatch.setenv("WHERE", str(tmp_path / "imagesTr"))
     training = [
         {"image": "imagesTr/p[1].nii.gz", "label": "labelsTr/p[1].nii.gz"},
-        {"image": "$WHERE/q.nii.gz", "label": ".\\labelsTr\\q.nii.gz"},
+        {"image": "imagesTr\\q.nii.gz", "label": ".\\labelsTr\\q.nii.gz"},
+        {"image": "$WHERE/r.nii.gz", "label": "labelsTr/r.nii.gz"},
     ]
     describe(tmp_path, labels={"background": 0, "x": 1}, training=training, test=None, groups=None)
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == ["p[1]", "q"]
-    assert recognition.issues == ()
+    assert [issue.case for issue in recognition.issues] == ["r"]
+    assert "lists $WHERE/r.nii.gz, which does not exist" in recognition.issues[0].cause
 
 
 def test_an_accent_pairs_however_it_is_written(tmp_path: Path) -> None:
@@ -488,3 +491,74 @@ def test_an_accent_pairs_however_it_is_written(tmp_path: Path) -> None:
         put_volume(tmp_path / kind / normalize(form, "é.nii.gz"))
     recognition = recognise(tmp_path)
     assert [case.name for case in recognition.spec.cases] == [normalize("NFC", "é")]
+
+
+def test_a_single_name_is_the_only_channel_and_a_list_names_the_labels(tmp_path: Path) -> None:
+    put_volume(
+        *(
+            tmp_path / folder / f"{case}.nii.gz"
+            for folder in ("imagesTr", "labelsTr")
+            for case in "ab"
+        )
+    )
+    pairs = [
+        {"image": f"imagesTr/{case}.nii.gz", "label": f"labelsTr/{case}.nii.gz"} for case in "ab"
+    ]
+    describe(tmp_path, modality="CT", labels=["background", "tumour"], training=pairs)
+    spec = recognise(tmp_path).spec
+    assert spec.channel_names == ("CT",)
+    assert (spec.labels.names, spec.labels.values) == (("background", "tumour"), (0, 1))
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+    put_volume(tmp_path / "images" / "a.nii.gz", tmp_path / "labels" / "a.nii.gz")
+    describe(tmp_path, labels={"0": "background", "1": "tumour", "2": "tumour"})
+    with pytest.raises(DatasetError, match="distinct names; found 'tumour' more than once"):
+        recognise(tmp_path)
+
+
+def test_listed_validation_cases_are_held_out(tmp_path: Path) -> None:
+    put_volume(*(tmp_path / folder / f"{case}.nii.gz" for folder in ("i", "l") for case in "abcd"))
+    pairs = [{"image": f"i/{case}.nii.gz", "label": f"l/{case}.nii.gz"} for case in "abcd"]
+    describe(
+        tmp_path,
+        labels={"background": 0, "x": 1},
+        training=pairs[:2],
+        validation=pairs[2:3],
+        testing=pairs[3:],
+    )
+    spec = recognise(tmp_path).spec
+    assert [(fold.train, fold.validation) for fold in spec.splits] == [(("a", "b"), ("c",))]
+    assert [case.name for case in spec.cases] == ["a", "b", "c"]
+    assert [case.name for case in spec.test_cases] == ["d"]
+
+
+def test_listed_folds_are_used(tmp_path: Path) -> None:
+    put_volume(*(tmp_path / folder / f"{case}.nii.gz" for folder in ("i", "l") for case in "abc"))
+    pairs = [
+        {"image": f"i/{case}.nii.gz", "label": f"l/{case}.nii.gz", "fold": number % 2}
+        for number, case in enumerate("abc")
+    ]
+    describe(tmp_path, labels={"background": 0, "x": 1}, training=pairs)
+    folds = recognise(tmp_path).spec.splits
+    assert [(fold.train, fold.validation) for fold in folds] == [
+        (("b",), ("a", "c")),
+        (("a", "c"), ("b",)),
+    ]
+
+
+def test_a_link_to_a_missing_file_is_a_case_with_an_issue(tmp_path: Path) -> None:
+    for case in "ab":
+        put_picture(tmp_path / "images" / f"{case}.png", tmp_path / "labels" / f"{case}.png")
+    for folder in ("images", "labels"):
+        (tmp_path / folder / "c.png").symlink_to(tmp_path / "gone.png")
+    assert [case.name for case in recognise(tmp_path).spec.cases] == ["a", "b", "c"]
+
+
+def test_masks_of_1_and_of_8_bits_are_one_class(tmp_path: Path) -> None:
+    put_picture(*(tmp_path / "images" / f"{case}.png" for case in "abc"))
+    put_picture(tmp_path / "labels" / "a.png", tmp_path / "labels" / "b.png")
+    put_picture(tmp_path / "labels" / "c.png", values=GREY // 255)
+    spec = recognise(tmp_path, label_maps=tmp_path / "maps").spec
+    assert spec.labels.values == (0, 1)
+    assert {case.labels.parent.name for case in spec.cases} == {"maps"}
