@@ -49,7 +49,7 @@ class Reader(Component):
 
     Attributes:
         endings: File extensions of the formats, lower case, with the dot.
-        label_endings: Extensions whose formats preserve label values exactly.
+        label_endings: Extensions that label maps are written with.
         max_axes: Maximum number of spatial axes; 2 for formats of 2-D images.
         holds_world_geometry: Whether the formats store origin and direction.
         holds_opacity: Whether the last of 2 or 4 channels is an opacity.
@@ -86,6 +86,11 @@ class Reader(Component):
     @abstractmethod
     def knows_geometry(self, path: Path) -> bool:
         """Return True if the file stores its spacing."""
+
+    def is_lossy(self, path: Path) -> bool:
+        """Return True if the file's compression alters values."""
+        del path
+        return False
 
     def companion_files(self, path: Path) -> tuple[Path, ...]:
         """Return the existing files that belong to `path`, e.g. a sidecar file."""

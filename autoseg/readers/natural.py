@@ -22,6 +22,9 @@ Picture: TypeAlias = Any
 PILLOW_LIMIT_LOCK = Lock()
 """Held while Pillow's size limit, which is global for all threads, is lifted."""
 
+JPEG_MARK = b"\xff\xd8"
+"""First bytes of a JPEG (ITU-T T.81)."""
+
 EXIF_ORIENTATION = 0x0112
 """Exif tag of the camera's orientation (CIPA DC-008)."""
 
@@ -77,6 +80,12 @@ class NaturalReader(Reader):
                 width, height = height, width
             bands = len(_palette_mode(picture) if picture.mode == "P" else picture.getbands())
             return Header(shape=(height, width), num_channels=bands)
+
+    @override
+    def is_lossy(self, path: Path) -> bool:
+        """Return True for a JPEG, whatever its name."""
+        with path.open("rb") as file:
+            return file.read(len(JPEG_MARK)) == JPEG_MARK
 
     @override
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:

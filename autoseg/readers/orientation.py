@@ -1,8 +1,7 @@
 """Orientation of pictures, as cameras and scanners note it in a file."""
 
 import numpy as np
-
-from autoseg.readers.base import StoredArray
+from numpy.typing import NDArray
 
 TRANSPOSED = (5, 6, 7, 8)
 """Orientations that swap rows and columns."""
@@ -15,7 +14,7 @@ RIGHT_TO_LEFT = (2, 3, 6, 7)
 """Orientations whose stored columns or rows begin at its right side, after that exchange."""
 
 
-def upright(voxels: StoredArray, orientation: int) -> StoredArray:
+def upright(voxels: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
     """Return pixels as viewers show them.
 
     Args:

@@ -14,7 +14,7 @@ from autoseg.core.errors import AutosegError, CaseError
 from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
-from autoseg.readers.names import ending_of, reader_for
+from autoseg.readers.names import reader_for
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
             non-negative integer per voxel.
     """
     reader = reader_for(path)
-    if ending_of(path) not in reader.label_endings:
+    if _attempt(reader.is_lossy, path):
         raise CaseError(
             f"{path.name} is a JPEG, whose lossy compression alters label values. "
             "Export the labels as .png from the original annotation."

@@ -110,12 +110,14 @@ class TiffReader(Reader):
         return tuple(found[:1])
 
 
-def _as_shown(voxels: StoredArray, page: Page) -> StoredArray:
+def _as_shown(voxels: NDArray[np.generic], page: Page) -> NDArray[np.generic]:
     """Return voxels as viewers show them: upright, and with white as the largest value.
+
+    Masks of one bit stay as they are, because tifffile writes them with 0 as white.
 
     Source: TIFF 6.0, tags Orientation and PhotometricInterpretation.
     """
-    if page.photometric == MIN_IS_WHITE and voxels.dtype.kind in "bu":
+    if page.photometric == MIN_IS_WHITE and page.bitspersample > 1 and voxels.dtype.kind == "u":
         largest = (1 << page.bitspersample) - 1
         voxels = np.asarray(largest - voxels, voxels.dtype)
     tag = page.tags.get("Orientation")
