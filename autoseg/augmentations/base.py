@@ -133,8 +133,15 @@ def draw_factors(
 ) -> Float32[Tensor, "_patches _channels 1"]:
     """Draw a random factor per patch and channel, below and above 1 with equal probability.
 
-    If both limits are on the same side of 1, factors are drawn uniformly between them. They are
-    shaped to broadcast with `flatten_voxels`.
+    Args:
+        generator: Source of the random numbers.
+        limits: Smallest and largest factor. If both are on the same side of 1, the factors are
+            drawn uniformly between them.
+        images: Images that the factors are for, `patches channels *space`; their values are not
+            used.
+
+    Returns:
+        The factors on the device of the images, shaped to broadcast with `flatten_voxels`.
     """
     (low, high), count = limits, images.shape[:2]
     below = generator.uniform(min(1.0, low), min(1.0, high), count)

@@ -50,7 +50,14 @@ class Target:
         return prod(case.shape) * (BYTES_PER_INTENSITY * num_channels + 1)
 
     def label(self, stage: str, unit: str, *, measured_is: str, floor_is: str) -> RowLabel:
-        """Return the description of a row, see `RowLabel`."""
+        """Return the description of a row of this configuration.
+
+        Args:
+            stage: See `RowLabel`.
+            unit: See `RowLabel`.
+            measured_is: See `RowLabel`.
+            floor_is: See `RowLabel`.
+        """
         return RowLabel(stage, unit, measured_is, floor_is, self.configuration.name)
 
     def task(self) -> TrainingTask:

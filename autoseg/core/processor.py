@@ -12,6 +12,6 @@ def processor_name() -> str:
     """Return the name of the processor, or its architecture if the name is unknown."""
     if CPU_INFO.is_file():
         description = CPU_INFO.read_text(encoding="utf-8", errors="replace")
-        if match := re.search(r"^model name\s*: *(.+)", description, re.MULTILINE):
+        if match := re.search(r"^\s*model name\s*:[ \t]*(\S.*)", description, re.MULTILINE):
             return match[1].rstrip()
     return platform.processor() or platform.machine() or "unknown"

@@ -65,10 +65,14 @@ def load(kind: type[D], path: Path, *, made_by: str | None = None) -> D:
 
 
 def load_if_valid(kind: type[D], path: Path) -> D | None:
-    """Load a document; return None if it is missing, unreadable or not valid."""
+    """Load a document; return None if it is missing or not valid.
+
+    Raises:
+        OSError: If the file exists but cannot be read.
+    """
     try:
         return load(kind, path)
-    except (DocumentError, OSError):
+    except (DocumentError, FileNotFoundError):  # it may be deleted after `load` found it
         return None
 
 

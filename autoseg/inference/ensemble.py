@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import chain, combinations
 from typing import Literal
 
@@ -123,6 +122,7 @@ class Ensemble:
                 if consistency is not None:
                     predictions.append(_hard_predictions(consistency, part, outputs))
                 yield outputs
+                del outputs  # see `_mean_in_place`
 
         mean = _mean_in_place(flipped_outputs(), 2 ** len(self.mirror_axes))
         if consistency is not None:
@@ -176,7 +176,10 @@ def build_ensemble(
 
 def _mean_in_place(tensors: Iterator[torch.Tensor], count: int) -> torch.Tensor:
     """Average tensors one after the other, in the memory of the first one."""
-    total = reduce(torch.Tensor.add_, tensors)
+    total = next(tensors)
+    for each in tensors:
+        total.add_(each)
+        del each  # otherwise, its memory would be in use while the next one is computed
     return total.div_(count) if count > 1 else total
 
 

@@ -177,6 +177,11 @@ class HalfPrecisionSums(TileSums):
     The last channel holds the sum of the weights; the other channels are divided by it at the end.
     Where weights are tiny, as in the corners of an image, half precision rounds logits coarsely.
     Exact blending would therefore classify about 2 of 1000 voxels differently where tiles disagree.
+
+    Args:
+        shape: The volume and its tiles.
+        num_channels: Number of channels of the tile outputs.
+        device: Device of the networks.
     """
 
     def __init__(self, shape: AccumulatorShape, num_channels: int, device: torch.device) -> None:

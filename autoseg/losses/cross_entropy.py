@@ -77,7 +77,10 @@ def cross_entropy_terms(
 ) -> Terms:
     """Compute the cross-entropy of each voxel, or of each voxel and region.
 
-    `scores` are `log_probabilities(logits, labels)`, if already computed.
+    Args:
+        logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        scores: `log_probabilities(logits, labels)`, if already computed.
     """
     if is_regional(logits, labels):
         wide = at_least_float32(logits)
@@ -89,7 +92,13 @@ def cross_entropy_terms(
 def term_weights(terms: Terms, labels: Targets, class_weights: ClassWeights) -> Terms | None:
     """Return the weight of each term: the weight of the voxel's true class, or of the region.
 
-    The weights have the shape of `terms`; None means equal weights.
+    Args:
+        terms: Loss per voxel, from `cross_entropy_terms`.
+        labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+        class_weights: Weights of the classes or regions; None means equal weights.
+
+    Returns:
+        Weights of the shape of `terms`; None for equal weights.
     """
     if class_weights is None:
         return None

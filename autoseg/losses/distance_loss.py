@@ -45,7 +45,14 @@ class DistanceLoss(Loss):
     def value(
         self, logits: LogitsBatch, labels: Targets, valid: Valid, geometry: BatchGeometry
     ) -> Scalar:
-        """Compute the loss over the valid voxels from the maps and voxel spacing of the batch."""
+        """Compute the loss over the valid voxels.
+
+        Args:
+            logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+            labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+            valid: Voxels that count, `batch *space`; None means all.
+            geometry: Maps and voxel spacing of the batch.
+        """
 
     @override
     def __call__(
@@ -57,10 +64,14 @@ class DistanceLoss(Loss):
         spacing: tuple[float, ...] | None = None,
         maps: MapBatch | None = None,
     ) -> Scalar:
-        """Compute the loss over the valid voxels, like other losses.
+        """Compute the loss over the valid voxels.
 
-        `spacing` is the size of a voxel along each axis in mm (None means 1 mm), and `maps` is the
-        result of `reference_maps` for each sample (None computes it on the CPU).
+        Args:
+            logits: Raw scores before softmax or sigmoid, `batch channels *space`.
+            labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
+            valid: Voxels that count, `batch *space`; None means all.
+            spacing: Size of a voxel along each axis, mm; None means 1 mm.
+            maps: Result of `reference_maps` for each sample; None computes it on the CPU.
         """
         spacing = spacing or (1.0,) * (logits.ndim - 2)
         if maps is None:

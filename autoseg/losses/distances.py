@@ -81,6 +81,11 @@ def boundary_distances(
     """Compute the distance of each voxel to the nearest voxel on the other side of the boundary.
 
     The distance is 0 everywhere if a mask is empty or full. Ignored voxels are on neither side.
+
+    Args:
+        masks: Boolean masks, `batch channels *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+        spacing: Size of a voxel along each axis, mm.
     """
     inside, outside = masks, ~masks
     if valid is not None:

@@ -14,12 +14,14 @@ from autoseg.losses.base import (
     membership,
 )
 
+OneVsRest = tuple[ForegroundBatch, ForegroundBatch, ForegroundBatch]
 
-def one_vs_rest(logits: LogitsBatch, labels: Targets) -> tuple[ForegroundBatch, ...]:
+
+def one_vs_rest(logits: LogitsBatch, labels: Targets) -> OneVsRest:
     """Compute log p, log(1 - p) and the mask of each foreground class, or of each region."""
-    scores = log_probabilities(logits, labels)
-    parts = (scores, log_complements(logits, labels), membership(logits, labels))
-    return tuple(foreground(part, labels) for part in parts)
+    log_inside = foreground(log_probabilities(logits, labels), labels)
+    log_outside = foreground(log_complements(logits, labels), labels)
+    return log_inside, log_outside, foreground(membership(logits, labels), labels)
 
 
 def log_complements(logits: LogitsBatch, labels: Targets) -> LogitsBatch:

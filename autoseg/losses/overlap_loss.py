@@ -38,8 +38,11 @@ class PooledLoss(Loss):
     ) -> Counts:
         """Compute the Tversky index per pooled sample and channel, in [0, 1].
 
-        `probabilities` and `truth` are 0 in ignored voxels; `fp_weight` and `fn_weight` are the
-        weights of false positives and false negatives.
+        Args:
+            probabilities: Probabilities, 0 in ignored voxels, `batch channels *space`.
+            truth: Masks of the reference, 0 in ignored voxels, `batch channels *space`.
+            fp_weight: Weight of false positives.
+            fn_weight: Weight of false negatives.
         """
         counts = soft_counts(probabilities, truth, self.pool)
         overlap = counts.true_positives + self.smooth

@@ -96,8 +96,12 @@ def neighbourhoods(values: RegionBatch, config: RegionMutualInformation) -> Neig
 def conditional_deviance(true: Neighbourhoods, predicted: Neighbourhoods, ridge: float) -> Scalar:
     """Compute half the log-determinant of the covariance of `true` given `predicted`, per voxel.
 
-    Covariances are sums over positions instead of means, as in the authors' code. The ridge is
-    added to their diagonals before inversion and determinant.
+    Covariances are sums over positions instead of means, as in the authors' code.
+
+    Args:
+        true: Neighbourhoods of the reference, `batch classes voxels positions`.
+        predicted: Neighbourhoods of the prediction, `batch classes voxels positions`.
+        ridge: Added to the diagonals before inversion and determinant.
     """
     true = true - true.mean(dim=-1, keepdim=True)
     predicted = predicted - predicted.mean(dim=-1, keepdim=True)

@@ -39,7 +39,13 @@ class SoftCounts:
 
 
 def soft_counts(probabilities: ForegroundBatch, truth: ForegroundBatch, pool: Pool) -> SoftCounts:
-    """Compute the soft counts of each class or region from probabilities and reference masks."""
+    """Compute the soft counts of each class or region.
+
+    Args:
+        probabilities: Probabilities of classes or regions, `batch channels *space`.
+        truth: Masks of the classes or regions in the reference, `batch channels *space`.
+        pool: Whether counts are summed per sample or over the batch.
+    """
     dims, channels = pooled_dims(probabilities, pool), probabilities.shape[1]
     tp = (probabilities * truth).sum(dims).view(-1, channels)
     fp = probabilities.sum(dims).view(-1, channels) - tp
@@ -56,6 +62,9 @@ def probabilities_and_truth(
         logits: Raw scores before softmax or sigmoid, `batch channels *space`.
         labels: Class indices `batch *space`, or a mask per region `batch regions *space`.
         with_background: Whether to include the background class.
+
+    Returns:
+        Probabilities and masks, each `batch channels *space`.
     """
     probabilities = log_probabilities(logits, labels).exp()
     truth = membership(logits, labels)
@@ -67,7 +76,13 @@ def probabilities_and_truth(
 def masked(
     probabilities: ForegroundBatch, truth: ForegroundBatch, valid: Valid
 ) -> ProbabilitiesAndTruth:
-    """Set ignored voxels to 0 in both, so that they do not contribute to sums."""
+    """Set the ignored voxels to 0, so that they do not contribute to sums.
+
+    Args:
+        probabilities: Probabilities of classes or regions, `batch channels *space`.
+        truth: Masks of the classes or regions in the reference, `batch channels *space`.
+        valid: Voxels that count, `batch *space`; None means all.
+    """
     if valid is None:
         return probabilities, truth
     return probabilities * valid[:, None], truth * valid[:, None]

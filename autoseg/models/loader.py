@@ -159,22 +159,21 @@ def load_stored(
     Args:
         stored: The model on disk.
         options: Device, precision and mirroring.
-        folds: Folds to average; None for all trained numbered folds.
+        folds: Folds to average, at least one; None for all trained numbered folds.
         next_stages: Later stages of the cascade, which use this model's predictions. They cannot
             also be previous stages of it.
 
     Raises:
-        ModelError: If a requested fold is not trained, weights do not match the plan, a model file
-            is not valid, or a previous stage is missing or of another dataset.
+        ModelError: If `folds` is empty, a requested fold is not trained, weights do not match the
+            plan, a model file is not valid, or a previous stage is missing or of another dataset.
         DocumentError: If `model.json` or `plan.json` of a folder is missing or damaged.
     """
     trained, plan = stored.read_trained(), stored.read_plan()
     configuration = plan.configuration(trained.configuration)
     device = choose_device(options.device)
-    stored.check_trained(folds or ())
-    chosen_folds = default_folds(stored.folds()) if folds is None else dict.fromkeys(folds)
     networks = tuple(
-        load_network(configuration.architecture, stored, fold, device) for fold in chosen_folds
+        load_network(configuration.architecture, stored, fold, device)
+        for fold in _chosen_folds(stored, folds)
     )
     precision = options.rule(configuration, device, options.precision)
     previous, stages = None, (*next_stages, configuration.name)
@@ -204,6 +203,20 @@ def previous_stage_folds(folds: Sequence[FoldName] | None) -> Sequence[FoldName]
     With fold `all`, which is trained on every case, it uses all numbered folds.
     """
     return None if folds is None or ALL in folds else folds
+
+
+def _chosen_folds(stored: StoredModel, folds: Sequence[FoldName] | None) -> Sequence[FoldName]:
+    """Return the folds to load, each once; check that they are trained."""
+    stored.check_trained(folds or ())
+    if folds is None:
+        return default_folds(stored.folds())
+    if not folds:
+        msg = (
+            f"no fold of {stored.path} was chosen; expected at least one. Pass some of the trained "
+            f"folds ({', '.join(map(str, stored.folds()))}), or None for all numbered ones."
+        )
+        raise ModelError(msg)
+    return tuple(dict.fromkeys(folds))
 
 
 def _stored_stage(stored: StoredModel, stage: str, next_stages: tuple[str, ...]) -> StoredModel:

@@ -54,7 +54,7 @@ def other_dataset(dataset: Path, workspace: Workspace) -> Path | None:
 def _has_the_files(moved: DatasetSpec, workspace: Workspace) -> bool:
     """Return True if the files of all cases exist with the size that they had before the move.
 
-    Without a readable fingerprint the sizes are not compared.
+    Without a valid fingerprint the sizes are not compared.
     """
     fingerprint = store.load_if_valid(Fingerprint, workspace.fingerprint)
     if fingerprint is None:

@@ -2,11 +2,15 @@
 
 import hashlib
 from pathlib import Path
+from typing import TypeVar
 
 from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.frozen import Frozen
 from autoseg.core.progress import Progress
 from autoseg.documents import store
+from autoseg.documents.document import Document
+
+T = TypeVar("T", bound=Document)
 
 
 def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
@@ -19,6 +23,14 @@ def measurement_file(cache: Path, kind: str, identity: Frozen) -> Path:
     """
     digest = hashlib.sha256(identity.model_dump_json().encode()).hexdigest()[:16]
     return cache / f"{kind}-{digest}.json"
+
+
+def load_measurement(kind: type[T], path: Path) -> T | None:
+    """Load a measurement from the cache; None if it is missing, unreadable or not valid."""
+    try:
+        return store.load_if_valid(kind, path)
+    except OSError:
+        return None
 
 
 def save_measurement(measurement: Frozen, path: Path, progress: Progress) -> None:

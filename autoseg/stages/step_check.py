@@ -12,11 +12,10 @@ from autoseg.core.device import Precision
 from autoseg.core.instructions import LIMITED, UNLIMITED, choices, choose
 from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
-from autoseg.documents import store
 from autoseg.documents.machine import CheckedStep, StepIdentity
 from autoseg.documents.plan import Configuration
 from autoseg.models.loader import LoadOptions
-from autoseg.stages.measurements import measurement_file, save_measurement
+from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.precision import training_dtype
 from autoseg.training.trial_step import TrialRequest, TrialResult
 
@@ -107,7 +106,7 @@ class StepChecks:
         """Return the issue of a training step; None if it has none or was not checked."""
         identity = _identity(configuration, dtype, instructions)
         path = None if self.cache is None else measurement_file(self.cache, "step", identity)
-        cached = None if path is None else store.load_if_valid(CheckedStep, path)
+        cached = None if path is None else load_measurement(CheckedStep, path)
         if cached is not None and cached.identity == identity:
             return cached.finding
         if not self.runs_new_checks:

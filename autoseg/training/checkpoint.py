@@ -29,10 +29,13 @@ class CheckpointHeader(Frozen):
 
     Attributes:
         identity: Hash of plan, recipe, options and cases; only the same training may resume.
+        step: See `Position`.
+        seconds: See `Position`.
+        epoch_steps: See `TrainingState`.
+        epoch_losses: See `TrainingState`.
+        history: See `TrainingState`.
         scaler: State of the gradient scaler; empty if gradients are not scaled.
         started_with: The requested length and seed as options of the command.
-
-    The other fields are those of `Position` and `TrainingState`.
     """
 
     identity: str
@@ -50,7 +53,11 @@ def save_checkpoint(
 ) -> None:
     """Save the state, replacing an older checkpoint once the new one is complete.
 
-    `identity` and `started_with` are those of `CheckpointHeader`.
+    Args:
+        state: The state to save.
+        path: The checkpoint file.
+        identity: See `CheckpointHeader`.
+        started_with: See `CheckpointHeader`.
     """
     header = CheckpointHeader(
         identity=identity,

@@ -71,5 +71,11 @@ class DistanceMapper:
 def distance_mapper_for(
     loss: Loss, labels: LabelScheme, spacing: tuple[float, ...]
 ) -> DistanceMapper | None:
-    """Return the distance mapper of a loss; None if the loss needs no distance maps."""
+    """Return the distance mapper of a loss; None if the loss needs no distance maps.
+
+    Args:
+        loss: The loss.
+        labels: Label scheme of the class indices.
+        spacing: Voxel size along each axis of a patch, mm.
+    """
     return DistanceMapper(loss, labels, spacing) if isinstance(loss, DistanceLoss) else None

@@ -102,6 +102,11 @@ class BatchSampler(Sampler[BatchIndex]):
 
     Validation uses the same batches after every epoch, so that its curve shows the progress of the
     network and no sampling noise.
+
+    Args:
+        first_step: Number of completed training steps.
+        epoch_steps: Training steps per epoch.
+        validation_batches: Validation batches after each epoch; 0 for none.
     """
 
     def __init__(self, *, first_step: int, epoch_steps: int, validation_batches: int) -> None:

@@ -275,7 +275,10 @@ def batch_objective(
 ) -> Objective:
     """Return the loss of a batch as a function of logits and class indices.
 
-    `progress` is the completed share of the training, in [0, 1].
+    Args:
+        task: The training task.
+        batch: The batch, with the distance maps that the loss needs.
+        progress: Completed share of the training, in [0, 1].
     """
     loss = task.loss.at(progress)
     mapper = task.data.training.distance_mapper

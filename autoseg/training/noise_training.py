@@ -14,7 +14,14 @@ from autoseg.training.step import training_step
 
 
 class NoiseTraining:
-    """Training of a network on noise with the recipe for short trainings."""
+    """Training of a network on noise with the recipe for short trainings.
+
+    Args:
+        architecture: The network.
+        batch_size: Patches per step.
+        device: Device to train on.
+        dtype: Data type of convolutions.
+    """
 
     def __init__(
         self, architecture: Architecture, batch_size: int, device: torch.device, dtype: torch.dtype

@@ -30,7 +30,13 @@ class Place:
 
 
 def draw_places(reader: CaseReader, sampling: Sampling, random: np.random.Generator) -> list[Place]:
-    """Draw the position of each patch of a batch; the last ones are centred on foreground."""
+    """Draw the position of each patch of a batch; the last ones are centred on foreground.
+
+    Args:
+        reader: Reader of the cases to draw from.
+        sampling: Sampling parameters.
+        random: Random generator.
+    """
     plain = round(sampling.batch_size * (1 - sampling.foreground_fraction))
     num_axes = len(reader.cases[0].shape)
     drawn = random.random((sampling.batch_size, 3 + num_axes)).tolist()
@@ -174,9 +180,14 @@ def _fill_mirrored(shown: Box, reader: CaseReader, place: Place) -> None:
 
 
 def mirrored_positions(start: int, count: int, size: int) -> Positions:
-    """Return `count` positions from `start` on, reflected at both ends of an axis of `size` voxels.
+    """Return consecutive positions along an axis, reflected at both ends.
 
     The voxel at an end is not repeated, as in `numpy.pad` with mode "reflect".
+
+    Args:
+        start: First position before reflection, may be negative.
+        count: Number of positions.
+        size: Length of the axis, voxels.
     """
     before, after = max(0, -start), max(0, start + count - size)
     return np.pad(np.arange(size), (before, after), mode="reflect")[start + before :][:count]

@@ -28,6 +28,7 @@ ATTRIBUTE_FUNCTIONS = {"setattr", "getattr", "delattr", "hasattr", "attrgetter"}
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
+DOCUMENTED_FROM = 3
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -38,6 +39,69 @@ def test_files_and_functions_fit_in_the_head(path: Path) -> None:
         if isinstance(node, ast.FunctionDef):
             first = node.body[0].lineno  # the options of a command are a list, not a function
             assert node.end_lineno - first < LONGEST_FUNCTION, node.name
+
+
+def undocumented_arguments(source: str) -> list[str]:
+    """List the public functions with several arguments and no section `Args:`.
+
+    The docstring of a class may have the section of its constructor. Overrides have the arguments
+    of the base class, and the options of a command are documented by their help texts.
+    """
+
+    def visit(body: list[ast.stmt], kind: ast.ClassDef | None) -> Iterator[str]:
+        for node in body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield from visit(node.body, node)
+            elif isinstance(node, ast.FunctionDef) and lacks_arguments(node, kind):
+                yield node.name
+
+    return list(visit(ast.parse(source).body, None))
+
+
+def lacks_arguments(function: ast.FunctionDef, kind: ast.ClassDef | None) -> bool:
+    """Return True if a function must have a section `Args:` and has none."""
+    is_constructor = function.name == "__init__"
+    if function.name.startswith("_") and not is_constructor and function.name != "__call__":
+        return False
+    marks = {ast.unparse(decorator) for decorator in function.decorator_list}
+    listed = function.args
+    arguments = [*listed.posonlyargs, *listed.args, *listed.kwonlyargs]
+    arguments += [rest for rest in (listed.vararg, listed.kwarg) if rest is not None]
+    if kind is not None and "staticmethod" not in marks:
+        arguments = arguments[1:]
+    is_command = any(ast.unparse(each.annotation or each) == "typer.Context" for each in arguments)
+    if len(arguments) < DOCUMENTED_FROM or "override" in marks or is_command:
+        return False
+    texts = [ast.get_docstring(function)]
+    texts += [ast.get_docstring(kind)] if is_constructor and kind is not None else []
+    return not any("Args:" in (text or "") for text in texts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arguments_of_public_functions_are_documented(path: Path) -> None:
+    assert not undocumented_arguments(path.read_text(encoding="utf-8"))
+
+
+def test_a_function_without_documented_arguments_is_found() -> None:
+    source = r"""
+def plain(a, b, *, c): "Add."
+def documented(a, b, *, c): "Add.\n\nArgs:\n    a: Number."
+def short(a, b): "Add."
+def _private(a, b, c): "Add."
+def command(context: typer.Context, b, c): "Add."
+class Public:
+    def __init__(self, a, b, c): "Keep."
+    def method(self, a, b, *c): "Add."
+    def short(self, a, b): "Add."
+    @override
+    def inherited(self, a, b, c): "Add."
+class Described:
+    "Sum.\n\nArgs:\n    a: Number."
+    def __init__(self, a, b, c): "Keep."
+class _Private:
+    def method(self, a, b, c): "Add."
+"""
+    assert undocumented_arguments(source) == ["plain", "__init__", "method"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.dtypes import BoolDType, Float32DType, Float64DType, Int64DType
 
-from autoseg.core.errors import ModelError
+from autoseg.core.errors import ModelError, first_line
 
 NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 """Modules of the scalar constructor before and since NumPy 2."""
@@ -61,7 +61,7 @@ def read_checkpoint(file: BufferedIOBase, name: str) -> Checkpoint:
     except pickle.UnpicklingError as error:
         raise _unsafe_checkpoint(name, error) from error
     except (RuntimeError, ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
-        raise _invalid_checkpoint(name, str(error).splitlines()[0] if str(error) else "") from error
+        raise _invalid_checkpoint(name, first_line(error)) from error
     return _checked(content, name)
 
 
@@ -73,7 +73,7 @@ def _check_container(file: BufferedIOBase, name: str) -> None:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, UnicodeError, EOFError) as error:
-        raise _invalid_checkpoint(name, str(error)) from error
+        raise _invalid_checkpoint(name, first_line(error)) from error
     finally:
         file.seek(0)
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
@@ -101,7 +101,7 @@ def _number(kind: np.dtype[Any], content: bytes) -> object:
 
 def _unsafe_checkpoint(name: str, error: Exception) -> ModelError:
     named = re.search(r"GLOBAL (\S+)", str(error))
-    found = f"it references {named.group(1)}" if named else str(error).strip().splitlines()[0]
+    found = f"it references {named.group(1)}" if named else first_line(error)
     return ModelError(
         f"{name} was not read: {escape_untrusted(found)}. Expected an nnU-Net checkpoint with only "
         "plain values and tensors. No code in it was run. If you trust the file, load it with "

@@ -18,11 +18,10 @@ from autoseg.core.instructions import choices
 from autoseg.core.parallel import default_workers
 from autoseg.core.processor import processor_name
 from autoseg.core.progress import Progress
-from autoseg.documents import store
 from autoseg.documents.machine import MachineIdentity, MeasuredMachine, StepCosts
 from autoseg.planning.speed import TimedStep, fitted_costs
 from autoseg.planning.topology import topology_for
-from autoseg.stages.measurements import measurement_file, save_measurement
+from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.training.loop import fast_convolutions
 from autoseg.training.noise_training import NoiseTraining, step_times
 from autoseg.training.precision import training_dtype
@@ -229,7 +228,7 @@ def cached_speed(cache: Path, device_name: str = "auto") -> MeasuredMachine | No
         TrainingError: If the device is unknown or unavailable.
     """
     identity = machine_identity(choose_device(device_name))
-    cached = store.load_if_valid(MeasuredMachine, measurement_file(cache, "machine", identity))
+    cached = load_measurement(MeasuredMachine, measurement_file(cache, "machine", identity))
     return cached if cached is not None and cached.identity == identity else None
 
 

@@ -16,10 +16,9 @@ from autoseg.core.device import choose_device, is_out_of_memory
 from autoseg.core.frozen import Frozen
 from autoseg.core.instructions import choices
 from autoseg.core.progress import Progress
-from autoseg.documents import store
 from autoseg.documents.machine import TimedNetwork
 from autoseg.planning.forecast import Step
-from autoseg.stages.measurements import measurement_file, save_measurement
+from autoseg.stages.measurements import load_measurement, measurement_file, save_measurement
 from autoseg.stages.plan.machine_speed import is_disturbed, machine_identity
 from autoseg.training.loop import fast_convolutions
 from autoseg.training.noise_training import NoiseTraining, step_times
@@ -91,7 +90,7 @@ def measure_step_times(
     files = {step: measurement_file(cache, "training-step", key) for step, key in keys.items()}
     seconds: dict[Step, float] = {}
     for step, key in keys.items():
-        cached = None if remeasure else store.load_if_valid(TimedNetwork, files[step])
+        cached = None if remeasure else load_measurement(TimedNetwork, files[step])
         if cached is not None and cached.identity == key.identity:
             seconds[step] = cached.seconds
     missing = [step for step in steps if step not in seconds]

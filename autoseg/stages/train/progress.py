@@ -58,7 +58,14 @@ def forecast_message(length: AnyLength, seconds_per_step: float) -> str:
 
 
 class TrainingReporter:
-    """Reports a training through status lines, `log.jsonl` and `curves.png`."""
+    """Reports a training through status lines, `log.jsonl` and `curves.png`.
+
+    Args:
+        task: The training task.
+        folder: Fold folder, in which log and curves are saved.
+        class_names: Names of the foreground classes or regions, in the order of their pseudo Dice.
+        progress: Receives status lines and messages.
+    """
 
     def __init__(
         self, task: TrainingTask, folder: Path, class_names: tuple[str, ...], progress: Progress

@@ -13,8 +13,9 @@ def test_without_a_name_the_architecture_is_returned(tmp_path, monkeypatch):
     monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr("platform.processor", lambda: "x86_64")
     assert processor_name() == "x86_64"
-    processor.CPU_INFO.write_text("processor\t: 0\nBogoMIPS : 1\n")
-    assert processor_name() == "x86_64"
+    for text in ("processor\t: 0\nBogoMIPS : 1\n", "model name\t: \nBogoMIPS : 1\n"):
+        processor.CPU_INFO.write_text(text)
+        assert processor_name() == "x86_64"
 
 
 def test_this_machine_has_a_processor():

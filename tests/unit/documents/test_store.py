@@ -40,6 +40,20 @@ def test_a_saved_document_loads_as_it_was(tmp_path):
     assert loaded == document
 
 
+def test_only_a_missing_or_invalid_document_counts_as_none(tmp_path, monkeypatch):
+    path = tmp_path / "fingerprint.json"
+    assert store.load_if_valid(Fingerprint, path) is None
+    path.write_text("{")
+    assert store.load_if_valid(Fingerprint, path) is None
+
+    def read_text(_):
+        raise PermissionError
+
+    monkeypatch.setattr(store, "read_text", read_text)
+    with pytest.raises(PermissionError):
+        store.load_if_valid(Fingerprint, path)
+
+
 class Named(Document):
     MADE_BY = "autoseg name"
 

@@ -137,6 +137,12 @@ def test_a_fold_that_is_not_trained_is_named(works):
         load_model(folder, device="cpu", folds=(4, 2))
 
 
+def test_no_fold_at_all_is_refused_with_the_trained_ones(works):
+    folder = save_model(works / "spleen", PLAN, FLAT, (0, 1))
+    with pytest.raises(ModelError, match=r"^no fold of .* was chosen.* trained folds \(0, 1\)"):
+        load_model(folder, device="cpu", folds=())
+
+
 def test_weights_of_another_network_are_refused(works):
     folder = save_model(works / "spleen", PLAN, FLAT, (0,))
     other = save_model(works / "liver", PLAN, SOLID, (0,))

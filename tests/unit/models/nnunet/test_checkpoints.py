@@ -79,6 +79,16 @@ def test_a_checkpoint_that_swells_is_refused() -> None:
         read_checkpoint(packed, "checkpoint")
 
 
+@pytest.mark.parametrize("error", [pickle.UnpicklingError(), RuntimeError()], ids=repr)
+def test_an_error_without_text_is_named_by_its_type(error, monkeypatch) -> None:
+    def load(*_, **__):
+        raise error
+
+    monkeypatch.setattr("torch.load", load)
+    with pytest.raises(ModelError, match=type(error).__name__):
+        read_checkpoint(saved(nnunet_folder.checkpoint()), "checkpoint")
+
+
 def test_a_truncated_checkpoint_is_refused() -> None:
     whole = saved(nnunet_folder.checkpoint()).getvalue()
     with pytest.raises(ModelError, match="not a valid checkpoint"):
