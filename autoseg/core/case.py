@@ -1,6 +1,7 @@
 """A case at each stage of processing, with one type per stage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -21,6 +22,7 @@ class Image:
         stored_geometry: Geometry in the file; outputs are written with it.
         reorientation: Turns the stored array into the canonical one.
         slice_axis: Axis of one voxel in the stored 3-D array, if the image is 2-D.
+        forms: Position fields of a NIfTI header (`readers.nifti_forms`), which outputs keep.
     """
 
     voxels: ImageArray
@@ -28,6 +30,7 @@ class Image:
     stored_geometry: Geometry
     reorientation: Reorientation
     slice_axis: int = 0
+    forms: Any = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,10 +48,10 @@ class Image:
         if turn == self.reorientation:
             return self
         stored = self.reorientation.invert(self.voxels)
-        return Image(
+        return replace(
+            self,
             voxels=np.ascontiguousarray(turn.apply(stored)),
             geometry=turn.apply_to_geometry(self.stored_geometry, stored.shape[1:]),
-            stored_geometry=self.stored_geometry,
             reorientation=turn,
         )
 

@@ -64,7 +64,7 @@ class LabelScheme(Frozen):
             raise ValueError(msg)
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
-            msg = f"labels need distinct names; found {repeated[0]!r} more than once."
+            msg = f"labels need distinct names; found {repeated[0]!r} twice."
             raise ValueError(msg)
         if self.ignore in self.values:
             msg = f"the ignore value {self.ignore} is also a class value: {list(self.values)}."

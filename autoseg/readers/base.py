@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Shaped
@@ -22,10 +22,14 @@ class StoredImage:
     Attributes:
         voxels: Channels first, then the axes in array order.
         geometry: Spacing, origin and direction; plain if the format does not store them.
+        forms: Forms of a NIfTI header; None for other formats.
+        palette: Colours `(256, 3)` of the numbers in a label file that has a palette.
     """
 
     voxels: StoredArray
     geometry: Geometry
+    forms: Any = None
+    palette: StoredArray | None = None
 
 
 @dataclass(frozen=True)

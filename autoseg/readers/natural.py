@@ -65,12 +65,10 @@ class NaturalReader(Reader):
     def read_labels(self, path: Path) -> StoredImage:
         with _open_picture(path) as picture:
             scale = _grey_scale(picture)
-            voxels = (
-                _read_16_bit(path)
-                if _is_16_bit_colour(picture)
-                else _label_channels(_upright(picture)) // scale
-            )
-        return StoredImage(voxels=voxels, geometry=PLAIN)
+            if _is_16_bit_colour(picture):
+                return StoredImage(_read_16_bit(path), PLAIN)
+            voxels, palette = _label_channels(_upright(picture))
+        return StoredImage(voxels // scale, PLAIN, palette)
 
     @override
     def read_header(self, path: Path) -> Header:
@@ -164,18 +162,24 @@ def _palette_mode(picture: Picture) -> str:
     return "RGBA" if "transparency" in picture.info else "RGB"
 
 
-def _label_channels(picture: Picture) -> StoredArray:
-    """Return label values: of a palette its numbers, unless it shows a mask with 0 as white."""
+def _label_channels(picture: Picture) -> tuple[StoredArray, StoredArray | None]:
+    """Return label values, and the colours of a palette.
+
+    The values are the numbers of the palette, unless it shows a mask with 0 as white.
+    """
     voxels = _channels_first(picture)
     if picture.mode != "P":
-        return voxels
+        return voxels, None
+    stored = np.reshape(picture.getpalette("RGB"), (-1, 3))
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(stored)] = stored
     used = np.unique(voxels)
-    colours = np.reshape(picture.getpalette(), (-1, 3))[used]
+    colours = palette[used].astype(int)
     is_inverted = len(used) == 2 and np.ptp(colours, axis=1).max() == 0
     if is_inverted and colours[0, 0] > colours[1, 0]:
         white, black = colours[:, 0]
-        return np.asarray(np.where(voxels == used[0], white, black), np.uint8)
-    return voxels
+        return np.asarray(np.where(voxels == used[0], white, black), np.uint8), None
+    return voxels, palette
 
 
 def _channels_first(picture: Picture) -> StoredArray:

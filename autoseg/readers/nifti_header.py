@@ -40,6 +40,16 @@ def open_decompressed(path: Path) -> BufferedIOBase:
     return gzip.open(path) if is_compressed(path) else path.open("rb")
 
 
+def byte_order(header: bytes | bytearray) -> str:
+    """Return `<` or `>`: the first field is the size of the header, 348 or 540."""
+    return "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
+
+
+def is_version_2(header: bytes | bytearray) -> bool:
+    """Return True for a NIfTI-2 header."""
+    return bool(struct.unpack_from(f"{byte_order(header)}i", header)[0] == 540)
+
+
 @dataclass(frozen=True)
 class NiftiHeader:
     """Position and data type of the voxels of a file.
@@ -47,7 +57,8 @@ class NiftiHeader:
     Attributes:
         byte_order: `<` or `>`.
         number_type: Such as `i2` or `f4`; empty for other types than numbers.
-        num_axes: Number of axes, with those of a single voxel.
+        shape: Sizes of the axes, x first.
+        version: 1 or 2.
         scale: Factor and summand that make voxels of stored numbers.
         start: Offset of the voxels, bytes.
         size: Expected size of the uncompressed file, bytes.
@@ -55,7 +66,8 @@ class NiftiHeader:
 
     byte_order: str
     number_type: str
-    num_axes: int
+    shape: tuple[int, ...]
+    version: int
     scale: tuple[float, float]
     start: int
     size: int
@@ -68,7 +80,7 @@ class NiftiHeader:
     @property
     def is_scaled_vector(self) -> bool:
         """Whether the file has vectors of numbers that have to be scaled."""
-        is_vector = self.num_axes >= VECTOR_AXES and bool(self.number_type)
+        is_vector = len(self.shape) >= VECTOR_AXES and bool(self.number_type)
         return is_vector and self.scale != (1.0, 0.0)
 
     @classmethod
@@ -79,12 +91,9 @@ class NiftiHeader:
 
     @classmethod
     def from_bytes(cls, header: bytes) -> "NiftiHeader":
-        """Parse the bytes of a header.
-
-        The first field is the size of the header, 348 or 540, which reveals the byte order.
-        """
-        order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
-        if struct.unpack_from(f"{order}i", header)[0] == 540:
+        """Parse the bytes of a header."""
+        order = byte_order(header)
+        if is_version_2(header):
             code, bits, num_axes, *lengths = struct.unpack_from(f"{order}2h8q", header, 12)
             start, slope, intercept = struct.unpack_from(f"{order}q2d", header, 168)
         else:
@@ -94,7 +103,8 @@ class NiftiHeader:
         return cls(
             byte_order=order,
             number_type=NUMBERS.get(code, ""),
-            num_axes=num_axes,
+            shape=tuple(lengths[:num_axes]),
+            version=2 if is_version_2(header) else 1,
             scale=(slope, intercept) if slope and isfinite(slope * intercept) else (1.0, 0.0),
             start=int(start),
             size=int(start) + prod(lengths[:num_axes]) * bits // 8,

@@ -81,6 +81,7 @@ def read_image(paths: tuple[Path, ...]) -> Image:
         stored_geometry=geometry,
         reorientation=reorientation,
         slice_axis=axis or 0,
+        forms=next((part.forms for part in parts if part.forms), None),
     )
 
 

@@ -19,6 +19,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import ending_of
+from autoseg.readers.nifti_forms import NiftiForms
 from autoseg.readers.nifti_header import NiftiHeader, is_compressed, open_decompressed
 
 ItkImage: TypeAlias = Any
@@ -62,16 +63,19 @@ class SimpleItkReader(Reader):
 
         if _is_nifti(path):
             header = NiftiHeader.from_file(path)
-            if header.float_type or header.is_scaled_vector:
+            if header.float_type or header.is_scaled_vector or header.version == 2:
                 return _read_nifti(path, header)
         image = SimpleITK.ReadImage(str(path), imageIO=IMAGE_IO[ending_of(path)])
         if _is_nifti(path):
             _check_complete(path)
         axes = _space_axes(image.GetDimension())
-        return StoredImage(voxels=_channels_first(image), geometry=_geometry(image, axes))
+        return StoredImage(_channels_first(image), _geometry(image, axes), _forms(path))
 
     @override
     def read_header(self, path: Path) -> Header:
+        if _is_nifti(path) and (header := NiftiHeader.from_file(path)).version == 2:
+            channels, *shape = _nifti_shape(header)
+            return Header(tuple(shape), channels)
         reader = _information(path)
         size = reader.GetSize()
         axes = _space_axes(len(size))
@@ -167,16 +171,30 @@ def _information(path: Path) -> Any:  # noqa: ANN401  (a SimpleITK.ImageFileRead
     return reader
 
 
+def _nifti_shape(header: NiftiHeader) -> tuple[int, ...]:
+    """Return channels and spatial axes in array order; a fourth or fifth axis holds channels.
+
+    Raises:
+        ValueError: If there are other axes, or both of these.
+    """
+    space, more = header.shape[:3], header.shape[3:]
+    channels = [size for size in more if size > 1]
+    if len(channels) > 1 or len(space) < 2:
+        raise ValueError(BOTH_CHANNELS if len(space) > 1 else "it has less than 2 axes; expected 2")
+    return (prod(channels), *reversed(space))
+
+
 def _read_nifti(path: Path, header: NiftiHeader) -> StoredImage:
-    """Read voxels that SimpleITK changes: it replaces NaN, and does not scale vectors.
+    """Read what SimpleITK changes or rejects: NaN becomes 0, vectors are not scaled, NIfTI-2.
 
     Raises:
         EOFError: If the file is truncated.
+        ValueError: If the data type is not a number.
     """
-    information = _information(path)
-    size = information.GetSize()
-    channels = information.GetNumberOfComponents()
-    voxels = np.empty(prod(size) * channels, np.dtype(header.byte_order + header.number_type))
+    if not header.number_type:
+        raise ValueError("its data type is not a real number; expected integers or floating point")
+    shape = _nifti_shape(header)
+    voxels = np.empty(prod(shape), np.dtype(header.byte_order + header.number_type))
     view, done = voxels.view(np.uint8).data, 0
     with open_decompressed(path) as stream:
         stream.seek(header.start)
@@ -188,13 +206,23 @@ def _read_nifti(path: Path, header: NiftiHeader) -> StoredImage:
     if header.scale != (1.0, 0.0):
         slope, intercept = map(np.float32, header.scale)
         voxels = voxels.astype(np.float32) * slope + intercept
-    axes = _space_axes(len(size))
-    shape = tuple(int(length) for length in reversed(size))
-    if channels > 1 and len(size) == 4:
-        raise ValueError(BOTH_CHANNELS)
-    has_channels = channels > 1 or len(size) == 4
-    stored = voxels.reshape((channels, *shape) if channels > 1 else shape)
-    return StoredImage(stored if has_channels else stored[None], _geometry(information, axes))
+    if header.version == 2:
+        whole = NiftiForms.from_file(path).geometry
+        axes = len(shape) - 1
+        geometry = Geometry(
+            whole.spacing[-axes:],
+            whole.origin[-axes:],
+            tuple(row[-axes:] for row in whole.direction[-axes:]),
+        )
+    else:
+        information = _information(path)
+        geometry = _geometry(information, _space_axes(len(information.GetSize())))
+    return StoredImage(voxels.reshape(shape), geometry, _forms(path))
+
+
+def _forms(path: Path) -> NiftiForms | None:
+    """Return the forms of a NIfTI file, which its label maps keep; None for other formats."""
+    return NiftiForms.from_file(path) if _is_nifti(path) else None
 
 
 def _check_complete(path: Path) -> None:

@@ -12,6 +12,7 @@ from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import Reader
 from autoseg.readers.names import ending_of, reader_for, stem_of
+from autoseg.readers.nifti_forms import keep_forms
 
 
 def write_labels(values: LabelArray, like: Image, path: Path) -> None:
@@ -31,6 +32,8 @@ def write_labels(values: LabelArray, like: Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     smallest = np.min_scalar_type(int(values.max(initial=0)))
     reader.write(np.ascontiguousarray(stored, dtype=smallest), geometry, path)
+    if like.forms is not None and ending_of(path).startswith(".nii"):
+        keep_forms(path, like.forms)
 
 
 def write_stored_labels(values: LabelArray, geometry: Geometry, path: Path) -> None:

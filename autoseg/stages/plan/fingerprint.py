@@ -147,8 +147,16 @@ def _unchanged_cases(spec: DatasetSpec, workspace: Workspace) -> list[CaseFinger
     return [
         earlier[files.name]
         for files in spec.cases
-        if files.name in earlier and earlier[files.name].source == file_states(files, spec)
+        if files.name in earlier and _is_unchanged(earlier[files.name], files, spec)
     ]
+
+
+def _is_unchanged(measured: CaseFingerprint, files: CaseFiles, spec: DatasetSpec) -> bool:
+    """Return True if no file of a case has changed; a missing file is found when it is read."""
+    try:
+        return measured.source == file_states(files, spec)
+    except OSError:
+        return False
 
 
 def _measured_earlier(path: Path, spec: DatasetSpec) -> tuple[CaseFingerprint, ...]:
@@ -196,7 +204,10 @@ def _inspect_one(files: CaseFiles, spec: DatasetSpec, sample: frozenset[str]) ->
 
 def _number_of_workers(requested: int, cases: list[CaseFiles], progress: Progress) -> int:
     """Limit the number of workers by the available memory, and report a limit."""
-    by_size = sorted(cases, key=lambda files: -sum(path.stat().st_size for path in files.images))
+    by_size = sorted(
+        cases,
+        key=lambda files: -sum(path.stat().st_size for path in files.images if path.is_file()),
+    )
     needed = max(map(inspection_bytes, by_size[:HEADERS_READ]), default=0)
     affordable, shortage = fitting_workers(requested, needed)
     if shortage:

@@ -235,8 +235,10 @@ def test_a_file_of_the_other_byte_order_and_version_is_understood() -> None:
         struct.pack_into(f"{order}{dims}", header, dims_at, 3, 4, 5, 6, 9, 9, 9, 9)
         struct.pack_into(f"{order}{layout}", header, start_at, 544)
         parsed = NiftiHeader.from_bytes(bytes(header))
-        size = 544 + 4 * 5 * 6 * 8
-        assert parsed == NiftiHeader(order, "f8", 3, (1.0, 0.0), start=544, size=size)
+        expected = 544 + 4 * 5 * 6 * 8
+        assert parsed == NiftiHeader(
+            order, "f8", (4, 5, 6), 2 if size == 540 else 1, (1.0, 0.0), start=544, size=expected
+        )
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
