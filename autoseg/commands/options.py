@@ -72,7 +72,7 @@ MaskOption = Annotated[
     MaskForm | None,
     typer.Option(
         help="How label files store the classes: a value, colour or channel per class, a mask to "
-        "threshold, or a number per object.",
+        "threshold, a number per object, or a file per class or per object.",
         show_default="recognised",
     ),
 ]
@@ -226,7 +226,14 @@ def compute_on(
     workers: int | None = None,
     cache: Path | None = None,
 ) -> "Compute":
-    """Combine the options of the hardware to compute on; `cache` is the value of `--cache`."""
+    """Combine the options of the hardware to compute on.
+
+    Args:
+        device: See `Compute`.
+        precision: See `Compute`.
+        workers: See `Compute`.
+        cache: Value of `--cache`; None for the default folder.
+    """
     from autoseg.core.compute import Compute
 
     return Compute(device, precision, workers, cache_folder(cache))

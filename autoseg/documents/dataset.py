@@ -32,8 +32,8 @@ class CaseFiles(Frozen):
     group: str | None = None
 
 
-MaskForm = Literal["values", "threshold", "colours", "onehot", "instances"]
-"""How a label file stores the classes, if a case has one label file."""
+MaskForm = Literal["values", "threshold", "colours", "onehot", "instances", "classes", "objects"]
+"""How label files store the classes."""
 
 
 class LayoutOptions(Frozen):

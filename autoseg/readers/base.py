@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Shaped
+from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.geometry import Geometry
@@ -29,7 +30,7 @@ class StoredImage:
     voxels: StoredArray
     geometry: Geometry
     forms: Any = None
-    palette: StoredArray | None = None
+    palette: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
@@ -68,7 +69,7 @@ class NaturalReader(Reader):
             if _is_16_bit_colour(picture):
                 return StoredImage(_read_16_bit(path), PLAIN)
             voxels, palette = _label_channels(_upright(picture))
-        return StoredImage(voxels // scale, PLAIN, palette)
+        return StoredImage(voxels // scale, PLAIN, palette=palette)
 
     @override
     def read_header(self, path: Path) -> Header:
@@ -162,7 +163,7 @@ def _palette_mode(picture: Picture) -> str:
     return "RGBA" if "transparency" in picture.info else "RGB"
 
 
-def _label_channels(picture: Picture) -> tuple[StoredArray, StoredArray | None]:
+def _label_channels(picture: Picture) -> tuple[StoredArray, NDArray[np.uint8] | None]:
     """Return label values, and the colours of a palette.
 
     The values are the numbers of the palette, unless it shows a mask with 0 as white.

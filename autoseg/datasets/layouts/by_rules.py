@@ -8,10 +8,16 @@ from autoseg.core.formatting import format_count, format_names
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
-from autoseg.datasets.recognition.cases import RecognisedCases, recognise_cases
+from autoseg.datasets.layouts.declared_labels import declared_labels
+from autoseg.datasets.layouts.description import load_description
+from autoseg.datasets.recognition.cases import (
+    RecognisedCases,
+    explain_unpaired,
+    recognise_cases,
+)
 from autoseg.datasets.recognition.class_tables import find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
-from autoseg.documents.dataset import CaseFiles, LayoutOptions
+from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
 
 NAME = "names and contents"
 
@@ -63,10 +69,13 @@ def describe_by_rules(
     found = recognise_cases(root, options)
     if found is None:
         return None
-    table = find_class_table(root, take_inventory(root).texts)
+    description = load_description(root)
+    declared = declared_labels(description) if description else None
+    inventory = take_inventory(root)
+    table = find_class_table(root, (*inventory.texts, *inventory.tables))
     converted = convert_labels(
         (*found.cases, *found.test_cases),
-        LabelSources(found.form, found.parts, table),
+        LabelSources(found.form, found.parts, table, declared),
         workers=workers,
         label_maps=label_maps,
     )
@@ -88,14 +97,10 @@ def _found_sentences(root: Path, found: RecognisedCases) -> tuple[str, ...]:
     files = found.parts[case.name].files
     images = ", ".join(path.relative_to(root).as_posix() for path in case.images)
     labels = format_names([path.relative_to(root).as_posix() for _, path in files], 3)
-    groups = {case.group for case in found.cases} - {None}
     sentences = [
         f"{format_count(len(found.cases), 'case')}, such as {case.name}: {images} with {labels}"
     ]
-    if groups:
-        sentences.append(
-            f"{format_count(len(groups), 'group')}, such as {case.group}, from folders"
-        )
+    sentences += found.inferred
     if found.validation:
         sentences.append(f"{format_count(len(found.validation), 'case')} in a validation part")
     if found.test_cases:
@@ -103,15 +108,16 @@ def _found_sentences(root: Path, found: RecognisedCases) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def unrecognised(root: Path) -> str:
-    """Return a sentence on a folder in which no image has labels: what was found and expected."""
+def unrecognised(root: Path, options: LayoutOptions = AUTOMATIC) -> str:
+    """Return sentences on a folder in which no image has labels: what was found and expected."""
     inventory = take_inventory(root)
     found = Counter(item.ending for item in inventory.items) + inventory.unread
     files = format_names(
         [f"{count} {ending or 'without extension'}" for ending, count in found.items()], 8
     )
     return (
-        f"no image with labels was recognised; found files {files or 'none'}. Expected image files "
-        "and label files whose paths share the name of the case, such as images/case_1.nii.gz and "
-        "labels/case_1.nii.gz, or a dataset.json that lists image and label pairs."
+        f"no image with labels was recognised; found files {files or 'none'}. "
+        f"{explain_unpaired(root, options)}Expected image files and label files whose paths share "
+        "the name of the case, such as images/case_1.nii.gz and labels/case_1.nii.gz, or a "
+        "dataset.json that lists image and label pairs."
     )

@@ -11,7 +11,11 @@ from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.datasets.issues import CaseIssue, format_issues
 from autoseg.datasets.layouts import by_rules, decathlon, folders, nnunet_raw
 from autoseg.datasets.layouts.by_rules import describe_by_rules, unrecognised
-from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
+from autoseg.datasets.layouts.conversion import (
+    INSTANCE_IDS_NOTE,
+    LabelSources,
+    convert_labels,
+)
 from autoseg.datasets.layouts.declared_labels import BACKGROUND, DeclaredLabels, declared_labels
 from autoseg.datasets.layouts.description import Description, declared_channels, load_description
 from autoseg.datasets.layouts.inference import (
@@ -30,12 +34,6 @@ from autoseg.readers import ENDINGS, ending_of
 
 LAYOUTS = (decathlon, nnunet_raw, folders)
 """Layouts, tried in this order."""
-
-INSTANCE_IDS_NOTE = (
-    "the label values look like instance ids, not like classes: each file has the values 1, 2, 3 "
-    "…, up to {largest}. Each value is treated as a class. If they are instance ids, set them all "
-    "to 1; if they are classes, declare them in dataset.json."
-)
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,7 @@ def recognise(
     workers: int = 1,
     label_maps: Path | None = None,
 ) -> Recognition:
-    """Recognise the dataset in a folder, without writing to it.
-
-    The dataset is named after its folder.
+    """Recognise the dataset in a folder and name it after the folder, without writing to it.
 
     Args:
         root: The folder.
@@ -85,7 +81,7 @@ def recognise(
     cases = _with_groups(found.cases, description)
     test_set = find_test_set(root, description, cases)
     num_axes, num_channels = usual_axes_and_channels(cases)
-    channel_names, inferred_channels = _channel_names(description, num_channels)
+    channel_names, channel_notes = _channel_names(description, num_channels)
     labelled = _labelled(description, cases, test_set.cases, workers, label_maps)
     cases = labelled.cases
     spec = DatasetSpec(
@@ -95,11 +91,7 @@ def recognise(
         num_axes=3 if num_axes == 3 else 2,
         channel_names=channel_names,
         labels=labelled.labels,
-        inferred=(
-            *_inferred_files(layout, cases, num_axes),
-            *inferred_channels,
-            *labelled.inferred,
-        ),
+        inferred=(*_inferred_files(layout, cases, num_axes), *channel_notes, *labelled.inferred),
         cases=tuple(sorted(cases, key=lambda case: case.name)),
         test_cases=_with_groups(labelled.test_cases, description),
         splits=found.folds,
@@ -128,19 +120,23 @@ class CaseNames(NamedTuple):
     test: frozenset[str]
 
 
-def case_names(root: Path) -> CaseNames:
-    """Return the names of the cases of a dataset, without opening any image.
+def case_names(root: Path, options: LayoutOptions = AUTOMATIC) -> CaseNames:
+    """Return the names of the cases of a dataset.
+
+    Args:
+        root: Folder of the dataset.
+        options: Choices of the user that the dataset was recognised with.
 
     Raises:
         DatasetError: If the folder is missing, has an unknown layout or no complete case, or if an
             image is both in the training set and in the test set.
     """
     description = load_description(root.resolve())
-    matching = _find_cases(root.resolve(), description)
+    matching = _find_cases(root.resolve(), description) if options == AUTOMATIC else None
     if matching is None:
-        free = recognise_cases(root.resolve())
+        free = recognise_cases(root.resolve(), options)
         if free is None:
-            raise DatasetError(f"{root}: {unrecognised(root)}")
+            raise DatasetError(f"{root}: {unrecognised(root, options)}")
         return CaseNames(
             training=frozenset(case.name for case in free.cases),
             test=frozenset(case.name for case in free.test_cases),
@@ -179,7 +175,7 @@ def _by_rules(
     found = describe_by_rules(root, options, workers=workers, label_maps=label_maps)
     if found is None or not found.cases:
         issues = format_issues(found.issues) if found else ""
-        raise DatasetError(f"{root}: {unrecognised(root)}{issues}")
+        raise DatasetError(f"{root}: {unrecognised(root, options)}{issues}")
     num_axes, num_channels = usual_axes_and_channels(found.cases)
     channel_names, inferred = _channel_names(None, num_channels)
     held_out = set(found.validation)

@@ -10,7 +10,8 @@ import numpy as np
 from autoseg.core.arrays import LabelArray
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
-from autoseg.core.formatting import format_shape
+from autoseg.core.formatting import format_names, format_shape
+from autoseg.datasets.recognition.contents import Content, colour_codes
 from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.shapes import Shape, draw_shapes
 from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
@@ -60,7 +61,7 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     target = parts.target(folder)
     record = target.with_name(f"{target.name}.source.json")
     states = [(path.as_posix(), value, *_state(path)) for value, path in parts.files]
-    source = json.dumps([asdict(form) | {"notes": None}, states])
+    source = json.dumps([asdict(form) | {"files": None, "notes": None}, states])
     if target.is_file() and record.is_file() and record.read_text(encoding="utf-8") == source:
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,7 @@ def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, StoredImage
             )
             raise CaseError(msg)
     convert = CONVERSIONS[form.form]
-    maps = [(value, convert(stored.voxels, form)) for value, stored in read]
+    maps = [(value, convert(Content(one.voxels, one.palette), form)) for value, one in read]
     merged = np.zeros(shape, np.min_scalar_type(max(form.names, default=255)))
     for value, found in sorted(maps, key=lambda pair: -np.count_nonzero(pair[1])):
         if form.form in ("classes", "objects"):
@@ -121,37 +122,44 @@ def _drawn(parts: LabelParts, form: LabelForm, shape: tuple[int, ...]) -> LabelA
     return draw_shapes(parts.shapes, values, (shape[0], shape[1]))
 
 
-def _mask(voxels: np.ndarray, form: LabelForm) -> LabelArray:
-    """Return 1 above half of the greatest value, in any channel but an opacity."""
+def _mask(content: Content, form: LabelForm) -> LabelArray:
+    """Return the foreground of a mask.
+
+    Raises:
+        CaseError: If there are more than two values.
+    """
     del form
-    colours = voxels[:3] if len(voxels) == 4 else voxels[:1] if len(voxels) == 2 else voxels
-    brightest = np.asarray(colours).max(axis=0)
-    return np.asarray(brightest > brightest.max(initial=0) / 2, np.uint8)
+    if not content.is_mask and len(content.colours) > 2:
+        values = format_names(content.values.tolist())
+        raise CaseError(
+            f"a mask has more than two values, {values}; expected one class per file. If the files "
+            "hold several classes each, choose those to use with --label."
+        )
+    return np.asarray(content.foreground, np.uint8)
 
 
-def _above_threshold(voxels: np.ndarray, form: LabelForm) -> LabelArray:
-    return np.asarray(voxels[0] > form.threshold, np.uint8)
+def _above_threshold(content: Content, form: LabelForm) -> LabelArray:
+    return np.asarray(content.channels[0] > form.threshold, np.uint8)
 
 
-def _nonzero(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+def _nonzero(content: Content, form: LabelForm) -> LabelArray:
     del form
-    return np.asarray(voxels[0] != 0, np.uint8)
+    return np.asarray(content.channels[0] != 0, np.uint8)
 
 
-def _largest_channel(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+def _largest_channel(content: Content, form: LabelForm) -> LabelArray:
     del form
-    return np.asarray(voxels.argmax(axis=0), np.uint8)
+    return np.asarray(content.voxels.argmax(axis=0), np.uint8)
 
 
-def _colour_index(voxels: np.ndarray, form: LabelForm) -> LabelArray:
+def _colour_index(content: Content, form: LabelForm) -> LabelArray:
     """Return the number of each voxel's colour.
 
     Raises:
         CaseError: If a colour is not one of the form's.
     """
-    weights = np.array([65536, 256, 1])[-len(form.colours[0]) :]
-    codes = np.tensordot(weights, voxels[: len(weights)].astype(np.int64), axes=1)
-    known = np.array([int(np.dot(weights, colour)) for colour in form.colours])
+    codes = colour_codes(content.coloured)
+    known = colour_codes(np.array(form.colours).T)
     order = np.argsort(known)
     places = np.searchsorted(known[order], codes).clip(max=len(known) - 1)
     found = order[places]
@@ -161,7 +169,7 @@ def _colour_index(voxels: np.ndarray, form: LabelForm) -> LabelArray:
     return np.asarray(found, np.uint8)
 
 
-CONVERSIONS: dict[str, Callable[[np.ndarray, LabelForm], LabelArray]] = {
+CONVERSIONS: dict[str, Callable[[Content, LabelForm], LabelArray]] = {
     "threshold": _above_threshold,
     "colours": _colour_index,
     "onehot": _largest_channel,

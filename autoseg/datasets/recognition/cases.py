@@ -2,26 +2,24 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from autoseg.core.errors import CaseError, DatasetError
+from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.assembly import LabelParts
+from autoseg.datasets.recognition.channels import choose_channels
+from autoseg.datasets.recognition.class_tables import lists_classes
 from autoseg.datasets.recognition.contents import content_of
 from autoseg.datasets.recognition.inventory import Inventory, Item, take_inventory
-from autoseg.datasets.recognition.label_forms import SAMPLED, LabelForm, choose_labels
-from autoseg.datasets.recognition.lists import Lists, listed_pairs, listed_parts
-from autoseg.datasets.recognition.pairing import (
-    Joined,
-    Key,
-    Named,
-    Pairing,
-    name_items,
-    pair_named,
-)
+from autoseg.datasets.recognition.keys import Key, as_numbers, varying
+from autoseg.datasets.recognition.label_forms import LabelForm, choose_labels
+from autoseg.datasets.recognition.label_series import SAMPLED
+from autoseg.datasets.recognition.lists import ListedPair, Lists, listed_pairs, listed_parts
+from autoseg.datasets.recognition.pairing import Joined, Named, Pairing, pair_named
 from autoseg.datasets.recognition.patterns import choose_by_patterns, suggest_pattern
+from autoseg.datasets.recognition.roles import assign_roles, name_items
 from autoseg.datasets.recognition.shapes import AnnotatedImage, find_annotations
 from autoseg.datasets.recognition.tokens import Part, is_id, path_tokens, tokens
 from autoseg.documents.dataset import (
@@ -31,7 +29,7 @@ from autoseg.documents.dataset import (
     MaskForm,
     is_valid_folder_name,
 )
-from autoseg.readers import read_header
+from autoseg.readers import stem_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ class RecognisedCases:
         form: How the label files store the classes.
         parts: The label files of each case.
         channels: Name of each channel, if there is a file per channel.
+        inferred: Sentences on the channels and on the groups.
         sources: Tables and lists that were read, relative to the folder.
         notes: Sentences on what was found and left out.
     """
@@ -56,6 +55,7 @@ class RecognisedCases:
     form: LabelForm
     parts: dict[str, LabelParts]
     channels: tuple[str, ...]
+    inferred: tuple[str, ...]
     sources: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -92,22 +92,26 @@ def _described(
 ) -> RecognisedCases:
     """Name the cases, and find out their channels, labels and parts."""
     root = inventory.root
-    form = choose_labels(pairing.cases, root, mask)
-    channels, notes = _channels(pairing.cases, form, root)
-    names = _case_names(pairing.cases, channels)
+    form = choose_labels(pairing.cases, root, mask, are_declared=lists_classes(inventory))
+    channels = choose_channels(
+        pairing.cases, lambda case: next((item for _, item in _label_files(case, form)), None), root
+    )
+    names = _case_names(pairing.cases, channels.keys, root)
     lists = listed if listed.pairs else listed_parts(inventory, names)
     found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
     parts: dict[str, LabelParts] = {}
+    incomplete = []
     for case, name, group in zip(pairing.cases, names, groups, strict=True):
-        files = _files(case, form, channels, root)
+        files = _files(case, form, channels.keys, root)
         if files is None:
+            incomplete.append(name)
             continue
         parts[name] = replace(files, case=name)
         found[lists.parts.get(name, case.part) or Part.TRAINING].append(
             CaseFiles(
                 name=name,
                 images=tuple(
-                    root / case.images[k][0].item.path for k in channels if k in case.images
+                    root / case.images[k][0].item.path for k in channels.keys if k in case.images
                 ),
                 labels=files.files[0][1] if files.files else files.like,
                 group=lists.groups.get(name, group),
@@ -120,9 +124,10 @@ def _described(
         validation=tuple(case.name for case in held_out) if training else (),
         form=form,
         parts=parts,
-        channels=_channel_names(channels),
+        channels=channels.names,
+        inferred=(*_group_sentences(found, lists, pairing), *channels.inferred),
         sources=tuple(path.as_posix() for path in lists.sources),
-        notes=(*form.notes, *notes, *_left_out(inventory, pairing)),
+        notes=(*form.notes, *channels.notes, *_left_out(inventory, pairing, incomplete)),
     )
 
 
@@ -151,9 +156,10 @@ def _from_shapes(annotated: list[AnnotatedImage], inventory: Inventory) -> Recog
         cases=(*training, *held_out),
         test_cases=tuple(found[Part.TEST]),
         validation=tuple(case.name for case in held_out) if training else (),
-        form=LabelForm("polygons", (), names),
+        form=LabelForm("polygons", names=names),
         parts=parts,
         channels=(),
+        inferred=(),
         sources=tuple(files),
         notes=(note, *([f"{left} images without shapes left out"] if left else [])),
     )
@@ -165,9 +171,40 @@ def _paired(
     """Return the cases and their groups: from a table of pairs, otherwise from the paths."""
     if listed.pairs:
         return _from_table(listed, inventory)
-    named = choose_by_patterns(name_items(inventory.items), options.images, options.labels)
-    pairing = pair_named(named, lambda items: _look_like_labels(inventory.root, items))
+    pairing = pair_named(_with_roles(inventory, options))
     return pairing, _groups(pairing.cases)
+
+
+def _with_roles(inventory: Inventory, options: LayoutOptions) -> list[Named]:
+    named = choose_by_patterns(name_items(inventory.items), options.images, options.labels)
+
+    def look_like_labels(items: Sequence[Item]) -> bool | None:
+        found = _look_like_labels(inventory.root, items)
+        return None if options.mask and not found else found
+
+    return assign_roles(named, look_like_labels)
+
+
+def explain_unpaired(root: Path, options: LayoutOptions) -> str:
+    """Return sentences on why no image of a folder has labels, with options; may be empty."""
+    inventory = take_inventory(root)
+    named = _with_roles(inventory, options)
+    images = [entry for entry in named if entry.words.role == "image"]
+    labels = [entry for entry in named if entry.words.role == "label"]
+    if not images or not labels:
+        return ""
+    reason = pair_named(named).reason
+    patterns = [
+        suggest_pattern(entries[0], varying([entry.words.key for entry in entries])[0])
+        for entries in (images, labels)
+    ]
+    return (
+        f"{format_count(len(images), 'file')}, such as {images[0].item.path}, taken as images; "
+        f"{format_count(len(labels), 'file')}, such as {labels[0].item.path}, taken as labels; "
+        f"{reason or 'no label file can be used'}. Choose files and the name of the case in their "
+        f"paths with patterns, such as --image {shlex.quote(patterns[0])} --label "
+        f"{shlex.quote(patterns[1])}. "
+    )
 
 
 def _files(case: Joined, form: LabelForm, channels: Sequence[Key], root: Path) -> LabelParts | None:
@@ -180,105 +217,89 @@ def _files(case: Joined, form: LabelForm, channels: Sequence[Key], root: Path) -
 
 
 def _from_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, list[str | None]]:
-    """Return the pairs of a table as cases, and their groups."""
+    """Return the pairs of a table as cases, and their groups; an image may be in several rows."""
     items = {item.path: item for item in inventory.items}
+    rows: dict[PurePosixPath, list[ListedPair]] = {}
+    for pair in dict.fromkeys(listed.pairs):
+        rows.setdefault(pair.image, []).append(pair)
+
+    def named(path: PurePosixPath) -> Named:
+        return Named(items[path], path_tokens(path, items[path].stem))
+
     cases = []
-    for pair in listed.pairs:
-        case = Joined(pair.part, (items[pair.image].stem,))
-        for files, path in ((case.images, pair.image), (case.labels, pair.label)):
-            files[()].append(Named(items[path], path_tokens(path, items[path].stem)))
+    for (image, pairs), extras in zip(rows.items(), _table_series(rows), strict=True):
+        case = Joined(pairs[0].part, (items[image].stem,))
+        case.images[()].append(named(image))
+        for pair, extra in zip(pairs, extras, strict=True):
+            case.labels[extra].append(named(pair.label))
         cases.append(case)
     used = {path for pair in listed.pairs for path in (pair.image, pair.label)}
     others = tuple(item for item in inventory.items if item.path not in used)
-    return Pairing(tuple(cases), (), (), others), [pair.group for pair in listed.pairs]
+    groups = [pairs[0].group for pairs in rows.values()]
+    return Pairing(tuple(cases), (), (), others), groups
 
 
-def _look_like_labels(root: Path, items: Sequence[Item]) -> bool:
+def _table_series(rows: Mapping[PurePosixPath, Sequence[ListedPair]]) -> list[list[Key]]:
+    """Return the tokens that tell apart the label files of each image, or their numbers."""
+    if all(len(pairs) == 1 for pairs in rows.values()):
+        return [[()] for _ in rows]
+    labels = [pair.label for pairs in rows.values() for pair in pairs]
+    keys = varying([path_tokens(path, stem_of(Path(path))).key for path in labels])
+    own = dict(zip(labels, keys, strict=True))
+    found: list[list[Key]] = []
+    for image, pairs in rows.items():
+        known = path_tokens(image, stem_of(Path(image))).key
+        found.append([tuple(t for t in own[pair.label] if t not in known) for pair in pairs])
+    if any(len(set(extras)) < len(extras) for extras in found):
+        return [[(str(number),) for number, _ in enumerate(extras, 1)] for extras in found]
+    return found
+
+
+def _look_like_labels(root: Path, items: Sequence[Item]) -> bool | None:
+    """Decide whether files are labels.
+
+    None if none of them can be read, or if they hold many whole numbers that fill areas, so that
+    the words of their paths decide.
+    """
     sample = items[:: max(1, len(items) // SAMPLED)][:SAMPLED]
-    contents = [content_of(root / item.path) for item in sample]
-    return all(content is not None and content.looks_like_labels for content in contents)
+    contents = [found for item in sample if (found := content_of(root / item.path)) is not None]
+    if contents and all(content.looks_like_labels for content in contents):
+        return True
+    may_be_labels = all(c.is_grey and c.is_whole and c.fills_areas for c in contents)
+    return None if may_be_labels else False
 
 
 def _label_files(case: Joined, form: LabelForm) -> list[tuple[int, Item]]:
     """Return the label files of a case and the value of each."""
-    if form.form == "objects":
-        return [(1, files[0].item) for files in case.labels.values()]
-    return [
-        (value, case.labels[key][0].item)
-        for value, key in enumerate(form.series, start=1)
-        if key in case.labels
+    found = [
+        (form.files[key], files[0].item) for key, files in case.labels.items() if key in form.files
     ]
+    return sorted(found, key=lambda pair: pair[0])
 
 
-def _channels(
-    cases: Sequence[Joined], form: LabelForm, root: Path
-) -> tuple[tuple[Key, ...], tuple[str, ...]]:
-    """Return the tokens of the image files that are channels, and sentences on the others.
+def _case_names(cases: Sequence[Joined], channels: Sequence[Key], root: Path) -> list[str]:
+    """Name the cases after their images, or after the folders that tell them apart.
 
     Raises:
-        DatasetError: If no series of images is on the grid of the labels.
+        DatasetError: If no names tell the cases apart.
     """
-    counts = Counter(key for case in cases for key in case.images)
-    common = [key for key, count in counts.items() if count >= 0.9 * len(cases)]
-    if len(counts) == 1 or (not common and all(len(case.images) == 1 for case in cases)):
-        return tuple(counts), ()
-    fitting = [key for key in sorted(common) if _on_grid(cases, key, form, root)]
-    if not fitting:
-        kinds = format_names([" ".join(key) for key in counts])
-        raise DatasetError(
-            f"{root}: images of several kinds per case, {kinds}, of which none is on the grid of "
-            "the labels. Choose one with its option --image, for example --image "
-            f"{shlex.quote(suggest_pattern(next(iter(cases[0].images.values()))[0], cases[0].key))}"
-        )
-    left_out = [" ".join(key) or "without a name" for key in counts if key not in fitting]
-    if not left_out:
-        return tuple(fitting), ()
-    note = (
-        "images left out, because they are missing for some cases or not on the grid of the "
-        f"labels: {format_names(left_out)}"
-    )
-    return tuple(fitting), (note,)
-
-
-def _on_grid(cases: Sequence[Joined], key: Key, form: LabelForm, root: Path) -> bool:
-    """Return True if a sample of images has the shape of the labels."""
-    having = [case for case in cases if key in case.images and _label_files(case, form)]
-    for case in having[:: max(1, len(having) // SAMPLED)][:SAMPLED]:
-        image = root / case.images[key][0].item.path
-        labels = root / _label_files(case, form)[0][1].path
-        try:
-            if read_header(image).shape != read_header(labels).shape:
-                return False
-        except CaseError:
-            continue
-    return True
-
-
-def _channel_names(channels: tuple[Key, ...]) -> tuple[str, ...]:
-    if len(channels) == 1:
-        return ()
-    return tuple(
-        "_".join(_distinct(key, channels)) or f"channel_{n}" for n, key in enumerate(channels)
-    )
-
-
-def _distinct(key: Key, keys: Sequence[Key]) -> list[str]:
-    return [token for token in key if not all(token in other for other in keys)]
-
-
-def _case_names(cases: Sequence[Joined], channels: Sequence[Key]) -> list[str]:
-    """Name the cases after their images, or after the folders that tell them apart."""
     images = [next(iter(case.images.values()))[0] for case in cases]
     choices = [
         [image.item.stem for image in images] if len(channels) == 1 else [],
         [_folder_name(image, case) for image, case in zip(images, cases, strict=True)],
         ["_".join(case.key) for case in cases],
         [f"{_folder_name(i, case)}_{i.item.stem}" for i, case in zip(images, cases, strict=True)],
+        ["_".join((case.part.value if case.part else "", *case.key)) for case in cases],
     ]
     for names in choices:
         if len(set(names)) == len(cases) and all(map(is_valid_folder_name, names)):
             return names
-    return ["_".join((case.part.value if case.part else "", *case.key)) for case in cases]
+    ((repeated, _),) = Counter(choices[-1]).most_common(1)
+    paths = [image.item.path for image, name in zip(images, names, strict=True) if name == repeated]
+    raise DatasetError(
+        f"{root}: no valid names tell the cases apart, for example of "
+        f"{format_names([path.as_posix() for path in paths], 2)}. Give the images different names."
+    )
 
 
 def _folder_name(image: Named, case: Joined) -> str:
@@ -290,24 +311,54 @@ def _folder_name(image: Named, case: Joined) -> str:
 
 
 def _groups(cases: Sequence[Joined]) -> list[str | None]:
-    """Group cases that lie in one folder whose name has the first id of their own names."""
-    folders = []
-    for case in cases:
-        named = next(iter(case.images.values()))[0]
-        folders.append(tuple(token for token in named.words.folder_key if token in case.key))
-    counts = Counter(folders)
-    is_grouped = any(count > 1 for count in counts.values()) and len(counts) > 1
-    is_grouped &= all(any(map(is_id, key)) for key in counts)
-    return ["_".join(key) if is_grouped else None for key in folders]
+    """Group cases by `{group}` in a pattern, or by the outermost folder of several cases.
+
+    The name of the folder has an id of the case, or a word that varies next to one that does not
+    (`video_a`).
+    """
+    images = [next(iter(case.images.values()))[0] for case in cases]
+    if any("group" in image.fields for image in images):
+        return [image.fields.get("group") for image in images]
+    own = [set(as_numbers(case.key)) for case in cases]
+    folders = [
+        [[word for word, kind in name if not kind] for name in image.words.names[:-1]]
+        for image in images
+    ]
+    for depth in range(min(map(len, folders), default=0)):
+        keys = []
+        for names, known in zip(folders, own, strict=True):
+            inner = [[t for t in name if as_numbers((t,))[0] in known] for name in names]
+            is_own = bool(inner[depth]) and (
+                any(map(is_id, inner[depth])) or len(inner[depth]) < len(names[depth])
+            )
+            keys.append(tuple(t for name in inner[: depth + 1] for t in name) if is_own else ())
+        if all(keys) and 1 < len(set(keys)) < len(keys):
+            return ["_".join(key) for key in keys]
+    return [None] * len(cases)
 
 
-def _left_out(inventory: Inventory, pairing: Pairing) -> tuple[str, ...]:
+def _group_sentences(
+    found: Mapping[Part, Sequence[CaseFiles]], lists: Lists, pairing: Pairing
+) -> tuple[str, ...]:
+    """Return a sentence on the groups and where they come from."""
+    groups = [case.group for part in Part for case in found[part] if case.group is not None]
+    if not groups:
+        return ()
+    images = [entry for case in pairing.cases for files in case.images.values() for entry in files]
+    has_pattern = any("group" in entry.fields for entry in images)
+    tables = format_names([path.as_posix() for path in lists.group_sources])
+    source = tables or ("{group} of the patterns" if has_pattern else "folders")
+    return (f"{format_count(len(set(groups)), 'group')}, such as {groups[0]}, from {source}",)
+
+
+def _left_out(inventory: Inventory, pairing: Pairing, incomplete: Sequence[str]) -> tuple[str, ...]:
     """Return sentences on files that are not used."""
-    first = [next(iter(case.images.values()))[0].item for case in pairing.unlabelled]
-    orphans = [next(iter(case.labels.values()))[0].item for case in pairing.orphans]
-    kinds = (
-        ("images without labels", [item.path for item in first]),
-        ("labels without an image", [item.path for item in orphans]),
+    images = [f for case in pairing.unlabelled for files in case.images.values() for f in files]
+    orphans = [f for case in pairing.orphans for files in case.labels.values() for f in files]
+    kinds: tuple[tuple[str, Sequence[object]], ...] = (
+        ("cases without the images or labels that other cases have", incomplete),
+        ("images without labels", [entry.item.path for entry in images]),
+        ("labels without an image", [entry.item.path for entry in orphans]),
         ("files that are neither images nor labels of a case", [i.path for i in pairing.others]),
         ("links to missing files", inventory.broken_links),
     )

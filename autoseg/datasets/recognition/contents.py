@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 
+from autoseg.core.arrays import MaskArray
 from autoseg.core.errors import CaseError
 from autoseg.readers import read_stored_labels
 from autoseg.readers.base import StoredArray
 
 MAX_CLASSES = 64
 """Most values or colours of undeclared classes."""
+
+COLOUR_CHANNELS = 3
+"""Red, green and blue."""
 
 EXTREME = 0.1
 """Distance from the darkest and brightest value, as a share of the range, that counts as near."""
@@ -22,10 +27,14 @@ LEAST_NEAR = 0.6
 blurred or compressed as JPEG. In a photo, or in a map that numbers objects, it is far less."""
 
 BLURRED_VALUES = 8
-"""Least number of values of such a mask; fewer are classes."""
+"""Least number of values of a mask with blurred edges; fewer are classes."""
 
 BLURRED_RANGE = 200
-"""Least difference of the greatest and the least value of such a mask of 8 bits."""
+"""Least difference of the greatest and the least value of a blurred mask of 8 bits."""
+
+MOST_IN_AREAS = 0.5
+"""Share of the voxels between the least and the greatest value that are next to an equal voxel,
+along some axis, from which on they are classes and no blurred edges."""
 
 LEAST_EQUAL = 0.4
 """Least share of voxels next to an equal voxel, without the most frequent value. Classes fill
@@ -37,6 +46,10 @@ FEW_VALUES = 3
 LEAST_OBJECTS = 4
 """Least number of objects in some file, to tell them from classes by their numbers."""
 
+LEAST_ELSEWHERE = 0.35
+"""Least share of the numbers of objects that are nearest to another number in another file. At
+random places it is above 0.7; a class has a similar place in all files."""
+
 
 @dataclass(frozen=True)
 class Content:
@@ -44,9 +57,11 @@ class Content:
 
     Attributes:
         voxels: As stored, channels first.
+        palette: Colours `(256, 3)` of the numbers in a label file that has a palette.
     """
 
     voxels: StoredArray
+    palette: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,28 +69,38 @@ class Content:
         return tuple(size for size in self.voxels.shape[1:] if size > 1)
 
     @cached_property
-    def is_grey(self) -> bool:
-        """Whether all channels but an opacity that is the same everywhere are equal."""
-        channels = self._opaque
-        return all(np.array_equal(channels[0], channel) for channel in channels[1:])
+    def channels(self) -> StoredArray:
+        """Channels of a picture without the opacity; only the opacity if nothing else varies."""
+        if self.voxels.ndim != 3 or len(self.voxels) not in (2, 4):
+            return self.voxels
+        colours, opacity = self.voxels[:-1], self.voxels[-1:]
+        is_constant = all(channel.min() == channel.max() for channel in colours)
+        return opacity if is_constant and opacity.min() < opacity.max() else colours
+
+    @property
+    def coloured(self) -> np.ndarray:
+        """Red, green and blue; the colours of a palette instead of its numbers."""
+        if self.palette is not None:
+            return np.moveaxis(self.palette[self.voxels[0]], -1, 0)
+        if len(self.channels) >= COLOUR_CHANNELS:
+            return self.channels[:COLOUR_CHANNELS]
+        return np.repeat(self.channels[:1], COLOUR_CHANNELS, axis=0)
 
     @cached_property
-    def _opaque(self) -> StoredArray:
-        has_opacity = len(self.voxels) in (2, 4) and self.voxels.dtype == np.uint8
-        if has_opacity and self.voxels[-1].min() == self.voxels[-1].max():
-            return self.voxels[:-1]
-        return self.voxels
+    def is_grey(self) -> bool:
+        """Whether all channels but the opacity are equal."""
+        return all(np.array_equal(self.channels[0], channel) for channel in self.channels[1:])
 
     @cached_property
     def values(self) -> np.ndarray:
         """Distinct values of the first channel, ascending."""
-        return np.unique(self.voxels[0])
+        return np.unique(self.channels[0])
 
     @cached_property
     def colours(self) -> np.ndarray:
         """Distinct colours, one in a row."""
-        channels = self._opaque
-        return np.unique(channels.reshape(len(channels), -1), axis=1).T
+        codes = np.unique(colour_codes(self.coloured))
+        return np.stack([codes >> 32, codes >> 16 & 0xFFFF, codes & 0xFFFF], axis=1)
 
     @property
     def is_whole(self) -> bool:
@@ -89,15 +114,43 @@ class Content:
             return False
         return bool(np.allclose(self.voxels.sum(axis=0, dtype=np.float64), 1, atol=1e-3))
 
+    @property
+    def is_mask(self) -> bool:
+        """Whether there are at most two grey values, or nearly so."""
+        grey = self.channels[0]
+        has_two = bool(((grey == grey.min()) | (grey == grey.max())).all())
+        return self.is_grey and (has_two or self.is_nearly_binary)
+
+    @property
+    def foreground(self) -> MaskArray:
+        """Where any channel is above half of the greatest value."""
+        brightest = self.channels.max(axis=0)
+        return np.asarray(brightest > brightest.max(initial=0) / 2)
+
     @cached_property
     def is_nearly_binary(self) -> bool:
         """Whether most voxels lie near two extremes, as in a mask that was compressed as JPEG."""
-        least, greatest = float(self.values[0]), float(self.values[-1])
-        needed = BLURRED_RANGE if self.is_whole else 0.5
-        if not self.is_grey or len(self.values) < BLURRED_VALUES or greatest - least < needed:
+        if not self.is_blurred:
             return False
-        share = (self.voxels[0].astype(np.float32) - least) / (greatest - least)
+        least, greatest = float(self.values[0]), float(self.values[-1])
+        share = (self.channels[0].astype(np.float32) - least) / (greatest - least)
         return bool((share > 1 - EXTREME).sum() >= LEAST_NEAR * (share > EXTREME).sum())
+
+    @cached_property
+    def is_blurred(self) -> bool:
+        """Whether there are many values over a wide range that fill no areas."""
+        needed = BLURRED_RANGE if self.is_whole else 0.5
+        if not self.is_grey or len(self.values) < BLURRED_VALUES:
+            return False
+        return bool(np.ptp(self.values.astype(float)) >= needed) and not self.has_classes
+
+    @cached_property
+    def has_classes(self) -> bool:
+        """Whether values between the least and the greatest fill areas, unlike blurred edges."""
+        grey = self.channels[0]
+        between = (grey > self.values[0]) & (grey < self.values[-1])
+        shares = _shares_next_to_equal(grey, between)
+        return self.is_whole and min(shares, default=0.0) >= MOST_IN_AREAS
 
     @cached_property
     def num_objects(self) -> int:
@@ -107,9 +160,10 @@ class Content:
         if not (self.is_grey and self.is_whole):
             return 0
         values = self.values[self.values > 0]
-        if not len(values) or values[-1] != len(values) or not self.fills_areas:
+        is_numbered = len(values) > 0 and values[-1] == len(values)
+        if not is_numbered or np.mean(self._shares_in_areas) < LEAST_EQUAL:
             return 0
-        labels = self.voxels[0].astype(np.int64)
+        labels = self.channels[0].astype(np.int64)
         full = np.ones((3,) * labels.ndim)
         for value, box in enumerate(find_objects(labels), start=1):
             if len(values) <= MAX_CLASSES and label(labels[box] == value, structure=full)[1] > 1:
@@ -117,13 +171,34 @@ class Content:
         return len(values)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there are no values above 0."""
+        return bool(self.values[-1] <= 0)
+
+    @property
+    def centres(self) -> dict[int, np.ndarray]:
+        """Centre of the bounding box of each value above 0, as a share of the size."""
+        from scipy.ndimage import find_objects
+
+        boxes = enumerate(find_objects(self.channels[0].astype(np.int64)), start=1)
+        return {
+            value: np.array([(part.start + part.stop) / 2 for part in box])
+            / self.channels.shape[1:]
+            for value, box in boxes
+            if box is not None
+        }
+
+    @property
     def fills_areas(self) -> bool:
-        """Whether most voxels are next to an equal voxel, without the most frequent value."""
-        voxels = self.voxels[0]
-        values, counts = np.unique(voxels, return_counts=True)
-        shown = voxels[..., :-1] != values[counts.argmax()]
-        equal = voxels[..., :-1] == voxels[..., 1:]
-        return bool(equal[shown].sum() >= LEAST_EQUAL * shown.sum())
+        """Whether many voxels equal the next one along some axis; thin lines do along one only."""
+        return max(self._shares_in_areas) >= LEAST_EQUAL
+
+    @cached_property
+    def _shares_in_areas(self) -> list[float]:
+        """For each axis, the share that equals the next voxel, without the most frequent value."""
+        grey = self.channels[0]
+        values, counts = np.unique(grey, return_counts=True)
+        return _shares_next_to_equal(grey, grey != values[counts.argmax()]) or [1.0]
 
     @property
     def looks_like_labels(self) -> bool:
@@ -133,20 +208,83 @@ class Content:
         if self.is_grey:
             is_small = self.is_whole and len(self.values) <= MAX_CLASSES
             return is_small and (len(self.values) <= FEW_VALUES or self.fills_areas)
-        return len(self._opaque) == 3 and len(self.colours) <= MAX_CLASSES
+        return len(self.channels) == COLOUR_CHANNELS and len(self.colours) <= MAX_CLASSES
+
+
+def _shares_next_to_equal(grey: np.ndarray, counted: np.ndarray) -> list[float]:
+    """Return the share of the counted voxels that equal the next one, for axes with any."""
+    shares: list[float] = []
+    for axis in range(grey.ndim):
+        voxels, chosen = np.moveaxis(grey, axis, 0), np.moveaxis(counted, axis, 0)[:-1]
+        number = np.count_nonzero(chosen)
+        equal = np.count_nonzero((voxels[:-1] == voxels[1:]) & chosen)
+        shares += [float(equal / number)] if number else []
+    return shares
+
+
+def colour_codes(coloured: np.ndarray) -> np.ndarray:
+    """Return red, green and blue of each voxel as one whole number."""
+    red, green, blue = coloured.astype(np.int64)
+    return np.asarray(red << 32 | green << 16 | blue)
 
 
 def content_of(path: Path) -> Content | None:
     """Read the voxels of a file; None if it cannot be read."""
     try:
-        return Content(read_stored_labels(path).voxels)
+        stored = read_stored_labels(path)
     except CaseError:
         return None
+    return Content(stored.voxels, stored.palette)
 
 
-def number_objects(contents: Sequence[Content]) -> bool:
-    """Return True if files of labels number objects, whose count differs between the files."""
-    counts = [content.num_objects for content in contents]
+def has_foreground(path: Path) -> bool:
+    """Return True if a mask is not empty."""
+    content = content_of(path)
+    return content is not None and bool(content.foreground.any())
+
+
+def number_objects(contents: Sequence[Content]) -> bool | None:
+    """Decide if label files number objects; None if the numbers may also be classes.
+
+    Objects differ in number between the files, and one number has unrelated places. Files without
+    objects are left out.
+    """
+    shown = [content for content in contents if not content.is_empty]
+    counts = [content.num_objects for content in shown]
     if any(count > MAX_CLASSES for count in counts):
         return True
-    return all(counts) and len(set(counts)) > 1 and max(counts, default=0) >= LEAST_OBJECTS
+    if not all(counts) or len(set(counts)) < 2 or max(counts) < LEAST_OBJECTS:
+        return False
+    are_unrelated = _share_elsewhere([one.centres for one in shown]) >= LEAST_ELSEWHERE
+    return True if are_unrelated else None
+
+
+def _share_elsewhere(files: Sequence[dict[int, np.ndarray]]) -> float:
+    """Compare places in pairs of files with different numbers of objects.
+
+    Returns:
+        Share of the objects of one file that are nearest to an object of another number in the
+        other file, among those whose number both files have.
+    """
+    elsewhere = []
+    for first, second in permutations(files, 2):
+        if len(first) == len(second):
+            continue
+        numbers, places = list(second), np.stack(list(second.values()))
+        for number in first.keys() & second.keys():
+            distances = np.linalg.norm(places - first[number], axis=1)
+            elsewhere.append(numbers[int(distances.argmin())] != number)
+    return float(np.mean(elsewhere)) if elsewhere else 0.0
+
+
+def palettes_differ(contents: Sequence[Content]) -> bool:
+    """Return True if a number has different colours in different files with a palette."""
+    seen: dict[int, tuple[int, ...]] = {}
+    for content in contents:
+        if content.palette is None:
+            continue
+        for number in content.values:
+            colour = tuple(content.palette[number])
+            if seen.setdefault(int(number), colour) != colour:
+                return True
+    return False

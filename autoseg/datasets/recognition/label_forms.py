@@ -2,59 +2,53 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from autoseg.core.arrays import MaskArray
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
-from autoseg.datasets.recognition.contents import MAX_CLASSES, Content, content_of, number_objects
-from autoseg.datasets.recognition.pairing import Joined, Key, Named
-from autoseg.datasets.recognition.patterns import suggest_pattern
-from autoseg.datasets.recognition.tokens import is_id, word_set
+from autoseg.datasets.recognition.contents import (
+    MAX_CLASSES,
+    Content,
+    content_of,
+    number_objects,
+    palettes_differ,
+)
+from autoseg.datasets.recognition.keys import Key
+from autoseg.datasets.recognition.label_series import (
+    OBJECT_WORDS,
+    SAMPLED,
+    SECONDARY_WORDS,
+    LabelSeries,
+    join_series,
+    label_series,
+    sampled,
+    without_ids,
+)
+from autoseg.datasets.recognition.overlaps import are_annotations, is_union_of_classes
+from autoseg.datasets.recognition.pairing import Joined
+from autoseg.datasets.recognition.tokens import is_id
 from autoseg.documents.dataset import MaskForm
 
-Form = MaskForm | Literal["classes", "objects", "polygons"]
+Form = MaskForm | Literal["polygons"]
 
-SAMPLED = 3
-"""Number of files of a series that are read to decide how it stores labels."""
+MOST_SAMPLED = 9
+"""Number of files that are read where they may number objects or have palettes."""
 
-DRAWN_WORDS = word_set(
-    """
-    color colors colour colours rgb overlay overlays preview vis
-    """
-)
-"""Words of label files that are made to be looked at."""
+LEAST_CASES = 3
+"""Least number of cases from whose names objects are told from classes."""
 
-OBJECT_WORDS = word_set(
-    """
-    instance instances inst object objects obj
-    """
-)
-"""Words of label files that number or hold single objects."""
+MOST_SUGGESTED = 10
+"""Most patterns that a message lists."""
 
-RATER_WORDS = word_set(
-    """
-    rater raters reader readers annotator annotators observer observers expert experts
-    grader graders st nd rd th maj and or staple consensus majority
-    """
-)
-"""Words that tell apart the annotations of several persons, and ways to merge them."""
-
-ALIKE = 0.6
-"""Least Dice of two masks of the same image that are annotations of the same structure."""
-
-UNCHANGED = 0.97
-"""Least Dice of masks of different images that mark the field of view."""
-
-LEAST_VIEW = 0.25
-"""Least share of an image that a mask of the field of view covers."""
+READ_ALL = {
+    "classes": "--mask classes if each kind of file is a class",
+    "objects": "--mask objects if each file is an object of one class",
+    "values": "--mask values if all files hold the same classes",
+}
+"""Ways to use all label files of a case."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +61,8 @@ class LabelForm:
             per class; `onehot`: one file with a channel per class; `instances`: one file that
             numbers objects, all of one class; `classes`: a file per class; `objects`: a file per
             object, all of one class; `polygons`: shapes in a JSON file.
-        series: Label files to use, by the tokens that images lack, in the order of the values 1,
-            2 …; files of other series are left out.
+        files: Value of the label files to use, by the tokens that images lack: 1, 2 … for a file
+            per class, otherwise 1. Other files are left out.
         names: Name of each class value; empty if the values are to be read from the files.
         threshold: Values above are foreground.
         colours: Colours of the values 0, 1, 2 …
@@ -76,140 +70,95 @@ class LabelForm:
     """
 
     form: Form
-    series: tuple[Key, ...]
+    files: dict[Key, int] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     threshold: float = 0.0
     colours: tuple[tuple[int, ...], ...] = ()
     notes: tuple[str, ...] = ()
 
 
-class LabelSeries:
-    """The label files of all cases that have the same tokens in addition to those of their image.
-
-    Args:
-        key: The tokens.
-        files: A file per case that has one, in the order of the cases.
-        case: Tokens of the first case.
-        root: Folder of the dataset.
-    """
-
-    def __init__(self, key: Key, files: Sequence[Named], case: Key, root: Path) -> None:
-        self.key, self.files, self._case, self._root = key, files, case, root
-
-    @property
-    def words(self) -> frozenset[str]:
-        """All words of the tokens."""
-        return frozenset(self.key)
-
-    @property
-    def name(self) -> str:
-        """Name of the class, if there is a file per class: from the folder, or from the file."""
-        folders = [token for token in self.files[0].words.folder_key if token in self.key]
-        return " ".join(folders or self.key) or "foreground"
-
-    @property
-    def pattern(self) -> str:
-        """Pattern of the paths."""
-        return suggest_pattern(self.files[0], self._case)
-
-    @property
-    def example(self) -> str:
-        """Path of the first file, relative to the dataset."""
-        return self.files[0].item.path.as_posix()
-
-    def path(self, number: int) -> Path:
-        """Return the path of a file."""
-        return self._root / self.files[number].item.path
-
-    @property
-    def contents(self) -> list[Content]:
-        """Voxels of a few files that can be read, evenly spaced among the cases."""
-        places = np.linspace(0, len(self.files) - 1, min(SAMPLED, len(self.files))).round()
-        found = [_content(self.path(int(place))) for place in places]
-        return [content for content in found if content is not None]
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether the files have at most two values, or nearly so."""
-        return all(
-            content.is_grey and (len(content.values) <= 2 or content.is_nearly_binary)
-            for content in self.contents
-        )
-
-    @property
-    def is_field_of_view(self) -> bool:
-        """Whether the masks hardly differ between images and cover most of them."""
-        masks = [content.voxels[0] > 0 for content in self.contents]
-        if len(masks) < 2 or not self.is_binary or any(m.shape != masks[0].shape for m in masks):
-            return False
-        same = all(overlap(mask, masks[0]) >= UNCHANGED for mask in masks[1:])
-        return same and bool(np.mean(masks[0]) >= LEAST_VIEW)
-
-
-@lru_cache(maxsize=64)
-def _content(path: Path) -> Content | None:
-    return content_of(path)
-
-
 def form_of_files(paths: Sequence[Path]) -> LabelForm:
-    """Find out how label files store the classes, if there is one per case."""
-    step = max(1, len(paths) // SAMPLED)
-    found = [content for path in paths[::step] if (content := _content(path)) is not None]
-    return _described(_form_of(found), found, ((),))
+    """Find out how label files store the classes, if there is one per case.
+
+    Raises:
+        DatasetError: If several answers are possible, with the options that choose one.
+    """
+    return _of_one_file(None, lambda most: sampled(paths, most), are_declared=False)
 
 
-def choose_labels(cases: Sequence[Joined], root: Path, mask: MaskForm | None = None) -> LabelForm:
+def choose_labels(
+    cases: Sequence[Joined],
+    root: Path,
+    mask: MaskForm | None = None,
+    *,
+    are_declared: bool = False,
+) -> LabelForm:
     """Decide which label files hold the classes, and how.
 
     Args:
         cases: Cases with images and labels.
         root: Folder of the dataset.
         mask: Form of the labels that the user has chosen.
+        are_declared: Whether a file of the dataset lists several classes, so that numbers in label
+            files are not those of objects.
 
     Raises:
         DatasetError: If several answers are possible, with the options that choose one.
     """
     series = label_series(cases, root)
-    if mask is None and _are_objects(series, cases):
-        notes: tuple[str, ...] = (
-            f"a file per object, {series[0].example} and others; all objects are one class",
-        )
-        return LabelForm("objects", (), {0: "background", 1: "object"}, notes=notes)
-    kept, notes = _without_drawings(series, len(cases))
+    if mask == "objects":
+        return _objects(series)
+    if mask == "classes":
+        return _per_class(join_series(series, without_ids) or series)
+    series, notes = _left_out(series, (_is_secondary, _is_of_objects))
+    joined = _joined(series, len(cases), mask)
+    if joined is None:
+        return _objects(series)
+    kept, more_notes = _left_out(joined, (_is_field_of_view, _repeats_classes))
     if len(kept) == 1:
-        contents = kept[0].contents
-        chosen = _described(mask or _form_of(contents), contents, (kept[0].key,))
+        chosen = _of_one_file(mask, kept[0].sample, are_declared=are_declared)
+        chosen = replace(chosen, files=dict.fromkeys(kept[0].keys, 1))
     else:
-        chosen = _per_class(kept, len(cases))
-    return LabelForm(**(vars(chosen) | {"notes": (*notes, *chosen.notes)}))
+        _check_classes(kept, len(cases), mask)
+        chosen = _per_class(kept)
+    return replace(chosen, notes=(*notes, *more_notes, *chosen.notes))
 
 
-def label_series(cases: Sequence[Joined], root: Path) -> list[LabelSeries]:
-    """Group the label files of all cases by the tokens that their images lack."""
-    files: dict[Key, list[Named]] = {}
-    first: dict[Key, Key] = {}
-    for case in cases:
-        for key, found in case.labels.items():
-            files.setdefault(key, []).extend(found)
-            first.setdefault(key, case.key)
-    return [LabelSeries(key, found, first[key], root) for key, found in sorted(files.items())]
+def _joined(
+    series: list[LabelSeries], num_cases: int, mask: MaskForm | None
+) -> list[LabelSeries] | None:
+    """Join series that differ in ids, or of which each case has one; None if they are objects.
 
-
-def _are_objects(series: Sequence[LabelSeries], cases: Sequence[Joined]) -> bool:
-    """Return True if nearly every label file has an id of its own."""
+    Raises:
+        DatasetError: If files per case may be objects or classes.
+    """
     files = sum(len(one.files) for one in series)
     own = sum(len(one.files) == 1 and any(map(is_id, one.key)) for one in series)
-    return files > len(cases) and own > 0.5 * files
+    joined = join_series(series, without_ids)
+    if joined is None:
+        are_ids = all(without_ids(one.key) == () for one in series)
+        words = {without_ids(one.key) for one in series}
+        if own > 0.5 * files and len(words) == 1 and num_cases >= LEAST_CASES:
+            return None
+        if own > 0.5 * files or are_ids:
+            raise _ambiguous(series, num_cases, ("classes", "objects"))
+        return series
+    numbers = [number for one in joined for number in one.files]
+    if len(joined) < 2 or len(numbers) > len(set(numbers)):
+        return joined
+    is_name_of_case = all(len(one.files) == 1 for one in joined) and len(joined) >= LEAST_CASES
+    if not is_name_of_case and mask is None:
+        raise _ambiguous(joined, num_cases, ("classes", "values"))
+    return join_series(joined, lambda _key: ())
 
 
-def _without_drawings(
-    series: list[LabelSeries], num_cases: int
+def _left_out(
+    series: list[LabelSeries], rules: Sequence[Callable[[LabelSeries, list[LabelSeries]], bool]]
 ) -> tuple[list[LabelSeries], tuple[str, ...]]:
-    """Leave out series that repeat another one, and masks of the field of view."""
+    """Leave out series that fit a rule, unless all do; return the others and a sentence."""
     kept = series
-    for is_repeated in (_is_drawn, _is_of_objects, _is_field_of_view, _is_of_one_class):
-        others = [one for one in kept if not is_repeated(one, kept, num_cases)]
-        kept = others or kept
+    for rule in rules:
+        kept = [one for one in kept if not rule(one, kept)] or kept
     left_out = [one.example for one in series if one not in kept]
     if not left_out:
         return kept, ()
@@ -217,101 +166,147 @@ def _without_drawings(
     return kept, (note,)
 
 
-def _is_drawn(series: LabelSeries, _others: Sequence[LabelSeries], _num_cases: int) -> bool:
-    return bool(series.words & DRAWN_WORDS)
+def _is_secondary(series: LabelSeries, _others: list[LabelSeries]) -> bool:
+    return bool(series.words & SECONDARY_WORDS)
 
 
-def _is_of_objects(series: LabelSeries, _others: Sequence[LabelSeries], _num_cases: int) -> bool:
+def _is_of_objects(series: LabelSeries, _others: list[LabelSeries]) -> bool:
     return bool(series.words & OBJECT_WORDS)
 
 
-def _is_field_of_view(series: LabelSeries, others: Sequence[LabelSeries], _num_cases: int) -> bool:
+def _is_field_of_view(series: LabelSeries, others: list[LabelSeries]) -> bool:
     return len(others) > 1 and series.is_field_of_view
 
 
-def _is_of_one_class(series: LabelSeries, others: Sequence[LabelSeries], num_cases: int) -> bool:
-    """Return True for masks if one other series has several classes, for all cases."""
+def _repeats_classes(series: LabelSeries, others: list[LabelSeries]) -> bool:
+    """Return True for masks that repeat classes of the only label maps, which all cases have."""
     if len(others) < 2 or not series.is_binary:
         return False
     maps = [one for one in others if not one.is_binary]
-    return len(maps) == 1 and len(maps[0].files) >= num_cases
+    return (
+        len(maps) == 1
+        and maps[0].files.keys() >= series.files.keys()
+        and is_union_of_classes(series, maps[0])
+    )
 
 
-def _described(form: MaskForm, contents: Sequence[Content], keys: tuple[Key, ...]) -> LabelForm:
+def _objects(series: Sequence[LabelSeries]) -> LabelForm:
+    """Return the form of a file per object."""
+    note = f"a file per object, {series[0].example} and others; all objects are one class"
+    keys = dict.fromkeys((key for one in series for key in one.keys), 1)
+    return LabelForm("objects", keys, {0: "background", 1: "object"}, notes=(note,))
+
+
+def _per_class(series: Sequence[LabelSeries]) -> LabelForm:
+    """Return the form of a file per class."""
+    ordered = sorted(series, key=lambda one: one.name)
+    files = {key: value for value, one in enumerate(ordered, start=1) for key in one.keys}
+    names = {0: "background"} | {value: one.name for value, one in enumerate(ordered, start=1)}
+    note = "a label file per class; a case without the file of a class has none of it"
+    return LabelForm("classes", files, names, notes=(note,))
+
+
+def _check_classes(series: list[LabelSeries], num_cases: int, mask: MaskForm | None) -> None:
+    """Check that label files may be masks of one class each.
+
+    Raises:
+        DatasetError: If they hold several classes, or may be annotations of the same structures,
+            or the user has chosen a form of one file per case.
+    """
+    if mask is not None:
+        raise _ambiguous(series, num_cases, ("classes", "objects"))
+    if not all(one.is_binary for one in series):
+        raise _ambiguous(series, num_cases, ())
+    if are_annotations(series):
+        raise _ambiguous(series, num_cases, ("classes",))
+
+
+def _ambiguous(series: Sequence[LabelSeries], num_cases: int, ways: Sequence[str]) -> DatasetError:
+    """Return the error for label files that can be read in several ways, with the options."""
+    counts: Counter[str] = Counter()
+    for one in series:
+        counts[one.pattern] += len(one.files)
+    examples = "\n".join(
+        f"  {format_count(number, 'file')}: --label {shlex.quote(pattern)}"
+        for pattern, number in counts.most_common(MOST_SUGGESTED)
+    )
+    advice = "".join(f", or use all: {READ_ALL[way]}" for way in ways[:1])
+    advice += "".join(f", {READ_ALL[way]}" for way in ways[1:])
+    return DatasetError(
+        f"{format_count(num_cases, 'case')} with label files of several kinds, which may be "
+        f"annotations of different people, different structures, or versions:\n{examples}\n"
+        f"Choose one with its option{advice}."
+    )
+
+
+def _of_one_file(
+    mask: MaskForm | None, sample: Callable[[int], list[Content]], *, are_declared: bool
+) -> LabelForm:
     """Return the form of labels of one file per case, with its classes."""
+    form = mask or _form_of(sample, are_declared=are_declared)
+    contents = sample(SAMPLED)
     if form == "onehot":
         channels = max((len(content.voxels) for content in contents), default=2)
         names = {value: f"label_{value}" for value in range(channels)} | {0: "background"}
         note = f"labels have a channel per class ({channels} channels), the first is the background"
-        return LabelForm("onehot", keys, names, notes=(note,))
+        return LabelForm("onehot", names=names, notes=(note,))
     if form == "instances":
         note = "labels number the objects; all objects are one class"
-        return LabelForm("instances", keys, {0: "background", 1: "object"}, notes=(note,))
+        return LabelForm("instances", names={0: "background", 1: "object"}, notes=(note,))
     if form == "threshold":
-        least = min(float(content.values[0]) for content in contents)
-        greatest = max(float(content.values[-1]) for content in contents)
+        least = min((float(content.values[0]) for content in contents), default=0)
+        greatest = max((float(content.values[-1]) for content in contents), default=1)
         middle = (least + greatest) / 2
         note = (
             "labels have blurred or compressed edges, as of a mask that was saved as JPEG: values "
             f"above {middle:g} are foreground"
         )
         names = {0: "background", 1: "foreground"}
-        return LabelForm("threshold", keys, names, threshold=middle, notes=(note,))
-    return LabelForm(form, keys)
+        return LabelForm("threshold", names=names, threshold=middle, notes=(note,))
+    return LabelForm(form)
 
 
-def _form_of(contents: Sequence[Content]) -> MaskForm:
-    """Return the form of label files of which some were read."""
-    if any(content.is_one_hot for content in contents):
-        return "onehot"
-    if contents and number_objects(contents):
-        return "instances"
-    if any(content.is_nearly_binary for content in contents):
-        return "threshold"
-    return "values" if all(content.is_grey for content in contents) else "colours"
-
-
-def _per_class(series: list[LabelSeries], num_cases: int) -> LabelForm:
-    """Return the form of a file per class.
+def _form_of(sample: Callable[[int], list[Content]], *, are_declared: bool) -> MaskForm:
+    """Return the form of label files of which some are read.
 
     Raises:
-        DatasetError: If the files may be several annotations of the same structures.
+        DatasetError: If the values may be classes or numbers of objects.
     """
-    if not all(one.is_binary for one in series) or _are_annotations(series):
-        examples = "\n".join(
-            f"  {format_count(len(one.files), 'file')}: --label {shlex.quote(one.pattern)}"
-            for one in series[:MAX_CLASSES]
-        )
+    contents = sample(SAMPLED)
+    counts = [content.num_objects for content in contents]
+    may_be_objects = all(
+        count or content.is_empty for count, content in zip(counts, contents, strict=True)
+    )
+    if (may_be_objects and (max(counts, default=0) > 1 or 0 in counts)) or any(
+        content.palette is not None for content in contents
+    ):
+        contents = sample(MOST_SAMPLED)
+    if any(content.is_one_hot for content in contents):
+        return "onehot"
+    if palettes_differ(contents):
+        return "colours"
+    are_numbered = False if are_declared else number_objects(contents)
+    if are_numbered is None:
+        most = max(content.num_objects for content in contents)
         raise DatasetError(
-            f"{format_count(num_cases, 'case')} with several label files each, which may be "
-            f"annotations of different people or of different kinds:\n{examples}\n"
-            "Choose one with its option."
+            f"the label files hold the values 1, 2, 3 … up to {most}, each in one piece and at "
+            "similar places, and some files have fewer. If each value is a class, add --mask "
+            "values; if the values number objects of one class, add --mask instances."
         )
-    names = {0: "background"}
-    for one in sorted(series, key=lambda one: one.name):
-        names[len(names)] = one.name
-    ordered = sorted(series, key=lambda one: one.name)
-    note = "a label file per class; a case without the file of a class has none of it"
-    return LabelForm("classes", tuple(one.key for one in ordered), names, notes=(note,))
-
-
-def _are_annotations(series: Sequence[LabelSeries]) -> bool:
-    """Return True if masks of the same image mostly mark the same voxels, or words say it."""
-    if all(one.words & RATER_WORDS for one in series):
-        return True
-    masks = [content.voxels[0] > 0 for one in series for content in one.contents[:1]]
-    overlaps = [
-        overlap(a, b)
-        for a, b in combinations(masks, 2)
-        if a.shape == b.shape and a.any() and b.any()
-    ]
-    return min(overlaps, default=0.0) >= ALIKE
-
-
-def overlap(first: MaskArray, second: MaskArray) -> float:
-    """Return the Dice of two masks of equal shape; 1 if both are empty."""
-    total = int(first.sum()) + int(second.sum())
-    return 2 * int(np.sum(first & second)) / total if total else 1.0
+    if are_numbered:
+        return "instances"
+    blurred = [content for content in contents if content.is_blurred]
+    has_classes = any(content.has_classes for content in contents)
+    if any(content.is_nearly_binary for content in blurred) and not has_classes:
+        return "threshold"
+    if blurred:
+        first = blurred[0].values
+        raise DatasetError(
+            f"the label files hold many values, such as {len(first)} from {first[0]} to "
+            f"{first[-1]}, that fill no areas. If they are masks with soft edges, add --mask "
+            "threshold; if each value is a class, add --mask values."
+        )
+    return "values" if all(content.is_grey for content in contents) else "colours"
 
 
 def colours_in(paths: Sequence[Path]) -> Counter[tuple[int, ...]]:

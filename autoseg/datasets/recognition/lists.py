@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from autoseg.datasets.recognition.inventory import Inventory, Item
 from autoseg.datasets.recognition.tokens import PART_WORDS, Part, path_tokens, tokens, word_set
+from autoseg.readers import stem_of
 
 GROUP_WORDS = word_set(
     """
@@ -14,6 +15,13 @@ GROUP_WORDS = word_set(
     """
 )
 """Words of columns of groups."""
+
+ID_WORDS = word_set(
+    """
+    id ids name names number no nr uid
+    """
+)
+"""Words next to which a word of groups names a column of groups (`patient_id`)."""
 
 PART_COLUMN_WORDS = word_set(
     """
@@ -55,12 +63,14 @@ class Lists:
         parts: Part by name of a case.
         groups: Group by name of a case.
         sources: Files that this was read from.
+        group_sources: Those that the groups were read from.
     """
 
     pairs: tuple[ListedPair, ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     sources: list[PurePosixPath] = field(default_factory=list)
+    group_sources: list[PurePosixPath] = field(default_factory=list)
 
 
 def listed_pairs(inventory: Inventory) -> Lists:
@@ -74,7 +84,7 @@ def listed_pairs(inventory: Inventory) -> Lists:
         if sorted(roles.values()) != ["image", "label"]:
             continue
         by_role = {role: columns[name] for name, role in roles.items()}
-        group, part = _named_column(rows, GROUP_WORDS), _named_column(rows, PART_COLUMN_WORDS)
+        group, part = _group_column(rows), _named_column(rows, PART_COLUMN_WORDS)
         pairs = [
             ListedPair(
                 image,
@@ -85,7 +95,7 @@ def listed_pairs(inventory: Inventory) -> Lists:
             for row, image, label in zip(rows, by_role["image"], by_role["label"], strict=True)
             if image is not None and label is not None
         ]
-        return Lists(pairs=tuple(pairs), sources=[path])
+        return Lists(pairs=tuple(pairs), sources=[path], group_sources=[path] if group else [])
     return Lists()
 
 
@@ -103,13 +113,14 @@ def listed_parts(inventory: Inventory, names: Sequence[str]) -> Lists:
         ids = next((name for name in (rows[0] if rows else ()) if _holds(rows, name, known)), None)
         if ids is None:
             continue
-        part, group = _named_column(rows, PART_COLUMN_WORDS), _named_column(rows, GROUP_WORDS)
+        part, group = _named_column(rows, PART_COLUMN_WORDS), _group_column(rows)
         named = {row[ids]: row for row in rows if row.get(ids) in known}
         if part and part != ids:
             parts = {name: _part(row.get(part) or "") for name, row in named.items()}
             found.parts |= {name: part for name, part in parts.items() if part}
         if group and group != ids:
             found.groups |= {name: row[group] for name, row in named.items() if row.get(group)}
+            found.group_sources.append(path)
         found.sources += [path] if part or group else []
     if not found.parts:
         _read_lists(inventory, known, found)
@@ -124,7 +135,8 @@ def _read_lists(inventory: Inventory, known: set[str], found: Lists) -> None:
         if path.suffix.lower() != ".txt" or part is None:
             continue
         lines = _lines(inventory.root / path)
-        listed = {PurePosixPath(line.split()[0]).stem for line in lines if line.split()}
+        written = {PurePosixPath(line.split()[0]).name for line in lines if line.split()}
+        listed = {name if name in known else stem_of(Path(name)) for name in written}
         if listed and len(listed & known) >= LEAST_FOUND * len(listed):
             lists.setdefault(path.parent, {})[part] = listed & known
             found.sources.append(path)
@@ -140,17 +152,27 @@ def read_table(path: Path) -> list[dict[str, str]]:
     if len(lines) < 2:
         return []
     delimiter = max(",;\t|", key=lines[0].count)
-    rows = csv.DictReader(lines, delimiter=delimiter)
-    return [{str(k): str(v).strip() for k, v in row.items()} for row in rows]
+    try:
+        rows = list(csv.DictReader(lines, delimiter=delimiter))
+    except csv.Error:
+        return []
+    return [{str(k): str(v or "").strip() for k, v in row.items()} for row in rows]
 
 
 def _lines(path: Path) -> list[str]:
+    """Return the lines of a text in UTF-8 or in the usual encoding of Windows."""
     try:
         if path.stat().st_size > LARGEST_LIST:
             return []
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
+        content = path.read_bytes()
+    except OSError:
         return []
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            return content.decode(encoding).splitlines()
+        except UnicodeDecodeError:
+            continue
+    return []
 
 
 def _path_columns(
@@ -176,6 +198,15 @@ def _column_role(name: str, paths: Sequence[PurePosixPath | None]) -> str:
 
 def _named_column(rows: Sequence[Mapping[str, str]], words: frozenset[str]) -> str | None:
     return next((name for name in rows[0] if words & set(tokens(name))), None) if rows else None
+
+
+def _group_column(rows: Sequence[Mapping[str, str]]) -> str | None:
+    """Return the first column of which all words are words of groups and ids."""
+    for name in rows[0] if rows else ():
+        words = set(tokens(name))
+        if words & GROUP_WORDS and words <= GROUP_WORDS | ID_WORDS:
+            return name
+    return None
 
 
 def _holds(rows: Sequence[Mapping[str, str]], column: str, names: set[str]) -> bool:

@@ -3,13 +3,18 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from os.path import commonpath
-from pathlib import PurePosixPath
+from math import ceil
 
 from autoseg.datasets.recognition.inventory import Item
-from autoseg.datasets.recognition.tokens import Part, PathTokens, is_id, path_tokens
-
-Key = tuple[str, ...]
+from autoseg.datasets.recognition.keys import (
+    Key,
+    Place,
+    as_numbers,
+    ordered_as,
+    shared_columns,
+    varying,
+)
+from autoseg.datasets.recognition.tokens import Part, PathTokens, tokens
 
 LEAST_PAIRED = 0.5
 """Least share of the label files that need an image for a way of joining to be taken."""
@@ -23,11 +28,13 @@ class Named:
         item: The item.
         words: Role, part and key.
         is_chosen: Whether the user has chosen the role.
+        fields: Texts of the fields of the user's pattern.
     """
 
     item: Item
     words: PathTokens
     is_chosen: bool = False
+    fields: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -56,144 +63,230 @@ class Pairing:
         unlabelled: Cases without labels.
         orphans: Labels without an image.
         others: Items that are neither.
+        reason: Why nothing was joined.
     """
 
     cases: tuple[Joined, ...]
-    unlabelled: tuple[Joined, ...]
-    orphans: tuple[Joined, ...]
-    others: tuple[Item, ...]
+    unlabelled: tuple[Joined, ...] = ()
+    orphans: tuple[Joined, ...] = ()
+    others: tuple[Item, ...] = ()
+    reason: str = ""
 
 
-def pair_named(
-    named: Sequence[Named], looks_like_labels: Callable[[Sequence[Item]], bool]
-) -> Pairing:
+Sides = tuple[list[Named], list[Named]]
+"""Images and labels."""
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Keys of the images and of the labels, without the tokens that say nothing."""
+
+    images: list[Key]
+    labels: list[Key]
+
+
+def pair_named(named: Sequence[Named]) -> Pairing:
     """Join images and labels whose paths have the same tokens.
 
     Args:
-        named: All items of a folder.
-        looks_like_labels: Decides from the contents of alike files whether they are labels, where
-            no word says it.
+        named: All items of a folder, with their roles.
     """
-    named = assign_roles(named, looks_like_labels)
-    images = [entry for entry in named if entry.words.role == "image"]
-    labels = [entry for entry in named if entry.words.role == "label"]
     others = tuple(entry.item for entry in named if entry.words.role not in ("image", "label"))
-    joins = (_join(images, labels, form) for form in (_as_is, _as_numbers, _last_number))
-    found = next((cases for cases in joins if _is_sound(cases, labels)), [])
+    sides = _with_words_of_both(
+        [entry for entry in named if entry.words.role == "image"],
+        [entry for entry in named if entry.words.role == "label"],
+    )
+    found, reason = _best_join(sides)
     return Pairing(
         cases=tuple(case for case in found if case.images and case.labels),
         unlabelled=tuple(case for case in found if not case.labels),
         orphans=tuple(case for case in found if not case.images),
         others=others,
+        reason=reason,
     )
 
 
-def name_items(items: Sequence[Item]) -> list[Named]:
-    """Interpret the paths of items; components that all of them share say nothing."""
-    folders = {item.path.parent.as_posix() for item in items}
-    shared = PurePosixPath(commonpath(folders)) if folders != {"."} and folders else None
-    named = []
-    for item in items:
-        inner = item.path.relative_to(shared) if shared else item.path
-        named.append(Named(item, path_tokens(inner, item.stem)))
-    return named
+def _with_words_of_both(images: list[Named], labels: list[Named]) -> Sides:
+    """Keep words of roles in the keys if they tell apart images as well as labels.
 
-
-def assign_roles(
-    named: Sequence[Named], looks_like_labels: Callable[[Sequence[Item]], bool]
-) -> list[Named]:
-    """Decide the roles that no word says.
-
-    If there are labels but no images, files without a role are images. Otherwise files that are
-    alike have the role that their contents show.
+    In `images/mask_1.jpg`, `images/bare_1.jpg` and `labels/mask_1.png`, `labels/bare_1.png`, the
+    word `mask` belongs to the name of a case.
     """
-    named = _without_wrong_labels(named, looks_like_labels)
-    named = _without_wrong_images(named, looks_like_labels)
-    roles = Counter(entry.words.role for entry in named)
-    if roles["label"] and not roles["image"] and roles[None]:
-        images = [_with_role(entry, entry.words.role or "image") for entry in named]
-        return _without_wrong_images(images, looks_like_labels)
-    undecided = [
-        entry
-        for entry in named
-        if entry.words.role is None or not (roles["label"] and roles["image"])
+
+    def varying_words(entries: list[Named]) -> set[str]:
+        counts = Counter(word for entry in entries for word in entry.words.role_words)
+        return {word for word, count in counts.items() if count < len(entries)}
+
+    kept = frozenset(varying_words(images) & varying_words(labels))
+    if not kept:
+        return images, labels
+
+    def with_words(entry: Named) -> Named:
+        is_given = "case" in entry.fields
+        return entry if is_given else replace(entry, words=entry.words.with_words(kept))
+
+    return list(map(with_words, images)), list(map(with_words, labels))
+
+
+def _best_join(sides: Sides) -> tuple[list[Joined], str]:
+    """Return the cases by the way of joining that pairs most labels, or the reason for none."""
+    images, labels = sides
+    if not (images and labels):
+        return [], ""
+    are_given = all("case" in entry.fields for entry in (*images, *labels))
+    join = _join_fields if are_given else _join
+    found: list[list[Joined]] = []
+    reason = ""
+    for form in (_as_is, as_numbers):
+        try:
+            found.append(join(sides, form))
+        except _AmbiguousError as error:
+            reason = reason or str(error)
+        if reason or _num_paired(found[-1]) == len(labels):
+            break
+    valid = [cases for cases in found if _is_valid(cases, labels)]
+    if not (valid or reason or are_given):
+        last = _join_last_numbers(images, labels)
+        valid = [last] if _is_valid(last, labels) else []
+    if valid:
+        return max(valid, key=_num_paired), ""
+    return [], reason or _why_invalid(found, labels)
+
+
+class _AmbiguousError(Exception):
+    """There are several ways to join."""
+
+
+def _join_fields(sides: Sides, form: Callable[[Key], Key]) -> list[Joined]:
+    """Join by the text of `{case}` in the patterns of the user."""
+    images, labels = sides
+    have_parts = _have_parts(images, labels)
+    found = _Cases()
+    for role, entries in (("images", images), ("labels", labels)):
+        for entry in entries:
+            part = entry.words.part if have_parts else None
+            words = tokens(entry.fields["case"])
+            extra = entry.words.key[len(words) :]
+            found.add(role, entry, (part, form((entry.fields["case"],))), extra, words)
+    return found.finished()
+
+
+class _Cases:
+    """Cases in the making, by part and key."""
+
+    def __init__(self) -> None:
+        self._cases: dict[Place, Joined] = {}
+
+    def add(
+        self, role: str, entry: Named, place: Place, extra: Key, key: Key | None = None
+    ) -> None:
+        """Add a file to its case."""
+        case = self._cases.setdefault(place, Joined(place[0], place[1] if key is None else key))
+        getattr(case, role)[extra].append(entry)
+
+    def finished(self) -> list[Joined]:
+        """Return the cases in order; a part that only one side has is the part of the case."""
+        for case in self._cases.values():
+            parts = _parts(case)
+            case.part = next(iter(parts)) if len(parts) == 1 else case.part
+        return [self._cases[place] for place in sorted(self._cases, key=lambda place: place[1])]
+
+
+def _parts(case: Joined) -> set[Part]:
+    files = [*case.images.values(), *case.labels.values()]
+    return {entry.words.part for entries in files for entry in entries if entry.words.part}
+
+
+def _have_parts(images: Sequence[Named], labels: Sequence[Named]) -> bool:
+    return all(any(entry.words.part for entry in entries) for entries in (images, labels))
+
+
+def _aligned(sides: Sides) -> Sides:
+    """Order numbered words alike, if both sides have them in another order.
+
+    The key of `day2_patient1` becomes that of `patient1_day2`.
+    """
+    images, labels = sides
+    keys = ordered_as([entry.words.key for entry in images], [entry.words.key for entry in labels])
+    return images, [
+        replace(entry, words=replace(entry.words, key=key))
+        for entry, key in zip(labels, keys, strict=True)
     ]
-    decided: dict[Item, str] = {}
-    for group in _alike(undecided).values():
-        are_labels = looks_like_labels([entry.item for entry in group])
-        decided |= {entry.item: "label" if are_labels else "image" for entry in group}
-    if roles["image"] and roles["label"]:
-        decided = {item: role for item, role in decided.items() if role == "label"}
-    return [_with_role(entry, decided.get(entry.item, entry.words.role)) for entry in named]
 
 
-def _without_wrong_labels(
-    named: Sequence[Named], looks_like_labels: Callable[[Sequence[Item]], bool]
-) -> list[Named]:
-    """Take the role away from files that are named as labels but hold intensities."""
-    wrong: set[Item] = set()
-    for group in _alike(entry for entry in named if entry.words.role == "label").values():
-        items = [entry.item for entry in group]
-        wrong |= set() if looks_like_labels(items) else set(items)
-    return [_with_role(entry, None) if entry.item in wrong else entry for entry in named]
+def _join(sides: Sides, form: Callable[[Key], Key]) -> list[Joined]:
+    """Join by the tokens that occur both in paths of images and in paths of labels.
+
+    Raises:
+        _AmbiguousError: If several joins are as good.
+    """
+    images, labels = _aligned(sides)
+    image_keys = varying([form(entry.words.key) for entry in images])
+    plain = [form(entry.words.key) for entry in labels]
+    kept = {token for key in image_keys for token in key} if len(images) > 1 else set()
+    found: list[Joined] = []
+    for label_keys in (varying(plain, kept), varying(plain)):
+        keys = _Keys(image_keys, label_keys)
+        for way in (_join_columns, _join_tokens):
+            found = way(images, labels, keys) or found
+            if _is_valid(found, labels):
+                return found
+    return found
 
 
-def _without_wrong_images(
-    named: Sequence[Named], looks_like_labels: Callable[[Sequence[Item]], bool]
-) -> list[Named]:
-    """Take the role away from files named as images that hold labels, unless all of them do."""
-    groups = _alike(entry for entry in named if entry.words.role == "image").values()
-    if len(groups) < 2:
-        return list(named)
-    wrong = [group for group in groups if looks_like_labels([entry.item for entry in group])]
-    if len(wrong) == len(groups):
-        return list(named)
-    items = {entry.item for group in wrong for entry in group}
-    has_labels = any(entry.words.role == "label" for entry in named)
-    role = "unused" if has_labels else "label"
-    return [_with_role(entry, role) if entry.item in items else entry for entry in named]
+def _join_columns(images: list[Named], labels: list[Named], keys: _Keys) -> list[Joined]:
+    """Join by the places of the keys that images and labels share, if all keys are as long.
 
-
-def _with_role(entry: Named, role: str | None) -> Named:
-    return entry if entry.is_chosen else replace(entry, words=replace(entry.words, role=role))
-
-
-def _alike(named: Iterable[Named]) -> dict[tuple[object, ...], list[Named]]:
-    """Group items by ending, and by the words that are neither ids nor names of single files."""
-    named = list(named)
-    counts = Counter(token for entry in named for token in entry.words.key)
-    groups: dict[tuple[object, ...], list[Named]] = defaultdict(list)
-    for entry in named:
-        words = tuple(
-            token
-            for token in entry.words.key
-            if not is_id(token) and counts[token] > max(2, len(named) // 10)
+    Raises:
+        _AmbiguousError: If several places fit as well.
+    """
+    have_parts = _have_parts(images, labels)
+    parts = [
+        [entry.words.part if have_parts else None for entry in entries]
+        for entries in (images, labels)
+    ]
+    ways = shared_columns(
+        list(zip(parts[0], keys.images, strict=True)),
+        list(zip(parts[1], keys.labels, strict=True)),
+        ceil(LEAST_PAIRED * len(labels)),
+    )
+    if len(ways) > 1:
+        raise _AmbiguousError(
+            f"several tokens of {images[0].item.path} and {labels[0].item.path} may name the case"
         )
-        groups[entry.item.ending, words].append(entry)
-    return groups
+    found = _Cases()
+    for way in ways:
+        for entry, place, extra in zip(images, way.image_places, way.image_extras, strict=True):
+            found.add("images", entry, place, extra)
+        for entry, place, extra in zip(labels, way.label_places, way.label_extras, strict=True):
+            found.add("labels", entry, place, extra)
+    return found.finished()
 
 
-def _join(images: list[Named], labels: list[Named], form: Callable[[Key], Key]) -> list[Joined]:
-    """Join by the tokens that occur both in paths of images and in paths of labels."""
-    image_keys = _varying([form(entry.words.key) for entry in images])
-    label_keys = _varying([form(entry.words.key) for entry in labels])
-    shared = {token for key in image_keys for token in key}
-    shared &= {token for key in label_keys for token in key}
-    if not shared and len(images) > 1:
+def _join_tokens(images: list[Named], labels: list[Named], keys: _Keys) -> list[Joined]:
+    """Join by the tokens that occur both in keys of images and in keys of labels."""
+    shared = {token for key in keys.images for token in key}
+    shared &= {token for key in keys.labels for token in key}
+    if not shared and not _is_one_case(images, keys):
         return []
-    have_parts = all(any(entry.words.part for entry in group) for group in (images, labels))
-    cases: dict[tuple[Part | None, Key], Joined] = {}
-    for role, entries, keys in (("images", images, image_keys), ("labels", labels, label_keys)):
+    have_parts = _have_parts(images, labels)
+    found = _Cases()
+    for role, entries, own in (("images", images, keys.images), ("labels", labels, keys.labels)):
         parts = [entry.words.part if have_parts else None for entry in entries]
-        cores = _cores(list(zip(parts, keys, strict=True)), shared, are_images=role == "images")
-        for entry, key, part, core in zip(entries, keys, parts, cores, strict=True):
+        cores = _cores(list(zip(parts, own, strict=True)), shared, are_images=role == "images")
+        for entry, key, part, core in zip(entries, own, parts, cores, strict=True):
             extra = tuple(token for token in key if token not in core)
-            case = cases.setdefault((part, core), Joined(part, core))
-            getattr(case, role)[extra].append(entry)
-    return [cases[place] for place in sorted(cases, key=lambda place: place[1])]
+            found.add(role, entry, (part, core), extra)
+    return found.finished()
 
 
-def _cores(keys: list[tuple[Part | None, Key]], shared: set[str], *, are_images: bool) -> list[Key]:
+def _is_one_case(images: Sequence[Named], keys: _Keys) -> bool:
+    """Return True for one image, or for images such as `t1`, `t2` with labels such as `seg`."""
+    are_numbers = any(token.isdecimal() for key in keys.images for token in key)
+    return len(images) == 1 or (keys.labels == [()] and not are_numbers)
+
+
+def _cores(keys: list[Place], shared: set[str], *, are_images: bool) -> list[Key]:
     """Return the tokens of each key that name its case.
 
     They are the tokens that images and labels share. A token of a single case that the other side
@@ -201,7 +294,7 @@ def _cores(keys: list[tuple[Part | None, Key]], shared: set[str], *, are_images:
     it is an id of its own that every image has, or the labels of a case have one each.
     """
     cores = [tuple(token for token in key if token in shared) for _, key in keys]
-    occurs: dict[str, set[tuple[Part | None, Key]]] = defaultdict(set)
+    occurs: dict[str, set[Place]] = defaultdict(set)
     for (part, key), core in zip(keys, cores, strict=True):
         for token in key:
             occurs[token].add((part, core))
@@ -219,46 +312,51 @@ def _cores(keys: list[tuple[Part | None, Key]], shared: set[str], *, are_images:
     return found
 
 
-def _varying(keys: list[Key]) -> list[Key]:
-    """Remove the tokens that all keys share, as often as all of them have them."""
-    if len(set(keys)) < 2:
-        return keys
-    constant = Counter(keys[0])
-    for key in keys[1:]:
-        constant &= Counter(key)
-    return [_without(key, constant) for key in keys]
-
-
-def _without(key: Key, removed: Counter[str]) -> Key:
-    """Remove tokens from the end."""
-    left = removed.copy()
-    kept = []
-    for token in reversed(key):
-        if left[token]:
-            left[token] -= 1
-        else:
-            kept.append(token)
-    return tuple(reversed(kept))
-
-
 def _as_is(key: Key) -> Key:
     return key
 
 
-def _as_numbers(key: Key) -> Key:
-    """Remove leading zeros, so that `007` equals `7`."""
-    return tuple(str(int(token)) if token.isdecimal() else token for token in key)
+def _join_last_numbers(images: list[Named], labels: list[Named]) -> list[Joined]:
+    """Join by the last number, if the images or the labels have no other."""
+    numbers = [
+        [tuple(token for token in key if token.isdecimal()) for key in keys]
+        for keys in (
+            varying([as_numbers(entry.words.key) for entry in entries])
+            for entries in (images, labels)
+        )
+    ]
+    if not any(all(len(key) <= 1 for key in keys) for keys in numbers):
+        return []
+    last = [[key[-1:] for key in keys] for keys in numbers]
+    return _join_tokens(images, labels, _Keys(last[0], last[1]))
 
 
-def _last_number(key: Key) -> Key:
-    """Keep the last number."""
-    numbers = [token for token in _as_numbers(key) if token.isdecimal()]
-    return tuple(numbers[-1:])
+def _num_paired(cases: Iterable[Joined]) -> int:
+    return sum(len(files) for case in cases if case.images for files in case.labels.values())
 
 
-def _is_sound(cases: Sequence[Joined], labels: Sequence[Named]) -> bool:
-    """Return True if most labels have an image, and no two files have the same tokens."""
-    paired = sum(len(files) for case in cases if case.images for files in case.labels.values())
+def _repeated(cases: Iterable[Joined]) -> list[Named]:
+    """Return files of the same tokens, if there are any."""
+    cases = list(cases)
     groups = [*(case.images for case in cases), *(case.labels for case in cases if case.images)]
-    are_unique = all(len(files) == 1 for group in groups for files in group.values())
-    return bool(labels) and paired >= LEAST_PAIRED * len(labels) and are_unique
+    return next((files for group in groups for files in group.values() if len(files) > 1), [])
+
+
+def _is_valid(cases: Sequence[Joined], labels: Sequence[Named]) -> bool:
+    """Return True if most labels have an image, no two files of a case have the same tokens."""
+    are_mixed = any(len(_parts(case)) > 1 for case in cases if case.labels)
+    is_paired = _num_paired(cases) >= LEAST_PAIRED * len(labels)
+    return is_paired and not are_mixed and not _repeated(cases)
+
+
+def _why_invalid(joins: Sequence[Sequence[Joined]], labels: Sequence[Named]) -> str:
+    """Return the reason why images and labels were not joined."""
+    repeated = next(filter(None, map(_repeated, joins)), [])
+    if repeated:
+        return f"{repeated[0].item.path} and {repeated[1].item.path} belong to the same case"
+    mixed = next((case for cases in joins for case in cases if len(_parts(case)) > 1), None)
+    if mixed is not None:
+        example = next(iter((mixed.images or mixed.labels).values()))[0].item.path
+        return f"files of the case of {example} are in different parts of the dataset"
+    paired = max(map(_num_paired, joins), default=0)
+    return f"only {paired} of {len(labels)} label files share a name with an image"

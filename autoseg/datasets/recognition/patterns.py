@@ -1,13 +1,16 @@
 """Patterns of paths, such as `labels/{case}_seg.nii.gz`: find files with them, and suggest them."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
-from autoseg.datasets.recognition.pairing import Key, Named
+from autoseg.datasets.recognition.keys import Key, varying
+from autoseg.datasets.recognition.pairing import Named
+from autoseg.datasets.recognition.tokens import PART_WORDS, tokens
 
 FIELDS = ("case", "group", "part", "channel", "class", "object")
 """Names of the parts of a path that a pattern can pick out."""
@@ -55,26 +58,38 @@ class PathPattern:
         return found.groupdict() if found else None
 
 
-def suggest_pattern(named: Named, key: Key) -> str:
+EXTRA_FIELDS = {"image": ("channel",), "label": ("class", "object")}
+"""Fields that tell apart the files of one case."""
+
+
+def suggest_pattern(named: Named, key: Key, differing: Collection[str] = ()) -> str:
     """Write the path of a file as a pattern with `{case}` in the place of its case's tokens.
 
     Args:
         named: The file.
         key: Tokens that images and labels of its case share.
+        differing: Other tokens that differ between the files; they are written as `*`.
     """
+    others = [token for token in named.words.key if token in differing and token not in key]
     parts = []
     for name in named.item.path.parts:
         spans = _spans(name, key)
         if spans and len(spans) == len(key):
-            parts.append(f"{name[: spans[0][0]]}{{case}}{name[spans[-1][1] :]}")
+            before, after = name[: spans[0][0]], name[spans[-1][1] :]
+            parts.append(f"{_general(before, others)}{{case}}{_general(after, others)}")
             continue
-        general = name
-        for start, end in reversed(spans):
-            general = f"{general[:start]}*{general[end:]}"
-        parts.append(general)
+        parts.append(_general(name, [*key, *others]))
     if not any("{case}" in name for name in parts):
         parts[-1] = re.sub(r"\*", "{case}", parts[-1], count=1)
     return "/".join(parts)
+
+
+def _general(name: str, words: Sequence[str]) -> str:
+    """Write `*` in the place of some tokens."""
+    for word in words:
+        for start, end in reversed(_spans(name, (word,))):
+            name = f"{name[:start]}*{name[end:]}"
+    return name
 
 
 def _spans(name: str, key: Key) -> list[tuple[int, int]]:
@@ -111,21 +126,76 @@ def choose_by_patterns(
         patterns = [PathPattern(text) for text in texts]
         if not patterns:
             continue
-        found = set()
+        fields: dict[PurePosixPath, dict[str, str]] = {}
         for pattern in patterns:
-            matches = {entry.item for entry in named if pattern.match(entry.item.path) is not None}
+            matches = {
+                entry.item.path: found
+                for entry in named
+                if (found := pattern.match(entry.item.path)) is not None
+            }
             _check_matches(pattern, len(matches), named)
-            found |= matches
-        chosen = [_choose(entry, role, is_match=entry.item in found) for entry in chosen]
+            fields = matches | fields
+        chosen = [_choose(entry, role, fields.get(entry.item.path)) for entry in chosen]
+        chosen = _with_keys(chosen, role)
     return chosen
 
 
-def _choose(entry: Named, role: str, *, is_match: bool) -> Named:
-    if not is_match and (entry.words.role != role or entry.is_chosen):
-        return entry
-    return Named(
-        entry.item, replace(entry.words, role=role if is_match else "unused"), is_chosen=True
+def _choose(entry: Named, role: str, fields: dict[str, str] | None) -> Named:
+    """Give a file that fits a pattern its role, and the part that the pattern picks out.
+
+    Raises:
+        DatasetError: If this is not the name of a part.
+    """
+    if fields is None:
+        if entry.words.role != role or entry.is_chosen:
+            return entry
+        return Named(entry.item, replace(entry.words, role="unused"), is_chosen=True)
+    words = replace(entry.words, role=role)
+    if "part" in fields:
+        part = PART_WORDS.get(fields["part"].lower())
+        if part is None:
+            raise DatasetError(
+                f"{{part}} stands for {fields['part']!r} in {entry.item.path}; expected a name "
+                "such as train, val or test. Use * for other names."
+            )
+        words = replace(words, part=part)
+    return Named(entry.item, words, is_chosen=True, fields=fields)
+
+
+def _with_keys(named: list[Named], role: str) -> list[Named]:
+    """Replace the keys of files by the tokens of `{case}` and of the other fields.
+
+    The other tokens of their paths stay only if these do not tell the files apart.
+    """
+    given = [
+        entry
+        for entry in named
+        if entry.is_chosen and entry.words.role == role and "case" in entry.fields
+    ]
+    extras: list[Key] = [
+        tuple(entry.fields[name] for name in EXTRA_FIELDS[role] if name in entry.fields)
+        for entry in given
+    ]
+    counts = Counter(
+        (entry.words.part, entry.fields["case"], extra)
+        for entry, extra in zip(given, extras, strict=True)
     )
+    if any(count > 1 for count in counts.values()):
+        others = varying([_other_tokens(entry) for entry in given])
+        extras = [(*extra, *other) for extra, other in zip(extras, others, strict=True)]
+    keys = {
+        entry.item: (*tokens(entry.fields["case"]), *extra)
+        for entry, extra in zip(given, extras, strict=True)
+    }
+    return [
+        replace(entry, words=replace(entry.words, key=keys.get(entry.item, entry.words.key)))
+        for entry in named
+    ]
+
+
+def _other_tokens(entry: Named) -> Key:
+    known = {token for text in entry.fields.values() for token in tokens(text)}
+    return tuple(token for token in entry.words.key if token not in known)
 
 
 def _check_matches(pattern: PathPattern, number: int, named: Sequence[Named]) -> None:

@@ -1,7 +1,9 @@
 """Split paths into tokens, and find the words among them that say what a file is."""
 
 import re
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from itertools import pairwise
@@ -53,6 +55,9 @@ PART_WORDS = {
 SHORT_PART_WORDS = {"tr": Part.TRAINING, "va": Part.VALIDATION, "ts": Part.TEST}
 """Abbreviations that name a part only directly after a word for images or labels (`imagesTr`)."""
 
+DATA_WORDS = word_set("data dataset datasets set sets split splits")
+"""Words next to which a word of a part names a part (`Test Set`), lower case."""
+
 LIST_NUMBER = re.compile(r"^(\d{1,2}|[A-Za-z])[.)]\s+")
 """The number or letter of a list at the beginning of a folder's name, such as `1. Images`."""
 
@@ -69,6 +74,13 @@ HASH_CHANGES = 3
 """Least number of changes between letters and digits within such a name."""
 
 
+Words = tuple[tuple[str, str], ...]
+"""Tokens of one name, each with its kind: `label`, `image`, `part`, or nothing."""
+
+PartNames = frozenset[tuple[int, tuple[str, ...]]]
+"""Depths and other words of the names that only a word of a part tells apart."""
+
+
 @dataclass(frozen=True)
 class PathTokens:
     """What the words of a path say about a file.
@@ -76,17 +88,33 @@ class PathTokens:
     Attributes:
         role: `image` or `label`; None if no word says it.
         part: The part of the dataset; None if no word says it.
-        key: The other tokens, in order, without repetitions.
+        key: The other tokens, in order; those of the folders are not repeated.
         folder_key: Those of the folders alone.
+        folder_role: The role that the folders alone say.
+        names: Tokens of the folders and of the file.
     """
 
     role: str | None
     part: Part | None
     key: tuple[str, ...]
     folder_key: tuple[str, ...]
+    folder_role: str | None = None
+    names: tuple[Words, ...] = ()
+
+    @property
+    def role_words(self) -> frozenset[str]:
+        """Words that say a role, in the whole path."""
+        return frozenset(
+            word for name in self.names for word, kind in name if kind in ("image", "label")
+        )
+
+    def with_words(self, kept: frozenset[str]) -> "PathTokens":
+        """Return the tokens with some words of roles as part of the key."""
+        key, folder_key = _key(self.names, kept), _key(self.names[:-1], kept)
+        return replace(self, key=key, folder_key=folder_key)
 
 
-def path_tokens(path: PurePosixPath, stem: str) -> PathTokens:
+def path_tokens(path: PurePosixPath, stem: str, part_names: PartNames | None = None) -> PathTokens:
     """Interpret the words of a path.
 
     A word for labels in the name of the file decides, otherwise the deepest folder with such a
@@ -95,20 +123,41 @@ def path_tokens(path: PurePosixPath, stem: str) -> PathTokens:
     Args:
         path: Path relative to the dataset, without components that all files share.
         stem: Name of the file without its extension.
+        part_names: Names that a word of a part tells apart, from `find_part_names`; with None, a
+            word of a part counts in any name.
     """
-    folders = [tokens(name) for name in path.parts[:-1]]
-    name = tokens(stem)
+    texts = (*path.parts[:-1], stem)
+    names = tuple(
+        _kinds(tokens(text), (depth - len(texts), part_names)) for depth, text in enumerate(texts)
+    )
+    folders, name = names[:-1], names[-1]
     in_name, in_folder = _role(name), next(filter(None, map(_role, reversed(folders))), None)
     is_labelled = in_name == "label" or (in_name and in_folder == "label")
-    role = "label" if is_labelled else in_name or in_folder
-    parts = [part for words in (*folders, name) for part in _parts(words)]
-    folder_key = _key(folders)
+    parts = [PART_WORDS.get(word) or SHORT_PART_WORDS[word] for word in _of_kind(names, "part")]
     return PathTokens(
-        role=role,
+        role="label" if is_labelled else in_name or in_folder,
         part=parts[-1] if parts else None,
-        key=_key([*folders, name]),
-        folder_key=folder_key,
+        key=_key(names),
+        folder_key=_key(folders),
+        folder_role=in_folder,
+        names=names,
     )
+
+
+def find_part_names(paths: Iterable[tuple[PurePosixPath, str]]) -> PartNames:
+    """Return the names that a word of a part tells apart, such as `lung_train` and `lung_test`.
+
+    Args:
+        paths: Paths and names without the extension.
+    """
+    found: dict[tuple[int, tuple[str, ...]], set[Part | None]] = defaultdict(set)
+    for path, stem in paths:
+        texts = (*path.parts[:-1], stem)
+        for depth, text in enumerate(texts):
+            words = tokens(text)
+            part = next((PART_WORDS[word] for word in words if word in PART_WORDS), None)
+            found[depth - len(texts), _other_words(words)].add(part)
+    return frozenset(place for place, parts in found.items() if len(parts) > 1)
 
 
 @lru_cache(maxsize=2**16)
@@ -148,39 +197,57 @@ def is_id(token: str) -> bool:
     return any(character.isdigit() for character in token)
 
 
-def _role(words: tuple[str, ...]) -> str | None:
+def _other_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    known = LABEL_WORDS | IMAGE_WORDS | PART_WORDS.keys() | DATA_WORDS
+    return tuple(word for word in words if word not in known and not is_id(word))
+
+
+def _kinds(words: tuple[str, ...], place: tuple[int, PartNames | None]) -> Words:
+    """Return the kinds of the tokens of one name.
+
+    A word of a part counts next to words of roles and numbers; `test_max1` may be a patient.
+    """
+    depth, part_names = place
+    others = _other_words(words)
+    has_part = not others or part_names is None or (depth, others) in part_names
+    found = []
+    for before, word in pairwise(("", *words)):
+        is_short = word in SHORT_PART_WORDS and before in LABEL_WORDS | IMAGE_WORDS
+        kind = "label" if word in LABEL_WORDS else "image" if word in IMAGE_WORDS else ""
+        found.append((word, "part" if is_short or (has_part and word in PART_WORDS) else kind))
+    return tuple(found)
+
+
+def _of_kind(names: Iterable[Words], kind: str) -> list[str]:
+    return [word for name in names for word, found in name if found == kind]
+
+
+def _role(name: Words) -> str | None:
     """Return the role that the words of one name say; labels outweigh images."""
-    if any(word in LABEL_WORDS for word in words):
-        return "label"
-    return "image" if any(word in IMAGE_WORDS for word in words) else None
+    return next((role for role in ("label", "image") if _of_kind([name], role)), None)
 
 
-def _parts(words: tuple[str, ...]) -> list[Part]:
-    return [
-        part
-        for before, word in pairwise(("", *words))
-        if (part := PART_WORDS.get(word) or _short_part(before, word))
-    ]
-
-
-def _short_part(before: str, word: str) -> Part | None:
-    return SHORT_PART_WORDS.get(word) if before in LABEL_WORDS | IMAGE_WORDS else None
-
-
-def _key(names: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the tokens without roles and parts; one that repeats after the same word counts once.
+def _key(names: Iterable[Words], kept: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Return the tokens without roles and parts, and without those that repeat a folder's.
 
     `sub-02/ses-01/sub-02_ses-01_run-02` has the key sub, 02, ses, 01, run, 02.
+
+    Args:
+        names: Tokens of the folders and of the file.
+        kept: Words of roles that are part of the key.
     """
     key: list[str] = []
-    seen: set[tuple[str, str]] = set()
-    for words in names:
+    seen: Counter[tuple[str, str]] = Counter()
+    for name in names:
+        repeated = seen.copy()
         last_word = ""
-        for before, word in pairwise(("", *words)):
-            if word in LABEL_WORDS | IMAGE_WORDS | PART_WORDS.keys() or _short_part(before, word):
+        for word, kind in name:
+            if kind and word not in kept:
                 continue
-            if (last_word, word) not in seen:
-                seen.add((last_word, word))
+            if repeated[last_word, word]:
+                repeated[last_word, word] -= 1
+            else:
+                seen[last_word, word] += 1
                 if word not in key or is_id(word):
                     key.append(word)
             if not is_id(word):

@@ -119,7 +119,7 @@ def note_on_changed_cases(dataset: Path, spec: DatasetSpec) -> str | None:
     """
     if not dataset.is_dir():
         return None
-    current = case_names(dataset)
+    current = case_names(dataset, spec.options)
     kinds = (("case", spec.cases, current.training), ("test case", spec.test_cases, current.test))
     changes = []
     for kind, cases, names in kinds:

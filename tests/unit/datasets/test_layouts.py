@@ -513,7 +513,7 @@ def test_a_single_name_is_the_only_channel_and_a_list_names_the_labels(tmp_path:
 def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
     put_volume(tmp_path / "images" / "a.nii.gz", tmp_path / "labels" / "a.nii.gz")
     describe(tmp_path, labels={"0": "background", "1": "tumour", "2": "tumour"})
-    with pytest.raises(DatasetError, match="distinct names; found 'tumour' more than once"):
+    with pytest.raises(DatasetError, match="distinct names; found 'tumour' twice"):
         recognise(tmp_path)
 
 

@@ -60,6 +60,33 @@ def test_lists_of_names_give_parts(tmp_path: Path) -> None:
     }
 
 
+def test_lists_have_names_with_compressed_endings(tmp_path: Path) -> None:
+    put(tmp_path, train_DOT_txt="c1.nii.gz\n", test_DOT_txt="c.2\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c.2"])
+    assert found.parts == {"c1": Part.TRAINING, "c.2": Part.TEST}
+
+
+def test_tables_of_windows_are_read(tmp_path: Path) -> None:
+    (tmp_path / "who.csv").write_bytes("case;patient\nc1;Jürgen\nc2;Zoë\n".encode("cp1252"))
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2"])
+    assert found.groups == {"c1": "Jürgen", "c2": "Zoë"}
+
+
+def test_only_a_column_of_ids_gives_groups(tmp_path: Path) -> None:
+    put(tmp_path, who_DOT_csv="case,patient_age,subject group,patient_id\nc1,70,x,a\nc2,71,y,b\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2"])
+    assert found.groups == {"c1": "x", "c2": "y"}
+    put(tmp_path, who_DOT_csv="case,patient_age,PatientID\nc1,70,a\nc2,71,\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2"])
+    assert found.groups == {"c1": "a"}
+    assert found.group_sources == [PurePosixPath("who.csv")]
+
+
+def test_a_table_with_an_overlong_field_is_not_read(tmp_path: Path) -> None:
+    put(tmp_path, who_DOT_csv=f"case,text\nc1,{'x' * 200_000}\n")
+    assert listed_parts(take_inventory(tmp_path), ["c1"]).groups == {}
+
+
 def test_a_list_of_other_names_gives_no_parts(tmp_path: Path) -> None:
     put(tmp_path, train_DOT_txt="learning rate\nbatch size\n")
     assert listed_parts(take_inventory(tmp_path), ["c1", "c2"]).parts == {}

@@ -4,7 +4,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from autoseg.datasets.recognition.inventory import Item
-from autoseg.datasets.recognition.pairing import Pairing, name_items, pair_named
+from autoseg.datasets.recognition.pairing import Pairing, pair_named
+from autoseg.datasets.recognition.roles import assign_roles, name_items
 from autoseg.datasets.recognition.tokens import Part
 
 
@@ -23,7 +24,7 @@ def pair(*paths: str, labels: Sequence[str] = ("mask", "seg", "label", "gt", ".p
     def look_like_labels(group: Sequence[Item]) -> bool:
         return all(any(text in item.path.as_posix() for text in labels) for item in group)
 
-    return pair_named(name_items(items(*paths)), look_like_labels)
+    return pair_named(assign_roles(name_items(items(*paths)), look_like_labels))
 
 
 def pairs(found: Pairing) -> list[tuple[list[str], list[str]]]:

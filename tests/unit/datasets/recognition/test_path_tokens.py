@@ -2,7 +2,13 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from autoseg.datasets.recognition.tokens import Part, PathTokens, path_tokens, tokens
+from autoseg.datasets.recognition.tokens import (
+    Part,
+    PathTokens,
+    find_part_names,
+    path_tokens,
+    tokens,
+)
 
 
 def read(path: str) -> PathTokens:
@@ -68,3 +74,38 @@ def test_a_key_holds_repeated_ids_once() -> None:
 
 def test_a_key_has_no_words_of_roles_and_parts() -> None:
     assert read("training/labels/train_0012_mask.png").key == ("0012",)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("1/1_1_2.png", ("1", "1", "2")),
+        ("01/01_2020-01-02.png", ("01", "2020", "01", "02")),
+        ("P1/P1/P1_7.png", ("p1", "7")),
+    ],
+)
+def test_only_ids_of_folders_are_not_repeated(path: str, key: tuple[str, ...]) -> None:
+    assert read(path).key == key
+
+
+def test_a_word_of_a_role_may_be_part_of_the_key() -> None:
+    found = read("images/mask_7.png")
+    assert (found.role, found.folder_role) == ("label", "image")
+    assert found.with_words(frozenset({"mask"})).key == ("mask", "7")
+
+
+@pytest.mark.parametrize(
+    ("paths", "part"),
+    [
+        (("test_max1/a.png", "train_eva2/a.png"), None),
+        (("test_max1/a.png", "train_max2/a.png"), Part.TEST),
+        (("lung_test/a.png", "lung/a.png"), Part.TEST),
+        (("test/a.png", "other/a.png"), Part.TEST),
+        (("imagesTs/a.png", "other/a.png"), Part.TEST),
+    ],
+)
+def test_other_words_next_to_a_part_must_be_those_of_other_names(
+    paths: tuple[str, str], part: Part | None
+) -> None:
+    names = find_part_names((PurePosixPath(path), "a") for path in paths)
+    assert path_tokens(PurePosixPath(paths[0]), "a", names).part is part

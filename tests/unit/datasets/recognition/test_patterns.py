@@ -4,8 +4,8 @@ import pytest
 
 from autoseg.core.errors import DatasetError
 from autoseg.datasets.recognition.inventory import Item
-from autoseg.datasets.recognition.pairing import name_items
 from autoseg.datasets.recognition.patterns import PathPattern, choose_by_patterns, suggest_pattern
+from autoseg.datasets.recognition.roles import name_items
 
 
 def item(text: str) -> Item:
@@ -64,3 +64,27 @@ def test_a_suggested_pattern_fits_its_file(path: str, key: tuple[str, ...], expe
     (named,) = name_items([item(path)])
     assert suggest_pattern(named, key) == expected
     assert PathPattern(expected).match(PurePosixPath(path)) is not None
+
+
+def test_other_tokens_that_differ_between_files_are_any_text() -> None:
+    (named,) = name_items([item("north/P1/seg_20200101.png")])
+    assert suggest_pattern(named, ("p1",), {"20200101"}) == "north/{case}/seg_*.png"
+
+
+def test_the_fields_of_a_pattern_replace_the_tokens_of_the_path() -> None:
+    named = name_items([item(f"w{n}/x{n}y_{kind}.png") for n in (1, 2) for kind in ("red", "blue")])
+    chosen = choose_by_patterns(named, ("w*/{case}y_{channel}.png",), ())
+    assert [entry.words.key for entry in chosen[:2]] == [("x1", "red"), ("x1", "blue")]
+
+
+def test_files_that_the_fields_do_not_tell_apart_keep_their_other_tokens() -> None:
+    named = name_items([item(f"x{n}_{kind}.png") for n in (1, 2) for kind in ("red", "blue")])
+    chosen = choose_by_patterns(named, ("{case}_red.png", "{case}_blue.png"), ())
+    assert {entry.words.key for entry in chosen} == {
+        (f"x{n}", kind) for n in (1, 2) for kind in ("red", "blue")
+    }
+
+
+def test_an_unknown_part_is_refused() -> None:
+    with pytest.raises(DatasetError, match=r"\{part\} stands for 'spare' in spare/a.png"):
+        choose_by_patterns(name_items([item("spare/a.png")]), ("{part}/{case}.png",), ())

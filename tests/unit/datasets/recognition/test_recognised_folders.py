@@ -138,8 +138,8 @@ def test_a_file_per_object_gives_one_class(root: Path, tmp_path: Path) -> None:
 def test_maps_that_number_objects_give_one_class(root: Path, tmp_path: Path) -> None:
     def numbered(seed: int) -> np.ndarray:
         labels = np.zeros(SHAPE, np.uint8)
-        for number in range(4 + seed):
-            row, column = 6 * (number // 4), 8 * (number % 4)
+        for number, place in enumerate(np.random.default_rng(seed).permutation(16)[: 4 + seed]):
+            row, column = 6 * (place // 4), 8 * (place % 4)
             labels[row : row + 4, column : column + 6] = number + 1
         return labels
 

@@ -96,7 +96,7 @@ def test_shapes_of_labelme_become_label_maps(tmp_path: Path) -> None:
     assert stem == pytest.approx(np.pi * 16, rel=0.1)
 
 
-@pytest.mark.parametrize("counts", [[2, 3, 15, 2, 578], "23?2Rb0"])
+@pytest.mark.parametrize("counts", [[2, 3, 15, 2, 578], "23?Oca0"])
 def test_run_lengths_go_down_the_columns(counts: list[int] | str) -> None:
     from autoseg.datasets.recognition.shapes import decoded_runs
 
