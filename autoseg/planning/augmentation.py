@@ -29,7 +29,7 @@ def augmentation(
     time = "no time limit" if seconds is None else format_duration(seconds)
     reason = (
         f"{format_count(num_cases, 'case')}, {time}: strong is only used if requested, because its "
-        "effect has not been measured"
+        "gain is small: 0.002 Dice with 10 training cases, -0.001 with 100 (see the experiments)"
     )
     return PlannedValue("standard", "augmentation", reason, OWN)
 

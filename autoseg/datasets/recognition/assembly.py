@@ -139,7 +139,7 @@ def _mask(content: Content, form: LabelForm) -> LabelArray:
 
 
 def _above_threshold(content: Content, form: LabelForm) -> LabelArray:
-    return np.asarray(content.channels[0] > form.threshold, np.uint8)
+    return np.asarray(content.channels[0] > form.threshold, np.uint8) * np.uint8(max(form.names))
 
 
 def _nonzero(content: Content, form: LabelForm) -> LabelArray:

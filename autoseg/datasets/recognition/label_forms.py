@@ -51,6 +51,10 @@ READ_ALL = {
 """Ways to use all label files of a case."""
 
 
+BRIGHTEST = 255
+"""Value of white in files of 8 bits."""
+
+
 @dataclass(frozen=True)
 class LabelForm:
     """How the label files of a dataset store the classes.
@@ -261,7 +265,8 @@ def _of_one_file(
             "labels have blurred or compressed edges, as of a mask that was saved as JPEG: values "
             f"above {middle:g} are foreground"
         )
-        names = {0: "background", 1: "foreground"}
+        is_8_bit = greatest == BRIGHTEST  # the classes keep the values that the files show
+        names = {0: "background", BRIGHTEST if is_8_bit else 1: "foreground"}
         return LabelForm("threshold", names=names, threshold=middle, notes=(note,))
     return LabelForm(form)
 
