@@ -79,14 +79,14 @@ def blurred(seed: int, sigma: float = 1.0, size: int = 17) -> np.ndarray:
 
 def test_a_blurred_mask_is_thresholded(root: Path) -> None:
     put(root, "masks/{}.png", lambda seed: blurred(seed, 0.7))
-    assert plan(root).spec.labels.values == (0, 1)
+    assert plan(root).spec.labels.values == (0, 255)
 
 
 def test_a_soft_mask_needs_a_choice(root: Path) -> None:
     put(root, "masks/{}.png", lambda seed: blurred(seed, 1, 14))
     with pytest.raises(DatasetError, match=r"(?s)--mask threshold.*--mask values"):
         plan(root)
-    assert plan(root, "threshold").spec.labels.values == (0, 1)
+    assert plan(root, "threshold").spec.labels.values == (0, 255)
 
 
 def test_a_mask_with_several_classes_is_no_mask_of_one(root: Path) -> None:
