@@ -26,6 +26,9 @@ PILLOW_LIMIT_LOCK = Lock()
 JPEG_MARK = b"\xff\xd8"
 """First bytes of a JPEG (ITU-T T.81)."""
 
+WHITE = 255
+"""Grey value of white in a palette."""
+
 EXIF_ORIENTATION = 0x0112
 """Exif tag of the camera's orientation (CIPA DC-008)."""
 
@@ -166,7 +169,8 @@ def _palette_mode(picture: Picture) -> str:
 def _label_channels(picture: Picture) -> tuple[StoredArray, NDArray[np.uint8] | None]:
     """Return label values, and the colours of a palette.
 
-    The values are the numbers of the palette, unless it shows a mask with 0 as white.
+    The values are the numbers of the palette, unless it shows 0 as white, in a mask or in a picture
+    that is white everywhere.
     """
     voxels = _channels_first(picture)
     if picture.mode != "P":
@@ -176,10 +180,10 @@ def _label_channels(picture: Picture) -> tuple[StoredArray, NDArray[np.uint8] | 
     palette[: len(stored)] = stored
     used = np.unique(voxels)
     colours = palette[used].astype(int)
-    is_inverted = len(used) == 2 and np.ptp(colours, axis=1).max() == 0
-    if is_inverted and colours[0, 0] > colours[1, 0]:
-        white, black = colours[:, 0]
-        return np.asarray(np.where(voxels == used[0], white, black), np.uint8), None
+    greys = colours[:, 0] if np.ptp(colours, axis=1).max() == 0 else np.arange(len(used))
+    is_white = len(used) == 1 and used[0] == 0 and greys[0] == WHITE
+    if is_white or (len(used) == 2 and greys[0] > greys[1]):
+        return np.asarray(np.where(voxels == used[0], greys[0], greys[-1]), np.uint8), None
     return voxels, palette
 
 

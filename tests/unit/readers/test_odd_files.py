@@ -170,6 +170,10 @@ def test_a_palette_that_shows_0_as_white_is_a_mask(tmp_path: Path) -> None:
     picture.putpalette([255, 255, 255, 0, 0, 0])
     picture.save(tmp_path / "a.gif")
     assert read_labels(tmp_path / "a.gif").values.tolist() == [[255, 255, 0], [255, 0, 0]]
+    picture = Image.fromarray(np.zeros((2, 3), np.uint8), mode="P")
+    picture.putpalette([255, 255, 255, 0, 0, 0])
+    picture.save(tmp_path / "white.gif")
+    assert read_labels(tmp_path / "white.gif").values.tolist() == [[255] * 3] * 2
 
 
 @pytest.mark.parametrize(
