@@ -21,6 +21,8 @@ from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
 
 NAME = "names and contents"
 
+DICOM_ADVICE = "DICOM is not read; convert the series to NIfTI, for example with dcm2niix. "
+
 
 @dataclass(frozen=True)
 class DescribedCases:
@@ -115,8 +117,9 @@ def unrecognised(root: Path, options: LayoutOptions = AUTOMATIC) -> str:
     files = format_names(
         [f"{count} {ending or 'without extension'}" for ending, count in found.items()], 8
     )
+    dicom = DICOM_ADVICE if inventory.unread[".dcm"] else ""
     return (
-        f"no image with labels was recognised; found files {files or 'none'}. "
+        f"no image with labels was recognised; found files {files or 'none'}. {dicom}"
         f"{explain_unpaired(root, options)}Expected image files and label files whose paths share "
         "the name of the case, such as images/case_1.nii.gz and labels/case_1.nii.gz, or a "
         "dataset.json that lists image and label pairs."
