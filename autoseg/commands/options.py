@@ -67,7 +67,7 @@ LabelPatterns = Annotated[
         show_default="recognised",
     ),
 ]
-MaskForm = Literal["values", "threshold", "colours", "onehot", "instances"]
+MaskForm = Literal["values", "threshold", "colours", "onehot", "instances", "classes", "objects"]
 MaskOption = Annotated[
     MaskForm | None,
     typer.Option(
