@@ -68,12 +68,12 @@ def describe_by_rules(
         DatasetError: If several answers are possible, or a label map would have to be made without
             a folder for it.
     """
-    found = recognise_cases(root, options)
+    inventory = take_inventory(root)
+    found = recognise_cases(inventory, options)
     if found is None:
         return None
     description = load_description(root)
     declared = declared_labels(description) if description else None
-    inventory = take_inventory(root)
     table = find_class_table(root, (*inventory.texts, *inventory.tables))
     converted = convert_labels(
         (*found.cases, *found.test_cases),

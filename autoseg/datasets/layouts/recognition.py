@@ -27,6 +27,7 @@ from autoseg.datasets.layouts.pairing import FoundCases
 from autoseg.datasets.layouts.test_set import find_test_set
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import recognise_cases
+from autoseg.datasets.recognition.inventory import take_inventory
 from autoseg.datasets.recognition.label_forms import form_of_files
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.splits import Fold
@@ -134,7 +135,7 @@ def case_names(root: Path, options: LayoutOptions = AUTOMATIC) -> CaseNames:
     description = load_description(root.resolve())
     matching = _find_cases(root.resolve(), description) if options == AUTOMATIC else None
     if matching is None:
-        free = recognise_cases(root.resolve(), options)
+        free = recognise_cases(take_inventory(root.resolve()), options)
         if free is None:
             raise DatasetError(f"{root}: {unrecognised(root, options)}")
         return CaseNames(

@@ -60,11 +60,13 @@ class RecognisedCases:
     notes: tuple[str, ...]
 
 
-def recognise_cases(root: Path, options: LayoutOptions = AUTOMATIC) -> RecognisedCases | None:
+def recognise_cases(
+    inventory: Inventory, options: LayoutOptions = AUTOMATIC
+) -> RecognisedCases | None:
     """Find the cases of a folder by the words and ids in its paths.
 
     Args:
-        root: The folder.
+        inventory: The content of the folder.
         options: Patterns of images and labels, and the form of the labels.
 
     Returns:
@@ -73,7 +75,6 @@ def recognise_cases(root: Path, options: LayoutOptions = AUTOMATIC) -> Recognise
     Raises:
         DatasetError: If several answers are possible.
     """
-    inventory = take_inventory(root)
     listed = listed_pairs(inventory) if options == AUTOMATIC else Lists()
     pairing, groups = _paired(inventory, listed, options)
     if not pairing.cases:

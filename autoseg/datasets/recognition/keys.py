@@ -52,8 +52,8 @@ class Way:
 def shared_columns(images: Sequence[Place], labels: Sequence[Place], least: int) -> list[Way]:
     """Return the best choice of the places that name the case.
 
-    As many places as possible are compared, so that cases are told apart by everything that images
-    and labels have in common; of several choices, the one that gives most labels an image, and the
+    As many places as possible are compared, so that cases differ by everything that images and
+    labels have in common; of several choices, the one that gives most labels an image, and the
     fewest files to a case.
 
     Args:

@@ -38,7 +38,7 @@ MOST_SAMPLED = 9
 """Number of files that are read where they may number objects or have palettes."""
 
 LEAST_CASES = 3
-"""Least number of cases from whose names objects are told from classes."""
+"""Least number of cases from whose names objects are distinguished from classes."""
 
 MOST_SUGGESTED = 10
 """Most patterns that a message lists."""

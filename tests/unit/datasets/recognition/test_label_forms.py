@@ -1,4 +1,4 @@
-"""How label files store the classes: what is told apart, and what is refused with an option."""
+"""How label files store the classes: what is distinguished, and what is refused with an option."""
 
 from collections.abc import Callable
 from pathlib import Path
