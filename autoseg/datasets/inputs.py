@@ -7,7 +7,10 @@ from pathlib import Path
 from autoseg.core.errors import CaseError, DatasetError
 from autoseg.core.formatting import format_count
 from autoseg.datasets.layouts.pairing import channel_files_issue, image_files
+from autoseg.datasets.recognition.dicom_cases import series_names
+from autoseg.datasets.recognition.inventory import DICOM_ENDING, take_inventory
 from autoseg.readers import ENDINGS, ending_of, is_image_name, read_header, stem_of
+from autoseg.readers.dicom_series import import_pydicom, is_dicom
 from autoseg.readers.names import channel_of, without_channel_suffix
 
 MAX_CHANNELS = 8
@@ -36,32 +39,55 @@ def find_inputs(path: Path, *, num_channels: int) -> tuple[InputCase, ...]:
 
     Files named CASE_0000, CASE_0001 … are the channels of one case if the model has several
     channels and each file holds fewer; otherwise each file is a separate case. If CASE_0000 is the
-    only file of its case, the number is removed from the name. Other files are ignored.
+    only file of its case, the number is removed from the name. The DICOM files of a series are one
+    case, named after the folders that tell the series apart. Other files are ignored.
 
     Args:
-        path: A folder (subfolders are not searched), or an image file.
+        path: A folder, of which subfolders are searched for DICOM series only, or an image file.
         num_channels: Number of channels of the model.
 
     Raises:
         DatasetError: If there is no image.
     """
+    series: list[InputCase] = []
     if path.is_dir():
         files = image_files(path)
+        pictures = [file for file in files if not is_dicom(file)]
+        if len(pictures) < len(files) or not files:
+            series, files = _series(path), pictures
+    elif path.is_file() and is_dicom(path):
+        series, files = [InputCase(stem_of(path), (path,), DICOM_ENDING)], []
     elif path.is_file() and is_image_name(path):
         files = [path, *_siblings(path)]
     else:
         problem = "is not a known image file" if path.is_file() else "does not exist"
         msg = f"{path} {problem}; expected a folder of images or one image ({', '.join(ENDINGS)})."
         raise DatasetError(msg)
-    if not files:
+    if not (files or series):
         msg = f"{path} contains no images; supported file endings are {', '.join(ENDINGS)}."
         raise DatasetError(msg)
     cases = _merge_same_names(
-        case for group in _by_stem(files) for case in _cases_of(group, num_channels)
+        [*series, *(case for group in _by_stem(files) for case in _cases_of(group, num_channels))]
     )
     if path.is_file():
         cases = [case for case in cases if path in case.images]
     return tuple(sorted(cases, key=lambda case: case.name))
+
+
+def _series(folder: Path) -> list[InputCase]:
+    """Return the DICOM series of a folder and its subfolders.
+
+    Raises:
+        MissingPackage: If there are DICOM files, but the package that reads them is missing.
+    """
+    inventory = take_inventory(folder)
+    if inventory.unread[DICOM_ENDING]:
+        import_pydicom()
+    items = [item for item in inventory.items if item.series]
+    return [
+        InputCase(name, (item.file(folder),), DICOM_ENDING)
+        for item, name in zip(items, series_names(items), strict=True)
+    ]
 
 
 def channel_files_warning(cases: Sequence[InputCase], *, num_channels: int) -> str:

@@ -6,6 +6,7 @@ from unicodedata import normalize
 
 from autoseg.core.errors import CaseError
 from autoseg.readers.base import READERS, Reader
+from autoseg.readers.dicom_series import is_dicom
 
 CHANNEL_SUFFIX = re.compile(r"_(\d{4})$")
 """Channel suffix of nnU-Net's file names: `CASE_0000`, `CASE_0001`, …"""
@@ -28,9 +29,14 @@ def known_endings() -> tuple[str, ...]:
 
 
 def ending_of(path: Path) -> str:
-    """Return the known extension in lower case (`.nii.gz`), or the last suffix if unknown."""
+    """Return the known extension in lower case (`.nii.gz`), or the last suffix if unknown.
+
+    The extension of DICOM files that have another name, such as `IM0001`, is `.dcm`.
+    """
     name = path.name.lower()
     matching = [ending for ending in known_endings() if name.endswith(ending)]
+    if not matching and is_dicom(path):
+        return ".dcm"
     return max(matching, key=len, default=path.suffix)
 
 
@@ -40,7 +46,9 @@ def stem_of(path: Path) -> str:
     The stem is normalised to Unicode form NFC, because some file systems decompose accented
     letters; without this, equal names could differ.
     """
-    return normalize("NFC", path.name[: len(path.name) - len(ending_of(path))])
+    ending = ending_of(path)
+    has_ending = path.name.lower().endswith(ending.lower())
+    return normalize("NFC", path.name[: len(path.name) - len(ending)] if has_ending else path.name)
 
 
 def is_image_name(path: Path) -> bool:
@@ -49,13 +57,16 @@ def is_image_name(path: Path) -> bool:
 
 
 def label_ending(image_ending: str) -> str:
-    """Return the extension for label maps of an image: its own, or `.png` if that is lossy.
+    """Return the extension for label maps of an image: its own if label maps have it.
 
-    The first part of endings such as `.ome.tif` and `.seg.nrrd` is left out.
+    Otherwise, it is `.nii.gz` for volumes and `.png` for pictures. The first part of endings such
+    as `.ome.tif` and `.seg.nrrd` is left out.
     """
     image_ending = image_ending.removeprefix(".ome").removeprefix(".seg")
-    keeps = image_ending in reader_for(Path(f"case{image_ending}")).label_endings
-    return image_ending if keeps else ".png"
+    reader = reader_for(Path(f"case{image_ending}"))
+    if image_ending in reader.label_endings:
+        return image_ending
+    return ".png" if reader.max_axes == 2 else ".nii.gz"
 
 
 def reader_for(path: Path) -> Reader:

@@ -10,18 +10,17 @@ from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
 from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import load_description
-from autoseg.datasets.recognition.cases import (
-    RecognisedCases,
-    explain_unpaired,
-    recognise_cases,
-)
+from autoseg.datasets.recognition.cases import explain_unpaired, recognise_cases
 from autoseg.datasets.recognition.class_tables import find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.datasets.recognition.recognised import RecognisedCases
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
 
 NAME = "names and contents"
 
-DICOM_ADVICE = "DICOM is not read; convert the series to NIfTI, for example with dcm2niix. "
+DICOM_ADVICE = (
+    'some DICOM files cannot be read; if pydicom is missing, run pip install "autoseg[dicom]". '
+)
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,8 @@ def _by_rules(
         raise DatasetError(f"{root}: {unrecognised(root, options)}{issues}")
     num_axes, num_channels = usual_axes_and_channels(found.cases)
     channel_names, inferred = _channel_names(None, num_channels)
+    if len(found.channels) == num_channels:
+        channel_names, inferred = found.channels, ()
     held_out = set(found.validation)
     train = tuple(case.name for case in found.cases if case.name not in held_out)
     spec = DatasetSpec(
@@ -186,7 +188,7 @@ def _by_rules(
         root=root,
         layout=by_rules.NAME,
         num_axes=3 if num_axes == 3 else 2,
-        channel_names=found.channels if len(found.channels) == num_channels else channel_names,
+        channel_names=channel_names,
         labels=found.labels,
         inferred=(*found.inferred, f"{num_axes}-D images", *inferred),
         cases=tuple(sorted(found.cases, key=lambda case: case.name)),

@@ -11,12 +11,17 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_names, format_shape
+from autoseg.core.geometry import Geometry
 from autoseg.datasets.recognition.contents import Content, colour_codes
+from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentations
 from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.shapes import Shape, draw_shapes
 from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
-from autoseg.readers.base import StoredImage
+from autoseg.readers.dicom_series import grid_of
 from autoseg.readers.names import label_ending
+
+DRAWN_FORMS = ("polygons", "dicom")
+"""Forms whose files hold shapes or segments that are drawn on the grid of the image."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ class LabelParts:
     like: Path
     shapes: tuple[Shape, ...] = ()
 
-    def target(self, folder: Path) -> Path:
+    def target(self, folder: Path, form: LabelForm) -> Path:
         """Return the path of the label map in a folder."""
-        is_label_map = self.files and self.files[0][1].suffix != ".json"
+        is_label_map = self.files and form.form not in DRAWN_FORMS
         source = self.files[0][1] if is_label_map else self.like
         ending = label_ending(ending_of(source))
         return folder / f"{self.case}{'.png' if ending in ('.gif', '.bmp') else ending}"
@@ -58,7 +63,7 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     Raises:
         CaseError: If a file cannot be read, or the files of a case differ in shape.
     """
-    target = parts.target(folder)
+    target = parts.target(folder, form)
     record = target.with_name(f"{target.name}.source.json")
     states = [(path.as_posix(), value, *_state(path)) for value, path in parts.files]
     source = json.dumps([asdict(form) | {"files": None, "notes": None}, states])
@@ -66,8 +71,8 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
-    values, stored = _merged(parts, form)
-    write_stored_labels(values, stored.geometry, target)
+    values, geometry = _merged(parts, form)
+    write_stored_labels(values, geometry, target)
     with atomic_write(record) as temporary:
         temporary.write_text(source, encoding="utf-8")
     return target
@@ -78,14 +83,16 @@ def _state(path: Path) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, StoredImage]:
+def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:
     """Return the label map of a case; of overlapping classes, the smaller one is kept."""
+    if form.form == "dicom":
+        return _segmented(parts, form)
     if form.form == "polygons":
         stored = read_stored_labels(parts.like)
-        return _drawn(parts, form, stored.voxels.shape[1:]), stored
+        return _drawn(parts, form, stored.voxels.shape[1:]), stored.geometry
     if not parts.files:
         stored = read_stored_labels(parts.like)
-        return np.zeros(stored.voxels.shape[1:], np.uint8), stored
+        return np.zeros(stored.voxels.shape[1:], np.uint8), stored.geometry
     read = [(value, read_stored_labels(path)) for value, path in parts.files]
     shape = read[0][1].voxels.shape[1:]
     for (_, path), (_, stored) in zip(parts.files, read, strict=True):
@@ -104,7 +111,18 @@ def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, StoredImage
             merged[found > 0] = value
         else:
             merged = found.astype(merged.dtype)
-    return merged, read[0][1]
+    return merged, read[0][1].geometry
+
+
+def _segmented(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:
+    """Return the label map of DICOM segmentations, and the grid of their series."""
+    grid = SliceGrid.of(parts.like)
+    masks = draw_segmentations([path for _, path in parts.files], grid)
+    labels: LabelArray = np.zeros(grid.shape, np.min_scalar_type(max(form.names)))
+    values = {name: value for value, name in form.names.items()}
+    for name, mask in sorted(masks.items(), key=lambda pair: -np.count_nonzero(pair[1])):
+        labels[mask] = values[name]
+    return labels, grid_of(grid.planes)
 
 
 def _drawn(parts: LabelParts, form: LabelForm, shape: tuple[int, ...]) -> LabelArray:

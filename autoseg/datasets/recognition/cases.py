@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
@@ -12,13 +12,25 @@ from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.channels import choose_channels
 from autoseg.datasets.recognition.class_tables import lists_classes
 from autoseg.datasets.recognition.contents import content_of
-from autoseg.datasets.recognition.inventory import Inventory, Item, take_inventory
+from autoseg.datasets.recognition.dicom_cases import (
+    cases_of_series,
+    choose_segmentations,
+    find_segmented_series,
+)
+from autoseg.datasets.recognition.inventory import (
+    Inventory,
+    Item,
+    modality_of,
+    modality_sentence,
+    take_inventory,
+)
 from autoseg.datasets.recognition.keys import Key, as_numbers, varying
 from autoseg.datasets.recognition.label_forms import LabelForm, choose_labels
 from autoseg.datasets.recognition.label_series import SAMPLED
 from autoseg.datasets.recognition.lists import ListedPair, Lists, listed_pairs, listed_parts
 from autoseg.datasets.recognition.pairing import Joined, Named, Pairing, pair_named
 from autoseg.datasets.recognition.patterns import choose_by_patterns, suggest_pattern
+from autoseg.datasets.recognition.recognised import RecognisedCases
 from autoseg.datasets.recognition.roles import assign_roles, name_items
 from autoseg.datasets.recognition.shapes import AnnotatedImage, find_annotations
 from autoseg.datasets.recognition.tokens import Part, is_id, path_tokens, tokens
@@ -30,34 +42,6 @@ from autoseg.documents.dataset import (
     is_valid_folder_name,
 )
 from autoseg.readers import stem_of
-
-
-@dataclass(frozen=True)
-class RecognisedCases:
-    """The cases of a folder.
-
-    Attributes:
-        cases: Cases to train on and to hold out; `labels` of those whose labels are converted is
-            the first of their files.
-        test_cases: Labelled test cases.
-        validation: Names of the cases of a validation part.
-        form: How the label files store the classes.
-        parts: The label files of each case.
-        channels: Name of each channel, if there is a file per channel.
-        inferred: Sentences on the channels and on the groups.
-        sources: Tables and lists that were read, relative to the folder.
-        notes: Sentences on what was found and left out.
-    """
-
-    cases: tuple[CaseFiles, ...]
-    test_cases: tuple[CaseFiles, ...]
-    validation: tuple[str, ...]
-    form: LabelForm
-    parts: dict[str, LabelParts]
-    channels: tuple[str, ...]
-    inferred: tuple[str, ...]
-    sources: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def recognise_cases(
@@ -75,9 +59,15 @@ def recognise_cases(
     Raises:
         DatasetError: If several answers are possible.
     """
+    if choose_segmentations(inventory, options.labels):
+        segmented = find_segmented_series(inventory, options)
+        return cases_of_series(segmented, inventory) if segmented else None
     listed = listed_pairs(inventory) if options == AUTOMATIC else Lists()
     pairing, groups = _paired(inventory, listed, options)
     if not pairing.cases:
+        segmented = find_segmented_series(inventory, options)
+        if segmented:
+            return cases_of_series(segmented, inventory)
         annotated = find_annotations(inventory)
         return _from_shapes(annotated, inventory) if annotated else None
     found = _described(pairing, groups, listed, inventory, options.mask)
@@ -98,6 +88,7 @@ def _described(
         pairing.cases, lambda case: next((item for _, item in _label_files(case, form)), None), root
     )
     names = _case_names(pairing.cases, channels.keys, root)
+    modality = modality_of(_first_image(case).item for case in pairing.cases)
     lists = listed if listed.pairs else listed_parts(inventory, names)
     found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
     parts: dict[str, LabelParts] = {}
@@ -112,7 +103,7 @@ def _described(
             CaseFiles(
                 name=name,
                 images=tuple(
-                    root / case.images[k][0].item.path for k in channels.keys if k in case.images
+                    case.images[k][0].item.file(root) for k in channels.keys if k in case.images
                 ),
                 labels=files.files[0][1] if files.files else files.like,
                 group=lists.groups.get(name, group),
@@ -125,8 +116,11 @@ def _described(
         validation=tuple(case.name for case in held_out) if training else (),
         form=form,
         parts=parts,
-        channels=channels.names,
-        inferred=(*_group_sentences(found, lists, pairing), *channels.inferred),
+        channels=channels.names or modality,
+        inferred=(
+            *_group_sentences(found, lists, pairing),
+            *(channels.inferred or modality_sentence(modality)),
+        ),
         sources=tuple(path.as_posix() for path in lists.sources),
         notes=(*form.notes, *channels.notes, *_left_out(inventory, pairing, incomplete)),
     )
@@ -143,7 +137,7 @@ def _from_shapes(annotated: list[AnnotatedImage], inventory: Inventory) -> Recog
     found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
     parts = {}
     for image, name in zip(annotated, stems, strict=True):
-        path, source = root / image.item.path, root / image.source
+        path, source = image.item.file(root), root / image.source
         part = image.part or path_tokens(image.item.path, image.item.stem).part
         parts[name] = LabelParts(name, ((1, source),), path, tuple(image.shapes))
         case = CaseFiles(name=name, images=(path,), labels=source)
@@ -210,11 +204,11 @@ def explain_unpaired(root: Path, options: LayoutOptions) -> str:
 
 def _files(case: Joined, form: LabelForm, channels: Sequence[Key], root: Path) -> LabelParts | None:
     """Return the label files of a case; None if it has no image, or no labels."""
-    labels = tuple((value, root / item.path) for value, item in _label_files(case, form))
-    image = next((case.images[key][0].item.path for key in channels if key in case.images), None)
+    labels = tuple((value, item.file(root)) for value, item in _label_files(case, form))
+    image = next((case.images[key][0].item for key in channels if key in case.images), None)
     if image is None or (not labels and form.form != "classes"):
         return None
-    return LabelParts("", labels, root / image)
+    return LabelParts("", labels, image.file(root))
 
 
 def _from_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, list[str | None]]:
@@ -263,7 +257,7 @@ def _look_like_labels(root: Path, items: Sequence[Item]) -> bool | None:
     the words of their paths decide.
     """
     sample = items[:: max(1, len(items) // SAMPLED)][:SAMPLED]
-    contents = [found for item in sample if (found := content_of(root / item.path)) is not None]
+    contents = [found for item in sample if (found := content_of(item.file(root))) is not None]
     if contents and all(content.looks_like_labels for content in contents):
         return True
     may_be_labels = all(c.is_grey and c.is_whole and c.fills_areas for c in contents)
@@ -284,7 +278,7 @@ def _case_names(cases: Sequence[Joined], channels: Sequence[Key], root: Path) ->
     Raises:
         DatasetError: If no names tell the cases apart.
     """
-    images = [next(iter(case.images.values()))[0] for case in cases]
+    images = [_first_image(case) for case in cases]
     choices = [
         [image.item.stem for image in images] if len(channels) == 1 else [],
         [_folder_name(image, case) for image, case in zip(images, cases, strict=True)],
@@ -303,6 +297,10 @@ def _case_names(cases: Sequence[Joined], channels: Sequence[Key], root: Path) ->
     )
 
 
+def _first_image(case: Joined) -> Named:
+    return next(iter(case.images.values()))[0]
+
+
 def _folder_name(image: Named, case: Joined) -> str:
     """Return the name of the deepest folder that has an id of the case."""
     for name in reversed(image.item.path.parts[:-1]):
@@ -317,7 +315,7 @@ def _groups(cases: Sequence[Joined]) -> list[str | None]:
     The name of the folder has an id of the case, or a word that varies next to one that does not
     (`video_a`).
     """
-    images = [next(iter(case.images.values()))[0] for case in cases]
+    images = [_first_image(case) for case in cases]
     if any("group" in image.fields for image in images):
         return [image.fields.get("group") for image in images]
     own = [set(as_numbers(case.key)) for case in cases]

@@ -149,7 +149,7 @@ def _on_grid(
     ]
     for image, label in having[:: max(1, len(having) // SAMPLED)][:SAMPLED]:
         try:
-            if read_header(root / image.path).shape != read_header(root / label.path).shape:
+            if read_header(image.file(root)).shape != read_header(label.file(root)).shape:
                 return False
         except CaseError:
             continue

@@ -86,11 +86,11 @@ class LabelSeries:
 
     def content(self, number: int) -> Content | None:
         """Return the voxels of a case's file; None if it cannot be read."""
-        return _content(self._root / self.files[number].item.path)
+        return _content(self.files[number].item.file(self._root))
 
     def sample(self, most: int = SAMPLED) -> list[Content]:
         """Return the voxels of a few files that can be read, evenly spaced among the cases."""
-        return sampled([self._root / named.item.path for named in self.files.values()], most)
+        return sampled([named.item.file(self._root) for named in self.files.values()], most)
 
     @cached_property
     def is_binary(self) -> bool:

@@ -260,8 +260,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(CaseError, match=r"scan\.dcm.*\.nii\.gz"):
-        read_header(tmp_path / "scan.dcm")
+    with pytest.raises(CaseError, match=r"scan\.xyz.*\.nii\.gz"):
+        read_header(tmp_path / "scan.xyz")
 
 
 def test_labels_that_a_format_cannot_hold_are_refused(tmp_path: Path) -> None:

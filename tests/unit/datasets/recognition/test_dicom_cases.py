@@ -1,0 +1,173 @@
+"""DICOM series pair with the segmentations and structure sets that reference them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_files import ORIGIN, SPACING, THICKNESS, save, segmentation, slices, structure_set
+from matplotlib.path import Path as Polygon
+
+from autoseg.core.errors import CaseError, DatasetError, MissingPackage
+from autoseg.datasets.inputs import find_inputs
+from autoseg.datasets.layouts.recognition import Recognition, recognise
+from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentations
+from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.documents.dataset import LayoutOptions
+from autoseg.readers import read_image, read_labels
+
+SHAPE = (5, 20, 24)
+
+
+def volume(seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 900, SHAPE).astype(np.int16)
+
+
+def disc(place: int, radius: float, *, rows: int = 10) -> Any:
+    """A disc on two slices."""
+    mask = np.zeros(SHAPE, bool)
+    row, column = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    mask[place : place + 2] = (row - rows) ** 2 + (column - 12) ** 2 <= radius**2
+    return mask
+
+
+def in_mm(rows: Any, columns: Any, place: int) -> Any:
+    x, y = ORIGIN[0] + np.asarray(columns) * SPACING[1], ORIGIN[1] + np.asarray(rows) * SPACING[0]
+    return np.stack([x, y, np.full(x.shape, ORIGIN[2] + place * THICKNESS)], axis=1)
+
+
+def circle(place: int, radius: float) -> Any:
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    return in_mm(10.2 + radius * np.sin(angle), 11.7 + radius * np.cos(angle), place)
+
+
+def patients(root: Path, number: int = 3, seg: bool = True) -> None:
+    for n in range(number):
+        study = root / f"PAT-{n}" / "20240101"
+        save(slices(volume(n), series=f"1.3.{n}", PatientID=f"P{n}"), study / "CT", "IM{}")
+        masks = {"liver": disc(1, 6), "tumour": disc(1, 2)}
+        data = segmentation(masks, series=f"1.3.{n}", instance=f"1.5.{n}")
+        save([data], study / "SEG", "{}")
+
+
+def found(root: Path, tmp_path: Path, **options: Any) -> Recognition:
+    return recognise(root, LayoutOptions(**options), label_maps=tmp_path / "label_maps")
+
+
+def test_a_study_per_patient_is_recognised(tmp_path: Path) -> None:
+    patients(tmp_path / "data")
+    spec = found(tmp_path / "data", tmp_path).spec
+    assert [case.name for case in spec.cases] == ["PAT-0", "PAT-1", "PAT-2"]
+    assert spec.channel_names == ("CT",)
+    assert dict(zip(spec.labels.values, spec.labels.names, strict=True)) == {
+        0: "background",
+        1: "liver",
+        2: "tumour",
+    }
+    case = spec.cases[1]
+    labels = read_labels(case.labels, like=read_image(case.images))
+    expected = np.where(disc(1, 2), 2, disc(1, 6).astype(int))
+    # the canonical axes are those of the file here, with rows and columns as they are
+    np.testing.assert_array_equal(labels.values, expected)
+
+
+def test_contours_become_the_pixels_whose_centres_they_enclose(tmp_path: Path) -> None:
+    (image, *_) = save(slices(volume()), tmp_path / "ct")
+    rings = {"organ": [circle(2, 7.3), circle(2, 3.1), circle(3, 5.2)]}
+    paths = save([structure_set(rings)], tmp_path / "rt")
+    mask = draw_segmentations(paths, SliceGrid.of(image))["organ"]
+    row, column = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    centres = in_mm(row.ravel(), column.ravel(), 0)[:, :2]
+    outer, inner, other = (
+        Polygon(ring[:, :2]).contains_points(centres).reshape(SHAPE[1:]) for ring in rings["organ"]
+    )
+    np.testing.assert_array_equal(mask[2], outer & ~inner)
+    np.testing.assert_array_equal(mask[3], other)
+    assert not mask[[0, 1, 4]].any()
+
+
+def test_contours_between_slices_are_refused(tmp_path: Path) -> None:
+    (image, *_) = save(slices(volume()), tmp_path / "ct")
+    between = circle(2, 5) + np.array([0, 0, THICKNESS / 2])
+    paths = save([structure_set({"organ": [between]})], tmp_path / "rt")
+    with pytest.raises(CaseError, match=r"a contour of organ in 0\.dcm lies at the slices 2\.5"):
+        draw_segmentations(paths, SliceGrid.of(image))
+
+
+def test_two_segmentations_of_one_class_are_refused_with_options(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    patients(root, 1)
+    second = segmentation({"liver": disc(2, 5)}, series="1.3.0", instance="1.5.9")
+    save([second], root / "PAT-0/20240101/SEG2")
+    with pytest.raises(DatasetError, match=r"--label PAT-0/20240101/SEG2/0\.dcm"):
+        found(root, tmp_path)
+    spec = found(root, tmp_path, labels=("{group}/*/SEG2/*",)).spec
+    assert spec.labels.names == ("background", "liver")
+
+
+def test_segmentations_of_different_classes_are_joined(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    patients(root, 1)
+    second = segmentation({"kidney": disc(3, 5)}, series="1.3.0", instance="1.5.9")
+    save([second], root / "PAT-0/20240101/SEG2")
+    assert found(root, tmp_path).spec.labels.names == ("background", "kidney", "liver", "tumour")
+
+
+def test_series_without_a_segmentation_and_localizers_are_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    patients(root, 2)
+    save(slices(volume(), series="1.8"), root / "PAT-1/20240101/other")
+    scout = slices(volume()[:1], series="1.9", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    save(scout, root / "PAT-1/20240101/scout")
+    recognition = found(root, tmp_path)
+    assert len(recognition.spec.cases) == 2
+    assert any("images without segmentations" in note for note in recognition.notes)
+    assert take_inventory(root).unread["DICOM CT"] == 1
+
+
+def test_two_visits_of_a_patient_are_one_group(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for n, patient in enumerate(("A", "A", "B")):
+        folder = root / patient / f"visit{n}"
+        save(slices(volume(n), series=f"1.3.{n}", PatientID=patient), folder / "ct")
+        save([segmentation({"x": disc(1, 4)}, series=f"1.3.{n}")], folder / "seg")
+    assert [case.group for case in found(root, tmp_path).spec.cases] == ["A", "A", "B"]
+
+
+def test_series_pair_with_label_maps_of_other_formats_by_name(tmp_path: Path) -> None:
+    import SimpleITK
+
+    root = tmp_path / "data"
+    for n in range(3):
+        paths = save(slices(volume(n), series=f"1.3.{n}"), root / f"case_{n}/image")
+        image = read_image((paths[0],))
+        label = SimpleITK.GetImageFromArray(disc(1, 5).astype(np.uint8))
+        label.SetSpacing(image.stored_geometry.spacing[::-1])
+        label.SetOrigin(image.stored_geometry.origin[::-1])
+        SimpleITK.WriteImage(label, str(root / f"case_{n}/mask.nii.gz"))
+    spec = found(root, tmp_path).spec
+    assert len(spec.cases) == 3
+    assert spec.channel_names == ("CT",)
+    assert not recognise(root).issues
+
+
+def test_series_in_any_folders_are_inputs(tmp_path: Path) -> None:
+    patients(tmp_path)
+    cases = find_inputs(tmp_path, num_channels=1)
+    assert [(case.name, case.ending) for case in cases] == [(f"PAT-{n}", ".dcm") for n in range(3)]
+    (case,) = find_inputs(tmp_path / "PAT-1/20240101/CT", num_channels=1)
+    assert case.name == "P1"
+    (case,) = find_inputs(tmp_path / "PAT-1/20240101/CT/IM3", num_channels=1)
+    assert read_image(case.images).shape == SHAPE
+
+
+def test_without_pydicom_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients(tmp_path / "data")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(DatasetError, match=r'pip install "autoseg\[dicom\]"'):
+        found(tmp_path / "data", tmp_path)
+    with pytest.raises(MissingPackage, match=r'pip install "autoseg\[dicom\]"'):
+        find_inputs(tmp_path / "data", num_channels=1)
