@@ -11,17 +11,8 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
-from autoseg.readers.dicom_series import (
-    ENDINGS,
-    Dataset,
-    Plane,
-    files_of_series,
-    find_value,
-    grid_of,
-    load,
-    planes_of,
-    series_planes,
-)
+from autoseg.readers.dicom_planes import Plane, find_value, grid_of, planes_of, series_planes
+from autoseg.readers.dicom_series import ENDINGS, Dataset, files_of_series, load
 
 IMAGER_SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """Attributes with the pixel spacing of radiographs."""

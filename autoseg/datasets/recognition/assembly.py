@@ -17,7 +17,7 @@ from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentati
 from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.shapes import Shape, draw_shapes
 from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
-from autoseg.readers.dicom_series import grid_of
+from autoseg.readers.dicom_planes import grid_of
 from autoseg.readers.names import label_ending
 
 DRAWN_FORMS = ("polygons", "dicom")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from autoseg.core.arrays import MaskArray
 from autoseg.core.errors import CaseError
-from autoseg.readers.dicom_series import Dataset, Plane, load, planes_of, series_planes
+from autoseg.readers.dicom_planes import Plane, planes_of, series_planes
+from autoseg.readers.dicom_series import Dataset, load
 
 SLICE_TOLERANCE = 0.3
 """Largest distance of a segmented plane from a slice, as a fraction of the slice spacing."""
