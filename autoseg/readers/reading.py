@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import LabelArray
+from autoseg.core.c_output import discard_c_output
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import AutosegError, CaseError
 from autoseg.core.formatting import format_shape
@@ -146,7 +147,8 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
         )
         raise CaseError(f"{path} {found}. Add the file, or remove the case from the dataset.")
     try:
-        return action(path)
+        with discard_c_output():
+            return action(path)
     except AutosegError:
         raise
     except Exception as error:
