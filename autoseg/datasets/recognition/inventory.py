@@ -34,8 +34,9 @@ class Item:
     """An image file, or a DICOM series.
 
     Attributes:
-        path: Path relative to the dataset. Of a DICOM series: its folder, followed by its
-            description and number if the folder has several.
+        path: Path relative to the dataset. Of DICOM images: their folder if it has one image,
+            otherwise followed by the description and number of a series of slices, or by the name
+            of any other file.
         stem: Name without the extension, in Unicode form NFC.
         ending: Extension in lower case, such as `.nii.gz`.
         series: Header of the first file of a DICOM series; None for other images.
@@ -166,15 +167,25 @@ def _add_series(files: list[Path], folder: PurePosixPath, inventory: Inventory) 
 
 
 def _series_names(series: list[SeriesFile]) -> list[str]:
-    """Name the series of a folder: empty if there is one, otherwise by description and number."""
+    """Name the images in a folder: empty if there is one.
+
+    Otherwise a series of slices has its description and number, and any other image its file name.
+    """
     if len(series) == 1:
         return [""]
     names = [
         re.sub(r"[\\/\s]+", " ", f"{one.description or one.modality} {one.number}").strip()
+        if one.is_slice
+        else _stem(one.path.name)
         for one in series
     ]
     repeated = Counter(names)
     return [
-        name if repeated[name] == 1 else f"{name} {one.path.stem}"
+        name if repeated[name] == 1 else f"{name} {_stem(one.path.name)}"
         for name, one in zip(names, series, strict=True)
     ]
+
+
+def _stem(name: str) -> str:
+    ending = next((ending for ending in DICOM_ENDINGS if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dicom_files import ORIGIN, SPACING, THICKNESS, save, segmentation, slices, structure_set
 from matplotlib.path import Path as Polygon
+from synthetic import write_picture
 
 from autoseg.core.errors import CaseError, DatasetError, MissingPackage
 from autoseg.datasets.inputs import find_inputs
@@ -150,6 +151,19 @@ def test_series_pair_with_label_maps_of_other_formats_by_name(tmp_path: Path) ->
     assert len(spec.cases) == 3
     assert spec.channel_names == ("CT",)
     assert not recognise(root).issues
+
+
+def test_radiographs_pair_with_pictures_by_the_names_of_their_files(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for n in range(4):
+        (data,) = slices(volume(n)[:1], series=f"1.3.{n}", SeriesNumber=n, Modality="DX")
+        del data.ImagePositionPatient, data.ImageOrientationPatient
+        save([data], root / "images", f"p{n}.dcm")
+        write_picture(disc(0, 4)[0].astype(np.uint8), root / f"masks/p{n}.png")
+    recognition = found(root, tmp_path)
+    assert [case.name for case in recognition.spec.cases] == ["p0", "p1", "p2", "p3"]
+    assert recognition.spec.channel_names == ("DX",)
+    assert recognition.spec.num_axes == 2
 
 
 def test_series_in_any_folders_are_inputs(tmp_path: Path) -> None:
