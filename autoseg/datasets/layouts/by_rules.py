@@ -10,6 +10,7 @@ from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
 from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import load_description
+from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.cases import explain_unpaired, recognise_cases
 from autoseg.datasets.recognition.class_tables import find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
@@ -116,10 +117,11 @@ def unrecognised(root: Path, options: LayoutOptions = AUTOMATIC) -> str:
     files = format_names(
         [f"{count} {ending or 'without extension'}" for ending, count in found.items()], 8
     )
+    notes = "".join(f"{note}. " for note in find_annotations(inventory).notes)
     dicom = DICOM_ADVICE if inventory.unread[".dcm"] else ""
     return (
-        f"no image with labels was recognised; found files {files or 'none'}. {dicom}"
+        f"no image with labels was recognised; found files {files or 'none'}. {dicom}{notes}"
         f"{explain_unpaired(root, options)}Expected image files and label files whose paths share "
-        "the name of the case, such as images/case_1.nii.gz and labels/case_1.nii.gz, or a "
-        "dataset.json that lists image and label pairs."
+        "the name of the case, such as images/case_1.nii.gz and labels/case_1.nii.gz, a "
+        "dataset.json that lists image and label pairs, or files with outlines, such as COCO JSON."
     )

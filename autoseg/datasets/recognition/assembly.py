@@ -12,10 +12,11 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
+from autoseg.datasets.recognition.annotations.base import Annotation
+from autoseg.datasets.recognition.annotations.drawing import draw
 from autoseg.datasets.recognition.contents import Content, colour_codes
 from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentations
 from autoseg.datasets.recognition.label_forms import LabelForm
-from autoseg.datasets.recognition.shapes import Shape, draw_shapes
 from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
 from autoseg.readers.dicom_planes import grid_of
 from autoseg.readers.names import label_ending
@@ -33,13 +34,13 @@ class LabelParts:
         files: The files, and the value that each has in the label map: 1, 2 … for a file per class,
             otherwise 1.
         like: Image of the case, whose grid an empty label map and drawn shapes have.
-        shapes: Shapes to draw; the files are then the JSON files that hold them.
+        annotation: Shapes to draw; the file is then the one that holds them.
     """
 
     case: str
     files: tuple[tuple[int, Path], ...]
     like: Path
-    shapes: tuple[Shape, ...] = ()
+    annotation: Annotation | None = None
 
     def target(self, folder: Path, form: LabelForm) -> Path:
         """Return the path of the label map in a folder."""
@@ -87,9 +88,9 @@ def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:
     """Return the label map of a case; of overlapping classes, the smaller one is kept."""
     if form.form == "dicom":
         return _segmented(parts, form)
-    if form.form == "polygons":
+    if parts.annotation is not None:
         stored = read_stored_labels(parts.like)
-        return _drawn(parts, form, stored.voxels.shape[1:]), stored.geometry
+        return _drawn(parts, parts.annotation, form, stored.voxels.shape[1:]), stored.geometry
     if not parts.files:
         stored = read_stored_labels(parts.like)
         return np.zeros(stored.voxels.shape[1:], np.uint8), stored.geometry
@@ -125,19 +126,24 @@ def _segmented(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry
     return labels, grid_of(grid.planes)
 
 
-def _drawn(parts: LabelParts, form: LabelForm, shape: tuple[int, ...]) -> LabelArray:
+def _drawn(
+    parts: LabelParts, annotation: Annotation, form: LabelForm, shape: tuple[int, ...]
+) -> LabelArray:
     """Return the shapes of a case as a label map.
 
     Raises:
-        CaseError: If the image is not 2-D, or a mask does not fit it.
+        CaseError: If the image is not 2-D, or the shapes do not fit it.
     """
     if len(shape) != 2:
         raise CaseError(
-            f"{parts.like.name} has {len(shape)} axes; expected 2, as its labels are polygons. "
+            f"{parts.like.name} has {len(shape)} axes; expected 2, as its labels are shapes. "
             "Export the labels as label maps."
         )
     values = {name: value for value, name in form.names.items()}
-    return draw_shapes(parts.shapes, values, (shape[0], shape[1]))
+    try:
+        return draw(annotation, values, (shape[0], shape[1]))
+    except CaseError as error:
+        raise CaseError(f"{parts.files[0][1].name}: {error}") from error
 
 
 def _mask(content: Content, form: LabelForm) -> LabelArray:

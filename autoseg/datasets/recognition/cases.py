@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
+from autoseg.datasets.recognition.annotated_cases import cases_of_annotations, choose_annotations
+from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.channels import choose_channels
 from autoseg.datasets.recognition.class_tables import lists_classes
@@ -32,7 +34,6 @@ from autoseg.datasets.recognition.pairing import Joined, Named, Pairing, pair_na
 from autoseg.datasets.recognition.patterns import choose_by_patterns, suggest_pattern
 from autoseg.datasets.recognition.recognised import RecognisedCases
 from autoseg.datasets.recognition.roles import assign_roles, name_items
-from autoseg.datasets.recognition.shapes import AnnotatedImage, find_annotations
 from autoseg.datasets.recognition.tokens import Part, is_id, path_tokens, tokens
 from autoseg.documents.dataset import (
     AUTOMATIC,
@@ -60,16 +61,15 @@ def recognise_cases(
         DatasetError: If several answers are possible.
     """
     if choose_segmentations(inventory, options.labels):
-        segmented = find_segmented_series(inventory, options)
-        return cases_of_series(segmented, inventory) if segmented else None
+        return cases_of_series(find_segmented_series(inventory, options), inventory)
+    chosen = choose_annotations(inventory, options)
+    if chosen.images:
+        return cases_of_annotations(chosen, inventory)
     listed = listed_pairs(inventory) if options == AUTOMATIC else Lists()
     pairing, groups = _paired(inventory, listed, options)
     if not pairing.cases:
-        segmented = find_segmented_series(inventory, options)
-        if segmented:
-            return cases_of_series(segmented, inventory)
-        annotated = find_annotations(inventory)
-        return _from_shapes(annotated, inventory) if annotated else None
+        segmented = cases_of_series(find_segmented_series(inventory, options), inventory)
+        return segmented or cases_of_annotations(find_annotations(inventory), inventory)
     found = _described(pairing, groups, listed, inventory, options.mask)
     return found if found.cases else None
 
@@ -123,40 +123,6 @@ def _described(
         ),
         sources=tuple(path.as_posix() for path in lists.sources),
         notes=(*form.notes, *channels.notes, *_left_out(inventory, pairing, incomplete)),
-    )
-
-
-def _from_shapes(annotated: list[AnnotatedImage], inventory: Inventory) -> RecognisedCases:
-    """Return the cases of images that have shapes in JSON files."""
-    root = inventory.root
-    stems = [image.item.stem for image in annotated]
-    if len(set(stems)) < len(stems):
-        stems = ["_".join((*i.item.path.parent.parts, i.item.stem)) for i in annotated]
-    classes = sorted({shape.name for image in annotated for shape in image.shapes})
-    names = {0: "background"} | dict(enumerate(classes, start=1))
-    found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
-    parts = {}
-    for image, name in zip(annotated, stems, strict=True):
-        path, source = image.item.file(root), root / image.source
-        part = image.part or path_tokens(image.item.path, image.item.stem).part
-        parts[name] = LabelParts(name, ((1, source),), path, tuple(image.shapes))
-        case = CaseFiles(name=name, images=(path,), labels=source)
-        found[part or Part.TRAINING].append(case)
-    training, held_out = found[Part.TRAINING], found[Part.VALIDATION]
-    files = sorted({image.source.as_posix() for image in annotated})
-    shapes = sum(len(image.shapes) for image in annotated)
-    note = f"{format_count(shapes, 'shape')} drawn as label maps, from {format_names(files, 3)}"
-    left = len(inventory.items) - len(annotated)
-    return RecognisedCases(
-        cases=(*training, *held_out),
-        test_cases=tuple(found[Part.TEST]),
-        validation=tuple(case.name for case in held_out) if training else (),
-        form=LabelForm("polygons", names=names),
-        parts=parts,
-        channels=(),
-        inferred=(),
-        sources=tuple(files),
-        notes=(note, *([f"{left} images without shapes left out"] if left else [])),
     )
 
 

@@ -99,8 +99,12 @@ def _check_distinct(item: Item, segmentations: Sequence[Segmentation], root: Pat
     )
 
 
-def cases_of_series(segmented: Sequence[SegmentedSeries], inventory: Inventory) -> RecognisedCases:
-    """Describe segmented series as cases."""
+def cases_of_series(
+    segmented: Sequence[SegmentedSeries], inventory: Inventory
+) -> RecognisedCases | None:
+    """Describe segmented series as cases; None without any."""
+    if not segmented:
+        return None
     names = {0: "background"} | dict(
         enumerate(sorted({n for one in segmented for s in one.segmentations for n in s.names}), 1)
     )

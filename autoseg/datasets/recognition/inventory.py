@@ -16,7 +16,7 @@ from autoseg.readers.dicom_series import SeriesFile, is_dicom, series_file
 TABLES = (".csv", ".tsv", ".xlsx")
 """Endings of tables."""
 
-TEXTS = (".txt", ".json", ".xml", ".geojson", ".label", ".ctbl")
+TEXTS = (".txt", ".json", ".xml", ".geojson", ".annotations", ".label", ".ctbl")
 """Endings of lists, annotations and names of classes."""
 
 DICOM_ENDING = ".dcm"
@@ -62,6 +62,7 @@ class Inventory:
         tables: Tables, relative paths.
         texts: Lists, annotations and names of classes, relative paths.
         segmentations: Headers of the DICOM segmentations and structure sets.
+        others: Other files, relative paths.
         unread: Number of other files by extension.
         broken_links: Links to files that do not exist, relative paths.
     """
@@ -71,6 +72,7 @@ class Inventory:
     tables: list[PurePosixPath] = field(default_factory=list)
     texts: list[PurePosixPath] = field(default_factory=list)
     segmentations: list[SeriesFile] = field(default_factory=list)
+    others: list[PurePosixPath] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     broken_links: list[PurePosixPath] = field(default_factory=list)
 
@@ -140,6 +142,7 @@ def _add(path: PurePosixPath, inventory: Inventory, endings: tuple[str, ...]) ->
     elif name.endswith(TEXTS):
         inventory.texts.append(path)
     else:
+        inventory.others.append(path)
         inventory.unread[path.suffix.lower()] += 1
     return True
 

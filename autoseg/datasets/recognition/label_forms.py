@@ -64,8 +64,8 @@ class LabelForm:
             `threshold`: one file, foreground above `threshold`; `colours`: one file with a colour
             per class; `onehot`: one file with a channel per class; `instances`: one file that
             numbers objects, all of one class; `classes`: a file per class; `objects`: a file per
-            object, all of one class; `polygons`: shapes in a JSON file; `dicom`: segments or
-            contours in DICOM files.
+            object, all of one class; `polygons`: shapes in an annotation file; `dicom`:
+            segments or contours in DICOM files.
         files: Value of the label files to use, by the tokens that images lack: 1, 2 … for a file
             per class, otherwise 1. Other files are left out.
         names: Name of each class value; empty if the values are to be read from the files.

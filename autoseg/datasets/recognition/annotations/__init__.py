@@ -1,0 +1,1 @@
+"""Labels that are drawn as shapes in annotation files; one module per format."""
