@@ -19,8 +19,8 @@ Orientation: TypeAlias = Literal["SPL", "SAR", "stored"]
 """Directions of an image's axes in memory, in array order: superior, posterior, left (canonical);
 superior, anterior, right; or as stored in the file."""
 
-LengthUnit: TypeAlias = Literal["mm", "px"]
-"""Unit of distances: millimetres, or pixels if no file stores a pixel size."""
+LengthUnit: TypeAlias = Literal["mm", "µm", "nm", "px"]
+"""Unit of distances: that of the files, or pixels if no file stores a pixel size."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,23 @@ class Geometry:
     (x, y, z), all three are reversed when reading and writing.
 
     Attributes:
-        spacing: Distance between voxel centres along each axis, mm; 1.0 if the format stores none.
-        origin: World position of the first voxel's centre, mm.
+        spacing: Distance between voxel centres along each axis; 1.0 if the file stores none.
+        origin: World position of the first voxel's centre.
         direction: Unit vectors: row = world axis, column = voxel axis.
+        unit: Unit of spacing and origin: mm unless a file states a smaller one, as in microscopy.
     """
 
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
     direction: tuple[tuple[float, ...], ...]
+    unit: LengthUnit = "mm"
 
     @classmethod
-    def plain(cls, spacing: tuple[float, ...]) -> "Geometry":
+    def plain(cls, spacing: tuple[float, ...], unit: LengthUnit = "mm") -> "Geometry":
         """Return a geometry with the given spacing, zero origin and identity direction."""
         axes = len(spacing)
         identity = tuple(tuple(float(i == j) for j in range(axes)) for i in range(axes))
-        return cls(spacing=spacing, origin=(0.0,) * axes, direction=identity)
+        return cls(spacing=spacing, origin=(0.0,) * axes, direction=identity, unit=unit)
 
     @property
     def num_axes(self) -> int:
@@ -63,12 +65,12 @@ class Geometry:
             return f"{self.num_axes} axes against {other.num_axes}"
         mine, theirs = np.asarray(self.spacing), np.asarray(other.spacing)
         if np.any(np.abs(mine - theirs) > GEOMETRY_TOLERANCE * mine):
-            return f"spacing {_rounded(self.spacing)} against {_rounded(other.spacing)} mm"
+            return f"spacing {_rounded(self.spacing)} against {_rounded(other.spacing)} {self.unit}"
         if np.abs(np.subtract(self.direction, other.direction)).max() > GEOMETRY_TOLERANCE:
             return "another direction (orientation) matrix"
         shift = np.abs(np.subtract(self.origin, other.origin)).max()
         if shift > GEOMETRY_TOLERANCE * float(np.max(mine * np.asarray(shape))):
-            return f"origin {_rounded(self.origin)} against {_rounded(other.origin)} mm"
+            return f"origin {_rounded(self.origin)} against {_rounded(other.origin)} {self.unit}"
         return None
 
 
@@ -115,6 +117,7 @@ class Reorientation:
             spacing=tuple(float(value) for value in spacing),
             origin=tuple(float(value) for value in origin),
             direction=tuple(tuple(float(value) for value in row) for row in direction * signs),
+            unit=geometry.unit,
         )
 
 
@@ -132,16 +135,18 @@ def coarsen_spacing(spacing: tuple[float, ...], factor: float) -> tuple[float, .
     return tuple(max(edge, coarsest) for edge in spacing)
 
 
-def length_unit(num_axes: int, spacings: Iterable[float]) -> LengthUnit:
-    """Return the unit of lengths in a dataset: px for 2-D images if all spacings are 1, else mm.
+def length_unit(num_axes: int, spacings: Iterable[float], unit: LengthUnit = "mm") -> LengthUnit:
+    """Return the unit of lengths in a dataset: px for 2-D images of unknown pixel size.
 
-    Readers set the spacing to 1 for formats that store none.
+    Readers set spacing and unit to 1 mm for files that store none.
 
     Args:
         num_axes: Number of image axes: 2 or 3.
         spacings: Spacings of any cases along any axes.
+        unit: Unit of the images' geometry.
     """
-    return "px" if num_axes == 2 and all(spacing == 1 for spacing in spacings) else "mm"
+    is_unknown = unit == "mm" and num_axes == 2 and all(spacing == 1 for spacing in spacings)
+    return "px" if is_unknown else unit
 
 
 def canonical_orientation(geometry: Geometry) -> Reorientation:

@@ -64,6 +64,7 @@ def inspect_case(
         source=file_states(files, spec),
         shape=image.shape,
         spacing=tuple(_rounded(value) for value in image.geometry.spacing),
+        unit=image.geometry.unit,
         shape_after_crop=_shape_after_crop(image.voxels),
         class_voxels=tuple(counts.get(value, 0) for value in spec.labels.values),
         class_centres=tuple(place and place.centre for place in places),

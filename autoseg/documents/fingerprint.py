@@ -13,6 +13,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from autoseg.core.errors import DocumentError
 from autoseg.core.formatting import format_names
 from autoseg.core.frozen import Fraction, Frozen
+from autoseg.core.geometry import LengthUnit
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.document import Document
 
@@ -52,7 +53,8 @@ class CaseFingerprint(Frozen):
         source: Path, size and modification time of each file; if unchanged, the case is not read
             again.
         shape: Size in voxels.
-        spacing: Voxel size in mm.
+        spacing: Voxel size.
+        unit: Unit of the voxel size; mm also if the files state none.
         shape_after_crop: Size of the bounding box of the voxels that are nonzero in any channel.
         class_voxels: Number of voxels of each class, by class index.
         class_centres: Centre of mass of each class, as a fraction of the image size along each
@@ -82,6 +84,7 @@ class CaseFingerprint(Frozen):
     axis_directions: str = ""
     tilt_degrees: NonNegativeFloat | None = None
     coarse_dice: tuple[Fraction, ...] | None = None
+    unit: LengthUnit = "mm"
 
 
 class ChannelIntensities(Frozen):
@@ -121,6 +124,11 @@ class Fingerprint(Document):
     labels: LabelScheme
     cases: tuple[CaseFingerprint, ...]
     channels: tuple[ChannelIntensities, ...]
+
+    @property
+    def unit(self) -> LengthUnit:
+        """Unit of voxel sizes, the same for all cases."""
+        return self.cases[0].unit
 
     @property
     def class_frequencies(self) -> tuple[float, ...]:

@@ -72,6 +72,7 @@ class DataSummary(Frozen):
         least_foreground: Smallest fraction of foreground voxels over the cases with foreground.
         axis_directions: All directions of the stored voxel axes, e.g. "SPL"; empty if unknown.
         greatest_tilt_degrees: Largest angle between voxel axes and world axes; None if unknown.
+        length_unit: Unit of lengths, despite names such as `spacing_mm`.
     """
 
     num_cases: PositiveInt
@@ -82,12 +83,13 @@ class DataSummary(Frozen):
     least_foreground: Fraction
     axis_directions: tuple[str, ...] = ()
     greatest_tilt_degrees: NonNegativeFloat | None = None
+    length_unit: LengthUnit = "mm"
 
     @property
     def unit(self) -> LengthUnit:
         """Unit of lengths: px for 2-D images without a physical size."""
         edges = (edge for axis in self.spacing_mm for edge in (axis.least, axis.greatest))
-        return length_unit(len(self.spacing_mm), edges)
+        return length_unit(len(self.spacing_mm), edges, self.length_unit)
 
 
 class CardFold(Frozen):
@@ -200,6 +202,7 @@ def summarize_fingerprint(fingerprint: Fingerprint) -> DataSummary:
         least_foreground=min((share for case in cases if (share := _foreground(case))), default=0),
         axis_directions=tuple(sorted({case.axis_directions for case in cases} - {""})),
         greatest_tilt_degrees=max(tilts, default=None),
+        length_unit=fingerprint.unit,
     )
 
 

@@ -119,11 +119,13 @@ class Plan(PlannedPreparation, extra="forbid"):
     Attributes:
         decisions: Reason for each planned value.
         budget: Time budget of trainings; None for the number of steps of nnU-Net.
+        length_unit: Unit of spacings; mm also if the files state none.
     """
 
     configurations: tuple[Configuration, ...]
     decisions: tuple[Decision, ...]
     budget: TrainingBudget | None = None
+    length_unit: LengthUnit = "mm"
 
     @model_validator(mode="after")
     def _check(self) -> "Plan":
@@ -208,9 +210,8 @@ class Plan(PlannedPreparation, extra="forbid"):
     @property
     def unit(self) -> LengthUnit:
         """Unit of spacings: px for 2-D images without a physical size."""
-        return length_unit(
-            self.num_axes, (edge for entry in self.configurations for edge in entry.spacing)
-        )
+        edges = (edge for entry in self.configurations for edge in entry.spacing)
+        return length_unit(self.num_axes, edges, self.length_unit)
 
     def training_seconds(self, configuration: Configuration) -> float | None:
         """Return the planned duration of a training; None for the number of steps of nnU-Net."""

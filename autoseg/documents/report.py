@@ -134,8 +134,8 @@ class Report(Document):
             for this report; None if all predictions existed before, or some failed.
         agreements: TTA consistency of the cases that were predicted for this report.
         label_state: Hash of size and modification time of the reference files; None if unknown.
-        distance_unit: Unit of all distances, despite names such as `hd95_mm`: px if no label map
-            stores a voxel size.
+        distance_unit: Unit of all distances, despite names such as `hd95_mm`: that of the
+            label maps, px if none stores a voxel size.
     """
 
     FILE_NAME: ClassVar[str] = "evaluation.json"

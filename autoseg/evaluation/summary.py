@@ -77,8 +77,8 @@ def pool_reports(reports: Sequence[Report], names: Collection[str]) -> Report:
 
 
 def _unit(units: Sequence[LengthUnit]) -> LengthUnit:
-    """Return the common unit of distances: px if all cases use px, else mm."""
-    return "px" if units and set(units) == {"px"} else "mm"
+    """Return the common unit of distances; mm if they differ."""
+    return units[0] if len(set(units)) == 1 else "mm"
 
 
 def _with_means(

@@ -15,6 +15,8 @@ MOST_COLUMNS = 3
 
 UNITS: dict[LengthUnit, dict[Unit, str]] = {
     "mm": {"none": "", "length": " mm", "volume": " mL"},
+    "µm": {"none": "", "length": " µm", "volume": " 1000 µm³"},
+    "nm": {"none": "", "length": " nm", "volume": " 1000 nm³"},
     "px": {"none": "", "length": " px", "volume": " 1000 px"},
 }
 """Endings of column titles, for known and unknown voxel sizes."""

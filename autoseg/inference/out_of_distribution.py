@@ -67,7 +67,7 @@ def out_of_distribution_warnings(
 
 def _size_warnings(image: Image, data: DataSummary) -> Iterator[str]:
     spacing = image.geometry.spacing
-    unit = length_unit(len(image.shape), spacing)
+    unit = length_unit(len(image.shape), spacing, image.geometry.unit)
     for name, sizes, known_sizes, margin in (
         ("voxel size", spacing, data.spacing_mm, SPACING_MARGIN),
         ("field of view", extent_mm(image.shape, spacing), data.extent_mm, EXTENT_MARGIN),

@@ -113,9 +113,9 @@ class ReferenceMethod:
         plane = full_resolution(self.traits, 2)
         drafts = [self._draft("2d", plane, largest_network(self.memory, plane.grid))]
         if self.traits.has_volumes and 3 in self.memory.network.memory_references:
-            full = full_resolution(self.traits, 3)
+            full, measured = full_resolution(self.traits, 3), self.traits.fingerprint
             network = largest_network(self.memory, full.grid)
-            low = low_resolution(network, self.memory, full)
+            low = low_resolution(network, self.memory, full, measured.unit)
             drafts.append(self._draft("3d_fullres", full, network, has_lowres=low is not None))
             if low is not None:
                 drafts.append(self._draft("3d_lowres", *low))

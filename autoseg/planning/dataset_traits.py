@@ -75,9 +75,9 @@ def dataset_traits(fingerprint: Fingerprint) -> DatasetTraits:
     """Make the choices that depend on the fingerprint alone."""
     spacings = np.array([case.spacing for case in fingerprint.cases])
     shapes = np.array([case.shape_after_crop for case in fingerprint.cases])
-    spacing = rules.target_spacing(spacings, shapes)
+    spacing = rules.target_spacing(spacings, shapes, fingerprint.unit)
     has_regions = bool(fingerprint.labels.regions)
-    order = rules.axis_order(spacing.value)
+    order = rules.axis_order(spacing.value, fingerprint.unit)
     return DatasetTraits(
         fingerprint=fingerprint,
         spacing=spacing,

@@ -4,6 +4,7 @@ from math import prod
 
 from autoseg.architectures import Architecture
 from autoseg.core.formatting import format_number, format_percent, format_shape
+from autoseg.core.geometry import LengthUnit
 from autoseg.planning.memory import Grid, MemoryBudget, largest_network
 from autoseg.planning.planned_value import PlannedValue
 from autoseg.planning.resolution import Resolution
@@ -24,7 +25,10 @@ RULE = "low_resolution"
 
 
 def low_resolution(
-    fullres: PlannedValue[Architecture], budget: MemoryBudget, full: Resolution
+    fullres: PlannedValue[Architecture],
+    budget: MemoryBudget,
+    full: Resolution,
+    unit: LengthUnit = "mm",
 ) -> tuple[Resolution, PlannedValue[Architecture]] | None:
     """Coarsen the spacing until a patch covers a quarter of the median case.
 
@@ -32,6 +36,7 @@ def low_resolution(
         fullres: The network at full resolution.
         budget: Memory budget of both networks.
         full: The full resolution.
+        unit: Unit of voxel sizes, for the reason.
 
     Returns:
         The low resolution and the largest network that fits into memory there; None if a patch at
@@ -54,7 +59,7 @@ def low_resolution(
     share = low_voxels / voxels
     coarsening = (
         f"a patch of 3d_fullres covers {format_percent(covered, 4)} of the median case, so its "
-        f"spacing of {format_shape(fine.spacing)} mm grows in steps of "
+        f"spacing of {format_shape(fine.spacing)} {unit} grows in steps of "
         f"{format_percent(COARSENING - 1)}, first on axes over {SIMILAR_SPACING:g} times finer "
         f"than the coarsest, until a patch covers {format_percent(SMALLEST_COVERAGE)}"
     )

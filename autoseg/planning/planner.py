@@ -164,6 +164,7 @@ def _assembled(
         channel_names=traits.fingerprint.channel_names,
         labels=traits.fingerprint.labels,
         axis_order=traits.axis_order.value,
+        length_unit=traits.fingerprint.unit,
         default_configuration=default.value,
         configurations=tuple(draft.configuration for draft in drafts),
         decisions=(),

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autoseg.core.formatting import format_count, format_number, format_shape
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.preparation import Resampling
 from autoseg.planning.planned_value import OWN, PlannedValue
 from autoseg.planning.topology import MINIMUM_EDGE
@@ -42,11 +43,18 @@ SPLINES = {0: "nearest", 1: "linear", 3: "cubic"}
 RESIDUAL_ENCODERS = "Isensee et al., MICCAI 2024, arXiv:2404.09556, as in nnU-Net's documentation"
 
 
-def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[float, ...]]:
-    """Return the voxel size that every case is resampled to, mm, canonical axis order.
+def target_spacing(
+    spacings: Spacings, shapes: Shapes, unit: LengthUnit = "mm"
+) -> PlannedValue[tuple[float, ...]]:
+    """Return the voxel size that every case is resampled to, canonical axis order.
 
     The target is the median of each axis. In a volume, an axis that is both coarse and short takes
     a low percentile instead, so that thin slices are not blurred into thick ones.
+
+    Args:
+        spacings: Voxel size of every case, canonical axis order.
+        shapes: Shape of every case after the nonzero crop, voxels, canonical axis order.
+        unit: Unit of voxel sizes, for the reason.
     """
     target = np.median(spacings, axis=0)
     reason = f"median of {format_count(len(spacings), 'case')}"
@@ -60,7 +68,7 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[flo
             low = float(np.percentile(spacings[:, coarse], COARSE_AXIS_PERCENTILE))
             target[coarse] = low if low >= finer else finer + SMALLEST_STEP_MM
             reason += (
-                f", but axis {coarse} (median {format_number(median)} mm, "
+                f", but axis {coarse} (median {format_number(median)} {unit}, "
                 f"{format_number(size[coarse])} voxels) is over {ANISOTROPY_RATIO:g} times coarser "
                 f"and shorter than the others, so it takes the {COARSE_AXIS_PERCENTILE:g}th "
                 "percentile"
@@ -68,7 +76,9 @@ def target_spacing(spacings: Spacings, shapes: Shapes) -> PlannedValue[tuple[flo
     return PlannedValue(tuple(target.tolist()), "target_spacing", reason)
 
 
-def axis_order(spacing: tuple[float, ...]) -> PlannedValue[tuple[int, ...]]:
+def axis_order(
+    spacing: tuple[float, ...], unit: LengthUnit = "mm"
+) -> PlannedValue[tuple[int, ...]]:
     """Return the canonical axis of each planned axis: the coarsest axis comes first.
 
     A 2-D network works on the last two axes, the planes of highest resolution.
@@ -79,7 +89,7 @@ def axis_order(spacing: tuple[float, ...]) -> PlannedValue[tuple[int, ...]]:
     coarsest = int(np.argmax(spacing))
     order = (coarsest, *(axis for axis in axes if axis != coarsest))
     sizes = format_shape(spacing)
-    reason = f"axis {coarsest} is the coarsest of {sizes} mm (the first one in a tie)"
+    reason = f"axis {coarsest} is the coarsest of {sizes} {unit} (the first one in a tie)"
     return PlannedValue(order, "axis_order", reason)
 
 

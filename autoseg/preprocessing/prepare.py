@@ -244,9 +244,10 @@ def _check_memory(image: Image, restoration: InverseTransform) -> None:
     available = available_bytes()
     if available is None or needed <= available:
         return
+    old, unit = format_shape(image.geometry.spacing), image.geometry.unit
     msg = (
-        f"its {format_shape(image.shape)} voxels of {format_shape(image.geometry.spacing)} mm "
-        f"become {format_shape(shape)} of {format_shape(restoration.prepared_spacing)} mm and "
+        f"its {format_shape(image.shape)} voxels of {old} {unit} "
+        f"become {format_shape(shape)} of {format_shape(restoration.prepared_spacing)} {unit} and "
         f"need {needed / BYTES_PER_GIB:.3g} GiB of memory, but {available / BYTES_PER_GIB:.3g} GiB "
         "are available. Correct the spacing in the header if it is wrong. If it is correct, use a "
         "machine with more memory, or crop the image."

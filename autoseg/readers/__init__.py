@@ -8,6 +8,7 @@ from autoseg.readers.reading import (
     read_header,
     read_image,
     read_labels,
+    read_segments,
     read_stored_labels,
 )
 from autoseg.readers.writing import write_labels, write_stored_labels
@@ -31,6 +32,7 @@ __all__ = [
     "read_header",
     "read_image",
     "read_labels",
+    "read_segments",
     "read_stored_labels",
     "stem_of",
     "write_labels",

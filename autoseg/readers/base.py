@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import LabelArray
 from autoseg.core.geometry import Geometry
 from autoseg.core.registry import Component, Family
+from autoseg.readers.segments import Segment
 
 StoredArray = Shaped[np.ndarray, "channels *space"]
 
@@ -25,12 +26,14 @@ class StoredImage:
         geometry: Spacing, origin and direction; plain if the format does not store them.
         forms: Forms of a NIfTI header; None for other formats.
         palette: Colours `(256, 3)` of the numbers in a label file that has a palette.
+        segments: Named structures of a segmentation program's file; empty for other files.
     """
 
     voxels: StoredArray
     geometry: Geometry
     forms: Any = None
     palette: NDArray[np.uint8] | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,11 @@ class Reader(Component):
         """Return True if the file's compression alters values."""
         del path
         return False
+
+    def segments(self, path: Path) -> tuple[Segment, ...]:
+        """Return the named structures of a label file; empty if it names none."""
+        del path
+        return ()
 
     def companion_files(self, path: Path) -> tuple[Path, ...]:
         """Return the existing files that belong to `path`, e.g. a sidecar file."""

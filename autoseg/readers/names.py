@@ -59,14 +59,14 @@ def is_image_name(path: Path) -> bool:
 def label_ending(image_ending: str) -> str:
     """Return the extension for label maps of an image: its own if label maps have it.
 
-    Otherwise, it is `.nii.gz` for volumes and `.png` for pictures. The first part of endings such
-    as `.ome.tif` and `.seg.nrrd` is left out.
+    Otherwise, it is another one of its format, or `.nii.gz`. The first part of endings such as
+    `.ome.tif` and `.seg.nrrd` is left out.
     """
     image_ending = image_ending.removeprefix(".ome").removeprefix(".seg")
     reader = reader_for(Path(f"case{image_ending}"))
     if image_ending in reader.label_endings:
         return image_ending
-    return ".png" if reader.max_axes == 2 else ".nii.gz"
+    return reader.label_endings[0] if reader.label_endings else ".nii.gz"
 
 
 def reader_for(path: Path) -> Reader:

@@ -16,6 +16,7 @@ from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
 from autoseg.readers.names import reader_for
+from autoseg.readers.segments import Segment
 
 T = TypeVar("T")
 
@@ -39,8 +40,12 @@ def companion_files(path: Path) -> tuple[Path, ...]:
 
 
 def knows_geometry(path: Path) -> bool:
-    """Return True if the file stores its spacing."""
-    return reader_for(path).knows_geometry(path)
+    """Return True if the file stores its spacing.
+
+    Raises:
+        CaseError: If the file is missing or cannot be read.
+    """
+    return _attempt(reader_for(path).knows_geometry, path)
 
 
 def read_header(path: Path) -> Header:
@@ -117,7 +122,7 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
     geometry = stored.geometry
     if (axis := _slice_axis(values.shape)) is not None:
         values, geometry = values.squeeze(axis), _in_plane(geometry, axis)
-    if like is not None and not reader.knows_geometry(path):
+    if like is not None and not knows_geometry(path):
         geometry = _geometry_for(values, like) or geometry
     reorientation = _image_reorientation(like, geometry, values.shape) or canonical_orientation(
         geometry
@@ -136,6 +141,15 @@ def read_stored_labels(path: Path) -> StoredImage:
         CaseError: If the file is missing or cannot be read.
     """
     return _attempt(reader_for(path).read_labels, path)
+
+
+def read_segments(path: Path) -> tuple[Segment, ...]:
+    """Read the named structures of a label file; empty if it names none.
+
+    Raises:
+        CaseError: If the file is missing or cannot be read.
+    """
+    return _attempt(reader_for(path).segments, path)
 
 
 def _attempt(action: Callable[[Path], T], path: Path) -> T:
@@ -263,4 +277,5 @@ def _in_plane(geometry: Geometry, axis: int) -> Geometry:
         spacing=tuple(geometry.spacing[number] for number in kept),
         origin=tuple(geometry.origin[number] for number in rows),
         direction=tuple(tuple(float(direction[row, column]) for column in kept) for row in rows),
+        unit=geometry.unit,
     )

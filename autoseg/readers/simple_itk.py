@@ -21,6 +21,7 @@ from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredIma
 from autoseg.readers.names import ending_of
 from autoseg.readers.nifti_forms import NiftiForms
 from autoseg.readers.nifti_header import NiftiHeader, is_compressed, open_decompressed
+from autoseg.readers.segments import Segment, segments_in
 
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
@@ -69,7 +70,12 @@ class SimpleItkReader(Reader):
         if _is_nifti(path):
             _check_complete(path)
         axes = _space_axes(image.GetDimension())
-        return StoredImage(_channels_first(image), _geometry(image, axes), _forms(path))
+        return StoredImage(
+            _channels_first(image),
+            _geometry(image, axes),
+            _forms(path),
+            segments=_segments(image, path),
+        )
 
     @override
     def read_header(self, path: Path) -> Header:
@@ -112,6 +118,10 @@ class SimpleItkReader(Reader):
         return True
 
     @override
+    def segments(self, path: Path) -> tuple[Segment, ...]:
+        return _segments(_information(path), path) if _is_nrrd(path) else ()
+
+    @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
         if not ending_of(path).endswith((".mhd", ".nrrd")):
             return ()
@@ -123,6 +133,17 @@ class SimpleItkReader(Reader):
 
 def _is_nifti(path: Path) -> bool:
     return IMAGE_IO[ending_of(path)] == "NiftiImageIO"
+
+
+def _is_nrrd(path: Path) -> bool:
+    return IMAGE_IO[ending_of(path)] == "NrrdImageIO"
+
+
+def _segments(source: ItkImage, path: Path) -> tuple[Segment, ...]:
+    """Return the segments in the header of an NRRD file, read by SimpleITK."""
+    if not _is_nrrd(path):
+        return ()
+    return segments_in({key: source.GetMetaData(key) for key in source.GetMetaDataKeys()})
 
 
 def _data_files(header: str, folder: Path) -> list[Path]:

@@ -1,6 +1,5 @@
-"""TIFF images and stacks; the spacing is stored in a JSON sidecar file."""
+"""TIFF images and stacks, also of ImageJ and OME."""
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -14,8 +13,9 @@ from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
-from autoseg.readers.names import without_channel_suffix
 from autoseg.readers.orientation import upright
+from autoseg.readers.sidecar import sidecar_geometry, sidecars_of, write_sidecar
+from autoseg.readers.tiff_geometry import TiffFile, options_for, stored_geometry
 
 Series: TypeAlias = Any
 """A `tifffile.TiffPageSeries`; tifffile is imported only where it is used."""
@@ -32,13 +32,17 @@ LOSSY = (6, 7)
 CHANNEL_AXES = "SC"
 """tifffile's letters for the samples of a pixel and for separately stored channels."""
 
+SLICE_AXES = "ZQI"
+"""tifffile's letters for slices and for pages of unknown meaning."""
+
+TIME_AXIS = "T"
+
 
 @READERS.register
 class TiffReader(Reader):
     """Grey and colour images, and stacks whose pages are the first axis (z).
 
-    The sidecar file `CASE.json` next to `CASE.tif` (or `CASE_0000.tif`) contains
-    `{"spacing": [z, y, x]}`. Without it, every spacing is 1.
+    The spacing is that of a sidecar file, or else of the metadata of ImageJ or OME, or else 1.
     """
 
     kind: Literal["tiff"] = "tiff"
@@ -51,11 +55,12 @@ class TiffReader(Reader):
         import tifffile
 
         with tifffile.TiffFile(path) as file:
-            series = _only_series(file.series)
-            page = file.pages[0]
+            series = _only_series(file)
             voxels = _channels_first(np.asarray(series.asarray()), series.axes)
-            voxels = _as_shown(voxels, page)
-        return StoredImage(voxels=voxels, geometry=_geometry(path, voxels.ndim - 1))
+            voxels = _as_shown(voxels, file.pages[0])
+            num_axes = voxels.ndim - 1
+            geometry = sidecar_geometry(path, num_axes) or stored_geometry(file, num_axes)
+        return StoredImage(voxels, geometry or Geometry.plain((1.0,) * num_axes))
 
     @override
     def read_labels(self, path: Path) -> StoredImage:
@@ -74,40 +79,36 @@ class TiffReader(Reader):
         import tifffile
 
         with tifffile.TiffFile(path) as file:
-            series = _only_series(file.series)
-            placeholder = np.broadcast_to(np.uint8(0), series.shape)  # takes no memory
-            upright = _as_shown(_channels_first(placeholder, series.axes), file.pages[0])
-            channels, *shape = upright.shape
+            channels, *shape = _shown_shape(file)
         return Header(shape=tuple(shape), num_channels=channels)
 
     @override
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
         import tifffile
 
+        is_plain = geometry.unit == "mm" and set(geometry.spacing) == {1.0}
+        options = {} if is_plain else options_for(geometry, labels, path)
         # written before the labels, so that no label map exists with a missing or outdated sidecar
-        if set(geometry.spacing) != {1.0} or self.companion_files(path):
-            with atomic_write(path.with_suffix(".json")) as temporary:
-                text = json.dumps({"spacing": geometry.spacing}) + "\n"
-                temporary.write_text(text, encoding="utf-8")
+        if sidecars_of(path) or not (options or is_plain):
+            write_sidecar(path, geometry)
+        options = options or {"metadata": {"axes": "ZYX"[-labels.ndim :]}}
         with atomic_write(path) as temporary:
             tifffile.imwrite(
-                temporary,
-                labels,
-                compression="zlib",
-                photometric="minisblack",
-                metadata={"axes": "ZYX"[-labels.ndim :]},
+                temporary, labels, compression="zlib", photometric="minisblack", **options
             )
 
     @override
     def knows_geometry(self, path: Path) -> bool:
-        return bool(self.companion_files(path))
+        import tifffile
+
+        if self.companion_files(path):
+            return True
+        with tifffile.TiffFile(path) as file:
+            return stored_geometry(file, len(_shown_shape(file)) - 1) is not None
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
-        stem = path.name[: -len(path.suffix)]
-        names = dict.fromkeys((f"{stem}.json", f"{without_channel_suffix(stem)}.json"))
-        found = [path.with_name(name) for name in names if path.with_name(name).is_file()]
-        return tuple(found[:1])
+        return sidecars_of(path)
 
 
 def _as_shown(voxels: NDArray[np.generic], page: Page) -> NDArray[np.generic]:
@@ -124,12 +125,44 @@ def _as_shown(voxels: NDArray[np.generic], page: Page) -> NDArray[np.generic]:
     return upright(voxels, int(tag.value) if tag is not None else 1)
 
 
-def _only_series(series: list[Series]) -> Series:
-    if len(series) != 1:
-        shapes = format_names([format_shape(one.shape) for one in series], 4)
-        msg = f"it holds {len(series)} images of different shapes ({shapes}); expected one"
+def _shown_shape(file: TiffFile) -> tuple[int, ...]:
+    """Return channels and shape of the image, without reading it."""
+    series = _only_series(file)
+    placeholder = np.broadcast_to(np.uint8(0), series.shape)  # takes no memory
+    return _as_shown(_channels_first(placeholder, series.axes), file.pages[0]).shape
+
+
+def _only_series(file: TiffFile) -> Series:
+    """Return the image of a file.
+
+    Raises:
+        ValueError: If there are several images or time points, or parts are in other files.
+    """
+    if len(file.series) != 1:
+        shapes = format_names([format_shape(one.shape) for one in file.series], 4)
+        msg = f"it holds {len(file.series)} images of different shapes ({shapes}); expected one"
         raise ValueError(msg)
-    return series[0]
+    series = file.series[0]
+    if TIME_AXIS in series.axes and series.sizes["time"] > 1:
+        raise ValueError(_time_issue(series))
+    if series.is_multifile or (file.is_ome and any(page is None for page in series.pages)):
+        raise ValueError(
+            "its OME metadata describes planes that this file does not contain; expected the whole "
+            "image. Export it as one file"
+        )
+    return series
+
+
+def _time_issue(series: Series) -> str:
+    times = series.sizes["time"]
+    issue = f"it holds {times} time points ({series.axes}, {format_shape(series.shape)})"
+    advice = "expected one. Export each time point as its own file"
+    if "Z" not in series.axes or series.sizes["depth"] == 1:
+        advice += (
+            f". If they are slices, swap frames and slices in Fiji (Image > Properties: "
+            f"{times} slices, 1 frame) and save it again"
+        )
+    return f"{issue}; {advice}"
 
 
 def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
@@ -138,34 +171,9 @@ def _channels_first(array: NDArray[np.generic], axes: str) -> StoredArray:
     array = array.reshape([array.shape[axis] for axis in kept])
     axes = "".join(axes[axis] for axis in kept)
     channels = [axis for axis, letter in enumerate(axes) if letter in CHANNEL_AXES]
-    if len(channels) > 1 or array.ndim - len(channels) > 3:
+    are_known = all(letter in f"YX{CHANNEL_AXES}{SLICE_AXES}" for letter in axes)
+    if not are_known or len(channels) > 1 or array.ndim - len(channels) > 3:
         shape = format_shape(array.shape)
         msg = f"it has the dimensions {axes} ({shape}); expected (Z)YX and at most one channel axis"
         raise ValueError(msg)
     return np.moveaxis(array, channels[0], 0) if channels else array[None]
-
-
-def _geometry(path: Path, num_axes: int) -> Geometry:
-    """Return the geometry of the sidecar file, or a plain one of spacing 1."""
-    sidecars = TiffReader().companion_files(path)
-    if not sidecars:
-        return Geometry.plain((1.0,) * num_axes)
-    text = sidecars[0].read_text(encoding="utf-8-sig", errors="replace")
-    try:
-        content = json.loads(text)
-    except ValueError:
-        content = text
-    spacing = content.get("spacing") if isinstance(content, dict) else None
-    if isinstance(spacing, list) and all(map(_is_length, spacing)):
-        own = spacing[1:] if (len(spacing), num_axes) == (3, 2) else spacing  # of a single page
-        if len(own) == num_axes:
-            return Geometry.plain(tuple(float(value) for value in own))
-    raise CaseError(
-        f'{sidecars[0].name} should contain {{"spacing": [{num_axes} positive numbers]}} in array '
-        f"order (z, y, x); found {str(content)[:80]}. Correct it. If it does not describe the "
-        f"spacing of {path.name}, move it to another folder."
-    )
-
-
-def _is_length(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value < float("inf")

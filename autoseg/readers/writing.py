@@ -55,8 +55,8 @@ def _check(values: LabelArray, like: Image, path: Path, reader: Reader) -> None:
     """Raise a `CaseError` if the format cannot store the labels."""
     if ending_of(path) not in reader.label_endings:
         raise CaseError(
-            f"{path} cannot be written: JPEG compression alters label values. Write "
-            f"{stem_of(path)}.png instead."
+            f"{path} cannot be written: its format is not one of label maps, or JPEG compression "
+            f"alters label values. Write {stem_of(path)}{reader.label_endings[0]} instead."
         )
     if values.shape != like.shape:
         raise CaseError(

@@ -7,8 +7,15 @@ import pytest
 
 from autoseg.core.case import Image
 from autoseg.core.errors import CaseError
-from autoseg.core.geometry import Geometry, canonical_orientation
-from autoseg.readers import READERS, label_ending, read_header, read_labels, write_labels
+from autoseg.core.geometry import Geometry, LengthUnit, canonical_orientation
+from autoseg.readers import (
+    READERS,
+    knows_geometry,
+    label_ending,
+    read_header,
+    read_labels,
+    write_labels,
+)
 from autoseg.readers.names import reader_for
 
 LABEL_ENDINGS = [ending for kind in READERS for ending in READERS[kind].label_endings]
@@ -29,6 +36,21 @@ def image_of(shape: tuple[int, ...], geometry: Geometry | None = None) -> Image:
 def test_every_ending_has_one_reader() -> None:
     endings = [ending for kind in READERS for ending in READERS[kind].endings]
     assert len(set(endings)) == len(endings)
+
+
+@pytest.mark.parametrize("unit", ["mm", "µm", "nm"])
+@pytest.mark.parametrize("ending", LABEL_ENDINGS)
+def test_a_file_that_knows_its_geometry_has_the_one_that_was_written(
+    ending: str, unit: LengthUnit, tmp_path: Path
+) -> None:
+    axes = reader_for(Path(f"x{ending}")).max_axes
+    image = image_of((3, 5, 7)[-axes:], Geometry.plain((2.0, 0.7, 1 / 3)[-axes:], unit))
+    write_labels(np.ones(image.shape, np.uint8), image, tmp_path / f"case{ending}")
+    found = read_labels(tmp_path / f"case{ending}").geometry
+    assert knows_geometry(tmp_path / f"case{ending}") == (axes == 3)
+    assert found.spacing == pytest.approx(image.geometry.spacing if axes == 3 else (1.0, 1.0))
+    is_world = reader_for(Path(f"x{ending}")).holds_world_geometry
+    assert is_world or axes == 2 or found.unit == unit
 
 
 @pytest.mark.parametrize("ending", LABEL_ENDINGS)

@@ -1,6 +1,6 @@
 """Convert label files of any form to one label map per case, and name the classes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,13 @@ from autoseg.core.formatting import format_count, format_lines, format_names
 from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.core.parallel import Success, run_each
 from autoseg.datasets.issues import CaseIssue
-from autoseg.datasets.layouts.declared_labels import BACKGROUND, DeclaredLabels
+from autoseg.datasets.layouts.declared_labels import BACKGROUND, IGNORE, DeclaredLabels
 from autoseg.datasets.layouts.inference import FoundValues, values_in_files
 from autoseg.datasets.recognition.assembly import LabelParts, assemble
 from autoseg.datasets.recognition.class_tables import ClassTable
 from autoseg.datasets.recognition.contents import has_foreground
 from autoseg.datasets.recognition.label_forms import LabelForm, colours_in
+from autoseg.datasets.recognition.segment_classes import has_segment, segment_form
 from autoseg.documents.dataset import CaseFiles
 
 MASKS_OF_TWO_DEPTHS = LabelForm(
@@ -88,6 +89,7 @@ def convert_labels(
         DatasetError: If a label map would have to be made without a folder for it, or no label file
             can be read.
     """
+    given, sources = sources.form, _with_segments(sources)
     form = sources.form
     issues: tuple[CaseIssue, ...] = ()
     found = None
@@ -108,12 +110,30 @@ def convert_labels(
         cases, issues = _assembled(cases, sources.parts, form, label_maps, workers)
         if not cases:
             raise DatasetError(f"no label file can be converted, for example: {issues[0].sentence}")
-        found = values_in_files([case.labels for case in cases], workers=workers)
+        files = [case.labels for case in cases]
+        found = values_in_files(files, workers=workers, are_named=form.form == "segments")
         _check_covered(found.values, form, sources.parts.values(), workers)
     labels, sentence, notes = _scheme(found, form, sources)
-    if form != sources.form:
+    if form != given:
         notes = (*form.notes, *notes)
     return ConvertedLabels(tuple(cases), labels, issues, (sentence,), notes)
+
+
+def _call(check: Callable[[], bool]) -> bool:
+    return check()
+
+
+def _with_segments(sources: LabelSources) -> LabelSources:
+    """Complete the classes of label files that name them; other sources are returned unchanged."""
+    if sources.form.form != "segments":
+        return sources
+    paths = [path for parts in sources.parts.values() for _, path in parts.files]
+    declared = sources.declared
+    names = {} if declared is None else dict(declared.names)
+    if declared is not None and declared.ignore is not None:
+        names[declared.ignore] = IGNORE
+    form = segment_form(paths, names)
+    return replace(sources, form=replace(form, files=sources.form.files))
 
 
 def _check_covered(
@@ -124,9 +144,14 @@ def _check_covered(
     Raises:
         DatasetError: If they do.
     """
-    absent = form.names.keys() - {0, *found} if form.form == "classes" else set()
-    files = [file for one in parts for file in one.files if file[0] in absent]
-    for outcome in run_each(has_foreground, [path for _, path in files], workers=workers):
+    absent = form.names.keys() - {0, *found}
+    everything = [file for one in parts for file in one.files]
+    files = [file for file in everything if file[0] in absent] if form.form == "classes" else []
+    checks: list[Callable[[], bool]] = [partial(has_foreground, path) for _, path in files]
+    if form.form == "segments":
+        files = [(value, path) for value in sorted(absent) for _, path in everything]
+        checks = [partial(has_segment, path, form.names[value]) for value, path in files]
+    for outcome in run_each(_call, checks, workers=workers):
         if isinstance(outcome, Success) and outcome.value:
             value, path = files[outcome.index]
             raise DatasetError(
@@ -216,7 +241,8 @@ def _scheme(
             source = str(sources.table.path)
         elif found.look_like_instance_ids:
             notes = (*notes, INSTANCE_IDS_NOTE.format(largest=values[-1]))
-    absent = sorted(names.keys() - {0, *values}) if form.form == "classes" else []
+    is_listed = form.form in ("classes", "segments")
+    absent = sorted(names.keys() - {0, *values}) if is_listed else []
     used = {value: name for value, name in names.items() if value in values or value == 0}
     sentence = f"classes {_listed(used)}, from {source}"
     if absent:
@@ -234,7 +260,7 @@ def _fitting(
     if form.form in OF_ONE_CLASS and len(foreground) == 1:
         return DeclaredLabels({0: BACKGROUND, 1: declared.names[foreground[0]]})
     known = declared.names.keys() | {0, declared.ignore}
-    return declared if form.form == "onehot" and set(values) <= known else None
+    return declared if form.form in ("onehot", "segments") and set(values) <= known else None
 
 
 def _declared_scheme(declared: DeclaredLabels, values: Sequence[int]) -> tuple[LabelScheme, str]:

@@ -73,11 +73,17 @@ class FoundValues:
         return without_gap and max(counts) >= MIN_INSTANCES and min(counts) < max(counts)
 
 
-def values_in_files(paths: Iterable[Path], *, workers: int) -> FoundValues:
+def values_in_files(paths: Iterable[Path], *, workers: int, are_named: bool = False) -> FoundValues:
     """Return the label values that occur in the files; unreadable files are skipped.
 
+    Args:
+        paths: Label files.
+        workers: Number of processes that read them.
+        are_named: Whether all values are known to be classes.
+
     Raises:
-        DatasetError: If no file can be read, or there are more than `MAX_LABEL_VALUES` values.
+        DatasetError: If no file can be read, or there are more than `MAX_LABEL_VALUES` values that
+            may be instances.
     """
     per_file: list[tuple[int, ...]] = []
     issue = "there are none"
@@ -89,7 +95,7 @@ def values_in_files(paths: Iterable[Path], *, workers: int) -> FoundValues:
     values = sorted({value for file in per_file for value in file})
     if not values:
         raise DatasetError(f"no label file can be read, for example: {issue}")
-    if len(values) > MAX_LABEL_VALUES:
+    if len(values) > MAX_LABEL_VALUES and not are_named:
         raise DatasetError(
             f"the label files contain {len(values)} different values, up to {values[-1]}; expected "
             f"at most {MAX_LABEL_VALUES} undeclared classes. If they are instance ids, set them "

@@ -1,11 +1,12 @@
 """Recognise the layout of a folder and describe the dataset in it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from autoseg.core.errors import DatasetError
+from autoseg.core.errors import CaseError, DatasetError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.datasets.issues import CaseIssue, format_issues
@@ -28,10 +29,10 @@ from autoseg.datasets.layouts.test_set import find_test_set
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import recognise_cases
 from autoseg.datasets.recognition.inventory import take_inventory
-from autoseg.datasets.recognition.label_forms import form_of_files
+from autoseg.datasets.recognition.label_forms import LabelForm, form_of_files
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.splits import Fold
-from autoseg.readers import ENDINGS, ending_of
+from autoseg.readers import ENDINGS, ending_of, read_segments
 
 LAYOUTS = (decathlon, nnunet_raw, folders)
 """Layouts, tried in this order."""
@@ -269,18 +270,22 @@ def _labelled(
 ) -> _Labelled:
     """Find out the classes; convert label files of another form than values."""
     declared = declared_labels(description) if description else None
-    if declared is not None and declared.background is not None:
+    form = LabelForm("segments") if _name_segments(cases) else None
+    if form is None and declared is not None and declared.background is not None:
         return _Labelled(cases, test_cases, declared.scheme(declared.background), (), ())
     found = None
-    if declared is None:
-        form = form_of_files([case.labels for case in cases])
+    if form is not None or declared is None:
+        form = form or form_of_files([case.labels for case in cases])
         if form.form == "values":
             found = values_in_files([case.labels for case in cases], workers=workers)
         if found is None or found.are_masks_of_two_depths:
             everything = (*cases, *test_cases)
             parts = {c.name: LabelParts(c.name, ((1, c.labels),), c.images[0]) for c in everything}
             made = convert_labels(
-                everything, LabelSources(form, parts), workers=workers, label_maps=label_maps
+                everything,
+                LabelSources(form, parts, declared=declared),
+                workers=workers,
+                label_maps=label_maps,
             )
             names = {case.name for case in test_cases}
             return _Labelled(
@@ -294,6 +299,14 @@ def _labelled(
     found = found or values_in_files([case.labels for case in cases], workers=workers)
     labels, inferred, notes = _label_scheme(declared, found)
     return _Labelled(cases, test_cases, labels, inferred, notes)
+
+
+def _name_segments(cases: Sequence[CaseFiles]) -> bool:
+    """Return True if the header of the first label file names its segments."""
+    try:
+        return bool(cases and read_segments(cases[0].labels))
+    except CaseError:
+        return False
 
 
 def _label_scheme(

@@ -17,6 +17,7 @@ from autoseg.datasets.recognition.annotations.drawing import draw
 from autoseg.datasets.recognition.contents import Content, colour_codes
 from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentations
 from autoseg.datasets.recognition.label_forms import LabelForm
+from autoseg.datasets.recognition.segment_classes import class_map, on_grid_of_image
 from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
 from autoseg.readers.dicom_planes import grid_of
 from autoseg.readers.names import label_ending
@@ -94,6 +95,15 @@ def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:
     if not parts.files:
         stored = read_stored_labels(parts.like)
         return np.zeros(stored.voxels.shape[1:], np.uint8), stored.geometry
+    return _from_files(parts, form)
+
+
+def _from_files(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:
+    """Convert the label files of a case, and merge them.
+
+    Raises:
+        CaseError: If they differ in shape.
+    """
     read = [(value, read_stored_labels(path)) for value, path in parts.files]
     shape = read[0][1].voxels.shape[1:]
     for (_, path), (_, stored) in zip(parts.files, read, strict=True):
@@ -105,13 +115,15 @@ def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:
             )
             raise CaseError(msg)
     convert = CONVERSIONS[form.form]
-    maps = [(value, convert(Content(one.voxels, one.palette), form)) for value, one in read]
+    maps = [(value, convert(Content.of(one), form)) for value, one in read]
     merged = np.zeros(shape, np.min_scalar_type(max(form.names, default=255)))
     for value, found in sorted(maps, key=lambda pair: -np.count_nonzero(pair[1])):
         if form.form in ("classes", "objects"):
             merged[found > 0] = value
         else:
             merged = found.astype(merged.dtype)
+    if form.form == "segments":
+        return on_grid_of_image(merged, read[0][1], parts.like)
     return merged, read[0][1].geometry
 
 
@@ -200,5 +212,6 @@ CONVERSIONS: dict[str, Callable[[Content, LabelForm], LabelArray]] = {
     "instances": _nonzero,
     "classes": _mask,
     "objects": _mask,
+    "segments": class_map,
 }
 """How the voxels of a file become class values."""

@@ -11,7 +11,8 @@ import numpy as np
 from autoseg.core.arrays import MaskArray
 from autoseg.core.errors import CaseError
 from autoseg.readers import read_stored_labels
-from autoseg.readers.base import StoredArray
+from autoseg.readers.base import StoredArray, StoredImage
+from autoseg.readers.segments import Segment
 
 MAX_CLASSES = 64
 """Most values or colours of undeclared classes."""
@@ -58,10 +59,17 @@ class Content:
     Attributes:
         voxels: As stored, channels first.
         palette: Colours `(256, 3)` of the numbers in a label file that has a palette.
+        segments: Named structures of a segmentation program's file.
     """
 
     voxels: StoredArray
     palette: np.ndarray | None = None
+    segments: tuple[Segment, ...] = ()
+
+    @classmethod
+    def of(cls, stored: StoredImage) -> "Content":
+        """Return the content of a file that was read."""
+        return cls(stored.voxels, stored.palette, stored.segments)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -203,7 +211,9 @@ class Content:
     @property
     def looks_like_labels(self) -> bool:
         """Whether the voxels are labels rather than intensities."""
-        if self.is_one_hot or self.is_nearly_binary or self.num_objects > MAX_CLASSES:
+        if self.segments or self.is_one_hot or self.is_nearly_binary:
+            return True
+        if self.num_objects > MAX_CLASSES:
             return True
         if self.is_grey:
             is_small = self.is_whole and len(self.values) <= MAX_CLASSES
@@ -234,7 +244,7 @@ def content_of(path: Path) -> Content | None:
         stored = read_stored_labels(path)
     except CaseError:
         return None
-    return Content(stored.voxels, stored.palette)
+    return Content.of(stored)
 
 
 def has_foreground(path: Path) -> bool:

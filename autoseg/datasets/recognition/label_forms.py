@@ -32,7 +32,7 @@ from autoseg.datasets.recognition.pairing import Joined
 from autoseg.datasets.recognition.tokens import is_id
 from autoseg.documents.dataset import MaskForm
 
-Form = MaskForm | Literal["polygons", "dicom"]
+Form = MaskForm | Literal["polygons", "dicom", "segments"]
 
 MOST_SAMPLED = 9
 """Number of files that are read where they may number objects or have palettes."""
@@ -65,7 +65,8 @@ class LabelForm:
             per class; `onehot`: one file with a channel per class; `instances`: one file that
             numbers objects, all of one class; `classes`: a file per class; `objects`: a file per
             object, all of one class; `polygons`: shapes in an annotation file; `dicom`:
-            segments or contours in DICOM files.
+            segments or contours in DICOM files; `segments`: one file whose header names the
+            classes.
         files: Value of the label files to use, by the tokens that images lack: 1, 2 … for a file
             per class, otherwise 1. Other files are left out.
         names: Name of each class value; empty if the values are to be read from the files.
@@ -248,8 +249,10 @@ def _of_one_file(
     mask: MaskForm | None, sample: Callable[[int], list[Content]], *, are_declared: bool
 ) -> LabelForm:
     """Return the form of labels of one file per case, with its classes."""
-    form = mask or _form_of(sample, are_declared=are_declared)
     contents = sample(SAMPLED)
+    if mask is None and any(content.segments for content in contents):
+        return LabelForm("segments")
+    form = mask or _form_of(sample, are_declared=are_declared)
     if form == "onehot":
         channels = max((len(content.voxels) for content in contents), default=2)
         names = {value: f"label_{value}" for value in range(channels)} | {0: "background"}

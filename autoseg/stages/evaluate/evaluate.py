@@ -138,10 +138,15 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         msg = f"{folder} is not a folder. Pass the folder that holds the label maps."
         raise DatasetError(msg)
-    by_name: defaultdict[str, list[Path]] = defaultdict(list)
+    by_name: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if path.is_file() and is_image_name(path):
             by_name[stem_of(path)].append(path)
+    # some programs store probabilities in .npz files next to their label maps
+    by_name = {
+        name: [path for path in paths if path.suffix != ".npz"] or paths
+        for name, paths in by_name.items()
+    }
     for paths in by_name.values():
         if len(paths) > 1:
             clash = " and ".join(path.name for path in paths)
@@ -157,17 +162,17 @@ def _score(
     reference = read_label_map(pair.reference, pair.prediction)
     prediction = read_label_map(pair.prediction, pair.reference)
     _check_grids(pair, prediction, reference)
-    spacing = (reference if knows_geometry(pair.reference) else prediction).geometry.spacing
+    geometry = (reference if knows_geometry(pair.reference) else prediction).geometry
     scored = score_case(
         pair.name,
         prediction.values,
         reference.values,
-        spacing=spacing,
+        spacing=geometry.spacing,
         labels=labels,
         measurement=measurement,
     )
-    if not any(map(knows_geometry, (pair.reference, pair.prediction))):
-        scored = replace(scored, distance_unit="px")
+    is_known = any(map(knows_geometry, (pair.reference, pair.prediction)))
+    scored = replace(scored, distance_unit=geometry.unit if is_known else "px")
     if labels is None or not pair.probabilities:
         return scored
     from autoseg.stages.evaluate.calibration import with_calibration  # slow import

@@ -1,6 +1,7 @@
 """Recognise a dataset, check its cases and extract its fingerprint; part of `autoseg plan`."""
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -94,6 +95,7 @@ def fingerprint(
         issues = [*recognition.issues, *_inspect(cases, spec, workers, progress, meanwhile)]
         if issues:
             _handle_issues(issues, cases, skip_bad_cases=choices.skip_bad_cases, progress=progress)
+        _check_units(cases)
     names = {case.name for case in cases}
     spec = spec.model_copy(update={"cases": tuple(c for c in spec.cases if c.name in names)})
     result = _combined(cases, spec)
@@ -113,6 +115,20 @@ def _check_work_folder(dataset: Path, workspace: Workspace) -> None:
             "modified. Run the command in another folder, or choose a work folder with --work."
         )
         raise DatasetError(msg)
+
+
+def _check_units(cases: Sequence[CaseFingerprint]) -> None:
+    """Raise a DatasetError if the images have voxel sizes in different units."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        names["no unit or mm" if case.unit == "mm" else case.unit].append(case.name)
+    if len(names) > 1:
+        found = ", ".join(f"{unit} in {format_cases(of)}" for unit, of in names.items())
+        raise DatasetError(
+            f"the voxel sizes of the images have different units: {found}. Expected one unit. "
+            'Store the voxel size in all files, or write it next to them, such as {"spacing": '
+            '[0.2, 0.2], "unit": "µm"} in CASE.json.'
+        )
 
 
 def _combined(cases: list[CaseFingerprint], spec: DatasetSpec) -> Fingerprint:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK
+import tifffile
 from synthetic import balls, write_picture, write_volume
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from autoseg.documents.report import Report
 from autoseg.documents.store import load
 from autoseg.evaluation.cases import Measurement
 from autoseg.evaluation.metrics import LABEL_MAP_METRICS
+from autoseg.evaluation.table import title
 from autoseg.stages.evaluate.evaluate import evaluate
 
 
@@ -58,6 +60,19 @@ def test_distances_are_in_pixels_if_neither_file_knows_its_size(folders, tmp_pat
     write_picture(labels, tmp_path / "b" / "x.png")
     assert scores(tmp_path / "a", tmp_path / "b").distance_unit == "px"
     assert scores(*folders).distance_unit == "mm"
+
+
+def test_distances_are_in_the_unit_of_microscopy_files(tmp_path):
+    labels = np.zeros((20, 16), np.uint8)
+    labels[5:12, 4:9] = 1
+    options = {"imagej": True, "resolution": (4, 4), "metadata": {"unit": "um"}}
+    for folder, shift in (("a", 0), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "x.tif", np.roll(labels, shift, axis=1), **options)
+    report = scores(tmp_path / "a", tmp_path / "b")
+    assert report.distance_unit == "µm"
+    assert report.foreground.metric("hd95_mm").value == 0.5
+    assert title("hd95_mm", "µm") == "HD95 µm"
 
 
 def test_several_processes_give_the_same_report(folders):
@@ -231,3 +246,8 @@ def test_a_tolerance_of_no_class_is_an_error(folders, labels):
     with pytest.raises(DatasetError, match="tolerance for 'lever'"):
         scores(*folders, labels=labels, measurement=measurement)
     assert not (folders[0] / Report.FILE_NAME).exists()
+
+
+def test_archives_of_probabilities_next_to_label_maps_are_left_out(folders):
+    np.savez(folders[0] / "case_0.npz", probabilities=np.zeros((3, 12, 20, 16)))
+    assert len(scores(*folders).cases) == 3

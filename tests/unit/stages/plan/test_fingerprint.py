@@ -18,6 +18,8 @@ from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine, merge
 from autoseg.documents.workspace import Workspace
+from autoseg.planning.forecast import Machine
+from autoseg.planning.planner import make_plan
 from autoseg.preprocessing import memory
 from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.plan import fingerprint as stage
@@ -136,6 +138,36 @@ def test_both_documents_are_saved_and_the_dataset_is_left_alone(
     assert found.cases_with_class == (6, 6, 6)
     assert progress.totals == [6]
     assert snapshot(volumes_dataset) == before
+
+
+def microscopy(root: Path, units: Iterable[str]) -> Path:
+    """Write pictures with the unit of their pixel size; "pixel" for none."""
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    for index, unit in enumerate(units):
+        image, labels = balls(np.random.default_rng(index), (20, 24))
+        pixels = 1.0 if unit == "pixel" else 4.0
+        options = {"resolution": (pixels, pixels), "metadata": {"unit": unit}, "imagej": True}
+        for folder, voxels in (("images", image.astype(np.float32)), ("labels", labels)):
+            tifffile.imwrite(root / folder / f"case_{index}.tif", voxels, **options)
+    return root
+
+
+def test_a_dataset_of_microscopy_keeps_its_unit(tmp_path: Path, workspace: Workspace) -> None:
+    _, found, _ = run(microscopy(tmp_path / "cells", ["um", "micron", "um"]), workspace)
+    assert (found.unit, found.cases[0].spacing) == ("µm", (0.25, 0.25))
+    plan = make_plan(found, memory_gib=8.0, machine=Machine(accelerator_gib=8.0, cores=2))
+    assert plan.unit == "µm"
+    assert "0.25 × 0.25 µm" in [entry.value for entry in plan.decisions]
+
+
+@pytest.mark.parametrize("other", ["pixel", "nm"])
+def test_voxel_sizes_of_different_units_are_refused(
+    other: str, tmp_path: Path, workspace: Workspace
+) -> None:
+    root = microscopy(tmp_path / "cells", ["um", other, "um"])
+    with pytest.raises(DatasetError, match=r"different units: µm in .*case_1.*CASE\.json"):
+        run(root, workspace)
 
 
 def test_an_unchanged_case_is_not_read_again(changeable: Path, workspace: Workspace) -> None:
