@@ -14,6 +14,7 @@ from autoseg.commands.benchmarking import bench
 from autoseg.commands.demonstration import demo
 from autoseg.commands.evaluation import EvaluateCommand, evaluate
 from autoseg.commands.importing import importing
+from autoseg.commands.inspecting import inspect
 from autoseg.commands.models import describe, export
 from autoseg.commands.options import Command
 from autoseg.commands.planning import plan, preprocess
@@ -31,6 +32,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 
 COMMANDS = (
     run,
+    inspect,
     plan,
     preprocess,
     train,

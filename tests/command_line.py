@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import typer
 
@@ -32,18 +32,19 @@ def listing() -> str:
 
 
 def _lines(name: str, command: Any) -> Iterator[str]:
-    types = get_type_hints(inspect.unwrap(command.callback))
+    types = inspect.signature(command.callback).parameters
     yield f"autoseg {name}"
     for parameter in command.params:
         if parameter.name == "help":
             continue
         spelled = " / ".join((*parameter.opts, *parameter.secondary_opts))
-        yield f"  {spelled}: {_type_name(types[parameter.name])}"
+        yield f"  {spelled}: {_type_name(types[parameter.name].annotation)}"
         yield f"      {parameter.help}"
         yield f"      {_default(parameter)}"
 
 
 def _type_name(kind: Any) -> str:
+    kind = getattr(kind, "__origin__", kind) if hasattr(kind, "__metadata__") else kind
     name = kind.__name__ if isinstance(kind, type) else str(kind)
     return name.replace("pathlib.", "").replace("typing.", "")
 

@@ -1,22 +1,25 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from autoseg.core.cache import cache_folder
 from autoseg.core.crash_notes import CrashNotes
+from autoseg.core.mask_form import MaskForm
 from autoseg.core.parallel import default_workers
 from autoseg.core.work_root import WORK_ROOT
 
 if TYPE_CHECKING:
     from autoseg.core.compute import Compute
-    from autoseg.documents.dataset import DatasetSpec
+    from autoseg.documents.dataset import DatasetSpec, LayoutOptions
     from autoseg.documents.splits import FoldName
     from autoseg.documents.workspace import Workspace
-    from autoseg.stages.plan.fingerprint import DatasetChoices
     from autoseg.terminal import TerminalProgress
 
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder with images and labels.")]
@@ -67,7 +70,6 @@ LabelPatterns = Annotated[
         show_default="recognised",
     ),
 ]
-MaskForm = Literal["values", "threshold", "colours", "onehot", "instances", "classes", "objects"]
 MaskOption = Annotated[
     MaskForm | None,
     typer.Option(
@@ -76,6 +78,93 @@ MaskOption = Annotated[
         show_default="recognised",
     ),
 ]
+LabelMapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Class of each value or colour in label files, such as 0=background,255=road or "
+        "128:64:128=road; repeatable.",
+        show_default="recognised",
+    ),
+]
+TableOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Table of cases (.csv, .tsv, .xlsx) and the names of its columns of images, labels, "
+        "groups and splits: FILE:image,label,group,split.",
+        show_default="recognised",
+    ),
+]
+TestPatterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--test",
+        help="Pattern of files or folders of test cases, such as 'testing/*'; repeatable.",
+        show_default="recognised",
+    ),
+]
+LayoutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--layout",
+        help="JSON file with the choices image, label, mask, label_map, table and test; options of "
+        "the command replace them.",
+        show_default="none",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Options for reading the layout of a dataset, in the order of the help.
+
+    Attributes:
+        image: Patterns of image files.
+        label: Patterns of label files.
+        mask: How label files store the classes.
+        label_map: Class of each value or colour in label files.
+        table: Table of cases and the names of its columns.
+        test: Patterns of files or folders of test cases.
+        layout: JSON file with the same choices.
+    """
+
+    image: ImagePatterns = None
+    label: LabelPatterns = None
+    mask: MaskOption = None
+    label_map: LabelMapOption = None
+    table: TableOption = None
+    test: TestPatterns = None
+    layout: LayoutFile = None
+
+    def options(self, dataset: Path) -> "LayoutOptions":
+        """Return the checked choices for a dataset."""
+        from autoseg.datasets.layouts.choices import layout_options
+
+        chosen = vars(self).copy()
+        return layout_options(dataset, chosen, chosen.pop("layout"))
+
+
+def with_layout(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `layout` of a command by the options in `Layout`."""
+    names = tuple(field.name for field in fields(Layout))
+
+    def function(**arguments: Any) -> None:  # noqa: ANN401  (typer passes values of any type)
+        layout = Layout(**{name: arguments.pop(name) for name in names})
+        command(**arguments, layout=layout)
+
+    own = signature(command)
+    options = signature(Layout).parameters.values()
+    parameters = [
+        parameter
+        for each in own.parameters.values()
+        for parameter in (options if each.name == "layout" else (each,))
+    ]
+    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    annotations = {parameter.name: parameter.annotation for parameter in parameters}
+    function.__annotations__ = annotations | {"return": None}
+    function.__name__, function.__doc__ = command.__name__, command.__doc__
+    return function
+
+
 FoldOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -151,28 +240,6 @@ def workspace_of(dataset: Path, work: Path | None) -> "Workspace":
     from autoseg.documents.workspace import Workspace
 
     return Workspace(work or WORK_ROOT / dataset.resolve().name)
-
-
-def dataset_choices(
-    images: list[str] | None,
-    labels: list[str] | None,
-    mask: MaskForm | None,
-    *,
-    skip_bad_cases: bool,
-) -> "DatasetChoices":
-    """Collect the options for reading a dataset.
-
-    Args:
-        images: Patterns of image files.
-        labels: Patterns of label files.
-        mask: How label files store the classes.
-        skip_bad_cases: Whether to leave out cases that have issues.
-    """
-    from autoseg.documents.dataset import LayoutOptions
-    from autoseg.stages.plan.fingerprint import DatasetChoices
-
-    layout = LayoutOptions(images=tuple(images or ()), labels=tuple(labels or ()), mask=mask)
-    return DatasetChoices(layout, skip_bad_cases)
 
 
 def planned_dataset(dataset: Path, work: Path | None) -> "tuple[Workspace, DatasetSpec]":

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from autoseg.stages.plan.plan import PlanRequest
 
 
+@shared.with_layout
 def plan(
     context: typer.Context,
     dataset: shared.Dataset,
@@ -30,9 +31,7 @@ def plan(
     augmentation: shared.Augmentation = None,
     workers: shared.Workers = None,
     skip_bad_cases: shared.SkipBadCases = False,
-    image: shared.ImagePatterns = None,
-    label: shared.LabelPatterns = None,
-    mask: shared.MaskOption = None,
+    layout: shared.Layout = shared.Layout(),  # noqa: B008  (the options have the defaults)
     splits: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +49,7 @@ def plan(
 ) -> None:
     """Check and measure a dataset, and plan its training. The dataset is not modified."""
     from autoseg.stages.next_command import train_command
-    from autoseg.stages.plan.fingerprint import fingerprint
+    from autoseg.stages.plan.fingerprint import DatasetChoices, fingerprint
 
     workspace = shared.workspace_of(dataset, work)
     progress = shared.terminal_progress(context, workspace.root)
@@ -68,7 +67,7 @@ def plan(
     spec, measured = fingerprint(
         dataset,
         workspace,
-        shared.dataset_choices(image, label, mask, skip_bad_cases=skip_bad_cases),
+        DatasetChoices(layout.options(dataset), skip_bad_cases),
         workers=shared.workers_or_default(workers),
         progress=progress,
         meanwhile=request,  # imports torch, which takes as long as reading many small cases

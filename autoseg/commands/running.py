@@ -9,6 +9,7 @@ from autoseg.commands import options as shared
 from autoseg.commands.selection import show_selection
 
 
+@shared.with_layout
 def run(
     context: typer.Context,
     dataset: shared.Dataset,
@@ -42,9 +43,7 @@ def run(
     work: shared.Work = None,
     workers: shared.Workers = None,
     skip_bad_cases: shared.SkipBadCases = False,
-    image: shared.ImagePatterns = None,
-    label: shared.LabelPatterns = None,
-    mask: shared.MaskOption = None,
+    layout: shared.Layout = shared.Layout(),  # noqa: B008  (the options have the defaults)
     cache: shared.Cache = None,
 ) -> None:
     """Run all steps, from the dataset to a scored model file.
@@ -55,6 +54,7 @@ def run(
     from autoseg.core.formatting import format_count, format_megabytes
     from autoseg.evaluation.table import report_rows
     from autoseg.stages.next_command import predict_command
+    from autoseg.stages.plan.fingerprint import DatasetChoices
     from autoseg.stages.plan.plan import PlanRequest
     from autoseg.stages.run import run as stage
     from autoseg.stages.train.duration import parse_duration
@@ -71,7 +71,7 @@ def run(
         output=output,
         seed=seed,
         compute=shared.compute_on(device, precision, workers, cache),
-        choices=shared.dataset_choices(image, label, mask, skip_bad_cases=skip_bad_cases),
+        choices=DatasetChoices(layout.options(dataset), skip_bad_cases),
     )
     try:
         finished = stage.run(dataset, workspace, request, progress=progress)

@@ -1,7 +1,7 @@
 """Issues of single cases, and their formatting as a list."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoseg.core.formatting import format_cases
@@ -49,6 +49,23 @@ def format_issues(issues: Iterable[CaseIssue], num_cases: int | None = None) -> 
         lines.append(f"  {f'all {len(cases)} cases' if is_all else format_cases(cases)}")
         lines.extend(f"    - {sentence}" for sentence in by_cases[cases])
     return "\n".join(lines)
+
+
+def unusable_cases(issues: Sequence[CaseIssue], num_usable: int) -> str:
+    """Return the message for cases that cannot be used, with the issues of each.
+
+    Args:
+        issues: Issues of these cases.
+        num_usable: Number of the other cases.
+    """
+    num_bad = len({issue.case for issue in issues})
+    num_cases = num_bad + num_usable
+    if not num_usable:
+        return f"None of the {num_bad} cases can be used:\n{format_issues(issues, num_cases)}"
+    return (
+        f"{num_bad} of {num_cases} cases cannot be used:\n{format_issues(issues, num_cases)}\n"
+        "Correct them, or leave them out with --skip-bad-cases."
+    )
 
 
 def _without_name(issue: CaseIssue) -> str:

@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
+from autoseg.core.mask_form import MaskForm
 from autoseg.documents.document import Document
 from autoseg.documents.splits import Fold
 
@@ -32,22 +35,36 @@ class CaseFiles(Frozen):
     group: str | None = None
 
 
-MaskForm = Literal["values", "threshold", "colours", "onehot", "instances", "classes", "objects"]
-"""How label files store the classes."""
-
-
 class LayoutOptions(Frozen):
-    """Choices of the user where the layout of a folder is ambiguous.
+    """Choices of the user for reading a folder.
 
     Attributes:
         images: Patterns of image files, such as `scans/{case}_{channel}.nii.gz`.
         labels: Patterns of label files, such as `labels/{case}_seg.nii.gz`.
         mask: How label files store the classes; None to find out.
+        label_map: Class of each value (`255`) or colour (`128:64:128`) in label files.
+        table: A table of cases and the names of its columns, `FILE:image,label,group,split`; the
+            file is absolute or relative to the dataset.
+        test: Patterns of files or folders whose cases are test cases.
     """
 
     images: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     mask: MaskForm | None = None
+    label_map: dict[str, str] = Field(default_factory=dict)
+    table: str | None = None
+    test: tuple[str, ...] = ()
+
+    @property
+    def choose_files(self) -> bool:
+        """Whether they decide which files are images and labels, or how labels are stored."""
+        return bool(self.images or self.labels or self.mask or self.table)
+
+    @property
+    def label_form(self) -> MaskForm | None:
+        """How label files store the classes; a label map of colours says it, too."""
+        has_colours = any(":" in key for key in self.label_map)
+        return "colours" if has_colours else self.mask
 
 
 AUTOMATIC = LayoutOptions()
@@ -64,7 +81,7 @@ class DatasetSpec(Document):
         num_axes: 2 for two-dimensional images, otherwise 3.
         channel_names: One name per image channel.
         labels: The classes.
-        inferred: Sentences on properties that no JSON file declares and that were inferred.
+        inferred: Sentences on what was recognised, and where it was found.
         cases: Cases for training and cross-validation, sorted by name.
         test_cases: Cases that are only used for scoring at the end, sorted by name.
         splits: Folds that the dataset itself gives, such as a validation part.

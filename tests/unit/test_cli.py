@@ -4,7 +4,6 @@ import errno
 import re
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 import typer
@@ -12,9 +11,7 @@ from typer.testing import CliRunner
 
 from autoseg import cli
 from autoseg.cli import app
-from autoseg.commands import options
 from autoseg.core.errors import CaseError, Interrupted
-from autoseg.documents import dataset
 from autoseg.terminal import exit_on_issues
 
 
@@ -119,7 +116,3 @@ def test_a_shell_completes_commands_and_options(typed, position, expected, monke
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert sorted(done.stdout.split()) == expected, done.stderr
-
-
-def test_the_forms_of_masks_are_those_of_the_dataset() -> None:
-    assert get_args(options.MaskForm) == get_args(dataset.MaskForm)

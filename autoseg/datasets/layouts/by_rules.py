@@ -4,17 +4,20 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.core.formatting import format_count, format_names
+from autoseg.core.formatting import format_names
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
 from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import load_description
+from autoseg.datasets.layouts.facts import Sources
+from autoseg.datasets.layouts.inference import Reading
+from autoseg.datasets.layouts.label_map import LabelMap
 from autoseg.datasets.recognition.annotations.finding import find_annotations
+from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import explain_unpaired, recognise_cases
-from autoseg.datasets.recognition.class_tables import find_class_table
+from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
-from autoseg.datasets.recognition.recognised import RecognisedCases
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
 
 NAME = "names and contents"
@@ -33,9 +36,10 @@ class DescribedCases:
         test_cases: Labelled test cases.
         validation: Names of the cases of a validation part.
         labels: The classes.
-        channels: Name of each channel; empty if a file holds all channels.
+        channels: Name of each channel; empty if it is not known.
+        channel_source: Where these names are from.
         issues: Issues of cases that are left out.
-        inferred: Sentences on what was found.
+        sources: Where the classes and groups are from, with the label files of the first case.
         notes: Sentences on what was left out.
     """
 
@@ -44,22 +48,21 @@ class DescribedCases:
     validation: tuple[str, ...]
     labels: LabelScheme
     channels: tuple[str, ...]
+    channel_source: str
     issues: tuple[CaseIssue, ...]
-    inferred: tuple[str, ...]
+    sources: Sources
     notes: tuple[str, ...]
 
 
 def describe_by_rules(
-    root: Path, options: LayoutOptions, *, workers: int, label_maps: Path | None
+    root: Path, options: LayoutOptions, reading: Reading
 ) -> DescribedCases | None:
     """Find cases and classes by general rules.
 
     Args:
         root: Folder of the dataset.
         options: Choices of the user.
-        workers: Number of processes that read label files.
-        label_maps: Folder for label maps that are made from files of other forms, in the work
-            folder; None if nothing may be written.
+        reading: How label files are read.
 
     Returns:
         The dataset; None if no image has labels.
@@ -74,40 +77,40 @@ def describe_by_rules(
         return None
     description = load_description(root)
     declared = declared_labels(description) if description else None
-    table = find_class_table(root, (*inventory.texts, *inventory.tables))
+    label_map = LabelMap.parsed(options.label_map)
+    table = ClassTable()
+    if label_map is None:
+        table = find_class_table(root, (*inventory.texts, *inventory.tables))
     converted = convert_labels(
         (*found.cases, *found.test_cases),
-        LabelSources(found.form, found.parts, table, declared),
-        workers=workers,
-        label_maps=label_maps,
+        LabelSources(found.form, found.parts, table, declared, label_map),
+        reading,
     )
     remaining = {case.name: case for case in converted.cases}
+    cases = tuple(remaining[case.name] for case in found.cases if case.name in remaining)
     return DescribedCases(
-        cases=tuple(remaining[case.name] for case in found.cases if case.name in remaining),
+        cases=cases,
         test_cases=tuple(remaining[c.name] for c in found.test_cases if c.name in remaining),
         validation=tuple(name for name in found.validation if name in remaining),
         labels=converted.labels,
         channels=found.channels,
+        channel_source=found.channel_source,
         issues=converted.issues,
-        inferred=(*_found_sentences(root, found), *converted.sentences),
+        sources=Sources(
+            example=_label_files(found.parts, cases),
+            channels="",
+            classes=converted.source,
+            groups=found.group_source,
+            are_converted=converted.are_converted,
+        ),
         notes=(*found.notes, *converted.notes),
     )
 
 
-def _found_sentences(root: Path, found: RecognisedCases) -> tuple[str, ...]:
-    case = found.cases[0]
-    files = found.parts[case.name].files
-    images = ", ".join(path.relative_to(root).as_posix() for path in case.images)
-    labels = format_names([path.relative_to(root).as_posix() for _, path in files], 3)
-    sentences = [
-        f"{format_count(len(found.cases), 'case')}, such as {case.name}: {images} with {labels}"
-    ]
-    sentences += found.inferred
-    if found.validation:
-        sentences.append(f"{format_count(len(found.validation), 'case')} in a validation part")
-    if found.test_cases:
-        sentences.append(f"{format_count(len(found.test_cases), 'case')} in a test part")
-    return tuple(sentences)
+def _label_files(parts: dict[str, LabelParts], cases: tuple[CaseFiles, ...]) -> tuple[Path, ...]:
+    """Return the label files of the first case by name."""
+    first = min(cases, key=lambda case: case.name, default=None)
+    return tuple(path for _, path in parts[first.name].files) if first else ()
 
 
 def unrecognised(root: Path, options: LayoutOptions = AUTOMATIC) -> str:

@@ -1,5 +1,6 @@
 """Convert label files of any form to one label map per case, and name the classes."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,13 +12,20 @@ from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.core.parallel import Success, run_each
 from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.declared_labels import BACKGROUND, IGNORE, DeclaredLabels
-from autoseg.datasets.layouts.inference import FoundValues, values_in_files
-from autoseg.datasets.recognition.assembly import LabelParts, assemble
-from autoseg.datasets.recognition.class_tables import ClassTable
-from autoseg.datasets.recognition.contents import has_foreground
+from autoseg.datasets.layouts.inference import (
+    FoundValues,
+    Reading,
+    found_values,
+    values_in_files,
+)
+from autoseg.datasets.layouts.label_map import LabelMap
+from autoseg.datasets.recognition.assembly import LabelParts, assemble, assembled_values
+from autoseg.datasets.recognition.class_tables import ClassTable, Colour
+from autoseg.datasets.recognition.contents import MAX_CLASSES, has_foreground
 from autoseg.datasets.recognition.label_forms import LabelForm, colours_in
 from autoseg.datasets.recognition.segment_classes import has_segment, segment_form
 from autoseg.documents.dataset import CaseFiles
+from autoseg.readers import stem_of
 
 MASKS_OF_TWO_DEPTHS = LabelForm(
     "threshold",
@@ -31,8 +39,11 @@ MASKS_OF_TWO_DEPTHS = LabelForm(
 INSTANCE_IDS_NOTE = (
     "the label values look like instance ids, not like classes: each file has the values 1, 2, 3 "
     "…, up to {largest}. Each value is treated as a class. If they are instance ids, add --mask "
-    "instances; if they are classes, declare them in dataset.json."
+    "instances; if they are classes, name them with --label-map or in dataset.json."
 )
+
+MOST_LISTED = 2**16
+"""Most values of label files whose classes are listed."""
 
 OF_ONE_CLASS = ("threshold", "instances", "objects")
 """Forms of one class and the background."""
@@ -47,12 +58,14 @@ class LabelSources:
         parts: Label files of each case, by its name.
         table: Names or colours of the classes.
         declared: Labels declared in a dataset.json.
+        label_map: Classes that the user has listed, which replace all others.
     """
 
     form: LabelForm
     parts: dict[str, LabelParts]
     table: ClassTable = field(default_factory=ClassTable)
     declared: DeclaredLabels | None = None
+    label_map: LabelMap | None = None
 
 
 @dataclass(frozen=True)
@@ -62,61 +75,94 @@ class ConvertedLabels:
     Attributes:
         cases: Cases whose label map exists or was made.
         labels: The classes.
+        source: Where the names of the classes are from.
         issues: Issues of the other cases.
-        sentences: Sentences on the classes.
         notes: Sentences on the conversion.
+        are_converted: Whether the label maps are made from other files.
     """
 
     cases: tuple[CaseFiles, ...]
     labels: LabelScheme
-    issues: tuple[CaseIssue, ...]
-    sentences: tuple[str, ...]
-    notes: tuple[str, ...]
+    source: str
+    issues: tuple[CaseIssue, ...] = ()
+    notes: tuple[str, ...] = ()
+    are_converted: bool = True
 
 
 def convert_labels(
-    cases: Sequence[CaseFiles], sources: LabelSources, *, workers: int, label_maps: Path | None
+    cases: Sequence[CaseFiles], sources: LabelSources, reading: Reading
 ) -> ConvertedLabels:
     """Make a label map for each case, unless its label file is one already.
 
     Args:
         cases: The cases.
         sources: Their label files.
-        workers: Number of processes that read label files.
-        label_maps: Folder of the label maps, in the work folder; None if nothing may be written.
+        reading: How label files are read; with a sample, the cases keep their label files.
 
     Raises:
-        DatasetError: If a label map would have to be made without a folder for it, or no label file
-            can be read.
+        DatasetError: If a label map would have to be made without a folder for it, no label file
+            can be read, or the label map of the user does not fit.
     """
-    given, sources = sources.form, _with_segments(sources)
-    form = sources.form
-    issues: tuple[CaseIssue, ...] = ()
-    found = None
-    if form.form == "values":
-        if sources.declared is not None and sources.declared.background is not None:
-            labels, sentence = _declared_scheme(sources.declared, ())
-            return ConvertedLabels(tuple(cases), labels, (), (sentence,), ())
-        found = values_in_files([case.labels for case in cases], workers=workers)
-    if found is not None and found.are_masks_of_two_depths:
+    first, sources = sources.form, _with_segments(sources)
+    form, label_map = sources.form, sources.label_map
+    if label_map is not None:
+        form = label_map.applied(form)
+    elif form.form == "values" and sources.declared and sources.declared.background is not None:
+        labels = _declared_scheme(sources.declared, ())
+        return ConvertedLabels(tuple(cases), labels, "dataset.json", are_converted=False)
+    found = _values_as_they_are(cases, sources, reading) if form.form == "values" else None
+    if found is not None and label_map is None and found.are_masks_of_two_depths:
         form, found = MASKS_OF_TWO_DEPTHS, None
-    if found is None:
-        if label_maps is None:
-            raise DatasetError(
-                "the labels of this dataset have to be converted, which needs a work folder. Run "
-                "`autoseg plan DATASET`, and use the label maps in its work folder."
-            )
-        form = _with_colours(sources) if form.form == "colours" else form
-        cases, issues = _assembled(cases, sources.parts, form, label_maps, workers)
-        if not cases:
-            raise DatasetError(f"no label file can be converted, for example: {issues[0].sentence}")
-        files = [case.labels for case in cases]
-        found = values_in_files(files, workers=workers, are_named=form.form == "segments")
-        _check_covered(found.values, form, sources.parts.values(), workers)
-    labels, sentence, notes = _scheme(found, form, sources)
-    if form != given:
-        notes = (*form.notes, *notes)
-    return ConvertedLabels(tuple(cases), labels, issues, (sentence,), notes)
+    if found is not None and (label_map is None or label_map.is_unchanged):
+        labels, source, notes = _scheme(found, form, sources, reading)
+        return ConvertedLabels(tuple(cases), labels, source, notes=notes, are_converted=False)
+    form = _with_colours(sources, form, reading) if form.form == "colours" else form
+    return _converted(cases, replace(sources, form=form), reading, _new_notes(form, first))
+
+
+def _new_notes(form: LabelForm, first: LabelForm) -> tuple[str, ...]:
+    return form.notes if form.notes != first.notes else ()
+
+
+def _values_as_they_are(
+    cases: Sequence[CaseFiles], sources: LabelSources, reading: Reading
+) -> FoundValues:
+    """Return the values of label files with a value per class.
+
+    Raises:
+        DatasetError: If no file can be read, or a value is not listed in the label map of the user.
+    """
+    paths = [case.labels for case in cases]
+    if sources.label_map is None:
+        return values_in_files(paths, reading)
+    found = values_in_files(paths, reading, most=MOST_LISTED)
+    sources.label_map.check_found([(value,) for value in found.values])
+    return found
+
+
+def _converted(
+    cases: Sequence[CaseFiles], sources: LabelSources, reading: Reading, notes: tuple[str, ...]
+) -> ConvertedLabels:
+    """Convert the label files of all cases, or look at a sample of them."""
+    form, parts = sources.form, sources.parts
+    if reading.sample is not None:
+        sample = [parts[case.name] for case in reading.chosen(cases)]
+        work = partial(assembled_values, form=form)
+        found = found_values(run_each(work, sample, workers=reading.workers))
+        labels, source, more = _scheme(found, form, sources, reading)
+        return ConvertedLabels(tuple(cases), labels, source, (), (*notes, *more))
+    if reading.label_maps is None:
+        raise DatasetError(
+            "the labels of this dataset have to be converted, which needs a work folder. Run "
+            "`autoseg plan DATASET`, and use the label maps in its work folder."
+        )
+    made, issues = _assembled(cases, sources, reading.label_maps, reading.workers)
+    if not made:
+        raise DatasetError(f"no label file can be converted, for example: {issues[0].sentence}")
+    found = values_in_files([case.labels for case in made], reading, most=MOST_LISTED)
+    _check_covered(found.values, form, parts.values(), reading.workers)
+    labels, source, more = _scheme(found, form, sources, reading)
+    return ConvertedLabels(made, labels, source, issues, (*notes, *more))
 
 
 def _call(check: Callable[[], bool]) -> bool:
@@ -161,35 +207,31 @@ def _check_covered(
             )
 
 
-def _with_colours(sources: LabelSources) -> LabelForm:
-    """Complete the colours of a form: from a table of colours, otherwise from the files.
+def _with_colours(sources: LabelSources, form: LabelForm, reading: Reading) -> LabelForm:
+    """Complete the colours of a form: from the user or a table, otherwise from the files.
 
     Raises:
-        DatasetError: If the files have too many colours, or one that the table lacks, or it is
+        DatasetError: If the files have too many colours, or one that is not listed, or it is
             unclear which colour is the background.
     """
-    counts = colours_in([path for parts in sources.parts.values() for _, path in parts.files])
-    table = sources.table
+    table, label_map = sources.table, sources.label_map
+    files = [path for parts in sources.parts.values() for _, path in parts.files]
+    most = MAX_CLASSES + len(form.colours or table.colours)
+    counts = colours_in(reading.chosen(files), most, workers=reading.workers)
+    if label_map is not None:
+        label_map.check_found(counts)
+        return replace(form, notes=("labels have a colour per class",))
     unknown = [colour for colour in counts if table.colours and colour not in table.colours]
     if unknown:
         msg = (
             f"the label files have colours that {table.path} lacks, for example {unknown[0]}. "
-            "Add them to the table, or correct the files."
+            "Add them to the table, correct the files, or list all colours with --label-map."
         )
         raise DatasetError(msg)
     colours = [colour for colour in table.colours or sorted(counts) if colour in counts]
     names = {colour: "#" + "".join(f"{part:02x}" for part in colour) for colour in colours}
     names |= {colour: table.colours[colour] for colour in colours if table.colours}
-    black = (0,) * len(colours[0])
-    named = [colour for colour in colours if names[colour].lower() == BACKGROUND]
-    background = next(iter((*named, *({black} & counts.keys()))), None)
-    if background is None:
-        lines = [f"{' '.join(map(str, colour))} {names[colour]}" for colour in colours]
-        raise DatasetError(
-            "the labels have a colour per class, and it is unclear which colour is the background: "
-            "none is black. Name it background in a table of colours, for example a file "
-            f"{table.path or 'label_colours.txt'} with the lines:\n{format_lines(lines, 10)}"
-        )
+    background = _background_colour(colours, names)
     if not table.colours:
         names[background] = BACKGROUND
     colours = [background, *(colour for colour in colours if colour != background)]
@@ -199,20 +241,37 @@ def _with_colours(sources: LabelSources) -> LabelForm:
         f"background is {background}"
     )
     named_values = dict(enumerate(names[colour] for colour in colours))
-    return replace(sources.form, colours=tuple(colours), names=named_values, notes=(note,))
+    return replace(form, colours=tuple(colours), names=named_values, notes=(note,))
+
+
+def _background_colour(colours: Sequence[Colour], names: Mapping[Colour, str]) -> Colour:
+    """Return the colour that is named background, otherwise black.
+
+    Raises:
+        DatasetError: If there is neither.
+    """
+    black = (0,) * len(colours[0])
+    named = [colour for colour in colours if names[colour].lower() == BACKGROUND]
+    background = next(iter((*named, *(colour for colour in colours if colour == black))), None)
+    if background is None:
+        entries = [f"{':'.join(map(str, colour))}={names[colour]}" for colour in colours]
+        raise DatasetError(
+            "the labels have a colour per class, and it is unclear which colour is the background: "
+            "none is black. List all colours with --label-map or in a table of colours, and name "
+            "the background; for example, complete\n"
+            f"{format_lines([f'--label-map {shlex.quote(entry)}' for entry in entries], 10)}"
+        )
+    return background
 
 
 def _assembled(
-    cases: Sequence[CaseFiles],
-    parts: dict[str, LabelParts],
-    form: LabelForm,
-    folder: Path,
-    workers: int,
+    cases: Sequence[CaseFiles], sources: LabelSources, folder: Path, workers: int
 ) -> tuple[tuple[CaseFiles, ...], tuple[CaseIssue, ...]]:
     """Return the cases with their label maps, and issues of those that cannot be made."""
-    work = partial(assemble, form=form, folder=folder)
+    work = partial(assemble, form=sources.form, folder=folder)
+    parts = [sources.parts[case.name] for case in cases]
     made, issues = [], []
-    for outcome in run_each(work, [parts[case.name] for case in cases], workers=workers):
+    for outcome in run_each(work, parts, workers=workers):
         case = cases[outcome.index]
         if isinstance(outcome, Success):
             made.append(case.model_copy(update={"labels": outcome.value}))
@@ -223,31 +282,57 @@ def _assembled(
 
 
 def _scheme(
-    found: FoundValues, form: LabelForm, sources: LabelSources
+    found: FoundValues, form: LabelForm, sources: LabelSources, reading: Reading
 ) -> tuple[LabelScheme, str, tuple[str, ...]]:
-    """Return the classes of the values in the label maps, a sentence on them, and notes."""
-    values, names, declared = found.values, dict(form.names), sources.declared
+    """Return the classes of the values in the label maps, their source, and notes."""
+    declared = sources.declared
     notes: tuple[str, ...] = ()
-    if declared is not None and (fitting := _fitting(declared, values, form)):
-        labels, sentence = _declared_scheme(fitting, values)
-        return labels, sentence, ()
+    if sources.label_map is not None:
+        return _declared_scheme(sources.label_map.declared, ()), sources.label_map.source, ()
+    if declared is not None and (fitting := _fitting(declared, found.values, form)):
+        return _declared_scheme(fitting, found.values), "dataset.json", ()
     if declared is not None:
         notes = ("the labels in dataset.json do not fit these labels and are not used",)
+    if not form.names:
+        labels, source, more = _unnamed_scheme(found, sources, reading)
+        return labels, source, (*notes, *more)
+    names, absent = form.names, []
+    if reading.sample is None:
+        names = {v: name for v, name in form.names.items() if v in (0, *found.values)}
+        absent = [name for value, name in form.names.items() if value not in names]
     source = "the names of files and folders" if form.form == "classes" else "the label files"
-    if not names:
-        names = {value: default_label_name(value) for value in values} | {values[0]: BACKGROUND}
-        if named := sources.table.names_of(values):
-            names |= named | ({0: BACKGROUND} if 0 in values else {})
-            source = str(sources.table.path)
-        elif found.look_like_instance_ids:
-            notes = (*notes, INSTANCE_IDS_NOTE.format(largest=values[-1]))
-    is_listed = form.form in ("classes", "segments")
-    absent = sorted(names.keys() - {0, *values}) if is_listed else []
-    used = {value: name for value, name in names.items() if value in values or value == 0}
-    sentence = f"classes {_listed(used)}, from {source}"
-    if absent:
-        sentence += f"; without a single voxel: {format_names([names[value] for value in absent])}"
-    return DeclaredLabels(names=used).scheme(min(used)), sentence, notes
+    if absent and form.form in ("classes", "segments"):
+        source += f"; without a single voxel: {format_names(absent)}"
+    return DeclaredLabels(names=names).scheme(min(names)), source, notes
+
+
+def _unnamed_scheme(
+    found: FoundValues, sources: LabelSources, reading: Reading
+) -> tuple[LabelScheme, str, tuple[str, ...]]:
+    """Return a class per value, their source, and notes."""
+    values = found.values
+    notes: tuple[str, ...] = ()
+    names = {value: default_label_name(value) for value in values} | {values[0]: BACKGROUND}
+    total = len(sources.parts)
+    read = len(reading.chosen(range(total)))
+    source = "the label files" if read == total else f"{read} of {total} label files"
+    if named := sources.table.names_of(values):
+        names |= named | ({0: BACKGROUND} if 0 in values else {})
+        source = str(sources.table.path)
+    elif len(values) == 2 and (label := _common_label(sources.parts.values())):
+        names[values[1]] = label
+        source = "the names of files"
+    elif found.look_like_instance_ids:
+        notes = (INSTANCE_IDS_NOTE.format(largest=values[-1]),)
+    return DeclaredLabels(names=names).scheme(min(names)), source, notes
+
+
+def _common_label(parts: Iterable[LabelParts]) -> str | None:
+    """Return the text of the entity `label-` if all label files have the same."""
+    stems = [stem_of(path) for one in parts for _, path in one.files]
+    found = {part for stem in stems for part in stem.split("_") if part.startswith("label-")}
+    are_named = len(found) == 1 and all("label-" in stem for stem in stems)
+    return found.pop().removeprefix("label-") if are_named else None
 
 
 def _fitting(
@@ -263,14 +348,9 @@ def _fitting(
     return declared if form.form in ("onehot", "segments") and set(values) <= known else None
 
 
-def _declared_scheme(declared: DeclaredLabels, values: Sequence[int]) -> tuple[LabelScheme, str]:
-    """Return the declared classes, and a sentence on them."""
+def _declared_scheme(declared: DeclaredLabels, values: Sequence[int]) -> LabelScheme:
+    """Return the declared classes; 0 is the background if it occurs and no other is declared."""
     if declared.background is None and 0 in values:
         declared = replace(declared, names=declared.names | {0: BACKGROUND})
     background = declared.background
-    labels = declared.scheme(min(declared.names) if background is None else background)
-    return labels, f"classes {_listed(declared.names)}, from dataset.json"
-
-
-def _listed(names: Mapping[int, str]) -> str:
-    return ", ".join(f"{value}={name}" for value, name in names.items())
+    return declared.scheme(min(declared.names) if background is None else background)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from autoseg.core.labels import LabelScheme
+from autoseg.datasets.layouts.declared_labels import IGNORE
 from autoseg.datasets.layouts.description import Description, TrainingPair, labelled_pairs
 from autoseg.datasets.layouts.pairing import (
     FoundCases,
@@ -15,7 +17,7 @@ from autoseg.datasets.layouts.pairing import (
     listed_path,
     relative_to_root,
 )
-from autoseg.documents.dataset import CaseFiles
+from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.splits import Fold
 from autoseg.readers import ending_of, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
@@ -32,20 +34,23 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
     listed = listed_cases(root, pairs)
     names = [case.name for case in listed]
     found = complete_cases(listed, root)
-    folds = [pair.fold for pair in description.training]
+    unlabelled = len(description.validation or ()) - len(held_out)
+    if unlabelled:
+        note = f"{unlabelled} entries of validation in dataset.json have no label and are not used"
+        found = replace(found, notes=(note,))
     if held_out:
         number = len(description.training)
         return replace(found, folds=_folds(names, [(range(number), range(number, len(names)))]))
-    if None in folds or len(set(folds)) < 2:
-        return found
+    folds = [pair.fold for pair in description.training]
     parts = [
         (
             [place for place, fold in enumerate(folds) if fold != number],
             [place for place, fold in enumerate(folds) if fold == number],
         )
-        for number in sorted(set(folds), key=str)
+        for number in sorted({fold for fold in folds if fold is not None})
     ]
-    return replace(found, folds=_folds(names, parts))
+    are_complete = all(train for train, _ in parts)
+    return replace(found, folds=_folds(names, parts)) if are_complete else found
 
 
 def _folds(
@@ -72,6 +77,8 @@ def _case_files(root: Path, pair: TrainingPair) -> CaseFiles:
     labels = listed_path(root, pair.label)
     if len(images) == 1 and not images[0].is_file():
         images = _numbered_files(images[0]) or images
+    if pair.case is not None:
+        return CaseFiles(name=pair.case, images=images, labels=labels)
     stem = stem_of(images[0])
     if len(images) > 1 or without_channel_suffix(stem) == stem_of(labels):
         stem = without_channel_suffix(stem)
@@ -94,3 +101,52 @@ def _unique_names(cases: list[CaseFiles], root: Path) -> list[CaseFiles]:
     paths = [relative_to_root(case.images[0].with_name(case.name), root) for case in cases]
     names = [path.lstrip("./").replace("/", "_") for path in paths]
     return [case.model_copy(update={"name": name}) for case, name in zip(cases, names, strict=True)]
+
+
+def written_description(spec: DatasetSpec, folder: Path) -> dict[str, object]:
+    """Return the content of a dataset.json that `find_cases` reads back to the same cases.
+
+    Args:
+        spec: The dataset.
+        folder: Folder of the dataset.json; paths of files in it are relative to it.
+    """
+    single = spec.splits[0] if len(spec.splits) == 1 else None
+    held_out = set(single.validation if single else ())
+    fold_of = {
+        name: number
+        for number, fold in enumerate(spec.splits if single is None else ())
+        for name in fold.validation
+    }
+
+    def entry(case: CaseFiles) -> dict[str, object]:
+        images = [relative_to_root(path, folder) for path in case.images]
+        fold = {"fold": fold_of[case.name]} if case.name in fold_of else {}
+        return {
+            "image": images[0] if len(images) == 1 else images,
+            "label": relative_to_root(case.labels, folder),
+            "case": case.name,
+            **fold,
+        }
+
+    cases = (*spec.cases, *spec.test_cases)
+    labels = spec.labels
+    regions = {"regions_class_order": [region.written_as for region in labels.regions]}
+    groups = {case.name: case.group for case in cases if case.group is not None}
+    return {
+        "name": spec.name,
+        "channel_names": {str(number): name for number, name in enumerate(spec.channel_names)},
+        "labels": _written_labels(labels),
+        **(regions if labels.regions else {}),
+        "training": [entry(case) for case in spec.cases if case.name not in held_out],
+        "validation": [entry(case) for case in spec.cases if case.name in held_out],
+        "test": [entry(case) for case in spec.test_cases],
+        **({"groups": groups} if groups else {}),
+    }
+
+
+def _written_labels(labels: LabelScheme) -> dict[str, object]:
+    background: dict[str, object] = {labels.names[0]: labels.values[0]}
+    ignore: dict[str, object] = {} if labels.ignore is None else {IGNORE: labels.ignore}
+    if labels.regions:
+        return background | {region.name: list(region.values) for region in labels.regions} | ignore
+    return {**dict(zip(labels.names, labels.values, strict=True)), **ignore}

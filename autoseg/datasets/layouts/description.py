@@ -43,11 +43,13 @@ class TrainingPair(_ExternalModel):
         image: The image file, or one file per channel.
         label: The label file.
         fold: Number of the fold that holds the case out, in lists for MONAI.
+        case: Name of the case; None for the name of its image.
     """
 
     image: str | FileNames
     label: str
     fold: int | None = None
+    case: str | None = None
 
 
 class MappedCase(_ExternalModel):

@@ -1,12 +1,15 @@
 """Infer from the files what no description declares: axes, channels, label values."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from autoseg.core.errors import CaseError, DatasetError
-from autoseg.core.parallel import Success, run_each
+from autoseg.core.parallel import Failure, Success, run_each
 from autoseg.datasets.label_counts import label_counts
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import read_header, read_labels
@@ -43,6 +46,33 @@ def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
     return Counter(counts).most_common(1)[0][0]
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the label files of a dataset are read.
+
+    Attributes:
+        workers: Number of processes.
+        label_maps: Folder for label maps that are made from files of other forms, in the work
+            folder; None if nothing may be written.
+        sample: Number of label files that are read to find the classes; None for all. With a
+            number, no label map is written.
+    """
+
+    workers: int = 1
+    label_maps: Path | None = None
+    sample: int | None = None
+
+    def chosen(self, items: Sequence[T]) -> list[T]:
+        """Return all items, or an evenly spaced sample."""
+        if self.sample is None or self.sample >= len(items):
+            return list(items)
+        places = np.linspace(0, len(items) - 1, self.sample).round().astype(int)
+        return [items[place] for place in places]
+
+
 @dataclass(frozen=True)
 class FoundValues:
     """Label values that occur in files.
@@ -73,21 +103,40 @@ class FoundValues:
         return without_gap and max(counts) >= MIN_INSTANCES and min(counts) < max(counts)
 
 
-def values_in_files(paths: Iterable[Path], *, workers: int, are_named: bool = False) -> FoundValues:
+def values_in_files(
+    paths: Sequence[Path], reading: Reading, *, most: int = MAX_LABEL_VALUES
+) -> FoundValues:
     """Return the label values that occur in the files; unreadable files are skipped.
 
     Args:
         paths: Label files.
-        workers: Number of processes that read them.
-        are_named: Whether all values are known to be classes.
+        reading: How they are read.
+        most: Greatest number of values.
 
     Raises:
-        DatasetError: If no file can be read, or there are more than `MAX_LABEL_VALUES` values that
-            may be instances.
+        DatasetError: If no file can be read, or there are more values.
+    """
+    found = found_values(run_each(_values_in, reading.chosen(paths), workers=reading.workers))
+    values = found.values
+    if len(values) > most:
+        raise DatasetError(
+            f"the label files contain {len(values)} different values, up to {values[-1]}; expected "
+            f"at most {most} undeclared classes. If they are instance ids, set them "
+            "all to 1. If they are classes, list them with --label-map, or declare them in a "
+            'dataset.json next to the folders: {"labels": {"background": 0, "cell": 1}}.'
+        )
+    return found
+
+
+def found_values(outcomes: Iterable[Success[tuple[int, ...]] | Failure]) -> FoundValues:
+    """Combine the values of label files; unreadable files are skipped.
+
+    Raises:
+        DatasetError: If no file can be read.
     """
     per_file: list[tuple[int, ...]] = []
     issue = "there are none"
-    for outcome in run_each(_values_in, list(paths), workers=workers):
+    for outcome in outcomes:
         if isinstance(outcome, Success):
             per_file.append(outcome.value)
         else:
@@ -95,13 +144,6 @@ def values_in_files(paths: Iterable[Path], *, workers: int, are_named: bool = Fa
     values = sorted({value for file in per_file for value in file})
     if not values:
         raise DatasetError(f"no label file can be read, for example: {issue}")
-    if len(values) > MAX_LABEL_VALUES and not are_named:
-        raise DatasetError(
-            f"the label files contain {len(values)} different values, up to {values[-1]}; expected "
-            f"at most {MAX_LABEL_VALUES} undeclared classes. If they are instance ids, set them "
-            "all to 1. If they are classes, declare them in a dataset.json next to the folders: "
-            '{"labels": {"background": 0, "cell": 1}}.'
-        )
     return FoundValues(tuple(values), tuple(per_file))
 
 

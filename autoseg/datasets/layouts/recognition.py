@@ -1,38 +1,31 @@
 """Recognise the layout of a folder and describe the dataset in it."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.core.errors import CaseError, DatasetError
-from autoseg.core.formatting import format_count, format_names
-from autoseg.core.labels import LabelScheme, default_label_name
+from autoseg.core.formatting import format_names
 from autoseg.datasets.issues import CaseIssue, format_issues
 from autoseg.datasets.layouts import by_rules, decathlon, folders, nnunet_raw
 from autoseg.datasets.layouts.by_rules import describe_by_rules, unrecognised
-from autoseg.datasets.layouts.conversion import (
-    INSTANCE_IDS_NOTE,
-    LabelSources,
-    convert_labels,
-)
-from autoseg.datasets.layouts.declared_labels import BACKGROUND, DeclaredLabels, declared_labels
+from autoseg.datasets.layouts.conversion import ConvertedLabels, LabelSources, convert_labels
+from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import Description, declared_channels, load_description
-from autoseg.datasets.layouts.inference import (
-    FoundValues,
-    usual_axes_and_channels,
-    values_in_files,
-)
-from autoseg.datasets.layouts.pairing import FoundCases
-from autoseg.datasets.layouts.test_set import find_test_set
+from autoseg.datasets.layouts.facts import DESCRIPTION, Fact, Sources, facts
+from autoseg.datasets.layouts.inference import Reading, usual_axes_and_channels
+from autoseg.datasets.layouts.label_map import LabelMap
+from autoseg.datasets.layouts.test_set import find_test_set, folds_without
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import recognise_cases
+from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table, lists_classes
 from autoseg.datasets.recognition.inventory import take_inventory
 from autoseg.datasets.recognition.label_forms import LabelForm, form_of_files
+from autoseg.datasets.recognition.patterns import choose_test_cases
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.splits import Fold
-from autoseg.readers import ENDINGS, ending_of, read_segments
+from autoseg.readers import ENDINGS, read_segments
 
 LAYOUTS = (decathlon, nnunet_raw, folders)
 """Layouts, tried in this order."""
@@ -46,11 +39,15 @@ class Recognition:
         spec: The dataset, with the cases that have all their files.
         issues: Issues of the other cases.
         notes: Sentences about probable mistakes that do not concern single cases.
+        facts: Properties of the dataset, and where they are from.
+        are_converted: Whether label maps are, or have to be, made from other files.
     """
 
     spec: DatasetSpec
     issues: tuple[CaseIssue, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    are_converted: bool
 
 
 def recognise(
@@ -59,15 +56,19 @@ def recognise(
     *,
     workers: int = 1,
     label_maps: Path | None = None,
+    sample: int | None = None,
 ) -> Recognition:
     """Recognise the dataset in a folder and name it after the folder, without writing to it.
 
     Args:
         root: The folder.
-        options: Choices of the user; with any, layouts of a fixed convention are not considered.
+        options: Choices of the user; if they choose files, layouts of a fixed convention are not
+            considered.
         workers: Number of processes for reading label files, if no JSON declares the labels.
         label_maps: Folder for label maps that are made from files of other forms; None if nothing
             may be written.
+        sample: Number of label files that are read to find the classes; None for all. With a
+            number, no label map is made, and the cases keep their label files.
 
     Raises:
         DatasetError: If the folder is missing, has an unknown layout, or has no complete case.
@@ -75,39 +76,67 @@ def recognise(
     root = root.resolve()
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder. Choose the folder that contains the dataset.")
+    reading = Reading(workers, label_maps, sample)
     description = load_description(root)
-    matching = _find_cases(root, description) if options == AUTOMATIC else None
+    matching = _find_cases(root, description, options)
     if matching is None:
-        return _by_rules(root, options, workers, label_maps)
-    layout, found = matching
-    cases = _with_groups(found.cases, description)
-    test_set = find_test_set(root, description, cases)
-    num_axes, num_channels = usual_axes_and_channels(cases)
-    channel_names, channel_notes = _channel_names(description, num_channels)
-    labelled = _labelled(description, cases, test_set.cases, workers, label_maps)
-    cases = labelled.cases
+        return _by_rules(root, options, description, reading)
+    return _by_convention(root, options, description, matching, reading)
+
+
+def _by_convention(
+    root: Path,
+    options: LayoutOptions,
+    description: Description | None,
+    matching: "_Matching",
+    reading: Reading,
+) -> Recognition:
+    """Recognise a dataset of a layout with a fixed convention."""
+    num_axes, num_channels = usual_axes_and_channels(matching.cases)
+    channel_names, channels = _channel_names(description, num_channels)
+    labelled = _labelled(root, options, description, matching, reading)
+    is_test = {case.images for case in matching.test_cases}
+    cases, test_cases = (
+        tuple(case for case in labelled.cases if (case.images in is_test) == wanted)
+        for wanted in (False, True)
+    )
+    if not cases:
+        raise DatasetError(f"no case can be used:\n{format_issues(labelled.issues)}")
     spec = DatasetSpec(
         name=root.name,
         root=root,
-        layout=layout,
+        layout=matching.layout,
         num_axes=3 if num_axes == 3 else 2,
         channel_names=channel_names,
         labels=labelled.labels,
-        inferred=(*_inferred_files(layout, cases, num_axes), *channel_notes, *labelled.inferred),
-        cases=tuple(sorted(cases, key=lambda case: case.name)),
-        test_cases=_with_groups(labelled.test_cases, description),
-        splits=found.folds,
+        cases=_sorted(_with_groups(cases, description)),
+        test_cases=_sorted(_with_groups(test_cases, description)),
+        splits=matching.folds,
+        options=options,
     )
-    names = {case.name for case in (*found.cases, *test_set.cases)}
-    names |= {issue.case for issue in found.issues}
+    originals = {case.images: case.labels for case in matching.cases}
+    sources = Sources(
+        example=(originals[spec.cases[0].images],),
+        channels=channels,
+        classes=labelled.source,
+        are_converted=labelled.are_converted,
+    )
     notes = (
-        *found.notes,
+        *matching.notes,
         *labelled.notes,
-        *_group_warnings(description, names, spec),
-        *test_set.notes,
+        *_group_warnings(description, {*matching.names, *matching.test_names}, spec),
         *_leakage_warnings(spec),
     )
-    return Recognition(spec=spec, issues=(*found.issues, *labelled.issues), notes=notes)
+    return _finished(spec, sources, (*matching.issues, *labelled.issues), notes)
+
+
+def _finished(
+    spec: DatasetSpec, sources: Sources, issues: tuple[CaseIssue, ...], notes: tuple[str, ...]
+) -> Recognition:
+    """Add the facts on a dataset to its description."""
+    found = facts(spec, sources)
+    spec = spec.model_copy(update={"inferred": tuple(map(str, found))})
+    return Recognition(spec, issues, notes, found, sources.are_converted)
 
 
 class CaseNames(NamedTuple):
@@ -133,28 +162,46 @@ def case_names(root: Path, options: LayoutOptions = AUTOMATIC) -> CaseNames:
         DatasetError: If the folder is missing, has an unknown layout or no complete case, or if an
             image is both in the training set and in the test set.
     """
-    description = load_description(root.resolve())
-    matching = _find_cases(root.resolve(), description) if options == AUTOMATIC else None
+    root = root.resolve()
+    matching = _find_cases(root, load_description(root), options)
     if matching is None:
-        free = recognise_cases(take_inventory(root.resolve()), options)
+        free = recognise_cases(take_inventory(root), options)
         if free is None:
             raise DatasetError(f"{root}: {unrecognised(root, options)}")
         return CaseNames(
             training=frozenset(case.name for case in free.cases),
             test=frozenset(case.name for case in free.test_cases),
         )
-    _, found = matching
-    test_set = find_test_set(root.resolve(), description, found.cases)
-    incomplete = (issue.case for issue in found.issues)
-    return CaseNames(
-        training=frozenset({*(case.name for case in found.cases), *incomplete}),
-        test=frozenset(case.name for case in test_set.cases),
-    )
+    return CaseNames(training=matching.names, test=matching.test_names)
 
 
-def _find_cases(root: Path, description: Description | None) -> tuple[str, FoundCases] | None:
-    """Return the name of the matching layout with a fixed convention, and the cases."""
-    for layout in LAYOUTS:
+@dataclass(frozen=True)
+class _Matching:
+    """Cases of a layout with a fixed convention."""
+
+    layout: str
+    cases: tuple[CaseFiles, ...]
+    test_cases: tuple[CaseFiles, ...]
+    folds: tuple[Fold, ...]
+    issues: tuple[CaseIssue, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the training cases, including those with issues."""
+        return frozenset({*(c.name for c in self.cases), *(issue.case for issue in self.issues)})
+
+    @property
+    def test_names(self) -> frozenset[str]:
+        """Names of the test cases."""
+        return frozenset(case.name for case in self.test_cases)
+
+
+def _find_cases(
+    root: Path, description: Description | None, options: LayoutOptions
+) -> _Matching | None:
+    """Return the cases of the matching layout with a fixed convention; None if there is none."""
+    for layout in () if options.choose_files else LAYOUTS:
         found = layout.find_cases(root, description)
         if found is None:
             continue
@@ -162,26 +209,35 @@ def _find_cases(root: Path, description: Description | None) -> tuple[str, Found
             reason = format_issues(found.issues) or f"  no image files ({', '.join(ENDINGS)})"
             msg = f"{root} looks like a {layout.NAME} dataset, but no case is complete:\n{reason}"
             raise DatasetError(msg)
-        return layout.NAME, found
+        test_set = find_test_set(root, description, found.cases)
+        cases, test = choose_test_cases(found.cases, test_set.cases, options.test, root)
+        moved = {case.name for case in found.cases} - {case.name for case in cases}
+        notes = (*found.notes, *test_set.notes)
+        folds = folds_without(found.folds, moved)
+        return _Matching(layout.NAME, cases, test, folds, found.issues, notes)
     return None
 
 
+def _sorted(cases: Iterable[CaseFiles]) -> tuple[CaseFiles, ...]:
+    return tuple(sorted(cases, key=lambda case: case.name))
+
+
 def _by_rules(
-    root: Path, options: LayoutOptions, workers: int, label_maps: Path | None
+    root: Path, options: LayoutOptions, description: Description | None, reading: Reading
 ) -> Recognition:
     """Recognise a dataset of any other layout.
 
     Raises:
         DatasetError: If no image has labels.
     """
-    found = describe_by_rules(root, options, workers=workers, label_maps=label_maps)
+    found = describe_by_rules(root, options, reading)
     if found is None or not found.cases:
         issues = format_issues(found.issues) if found else ""
         raise DatasetError(f"{root}: {unrecognised(root, options)}{issues}")
     num_axes, num_channels = usual_axes_and_channels(found.cases)
-    channel_names, inferred = _channel_names(None, num_channels)
-    if len(found.channels) == num_channels:
-        channel_names, inferred = found.channels, ()
+    channel_names, channels = _channel_names(
+        description, num_channels, found.channels, found.channel_source
+    )
     held_out = set(found.validation)
     train = tuple(case.name for case in found.cases if case.name not in held_out)
     spec = DatasetSpec(
@@ -191,13 +247,13 @@ def _by_rules(
         num_axes=3 if num_axes == 3 else 2,
         channel_names=channel_names,
         labels=found.labels,
-        inferred=(*found.inferred, f"{num_axes}-D images", *inferred),
-        cases=tuple(sorted(found.cases, key=lambda case: case.name)),
-        test_cases=tuple(sorted(found.test_cases, key=lambda case: case.name)),
+        cases=_sorted(found.cases),
+        test_cases=_sorted(found.test_cases),
         splits=(Fold(train=train, validation=found.validation),) if held_out else (),
         options=options,
     )
-    return Recognition(spec, found.issues, (*found.notes, *_leakage_warnings(spec)))
+    sources = replace(found.sources, channels=channels)
+    return _finished(spec, sources, found.issues, (*found.notes, *_leakage_warnings(spec)))
 
 
 def _with_groups(
@@ -239,66 +295,28 @@ def _leakage_warnings(spec: DatasetSpec) -> tuple[str, ...]:
 
 
 def _channel_names(
-    description: Description | None, num_channels: int
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the channel names, and a sentence if they were inferred."""
-    declared = declared_channels(description) if description else None
-    if declared is not None:
-        return declared, ()
-    inferred = f"{format_count(num_channels, 'unnamed channel')} per image, counted in the files"
-    return tuple(f"channel_{index}" for index in range(num_channels)), (inferred,)
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """Cases with label maps, the classes, and sentences on them."""
-
-    cases: tuple[CaseFiles, ...]
-    test_cases: tuple[CaseFiles, ...]
-    labels: LabelScheme
-    inferred: tuple[str, ...]
-    notes: tuple[str, ...]
-    issues: tuple[CaseIssue, ...] = ()
-
-
-def _labelled(
     description: Description | None,
-    cases: tuple[CaseFiles, ...],
-    test_cases: tuple[CaseFiles, ...],
-    workers: int,
-    label_maps: Path | None,
-) -> _Labelled:
-    """Find out the classes; convert label files of another form than values."""
-    declared = declared_labels(description) if description else None
-    form = LabelForm("segments") if _name_segments(cases) else None
-    if form is None and declared is not None and declared.background is not None:
-        return _Labelled(cases, test_cases, declared.scheme(declared.background), (), ())
-    found = None
-    if form is not None or declared is None:
-        form = form or form_of_files([case.labels for case in cases])
-        if form.form == "values":
-            found = values_in_files([case.labels for case in cases], workers=workers)
-        if found is None or found.are_masks_of_two_depths:
-            everything = (*cases, *test_cases)
-            parts = {c.name: LabelParts(c.name, ((1, c.labels),), c.images[0]) for c in everything}
-            made = convert_labels(
-                everything,
-                LabelSources(form, parts, declared=declared),
-                workers=workers,
-                label_maps=label_maps,
-            )
-            names = {case.name for case in test_cases}
-            return _Labelled(
-                tuple(case for case in made.cases if case.name not in names),
-                tuple(case for case in made.cases if case.name in names),
-                made.labels,
-                (*made.sentences, *form.notes, *made.notes),
-                (),
-                made.issues,
-            )
-    found = found or values_in_files([case.labels for case in cases], workers=workers)
-    labels, inferred, notes = _label_scheme(declared, found)
-    return _Labelled(cases, test_cases, labels, inferred, notes)
+    num_channels: int,
+    files: tuple[str, ...] = (),
+    source: str = "",
+) -> tuple[tuple[str, ...], str]:
+    """Return the channel names, and a text on them and their source.
+
+    Args:
+        description: Content of the dataset.json.
+        num_channels: Number of channels of an image.
+        files: Names of the channels that were recognised.
+        source: Where these names are from.
+    """
+    declared = declared_channels(description) if description else None
+    are_numbered = all(map(str.isdecimal, files))
+    if declared is not None and (are_numbered or len(files) != num_channels):
+        return declared, f"{format_names(declared, 20)}, from {DESCRIPTION}"
+    if files and len(files) == num_channels:
+        return files, f"{format_names(files, 20)}, from {source}"
+    names = tuple(f"channel_{index}" for index in range(num_channels))
+    counted = " ".join(("counted in the files", *([format_names(files, 20)] if files else [])))
+    return names, f"{num_channels} without names, {counted}"
 
 
 def _name_segments(cases: Sequence[CaseFiles]) -> bool:
@@ -309,38 +327,41 @@ def _name_segments(cases: Sequence[CaseFiles]) -> bool:
         return False
 
 
-def _label_scheme(
-    declared: DeclaredLabels | None, in_files: FoundValues
-) -> tuple[LabelScheme, tuple[str, ...], tuple[str, ...]]:
-    """Return the classes, sentences about inferred labels, and sentences about probable mistakes.
-
-    The background is value 0, if it is declared or occurs in a file; otherwise the lowest value.
+def _labelled(
+    root: Path,
+    options: LayoutOptions,
+    description: Description | None,
+    found: _Matching,
+    reading: Reading,
+) -> ConvertedLabels:
+    """Find out the classes; convert label files of another form than values.
 
     Raises:
-        DatasetError: If there are fewer than two values.
+        DatasetError: If a training and a test case have the same name, and so would have their
+            label maps.
     """
-    found = in_files.values
-    inferred = f"label values {', '.join(map(str, found))}, from the label files"
-    notes: tuple[str, ...] = ()
-    if declared is None:
-        if in_files.look_like_instance_ids:
-            notes = (INSTANCE_IDS_NOTE.format(largest=found[-1]),)
-        names = {value: default_label_name(value) for value in found} | {found[0]: BACKGROUND}
-        declared = DeclaredLabels(names=names)
-    elif 0 in found:
-        declared = replace(declared, names=declared.names | {0: BACKGROUND})
-    background = min(declared.names)
-    return declared.scheme(background), (inferred, f"background is value {background}"), notes
-
-
-def _inferred_files(layout: str, cases: tuple[CaseFiles, ...], num_axes: int) -> tuple[str, ...]:
-    """Return sentences about the files, unless a JSON lists them."""
-    if layout != folders.NAME:
-        return ()
-    images = Counter(ending_of(path) for case in cases for path in case.images)
-    labels = Counter(ending_of(case.labels) for case in cases)
-    pairs = (
-        f"{len(cases)} pairs of files with the same stem in {cases[0].images[0].parent.name}/ "
-        f"({', '.join(images)}) and {cases[0].labels.parent.name}/ ({', '.join(labels)})"
-    )
-    return pairs, f"{num_axes}-D images"
+    label_map = LabelMap.parsed(options.label_map)
+    declared = declared_labels(description) if description else None
+    everything = (*found.cases, *found.test_cases)
+    table, form = ClassTable(), LabelForm("values")
+    if label_map is not None or declared is None:
+        inventory = take_inventory(root)
+        if label_map is None:
+            table = find_class_table(root, (*inventory.texts, *inventory.tables))
+        form = form_of_files(
+            [case.labels for case in everything],
+            options.label_form,
+            are_declared=label_map is not None or lists_classes(inventory),
+        )
+    if label_map is None and options.mask is None and _name_segments(found.cases):
+        form = LabelForm("segments")
+    shared = sorted({case.name for case in found.cases} & found.test_names)
+    if form.form != "values" and shared:
+        raise DatasetError(
+            f"training and test cases have the same name: {format_names(shared)}. Rename the test "
+            "cases."
+        )
+    parts = {c.name: LabelParts(c.name, ((1, c.labels),), c.images[0]) for c in everything}
+    sources = LabelSources(form, parts, table, declared, label_map)
+    made = convert_labels(everything, sources, reading)
+    return replace(made, notes=(*form.notes, *made.notes))

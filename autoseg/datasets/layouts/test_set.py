@@ -5,6 +5,7 @@ in the dataset.json. Test images without labels, as published by challenges, are
 can be segmented with `autoseg predict`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from autoseg.datasets.layouts.decathlon import listed_cases
 from autoseg.datasets.layouts.description import Description, labelled_pairs
 from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, image_files, pair_by_stem
 from autoseg.documents.dataset import CaseFiles
+from autoseg.documents.splits import Fold
 from autoseg.readers import stem_of
 
 FOLDER_PAIRS = (("imagesTs", "labelsTs"), ("test/images", "test/labels"))
@@ -75,6 +77,16 @@ def find_test_set(
     return FoundTestCases(
         cases=tuple(sorted(found.cases.cases, key=lambda case: case.name)), notes=tuple(notes)
     )
+
+
+def folds_without(folds: tuple[Fold, ...], moved: Collection[str]) -> tuple[Fold, ...]:
+    """Return folds without cases that became test cases; none if a fold loses all its cases."""
+    left = [
+        tuple(tuple(name for name in side if name not in moved) for side in sides)
+        for sides in ((fold.train, fold.validation) for fold in folds)
+    ]
+    are_complete = all(train and held_out for train, held_out in left)
+    return tuple(Fold(train=t, validation=v) for t, v in left) if are_complete else ()
 
 
 def _listed(root: Path, description: Description) -> _Found:

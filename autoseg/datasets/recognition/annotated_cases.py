@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from autoseg.core.formatting import format_names
 from autoseg.datasets.recognition.annotations.classes import name_classes
 from autoseg.datasets.recognition.annotations.finding import FoundAnnotations, find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
@@ -52,7 +53,6 @@ def cases_of_annotations(found: FoundAnnotations, inventory: Inventory) -> Recog
         case = CaseFiles(name=name, images=(path,), labels=source, group=lists.groups.get(name))
         cases[lists.parts.get(name) or image.part or Part.TRAINING].append(case)
     training, held_out = cases[Part.TRAINING], cases[Part.VALIDATION]
-    files = sorted({image.source.as_posix() for image in annotated})
     left = len(inventory.items) - len(annotated)
     unused = [f"{left} images without shapes left out"] if left else []
     return RecognisedCases(
@@ -61,8 +61,6 @@ def cases_of_annotations(found: FoundAnnotations, inventory: Inventory) -> Recog
         validation=tuple(case.name for case in held_out) if training else (),
         form=LabelForm("polygons", names=names),
         parts=parts,
-        channels=(),
-        inferred=(),
-        sources=(*files, *(path.as_posix() for path in lists.sources)),
         notes=(*notes, *found.notes, *unused),
+        group_source=format_names([path.as_posix() for path in lists.group_sources]),
     )

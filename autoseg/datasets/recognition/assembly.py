@@ -12,6 +12,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
+from autoseg.datasets.label_counts import label_counts
 from autoseg.datasets.recognition.annotations.base import Annotation
 from autoseg.datasets.recognition.annotations.drawing import draw
 from autoseg.datasets.recognition.contents import Content, colour_codes
@@ -80,6 +81,15 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     return target
 
 
+def assembled_values(parts: LabelParts, form: LabelForm) -> tuple[int, ...]:
+    """Return the values in the label map that `assemble` would write, ascending.
+
+    Raises:
+        CaseError: As `assemble` does.
+    """
+    return tuple(label_counts(_merged(parts, form)[0]))
+
+
 def _state(path: Path) -> tuple[int, int]:
     state = path.stat()
     return state.st_size, state.st_mtime_ns
@@ -116,12 +126,13 @@ def _from_files(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometr
             raise CaseError(msg)
     convert = CONVERSIONS[form.form]
     maps = [(value, convert(Content.of(one), form)) for value, one in read]
-    merged = np.zeros(shape, np.min_scalar_type(max(form.names, default=255)))
+    values = (*form.names, *(value for _, value in form.lookup))
+    merged = np.zeros(shape, np.min_scalar_type(max(values, default=255)))
     for value, found in sorted(maps, key=lambda pair: -np.count_nonzero(pair[1])):
         if form.form in ("classes", "objects"):
             merged[found > 0] = value
         else:
-            merged = found.astype(merged.dtype)
+            merged = _looked_up(found, form).astype(merged.dtype)
     if form.form == "segments":
         return on_grid_of_image(merged, read[0][1], parts.like)
     return merged, read[0][1].geometry
@@ -136,6 +147,25 @@ def _segmented(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry
     for name, mask in sorted(masks.items(), key=lambda pair: -np.count_nonzero(pair[1])):
         labels[mask] = values[name]
     return labels, grid_of(grid.planes)
+
+
+def _looked_up(values: LabelArray, form: LabelForm) -> LabelArray:
+    """Replace values by those of the form's lookup, if it has one.
+
+    Raises:
+        CaseError: If a value is not listed.
+    """
+    if not form.lookup:
+        return values
+    found: LabelArray = np.zeros(values.shape, np.min_scalar_type(max(v for _, v in form.lookup)))
+    unlisted = values.size
+    for value, replacement in form.lookup:
+        voxels = values == value
+        found[voxels] = replacement
+        unlisted -= int(np.count_nonzero(voxels))
+    if unlisted:
+        raise CaseError(f"{unlisted} voxels have a value or colour that --label-map does not list.")
+    return found
 
 
 def _drawn(
@@ -178,6 +208,18 @@ def _above_threshold(content: Content, form: LabelForm) -> LabelArray:
     return np.asarray(content.channels[0] > form.threshold, np.uint8) * np.uint8(max(form.names))
 
 
+def _whole_numbers(content: Content, form: LabelForm) -> LabelArray:
+    """Return the values of a label map.
+
+    Raises:
+        CaseError: If they are not whole numbers from 0 on in one channel.
+    """
+    del form
+    if not (content.is_grey and content.is_whole and content.values[0] >= 0):
+        raise CaseError("a label file has fractional or negative values, or colours.")
+    return np.asarray(content.channels[0], np.min_scalar_type(int(content.values[-1])))
+
+
 def _nonzero(content: Content, form: LabelForm) -> LabelArray:
     del form
     return np.asarray(content.channels[0] != 0, np.uint8)
@@ -202,10 +244,11 @@ def _colour_index(content: Content, form: LabelForm) -> LabelArray:
     if not np.array_equal(known[found], codes):
         number = np.count_nonzero(known[found] != codes)
         raise CaseError(f"{number} pixels have a colour that is not in the table of colours.")
-    return np.asarray(found, np.uint8)
+    return np.asarray(found, np.min_scalar_type(len(known)))
 
 
 CONVERSIONS: dict[str, Callable[[Content, LabelForm], LabelArray]] = {
+    "values": _whole_numbers,
     "threshold": _above_threshold,
     "colours": _colour_index,
     "onehot": _largest_channel,

@@ -1,16 +1,15 @@
 """Describe the cases of a folder whose layout follows no fixed convention."""
 
 import shlex
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.annotated_cases import cases_of_annotations, choose_annotations
 from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
+from autoseg.datasets.recognition.case_names import group_cases, name_cases
 from autoseg.datasets.recognition.channels import choose_channels
 from autoseg.datasets.recognition.class_tables import lists_classes
 from autoseg.datasets.recognition.contents import content_of
@@ -20,29 +19,36 @@ from autoseg.datasets.recognition.dicom_cases import (
     find_segmented_series,
 )
 from autoseg.datasets.recognition.inventory import (
+    HEADERS,
     Inventory,
     Item,
     modality_of,
-    modality_sentence,
     take_inventory,
 )
-from autoseg.datasets.recognition.keys import Key, as_numbers, varying
+from autoseg.datasets.recognition.keys import Key, varying
 from autoseg.datasets.recognition.label_forms import LabelForm, choose_labels
 from autoseg.datasets.recognition.label_series import SAMPLED
-from autoseg.datasets.recognition.lists import ListedPair, Lists, listed_pairs, listed_parts
+from autoseg.datasets.recognition.lists import (
+    Lists,
+    given_pairs,
+    listed_pairs,
+    listed_parts,
+)
 from autoseg.datasets.recognition.pairing import Joined, Named, Pairing, pair_named
-from autoseg.datasets.recognition.patterns import choose_by_patterns, suggest_pattern
+from autoseg.datasets.recognition.patterns import (
+    choose_by_patterns,
+    choose_test_cases,
+    suggest_pattern,
+)
 from autoseg.datasets.recognition.recognised import RecognisedCases
 from autoseg.datasets.recognition.roles import assign_roles, name_items
-from autoseg.datasets.recognition.tokens import Part, is_id, path_tokens, tokens
+from autoseg.datasets.recognition.table_cases import cases_of_table
+from autoseg.datasets.recognition.tokens import Part
 from autoseg.documents.dataset import (
     AUTOMATIC,
     CaseFiles,
     LayoutOptions,
-    MaskForm,
-    is_valid_folder_name,
 )
-from autoseg.readers import stem_of
 
 
 def recognise_cases(
@@ -60,18 +66,38 @@ def recognise_cases(
     Raises:
         DatasetError: If several answers are possible.
     """
+    found = _recognised(inventory, options)
+    if found is None:
+        return None
+    cases, test_cases = choose_test_cases(
+        found.cases, found.test_cases, options.test, inventory.root
+    )
+    names = {case.name for case in cases}
+    held_out = tuple(name for name in found.validation if name in names)
+    held_out = held_out if len(held_out) < len(cases) else ()
+    found = replace(found, cases=cases, test_cases=test_cases, validation=held_out)
+    return found if found.cases else None
+
+
+def _listed(inventory: Inventory, options: LayoutOptions) -> Lists:
+    if options.table:
+        return given_pairs(inventory, options.table)
+    return Lists() if options.choose_files else listed_pairs(inventory)
+
+
+def _recognised(inventory: Inventory, options: LayoutOptions) -> RecognisedCases | None:
+    """Find the cases by what the user chose, otherwise by label files, otherwise by annotations."""
     if choose_segmentations(inventory, options.labels):
         return cases_of_series(find_segmented_series(inventory, options), inventory)
     chosen = choose_annotations(inventory, options)
     if chosen.images:
         return cases_of_annotations(chosen, inventory)
-    listed = listed_pairs(inventory) if options == AUTOMATIC else Lists()
+    listed = _listed(inventory, options)
     pairing, groups = _paired(inventory, listed, options)
-    if not pairing.cases:
-        segmented = cases_of_series(find_segmented_series(inventory, options), inventory)
-        return segmented or cases_of_annotations(find_annotations(inventory), inventory)
-    found = _described(pairing, groups, listed, inventory, options.mask)
-    return found if found.cases else None
+    if pairing.cases:
+        return _described(pairing, groups, listed, inventory, options)
+    segmented = cases_of_series(find_segmented_series(inventory, options), inventory)
+    return segmented or cases_of_annotations(find_annotations(inventory), inventory)
 
 
 def _described(
@@ -79,16 +105,17 @@ def _described(
     groups: list[str | None],
     listed: Lists,
     inventory: Inventory,
-    mask: MaskForm | None,
+    options: LayoutOptions,
 ) -> RecognisedCases:
     """Name the cases, and find out their channels, labels and parts."""
     root = inventory.root
-    form = choose_labels(pairing.cases, root, mask, are_declared=lists_classes(inventory))
+    are_declared = bool(options.label_map) or lists_classes(inventory)
+    form = choose_labels(pairing.cases, root, options.label_form, are_declared=are_declared)
     channels = choose_channels(
         pairing.cases, lambda case: next((item for _, item in _label_files(case, form)), None), root
     )
-    names = _case_names(pairing.cases, channels.keys, root)
-    modality = modality_of(_first_image(case).item for case in pairing.cases)
+    names = name_cases(pairing.cases, channels.keys, root)
+    modality = modality_of(next(iter(case.images.values()))[0].item for case in pairing.cases)
     lists = listed if listed.pairs else listed_parts(inventory, names)
     found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
     parts: dict[str, LabelParts] = {}
@@ -117,11 +144,8 @@ def _described(
         form=form,
         parts=parts,
         channels=channels.names or modality,
-        inferred=(
-            *_group_sentences(found, lists, pairing),
-            *(channels.inferred or modality_sentence(modality)),
-        ),
-        sources=tuple(path.as_posix() for path in lists.sources),
+        channel_source="the names of files" if channels.names else HEADERS,
+        group_source=_group_source(lists, pairing),
         notes=(*form.notes, *channels.notes, *_left_out(inventory, pairing, incomplete)),
     )
 
@@ -131,9 +155,9 @@ def _paired(
 ) -> tuple[Pairing, list[str | None]]:
     """Return the cases and their groups: from a table of pairs, otherwise from the paths."""
     if listed.pairs:
-        return _from_table(listed, inventory)
+        return cases_of_table(listed, inventory)
     pairing = pair_named(_with_roles(inventory, options))
-    return pairing, _groups(pairing.cases)
+    return pairing, group_cases(pairing.cases)
 
 
 def _with_roles(inventory: Inventory, options: LayoutOptions) -> list[Named]:
@@ -141,7 +165,7 @@ def _with_roles(inventory: Inventory, options: LayoutOptions) -> list[Named]:
 
     def look_like_labels(items: Sequence[Item]) -> bool | None:
         found = _look_like_labels(inventory.root, items)
-        return None if options.mask and not found else found
+        return None if options.label_form and not found else found
 
     return assign_roles(named, look_like_labels)
 
@@ -177,45 +201,6 @@ def _files(case: Joined, form: LabelForm, channels: Sequence[Key], root: Path) -
     return LabelParts("", labels, image.file(root))
 
 
-def _from_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, list[str | None]]:
-    """Return the pairs of a table as cases, and their groups; an image may be in several rows."""
-    items = {item.path: item for item in inventory.items}
-    rows: dict[PurePosixPath, list[ListedPair]] = {}
-    for pair in dict.fromkeys(listed.pairs):
-        rows.setdefault(pair.image, []).append(pair)
-
-    def named(path: PurePosixPath) -> Named:
-        return Named(items[path], path_tokens(path, items[path].stem))
-
-    cases = []
-    for (image, pairs), extras in zip(rows.items(), _table_series(rows), strict=True):
-        case = Joined(pairs[0].part, (items[image].stem,))
-        case.images[()].append(named(image))
-        for pair, extra in zip(pairs, extras, strict=True):
-            case.labels[extra].append(named(pair.label))
-        cases.append(case)
-    used = {path for pair in listed.pairs for path in (pair.image, pair.label)}
-    others = tuple(item for item in inventory.items if item.path not in used)
-    groups = [pairs[0].group for pairs in rows.values()]
-    return Pairing(tuple(cases), (), (), others), groups
-
-
-def _table_series(rows: Mapping[PurePosixPath, Sequence[ListedPair]]) -> list[list[Key]]:
-    """Return the tokens that tell apart the label files of each image, or their numbers."""
-    if all(len(pairs) == 1 for pairs in rows.values()):
-        return [[()] for _ in rows]
-    labels = [pair.label for pairs in rows.values() for pair in pairs]
-    keys = varying([path_tokens(path, stem_of(Path(path))).key for path in labels])
-    own = dict(zip(labels, keys, strict=True))
-    found: list[list[Key]] = []
-    for image, pairs in rows.items():
-        known = path_tokens(image, stem_of(Path(image))).key
-        found.append([tuple(t for t in own[pair.label] if t not in known) for pair in pairs])
-    if any(len(set(extras)) < len(extras) for extras in found):
-        return [[(str(number),) for number, _ in enumerate(extras, 1)] for extras in found]
-    return found
-
-
 def _look_like_labels(root: Path, items: Sequence[Item]) -> bool | None:
     """Decide whether files are labels.
 
@@ -238,82 +223,12 @@ def _label_files(case: Joined, form: LabelForm) -> list[tuple[int, Item]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _case_names(cases: Sequence[Joined], channels: Sequence[Key], root: Path) -> list[str]:
-    """Name the cases after their images, or after the folders that tell them apart.
-
-    Raises:
-        DatasetError: If no names tell the cases apart.
-    """
-    images = [_first_image(case) for case in cases]
-    choices = [
-        [image.item.stem for image in images] if len(channels) == 1 else [],
-        [_folder_name(image, case) for image, case in zip(images, cases, strict=True)],
-        ["_".join(case.key) for case in cases],
-        [f"{_folder_name(i, case)}_{i.item.stem}" for i, case in zip(images, cases, strict=True)],
-        ["_".join((case.part.value if case.part else "", *case.key)) for case in cases],
-    ]
-    for names in choices:
-        if len(set(names)) == len(cases) and all(map(is_valid_folder_name, names)):
-            return names
-    ((repeated, _),) = Counter(choices[-1]).most_common(1)
-    paths = [image.item.path for image, name in zip(images, names, strict=True) if name == repeated]
-    raise DatasetError(
-        f"{root}: no valid names tell the cases apart, for example of "
-        f"{format_names([path.as_posix() for path in paths], 2)}. Give the images different names."
-    )
-
-
-def _first_image(case: Joined) -> Named:
-    return next(iter(case.images.values()))[0]
-
-
-def _folder_name(image: Named, case: Joined) -> str:
-    """Return the name of the deepest folder that has an id of the case."""
-    for name in reversed(image.item.path.parts[:-1]):
-        if any(is_id(token) for token in set(tokens(name)) & set(case.key)):
-            return name
-    return ""
-
-
-def _groups(cases: Sequence[Joined]) -> list[str | None]:
-    """Group cases by `{group}` in a pattern, or by the outermost folder of several cases.
-
-    The name of the folder has an id of the case, or a word that varies next to one that does not
-    (`video_a`).
-    """
-    images = [_first_image(case) for case in cases]
-    if any("group" in image.fields for image in images):
-        return [image.fields.get("group") for image in images]
-    own = [set(as_numbers(case.key)) for case in cases]
-    folders = [
-        [[word for word, kind in name if not kind] for name in image.words.names[:-1]]
-        for image in images
-    ]
-    for depth in range(min(map(len, folders), default=0)):
-        keys = []
-        for names, known in zip(folders, own, strict=True):
-            inner = [[t for t in name if as_numbers((t,))[0] in known] for name in names]
-            is_own = bool(inner[depth]) and (
-                any(map(is_id, inner[depth])) or len(inner[depth]) < len(names[depth])
-            )
-            keys.append(tuple(t for name in inner[: depth + 1] for t in name) if is_own else ())
-        if all(keys) and 1 < len(set(keys)) < len(keys):
-            return ["_".join(key) for key in keys]
-    return [None] * len(cases)
-
-
-def _group_sentences(
-    found: Mapping[Part, Sequence[CaseFiles]], lists: Lists, pairing: Pairing
-) -> tuple[str, ...]:
-    """Return a sentence on the groups and where they come from."""
-    groups = [case.group for part in Part for case in found[part] if case.group is not None]
-    if not groups:
-        return ()
+def _group_source(lists: Lists, pairing: Pairing) -> str:
+    """Return where the groups of cases are from."""
     images = [entry for case in pairing.cases for files in case.images.values() for entry in files]
     has_pattern = any("group" in entry.fields for entry in images)
     tables = format_names([path.as_posix() for path in lists.group_sources])
-    source = tables or ("{group} of the patterns" if has_pattern else "folders")
-    return (f"{format_count(len(set(groups)), 'group')}, such as {groups[0]}, from {source}",)
+    return tables or ("{group} of the patterns" if has_pattern else "folders")
 
 
 def _left_out(inventory: Inventory, pairing: Pairing, incomplete: Sequence[str]) -> tuple[str, ...]:

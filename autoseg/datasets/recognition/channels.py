@@ -31,6 +31,9 @@ CASE_WORDS = word_set(
 )
 """Words of sides and visits, which may tell apart cases rather than channels."""
 
+CASE_ENTITIES = ("ses-", "run-")
+"""Beginnings of entities of visits and repetitions, which may tell apart cases, too."""
+
 CHANNEL_WORDS = word_set(
     """
     channel channels chan band bands modality sequence
@@ -49,13 +52,11 @@ class Channels:
     Attributes:
         keys: Their tokens.
         names: Their names, if there are several.
-        inferred: A sentence on them, if there are several.
         notes: A sentence on images that are left out.
     """
 
     keys: tuple[Key, ...]
     names: tuple[str, ...] = ()
-    inferred: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -93,10 +94,7 @@ def choose_channels(
         f"the grid of the labels: {format_names(left_out)}"
     )
     names = _names(fitting) if len(fitting) > 1 else ()
-    inferred = f"{len(names)} images per case as channels: {', '.join(names)}"
-    return Channels(
-        tuple(fitting), names, (inferred,) if names else (), (note,) if left_out else ()
-    )
+    return Channels(tuple(fitting), names, (note,) if left_out else ())
 
 
 def _check_not_cases(cases: Sequence[Joined], keys: Sequence[Key], root: Path) -> None:
@@ -123,7 +121,9 @@ def _may_name_cases(named: Named, words: Sequence[str]) -> bool:
     path = named.words.key
     before = {token: path[place - 1] for place, token in enumerate(path) if place}
     return all(
-        word in CASE_WORDS or (word.isdecimal() and before.get(word) not in CHANNEL_WORDS)
+        word in CASE_WORDS
+        or word.startswith(CASE_ENTITIES)
+        or (word.isdecimal() and before.get(word) not in CHANNEL_WORDS)
         for word in words
     )
 

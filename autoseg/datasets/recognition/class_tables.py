@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from autoseg.core.errors import DatasetError
 from autoseg.datasets.recognition.inventory import TABLES, Inventory
 from autoseg.datasets.recognition.tokens import tokens, word_set
 
@@ -25,6 +26,9 @@ COLOUR_LAST = re.compile(r"^\s*(\D[^,;\t]*?)[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,
 VALUE_FIRST = re.compile(r"^\s*(\d{1,5})\s*[:=,;\t ]\s*(\D[^,;\t]*?)\s*$")
 VALUE_LAST = re.compile(r"^\s*(\D[^,;:=\t]*?)\s*[:=,;\t ]\s*(\d{1,5})\s*$")
 """Lines of tables of values: a value, and a name after or before it."""
+
+SIDE_CAR = "_dseg.tsv"
+"""Ending of a table of classes that belongs to one label map, as in BIDS."""
 
 FILE_NAME = re.compile(r"\.[A-Za-z]\w{1,3}$")
 """The end of a file's name, which is not the name of a class."""
@@ -85,14 +89,36 @@ def find_class_table(root: Path, texts: Sequence[PurePosixPath]) -> ClassTable:
     likely = [
         path
         for path in texts
-        if re.search(r"label|class|colou?r|categor|legend", path.name.lower())
+        if re.search(r"label|class|colou?r|categor|legend|dseg", path.name.lower())
     ]
     for path in sorted(likely, key=lambda path: (len(path.parts), path)):
         table = _read(root / path)
+        if path.name.endswith(SIDE_CAR):
+            table = _of_all_cases(root, [one for one in likely if one.name.endswith(SIDE_CAR)])
         if len(table.colours) > 1 or len(table.values) > 1:
             table.path = path
             return table
     return ClassTable()
+
+
+def _of_all_cases(root: Path, paths: Sequence[PurePosixPath]) -> ClassTable:
+    """Return the classes of tables that each belong to one label map.
+
+    Raises:
+        DatasetError: If two tables name a value differently.
+    """
+    merged = ClassTable()
+    first: dict[int, PurePosixPath] = {}
+    for path in paths:
+        for value, name in _read(root / path).values.items():
+            other = merged.values.setdefault(value, name)
+            if other != name:
+                raise DatasetError(
+                    f"the value {value} is {other!r} in {first[value]} but {name!r} in {path}. "
+                    "Correct the tables, or list the classes with --label-map."
+                )
+            first.setdefault(value, path)
+    return merged
 
 
 def lists_classes(inventory: Inventory) -> bool:

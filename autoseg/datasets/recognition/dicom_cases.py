@@ -10,7 +10,7 @@ from autoseg.core.errors import CaseError, DatasetError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.dicom_labels import Segmentation, read_segmentation
-from autoseg.datasets.recognition.inventory import Inventory, Item, modality_of, modality_sentence
+from autoseg.datasets.recognition.inventory import HEADERS, Inventory, Item, modality_of
 from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.patterns import PathPattern
 from autoseg.datasets.recognition.recognised import RecognisedCases
@@ -119,7 +119,6 @@ def cases_of_series(
         part = path_tokens(one.item.path, one.item.stem).part or Part.TRAINING
         labels = files[0][1]
         found[part].append(CaseFiles(name=name, images=(image,), labels=labels, group=group))
-    channels = modality_of(one.item for one in segmented)
     training, held_out = found[Part.TRAINING], found[Part.VALIDATION]
     return RecognisedCases(
         cases=(*training, *held_out),
@@ -127,10 +126,10 @@ def cases_of_series(
         validation=tuple(case.name for case in held_out) if training else (),
         form=LabelForm("dicom", names=names),
         parts=parts,
-        channels=channels,
-        inferred=(*modality_sentence(channels), *_group_sentence(groups)),
-        sources=(),
         notes=tuple(_notes(segmented, inventory)),
+        channels=modality_of(one.item for one in segmented),
+        channel_source=HEADERS,
+        group_source=HEADERS,
     )
 
 
@@ -161,12 +160,6 @@ def _groups(segmented: Sequence[SegmentedSeries]) -> list[str | None]:
     if all(patients) and len(set(patients)) < len(patients):
         return list(patients)
     return [None] * len(patients)
-
-
-def _group_sentence(groups: Sequence[str | None]) -> tuple[str, ...]:
-    if groups[0] is None:
-        return ()
-    return (f"{format_count(len(set(groups)), 'group')} from the patient IDs of the DICOM files",)
 
 
 def _notes(segmented: Sequence[SegmentedSeries], inventory: Inventory) -> list[str]:

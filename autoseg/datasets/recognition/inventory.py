@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -24,6 +24,9 @@ DICOM_ENDING = ".dcm"
 
 NOT_IMAGES = frozenset(("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "PR", "KO", "SR", "REG"))
 """Modalities of DICOM files that are not images, whether or not they have pixels."""
+
+HEADERS = "the DICOM headers"
+"""Source of what `modality_of` returns and of patient IDs."""
 
 SKIPPED_FOLDERS = frozenset(("__MACOSX", "__pycache__", "node_modules"))
 """Folders without data."""
@@ -81,11 +84,6 @@ def modality_of(items: Iterable[Item]) -> tuple[str, ...]:
     """Return the modality of DICOM series, as the only channel name; empty if they differ."""
     found = {item.series.modality if item.series else "" for item in items}
     return tuple(found) if len(found) == 1 and "" not in found else ()
-
-
-def modality_sentence(channels: Sequence[str]) -> tuple[str, ...]:
-    """Return a sentence on the channel that `modality_of` names."""
-    return (f"channel {channels[0]}, the modality of the DICOM series",) if channels else ()
 
 
 def take_inventory(root: Path) -> Inventory:

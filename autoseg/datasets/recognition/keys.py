@@ -175,6 +175,11 @@ def _without(key: Key, removed: Counter[str]) -> Key:
     return tuple(reversed(kept))
 
 
+def without_entities(key: Key) -> Key:
+    """Split entities, so that `sub-07` equals `07`, and remove leading zeros."""
+    return as_numbers(tuple(part for token in key for part in token.split("-")))
+
+
 def as_numbers(key: Key) -> Key:
     """Remove leading zeros, so that `007` equals `7`, and `p07` equals `p7`."""
     return tuple(re.sub(r"\d+", lambda digits: str(int(digits[0])), token) for token in key)

@@ -9,8 +9,9 @@ from typing import Literal
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
+from autoseg.core.mask_form import MaskForm
+from autoseg.core.parallel import Success, run_each
 from autoseg.datasets.recognition.contents import (
-    MAX_CLASSES,
     Content,
     content_of,
     number_objects,
@@ -30,7 +31,6 @@ from autoseg.datasets.recognition.label_series import (
 from autoseg.datasets.recognition.overlaps import are_annotations, is_union_of_classes
 from autoseg.datasets.recognition.pairing import Joined
 from autoseg.datasets.recognition.tokens import is_id
-from autoseg.documents.dataset import MaskForm
 
 Form = MaskForm | Literal["polygons", "dicom", "segments"]
 
@@ -72,6 +72,8 @@ class LabelForm:
         names: Name of each class value; empty if the values are to be read from the files.
         threshold: Values above are foreground.
         colours: Colours of the values 0, 1, 2 …
+        lookup: Pairs of a value in the files, or the number of a colour, and its value in the label
+            map; empty if values stay.
         notes: Sentences on what was decided.
     """
 
@@ -80,16 +82,24 @@ class LabelForm:
     names: dict[int, str] = field(default_factory=dict)
     threshold: float = 0.0
     colours: tuple[tuple[int, ...], ...] = ()
+    lookup: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def form_of_files(paths: Sequence[Path]) -> LabelForm:
+def form_of_files(
+    paths: Sequence[Path], mask: MaskForm | None = None, *, are_declared: bool = False
+) -> LabelForm:
     """Find out how label files store the classes, if there is one per case.
+
+    Args:
+        paths: The label files.
+        mask: Form of the labels that the user has chosen.
+        are_declared: Whether several classes are known by their values; see `choose_labels`.
 
     Raises:
         DatasetError: If several answers are possible, with the options that choose one.
     """
-    return _of_one_file(None, lambda most: sampled(paths, most), are_declared=False)
+    return _of_one_file(mask, lambda most: sampled(paths, most), are_declared=are_declared)
 
 
 def choose_labels(
@@ -318,21 +328,29 @@ def _form_of(sample: Callable[[int], list[Content]], *, are_declared: bool) -> M
     return "values" if all(content.is_grey for content in contents) else "colours"
 
 
-def colours_in(paths: Sequence[Path]) -> Counter[tuple[int, ...]]:
+def colours_in(paths: Sequence[Path], most: int, *, workers: int) -> Counter[tuple[int, ...]]:
     """Count the files in which each colour occurs; unreadable files are skipped.
 
+    Args:
+        paths: The files.
+        most: Greatest number of colours.
+        workers: Number of processes that read files.
+
     Raises:
-        DatasetError: If there are more than `MAX_CLASSES` colours.
+        DatasetError: If there are more colours.
     """
     counts: Counter[tuple[int, ...]] = Counter()
-    for path in paths:
-        content = content_of(path)
-        if content is not None:
-            counts.update(tuple(map(int, colour)) for colour in content.colours)
-        if len(counts) > MAX_CLASSES:
-            msg = (
-                f"the label files have more than {MAX_CLASSES} colours, for example {path}; "
-                "expected a colour per class. Export the labels without smoothing, as .png."
+    for outcome in run_each(_colours_of, paths, workers=workers):
+        counts.update(outcome.value if isinstance(outcome, Success) else ())
+        if len(counts) > most:
+            raise DatasetError(
+                f"the label files have more than {most} colours, for example "
+                f"{paths[outcome.index]}; expected a colour per class. Export the labels without "
+                "smoothing, as .png."
             )
-            raise DatasetError(msg)
     return counts
+
+
+def _colours_of(path: Path) -> list[tuple[int, ...]]:
+    content = content_of(path)
+    return [] if content is None else [tuple(map(int, colour)) for colour in content.colours]

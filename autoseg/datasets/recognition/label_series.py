@@ -68,7 +68,8 @@ class LabelSeries:
         """Name of the class, if there is a file per class: from the folder, or from the file."""
         first = next(iter(self.files.values()))
         folders = [token for token in first.words.folder_key if token in self.key]
-        return " ".join(folders or self.key) or "foreground"
+        words = [token.rpartition("-")[2] for token in folders or self.key]
+        return " ".join(words) or "foreground"
 
     @property
     def pattern(self) -> str:

@@ -1,11 +1,14 @@
 """Read pairs, parts and groups from tables and lists of names in the folder of a dataset."""
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_names
 from autoseg.datasets.recognition.inventory import Inventory, Item
+from autoseg.datasets.recognition.tables import read_lines, read_table
 from autoseg.datasets.recognition.tokens import PART_WORDS, Part, path_tokens, tokens, word_set
 from autoseg.readers import stem_of
 
@@ -33,9 +36,6 @@ PART_COLUMN_WORDS = word_set(
 LEAST_FOUND = 0.9
 """Least share of the entries of a column that are files or cases of the dataset."""
 
-LARGEST_LIST = 2**26
-"""Size of a list or table, bytes, above which it is not read."""
-
 
 @dataclass(frozen=True)
 class ListedPair:
@@ -62,14 +62,12 @@ class Lists:
         pairs: Pairs of one table.
         parts: Part by name of a case.
         groups: Group by name of a case.
-        sources: Files that this was read from.
-        group_sources: Those that the groups were read from.
+        group_sources: Files that the groups were read from.
     """
 
     pairs: tuple[ListedPair, ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
-    sources: list[PurePosixPath] = field(default_factory=list)
     group_sources: list[PurePosixPath] = field(default_factory=list)
 
 
@@ -95,8 +93,96 @@ def listed_pairs(inventory: Inventory) -> Lists:
             for row, image, label in zip(rows, by_role["image"], by_role["label"], strict=True)
             if image is not None and label is not None
         ]
-        return Lists(pairs=tuple(pairs), sources=[path], group_sources=[path] if group else [])
+        return Lists(pairs=tuple(pairs), group_sources=[path] if group else [])
     return Lists()
+
+
+TABLE_COLUMNS = ("image", "label", "group", "split")
+"""Columns of a table that the user names, in this order."""
+
+
+def given_pairs(inventory: Inventory, table: str) -> Lists:
+    """Return the pairs of a table that the user has chosen.
+
+    Args:
+        inventory: The content of the folder.
+        table: The file and the names of its columns, see `LayoutOptions`.
+
+    Raises:
+        DatasetError: If the table cannot be read, or lacks a column, or none of the files in a
+            column exists, or a split is not the name of a part.
+    """
+    file, _, columns = table.rpartition(":")
+    path = inventory.root / file
+    rows = read_table(path)
+    given = dict(zip(TABLE_COLUMNS, [name.strip() for name in columns.split(",")], strict=False))
+    if not rows:
+        raise DatasetError(
+            f"--table: {path} has no rows that can be read; expected a first line with the names "
+            "of the columns, and a line per case, in a file .csv, .tsv or .xlsx."
+        )
+    for name in filter(None, given.values()):
+        if name not in rows[0]:
+            found = format_names(list(rows[0]), 20)
+            raise DatasetError(f"--table: {path} has no column {name!r}. It has {found}.")
+    folder = PurePosixPath(os.path.relpath(path.parent, inventory.root))
+    known = {item.path for item in inventory.items}
+    located = {
+        role: [_located_file(row[given[role]], folder, inventory.root, known) for row in rows]
+        for role in ("image", "label")
+    }
+    for role, paths in located.items():
+        if not any(path is not None and (inventory.root / path).is_file() for path in paths):
+            example = next((row[given[role]] for row in rows if row[given[role]]), "nothing")
+            raise DatasetError(
+                f"--table: no file in the column {given[role]!r} of {path} exists, for example "
+                f"{example}; expected paths relative to {path.parent} or {inventory.root}."
+            )
+    group, split = given.get("group"), given.get("split")
+    pairs = [
+        ListedPair(
+            image,
+            label,
+            row[group] or None if group else None,
+            _given_part(row[split], path) if split else None,
+        )
+        for row, image, label in zip(rows, located["image"], located["label"], strict=True)
+        if image is not None and label is not None
+    ]
+    source = PurePosixPath(file)
+    return Lists(pairs=tuple(pairs), group_sources=[source] if group else [])
+
+
+def _located_file(
+    written: str, folder: PurePosixPath, root: Path, known: Collection[PurePosixPath]
+) -> PurePosixPath | None:
+    """Return a path relative to the dataset, or an absolute one outside; None if it is empty.
+
+    A file that does not exist has the path relative to the table's folder.
+    """
+    if not written:
+        return None
+    paths = _candidates(written, folder)
+    found = next((path for path in paths if path in known), None)
+    found = found or next((path for path in paths if (root / path).is_file()), paths[0])
+    is_inside = found.is_absolute() and found.is_relative_to(root)
+    return found.relative_to(root) if is_inside else found
+
+
+def _candidates(written: str, folder: PurePosixPath) -> list[PurePosixPath]:
+    """Return the paths that a text may mean: relative to the table's folder, or to the dataset."""
+    text = written.replace("\\", "/")
+    return [PurePosixPath(os.path.normpath(path)) for path in (folder / text, text)]
+
+
+def _given_part(text: str, table: Path) -> Part | None:
+    part = _part(text)
+    if text and part is None:
+        raise DatasetError(
+            f"--table: {table} has the split {text!r}; expected words such as train, val or test. "
+            "For numbered folds, leave the column out and give the folds with --splits."
+        )
+    return part
 
 
 def listed_parts(inventory: Inventory, names: Sequence[str]) -> Lists:
@@ -121,7 +207,6 @@ def listed_parts(inventory: Inventory, names: Sequence[str]) -> Lists:
         if group and group != ids:
             found.groups |= {name: row[group] for name, row in named.items() if row.get(group)}
             found.group_sources.append(path)
-        found.sources += [path] if part or group else []
     if not found.parts:
         _read_lists(inventory, known, found)
     return found
@@ -134,45 +219,13 @@ def _read_lists(inventory: Inventory, known: set[str], found: Lists) -> None:
         part = PART_WORDS.get(path.stem.lower())
         if path.suffix.lower() != ".txt" or part is None:
             continue
-        lines = _lines(inventory.root / path)
+        lines = read_lines(inventory.root / path)
         written = {PurePosixPath(line.split()[0]).name for line in lines if line.split()}
         listed = {name if name in known else stem_of(Path(name)) for name in written}
         if listed and len(listed & known) >= LEAST_FOUND * len(listed):
             lists.setdefault(path.parent, {})[part] = listed & known
-            found.sources.append(path)
     best = max(lists.values(), key=lambda parts: sum(map(len, parts.values())), default={})
     found.parts |= {name: part for part, listed in best.items() for name in listed}
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table as text; empty if it cannot be read."""
-    if path.suffix.lower() == ".xlsx":
-        return []
-    lines = _lines(path)
-    if len(lines) < 2:
-        return []
-    delimiter = max(",;\t|", key=lines[0].count)
-    try:
-        rows = list(csv.DictReader(lines, delimiter=delimiter))
-    except csv.Error:
-        return []
-    return [{str(k): str(v or "").strip() for k, v in row.items()} for row in rows]
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a text in UTF-8 or in the usual encoding of Windows."""
-    try:
-        if path.stat().st_size > LARGEST_LIST:
-            return []
-        content = path.read_bytes()
-    except OSError:
-        return []
-    for encoding in ("utf-8-sig", "cp1252"):
-        try:
-            return content.decode(encoding).splitlines()
-        except UnicodeDecodeError:
-            continue
-    return []
 
 
 def _path_columns(
@@ -182,8 +235,8 @@ def _path_columns(
     known = {item.path for item in items}
     columns = {}
     for name in rows[0] if rows else ():
-        written = [PurePosixPath(row.get(name, "").replace("\\", "/")) for row in rows]
-        paths = [next((p for p in (folder / path, path) if p in known), None) for path in written]
+        written = [_candidates(row.get(name, ""), folder) for row in rows]
+        paths = [next((path for path in paths if path in known), None) for paths in written]
         if sum(path is not None for path in paths) >= LEAST_FOUND * len(rows):
             columns[name] = paths
     return columns

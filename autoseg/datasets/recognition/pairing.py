@@ -13,6 +13,7 @@ from autoseg.datasets.recognition.keys import (
     ordered_as,
     shared_columns,
     varying,
+    without_entities,
 )
 from autoseg.datasets.recognition.tokens import Part, PathTokens, tokens
 
@@ -137,7 +138,7 @@ def _best_join(sides: Sides) -> tuple[list[Joined], str]:
     join = _join_fields if are_given else _join
     found: list[list[Joined]] = []
     reason = ""
-    for form in (_as_is, as_numbers):
+    for form in (_as_is, without_entities):
         try:
             found.append(join(sides, form))
         except _AmbiguousError as error:

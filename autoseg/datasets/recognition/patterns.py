@@ -4,26 +4,31 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.formatting import format_names
+from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.keys import Key, varying
 from autoseg.datasets.recognition.pairing import Named
 from autoseg.datasets.recognition.tokens import PART_WORDS, tokens
+from autoseg.documents.dataset import CaseFiles
 
 FIELDS = ("case", "group", "part", "channel", "class", "object")
 """Names of the parts of a path that a pattern can pick out."""
 
-FIELD = re.compile(r"\{(\w+)\}|(\*\*/?)|(\*)|([^{*]+|\{)")
-"""A field, any folders, any part of a name, or text."""
+FIELD = re.compile(r"\{(\w+)\}|(\*\*/?)|([*?])|([^{*?]+|\{)")
+"""A field, any folders, any part or one character of a name, or text."""
+
+
+SYNTAX = "`*` stands for any text within a name, `?` for one character, `**/` for any folders."
 
 
 class PathPattern:
     """A pattern of paths relative to the dataset.
 
     `{case}` and the other fields stand for one or more characters without a slash; a field that
-    occurs twice has the same text in both places. `*` is any text within a name, `**/` any folders.
+    occurs twice has the same text in both places. `*` is any text within a name, `?` one
+    character, `**/` any folders.
 
     Args:
         text: The pattern.
@@ -36,7 +41,9 @@ class PathPattern:
         self.text = text
         seen: set[str] = set()
         parts = []
-        for field, folders, _, plain in FIELD.findall(text.replace("\\", "/").removeprefix("./")):
+        for field, folders, wildcard, plain in FIELD.findall(
+            text.replace("\\", "/").removeprefix("./")
+        ):
             if field and field not in FIELDS:
                 raise DatasetError(
                     f"the pattern {text!r} has the unknown field {{{field}}}; expected "
@@ -48,7 +55,7 @@ class PathPattern:
             elif folders:
                 parts.append("(?:.*/)?" if folders.endswith("/") else ".*")
             else:
-                parts.append(re.escape(plain) if plain else "[^/]*")
+                parts.append(re.escape(plain) or {"*": "[^/]*", "?": "[^/]"}[wildcard])
         self.fields = frozenset(seen)
         self._expression = re.compile("".join(parts))
 
@@ -56,6 +63,48 @@ class PathPattern:
         """Return the texts of the fields, or None if a path does not fit."""
         found = self._expression.fullmatch(path.as_posix())
         return found.groupdict() if found else None
+
+
+def choose_test_cases(
+    cases: Sequence[CaseFiles], test_cases: Sequence[CaseFiles], patterns: Sequence[str], root: Path
+) -> tuple[tuple[CaseFiles, ...], tuple[CaseFiles, ...]]:
+    """Move the cases with a file, or a folder of files, that fits a pattern to the test cases.
+
+    Args:
+        cases: Other cases.
+        test_cases: Test cases.
+        patterns: The patterns.
+        root: Folder of the dataset.
+
+    Raises:
+        DatasetError: If no case fits a pattern, or no other case is left.
+    """
+    chosen: set[str] = set()
+    for pattern in map(PathPattern, patterns):
+        fitting = {case.name for case in (*cases, *test_cases) if _fits(pattern, case, root)}
+        if not fitting:
+            examples = [_relative(case.images[0], root).as_posix() for case in cases]
+            raise DatasetError(
+                f"--test: no case has a file or folder that fits the pattern {pattern.text!r}; "
+                f"there are cases such as {format_names(examples, 3)}. {SYNTAX}"
+            )
+        chosen |= fitting
+    training = tuple(case for case in cases if case.name not in chosen)
+    if cases and not training:
+        raise DatasetError(
+            f"--test: all {format_count(len(cases), 'case')} fit {format_names(patterns)}, so that "
+            "none is left to train on. Choose patterns that fit fewer cases."
+        )
+    return training, (*test_cases, *(case for case in cases if case.name in chosen))
+
+
+def _fits(pattern: PathPattern, case: CaseFiles, root: Path) -> bool:
+    paths = [_relative(path, root) for path in (*case.images, case.labels)]
+    return any(pattern.match(part) is not None for path in paths for part in (path, *path.parents))
+
+
+def _relative(path: Path, root: Path) -> PurePosixPath:
+    return PurePosixPath(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 EXTRA_FIELDS = {"image": ("channel",), "label": ("class", "object")}
@@ -203,6 +252,5 @@ def _check_matches(pattern: PathPattern, number: int, named: Sequence[Named]) ->
         examples = [entry.item.path.as_posix() for entry in named[:: max(1, len(named) // 3)]]
         raise DatasetError(
             f"no file fits the pattern {pattern.text!r}; the dataset has files such as "
-            f"{format_names(examples, 3)}. `{{case}}` stands for the name of a case, `*` for any "
-            "text, `**/` for any folders."
+            f"{format_names(examples, 3)}. `{{case}}` stands for the name of a case. {SYNTAX}"
         )

@@ -18,10 +18,10 @@ class RecognisedCases:
         validation: Names of the cases of a validation part.
         form: How the label files store the classes.
         parts: The label files of each case.
-        channels: Name of each channel, if there is a file per channel.
-        inferred: Sentences on the channels and on the groups.
-        sources: Tables and lists that were read, relative to the folder.
         notes: Sentences on what was found and left out.
+        channels: Name of each channel; empty if it is not known.
+        channel_source: Where these names are from.
+        group_source: Where the groups are from.
     """
 
     cases: tuple[CaseFiles, ...]
@@ -29,7 +29,7 @@ class RecognisedCases:
     validation: tuple[str, ...]
     form: LabelForm
     parts: dict[str, LabelParts]
-    channels: tuple[str, ...]
-    inferred: tuple[str, ...]
-    sources: tuple[str, ...]
     notes: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+    channel_source: str = "the names of files"
+    group_source: str = ""

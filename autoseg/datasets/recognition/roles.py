@@ -27,7 +27,24 @@ def name_items(items: Sequence[Item]) -> list[Named]:
     ]
 
 
+DERIVED = "derivatives"
+"""Folder of files that are computed from images, as in BIDS."""
+
+
 def assign_roles(named: Sequence[Named], looks_like_labels: LooksLikeLabels) -> list[Named]:
+    """Decide the roles that no word says; images in a folder of derivatives are not used.
+
+    They are used if there are no others.
+    """
+    decided = _with_all_roles(named, looks_like_labels)
+    images = [entry for entry in decided if entry.words.role == "image"]
+    derived = {entry.item for entry in images if DERIVED in entry.item.path.parts}
+    if len(derived) == len(images):
+        return decided
+    return [_with_role(entry, "unused") if entry.item in derived else entry for entry in decided]
+
+
+def _with_all_roles(named: Sequence[Named], looks_like_labels: LooksLikeLabels) -> list[Named]:
     """Decide the roles that no word says.
 
     If there are labels but no images, files without a role are images. Otherwise files that are

@@ -22,7 +22,7 @@ LABEL_WORDS = word_set(
     msks seg segs segm segmentation segmentations segmented gt gts groundtruth
     groundtruths truth truths annotation annotations annotated annot annots anno annos
     manual manuals contour contours delineation delineations roi rois target targets
-    matte mattes instances
+    matte mattes instances dseg
     """
 )
 """Words of files and folders of labels, lower case."""
@@ -58,6 +58,12 @@ SHORT_PART_WORDS = {"tr": Part.TRAINING, "va": Part.VALIDATION, "ts": Part.TEST}
 DATA_WORDS = word_set("data dataset datasets set sets split splits")
 """Words next to which a word of a part names a part (`Test Set`), lower case."""
 
+KNOWN_WORDS = LABEL_WORDS | IMAGE_WORDS | PART_WORDS.keys() | DATA_WORDS
+"""Words with a meaning."""
+
+MOST_CACHED = 2**18
+"""Number of names and tokens that are remembered; large datasets have 100 000 names."""
+
 LIST_NUMBER = re.compile(r"^(\d{1,2}|[A-Za-z])[.)]\s+")
 """The number or letter of a list at the beginning of a folder's name, such as `1. Images`."""
 
@@ -66,6 +72,13 @@ RUN = re.compile(r"[^\W_]+")
 
 SEQUENCE_NAME = re.compile(r"[a-z]{1,2}\d{1,2}[a-z]{0,3}", re.IGNORECASE)
 """Short names that mix letters and digits and are kept whole, such as `T1ce`, `t2w` or `c0`."""
+
+ENTITY_NAME = re.compile(r"(?:sub|ses)-[A-Za-z0-9]+(?:_[A-Za-z0-9]+(?:-[A-Za-z0-9]+)?)*")
+"""Names of entities as in BIDS, such as `sub-01_ses-02_label-lesion_mask`; each entity or word is a
+token. Source: Gorgolewski et al., Scientific Data 3:160044 (2016)."""
+
+KIND_ENTITIES = frozenset(["label", "desc", "space", "res", "den", "seg", "hemi"])
+"""Entities that tell apart files made from the same image; all others belong to the case."""
 
 HASH_LENGTH = 8
 """Least length of names that mix letters and digits at random; they are kept whole."""
@@ -160,12 +173,15 @@ def find_part_names(paths: Iterable[tuple[PurePosixPath, str]]) -> PartNames:
     return frozenset(place for place, parts in found.items() if len(parts) > 1)
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=MOST_CACHED)
 def tokens(name: str) -> tuple[str, ...]:
     """Split a name at separators, capitals, and between letters and digits; lower case.
 
-    Names that mix letters and digits at random, such as hexadecimal numbers, stay whole.
+    Names that mix letters and digits at random, such as hexadecimal numbers, stay whole, and so do
+    entities in names such as `sub-01_ses-02_T1w`.
     """
+    if ENTITY_NAME.fullmatch(name):
+        return tuple(name.lower().split("_"))
     name = LIST_NUMBER.sub("", normalize("NFC", name))
     found: list[str] = []
     for run in RUN.findall(name):
@@ -192,14 +208,17 @@ def _is_random(run: str) -> bool:
     return len(run) >= HASH_LENGTH and changes >= HASH_CHANGES
 
 
+@lru_cache(maxsize=MOST_CACHED)
 def is_id(token: str) -> bool:
-    """Return True if a token has a digit."""
+    """Return True if a token has a digit, or is an entity that names a case."""
+    entity, _, value = token.partition("-")
+    if value:
+        return entity not in KIND_ENTITIES
     return any(character.isdigit() for character in token)
 
 
 def _other_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    known = LABEL_WORDS | IMAGE_WORDS | PART_WORDS.keys() | DATA_WORDS
-    return tuple(word for word in words if word not in known and not is_id(word))
+    return tuple(word for word in words if word not in KNOWN_WORDS and not is_id(word))
 
 
 def _kinds(words: tuple[str, ...], place: tuple[int, PartNames | None]) -> Words:

@@ -14,8 +14,9 @@ from autoseg.core.formatting import format_cases
 from autoseg.core.parallel import Success, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.inspection import file_states, inspect_case, inspection_bytes
-from autoseg.datasets.issues import CaseIssue, format_issues
+from autoseg.datasets.issues import CaseIssue, format_issues, unusable_cases
 from autoseg.datasets.layouts import recognise
+from autoseg.datasets.layouts.choices import format_options
 from autoseg.documents import store
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
@@ -81,15 +82,11 @@ def fingerprint(
     earlier = other_dataset(dataset, workspace)
     if earlier is not None:
         progress.say(f"note: {workspace.root} was made from {earlier}; now using {dataset}.")
-    options = choices.layout
-    if options == AUTOMATIC and earlier is None and workspace.dataset.is_file():
-        options = store.load(DatasetSpec, workspace.dataset).options
+    options = choices.layout if earlier else _remembered(choices.layout, workspace, progress)
     recognition = recognise(dataset, options, workers=workers, label_maps=workspace.label_maps)
     spec = recognition.spec
-    for sentence in spec.inferred:
-        progress.say(f"Inferred: {sentence}")
-    for sentence in recognition.notes:
-        progress.say(f"note: {sentence}")
+    for sentence in (*spec.inferred, *(f"note: {note}" for note in recognition.notes)):
+        progress.say(sentence)
     cases = _unchanged_cases(spec, workspace)
     with _saved_on_error(cases, spec, workspace):
         issues = [*recognition.issues, *_inspect(cases, spec, workers, progress, meanwhile)]
@@ -105,6 +102,18 @@ def fingerprint(
     _report_absent_labels(result, progress)
     _report_constant_images(result, progress)
     return spec, result
+
+
+def _remembered(options: LayoutOptions, workspace: Workspace, progress: Progress) -> LayoutOptions:
+    """Return the choices for the layout: the given ones, otherwise those of the last plan."""
+    if not workspace.dataset.is_file():
+        return options
+    last = store.load(DatasetSpec, workspace.dataset).options
+    if last in (AUTOMATIC, options):
+        return options
+    used = "are used" if options == AUTOMATIC else "are replaced"
+    progress.say(f"note: the options of the last plan {used}: {format_options(last)}")
+    return last if options == AUTOMATIC else options
 
 
 def _check_work_folder(dataset: Path, workspace: Workspace) -> None:
@@ -239,19 +248,12 @@ def _handle_issues(
     progress: Progress,
 ) -> None:
     """Report the skipped cases; raise a DatasetError if none may be skipped or no case is left."""
+    if not (cases and skip_bad_cases):
+        raise DatasetError(unusable_cases(issues, len(cases)))
     num_bad = len({issue.case for issue in issues})
     num_cases = num_bad + len(cases)
-    subject = f"{num_bad} of {num_cases} cases"
-    if not cases:
-        msg = f"None of the {num_bad} cases can be used:\n{format_issues(issues, num_cases)}"
-        raise DatasetError(msg)
-    if not skip_bad_cases:
-        msg = (
-            f"{subject} cannot be used:\n{format_issues(issues, num_cases)}\n"
-            "Correct them, or leave them out with --skip-bad-cases."
-        )
-        raise DatasetError(msg)
-    progress.say(f"Left out {subject}:\n{format_issues(issues, num_cases)}")
+    listed = format_issues(issues, num_cases)
+    progress.say(f"Left out {num_bad} of {num_cases} cases:\n{listed}")
 
 
 def _report_absent_labels(result: Fingerprint, progress: Progress) -> None:

@@ -53,6 +53,7 @@ from autoseg.stages.step_check import StepChecks
 from autoseg.stages.test import test as score_test_cases
 from autoseg.stages.train.continuation import (
     NEVER_HELD_OUT,
+    check_layout,
     check_plan_options,
     check_trained_with,
     note_on_budget,
@@ -175,6 +176,7 @@ def _planned(
     if workspace.plan.is_file():
         progress.say(f"using the existing plan: {workspace.plan}")
         spec = load_dataset(dataset, workspace)
+        check_layout(dataset, spec, request.choices.layout)
         project = load_project(workspace, progress, dataset=spec)
         check_plan_options(workspace, project.plan, plan_request, progress)
         budget_note = note_on_budget(project.plan, request.budget_seconds)

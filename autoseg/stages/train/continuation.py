@@ -6,8 +6,9 @@ from pathlib import Path
 from autoseg.core.errors import PlanError, TrainingError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.core.progress import Progress
+from autoseg.datasets.layouts.choices import format_options
 from autoseg.datasets.layouts.recognition import case_names
-from autoseg.documents.dataset import DatasetSpec
+from autoseg.documents.dataset import AUTOMATIC, DatasetSpec, LayoutOptions
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import FoldName
@@ -63,6 +64,26 @@ def check_plan_options(
     }
     for option in (option for option, is_given in unrecorded.items() if is_given):
         progress.say(f"note: {option} ignored: using the existing plan")
+
+
+def check_layout(dataset: Path, planned: DatasetSpec, requested: LayoutOptions) -> None:
+    """Check that the dataset of an existing plan was read with the requested options.
+
+    Args:
+        dataset: Dataset folder.
+        planned: Description of the dataset in the work folder.
+        requested: Options of the current command; without any, those of the plan apply.
+
+    Raises:
+        PlanError: If it was read with other options.
+    """
+    if requested not in (AUTOMATIC, planned.options):
+        given = format_options(planned.options) or "no options"
+        raise PlanError(
+            f"found {format_options(requested)}, but the existing plan is of a dataset that was "
+            f"read with {given}. Leave these options out to continue with that plan, or make a new "
+            f"plan with `autoseg plan {dataset}` and these options."
+        )
 
 
 def check_trained_with(project: Project, name: str, *, replaced: FoldName | None = None) -> None:

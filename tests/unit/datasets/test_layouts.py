@@ -53,7 +53,15 @@ def test_decathlon_pairs_are_read(volumes_dataset: Path) -> None:
     assert spec.channel_names == ("MRI",)
     assert spec.labels.names == ("background", "bright", "dim")
     assert [case.name for case in spec.cases] == [f"ball_{index:02d}" for index in range(6)]
-    assert (recognition.issues, spec.inferred) == ((), ())
+    assert (recognition.issues, recognition.notes) == ((), ())
+    assert [str(fact) for fact in recognition.facts] == [
+        "layout: decathlon, 3-D images",
+        "cases: 6 cases",
+        "example: ball_00: imagesTr/ball_00.nii.gz with labelsTr/ball_00.nii.gz",
+        "channels: MRI, from dataset.json",
+        "classes: 0=background, 1=bright, 2=dim, from dataset.json",
+    ]
+    assert spec.inferred == tuple(map(str, recognition.facts))
 
 
 def test_a_decathlon_image_may_be_one_file_per_channel(tmp_path: Path) -> None:
@@ -165,7 +173,7 @@ def test_folders_alone_are_enough(pictures_dataset: Path) -> None:
     assert spec.labels.names == ("background", "label_255")
     assert spec.labels.values == (0, 255)
     told = " ".join(spec.inferred)
-    for word in ("6 pairs", "images/", ".png", "2-D", "3 unnamed channels", "0, 255"):
+    for word in ("6 cases", "images/", ".png", "2-D", "3 without names", "255=label_255"):
         assert word in told
 
 
@@ -262,7 +270,7 @@ def test_labels_start_with_the_background(
 def test_background_is_taken_from_the_files_when_it_is_not_declared(tmp_path: Path) -> None:
     spec = recognise(raw_dataset(tmp_path, labels={"lesion": 1})).spec
     assert spec.labels.names == ("background", "lesion")
-    assert any("background is value 0" in sentence for sentence in spec.inferred)
+    assert any("0=background, 1=lesion" in sentence for sentence in spec.inferred)
 
 
 def test_a_dataset_whose_label_files_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -545,6 +553,27 @@ def test_listed_folds_are_used(tmp_path: Path) -> None:
         (("b",), ("a", "c")),
         (("a", "c"), ("b",)),
     ]
+
+
+def test_a_listed_case_without_a_fold_is_always_trained_on(tmp_path: Path) -> None:
+    put_volume(*(tmp_path / folder / f"{case}.nii.gz" for folder in ("i", "l") for case in "abc"))
+    pairs = [{"image": f"i/{case}.nii.gz", "label": f"l/{case}.nii.gz"} for case in "abc"]
+    listed = [pairs[0] | {"fold": 0}, pairs[1] | {"fold": 1}, pairs[2]]
+    describe(tmp_path, labels={"background": 0, "x": 1}, training=listed)
+    folds = recognise(tmp_path).spec.splits
+    assert [(fold.train, fold.validation) for fold in folds] == [
+        (("b", "c"), ("a",)),
+        (("a", "c"), ("b",)),
+    ]
+    describe(
+        tmp_path,
+        labels={"background": 0, "x": 1},
+        training=[pair | {"fold": 0} for pair in pairs],
+        validation=[{"image": "i/d.nii.gz"}],
+    )
+    recognition = recognise(tmp_path)
+    assert recognition.spec.splits == ()
+    assert any("1 entries of validation in dataset.json have" in n for n in recognition.notes)
 
 
 def test_a_link_to_a_missing_file_is_a_case_with_an_issue(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_fields_of_patterns_name_cases_channels_and_groups(root: Path, tmp_path:
         root, tmp_path, images=("a/{case}x*-{channel}.png",), labels=("b/*/{case}y.png",)
     )
     assert pairs(recognition)[0] == (["1x1-cold", "1x1-warm"], "1y")
-    assert "2 images per case as channels: cold, warm" in recognition.spec.inferred
+    assert "channels: 6 without names, counted in the files cold, warm" in recognition.spec.inferred
 
 
 def test_a_group_and_a_part_of_a_pattern_are_used(root: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_channels_are_stated(root: Path, tmp_path: Path) -> None:
     put_photos(root, (f"{n}/{kind}.png" for n in (4, 5, 6) for kind in ("warm", "cold")))
     put_masks(root, (f"{n}/mask.png" for n in (4, 5, 6)))
     inferred = found(root, tmp_path).spec.inferred
-    assert "2 images per case as channels: cold, warm" in inferred
+    assert "channels: 6 without names, counted in the files cold, warm" in inferred
 
 
 @pytest.mark.parametrize("word", ["overlay", "softmax", "thumb"])
@@ -219,7 +219,7 @@ def test_a_word_of_a_part_may_belong_to_a_name(
 @pytest.mark.parametrize(
     ("folders", "groups"),
     [
-        (("sub-01/ses-01", "sub-01/ses-02", "sub-02/ses-01"), ["01", "01", "02"]),
+        (("sub-01/ses-01", "sub-01/ses-02", "sub-02/ses-01"), ["sub-01", "sub-01", "sub-02"]),
         (("film_a/1", "film_a/2", "film_b/1"), ["a", "a", "b"]),
         (("north/1", "north/2", "south/1"), [None] * 3),
         (("1", "2", "3"), [None] * 3),
@@ -241,7 +241,7 @@ def test_the_source_of_groups_is_stated(root: Path, tmp_path: Path) -> None:
     (root / "who.csv").write_text("case,patient_sex,patient_id\nc1,f,a\nc2,m,a\nc3,f,b\n")
     spec = found(root, tmp_path).spec
     assert [case.group for case in spec.cases] == ["a", "a", "b"]
-    assert "2 groups, such as a, from who.csv" in spec.inferred
+    assert "groups: 2 groups, such as a, from who.csv" in spec.inferred
 
 
 def test_names_of_cases_are_found_with_the_same_options(root: Path, tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from scipy.ndimage import gaussian_filter
 from synthetic import write_picture
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.mask_form import MaskForm
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.layouts import recognise
 from autoseg.datasets.layouts.recognition import Recognition
-from autoseg.documents.dataset import LayoutOptions, MaskForm
+from autoseg.documents.dataset import LayoutOptions
 
 SHAPE = (40, 60)
 CASES = ("c1", "c2", "c3", "c4", "c5", "c6")
@@ -314,7 +315,7 @@ def test_only_tables_of_classes_give_names(
 def test_colours_without_black_need_a_background(root: Path) -> None:
     colours = np.array([(255, 255, 255), (255, 0, 0), (0, 128, 64)], np.uint8)
     put(root, "masks/{}.png", lambda seed: colours[blob(1, seed) + blob(2, seed, 30)])
-    with pytest.raises(DatasetError, match=r"(?s)label_colours.txt.*255 255 255 #ffffff"):
+    with pytest.raises(DatasetError, match="--label-map '255:255:255=#ffffff'"):
         plan(root)
     table = "name,r,g,b\nleaf,255,0,0\nstem,0,128,64\nbackground,255,255,255\n"
     (root / "class_dict.csv").write_text(table)

@@ -68,8 +68,8 @@ def test_words_say_the_part(path: str, part: Part | None) -> None:
 
 def test_a_key_holds_repeated_ids_once() -> None:
     found = read("sub-02/ses-01/sub-02_ses-01_run-02.nii")
-    assert found.key == ("sub", "02", "ses", "01", "run", "02")
-    assert found.folder_key == ("sub", "02", "ses", "01")
+    assert found.key == ("sub-02", "ses-01", "run-02")
+    assert found.folder_key == ("sub-02", "ses-01")
 
 
 def test_a_key_has_no_words_of_roles_and_parts() -> None:

@@ -15,7 +15,7 @@ from autoseg.core.errors import DatasetError, DocumentError
 from autoseg.core.progress import Silent
 from autoseg.datasets.inspection import inspect_case
 from autoseg.documents import store
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine, merge
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
@@ -246,7 +246,9 @@ def test_too_little_memory_for_all_workers_is_said(
 ) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     _, _, progress = run(changeable, workspace, workers=4)
-    assert progress.messages[0].startswith("Reading cases 1 at a time instead of 4")
+    assert any(
+        line.startswith("Reading cases 1 at a time instead of 4") for line in progress.messages
+    )
 
 
 def test_a_removed_case_leaves_the_fingerprint(changeable: Path, workspace: Workspace) -> None:
@@ -312,12 +314,12 @@ def test_a_label_that_no_case_holds_is_mentioned(changeable: Path, workspace: Wo
     description = changeable / "dataset.json"
     description.write_text(description.read_text().replace('"2"', '"7": "ghost", "2"'))
     _, _, progress = run(changeable, workspace)
-    assert progress.messages == ["Label 7 (ghost) is declared but does not occur in any case."]
+    assert progress.messages[-1] == "Label 7 (ghost) is declared but does not occur in any case."
 
 
 def test_what_was_inferred_is_said(pictures_dataset: Path, workspace: Workspace) -> None:
     spec, found, progress = run(pictures_dataset, workspace)
-    assert progress.messages == [f"Inferred: {sentence}" for sentence in spec.inferred]
+    assert progress.messages == list(spec.inferred)
     assert found.num_axes == 2
     assert all(case.is_integer for case in found.cases)
 
@@ -391,3 +393,23 @@ def test_unusual_files_are_measured(
     assert len(spec.channel_names) == channels
     assert {case.spacing for case in found.cases} == {spacing}
     assert min(found.cases_with_class) == 3
+
+
+def test_choices_are_remembered_and_stated(pictures_dataset: Path, workspace: Workspace) -> None:
+    options = LayoutOptions(
+        label_map={"0": "background", "255": "disc"}, test=("images/disc_0.png",)
+    )
+
+    def planned(layout: LayoutOptions) -> tuple[DatasetSpec, str]:
+        progress = Recorder()
+        choices = DatasetChoices(layout)
+        spec, _ = fingerprint(pictures_dataset, workspace, choices, workers=1, progress=progress)
+        return spec, progress.messages[0]
+
+    first, _ = planned(options)
+    assert (len(first.cases), len(first.test_cases)) == (5, 1)
+    text = "--label-map 0=background,255=disc --test images/disc_0.png"
+    assert planned(AUTOMATIC) == (first, f"note: the options of the last plan are used: {text}")
+    other, message = planned(LayoutOptions(mask="values"))
+    assert message == f"note: the options of the last plan are replaced: {text}"
+    assert (len(other.cases), other.labels.names) == (6, ("background", "label_255"))

@@ -1,0 +1,193 @@
+"""The label map of the user: which value or colour of the label files is which class."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_names
+from autoseg.datasets.layouts.declared_labels import BACKGROUND, IGNORE, DeclaredLabels
+from autoseg.datasets.recognition.class_tables import Colour
+from autoseg.datasets.recognition.label_forms import LabelForm
+
+VALUE = re.compile(r"\d+")
+COLOUR = re.compile(r"(\d+):(\d+):(\d+)")
+HEXADECIMAL = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
+"""Spellings of the keys of a label map."""
+
+EXPECTED = "expected VALUE=NAME or RED:GREEN:BLUE=NAME, such as 0=background or 128:64:128=road"
+
+
+def parse_label_map(texts: Iterable[str]) -> dict[str, str]:
+    """Parse entries such as `255=road`, `128:64:128=road` or `#804080=road`, separated by commas.
+
+    Returns:
+        Name of the class of each value or colour; keys are written as `255` or `128:64:128`.
+
+    Raises:
+        DatasetError: If an entry is not valid, a key has two names, or values and colours are
+            mixed.
+    """
+    classes: dict[str, str] = {}
+    for entry in (part for text in texts for part in text.split(",") if part.strip()):
+        written, _, name = (part.strip() for part in entry.partition("="))
+        key = _key(written)
+        if key is None or not name:
+            raise DatasetError(f"--label-map: found {entry.strip()!r}; {EXPECTED}.")
+        if classes.setdefault(key, name) != name:
+            msg = f"--label-map: {written} is both {classes[key]!r} and {name!r}. Keep one of them."
+            raise DatasetError(msg)
+    label_map = LabelMap.parsed(classes)
+    if label_map is not None:
+        label_map.check_classes()
+    return classes
+
+
+def _key(text: str) -> str | None:
+    """Return a value or colour in its usual spelling; None if it is neither."""
+    if VALUE.fullmatch(text):
+        return str(int(text))
+    if found := COLOUR.fullmatch(text):
+        return ":".join(str(int(part)) for part in found.groups())
+    if found := HEXADECIMAL.fullmatch(text):
+        return ":".join(str(int(part, 16)) for part in found.groups())
+    return None
+
+
+def _spelled(key: Colour) -> str:
+    return ":".join(map(str, key))
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Classes of the values or colours in label files.
+
+    Attributes:
+        classes: Name of the class of each colour; a value is a colour of one number.
+    """
+
+    classes: dict[Colour, str]
+
+    @staticmethod
+    def parsed(classes: Mapping[str, str]) -> "LabelMap | None":
+        """Return the label map of `LayoutOptions`; None if it is empty."""
+        keys = {tuple(map(int, key.split(":"))): name for key, name in classes.items()}
+        return LabelMap(keys) if keys else None
+
+    def check_classes(self) -> None:
+        """Check that there are a background and another class, of values or of colours.
+
+        Raises:
+            DatasetError: If not.
+        """
+        if len({len(key) for key in self.classes}) > 1:
+            msg = f"--label-map has values as well as colours. List one of the two; {EXPECTED}."
+            raise DatasetError(msg)
+        names = [name for name in self.classes.values() if name.lower() != IGNORE]
+        if self._background is None:
+            raise DatasetError(
+                "--label-map does not say which entry is the background: none is named background, "
+                f"and none is {'0:0:0' if self.has_colours else '0'}. Add an entry, such as "
+                f"{'0:0:0' if self.has_colours else '0'}=background."
+            )
+        if len(set(names)) < 2:
+            found = format_names(list(dict.fromkeys(names)))
+            raise DatasetError(f"--label-map names only {found}. Add the entry of another class.")
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether the keys are colours."""
+        return any(len(key) > 1 for key in self.classes)
+
+    @property
+    def _background(self) -> str | None:
+        named = [name for name in self.classes.values() if name.lower() == BACKGROUND]
+        zero = (0, 0, 0) if self.has_colours else (0,)
+        return named[0] if named else self.classes.get(zero)
+
+    @cached_property
+    def values(self) -> dict[Colour, int]:
+        """Value in label maps of each key.
+
+        It is the first value of a class; for colours, 0 is the background, the other classes are 1,
+        2, 3 … as listed, and the last value is the ignore label.
+        """
+        names = {key: IGNORE if _is_ignore(name) else name for key, name in self.classes.items()}
+        first = {name: key[0] for key, name in reversed(names.items())}
+        if self.has_colours:
+            last = [IGNORE] if IGNORE in names.values() else []
+            ordered = dict.fromkeys((str(self._background), *names.values()))
+            ordered.pop(IGNORE, None)
+            first = {name: value for value, name in enumerate((*ordered, *last))}
+        return {key: first[name] for key, name in names.items()}
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether each key is the value in label maps."""
+        return all(key == (value,) for key, value in self.values.items())
+
+    @property
+    def declared(self) -> DeclaredLabels:
+        """The classes of label maps."""
+        names = {self.values[key]: name for key, name in reversed(self.classes.items())}
+        ignore = next((value for value, name in names.items() if _is_ignore(name)), None)
+        named = {value: name for value, name in sorted(names.items()) if value != ignore}
+        return DeclaredLabels(named, ignore=ignore)
+
+    @property
+    def source(self) -> str:
+        """The option, and the values that it merges into others."""
+        merged = (
+            [] if self.has_colours else [k for k, value in self.values.items() if k[0] != value]
+        )
+        pairs = [f"{_spelled(key)} is read as {self.values[key]}" for key in merged]
+        return "; ".join(("--label-map", *([format_names(pairs, 10)] if pairs else [])))
+
+    def check_found(self, found: Collection[Colour]) -> None:
+        """Check that values or colours of the label files are listed.
+
+        Raises:
+            DatasetError: If not.
+        """
+        unknown = sorted(set(found) - self.classes.keys())
+        if unknown:
+            kind = "colour" if self.has_colours else "value"
+            raise DatasetError(
+                f"the label files have the {kind}{'s' if len(unknown) > 1 else ''} "
+                f"{format_names(list(map(_spelled, unknown)))}, which --label-map does not list. "
+                f"Add an entry for each, such as {_spelled(unknown[0])}=NAME, or "
+                f"{_spelled(unknown[0])}=ignore for voxels that nobody annotated."
+            )
+
+    def applied(self, form: LabelForm) -> LabelForm:
+        """Return a form whose label maps have the listed classes.
+
+        Raises:
+            DatasetError: If the files hold colours but values are listed, have no values, or have
+                some that are not listed.
+        """
+        if form.form == "colours" and not self.has_colours:
+            raise DatasetError(
+                "the label files hold a colour per class, but --label-map lists values. List their "
+                "colours, such as 128:64:128=road."
+            )
+        if form.form in ("classes", "polygons"):
+            raise DatasetError(
+                "--label-map lists values or colours, but the labels of a case are "
+                f"{'shapes' if form.form == 'polygons' else 'a file per class'}, whose names are "
+                "those of the classes. Leave --label-map out."
+            )
+        lookup = tuple(
+            (number if self.has_colours else key[0], self.values[key])
+            for number, key in enumerate(self.classes)
+        )
+        if form.form in ("values", "colours"):
+            colours = tuple(self.classes) if self.has_colours else ()
+            return replace(form, names=self.declared.names, colours=colours, lookup=lookup)
+        self.check_found([(value,) for value in form.names])
+        return replace(form, lookup=lookup)
+
+
+def _is_ignore(name: str) -> bool:
+    return name.lower() == IGNORE
