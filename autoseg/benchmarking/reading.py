@@ -94,5 +94,7 @@ def unpacked_bytes(cases: Sequence[CaseFiles]) -> int:
 
 
 def _num_bytes(path: Path) -> int:
+    if path.is_dir():
+        return sum(_num_bytes(inner) for inner in path.iterdir())
     content = path.read_bytes()
     return len(gzip.decompress(content) if path.suffix.lower() == ".gz" else content)

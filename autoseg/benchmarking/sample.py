@@ -18,6 +18,7 @@ from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
+from autoseg.readers import exists, stored_bytes
 from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.plan.plan import MEMORY_WITHOUT_ACCELERATOR_GIB
 from autoseg.stages.project import Project
@@ -109,7 +110,7 @@ def _existing_cases(dataset: Path, planned: Workspace, measured: Fingerprint) ->
     cases = tuple(
         case
         for case in spec.cases
-        if case.name in known and all(path.is_file() for path in (*case.images, case.labels))
+        if case.name in known and all(map(exists, (*case.images, case.labels)))
     )
     if not cases:
         raise DatasetError(
@@ -184,4 +185,4 @@ def _inspect(files: CaseFiles, spec: DatasetSpec) -> CaseFingerprint:
 
 
 def _image_bytes(cases: Sequence[CaseFiles]) -> int:
-    return sum(path.stat().st_size for case in cases for path in case.images)
+    return sum(stored_bytes(path) for case in cases for path in case.images)

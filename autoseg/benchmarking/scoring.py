@@ -10,7 +10,7 @@ from autoseg.benchmarking.timing import RowLabel, TimeLimit, time_row
 from autoseg.core.formatting import format_shape
 from autoseg.documents.bench import Throughput
 from autoseg.evaluation.cases import score_case
-from autoseg.readers import read_image, read_labels
+from autoseg.readers import read_image, read_labels, stored_bytes
 
 
 def time_evaluation(sample: Sample, time_limit: TimeLimit) -> Throughput:
@@ -18,7 +18,7 @@ def time_evaluation(sample: Sample, time_limit: TimeLimit) -> Throughput:
 
     The largest reference is compared with a copy of itself, moved by one voxel along every axis.
     """
-    files = max(sample.project.dataset.cases, key=lambda case: case.labels.stat().st_size)
+    files = max(sample.project.dataset.cases, key=lambda case: stored_bytes(case.labels))
     image = read_image(files.images)
     reference = read_labels(files.labels, like=image).values
     moved = np.roll(reference, 1, axis=tuple(range(reference.ndim)))

@@ -1,17 +1,26 @@
 """Find the images to predict, in a folder or as a single file."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.core.errors import CaseError, DatasetError
+from autoseg.core.errors import AutosegError, DatasetError
 from autoseg.core.formatting import format_count
+from autoseg.datasets.containers import image_in
 from autoseg.datasets.layouts.pairing import channel_files_issue, image_files
 from autoseg.datasets.recognition.dicom_cases import series_names
 from autoseg.datasets.recognition.inventory import DICOM_ENDING, take_inventory
-from autoseg.readers import ENDINGS, ending_of, is_image_name, read_header, stem_of
+from autoseg.readers import (
+    ENDINGS,
+    ending_of,
+    exists,
+    images_in,
+    is_image_name,
+    read_header,
+    stem_of,
+)
 from autoseg.readers.dicom_series import import_pydicom, is_dicom
-from autoseg.readers.names import channel_of, without_channel_suffix
+from autoseg.readers.names import channel_of, split_container, without_channel_suffix
 
 MAX_CHANNELS = 8
 """Maximum number of files, numbered from 0000 on, that are assumed to be channels of one case."""
@@ -43,22 +52,24 @@ def find_inputs(path: Path, *, num_channels: int) -> tuple[InputCase, ...]:
     case, named after the folders that tell the series apart. Other files are ignored.
 
     Args:
-        path: A folder, of which subfolders are searched for DICOM series only, or an image file.
+        path: A folder, of which subfolders are searched for DICOM series only, an image file, or an
+            image in a container.
         num_channels: Number of channels of the model.
 
     Raises:
         DatasetError: If there is no image.
     """
+    is_image = _is_image(path)
     series: list[InputCase] = []
-    if path.is_dir():
+    if is_image and path.is_file() and is_dicom(path):
+        series, files = [InputCase(stem_of(path), (path,), DICOM_ENDING)], []
+    elif is_image:
+        files = [path, *_siblings(path)]
+    elif path.is_dir():
         files = image_files(path)
-        pictures = [file for file in files if not is_dicom(file)]
+        pictures = [file for file in files if not (file.is_file() and is_dicom(file))]
         if len(pictures) < len(files) or not files:
             series, files = _series(path), pictures
-    elif path.is_file() and is_dicom(path):
-        series, files = [InputCase(stem_of(path), (path,), DICOM_ENDING)], []
-    elif path.is_file() and is_image_name(path):
-        files = [path, *_siblings(path)]
     else:
         problem = "is not a known image file" if path.is_file() else "does not exist"
         msg = f"{path} {problem}; expected a folder of images or one image ({', '.join(ENDINGS)})."
@@ -69,9 +80,24 @@ def find_inputs(path: Path, *, num_channels: int) -> tuple[InputCase, ...]:
     cases = _merge_same_names(
         [*series, *(case for group in _by_stem(files) for case in _cases_of(group, num_channels))]
     )
-    if path.is_file():
+    if is_image:
         cases = [case for case in cases if path in case.images]
-    return tuple(sorted(cases, key=lambda case: case.name))
+    return tuple(sorted(map(_in_containers, cases), key=lambda case: case.name))
+
+
+def _is_image(path: Path) -> bool:
+    """Return True for the path of one image: a file, an image in a container, or a Zarr folder."""
+    if split_container(path)[1]:
+        return exists(path)
+    return is_image_name(path) and exists(path) and (path.is_file() or bool(images_in(path)))
+
+
+def _in_containers(case: InputCase) -> InputCase:
+    """Return a case with the paths of its images in containers, or with an issue."""
+    try:
+        return replace(case, images=tuple(map(image_in, case.images)))
+    except AutosegError as error:  # a missing package, too, is the issue of its cases
+        return replace(case, issue=case.issue or str(error))
 
 
 def _series(folder: Path) -> list[InputCase]:
@@ -188,7 +214,7 @@ def _num_channels_in(file: Path) -> int:
     """Return the number of channels in a file's header, or 0 if it cannot be read."""
     try:
         return read_header(file).num_channels
-    except CaseError:
+    except AutosegError:
         return 0
 
 

@@ -1,6 +1,5 @@
 """Read a case once, to report all its issues or compute its fingerprint."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,9 @@ from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, Case
 from autoseg.normalizers.rgb import BRIGHTEST
 from autoseg.preprocessing.crop import bounding_box, nonzero_voxels
 from autoseg.preprocessing.memory import reading_bytes
-from autoseg.readers import companion_files, read_header, read_image, read_labels
+from autoseg.readers import read_header, read_image, read_labels, storage_of, storage_state
+from autoseg.readers.names import name_of
+from autoseg.readers.storage import storage_digest
 
 MAX_VOXELS_FOR_QUANTILES = 1_000_000
 """Maximum number of foreground voxels for computing quantiles. Larger images are sampled at random
@@ -94,13 +95,14 @@ def inspection_bytes(files: CaseFiles) -> int:
 def file_states(files: CaseFiles, spec: DatasetSpec) -> tuple[tuple[str, int, int], ...]:
     """Return path, size (bytes) and modification time (ns) of each file of a case.
 
+    The files in a folder that holds an image are summed.
+
     Paths are relative to the dataset's folder, so that a moved dataset counts as unchanged.
     """
     states = []
     for path in case_paths(files):
-        state = path.stat()
         shown = path.relative_to(spec.root) if path.is_relative_to(spec.root) else path
-        states.append((shown.as_posix(), state.st_size, state.st_mtime_ns))
+        states.append((shown.as_posix(), *storage_state(path)))
     return tuple(states)
 
 
@@ -115,8 +117,7 @@ def file_hashes(files: CaseFiles) -> tuple[str, ...]:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return storage_digest(path)
     except OSError as error:
         raise CaseError(
             f"{path} cannot be read ({error.strerror}). Restore the file, or remove the case from "
@@ -125,9 +126,13 @@ def _digest(path: Path) -> str:
 
 
 def case_paths(files: CaseFiles) -> list[Path]:
-    """Return the files of a case, including companion files such as the data of a header file."""
-    paths = [*files.images, files.labels]
-    return paths + [companion for path in paths for companion in companion_files(path)]
+    """Return the files of a case, including companion files such as the data of a header file.
+
+    An image in a container is replaced by the file or the folder of its voxels.
+    """
+    stored = [storage_of(path) for path in (*files.images, files.labels)]
+    own = dict.fromkeys(storage[0] for storage in stored)
+    return [*own, *(path for storage in stored for path in storage[1:])]
 
 
 def _read(files: CaseFiles) -> tuple[Image | None, LabelMap | None, list[str]]:
@@ -172,8 +177,8 @@ def _label_issues(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -
     scheme = spec.labels
     if counts and counts.keys() <= {scheme.ignore}:
         issue = (
-            f"{files.labels.name}: all voxels have the ignore value {scheme.ignore}, so there is "
-            "nothing to train on. Annotate part of it, including background, or remove the case."
+            f"{name_of(files.labels)}: all voxels have the ignore value {scheme.ignore}, so there "
+            "is nothing to train on. Annotate part of it, including background, or remove the case."
         )
         return [issue]
     known = scheme.values if scheme.ignore is None else (*scheme.values, scheme.ignore)
@@ -182,7 +187,7 @@ def _label_issues(counts: dict[int, int], files: CaseFiles, spec: DatasetSpec) -
         return []
     shown = format_names([f"{value} ({counts[value]} voxels)" for value in unexpected])
     issue = (
-        f"{files.labels.name}: unexpected label value {shown}; expected only "
+        f"{name_of(files.labels)}: unexpected label value {shown}; expected only "
         f"{', '.join(map(str, known))}. Correct the file, or declare the value in dataset.json."
     )
     return [issue]
@@ -238,4 +243,4 @@ def _rounded(value: float | np.floating) -> float:
 
 
 def _names(files: CaseFiles) -> str:
-    return ", ".join(path.name for path in files.images)
+    return ", ".join(name_of(path) for path in files.images)

@@ -9,6 +9,7 @@ from autoseg.core.geometry import GEOMETRY_TOLERANCE
 from autoseg.core.labels import LabelScheme
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import knows_geometry, read_image, read_labels
+from autoseg.readers.names import name_of
 
 
 def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:
@@ -30,7 +31,7 @@ def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:
     try:
         classes = labels.encode(label_map.values)
     except DatasetError as error:
-        raise CaseError(f"{files.labels.name}: {error}") from error
+        raise CaseError(f"{name_of(files.labels)}: {error}") from error
     return LabelledCase(name=files.name, image=image, classes=classes)
 
 
@@ -44,9 +45,9 @@ def pair_issues(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
     """
     if labels.values.shape != image.shape:
         issue = (
-            f"{files.labels.name}: shape {format_shape(labels.values.shape)}, but its image has "
-            f"{format_shape(image.shape)} (array order). Resample the labels to the grid of the "
-            "image."
+            f"{name_of(files.labels)}: shape {format_shape(labels.values.shape)}, but its image "
+            f"has {format_shape(image.shape)} (array order). Resample the labels to the grid of "
+            "the image."
         )
         return [issue]
     both_know = knows_geometry(files.labels) and any(map(knows_geometry, files.images))
@@ -54,9 +55,9 @@ def pair_issues(image: Image, labels: LabelMap, files: CaseFiles) -> list[str]:
     if difference is None:
         return []
     issue = (
-        f"{files.labels.name}: not on the grid of its image: {difference} (labels against image). "
-        "If only the header is wrong, copy the header of the image to the labels; otherwise, "
-        "resample the labels to the grid of the image."
+        f"{name_of(files.labels)}: not on the grid of its image: {difference} (labels against "
+        "image). If only the header is wrong, copy the header of the image to the labels; "
+        "otherwise, resample the labels to the grid of the image."
     )
     return [issue]
 

@@ -4,6 +4,8 @@ from autoseg.readers.base import READERS, Header, Reader, StoredImage
 from autoseg.readers.names import ending_of, is_image_name, known_endings, label_ending, stem_of
 from autoseg.readers.reading import (
     companion_files,
+    exists,
+    images_in,
     knows_geometry,
     read_header,
     read_image,
@@ -11,6 +13,7 @@ from autoseg.readers.reading import (
     read_segments,
     read_stored_labels,
 )
+from autoseg.readers.storage import storage_of, storage_state, stored_bytes
 from autoseg.readers.writing import write_labels, write_stored_labels
 
 READERS.discover(__name__)
@@ -26,6 +29,8 @@ __all__ = [
     "StoredImage",
     "companion_files",
     "ending_of",
+    "exists",
+    "images_in",
     "is_image_name",
     "knows_geometry",
     "label_ending",
@@ -35,6 +40,9 @@ __all__ = [
     "read_segments",
     "read_stored_labels",
     "stem_of",
+    "storage_of",
+    "storage_state",
+    "stored_bytes",
     "write_labels",
     "write_stored_labels",
 ]

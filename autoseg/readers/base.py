@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -61,6 +61,12 @@ class Reader(Component):
         max_axes: Maximum number of spatial axes; 2 for formats of 2-D images.
         holds_world_geometry: Whether the formats store origin and direction.
         holds_opacity: Whether the last of 2 or 4 channels is an opacity.
+        container: Whether a file or a folder holds any number of images, which have paths inside
+            of it, such as `case.h5/raw`; empty for formats of one image per file.
+        package: Module that reads the formats, if autoseg needs an extra for it.
+        extra: That extra.
+        replacement_ending: Extension of label maps for images of which `label_endings` lacks the
+            extension.
     """
 
     endings: ClassVar[tuple[str, ...]]
@@ -68,6 +74,10 @@ class Reader(Component):
     max_axes: ClassVar[int] = 3
     holds_world_geometry: ClassVar[bool] = False
     holds_opacity: ClassVar[bool] = False
+    container: ClassVar[Literal["", "file", "folder"]] = ""
+    package: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
+    replacement_ending: ClassVar[str] = ".png"
 
     @abstractmethod
     def read(self, path: Path) -> StoredImage:
@@ -109,6 +119,22 @@ class Reader(Component):
         """Return the existing files that belong to `path`, e.g. a sidecar file."""
         del path
         return ()
+
+    def exists(self, path: Path) -> bool:
+        """Return True if the file exists, or the container of an image."""
+        return path.is_file()
+
+    def images_in(self, path: Path) -> tuple[str, ...]:
+        """Return the images that a file holds, sorted: their paths inside of a container.
+
+        An empty path is the file itself.
+        """
+        del path
+        return ("",)
+
+    def storage(self, path: Path) -> tuple[Path, ...]:
+        """Return the files and folders that hold an image; they change if the image does."""
+        return (path, *self.companion_files(path))
 
 
 READERS: Family[Reader] = Family("reader")

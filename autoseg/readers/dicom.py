@@ -30,6 +30,9 @@ class DicomReader(Reader):
     kind: Literal["dicom"] = "dicom"
     endings: ClassVar[tuple[str, ...]] = ENDINGS
     label_endings: ClassVar[tuple[str, ...]] = ()
+    replacement_ending: ClassVar[str] = ".nii.gz"
+    package: ClassVar[str] = "pydicom"
+    extra: ClassVar[str] = "dicom"
     holds_world_geometry: ClassVar[bool] = True
 
     @override

@@ -19,7 +19,7 @@ MAGIC = b"DICM"
 ENDINGS = (".dcm", ".dicom", ".ima")
 """Usual extensions; many exports have none."""
 
-INSTALL = 'DICOM files need the extra dicom: run pip install "autoseg[dicom]".'
+INSTALL = 'DICOM files need the package pydicom. Install it with: pip install "autoseg[dicom]".'
 
 HEADER_TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "ImageType", "Modality", "PatientID"),

@@ -7,16 +7,16 @@ from unicodedata import normalize
 from autoseg.core.geometry import Geometry, LengthUnit
 
 MILLIMETRES: dict[str, float] = {
-    "m": 1e3,
+    **dict.fromkeys(("m", "meter", "metre"), 1e3),
     "dm": 1e2,
-    "cm": 10.0,
-    "mm": 1.0,
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 10.0),
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1.0),
     "inch": 25.4,
     "in": 25.4,
     **dict.fromkeys(("μm", "um", "micron", "micrometer", "micrometre"), 1e-3),
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-6),
     **dict.fromkeys(("å", "angstrom"), 1e-7),
-    "pm": 1e-9,
+    **dict.fromkeys(("pm", "picometer", "picometre"), 1e-9),
 }
 """Length of each unit, mm; names in lower case, singular and Unicode form NFKC."""
 
@@ -82,7 +82,6 @@ def millimetres(unit: str) -> float | None:
     if name not in MILLIMETRES:
         raise ValueError(
             f"it states its voxel size in the unit {unit!r}; expected one of "
-            f"{', '.join(MILLIMETRES)} or pixel. Correct the unit, or write the voxel size to a "
-            "JSON file next to the image"
+            f"{', '.join(MILLIMETRES)} or pixel. Correct the unit"
         )
     return MILLIMETRES[name]

@@ -1,10 +1,13 @@
 """Parse file names into stem, channel number and extension."""
 
 import re
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from unicodedata import normalize
 
 from autoseg.core.errors import CaseError
+from autoseg.core.formatting import format_count, format_names
 from autoseg.readers.base import READERS, Reader
 from autoseg.readers.dicom_series import is_dicom
 
@@ -28,11 +31,41 @@ def known_endings() -> tuple[str, ...]:
     return tuple(ending for kind in READERS for ending in READERS[kind].endings)
 
 
+def container_endings(kind: str) -> tuple[str, ...]:
+    """Return the extensions of containers that are a `file` or a `folder`."""
+    readers = [READERS[name] for name in READERS]
+    return tuple(ending for one in readers if one.container == kind for ending in one.endings)
+
+
+def split_container(path: Path) -> tuple[Path, str]:
+    """Split the path of an image into that of its file and the one inside of it.
+
+    `case.h5/raw` is in `case.h5`. A file with an extension of its own is not in a container, unless
+    that is a file: `data.zarr/case.nii.gz` is in a folder with an unusual name.
+
+    Returns:
+        Path of the file, and path inside of it; empty if the file is the image.
+    """
+    files, folders = container_endings("file"), container_endings("folder")
+    if _own_ending(path) in known_endings():
+        is_inside = path.parent.name.lower().endswith(files) and path.parent.is_file()
+        return (path.parent, path.name) if is_inside else (path, "")
+    for parent in path.parents:
+        if parent.name.lower().endswith((*files, *folders)):
+            return parent, path.relative_to(parent).as_posix()
+    return path, ""
+
+
 def ending_of(path: Path) -> str:
     """Return the known extension in lower case (`.nii.gz`), or the last suffix if unknown.
 
-    The extension of DICOM files that have another name, such as `IM0001`, is `.dcm`.
+    That of an image in a container is the container's. The extension of DICOM files that have
+    another name, such as `IM0001`, is `.dcm`.
     """
+    return _own_ending(split_container(path)[0])
+
+
+def _own_ending(path: Path) -> str:
     name = path.name.lower()
     matching = [ending for ending in known_endings() if name.endswith(ending)]
     if not matching and is_dicom(path):
@@ -41,32 +74,39 @@ def ending_of(path: Path) -> str:
 
 
 def stem_of(path: Path) -> str:
-    """Return the file name without its extension: `case` for `case.nii.gz`.
+    """Return the file name without its extension: `case` for `case.nii.gz` and `case.h5/raw`.
 
     The stem is normalised to Unicode form NFC, because some file systems decompose accented
     letters; without this, equal names could differ.
     """
-    ending = ending_of(path)
-    has_ending = path.name.lower().endswith(ending.lower())
-    return normalize("NFC", path.name[: len(path.name) - len(ending)] if has_ending else path.name)
+    file, _ = split_container(path)
+    ending = _own_ending(file)
+    has_ending = file.name.lower().endswith(ending.lower())
+    return normalize("NFC", file.name[: len(file.name) - len(ending)] if has_ending else file.name)
+
+
+def name_of(path: Path) -> str:
+    """Return the file name for messages, with the path inside of a container."""
+    file, inner = split_container(path)
+    return f"{file.name}/{inner}" if inner else file.name
 
 
 def is_image_name(path: Path) -> bool:
     """Return True if the file has a known extension and is not hidden."""
-    return not path.name.startswith(".") and ending_of(path) in known_endings()
+    return not path.name.startswith(".") and _own_ending(path) in known_endings()
 
 
 def label_ending(image_ending: str) -> str:
     """Return the extension for label maps of an image: its own if label maps have it.
 
-    Otherwise, it is another one of its format, or `.nii.gz`. The first part of endings such as
-    `.ome.tif` and `.seg.nrrd` is left out.
+    Otherwise, it is another one that the reader names. The first part of endings such as `.ome.tif`
+    and `.seg.nrrd` is left out.
     """
     image_ending = image_ending.removeprefix(".ome").removeprefix(".seg")
     reader = reader_for(Path(f"case{image_ending}"))
     if image_ending in reader.label_endings:
         return image_ending
-    return reader.label_endings[0] if reader.label_endings else ".nii.gz"
+    return reader.label_endings[0] if reader.label_endings else reader.replacement_ending
 
 
 def reader_for(path: Path) -> Reader:
@@ -83,3 +123,41 @@ def reader_for(path: Path) -> Reader:
         f"{path} has the unknown extension {ending!r}. "
         f"Expected one of {', '.join(known_endings())}; convert the file to one of these formats."
     )
+
+
+def only_image(path: Path, names: Sequence[str]) -> str:
+    """Return the only image in a container.
+
+    Args:
+        path: The container.
+        names: Paths of the images inside of it.
+
+    Raises:
+        CaseError: If there are several images, or none.
+    """
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise CaseError(f"{path} holds no image; expected an array of numbers with 2 axes or more.")
+    shown = [f"{path.name}/{name}".rstrip("/") for name in names]
+    raise CaseError(
+        f"{path} holds {format_count(len(names), 'image')}, {format_names(shown)}; expected one. "
+        f"Choose one by its path ({shown[-1]}), or when planning with patterns, such as --image "
+        f"'{{case}}{ending_of(path)}/{names[-1]}'."
+    )
+
+
+def missing_package(name: str) -> str:
+    """Return a sentence if files with an extension need a package that is not installed, else "".
+
+    Args:
+        name: Name of a file, or a pattern of paths.
+    """
+    for reader in (READERS[kind] for kind in READERS if READERS[kind].package):
+        is_named = any(part.lower().endswith(reader.endings) for part in name.split("/"))
+        if is_named and find_spec(reader.package) is None:
+            return (
+                f"{reader.endings[0]} files need the package {reader.package}, which is not "
+                f'installed. Install it with: pip install "autoseg[{reader.extra}]".'
+            )
+    return ""

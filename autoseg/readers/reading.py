@@ -15,7 +15,7 @@ from autoseg.core.errors import AutosegError, CaseError
 from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
-from autoseg.readers.names import reader_for
+from autoseg.readers.names import ending_of, known_endings, name_of, reader_for
 from autoseg.readers.segments import Segment
 
 T = TypeVar("T")
@@ -37,6 +37,21 @@ SHEARED_ADVICE = (
 def companion_files(path: Path) -> tuple[Path, ...]:
     """Return the files that belong to `path`: a sidecar with the spacing, the voxels of an .mhd."""
     return reader_for(path).companion_files(path)
+
+
+def exists(path: Path) -> bool:
+    """Return True if a file exists, or the container of an image."""
+    is_known = ending_of(path) in known_endings()
+    return reader_for(path).exists(path) if is_known else path.is_file()
+
+
+def images_in(path: Path) -> tuple[str, ...]:
+    """Return the paths of the images inside of a file, sorted; an empty one is the file itself.
+
+    Raises:
+        CaseError: If the file is missing or cannot be read.
+    """
+    return _attempt(reader_for(path).images_in, path)
 
 
 def knows_geometry(path: Path) -> bool:
@@ -107,14 +122,19 @@ def read_labels(path: Path, *, like: Image | None = None) -> LabelMap:
     reader = reader_for(path)
     if _attempt(reader.is_lossy, path):
         raise CaseError(
-            f"{path.name} is a JPEG, whose lossy compression alters label values. "
+            f"{name_of(path)} is a JPEG, whose lossy compression alters label values. "
             "Export the labels as .png from the original annotation."
         )
     stored = _attempt(reader.read_labels, path)
     voxels = _single_channel(stored.voxels, path, holds_opacity=reader.holds_opacity)
+    if marker := _marker(voxels):
+        raise CaseError(
+            f"{name_of(path)} has the value {marker}, which usually marks voxels without a label; "
+            "expected classes. Replace it by the value of the background, or by that of `ignore`."
+        )
     if issue := _label_issue(voxels):
         raise CaseError(
-            f"{path.name} has {issue}; expected integers of 0 or more. Export the labels as "
+            f"{name_of(path)} has {issue}; expected integers of 0 or more. Export the labels as "
             "integers (without interpolation)."
         )
     whole = np.rint(voxels) if voxels.dtype.kind == "f" else voxels
@@ -154,7 +174,7 @@ def read_segments(path: Path) -> tuple[Segment, ...]:
 
 def _attempt(action: Callable[[Path], T], path: Path) -> T:
     """Call `action` on a file and convert exceptions of the format's library."""
-    if not path.is_file():
+    if not exists(path):
         is_link = path.is_symlink()
         found = (
             f"is a link to {path.readlink()}, which does not exist" if is_link else "does not exist"
@@ -193,8 +213,8 @@ def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geome
             difference = part.geometry.difference(geometry, shape)
         if difference:
             raise CaseError(
-                f"{path.name} and {paths[first].name}, channels of the same case, have different "
-                f"grids: {difference}. Resample the channels of a case to one grid."
+                f"{name_of(path)} and {name_of(paths[first])}, channels of the same case, have "
+                f"different grids: {difference}. Resample the channels of a case to one grid."
             )
     return geometry
 
@@ -219,9 +239,18 @@ def _single_channel(voxels: StoredArray, path: Path, *, holds_opacity: bool) -> 
     if all(np.array_equal(colours[0], other) for other in colours[1:]):
         return np.asarray(colours[0])
     raise CaseError(
-        f"{path.name} has {len(voxels)} channels that differ; expected one label value per voxel. "
-        "Export the labels as one layer of values; a layer per class is read with --mask onehot."
+        f"{name_of(path)} has {len(voxels)} channels that differ; expected one label value per "
+        "voxel. Export the labels as one layer of values; a layer per class is read with "
+        "--mask onehot."
     )
+
+
+def _marker(values: NDArray[np.generic]) -> int | None:
+    """Return the largest value of an unsigned type of 32 bits or more if it occurs, or None."""
+    if values.dtype.kind != "u" or values.dtype.itemsize < 4:
+        return None
+    largest = 2 ** (8 * values.dtype.itemsize) - 1
+    return largest if int(values.max(initial=0)) == largest else None
 
 
 def _label_issue(values: NDArray[np.generic]) -> str | None:

@@ -7,6 +7,7 @@ from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.workspace import Workspace
+from autoseg.readers import exists, storage_state
 
 
 def load_dataset(dataset: Path, workspace: Workspace) -> DatasetSpec:
@@ -59,10 +60,10 @@ def _has_the_files(moved: DatasetSpec, workspace: Workspace) -> bool:
     fingerprint = store.load_if_valid(Fingerprint, workspace.fingerprint)
     if fingerprint is None:
         files = [path for case in moved.cases for path in (*case.images, case.labels)]
-        return all(path.is_file() for path in files)
+        return all(map(exists, files))
     sources = [entry for case in fingerprint.cases for entry in case.source]
     known = [(moved.root / name, size) for name, size, _ in sources]
-    return all(path.is_file() and path.stat().st_size == size for path, size in known)
+    return all(path.exists() and storage_state(path)[0] == size for path, size in known)
 
 
 def _with_root(spec: DatasetSpec, root: Path) -> DatasetSpec:

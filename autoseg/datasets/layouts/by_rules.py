@@ -19,12 +19,9 @@ from autoseg.datasets.recognition.cases import explain_unpaired, recognise_cases
 from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
+from autoseg.readers.names import missing_package
 
 NAME = "names and contents"
-
-DICOM_ADVICE = (
-    'some DICOM files cannot be read; if pydicom is missing, run pip install "autoseg[dicom]". '
-)
 
 
 @dataclass(frozen=True)
@@ -121,9 +118,12 @@ def unrecognised(root: Path, options: LayoutOptions = AUTOMATIC) -> str:
         [f"{count} {ending or 'without extension'}" for ending, count in found.items()], 8
     )
     notes = "".join(f"{note}. " for note in find_annotations(inventory).notes)
-    dicom = DICOM_ADVICE if inventory.unread[".dcm"] else ""
+    packages = [sentence for ending in inventory.unread if (sentence := missing_package(ending))]
+    damaged = [path.as_posix() for path in inventory.damaged]
+    unreadable = f"These cannot be read: {format_names(damaged, 3)}. " if damaged else ""
     return (
-        f"no image with labels was recognised; found files {files or 'none'}. {dicom}{notes}"
+        f"no image with labels was recognised; found files {files or 'none'}. {unreadable}"
+        f"{''.join(f'{sentence} ' for sentence in packages)}{notes}"
         f"{explain_unpaired(root, options)}Expected image files and label files whose paths share "
         "the name of the case, such as images/case_1.nii.gz and labels/case_1.nii.gz, a "
         "dataset.json that lists image and label pairs, or files with outlines, such as COCO JSON."

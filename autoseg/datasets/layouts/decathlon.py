@@ -19,7 +19,7 @@ from autoseg.datasets.layouts.pairing import (
 )
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.splits import Fold
-from autoseg.readers import ending_of, stem_of
+from autoseg.readers import ending_of, exists, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
 NAME = "decathlon"
@@ -75,7 +75,7 @@ def _case_files(root: Path, pair: TrainingPair) -> CaseFiles:
     listed = (pair.image,) if isinstance(pair.image, str) else pair.image
     images = tuple(listed_path(root, name) for name in listed)
     labels = listed_path(root, pair.label)
-    if len(images) == 1 and not images[0].is_file():
+    if len(images) == 1 and not exists(images[0]):
         images = _numbered_files(images[0]) or images
     if pair.case is not None:
         return CaseFiles(name=pair.case, images=images, labels=labels)

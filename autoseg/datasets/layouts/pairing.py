@@ -9,7 +9,7 @@ from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.issues import CaseIssue
 from autoseg.documents.dataset import CaseFiles, is_valid_folder_name
 from autoseg.documents.splits import Fold
-from autoseg.readers import is_image_name, stem_of
+from autoseg.readers import exists, is_image_name, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
 
 
@@ -41,7 +41,7 @@ def image_files(folder: Path, *, preferred_ending: str | None = None) -> list[Pa
     files = [
         path
         for path in sorted(folder.iterdir())
-        if is_image_name(path) and (path.is_file() or path.is_symlink())
+        if is_image_name(path) and (exists(path) or path.is_symlink())
     ]
     if preferred_ending:
         ending = preferred_ending.lower()
@@ -112,7 +112,7 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
         )
         for case in cases
         for path in (*case.images, case.labels)
-        if not path.is_file()
+        if not exists(path)
     ]
     repeated = [
         CaseIssue(name, f"dataset.json lists it {count} times.", "Keep one entry.")

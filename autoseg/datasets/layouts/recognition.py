@@ -20,12 +20,12 @@ from autoseg.datasets.layouts.test_set import find_test_set, folds_without
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import recognise_cases
 from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table, lists_classes
-from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.datasets.recognition.inventory import FOLDERS, take_inventory
 from autoseg.datasets.recognition.label_forms import LabelForm, form_of_files
 from autoseg.datasets.recognition.patterns import choose_test_cases
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.splits import Fold
-from autoseg.readers import ENDINGS, read_segments
+from autoseg.readers import ENDINGS, images_in, read_segments
 
 LAYOUTS = (decathlon, nnunet_raw, folders)
 """Layouts, tried in this order."""
@@ -76,6 +76,8 @@ def recognise(
     root = root.resolve()
     if not root.is_dir():
         raise DatasetError(f"{root} is not a folder. Choose the folder that contains the dataset.")
+    if root.name.lower().endswith(FOLDERS) and images_in(root):
+        raise DatasetError(f"{root} is a Zarr folder. Choose the folder that contains it.")
     reading = Reading(workers, label_maps, sample)
     description = load_description(root)
     matching = _find_cases(root, description, options)

@@ -19,7 +19,13 @@ from autoseg.datasets.recognition.contents import Content, colour_codes
 from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentations
 from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.segment_classes import class_map, on_grid_of_image
-from autoseg.readers import ending_of, read_stored_labels, write_stored_labels
+from autoseg.readers import (
+    ending_of,
+    read_stored_labels,
+    storage_of,
+    storage_state,
+    write_stored_labels,
+)
 from autoseg.readers.dicom_planes import grid_of
 from autoseg.readers.names import label_ending
 
@@ -68,7 +74,7 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     """
     target = parts.target(folder, form)
     record = target.with_name(f"{target.name}.source.json")
-    states = [(path.as_posix(), value, *_state(path)) for value, path in parts.files]
+    states = [(path.as_posix(), value, *_state(path, form)) for value, path in parts.files]
     source = json.dumps([asdict(form) | {"files": None, "notes": None}, states])
     if target.is_file() and record.is_file() and record.read_text(encoding="utf-8") == source:
         return target
@@ -90,9 +96,8 @@ def assembled_values(parts: LabelParts, form: LabelForm) -> tuple[int, ...]:
     return tuple(label_counts(_merged(parts, form)[0]))
 
 
-def _state(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
+def _state(path: Path, form: LabelForm) -> tuple[int, int]:
+    return storage_state(path if form.form in DRAWN_FORMS else storage_of(path)[0])
 
 
 def _merged(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:

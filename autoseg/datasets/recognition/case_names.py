@@ -28,8 +28,10 @@ def name_cases(cases: Sequence[Joined], channels: Sequence[Key], root: Path) -> 
         next(case.images[key][0] for key in (*channels, *case.images) if key in case.images)
         for case in cases
     ]
+    is_single = len(channels) == 1
     choices = [
-        [image.item.stem for image in images] if len(channels) == 1 else [],
+        [i.item.container or (i.item.stem if is_single else "") for i in images],
+        [image.item.stem for image in images] if is_single else [],
         [_folder_name(image, case) for image, case in zip(images, cases, strict=True)],
         ["_".join(case.key) for case in cases],
         [f"{_folder_name(i, case)}_{i.item.stem}" for i, case in zip(images, cases, strict=True)],
@@ -57,7 +59,7 @@ def _path_names(images: Sequence[Named]) -> list[str]:
 
 def _folder_name(image: Named, case: Joined) -> str:
     """Return the name of the deepest folder that has an id of the case."""
-    for name in reversed(image.item.path.parts[:-1]):
+    for name in reversed(image.item.words.parts[:-1]):
         if any(is_id(token) for token in set(tokens(name)) & set(case.key)):
             return name
     return ""

@@ -241,6 +241,7 @@ def _left_out(inventory: Inventory, pairing: Pairing, incomplete: Sequence[str])
         ("labels without an image", [entry.item.path for entry in orphans]),
         ("files that are neither images nor labels of a case", [i.path for i in pairing.others]),
         ("links to missing files", inventory.broken_links),
+        ("files that cannot be read", inventory.damaged),
     )
     return tuple(
         f"{len(paths)} {kind} left out, for example {paths[0]}" for kind, paths in kinds if paths

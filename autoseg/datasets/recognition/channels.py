@@ -19,7 +19,7 @@ from autoseg.readers import read_header
 RESULT_WORDS = word_set(
     """
     pred prediction predictions prob probability softmax logits heatmap uncertainty overlay overlays
-    preview vis thumb thumbnail
+    preview vis thumb thumbnail weight weights distance distances affinities affs boundaries
     """
 )
 """Words of images that are computed from images or labels, so that they are not channels."""

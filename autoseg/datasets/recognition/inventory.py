@@ -1,17 +1,18 @@
-"""List the files of a folder, with a DICOM series or a Zarr store as one item."""
+"""List the files of a folder, and the images inside of containers."""
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
-from autoseg.core.errors import MissingPackage
-from autoseg.readers import ENDINGS
+from autoseg.core.errors import CaseError, MissingPackage
+from autoseg.readers import ENDINGS, images_in
 from autoseg.readers.dicom_series import ENDINGS as DICOM_ENDINGS
 from autoseg.readers.dicom_series import SeriesFile, is_dicom, series_file
+from autoseg.readers.names import container_endings, missing_package
 
 TABLES = (".csv", ".tsv", ".xlsx")
 """Endings of tables."""
@@ -27,6 +28,11 @@ NOT_IMAGES = frozenset(("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "PR", "KO", "SR",
 
 HEADERS = "the DICOM headers"
 """Source of what `modality_of` returns and of patient IDs."""
+FOLDERS = container_endings("folder")
+"""Endings of containers that are folders."""
+
+CONTAINERS = (*container_endings("file"), *FOLDERS)
+"""Endings of containers."""
 
 SKIPPED_FOLDERS = frozenset(("__MACOSX", "__pycache__", "node_modules"))
 """Folders without data."""
@@ -34,25 +40,44 @@ SKIPPED_FOLDERS = frozenset(("__MACOSX", "__pycache__", "node_modules"))
 
 @dataclass(frozen=True)
 class Item:
-    """An image file, or a DICOM series.
+    """An image file, a DICOM series, or an image in a container.
 
     Attributes:
-        path: Path relative to the dataset. Of DICOM images: their folder if it has one image,
-            otherwise followed by the description and number of a series of slices, or by the name
-            of any other file.
+        path: Path relative to the dataset; `case.h5/raw` if a container holds several images. Of
+            DICOM images: their folder if it has one image, otherwise followed by the description
+            and number of a series of slices, or by the name of any other file.
         stem: Name without the extension, in Unicode form NFC.
         ending: Extension in lower case, such as `.nii.gz`.
+        inside: Path inside of the container if this is its only image, and has a name.
         series: Header of the first file of a DICOM series; None for other images.
     """
 
     path: PurePosixPath
     stem: str
     ending: str
+    inside: str = ""
     series: SeriesFile | None = None
 
     def file(self, root: Path) -> Path:
         """Return the file to read; of a DICOM series its first file, by name."""
         return root / self.path if self.series is None else self.series.path
+
+    @property
+    def words(self) -> PurePosixPath:
+        """Path without extensions, with the names in a container as folders."""
+        parts = [*self.path.parts[:-1], self.stem, *PurePosixPath(self.inside).parts]
+        return PurePosixPath(*map(self._without_ending, parts))
+
+    @property
+    def container(self) -> str:
+        """Name of the container without its extension, if it holds several images."""
+        names = [self._without_ending(name) for name in self.path.parts[:-1]]
+        pairs = zip(names, self.path.parts[:-1], strict=True)
+        return next((name for name, whole in pairs if name != whole), "")
+
+    def _without_ending(self, name: str) -> str:
+        is_container = self.ending in CONTAINERS and name.lower().endswith(self.ending)
+        return normalize("NFC", name[: -len(self.ending)] if is_container else name)
 
 
 @dataclass
@@ -68,6 +93,7 @@ class Inventory:
         others: Other files, relative paths.
         unread: Number of other files by extension.
         broken_links: Links to files that do not exist, relative paths.
+        damaged: Containers that cannot be read, relative paths.
     """
 
     root: Path
@@ -78,6 +104,7 @@ class Inventory:
     others: list[PurePosixPath] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     broken_links: list[PurePosixPath] = field(default_factory=list)
+    damaged: list[PurePosixPath] = field(default_factory=list)
 
 
 def modality_of(items: Iterable[Item]) -> tuple[str, ...]:
@@ -93,19 +120,12 @@ def take_inventory(root: Path) -> Inventory:
     Hidden files and folders are left out. A folder that is linked into itself is entered once.
     """
     inventory = Inventory(root)
-    endings = tuple(sorted(ENDINGS, key=len, reverse=True))
-    _enter(root, PurePosixPath(), inventory, endings, {root.resolve()})
+    _enter(root, PurePosixPath(), inventory, {root.resolve()})
     inventory.items.sort(key=lambda item: item.path)
     return inventory
 
 
-def _enter(
-    folder: Path,
-    relative: PurePosixPath,
-    inventory: Inventory,
-    endings: tuple[str, ...],
-    entered: set[Path],
-) -> None:
+def _enter(folder: Path, relative: PurePosixPath, inventory: Inventory, entered: set[Path]) -> None:
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     dicom: list[Path] = []
@@ -114,27 +134,31 @@ def _enter(
             continue
         path = relative / entry.name
         if entry.is_dir():
+            if _ending(entry.name, FOLDERS) and _add_images(path, inventory):
+                continue
             target = Path(entry.path).resolve() if entry.is_symlink() else None
             if target is None or target not in entered:
                 entered.update({target} if target else ())
-                _enter(Path(entry.path), path, inventory, endings, entered)
+                _enter(Path(entry.path), path, inventory, entered)
         elif entry.is_symlink() and not Path(entry.path).exists():
             inventory.broken_links.append(path)
-        elif not _add(path, inventory, endings):
+        elif not _add(path, inventory):
             dicom.append(Path(entry.path))
     _add_series(dicom, relative, inventory)
 
 
-def _add(path: PurePosixPath, inventory: Inventory, endings: tuple[str, ...]) -> bool:
+def _add(path: PurePosixPath, inventory: Inventory) -> bool:
     """Add a file to the inventory; return False for a DICOM file, which is not added."""
     name = path.name.lower()
-    ending = next((ending for ending in endings if name.endswith(ending)), None)
-    is_known = ending is not None or name.endswith((*TABLES, *TEXTS))
+    ending = _ending(name, ENDINGS)
+    is_known = ending or name.endswith((*TABLES, *TEXTS))
     if ending in DICOM_ENDINGS or (not is_known and is_dicom(inventory.root / path)):
         return False
-    if ending is not None:
-        stem = normalize("NFC", path.name[: len(path.name) - len(ending)])
-        inventory.items.append(Item(path, stem, ending))
+    if ending in CONTAINERS:
+        if ending in FOLDERS or not _add_images(path, inventory):
+            inventory.unread[ending] += 1
+    elif ending:
+        inventory.items.append(Item(path, _stem(path.name, ending), ending))
     elif name.endswith(TABLES):
         inventory.tables.append(path)
     elif name.endswith(TEXTS):
@@ -164,7 +188,8 @@ def _add_series(files: list[Path], folder: PurePosixPath, inventory: Inventory) 
     names = _series_names(list(series.values()))
     for name, header in zip(names, series.values(), strict=True):
         shown = folder / name if name else folder
-        inventory.items.append(Item(shown, normalize("NFC", shown.name), DICOM_ENDING, header))
+        stem = normalize("NFC", shown.name)
+        inventory.items.append(Item(shown, stem, DICOM_ENDING, series=header))
 
 
 def _series_names(series: list[SeriesFile]) -> list[str]:
@@ -177,16 +202,46 @@ def _series_names(series: list[SeriesFile]) -> list[str]:
     names = [
         re.sub(r"[\\/\s]+", " ", f"{one.description or one.modality} {one.number}").strip()
         if one.is_slice
-        else _stem(one.path.name)
+        else _stem(one.path.name, _ending(one.path.name, DICOM_ENDINGS))
         for one in series
     ]
     repeated = Counter(names)
     return [
-        name if repeated[name] == 1 else f"{name} {_stem(one.path.name)}"
+        name
+        if repeated[name] == 1
+        else f"{name} {_stem(one.path.name, _ending(one.path.name, DICOM_ENDINGS))}"
         for name, one in zip(names, series, strict=True)
     ]
 
 
-def _stem(name: str) -> str:
-    ending = next((ending for ending in DICOM_ENDINGS if name.lower().endswith(ending)), "")
-    return name[: len(name) - len(ending)]
+def _add_images(path: PurePosixPath, inventory: Inventory) -> bool:
+    """Add the images in a container; return False if it holds none."""
+    ending = _ending(path.name, CONTAINERS)
+    try:
+        names = images_in(inventory.root / path)
+    except MissingPackage:
+        names = ("unknown",)
+    except CaseError:
+        inventory.damaged.append(path)
+        return True
+    if names and missing_package(path.name):
+        inventory.unread[ending] += 1
+        return True
+    stem = _stem(path.name, ending)
+    if len(names) == 1:
+        inventory.items.append(Item(path, stem, ending, names[0]))
+        return True
+    for name in names:
+        own = normalize("NFC", PurePosixPath(name).name) or stem
+        inventory.items.append(Item(path / name, own, ending))
+    return bool(names)
+
+
+def _stem(name: str, ending: str) -> str:
+    return normalize("NFC", name[: len(name) - len(ending)])
+
+
+def _ending(name: str, endings: Sequence[str]) -> str:
+    """Return the longest extension of a name in lower case; an empty text if there is none."""
+    name = name.lower()
+    return max((each for each in endings if name.endswith(each)), key=len, default="")

@@ -8,10 +8,12 @@ from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
+from autoseg.datasets.recognition.inventory import Item
 from autoseg.datasets.recognition.keys import Key, varying
 from autoseg.datasets.recognition.pairing import Named
 from autoseg.datasets.recognition.tokens import PART_WORDS, tokens
 from autoseg.documents.dataset import CaseFiles
+from autoseg.readers.names import missing_package
 
 FIELDS = ("case", "group", "part", "channel", "class", "object")
 """Names of the parts of a path that a pattern can pick out."""
@@ -146,11 +148,10 @@ def _spans(name: str, key: Key) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     start = 0
     for token in key:
-        found = re.search(
-            rf"(?<![0-9]){re.escape(token)}(?![0-9])" if token.isdecimal() else re.escape(token),
-            name[start:],
-            re.IGNORECASE,
-        )
+        text, kind = re.escape(token), "[0-9]" if token.isdecimal() else r"[^\W\d_]"
+        whole = re.search(rf"(?<!{kind}){text}(?!{kind})", name[start:], re.IGNORECASE)
+        is_word = not token.isdecimal() and len(token) > 1
+        found = whole or (re.search(text, name[start:], re.IGNORECASE) if is_word else None)
         if found:
             spans.append((start + found.start(), start + found.end()))
             start = spans[-1][1]
@@ -180,13 +181,19 @@ def choose_by_patterns(
             matches = {
                 entry.item.path: found
                 for entry in named
-                if (found := pattern.match(entry.item.path)) is not None
+                if (found := _match(pattern, entry.item)) is not None
             }
             _check_matches(pattern, len(matches), named)
             fields = matches | fields
         chosen = [_choose(entry, role, fields.get(entry.item.path)) for entry in chosen]
         chosen = _with_keys(chosen, role)
     return chosen
+
+
+def _match(pattern: PathPattern, item: Item) -> dict[str, str] | None:
+    """Match the path of a file; `case.h5` and `case.h5/raw` are the same if it holds one image."""
+    found = pattern.match(item.path)
+    return pattern.match(item.path / item.inside) if found is None and item.inside else found
 
 
 def _choose(entry: Named, role: str, fields: dict[str, str] | None) -> Named:
@@ -249,8 +256,10 @@ def _other_tokens(entry: Named) -> Key:
 
 def _check_matches(pattern: PathPattern, number: int, named: Sequence[Named]) -> None:
     if not number:
+        package = f" {missing_package(pattern.text)}".rstrip()
         examples = [entry.item.path.as_posix() for entry in named[:: max(1, len(named) // 3)]]
         raise DatasetError(
             f"no file fits the pattern {pattern.text!r}; the dataset has files such as "
-            f"{format_names(examples, 3)}. `{{case}}` stands for the name of a case. {SYNTAX}"
+            f"{format_names(examples, 3)}.{package} `{{case}}` stands for the name of a case. "
+            f"{SYNTAX}"
         )

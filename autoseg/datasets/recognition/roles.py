@@ -16,13 +16,13 @@ LooksLikeLabels = Callable[[Sequence[Item]], bool | None]
 
 def name_items(items: Sequence[Item]) -> list[Named]:
     """Interpret the paths of items; components that all of them share say nothing."""
-    folders = {item.path.parent.as_posix() for item in items}
+    words = [item.words for item in items]
+    folders = {path.parent.as_posix() for path in words}
     shared = PurePosixPath(commonpath(folders)) if folders != {"."} and folders else None
-    inner = [item.path.relative_to(shared) if shared else item.path for item in items]
-    stems = [item.stem for item in items]
-    part_names = find_part_names(zip(inner, stems, strict=True))
+    inner = [path.relative_to(shared) if shared else path for path in words]
+    part_names = find_part_names((path, path.name) for path in inner)
     return [
-        Named(item, path_tokens(path, item.stem, part_names))
+        Named(item, path_tokens(path, path.name, part_names))
         for item, path in zip(items, inner, strict=True)
     ]
 

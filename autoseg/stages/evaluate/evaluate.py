@@ -12,11 +12,12 @@ from autoseg.core.formatting import format_shape
 from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
+from autoseg.datasets.containers import labels_in
 from autoseg.documents.report import Report, UnscoredCase
 from autoseg.documents.store import save
 from autoseg.evaluation.cases import DEFAULT_MEASUREMENT, Measurement, ScoredCase, score_case
 from autoseg.evaluation.summary import build_report
-from autoseg.readers import is_image_name, knows_geometry, read_image, read_labels, stem_of
+from autoseg.readers import exists, is_image_name, knows_geometry, read_image, read_labels, stem_of
 from autoseg.stages.evaluate.label_state import label_state
 
 
@@ -140,7 +141,7 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
         raise DatasetError(msg)
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
-        if path.is_file() and is_image_name(path):
+        if is_image_name(path) and exists(path):
             by_name[stem_of(path)].append(path)
     # some programs store probabilities in .npz files next to their label maps
     by_name = {
@@ -159,6 +160,7 @@ def _score(
     pair: LabelMapPair, *, labels: LabelScheme | None, measurement: Measurement
 ) -> ScoredCase:
     """Score one case; raise a CaseError if that is impossible."""
+    pair = replace(pair, reference=labels_in(pair.reference), prediction=labels_in(pair.prediction))
     reference = read_label_map(pair.reference, pair.prediction)
     prediction = read_label_map(pair.prediction, pair.reference)
     _check_grids(pair, prediction, reference)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.report import Report
-from autoseg.readers import companion_files
+from autoseg.readers import storage_of, storage_state
 
 
 def label_state(files: Mapping[str, Path]) -> str | None:
@@ -20,13 +20,12 @@ def label_state(files: Mapping[str, Path]) -> str | None:
     """
     try:
         states = [
-            (case, [path.stat() for path in (files[case], *companion_files(files[case]))])
+            (case, [storage_state(path) for path in storage_of(files[case])])
             for case in sorted(files)
         ]
     except OSError:
         return None
-    sizes = [(case, [(file.st_size, file.st_mtime_ns) for file in own]) for case, own in states]
-    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
 def have_labels_changed(report: Report, cases: Sequence[CaseFiles]) -> bool:

@@ -22,6 +22,7 @@ from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutO
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers
+from autoseg.readers import stored_bytes
 from autoseg.stages.dataset_identity import other_dataset
 
 HEADERS_READ = 20
@@ -231,7 +232,7 @@ def _number_of_workers(requested: int, cases: list[CaseFiles], progress: Progres
     """Limit the number of workers by the available memory, and report a limit."""
     by_size = sorted(
         cases,
-        key=lambda files: -sum(path.stat().st_size for path in files.images if path.is_file()),
+        key=lambda files: -sum(map(stored_bytes, files.images)),
     )
     needed = max(map(inspection_bytes, by_size[:HEADERS_READ]), default=0)
     affordable, shortage = fitting_workers(requested, needed)

@@ -132,7 +132,8 @@ def predict(
     """Predict a label map for every image.
 
     A label map has the geometry of its image, the label values of the training data, and the name
-    and file ending of its image (`.png` for a JPEG). If a case fails, the others continue.
+    and file ending of its image (`.png` for a JPEG, `.tif` for HDF5 and Zarr). If a case fails,
+    the others continue.
 
     Args:
         inputs: Folder of images, or a single image.

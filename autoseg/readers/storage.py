@@ -1,0 +1,63 @@
+"""State of the files and folders that hold an image, to notice that it has changed."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from autoseg.readers.names import reader_for
+
+
+def storage_of(path: Path) -> tuple[Path, ...]:
+    """Return the files and folders on disk that hold an image, itself or its container first."""
+    return reader_for(path).storage(path)
+
+
+def storage_state(path: Path) -> tuple[int, int]:
+    """Return size (bytes) and modification time (ns) of a file, or of all files in a folder.
+
+    Raises:
+        OSError: If it does not exist.
+    """
+    state = path.stat()
+    if not path.is_dir():
+        return state.st_size, state.st_mtime_ns
+    states = [entry.stat() for entry in _files_in(path)]
+    return (
+        sum(each.st_size for each in states),
+        max((each.st_mtime_ns for each in states), default=state.st_mtime_ns),
+    )
+
+
+def stored_bytes(path: Path) -> int:
+    """Return the size of the file or the folder that holds an image; 0 if it does not exist."""
+    try:
+        return storage_state(storage_of(path)[0])[0]
+    except OSError:
+        return 0
+
+
+def storage_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of all files in a folder.
+
+    Raises:
+        OSError: If it does not exist.
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    whole = hashlib.sha256()
+    for name in sorted(entry.path for entry in _files_in(path)):
+        inner = Path(name)
+        whole.update(f"{inner.relative_to(path).as_posix()}\n{storage_digest(inner)}\n".encode())
+    return whole.hexdigest()
+
+
+def _files_in(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the files of a folder and its subfolders, in any order."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_in(Path(entry.path))
+            else:
+                yield entry
