@@ -68,10 +68,6 @@ class DicomReader(Reader):
     def is_lossy(self, path: Path) -> bool:
         return str(load(path, tags=["LossyImageCompression"]).get("LossyImageCompression")) == "01"
 
-    @override
-    def companion_files(self, path: Path) -> tuple[Path, ...]:
-        return tuple(file for file in files_of_series(path) if file != path)
-
 
 def _check_image(dataset: Dataset) -> None:
     """Check that a file holds an image.

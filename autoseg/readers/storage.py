@@ -5,7 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from autoseg.readers.names import reader_for
+from autoseg.readers.dicom_series import ENDINGS as DICOM_ENDINGS
+from autoseg.readers.dicom_series import files_of_series
+from autoseg.readers.names import ending_of, reader_for
 
 
 def storage_of(path: Path) -> tuple[Path, ...]:
@@ -14,15 +16,20 @@ def storage_of(path: Path) -> tuple[Path, ...]:
 
 
 def storage_state(path: Path) -> tuple[int, int]:
-    """Return size (bytes) and modification time (ns) of a file, or of all files in a folder.
+    """Return size (bytes) and modification time (ns) of a file.
+
+    Those of all files in a folder, and of all files of a DICOM series, are combined.
 
     Raises:
         OSError: If it does not exist.
     """
     state = path.stat()
-    if not path.is_dir():
+    if path.is_dir():
+        states = [entry.stat() for entry in _files_in(path)]
+    elif ending_of(path) in DICOM_ENDINGS:
+        states = [file.stat() for file in files_of_series(path)]
+    else:
         return state.st_size, state.st_mtime_ns
-    states = [entry.stat() for entry in _files_in(path)]
     return (
         sum(each.st_size for each in states),
         max((each.st_mtime_ns for each in states), default=state.st_mtime_ns),
@@ -38,19 +45,29 @@ def stored_bytes(path: Path) -> int:
 
 
 def storage_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of all files in a folder.
+    """Return the SHA-256 of a file.
+
+    It is that of the names and contents of all files in a folder, or of a DICOM series.
 
     Raises:
         OSError: If it does not exist.
     """
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    if path.is_dir():
+        files = [Path(entry.path) for entry in _files_in(path)]
+        folder = path
+    elif ending_of(path) in DICOM_ENDINGS and len(files_of_series(path)) > 1:
+        files, folder = list(files_of_series(path)), path.parent
+    else:
+        return _digest(path)
     whole = hashlib.sha256()
-    for name in sorted(entry.path for entry in _files_in(path)):
-        inner = Path(name)
-        whole.update(f"{inner.relative_to(path).as_posix()}\n{storage_digest(inner)}\n".encode())
+    for inner in sorted(files):
+        whole.update(f"{inner.relative_to(folder).as_posix()}\n{_digest(inner)}\n".encode())
     return whole.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files_in(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -19,8 +19,9 @@ from pydicom.uid import (
 )
 
 from autoseg.core.errors import CaseError
-from autoseg.readers import companion_files, read_header, read_image
+from autoseg.readers import read_header, read_image, storage_state
 from autoseg.readers.dicom import DicomReader
+from autoseg.readers.storage import storage_digest
 
 RANDOM = np.random.default_rng(0)
 VOLUME = RANDOM.integers(-1000, 2000, (5, 6, 8)).astype(np.int16)
@@ -42,7 +43,17 @@ def test_slices_are_sorted_by_position_not_by_name(tmp_path: Path) -> None:
     assert stored.geometry.spacing == (THICKNESS, *SPACING)
     assert stored.geometry.origin == ORIGIN[::-1]
     assert read_header(paths[2]).shape == VOLUME.shape
-    assert set(companion_files(paths[0])) == set(paths[1:])
+
+
+def test_a_change_of_any_slice_is_noticed(tmp_path: Path) -> None:
+    paths = save(slices(VOLUME), tmp_path)
+    state, digest = storage_state(paths[0]), storage_digest(paths[0])
+    assert state[0] == sum(path.stat().st_size for path in paths)
+    content = bytearray(paths[3].read_bytes())
+    content[-1] ^= 1
+    paths[3].write_bytes(content)
+    assert storage_state(paths[0]) != state
+    assert storage_digest(paths[0]) != digest
 
 
 def test_slices_from_the_head_down_give_the_same_volume(tmp_path: Path) -> None:
