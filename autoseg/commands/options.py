@@ -102,12 +102,20 @@ TestPatterns = Annotated[
         show_default="recognised",
     ),
 ]
+SeriesPatterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--series",
+        help="Pattern of the descriptions of DICOM series to use, such as 'T1*'; repeatable.",
+        show_default="all",
+    ),
+]
 LayoutFile = Annotated[
     Path | None,
     typer.Option(
         "--layout",
-        help="JSON file with the choices image, label, mask, label_map, table and test; options of "
-        "the command replace them.",
+        help="JSON file with the choices image, label, mask, label_map, table, test and series; "
+        "options of the command replace them.",
         show_default="none",
     ),
 ]
@@ -124,6 +132,7 @@ class Layout:
         label_map: Class of each value or colour in label files.
         table: Table of cases and the names of its columns.
         test: Patterns of files or folders of test cases.
+        series: Patterns of the descriptions of DICOM series.
         layout: JSON file with the same choices.
     """
 
@@ -133,6 +142,7 @@ class Layout:
     label_map: LabelMapOption = None
     table: TableOption = None
     test: TestPatterns = None
+    series: SeriesPatterns = None
     layout: LayoutFile = None
 
     def options(self, dataset: Path) -> "LayoutOptions":

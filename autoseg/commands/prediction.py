@@ -25,6 +25,7 @@ def predict(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Skip images that already have an output.")
     ] = False,
+    series: shared.SeriesPatterns = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     workers: shared.Workers = None,
@@ -44,6 +45,7 @@ def predict(
         folds=shared.parse_folds(fold),
         use_mirroring=mirroring,
         skip_existing=skip_existing,
+        series=tuple(series or ()),
         compute=shared.compute_on(device, precision, workers, cache),
     )
     report = stage.predict(inputs, outputs, options, progress)

@@ -9,7 +9,7 @@ from autoseg.core.formatting import format_count
 from autoseg.datasets.containers import image_in
 from autoseg.datasets.layouts.pairing import channel_files_issue, image_files
 from autoseg.datasets.recognition.dicom_cases import series_names
-from autoseg.datasets.recognition.inventory import DICOM_ENDING, take_inventory
+from autoseg.datasets.recognition.inventory import DICOM_ENDING, choose_series, take_inventory
 from autoseg.readers import (
     ENDINGS,
     ending_of,
@@ -43,7 +43,9 @@ class InputCase:
     issue: str = ""
 
 
-def find_inputs(path: Path, *, num_channels: int) -> tuple[InputCase, ...]:
+def find_inputs(
+    path: Path, *, num_channels: int, series: Sequence[str] = ()
+) -> tuple[InputCase, ...]:
     """Find the cases in a folder, or the case of a single file, sorted by name.
 
     Files named CASE_0000, CASE_0001 … are the channels of one case if the model has several
@@ -55,30 +57,31 @@ def find_inputs(path: Path, *, num_channels: int) -> tuple[InputCase, ...]:
         path: A folder, of which subfolders are searched for DICOM series only, an image file, or an
             image in a container.
         num_channels: Number of channels of the model.
+        series: Patterns of the descriptions of DICOM series in a folder; others are left out.
 
     Raises:
-        DatasetError: If there is no image.
+        DatasetError: If there is no image, or no series fits a pattern.
     """
     is_image = _is_image(path)
-    series: list[InputCase] = []
+    found: list[InputCase] = []
     if is_image and path.is_file() and is_dicom(path):
-        series, files = [InputCase(stem_of(path), (path,), DICOM_ENDING)], []
+        found, files = [InputCase(stem_of(path), (path,), DICOM_ENDING)], []
     elif is_image:
         files = [path, *_siblings(path)]
     elif path.is_dir():
         files = image_files(path)
         pictures = [file for file in files if not (file.is_file() and is_dicom(file))]
-        if len(pictures) < len(files) or not files:
-            series, files = _series(path), pictures
+        if len(pictures) < len(files) or not files or series:
+            found, files = _series(path, series), [] if series else pictures
     else:
         problem = "is not a known image file" if path.is_file() else "does not exist"
         msg = f"{path} {problem}; expected a folder of images or one image ({', '.join(ENDINGS)})."
         raise DatasetError(msg)
-    if not (files or series):
+    if not (files or found):
         msg = f"{path} contains no images; supported file endings are {', '.join(ENDINGS)}."
         raise DatasetError(msg)
     cases = _merge_same_names(
-        [*series, *(case for group in _by_stem(files) for case in _cases_of(group, num_channels))]
+        [*found, *(case for group in _by_stem(files) for case in _cases_of(group, num_channels))]
     )
     if is_image:
         cases = [case for case in cases if path in case.images]
@@ -100,16 +103,17 @@ def _in_containers(case: InputCase) -> InputCase:
         return replace(case, issue=case.issue or str(error))
 
 
-def _series(folder: Path) -> list[InputCase]:
-    """Return the DICOM series of a folder and its subfolders.
+def _series(folder: Path, patterns: Sequence[str]) -> list[InputCase]:
+    """Return the DICOM series of a folder and its subfolders whose descriptions fit patterns.
 
     Raises:
+        DatasetError: If no series fits a pattern.
         MissingPackage: If there are DICOM files, but the package that reads them is missing.
     """
     inventory = take_inventory(folder)
     if inventory.unread[DICOM_ENDING]:
         import_pydicom()
-    items = [item for item in inventory.items if item.series]
+    items = [item for item in choose_series(inventory, patterns).items if item.series]
     return [
         InputCase(name, (item.file(folder),), DICOM_ENDING)
         for item, name in zip(items, series_names(items), strict=True)

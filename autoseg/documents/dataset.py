@@ -46,6 +46,7 @@ class LayoutOptions(Frozen):
         table: A table of cases and the names of its columns, `FILE:image,label,group,split`; the
             file is absolute or relative to the dataset.
         test: Patterns of files or folders whose cases are test cases.
+        series: Patterns of the descriptions of DICOM series; others are left out.
     """
 
     images: tuple[str, ...] = ()
@@ -54,11 +55,12 @@ class LayoutOptions(Frozen):
     label_map: dict[str, str] = Field(default_factory=dict)
     table: str | None = None
     test: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
 
     @property
     def choose_files(self) -> bool:
         """Whether they decide which files are images and labels, or how labels are stored."""
-        return bool(self.images or self.labels or self.mask or self.table)
+        return bool(self.images or self.labels or self.mask or self.table or self.series)
 
     @property
     def label_form(self) -> MaskForm | None:

@@ -22,6 +22,7 @@ KEYS = {
     "label_map": "label_map",
     "table": "table",
     "test": "test",
+    "series": "series",
 }
 """Keys of a layout file, spelled as the options are, and their fields in `LayoutOptions`."""
 
@@ -96,7 +97,7 @@ def _options(root: Path, chosen: Mapping[str, Any], folder: Path, place: str) ->
         place: Where the values are from, for messages.
     """
     values = {key: value for key, value in chosen.items() if value}
-    for key in ("image", "label", "test"):
+    for key in ("image", "label", "test", "series"):
         if isinstance(values.get(key), str):
             values[key] = (values[key],)
     if label_map := values.get("label_map"):

@@ -22,6 +22,7 @@ from autoseg.datasets.recognition.inventory import (
     HEADERS,
     Inventory,
     Item,
+    choose_series,
     modality_of,
     take_inventory,
 )
@@ -66,6 +67,7 @@ def recognise_cases(
     Raises:
         DatasetError: If several answers are possible.
     """
+    inventory = choose_series(inventory, options.series)
     found = _recognised(inventory, options)
     if found is None:
         return None

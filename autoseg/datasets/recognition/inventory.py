@@ -4,11 +4,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
-from autoseg.core.errors import CaseError, MissingPackage
+from autoseg.core.errors import CaseError, DatasetError, MissingPackage
+from autoseg.core.formatting import format_names
 from autoseg.readers import ENDINGS, images_in
 from autoseg.readers.dicom_series import ENDINGS as DICOM_ENDINGS
 from autoseg.readers.dicom_series import SeriesFile, is_dicom, series_file
@@ -105,6 +107,31 @@ class Inventory:
     unread: Counter[str] = field(default_factory=Counter)
     broken_links: list[PurePosixPath] = field(default_factory=list)
     damaged: list[PurePosixPath] = field(default_factory=list)
+
+
+def choose_series(inventory: Inventory, patterns: Sequence[str]) -> Inventory:
+    """Return the content of a folder without the DICOM series that fit no pattern.
+
+    Args:
+        inventory: The content of the folder.
+        patterns: Patterns of the descriptions of series, such as `T1*`, in upper or lower case;
+            without any, all series stay.
+
+    Raises:
+        DatasetError: If no series fits a pattern.
+    """
+    found = {item.series.description for item in inventory.items if item.series}
+    chosen: set[str] = set()
+    for pattern in patterns:
+        fitting = {text for text in found if fnmatchcase(text.lower(), pattern.lower())}
+        if not fitting:
+            raise DatasetError(
+                f"no DICOM series has a description that fits --series {pattern!r}; found "
+                f"{format_names(sorted(found)) or 'no series'}."
+            )
+        chosen |= fitting
+    items = [i for i in inventory.items if not i.series or i.series.description in chosen]
+    return replace(inventory, items=items) if patterns else inventory
 
 
 def modality_of(items: Iterable[Item]) -> tuple[str, ...]:

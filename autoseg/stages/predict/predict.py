@@ -60,6 +60,7 @@ class PredictOptions:
         use_mirroring: Whether to average over mirrored images (TTA).
         skip_existing: Whether to skip images whose output exists.
         probabilities: Folder for the probabilities of each case, for a single configuration.
+        series: Patterns of the descriptions of DICOM series to predict; none for all.
         compute: Device, precision, number of export threads and cache folder.
     """
 
@@ -68,6 +69,7 @@ class PredictOptions:
     use_mirroring: bool = True
     skip_existing: bool = False
     probabilities: Path | None = None
+    series: tuple[str, ...] = ()
     compute: Compute = field(default_factory=Compute)
 
     def loading(self, progress: Progress) -> LoadOptions:
@@ -158,7 +160,7 @@ def predict(
     for sentence in selected.warnings:
         progress.say(f"warning: {sentence}.")
     num_channels = len(model.plan.channel_names)
-    cases = find_inputs(inputs, num_channels=num_channels)
+    cases = find_inputs(inputs, num_channels=num_channels, series=options.series)
     if sentence := channel_files_warning(cases, num_channels=num_channels):
         progress.say(f"warning: {sentence}.")
     if selected.selection is None:

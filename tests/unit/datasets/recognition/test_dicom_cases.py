@@ -127,6 +127,23 @@ def test_series_without_a_segmentation_and_localizers_are_left_out(tmp_path: Pat
     assert take_inventory(root).unread["DICOM CT"] == 1
 
 
+def test_series_are_chosen_by_their_descriptions(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for n in range(2):
+        for kind in ("T1 axial", "T2 axial"):
+            series = f"1.3.{n}.{kind[1]}"
+            made = slices(volume(n), series=series, SeriesDescription=kind)
+            save(made, root / f"P{n}", f"{kind[:2]}_{{}}.dcm")
+            data = segmentation({"x": disc(1, 4)}, series=series, instance=f"{series}.5")
+            save([data], root / f"P{n}" / f"seg{kind[1]}")
+    spec = found(root, tmp_path, series=("t1*",)).spec
+    assert [case.images[0].name for case in spec.cases] == ["T1_0.dcm", "T1_0.dcm"]
+    with pytest.raises(DatasetError, match=r"'PD\*'; found T1 axial, T2 axial"):
+        found(root, tmp_path, series=("PD*",))
+    cases = find_inputs(root, num_channels=1, series=("T2*",))
+    assert [case.images[0].name for case in cases] == ["T2_0.dcm", "T2_0.dcm"]
+
+
 def test_two_visits_of_a_patient_are_one_group(tmp_path: Path) -> None:
     root = tmp_path / "data"
     for n, patient in enumerate(("A", "A", "B")):
