@@ -81,8 +81,8 @@ MaskOption = Annotated[
 LabelMapOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Class of each value or colour in label files, such as 0=background,255=road or "
-        "128:64:128=road; repeatable.",
+        help="Class of each value, colour or name in label files, such as 0=background,255=road, "
+        "128:64:128=road or GTV-1=tumour; repeatable.",
         show_default="recognised",
     ),
 ]

@@ -12,7 +12,7 @@ from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import load_description
 from autoseg.datasets.layouts.facts import Sources
 from autoseg.datasets.layouts.inference import Reading
-from autoseg.datasets.layouts.label_map import LabelMap
+from autoseg.datasets.layouts.label_map import choose_classes
 from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import explain_unpaired, recognise_cases
@@ -74,13 +74,13 @@ def describe_by_rules(
         return None
     description = load_description(root)
     declared = declared_labels(description) if description else None
-    label_map = LabelMap.parsed(options.label_map)
+    form, label_map = choose_classes(found.form, options.label_map)
     table = ClassTable()
     if label_map is None:
         table = find_class_table(root, (*inventory.texts, *inventory.tables))
     converted = convert_labels(
         (*found.cases, *found.test_cases),
-        LabelSources(found.form, found.parts, table, declared, label_map),
+        LabelSources(form, found.parts, table, declared, label_map),
         reading,
     )
     remaining = {case.name: case for case in converted.cases}
@@ -100,7 +100,7 @@ def describe_by_rules(
             groups=found.group_source,
             are_converted=converted.are_converted,
         ),
-        notes=(*found.notes, *converted.notes),
+        notes=(*found.notes, *form.notes[len(found.form.notes) :], *converted.notes),
     )
 
 

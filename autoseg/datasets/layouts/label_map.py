@@ -8,6 +8,7 @@ from functools import cached_property
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
 from autoseg.datasets.layouts.declared_labels import BACKGROUND, IGNORE, DeclaredLabels
+from autoseg.datasets.layouts.name_map import NAMED_FORMS, NameMap
 from autoseg.datasets.recognition.class_tables import Colour
 from autoseg.datasets.recognition.label_forms import LabelForm
 
@@ -16,32 +17,64 @@ COLOUR = re.compile(r"(\d+):(\d+):(\d+)")
 HEXADECIMAL = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 """Spellings of the keys of a label map."""
 
-EXPECTED = "expected VALUE=NAME or RED:GREEN:BLUE=NAME, such as 0=background or 128:64:128=road"
+NUMERIC = re.compile(r"[-+.:#\d]+")
+"""Text that was not meant as a name."""
+
+EXPECTED = (
+    "expected VALUE=CLASS, RED:GREEN:BLUE=CLASS or NAME=CLASS, such as 0=background, "
+    "128:64:128=road or GTV-1=tumour"
+)
 
 
 def parse_label_map(texts: Iterable[str]) -> dict[str, str]:
     """Parse entries such as `255=road`, `128:64:128=road` or `#804080=road`, separated by commas.
 
     Returns:
-        Name of the class of each value or colour; keys are written as `255` or `128:64:128`.
+        Class of each value, colour or name; keys are written as `255`, `128:64:128` or `GTV-1`.
 
     Raises:
-        DatasetError: If an entry is not valid, a key has two names, or values and colours are
-            mixed.
+        DatasetError: If an entry is not valid, a key has two classes, or values, colours and names
+            are mixed.
     """
     classes: dict[str, str] = {}
     for entry in (part for text in texts for part in text.split(",") if part.strip()):
         written, _, name = (part.strip() for part in entry.partition("="))
-        key = _key(written)
-        if key is None or not name:
+        key = _key(written) or ("" if NUMERIC.fullmatch(written) else written)
+        if not key or not name:
             raise DatasetError(f"--label-map: found {entry.strip()!r}; {EXPECTED}.")
         if classes.setdefault(key, name) != name:
             msg = f"--label-map: {written} is both {classes[key]!r} and {name!r}. Keep one of them."
             raise DatasetError(msg)
-    label_map = LabelMap.parsed(classes)
-    if label_map is not None:
+    are_names = {not _key(key) for key in classes}
+    if len(are_names) > 1:
+        msg = f"--label-map has names as well as values or colours. List one of them; {EXPECTED}."
+        raise DatasetError(msg)
+    label_map = parsed_label_map(classes)
+    if isinstance(label_map, LabelMap):
         label_map.check_classes()
     return classes
+
+
+def parsed_label_map(classes: Mapping[str, str]) -> "LabelMap | NameMap | None":
+    """Return the label map of `LayoutOptions`; None if it is empty."""
+    if classes and not any(map(_key, classes)):
+        return NameMap(classes)
+    keys = {tuple(map(int, key.split(":"))): name for key, name in classes.items()}
+    return LabelMap(keys) if keys else None
+
+
+def choose_classes(
+    form: LabelForm, classes: Mapping[str, str]
+) -> "tuple[LabelForm, LabelMap | None]":
+    """Return a form with the classes that a label map names, or the label map of its values.
+
+    Raises:
+        DatasetError: If the label map lists names, and the files do not name classes or lack one.
+    """
+    label_map = parsed_label_map(classes)
+    if isinstance(label_map, NameMap):
+        return label_map.applied(form), None
+    return form, label_map
 
 
 def _key(text: str) -> str | None:
@@ -68,12 +101,6 @@ class LabelMap:
     """
 
     classes: dict[Colour, str]
-
-    @staticmethod
-    def parsed(classes: Mapping[str, str]) -> "LabelMap | None":
-        """Return the label map of `LayoutOptions`; None if it is empty."""
-        keys = {tuple(map(int, key.split(":"))): name for key, name in classes.items()}
-        return LabelMap(keys) if keys else None
 
     def check_classes(self) -> None:
         """Check that there are a background and another class, of values or of colours.
@@ -172,11 +199,16 @@ class LabelMap:
                 "the label files hold a colour per class, but --label-map lists values. List their "
                 "colours, such as 128:64:128=road."
             )
-        if form.form in ("classes", "polygons"):
+        if form.form in NAMED_FORMS:
             raise DatasetError(
-                "--label-map lists values or colours, but the labels of a case are "
-                f"{'shapes' if form.form == 'polygons' else 'a file per class'}, whose names are "
-                "those of the classes. Leave --label-map out."
+                "--label-map lists values or colours, but the files name their classes: "
+                f"{format_names(list(form.names.values())[1:], 20)}. List names, such as "
+                f"{list(form.names.values())[-1]}=NAME."
+            )
+        if form.form == "classes":
+            raise DatasetError(
+                "--label-map lists values or colours, but the labels of a case are a file per "
+                "class, whose names are those of the classes. Leave --label-map out."
             )
         lookup = tuple(
             (number if self.has_colours else key[0], self.values[key])

@@ -15,7 +15,7 @@ from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import Description, declared_channels, load_description
 from autoseg.datasets.layouts.facts import DESCRIPTION, Fact, Sources, facts
 from autoseg.datasets.layouts.inference import Reading, usual_axes_and_channels
-from autoseg.datasets.layouts.label_map import LabelMap
+from autoseg.datasets.layouts.label_map import choose_classes
 from autoseg.datasets.layouts.test_set import find_test_set, folds_without
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import recognise_cases
@@ -342,7 +342,7 @@ def _labelled(
         DatasetError: If a training and a test case have the same name, and so would have their
             label maps.
     """
-    label_map = LabelMap.parsed(options.label_map)
+    _, label_map = choose_classes(LabelForm("values"), options.label_map)
     declared = declared_labels(description) if description else None
     everything = (*found.cases, *found.test_cases)
     table, form = ClassTable(), LabelForm("values")

@@ -148,9 +148,9 @@ def _segmented(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry
     grid = SliceGrid.of(parts.like)
     masks = draw_segmentations([path for _, path in parts.files], grid)
     labels: LabelArray = np.zeros(grid.shape, np.min_scalar_type(max(form.names)))
-    values = {name: value for value, name in form.names.items()}
     for name, mask in sorted(masks.items(), key=lambda pair: -np.count_nonzero(pair[1])):
-        labels[mask] = values[name]
+        if name in form.drawn_values:
+            labels[mask] = form.drawn_values[name]
     return labels, grid_of(grid.planes)
 
 
@@ -186,9 +186,8 @@ def _drawn(
             f"{parts.like.name} has {len(shape)} axes; expected 2, as its labels are shapes. "
             "Export the labels as label maps."
         )
-    values = {name: value for value, name in form.names.items()}
     try:
-        return draw(annotation, values, (shape[0], shape[1]))
+        return draw(annotation, form.drawn_values, (shape[0], shape[1]))
     except CaseError as error:
         raise CaseError(f"{parts.files[0][1].name}: {error}") from error
 

@@ -74,6 +74,8 @@ class LabelForm:
         colours: Colours of the values 0, 1, 2 …
         lookup: Pairs of a value in the files, or the number of a colour, and its value in the label
             map; empty if values stay.
+        drawn: Value in the label map of each name in files of shapes or segments; other names are
+            left out. If empty, all of `names` are drawn.
         notes: Sentences on what was decided.
     """
 
@@ -83,7 +85,13 @@ class LabelForm:
     threshold: float = 0.0
     colours: tuple[tuple[int, ...], ...] = ()
     lookup: tuple[tuple[int, int], ...] = ()
+    drawn: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def drawn_values(self) -> dict[str, int]:
+        """Value in the label map of each name in files of shapes or segments."""
+        return self.drawn or {name: value for value, name in self.names.items()}
 
 
 def form_of_files(

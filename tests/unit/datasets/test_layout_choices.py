@@ -99,8 +99,8 @@ def test_a_label_map_of_colours_is_the_form_of_grey_labels_too(tmp_path: Path) -
     ("text", "message"),
     [
         ("0=background,1=road", r"have the values 2, 3, which .* such as 2=NAME, or 2=ignore"),
-        ("0=background,1", "found '1'; expected VALUE=NAME"),
-        ("0=background,-1=road", "found '-1=road'; expected VALUE=NAME"),
+        ("0=background,1", "found '1'; expected VALUE=CLASS"),
+        ("0=background,-1=road", "found '-1=road'; expected VALUE=CLASS"),
         ("0=background,1=", "found '1='; expected"),
         ("0=background,1=a,1=b", "1 is both 'a' and 'b'"),
         ("0=background,1:2:3=a", "has values as well as colours"),

@@ -73,6 +73,21 @@ def test_a_study_per_patient_is_recognised(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels.values, expected)
 
 
+def test_classes_are_chosen_merged_and_renamed_by_name(tmp_path: Path) -> None:
+    patients(tmp_path / "data", 1)
+    recognition = found(tmp_path / "data", tmp_path, label_map={"tumour": "lesion"})
+    assert recognition.spec.labels.names == ("background", "lesion")
+    assert "left out by --label-map: liver" in recognition.notes
+    (case,) = recognition.spec.cases
+    np.testing.assert_array_equal(read_labels(case.labels).values, disc(1, 2))
+    merged = found(tmp_path / "data", tmp_path, label_map={"tumour": "x", "liver": "x"}).spec
+    np.testing.assert_array_equal(read_labels(merged.cases[0].labels).values, disc(1, 6))
+    with pytest.raises(DatasetError, match=r"spleen, which no file has.*liver, tumour"):
+        found(tmp_path / "data", tmp_path, label_map={"spleen": "x"})
+    with pytest.raises(DatasetError, match="the files name their classes: liver, tumour"):
+        found(tmp_path / "data", tmp_path, label_map={"0": "background", "1": "x"})
+
+
 def test_contours_become_the_pixels_whose_centres_they_enclose(tmp_path: Path) -> None:
     (image, *_) = save(slices(volume()), tmp_path / "ct")
     rings = {"organ": [circle(2, 7.3), circle(2, 3.1), circle(3, 5.2)]}
