@@ -77,6 +77,7 @@ def inspect_case(
         ),
         axis_directions=axis_directions(image.stored_geometry) if spec.num_axes == 3 else "",
         tilt_degrees=_rounded(tilt_degrees(image.geometry)),
+        forms_difference=image.forms.difference if image.forms else "",
         coarse_dice=coarse_dice(classes, image.geometry.spacing, spec.labels.num_classes)
         if at_coarser_voxels
         else None,

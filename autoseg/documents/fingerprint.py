@@ -66,6 +66,7 @@ class CaseFingerprint(Frozen):
         fits_8_bits: Whether all intensities are integers from 0 to 255.
         axis_directions: Directions of the stored voxel axes, e.g. "SPL"; empty if unknown.
         tilt_degrees: Largest angle between a voxel axis and its world axis; None if unknown.
+        forms_difference: Rows of qform and sform of a NIfTI header that disagree; otherwise empty.
         coarse_dice: Mean Dice of the labels after resampling to coarser voxels and back, for each
             of `COARSENING_FACTORS`; None if not measured, or without foreground.
     """
@@ -83,6 +84,7 @@ class CaseFingerprint(Frozen):
     fits_8_bits: bool
     axis_directions: str = ""
     tilt_degrees: NonNegativeFloat | None = None
+    forms_difference: str = ""
     coarse_dice: tuple[Fraction, ...] | None = None
     unit: LengthUnit = "mm"
 

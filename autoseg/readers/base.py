@@ -27,6 +27,7 @@ class StoredImage:
         forms: Forms of a NIfTI header; None for other formats.
         palette: Colours `(256, 3)` of the numbers in a label file that has a palette.
         segments: Named structures of a segmentation program's file; empty for other files.
+        has_fourth_axis: Whether the channels are a fourth axis of the file, such as that of time.
     """
 
     voxels: StoredArray
@@ -34,6 +35,7 @@ class StoredImage:
     forms: Any = None
     palette: NDArray[np.uint8] | None = None
     segments: tuple[Segment, ...] = ()
+    has_fourth_axis: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,12 @@ class Header:
     Attributes:
         shape: Shape in voxels, stored array order; a single slice of a 3-D format has 2 axes.
         num_channels: Number of channels in this file.
+        has_fourth_axis: Whether the channels are a fourth axis of the file, such as that of time.
     """
 
     shape: tuple[int, ...]
     num_channels: int
+    has_fourth_axis: bool = False
 
 
 class Reader(Component):

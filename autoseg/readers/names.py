@@ -10,6 +10,7 @@ from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.readers.base import READERS, Reader
 from autoseg.readers.dicom_series import is_dicom
+from autoseg.readers.nifti_header import HEADER_ENDING, is_pair
 
 CHANNEL_SUFFIX = re.compile(r"_(\d{4})$")
 """Channel suffix of nnU-Net's file names: `CASE_0000`, `CASE_0001`, …"""
@@ -92,8 +93,13 @@ def name_of(path: Path) -> str:
 
 
 def is_image_name(path: Path) -> bool:
-    """Return True if the file has a known extension and is not hidden."""
-    return not path.name.startswith(".") and _own_ending(path) in known_endings()
+    """Return True if the file has a known extension and is not hidden.
+
+    Of the files `case.hdr` and `case.img`, the header is the image.
+    """
+    if path.name.startswith(".") or _own_ending(path) not in known_endings():
+        return False
+    return _own_ending(path) != HEADER_ENDING or is_pair(path)
 
 
 def label_ending(image_ending: str) -> str:

@@ -1,7 +1,9 @@
 """PNG, JPEG, BMP, GIF, WebP and PNM: 2-D images in grey or colour, without geometry."""
 
+import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -50,6 +52,7 @@ class NaturalReader(Reader):
     endings: ClassVar[tuple[str, ...]] = (
         *(".png", ".jpg", ".jpeg", ".bmp"),
         *(".gif", ".webp", ".ppm", ".pgm", ".pbm"),
+        *(".ppm.gz", ".pgm.gz", ".pbm.gz"),
     )
     label_endings: ClassVar[tuple[str, ...]] = (".png", ".bmp")
     max_axes: ClassVar[int] = 2
@@ -116,7 +119,9 @@ def _open_picture(path: Path) -> Iterator[Picture]:
     with PILLOW_LIMIT_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            picture = Image.open(path)
+            is_compressed = path.suffix.lower() == ".gz"
+            source = BytesIO(gzip.decompress(path.read_bytes())) if is_compressed else path
+            picture = Image.open(source)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     with picture:

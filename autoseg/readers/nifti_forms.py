@@ -109,12 +109,24 @@ class NiftiForms:
         """Whether qform and sform place the image differently."""
         return _differ(self.qform, self.sform) if all(self.codes) else False
 
+    @property
+    def difference(self) -> str:
+        """Rows of qform and sform if they place the image differently; empty if they do not."""
+        if not self.disagree:
+            return ""
+        return f"qform {_format_rows(self.qform)}, sform {_format_rows(self.sform)}"
+
     def is_kept_by(self, other: "NiftiForms") -> bool:
         """Return True if another header places the image as this one, by each form it has."""
         pairs = ((self.qform, other.qform), (self.sform, other.sform))
         return not _differ(self.affine, other.affine) and not any(
             own is not None and _differ(own, found) for own, found in pairs
         )
+
+
+def _format_rows(affine: Affine | None) -> str:
+    rows = () if affine is None else affine
+    return "[" + "; ".join(" ".join(f"{round(x, 3) + 0.0:g}" for x in row) for row in rows) + "]"
 
 
 def _differ(first: Affine | None, second: Affine | None) -> bool:

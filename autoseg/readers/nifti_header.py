@@ -1,6 +1,7 @@
 """Parse the NIfTI header fields that SimpleITK does not provide, or provides only slowly.
 
-Source: field offsets of nifti1.h and nifti2.h, nifti.nimh.nih.gov.
+Source: field offsets of nifti1.h and nifti2.h, nifti.nimh.nih.gov. NIfTI-1 and Analyze 7.5 may
+store header and voxels as a pair of files, `case.hdr` and `case.img`.
 """
 
 import gzip
@@ -25,6 +26,16 @@ VECTOR_AXES = 5
 HEADER_BYTES = 540
 """Size of a NIfTI-2 header; NIfTI-1 has 348 bytes."""
 
+HEADER_SIZES = (348, 540)
+"""First field of a header: the size of NIfTI-1 and Analyze 7.5, and that of NIfTI-2, bytes."""
+
+MAGIC = (b"n+1\0", b"ni1\0")
+"""Last bytes of a NIfTI-1 header, which Analyze 7.5 lacks."""
+
+HEADER_ENDING = ".hdr"
+VOXEL_ENDING = ".img"
+"""Endings of the two files of a pair."""
+
 GZIP_MARK = b"\x1f\x8b"
 """First bytes of a gzip file (RFC 1952)."""
 
@@ -42,12 +53,38 @@ def open_decompressed(path: Path) -> BufferedIOBase:
 
 def byte_order(header: bytes | bytearray) -> str:
     """Return `<` or `>`: the first field is the size of the header, 348 or 540."""
-    return "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
+    return "<" if int.from_bytes(header[:4], "little") in HEADER_SIZES else ">"
 
 
 def is_version_2(header: bytes | bytearray) -> bool:
     """Return True for a NIfTI-2 header."""
     return bool(struct.unpack_from(f"{byte_order(header)}i", header)[0] == 540)
+
+
+def is_analyze(header: bytes | bytearray) -> bool:
+    """Return True for a header of Analyze 7.5, which has sizes of voxels but no position."""
+    return not is_version_2(header) and bytes(header[344:348]) not in MAGIC
+
+
+def voxel_file(path: Path) -> Path:
+    """Return the file with the voxels: the `.img` file of a `.hdr` file, or else the file."""
+    return _other(path, VOXEL_ENDING) if path.suffix.lower() == HEADER_ENDING else path
+
+
+def _other(path: Path, ending: str) -> Path:
+    """Return the file of a pair with an ending, in lower or upper case."""
+    upper = path.with_suffix(ending.upper())
+    return upper if upper.is_file() else path.with_suffix(ending)
+
+
+def is_pair(path: Path) -> bool:
+    """Return True for the files of a pair; other formats have files with these endings, too."""
+    header = _other(path, HEADER_ENDING)
+    if not (header.is_file() and voxel_file(header).is_file()):
+        return False
+    with header.open("rb") as file:
+        size = file.read(4)
+    return any(int.from_bytes(size, order) in HEADER_SIZES for order in ("little", "big"))
 
 
 @dataclass(frozen=True)
@@ -58,10 +95,11 @@ class NiftiHeader:
         byte_order: `<` or `>`.
         number_type: Such as `i2` or `f4`; empty for other types than numbers.
         shape: Sizes of the axes, x first.
-        version: 1 or 2.
+        version: 1 or 2; 0 for Analyze 7.5.
         scale: Factor and summand that make voxels of stored numbers.
         start: Offset of the voxels, bytes.
-        size: Expected size of the uncompressed file, bytes.
+        size: Expected size of the uncompressed file with the voxels, bytes.
+        pixdim: Sizes of the voxels along the first three axes, mm.
     """
 
     byte_order: str
@@ -71,6 +109,17 @@ class NiftiHeader:
     scale: tuple[float, float]
     start: int
     size: int
+    pixdim: tuple[float, ...]
+
+    @property
+    def has_fourth_axis(self) -> bool:
+        """Whether there is more than one entry along the fourth axis."""
+        return self.shape[3:4] > (1,)
+
+    @property
+    def is_known_to_itk(self) -> bool:
+        """Whether SimpleITK reads the header."""
+        return self.version == 1
 
     @property
     def float_type(self) -> str:
@@ -96,16 +145,20 @@ class NiftiHeader:
         if is_version_2(header):
             code, bits, num_axes, *lengths = struct.unpack_from(f"{order}2h8q", header, 12)
             start, slope, intercept = struct.unpack_from(f"{order}q2d", header, 168)
+            pixdim = struct.unpack_from(f"{order}3d", header, 112)
         else:
             num_axes, *lengths = struct.unpack_from(f"{order}8h", header, 40)
             code, bits = struct.unpack_from(f"{order}2h", header, 70)
             start, slope, intercept = struct.unpack_from(f"{order}3f", header, 108)
+            pixdim = struct.unpack_from(f"{order}3f", header, 80)
+        is_scaled = slope and isfinite(slope * intercept) and not is_analyze(header)
         return cls(
             byte_order=order,
             number_type=NUMBERS.get(code, ""),
             shape=tuple(lengths[:num_axes]),
-            version=2 if is_version_2(header) else 1,
-            scale=(slope, intercept) if slope and isfinite(slope * intercept) else (1.0, 0.0),
+            version=2 if is_version_2(header) else 0 if is_analyze(header) else 1,
+            scale=(slope, intercept) if is_scaled else (1.0, 0.0),
             start=int(start),
             size=int(start) + prod(lengths[:num_axes]) * bits // 8,
+            pixdim=pixdim,
         )

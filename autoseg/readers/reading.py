@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,7 +73,7 @@ def read_header(path: Path) -> Header:
     header = _attempt(reader_for(path).read_header, path)
     axis = _slice_axis(header.shape)
     shape = tuple(size for number, size in enumerate(header.shape) if number != axis)
-    return Header(shape=shape, num_channels=header.num_channels)
+    return replace(header, shape=shape)
 
 
 def read_image(paths: tuple[Path, ...]) -> Image:

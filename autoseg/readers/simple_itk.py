@@ -1,4 +1,4 @@
-"""NIfTI, NRRD and MetaImage, through SimpleITK.
+"""NIfTI, Analyze 7.5, NRRD and MetaImage, through SimpleITK.
 
 SimpleITK orders axes x, y, z; this module converts to array order (z, y, x) and back.
 """
@@ -20,7 +20,13 @@ from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.names import ending_of
 from autoseg.readers.nifti_forms import NiftiForms
-from autoseg.readers.nifti_header import NiftiHeader, is_compressed, open_decompressed
+from autoseg.readers.nifti_header import (
+    HEADER_ENDING,
+    NiftiHeader,
+    is_compressed,
+    open_decompressed,
+    voxel_file,
+)
 from autoseg.readers.segments import Segment, segments_in
 
 ItkImage: TypeAlias = Any
@@ -29,6 +35,7 @@ ItkImage: TypeAlias = Any
 IMAGE_IO = {
     ".nii": "NiftiImageIO",
     ".nii.gz": "NiftiImageIO",
+    HEADER_ENDING: "NiftiImageIO",
     ".nrrd": "NrrdImageIO",
     ".seg.nrrd": "NrrdImageIO",
     ".mha": "MetaImageIO",
@@ -55,7 +62,10 @@ class SimpleItkReader(Reader):
 
     kind: Literal["simple_itk"] = "simple_itk"
     endings: ClassVar[tuple[str, ...]] = tuple(IMAGE_IO)
-    label_endings: ClassVar[tuple[str, ...]] = endings
+    label_endings: ClassVar[tuple[str, ...]] = (
+        ".nii.gz",
+        *(ending for ending in IMAGE_IO if ending not in (".nii.gz", HEADER_ENDING)),
+    )
     holds_world_geometry: ClassVar[bool] = True
 
     @override
@@ -64,30 +74,32 @@ class SimpleItkReader(Reader):
 
         if _is_nifti(path):
             header = NiftiHeader.from_file(path)
-            if header.float_type or header.is_scaled_vector or header.version == 2:
+            if header.float_type or header.is_scaled_vector or not header.is_known_to_itk:
                 return _read_nifti(path, header)
         image = SimpleITK.ReadImage(str(path), imageIO=IMAGE_IO[ending_of(path)])
         if _is_nifti(path):
             _check_complete(path)
         axes = _space_axes(image.GetDimension())
         return StoredImage(
-            _channels_first(image),
-            _geometry(image, axes),
-            _forms(path),
+            voxels=_channels_first(image),
+            geometry=_geometry(image, axes),
+            forms=_forms(path),
             segments=_segments(image, path),
+            has_fourth_axis=image.GetDimension() == 4,
         )
 
     @override
     def read_header(self, path: Path) -> Header:
-        if _is_nifti(path) and (header := NiftiHeader.from_file(path)).version == 2:
+        if _is_nifti(path) and not (header := NiftiHeader.from_file(path)).is_known_to_itk:
             channels, *shape = _nifti_shape(header)
-            return Header(tuple(shape), channels)
+            return Header(tuple(shape), channels, header.has_fourth_axis)
         reader = _information(path)
         size = reader.GetSize()
         axes = _space_axes(len(size))
         return Header(
             shape=tuple(int(length) for length in reversed(size[:axes])),
             num_channels=reader.GetNumberOfComponents() * (size[3] if len(size) == 4 else 1),
+            has_fourth_axis=len(size) == 4,
         )
 
     @override
@@ -115,7 +127,7 @@ class SimpleItkReader(Reader):
 
     @override
     def knows_geometry(self, path: Path) -> bool:
-        return True
+        return not _is_nifti(path) or NiftiHeader.from_file(path).version > 0
 
     @override
     def segments(self, path: Path) -> tuple[Segment, ...]:
@@ -123,6 +135,8 @@ class SimpleItkReader(Reader):
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
+        if ending_of(path) == HEADER_ENDING:
+            return (voxel_file(path),) if voxel_file(path).is_file() else ()
         if not ending_of(path).endswith((".mhd", ".nrrd")):
             return ()
         with path.open(encoding="latin-1") as file:
@@ -208,6 +222,9 @@ def _nifti_shape(header: NiftiHeader) -> tuple[int, ...]:
 def _read_nifti(path: Path, header: NiftiHeader) -> StoredImage:
     """Read what SimpleITK changes or rejects: NaN becomes 0, vectors are not scaled, NIfTI-2.
 
+    The axes of Analyze 7.5, which stores no orientation, are those of its default: x to the left, y
+    to the front, z up, from the position 0 on. Source: analyzedb.h, orientation 0.
+
     Raises:
         EOFError: If the file is truncated.
         ValueError: If the data type is not a number.
@@ -217,7 +234,7 @@ def _read_nifti(path: Path, header: NiftiHeader) -> StoredImage:
     shape = _nifti_shape(header)
     voxels = np.empty(prod(shape), np.dtype(header.byte_order + header.number_type))
     view, done = voxels.view(np.uint8).data, 0
-    with open_decompressed(path) as stream:
+    with open_decompressed(voxel_file(path)) as stream:
         stream.seek(header.start)
         while done < len(view) and (count := stream.readinto(view[done : done + CHUNK_BYTES])):
             done += count
@@ -227,8 +244,8 @@ def _read_nifti(path: Path, header: NiftiHeader) -> StoredImage:
     if header.scale != (1.0, 0.0):
         slope, intercept = map(np.float32, header.scale)
         voxels = voxels.astype(np.float32) * slope + intercept
-    if header.version == 2:
-        whole = NiftiForms.from_file(path).geometry
+    if not header.is_known_to_itk:
+        whole = NiftiForms.from_file(path).geometry if header.version else _plain(header)
         axes = len(shape) - 1
         geometry = Geometry(
             whole.spacing[-axes:],
@@ -238,12 +255,25 @@ def _read_nifti(path: Path, header: NiftiHeader) -> StoredImage:
     else:
         information = _information(path)
         geometry = _geometry(information, _space_axes(len(information.GetSize())))
-    return StoredImage(voxels.reshape(shape), geometry, _forms(path))
+    return StoredImage(
+        voxels=voxels.reshape(shape),
+        geometry=geometry,
+        forms=_forms(path),
+        has_fourth_axis=header.has_fourth_axis,
+    )
+
+
+def _plain(header: NiftiHeader) -> Geometry:
+    """Return the geometry of a header of Analyze 7.5."""
+    spacing = tuple(abs(size) or 1.0 for size in reversed(header.pixdim))
+    direction = ((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))
+    return Geometry(spacing=spacing, origin=(0.0, 0.0, 0.0), direction=direction)
 
 
 def _forms(path: Path) -> NiftiForms | None:
     """Return the forms of a NIfTI file, which its label maps keep; None for other formats."""
-    return NiftiForms.from_file(path) if _is_nifti(path) else None
+    is_positioned = _is_nifti(path) and NiftiHeader.from_file(path).version > 0
+    return NiftiForms.from_file(path) if is_positioned else None
 
 
 def _check_complete(path: Path) -> None:
@@ -252,7 +282,8 @@ def _check_complete(path: Path) -> None:
     A gzip file ends with the size of its content modulo 2³² (RFC 1952). If this differs from the
     size in the header, the file is decompressed to find its size: it may have several members.
     """
-    size, expected = path.stat().st_size, NiftiHeader.from_file(path).size
+    expected, path = NiftiHeader.from_file(path).size, voxel_file(path)
+    size = path.stat().st_size
     if is_compressed(path):
         with path.open("rb") as file:
             file.seek(-4, 2)

@@ -18,10 +18,14 @@ from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import explain_unpaired, recognise_cases
 from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.datasets.recognition.roles import name_items
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
 from autoseg.readers.names import missing_package
 
 NAME = "names and contents"
+
+LOSSY = (".jpg", ".jpeg")
+"""Endings of files whose compression alters values."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,18 @@ def unrecognised(root: Path, options: LayoutOptions = AUTOMATIC) -> str:
     packages = [sentence for ending in inventory.unread if (sentence := missing_package(ending))]
     damaged = [path.as_posix() for path in inventory.damaged]
     unreadable = f"These cannot be read: {format_names(damaged, 3)}. " if damaged else ""
+    lossy = [
+        entry.item.path
+        for entry in name_items(inventory.items)
+        if entry.words.role == "label" and entry.item.ending in LOSSY
+    ]
+    jpegs = lossy and (
+        f"{len(lossy)} files named as labels, such as {lossy[0]}, are JPEGs, which hold labels "
+        "only as masks of black and white; export them as .png from the original annotation. "
+    )
     return (
         f"no image with labels was recognised; found files {files or 'none'}. {unreadable}"
-        f"{''.join(f'{sentence} ' for sentence in packages)}{notes}"
+        f"{''.join(f'{sentence} ' for sentence in packages)}{notes}{jpegs or ''}"
         f"{explain_unpaired(root, options)}Expected image files and label files whose paths share "
         "the name of the case, such as images/case_1.nii.gz and labels/case_1.nii.gz, a "
         "dataset.json that lists image and label pairs, or files with outlines, such as COCO JSON."

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_lines, format_names
-from autoseg.core.labels import LabelScheme, default_label_name
+from autoseg.core.labels import LabelScheme
 from autoseg.core.parallel import Success, run_each
 from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.declared_labels import BACKGROUND, IGNORE, DeclaredLabels
+from autoseg.datasets.layouts.found_labels import found_labels
 from autoseg.datasets.layouts.inference import (
     FoundValues,
     Reading,
@@ -21,8 +22,13 @@ from autoseg.datasets.layouts.inference import (
 from autoseg.datasets.layouts.label_map import LabelMap
 from autoseg.datasets.recognition.assembly import LabelParts, assemble, assembled_values
 from autoseg.datasets.recognition.class_tables import ClassTable, Colour
-from autoseg.datasets.recognition.contents import MAX_CLASSES, has_foreground
-from autoseg.datasets.recognition.label_forms import LabelForm, colours_in
+from autoseg.datasets.recognition.contents import (
+    COLOUR_CHANNELS,
+    MAX_CLASSES,
+    has_foreground,
+)
+from autoseg.datasets.recognition.file_forms import colours_in
+from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.segment_classes import has_segment, segment_form
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import stem_of
@@ -36,11 +42,8 @@ MASKS_OF_TWO_DEPTHS = LabelForm(
 """Form of masks of 1 bit and of 8 bits in one dataset."""
 
 
-INSTANCE_IDS_NOTE = (
-    "the label values look like instance ids, not like classes: each file has the values 1, 2, 3 "
-    "…, up to {largest}. Each value is treated as a class. If they are instance ids, add --mask "
-    "instances; if they are classes, name them with --label-map or in dataset.json."
-)
+SIGNED = LabelForm("signed", notes=("-1 in label files is written as 65535",))
+"""Form of label maps in which -1 marks voxels without annotation."""
 
 MOST_LISTED = 2**16
 """Most values of label files whose classes are listed."""
@@ -111,13 +114,30 @@ def convert_labels(
         labels = _declared_scheme(sources.declared, ())
         return ConvertedLabels(tuple(cases), labels, "dataset.json", are_converted=False)
     found = _values_as_they_are(cases, sources, reading) if form.form == "values" else None
-    if found is not None and label_map is None and found.are_masks_of_two_depths:
-        form, found = MASKS_OF_TWO_DEPTHS, None
+    if found is not None and label_map is None and (needed := _needed_form(found)):
+        form, found = needed, None
     if found is not None and (label_map is None or label_map.is_unchanged):
         labels, source, notes = _scheme(found, form, sources, reading)
         return ConvertedLabels(tuple(cases), labels, source, notes=notes, are_converted=False)
     form = _with_colours(sources, form, reading) if form.form == "colours" else form
     return _converted(cases, replace(sources, form=form), reading, _new_notes(form, first))
+
+
+def _needed_form(found: FoundValues) -> LabelForm | None:
+    """Return the form of label files of a value per class that must be converted; None if not.
+
+    Raises:
+        DatasetError: If there is a value of -1 that does not mark voxels without annotation.
+    """
+    if found.values[0] < 0 and found.void is None:
+        raise DatasetError(
+            f"the label files have the values {format_names(list(map(str, found.values)))}; "
+            "expected values of 0 or more, and -1 for voxels without annotation only next to 0, 1 "
+            "and further values without a gap. Export the labels with values of 0 or more."
+        )
+    if found.values[0] < 0:
+        return SIGNED
+    return MASKS_OF_TWO_DEPTHS if found.are_masks_of_two_depths else None
 
 
 def _new_notes(form: LabelForm, first: LabelForm) -> tuple[str, ...]:
@@ -221,6 +241,11 @@ def _with_colours(sources: LabelSources, form: LabelForm, reading: Reading) -> L
     if label_map is not None:
         label_map.check_found(counts)
         return replace(form, notes=("labels have a colour per class",))
+    if table.colours:
+        table.check()
+    elif numbers := _numbers_in_colours(counts):
+        note = "labels have the values in one colour alone, as in (1, 0, 0)"
+        return replace(form, colours=numbers, notes=(note,))
     unknown = [colour for colour in counts if table.colours and colour not in table.colours]
     if unknown:
         msg = (
@@ -242,6 +267,16 @@ def _with_colours(sources: LabelSources, form: LabelForm, reading: Reading) -> L
     )
     named_values = dict(enumerate(names[colour] for colour in colours))
     return replace(form, colours=tuple(colours), names=named_values, notes=(note,))
+
+
+def _numbers_in_colours(found: Iterable[Colour]) -> tuple[Colour, ...]:
+    """Return the colours of all values in order, if one channel alone has small numbers."""
+    used = [place for place in range(COLOUR_CHANNELS) if any(colour[place] for colour in found)]
+    largest = max((max(colour) for colour in found), default=0)
+    if len(used) != 1 or largest > MAX_CLASSES:
+        return ()
+    black = [0] * COLOUR_CHANNELS
+    return tuple((*black[: used[0]], value, *black[used[0] + 1 :]) for value in range(largest + 1))
 
 
 def _background_colour(colours: Sequence[Colour], names: Mapping[Colour, str]) -> Colour:
@@ -310,21 +345,17 @@ def _unnamed_scheme(
     found: FoundValues, sources: LabelSources, reading: Reading
 ) -> tuple[LabelScheme, str, tuple[str, ...]]:
     """Return a class per value, their source, and notes."""
-    values = found.values
-    notes: tuple[str, ...] = ()
-    names = {value: default_label_name(value) for value in values} | {values[0]: BACKGROUND}
+    own = found_labels(found, sources.table)
+    if own.source:
+        return own.labels, own.source, own.notes
+    if own.labels.num_classes == 2 and (label := _common_label(sources.parts.values())):
+        names = (own.labels.names[0], label)
+        labels = own.labels.model_copy(update={"names": names})
+        return labels, "the names of files", own.notes
     total = len(sources.parts)
     read = len(reading.chosen(range(total)))
     source = "the label files" if read == total else f"{read} of {total} label files"
-    if named := sources.table.names_of(values):
-        names |= named | ({0: BACKGROUND} if 0 in values else {})
-        source = str(sources.table.path)
-    elif len(values) == 2 and (label := _common_label(sources.parts.values())):
-        names[values[1]] = label
-        source = "the names of files"
-    elif found.look_like_instance_ids:
-        notes = (INSTANCE_IDS_NOTE.format(largest=values[-1]),)
-    return DeclaredLabels(names=names).scheme(min(names)), source, notes
+    return own.labels, source, own.notes
 
 
 def _common_label(parts: Iterable[LabelParts]) -> str | None:
@@ -345,7 +376,9 @@ def _fitting(
     if form.form in OF_ONE_CLASS and len(foreground) == 1:
         return DeclaredLabels({0: BACKGROUND, 1: declared.names[foreground[0]]})
     known = declared.names.keys() | {0, declared.ignore}
-    return declared if form.form in ("onehot", "segments") and set(values) <= known else None
+    return (
+        declared if form.form in ("onehot", "segments", "layers") and set(values) <= known else None
+    )
 
 
 def _declared_scheme(declared: DeclaredLabels, values: Sequence[int]) -> LabelScheme:

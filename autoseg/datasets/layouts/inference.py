@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from autoseg.core.errors import CaseError, DatasetError
 from autoseg.core.parallel import Failure, Success, run_each
-from autoseg.datasets.label_counts import label_counts
+from autoseg.datasets.label_counts import ValuesInMap, values_in_map
+from autoseg.datasets.recognition.contents import content_of
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers import read_header, read_labels
 
@@ -25,14 +26,28 @@ MIN_INSTANCES = 8
 to different numbers in different files."""
 
 
-def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
-    """Return the most frequent number of image axes and of channels in a sample of the cases.
+class ImageAxes(NamedTuple):
+    """Axes of the images of a dataset.
+
+    Attributes:
+        number: Number of axes in space.
+        num_channels: Number of channels.
+        is_fourth: Whether the channels are a fourth axis of the files.
+    """
+
+    number: int
+    num_channels: int
+    is_fourth: bool
+
+
+def usual_axes(cases: tuple[CaseFiles, ...]) -> ImageAxes:
+    """Return the most frequent axes of the images in a sample of the cases.
 
     Raises:
         DatasetError: If no case in the sample can be read.
     """
     step = max(1, len(cases) // SAMPLED_CASES)
-    counts: list[tuple[int, int]] = []
+    counts: list[ImageAxes] = []
     issue = ""
     for case in cases[::step]:
         try:
@@ -40,11 +55,29 @@ def usual_axes_and_channels(cases: tuple[CaseFiles, ...]) -> tuple[int, int]:
         except CaseError as error:
             issue = str(error)
             continue
-        counts.append((len(headers[0].shape), sum(header.num_channels for header in headers)))
+        counts.append(
+            ImageAxes(
+                number=len(headers[0].shape),
+                num_channels=sum(header.num_channels for header in headers),
+                is_fourth=any(header.has_fourth_axis for header in headers),
+            )
+        )
     if not counts:
         raise DatasetError(f"no image can be read, for example: {issue}")
     return Counter(counts).most_common(1)[0][0]
 
+
+VOID = {-1: 2, 65535: 2, 255: 3}
+"""Values of voxels without annotation, and the least number of other values."""
+
+NEARLY_ALL = 0.9
+"""Least share of the files whose edges a value fills, and of their voxels next to a class 0."""
+
+HARDLY_ANY = 0.01
+"""Most of the voxels along edges that a class 0 has, which is the background if it has more."""
+
+LEAST_FILES = 3
+"""Least number of files whose edges decide on the background."""
 
 T = TypeVar("T")
 
@@ -80,10 +113,49 @@ class FoundValues:
     Attributes:
         values: Values over all files, ascending.
         per_file: Values in each readable file, ascending.
+        edges: Number of voxels of each value along the edges of each of these files.
     """
 
     values: tuple[int, ...]
     per_file: tuple[tuple[int, ...], ...]
+    edges: tuple[dict[int, int], ...] = ()
+
+    @property
+    def void(self) -> int | None:
+        """The value of voxels without annotation; None if no value is known to be it.
+
+        It is -1 next to 0 and 1, 65535 next to 0 and 1, or 255 next to 0, 1 and 2, if the others
+        count from 0 without a gap.
+        """
+        others = [value for value in self.values if value not in VOID]
+        marked = [value for value in self.values if value in VOID]
+        is_counted = others == list(range(len(others)))
+        is_void = len(marked) == 1 and is_counted and len(others) >= VOID[marked[0]]
+        return marked[0] if is_void else None
+
+    def background(self, void: int | None) -> int:
+        """Return the lowest value, or the value that fills the edges of nearly all files.
+
+        If 0 occurs, it is the background, unless it hardly touches the edges, and the other value
+        fills nearly all of them.
+
+        Args:
+            void: Value of voxels without annotation, which is left out.
+        """
+        lowest = next(value for value in self.values if value != void)
+        edges = [{v: n for v, n in edge.items() if v != void} for edge in self.edges]
+        usual = Counter(max(edge, key=edge.__getitem__) for edge in edges if edge)
+        if not usual:
+            return lowest
+        (value, number), *_ = usual.most_common(1)
+        total: Counter[int] = Counter()
+        for edge in edges:
+            total.update(edge)
+        is_alone = total[value] >= NEARLY_ALL * total.total() and (
+            total[lowest] <= HARDLY_ANY * total.total()
+        )
+        is_usual = number >= NEARLY_ALL * len(edges) and len(edges) >= LEAST_FILES
+        return value if is_usual and (is_alone or lowest > 0) else lowest
 
     @property
     def are_masks_of_two_depths(self) -> bool:
@@ -128,24 +200,32 @@ def values_in_files(
     return found
 
 
-def found_values(outcomes: Iterable[Success[tuple[int, ...]] | Failure]) -> FoundValues:
+def found_values(outcomes: Iterable[Success[ValuesInMap] | Failure]) -> FoundValues:
     """Combine the values of label files; unreadable files are skipped.
 
     Raises:
         DatasetError: If no file can be read.
     """
-    per_file: list[tuple[int, ...]] = []
+    maps: list[ValuesInMap] = []
     issue = "there are none"
     for outcome in outcomes:
         if isinstance(outcome, Success):
-            per_file.append(outcome.value)
+            maps.append(outcome.value)
         else:
             issue = outcome.message
-    values = sorted({value for file in per_file for value in file})
+    values = sorted({value for one in maps for value in one.values})
     if not values:
         raise DatasetError(f"no label file can be read, for example: {issue}")
-    return FoundValues(tuple(values), tuple(per_file))
+    return FoundValues(
+        tuple(values), tuple(one.values for one in maps), tuple(one.edges for one in maps)
+    )
 
 
-def _values_in(path: Path) -> tuple[int, ...]:
-    return tuple(sorted(label_counts(read_labels(path).values)))
+def _values_in(path: Path) -> ValuesInMap:
+    try:
+        return values_in_map(read_labels(path).values)
+    except CaseError:
+        content = content_of(path)
+        if content is None or not content.has_void:
+            raise
+        return values_in_map(content.numbers)

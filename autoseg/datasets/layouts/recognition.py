@@ -14,7 +14,7 @@ from autoseg.datasets.layouts.conversion import ConvertedLabels, LabelSources, c
 from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import Description, declared_channels, load_description
 from autoseg.datasets.layouts.facts import DESCRIPTION, Fact, Sources, facts
-from autoseg.datasets.layouts.inference import Reading, usual_axes_and_channels
+from autoseg.datasets.layouts.inference import ImageAxes, Reading, usual_axes
 from autoseg.datasets.layouts.label_map import choose_classes
 from autoseg.datasets.layouts.test_set import find_test_set, folds_without
 from autoseg.datasets.recognition.assembly import LabelParts
@@ -94,8 +94,8 @@ def _by_convention(
     reading: Reading,
 ) -> Recognition:
     """Recognise a dataset of a layout with a fixed convention."""
-    num_axes, num_channels = usual_axes_and_channels(matching.cases)
-    channel_names, channels = _channel_names(description, num_channels)
+    axes = usual_axes(matching.cases)
+    channel_names, channels = _channel_names(description, axes)
     labelled = _labelled(root, options, description, matching, reading)
     is_test = {case.images for case in matching.test_cases}
     cases, test_cases = (
@@ -108,7 +108,7 @@ def _by_convention(
         name=root.name,
         root=root,
         layout=matching.layout,
-        num_axes=3 if num_axes == 3 else 2,
+        num_axes=3 if axes.number == 3 else 2,
         channel_names=channel_names,
         labels=labelled.labels,
         cases=_sorted(_with_groups(cases, description)),
@@ -236,9 +236,9 @@ def _by_rules(
     if found is None or not found.cases:
         issues = format_issues(found.issues) if found else ""
         raise DatasetError(f"{root}: {unrecognised(root, options)}{issues}")
-    num_axes, num_channels = usual_axes_and_channels(found.cases)
+    axes = usual_axes(found.cases)
     channel_names, channels = _channel_names(
-        description, num_channels, found.channels, found.channel_source
+        description, axes, found.channels, found.channel_source
     )
     held_out = set(found.validation)
     train = tuple(case.name for case in found.cases if case.name not in held_out)
@@ -246,7 +246,7 @@ def _by_rules(
         name=root.name,
         root=root,
         layout=by_rules.NAME,
-        num_axes=3 if num_axes == 3 else 2,
+        num_axes=3 if axes.number == 3 else 2,
         channel_names=channel_names,
         labels=found.labels,
         cases=_sorted(found.cases),
@@ -298,7 +298,7 @@ def _leakage_warnings(spec: DatasetSpec) -> tuple[str, ...]:
 
 def _channel_names(
     description: Description | None,
-    num_channels: int,
+    axes: ImageAxes,
     files: tuple[str, ...] = (),
     source: str = "",
 ) -> tuple[tuple[str, ...], str]:
@@ -306,19 +306,20 @@ def _channel_names(
 
     Args:
         description: Content of the dataset.json.
-        num_channels: Number of channels of an image.
+        axes: Axes of the images.
         files: Names of the channels that were recognised.
         source: Where these names are from.
     """
     declared = declared_channels(description) if description else None
     are_numbered = all(map(str.isdecimal, files))
-    if declared is not None and (are_numbered or len(files) != num_channels):
+    if declared is not None and (are_numbered or len(files) != axes.num_channels):
         return declared, f"{format_names(declared, 20)}, from {DESCRIPTION}"
-    if files and len(files) == num_channels:
+    if files and len(files) == axes.num_channels:
         return files, f"{format_names(files, 20)}, from {source}"
-    names = tuple(f"channel_{index}" for index in range(num_channels))
-    counted = " ".join(("counted in the files", *([format_names(files, 20)] if files else [])))
-    return names, f"{num_channels} without names, {counted}"
+    names = tuple(f"channel_{index}" for index in range(axes.num_channels))
+    origin = "from the fourth axis of the files" if axes.is_fourth else "counted in the files"
+    counted = " ".join((origin, *([format_names(files, 20)] if files else [])))
+    return names, f"{axes.num_channels} without names, {counted}"
 
 
 def _name_segments(cases: Sequence[CaseFiles]) -> bool:

@@ -12,7 +12,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
-from autoseg.datasets.label_counts import label_counts
+from autoseg.datasets.label_counts import ValuesInMap, values_in_map
 from autoseg.datasets.recognition.annotations.base import Annotation
 from autoseg.datasets.recognition.annotations.drawing import draw
 from autoseg.datasets.recognition.contents import Content, colour_codes
@@ -28,6 +28,9 @@ from autoseg.readers import (
 )
 from autoseg.readers.dicom_planes import grid_of
 from autoseg.readers.names import label_ending
+
+UNSIGNED_VOID = 65535
+"""Value that replaces -1 in a label map."""
 
 DRAWN_FORMS = ("polygons", "dicom")
 """Forms whose files hold shapes or segments that are drawn on the grid of the image."""
@@ -87,13 +90,13 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     return target
 
 
-def assembled_values(parts: LabelParts, form: LabelForm) -> tuple[int, ...]:
-    """Return the values in the label map that `assemble` would write, ascending.
+def assembled_values(parts: LabelParts, form: LabelForm) -> ValuesInMap:
+    """Return the values in the label map that `assemble` would write.
 
     Raises:
         CaseError: As `assemble` does.
     """
-    return tuple(label_counts(_merged(parts, form)[0]))
+    return values_in_map(_merged(parts, form)[0])
 
 
 def _state(path: Path, form: LabelForm) -> tuple[int, int]:
@@ -131,13 +134,12 @@ def _from_files(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometr
             raise CaseError(msg)
     convert = CONVERSIONS[form.form]
     maps = [(value, convert(Content.of(one), form)) for value, one in read]
-    values = (*form.names, *(value for _, value in form.lookup))
-    merged = np.zeros(shape, np.min_scalar_type(max(values, default=255)))
+    if form.form not in ("classes", "objects"):
+        maps = [(value, _looked_up(found, form)) for value, found in maps]
+    largest = max(1, *form.names, *(int(found.max(initial=0)) for _, found in maps))
+    merged = np.zeros(shape, np.min_scalar_type(largest))
     for value, found in sorted(maps, key=lambda pair: -np.count_nonzero(pair[1])):
-        if form.form in ("classes", "objects"):
-            merged[found > 0] = value
-        else:
-            merged = _looked_up(found, form).astype(merged.dtype)
+        merged[found > 0] = value if form.form in ("classes", "objects") else found[found > 0]
     if form.form == "segments":
         return on_grid_of_image(merged, read[0][1], parts.like)
     return merged, read[0][1].geometry
@@ -224,14 +226,30 @@ def _whole_numbers(content: Content, form: LabelForm) -> LabelArray:
     return np.asarray(content.channels[0], np.min_scalar_type(int(content.values[-1])))
 
 
+def _unsigned(content: Content, form: LabelForm) -> LabelArray:
+    """Return values with 65535 instead of -1."""
+    del form
+    return np.asarray(np.where(content.numbers == -1, UNSIGNED_VOID, content.numbers), np.uint16)
+
+
 def _nonzero(content: Content, form: LabelForm) -> LabelArray:
     del form
-    return np.asarray(content.channels[0] != 0, np.uint8)
+    return np.asarray(content.numbers != 0, np.uint8)
 
 
 def _largest_channel(content: Content, form: LabelForm) -> LabelArray:
     del form
     return np.asarray(content.voxels.argmax(axis=0), np.uint8)
+
+
+def _layers(content: Content, form: LabelForm) -> LabelArray:
+    """Return the number of each voxel's channel, from 1 on; of several, the smallest is kept."""
+    del form
+    labels = np.zeros(content.channels.shape[1:], np.uint8)
+    masks = enumerate(content.channels > 0, start=1)
+    for value, mask in sorted(masks, key=lambda pair: -np.count_nonzero(pair[1])):
+        labels[mask] = value
+    return labels
 
 
 def _colour_index(content: Content, form: LabelForm) -> LabelArray:
@@ -253,6 +271,9 @@ def _colour_index(content: Content, form: LabelForm) -> LabelArray:
 
 CONVERSIONS: dict[str, Callable[[Content, LabelForm], LabelArray]] = {
     "values": _whole_numbers,
+    "merged": _whole_numbers,
+    "signed": _unsigned,
+    "layers": _layers,
     "threshold": _above_threshold,
     "colours": _colour_index,
     "onehot": _largest_channel,

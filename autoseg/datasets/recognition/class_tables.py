@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
+from autoseg.datasets.recognition.contents import BRIGHTEST
 from autoseg.datasets.recognition.inventory import TABLES, Inventory
 from autoseg.datasets.recognition.tokens import tokens, word_set
 
@@ -16,16 +17,21 @@ Colour = tuple[int, ...]
 LARGEST_TABLE = 2**20
 """Size of a text file, bytes, above which it is no table of classes."""
 
-ITK_SNAP = re.compile(r'^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"\s*$')
-"""A line of ITK-SNAP's label descriptions: index, red, green, blue, opacity, two flags, name."""
+VALUE, NAME, PLAIN_NAME = r"(?P<value>\d{1,5})", r"(?P<name>\D[^,;\t]*?)", r"(?P<name>\D[^,;:\t]*?)"
+RGB = r"(?P<red>\d{1,3})[\s,;]+(?P<green>\d{1,3})[\s,;]+(?P<blue>\d{1,3})"
 
-COLOUR_FIRST = re.compile(r"^\s*(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\D[^,;\t]*?)\s*$")
-COLOUR_LAST = re.compile(r"^\s*(\D[^,;\t]*?)[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})\s*$")
-"""Lines of tables of colours: red, green, blue, and a name before or after them."""
-
-VALUE_FIRST = re.compile(r"^\s*(\d{1,5})\s*[:=,;\t ]\s*(\D[^,;\t]*?)\s*$")
-VALUE_LAST = re.compile(r"^\s*(\D[^,;:=\t]*?)\s*[:=,;\t ]\s*(\d{1,5})\s*$")
-"""Lines of tables of values: a value, and a name after or before it."""
+LINES = tuple(
+    re.compile(rf"^\s*{line}\s*$")
+    for line in (
+        rf'{VALUE}\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+\d+\s+\d+\s+"(?P<name>.*)"',  # ITK-SNAP
+        rf"{VALUE}[\s,;]+{NAME}[\s,;]+{RGB}([\s,;]+\d{{1,3}})?",  # 3D Slicer, with an opacity
+        rf"{RGB}[\s,;]+{NAME}",
+        rf"{PLAIN_NAME}[\s,;:]+{RGB}\s*(:.*)?",  # with further fields in CVAT's labelmap.txt
+        rf"{VALUE}\s*[:=,;\t ]\s*{NAME}",
+        rf"(?P<name>\D[^,;:=\t]*?)\s*[:=,;\t ]\s*{VALUE}",
+    )
+)
+"""Lines of tables: a name, with a value, with red, green and blue, or with both."""
 
 SIDE_CAR = "_dseg.tsv"
 """Ending of a table of classes that belongs to one label map, as in BIDS."""
@@ -47,7 +53,7 @@ NAME_WORDS = word_set(
 )
 VALUE_WORDS = word_set(
     """
-    id ids value values index number label class pixel
+    id ids value values index number label class pixel code codes
     """
 )
 COLOUR_WORDS = (word_set("r red"), word_set("g green"), word_set("b blue"))
@@ -63,20 +69,34 @@ class ClassTable:
         colours: Name of each colour.
         values: Name of each value.
         is_complete: Whether `values` has to list exactly the values that occur.
+        conflict: A sentence on another table of this name that contradicts it; empty without one.
     """
 
     path: PurePosixPath | None = None
     colours: dict[Colour, str] = field(default_factory=dict)
     values: dict[int, str] = field(default_factory=dict)
     is_complete: bool = False
+    conflict: str = ""
 
     def names_of(self, found: Sequence[int]) -> dict[int, str]:
-        """Return the names of values that occur in files; empty if the table does not fit."""
+        """Return the names of values that occur in files; empty if the table does not fit.
+
+        Raises:
+            DatasetError: If the table fits, but another one of its name contradicts it.
+        """
         classes = set(found) - {0}
         names = {value: self.values[value] for value in found if value in self.values}
         is_complete = not self.is_complete or classes == self.values.keys()
         is_fitting = classes <= names.keys() and is_complete
-        return names if is_fitting and len(set(names.values())) == len(names) else {}
+        if not is_fitting or len(set(names.values())) < len(names):
+            return {}
+        self.check()
+        return names
+
+    def check(self) -> None:
+        """Raise a DatasetError if another table of this name contradicts it."""
+        if self.conflict:
+            raise DatasetError(self.conflict)
 
 
 def find_class_table(root: Path, texts: Sequence[PurePosixPath]) -> ClassTable:
@@ -89,7 +109,7 @@ def find_class_table(root: Path, texts: Sequence[PurePosixPath]) -> ClassTable:
     likely = [
         path
         for path in texts
-        if re.search(r"label|class|colou?r|categor|legend|dseg", path.name.lower())
+        if re.search(r"label|class|colou?r|categor|legend|dseg|codes", path.name.lower())
     ]
     for path in sorted(likely, key=lambda path: (len(path.parts), path)):
         table = _read(root / path)
@@ -97,6 +117,8 @@ def find_class_table(root: Path, texts: Sequence[PurePosixPath]) -> ClassTable:
             table = _of_all_cases(root, [one for one in likely if one.name.endswith(SIDE_CAR)])
         if len(table.colours) > 1 or len(table.values) > 1:
             table.path = path
+            others = [other for other in likely if other.name == path.name and other != path]
+            table.conflict = next(filter(None, (_conflict(table, root, p) for p in others)), "")
             return table
     return ClassTable()
 
@@ -119,6 +141,21 @@ def _of_all_cases(root: Path, paths: Sequence[PurePosixPath]) -> ClassTable:
                 )
             first.setdefault(value, path)
     return merged
+
+
+def _conflict(table: ClassTable, root: Path, path: PurePosixPath) -> str:
+    """Return a sentence if a file gives a value or a colour of a table another name."""
+    other = _read(root / path)
+    values = ((key, name, other.values.get(key)) for key, name in table.values.items())
+    colours = ((key, name, other.colours.get(key)) for key, name in table.colours.items())
+    for key, name, second in (*values, *colours):
+        if second not in (None, name):
+            return (
+                f"{table.path} names {key} {name}, but {path} names it {second}. If the label "
+                "files have different values for a class, export them with the same ones; "
+                "otherwise, list the classes with --label-map."
+            )
+    return ""
 
 
 def lists_classes(inventory: Inventory) -> bool:
@@ -148,9 +185,16 @@ def _from_json(text: str) -> ClassTable:
         return ClassTable()
     if isinstance(content, dict):
         content = content.get("labels", content)
+    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
+        header = [key for key, value in content[0].items() if isinstance(value, str | int)]
+        return _from_rows(header, [[str(row.get(key, "")) for key in header] for row in content])
     if isinstance(content, list):
         content = {str(value): name for value, name in enumerate(content)}
     entries = list(content.items()) if isinstance(content, dict) else []
+    colours = {tuple(v): key for key, v in entries if isinstance(v, list) and _is_colour(v)}
+    if entries and len(colours) == len(entries):
+        greys = {colour[0]: name for colour, name in colours.items() if len(set(colour)) == 1}
+        return ClassTable(colours=colours, values=greys if len(greys) == len(colours) else {})
     if not any(isinstance(value, int) for _, value in entries):
         named = [(int(k), v) for k, v in entries if k.isdecimal() and isinstance(v, str)]
         return ClassTable(values=dict(named))
@@ -164,16 +208,27 @@ def _from_json(text: str) -> ClassTable:
     return ClassTable(values=numbers, is_complete=first > 0) if is_table else ClassTable()
 
 
+def _is_colour(value: list[object]) -> bool:
+    """Return True for red, green and blue."""
+    are_parts = [type(part) is int and 0 <= part <= BRIGHTEST for part in value]
+    return len(value) == len(COLOUR_WORDS) and all(are_parts)
+
+
 def _from_columns(text: str) -> ClassTable:
     """Read a table whose first line names its columns, such as `name,r,g,b`."""
-    table = ClassTable()
     lines = text.splitlines()
     if len(lines) < 2:
-        return table
+        return ClassTable()
     try:
         header, *rows = csv.reader(lines, delimiter=max(",;\t|", key=lines[0].count))
     except csv.Error:
-        return table
+        return ClassTable()
+    return _from_rows(header, rows)
+
+
+def _from_rows(header: list[str], rows: list[list[str]]) -> ClassTable:
+    """Find the columns of names, values and colours by their titles."""
+    table = ClassTable()
     rows = [[cell.strip() for cell in row] for row in rows if len(row) == len(header)]
     words = [set(tokens(title)) for title in header]
     numeric = [bool(rows) and all(row[n].isdecimal() for row in rows) for n in range(len(header))]
@@ -197,16 +252,13 @@ def _from_lines(text: str) -> ClassTable:
     table = ClassTable()
     named: list[tuple[int, str]] = []
     for line in text.splitlines():
-        if found := ITK_SNAP.match(line):
-            named.append((int(found[1]), found[5]))
-        elif found := COLOUR_FIRST.match(line):
-            table.colours[int(found[1]), int(found[2]), int(found[3])] = found[4]
-        elif found := COLOUR_LAST.match(line):
-            table.colours[int(found[2]), int(found[3]), int(found[4])] = found[1]
-        elif found := VALUE_FIRST.match(line):
-            named.append((int(found[1]), found[2]))
-        elif found := VALUE_LAST.match(line):
-            named.append((int(found[2]), found[1]))
+        found = next(filter(None, (expression.match(line) for expression in LINES)), None)
+        fields = found.groupdict() if found else {}
+        if "value" in fields:
+            named.append((int(fields["value"]), fields["name"]))
+        if "red" in fields:
+            colour = (int(fields["red"]), int(fields["green"]), int(fields["blue"]))
+            table.colours[colour] = fields["name"]
     are_names = not any(FILE_NAME.search(name) for _, name in named)
     if are_names and len(dict(named)) == len(named):
         table.values = dict(named)

@@ -37,6 +37,12 @@ MOST_IN_AREAS = 0.5
 """Share of the voxels between the least and the greatest value that are next to an equal voxel,
 along some axis, from which on they are classes and no blurred edges."""
 
+BRIGHTEST = 255
+"""Value of white in files of 8 bits."""
+
+LEAST_EDGES = 0.9
+"""Least share of the voxels between two values that lie along edges, in a mask of soft edges."""
+
 LEAST_EQUAL = 0.4
 """Least share of voxels next to an equal voxel, without the most frequent value. Classes fill
 areas; intensities vary from voxel to voxel."""
@@ -60,16 +66,18 @@ class Content:
         voxels: As stored, channels first.
         palette: Colours `(256, 3)` of the numbers in a label file that has a palette.
         segments: Named structures of a segmentation program's file.
+        has_fourth_axis: Whether the channels are a fourth axis of the file, such as that of time.
     """
 
     voxels: StoredArray
     palette: np.ndarray | None = None
     segments: tuple[Segment, ...] = ()
+    has_fourth_axis: bool = False
 
     @classmethod
     def of(cls, stored: StoredImage) -> "Content":
         """Return the content of a file that was read."""
-        return cls(stored.voxels, stored.palette, stored.segments)
+        return cls(stored.voxels, stored.palette, stored.segments, stored.has_fourth_axis)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -99,6 +107,25 @@ class Content:
         """Whether all channels but the opacity are equal."""
         return all(np.array_equal(self.channels[0], channel) for channel in self.channels[1:])
 
+    @property
+    def is_coloured(self) -> bool:
+        """Whether the channels are red, green and blue."""
+        return len(self.channels) == COLOUR_CHANNELS and not self.has_fourth_axis
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Value of each voxel: of colours, red + 256 green + 65536 blue.
+
+        If only one of the colours is not 0 everywhere, it holds the values.
+        """
+        if self.is_grey or not self.is_coloured:
+            return np.asarray(self.channels[0])
+        used = [channel for channel in self.channels if channel.any()]
+        if len(used) == 1:
+            return np.asarray(used[0])
+        red, green, blue = self.channels.astype(np.int64)
+        return np.asarray(red + (green << 8) + (blue << 16))
+
     @cached_property
     def values(self) -> np.ndarray:
         """Distinct values of the first channel, ascending."""
@@ -110,10 +137,31 @@ class Content:
         codes = np.unique(colour_codes(self.coloured))
         return np.stack([codes >> 32, codes >> 16 & 0xFFFF, codes & 0xFFFF], axis=1)
 
+    @cached_property
+    def mixtures(self) -> int:
+        """Number of colours that lie along edges alone, between others, as after resizing."""
+        from scipy.ndimage import maximum_filter, minimum_filter
+
+        between = np.zeros(self.coloured.shape[1:], bool)
+        for channel in self.coloured:
+            is_between = (minimum_filter(channel, 3) < channel) & (
+                channel < maximum_filter(channel, 3)
+            )
+            between |= is_between
+        codes = colour_codes(self.coloured)
+        colours, places = np.unique(codes, return_inverse=True)
+        shares = np.bincount(places.ravel(), between.ravel()) / np.bincount(places.ravel())
+        return int(np.count_nonzero(shares >= LEAST_EDGES)) if len(colours) else 0
+
     @property
     def is_whole(self) -> bool:
         """Whether all values of the first channel are whole numbers."""
         return bool(np.isfinite(self.values).all() and (self.values == np.rint(self.values)).all())
+
+    @property
+    def has_void(self) -> bool:
+        """Whether the least value is -1, which marks voxels without annotation, next to others."""
+        return self.is_grey and self.is_whole and self.values[0] == -1 and len(self.values) > 1
 
     @property
     def is_one_hot(self) -> bool:
@@ -121,6 +169,18 @@ class Content:
         if len(self.voxels) < 2 or self.voxels.min() < 0 or self.voxels.max() > 1:
             return False
         return bool(np.allclose(self.voxels.sum(axis=0, dtype=np.float64), 1, atol=1e-3))
+
+    @property
+    def are_masks(self) -> bool:
+        """Whether there are several channels, each a mask of 0 and one other value."""
+        largest = self.channels.max()
+        is_binary = bool(((self.channels == 0) | (self.channels == largest)).all())
+        return len(self.channels) > 1 and not self.is_coloured and is_binary
+
+    @property
+    def are_disjoint_masks(self) -> bool:
+        """Whether the channels are masks, and no voxel is in two of them."""
+        return self.are_masks and int(np.count_nonzero(self.channels, axis=0).max()) == 1
 
     @property
     def is_mask(self) -> bool:
@@ -137,8 +197,17 @@ class Content:
 
     @cached_property
     def is_nearly_binary(self) -> bool:
-        """Whether most voxels lie near two extremes, as in a mask that was compressed as JPEG."""
+        """Whether most voxels lie near two extremes, as in a mask that was compressed as JPEG.
+
+        Half of the voxels equal the next one, unlike those of an image that is bright or dark.
+        """
         if not self.is_blurred:
+            return False
+        grey = self.channels[0]
+        if (
+            self.is_whole
+            and min(_shares_next_to_equal(grey, np.ones(grey.shape, bool))) < MOST_IN_AREAS
+        ):
             return False
         least, greatest = float(self.values[0]), float(self.values[-1])
         share = (self.channels[0].astype(np.float32) - least) / (greatest - least)
@@ -153,6 +222,23 @@ class Content:
         return bool(np.ptp(self.values.astype(float)) >= needed) and not self.has_classes
 
     @cached_property
+    def has_soft_edges(self) -> bool:
+        """Whether values between the least and the greatest lie along edges alone.
+
+        Each has a darker and a brighter neighbour, and the greatest is that of a mask.
+        """
+        from scipy.ndimage import maximum_filter, minimum_filter
+
+        if not self.is_grey or len(self.values) < FEW_VALUES:
+            return False
+        grey, (least, greatest) = self.channels[0], self.values[[0, -1]]
+        if least != 0 or greatest != (BRIGHTEST if self.is_whole else 1):
+            return False
+        between = (grey > least) & (grey < greatest)
+        is_edge = (minimum_filter(grey, 3) < grey) & (maximum_filter(grey, 3) > grey)
+        return bool(is_edge[between].mean() >= LEAST_EDGES)
+
+    @cached_property
     def has_classes(self) -> bool:
         """Whether values between the least and the greatest fill areas, unlike blurred edges."""
         grey = self.channels[0]
@@ -165,13 +251,16 @@ class Content:
         """Number of objects if each value from 1 on, without a gap, is one region; otherwise 0."""
         from scipy.ndimage import find_objects, label
 
-        if not (self.is_grey and self.is_whole):
+        if not (self.is_whole and (self.is_grey or self.is_coloured)):
             return 0
-        values = self.values[self.values > 0]
+        if self.numbers.max() > self.numbers.size:  # as in photos, without counting their colours
+            return 0
+        values = np.unique(self.numbers)
+        values = values[values > 0]
         is_numbered = len(values) > 0 and values[-1] == len(values)
         if not is_numbered or np.mean(self._shares_in_areas) < LEAST_EQUAL:
             return 0
-        labels = self.channels[0].astype(np.int64)
+        labels = self.numbers.astype(np.int64)
         full = np.ones((3,) * labels.ndim)
         for value, box in enumerate(find_objects(labels), start=1):
             if len(values) <= MAX_CLASSES and label(labels[box] == value, structure=full)[1] > 1:
@@ -181,14 +270,14 @@ class Content:
     @property
     def is_empty(self) -> bool:
         """Whether there are no values above 0."""
-        return bool(self.values[-1] <= 0)
+        return bool(self.numbers.max() <= 0)
 
     @property
     def centres(self) -> dict[int, np.ndarray]:
         """Centre of the bounding box of each value above 0, as a share of the size."""
         from scipy.ndimage import find_objects
 
-        boxes = enumerate(find_objects(self.channels[0].astype(np.int64)), start=1)
+        boxes = enumerate(find_objects(self.numbers.astype(np.int64)), start=1)
         return {
             value: np.array([(part.start + part.stop) / 2 for part in box])
             / self.channels.shape[1:]
@@ -204,9 +293,9 @@ class Content:
     @cached_property
     def _shares_in_areas(self) -> list[float]:
         """For each axis, the share that equals the next voxel, without the most frequent value."""
-        grey = self.channels[0]
-        values, counts = np.unique(grey, return_counts=True)
-        return _shares_next_to_equal(grey, grey != values[counts.argmax()]) or [1.0]
+        values, counts = np.unique(self.numbers, return_counts=True)
+        is_rare = self.numbers != values[counts.argmax()]
+        return _shares_next_to_equal(self.numbers, is_rare) or [1.0]
 
     @property
     def looks_like_labels(self) -> bool:
@@ -218,7 +307,9 @@ class Content:
         if self.is_grey:
             is_small = self.is_whole and len(self.values) <= MAX_CLASSES
             return is_small and (len(self.values) <= FEW_VALUES or self.fills_areas)
-        return len(self.channels) == COLOUR_CHANNELS and len(self.colours) <= MAX_CLASSES
+        if not self.is_coloured:
+            return all(Content(channel[None]).looks_like_labels for channel in self.channels)
+        return len(self.colours) <= MAX_CLASSES
 
 
 def _shares_next_to_equal(grey: np.ndarray, counted: np.ndarray) -> list[float]:

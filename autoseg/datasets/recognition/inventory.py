@@ -15,6 +15,7 @@ from autoseg.readers import ENDINGS, images_in
 from autoseg.readers.dicom_series import ENDINGS as DICOM_ENDINGS
 from autoseg.readers.dicom_series import SeriesFile, is_dicom, series_file
 from autoseg.readers.names import container_endings, missing_package
+from autoseg.readers.nifti_header import HEADER_ENDING, VOXEL_ENDING, is_pair
 
 TABLES = (".csv", ".tsv", ".xlsx")
 """Endings of tables."""
@@ -143,7 +144,8 @@ def modality_of(items: Iterable[Item]) -> tuple[str, ...]:
 def take_inventory(root: Path) -> Inventory:
     """List the content of a folder and its subfolders.
 
-    No file is opened, except for the headers of DICOM files, also of those without an extension.
+    No file is opened, except for the headers of DICOM files, also of those without an extension,
+    and `.hdr` files, which with their `.img` files are one item.
     Hidden files and folders are left out. A folder that is linked into itself is entered once.
     """
     inventory = Inventory(root)
@@ -157,7 +159,7 @@ def _enter(folder: Path, relative: PurePosixPath, inventory: Inventory, entered:
         ordered = sorted(entries, key=lambda entry: entry.name)
     dicom: list[Path] = []
     for entry in ordered:
-        if entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS:
+        if _is_left_out(entry):
             continue
         path = relative / entry.name
         if entry.is_dir():
@@ -174,11 +176,20 @@ def _enter(folder: Path, relative: PurePosixPath, inventory: Inventory, entered:
     _add_series(dicom, relative, inventory)
 
 
+def _is_left_out(entry: os.DirEntry[str]) -> bool:
+    """Return True for hidden files, folders without data, and voxels with a header of their own."""
+    if entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS:
+        return True
+    return entry.name.lower().endswith(VOXEL_ENDING) and is_pair(Path(entry.path))
+
+
 def _add(path: PurePosixPath, inventory: Inventory) -> bool:
     """Add a file to the inventory; return False for a DICOM file, which is not added."""
     name = path.name.lower()
     ending = _ending(name, ENDINGS)
     is_known = ending or name.endswith((*TABLES, *TEXTS))
+    is_header = ending != HEADER_ENDING or is_pair(inventory.root / path)
+    ending = ending if is_header else ""
     if ending in DICOM_ENDINGS or (not is_known and is_dicom(inventory.root / path)):
         return False
     if ending in CONTAINERS:
@@ -192,7 +203,7 @@ def _add(path: PurePosixPath, inventory: Inventory) -> bool:
         inventory.texts.append(path)
     else:
         inventory.others.append(path)
-        inventory.unread[path.suffix.lower()] += 1
+        inventory.unread["".join(PurePosixPath(name).suffixes[-1 - name.endswith(".gz") :])] += 1
     return True
 
 

@@ -10,13 +10,8 @@ from typing import Literal
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.core.mask_form import MaskForm
-from autoseg.core.parallel import Success, run_each
-from autoseg.datasets.recognition.contents import (
-    Content,
-    content_of,
-    number_objects,
-    palettes_differ,
-)
+from autoseg.datasets.recognition.contents import BRIGHTEST, Content
+from autoseg.datasets.recognition.file_forms import form_of_contents
 from autoseg.datasets.recognition.keys import Key
 from autoseg.datasets.recognition.label_series import (
     OBJECT_WORDS,
@@ -32,10 +27,7 @@ from autoseg.datasets.recognition.overlaps import are_annotations, is_union_of_c
 from autoseg.datasets.recognition.pairing import Joined
 from autoseg.datasets.recognition.tokens import is_id
 
-Form = MaskForm | Literal["polygons", "dicom", "segments"]
-
-MOST_SAMPLED = 9
-"""Number of files that are read where they may number objects or have palettes."""
+Form = MaskForm | Literal["polygons", "dicom", "segments", "signed", "merged", "layers"]
 
 LEAST_CASES = 3
 """Least number of cases from whose names objects are distinguished from classes."""
@@ -51,10 +43,6 @@ READ_ALL = {
 """Ways to use all label files of a case."""
 
 
-BRIGHTEST = 255
-"""Value of white in files of 8 bits."""
-
-
 @dataclass(frozen=True)
 class LabelForm:
     """How the label files of a dataset store the classes.
@@ -66,7 +54,9 @@ class LabelForm:
             numbers objects, all of one class; `classes`: a file per class; `objects`: a file per
             object, all of one class; `polygons`: shapes in an annotation file; `dicom`:
             segments or contours in DICOM files; `segments`: one file whose header names the
-            classes.
+            classes; `signed`: one file with a value per class, and -1 for voxels without
+            annotation; `merged`: files of the same classes with a value per class; `layers`: one
+            file with a mask per class.
         files: Value of the label files to use, by the tokens that images lack: 1, 2 … for a file
             per class, otherwise 1. Other files are left out.
         names: Name of each class value; empty if the values are to be read from the files.
@@ -134,14 +124,20 @@ def choose_labels(
         return _objects(series)
     if mask == "classes":
         return _per_class(join_series(series, without_ids) or series)
-    series, notes = _left_out(series, (_is_secondary, _is_of_objects))
+    _check_has_classes(series, len(cases))
+    rules = (_is_secondary, _is_of_objects, _is_field_of_view)
+    series, notes = _left_out(series, rules)
     joined = _joined(series, len(cases), mask)
     if joined is None:
         return _objects(series)
-    kept, more_notes = _left_out(joined, (_is_field_of_view, _repeats_classes))
+    kept, more_notes = _left_out(joined, (_repeats_classes,))
     if len(kept) == 1:
         chosen = _of_one_file(mask, kept[0].sample, are_declared=are_declared)
         chosen = replace(chosen, files=dict.fromkeys(kept[0].keys, 1))
+    elif mask == "values" and not _are_binary(kept):
+        keys = dict.fromkeys((key for one in kept for key in one.keys), 1)
+        note = "the label files of a case are merged by their values; of several, the smaller one"
+        chosen = LabelForm("merged", keys, notes=(note,))
     else:
         _check_classes(kept, len(cases), mask)
         chosen = _per_class(kept)
@@ -160,11 +156,13 @@ def _joined(
     own = sum(len(one.files) == 1 and any(map(is_id, one.key)) for one in series)
     joined = join_series(series, without_ids)
     if joined is None:
-        are_ids = all(without_ids(one.key) == () for one in series)
-        words = {without_ids(one.key) for one in series}
-        if own > 0.5 * files and len(words) == 1 and num_cases >= LEAST_CASES:
+        if mask == "values":
+            return series
+        words = [without_ids(one.key) for one in series]
+        are_objects = own > 0.5 * files and len(set(words)) == 1 and num_cases >= LEAST_CASES
+        if are_objects and _are_binary(series):
             return None
-        if own > 0.5 * files or are_ids:
+        if own > 0.5 * files or words.count(()) > 1:  # numbers say nothing, next to words or not
             raise _ambiguous(series, num_cases, ("classes", "objects"))
         return series
     numbers = [number for one in joined for number in one.files]
@@ -190,6 +188,18 @@ def _left_out(
     return kept, (note,)
 
 
+def _check_has_classes(series: list[LabelSeries], num_cases: int) -> None:
+    """Check that there are other label files than drawings and numbered objects, if both exist.
+
+    Raises:
+        DatasetError: If there are none: the drawings may show classes.
+    """
+    drawn = [one for one in series if one.words & SECONDARY_WORDS]
+    of_objects = [one for one in series if one not in drawn and one.path_words & OBJECT_WORDS]
+    if drawn and of_objects and len(drawn) + len(of_objects) == len(series):
+        raise _ambiguous(series, num_cases, ())
+
+
 def _is_secondary(series: LabelSeries, _others: list[LabelSeries]) -> bool:
     return bool(series.words & SECONDARY_WORDS)
 
@@ -199,7 +209,9 @@ def _is_of_objects(series: LabelSeries, _others: list[LabelSeries]) -> bool:
 
 
 def _is_field_of_view(series: LabelSeries, others: list[LabelSeries]) -> bool:
-    return len(others) > 1 and series.is_field_of_view
+    """Return True for masks of all cases that hardly differ, if there are others."""
+    most = max(len(one.files) for one in others)
+    return len(others) > 1 and len(series.files) == most and series.is_field_of_view
 
 
 def _repeats_classes(series: LabelSeries, others: list[LabelSeries]) -> bool:
@@ -245,8 +257,14 @@ def _check_classes(series: list[LabelSeries], num_cases: int, mask: MaskForm | N
         raise _ambiguous(series, num_cases, ("classes",))
 
 
+def _are_binary(series: Sequence[LabelSeries]) -> bool:
+    """Return True if label files may be masks of one class, so far as some of them show."""
+    return all(one.is_binary for one in series[:MOST_SUGGESTED])
+
+
 def _ambiguous(series: Sequence[LabelSeries], num_cases: int, ways: Sequence[str]) -> DatasetError:
     """Return the error for label files that can be read in several ways, with the options."""
+    ways = ways if _are_binary(series) else ("values",)
     counts: Counter[str] = Counter()
     for one in series:
         counts[one.pattern] += len(one.files)
@@ -270,12 +288,9 @@ def _of_one_file(
     contents = sample(SAMPLED)
     if mask is None and any(content.segments for content in contents):
         return LabelForm("segments")
-    form = mask or _form_of(sample, are_declared=are_declared)
+    form = mask or form_of_contents(sample, are_declared=are_declared)
     if form == "onehot":
-        channels = max((len(content.voxels) for content in contents), default=2)
-        names = {value: f"label_{value}" for value in range(channels)} | {0: "background"}
-        note = f"labels have a channel per class ({channels} channels), the first is the background"
-        return LabelForm("onehot", names=names, notes=(note,))
+        return _of_channels(contents)
     if form == "instances":
         note = "labels number the objects; all objects are one class"
         return LabelForm("instances", names={0: "background", 1: "object"}, notes=(note,))
@@ -293,72 +308,13 @@ def _of_one_file(
     return LabelForm(form)
 
 
-def _form_of(sample: Callable[[int], list[Content]], *, are_declared: bool) -> MaskForm:
-    """Return the form of label files of which some are read.
-
-    Raises:
-        DatasetError: If the values may be classes or numbers of objects.
-    """
-    contents = sample(SAMPLED)
-    counts = [content.num_objects for content in contents]
-    may_be_objects = all(
-        count or content.is_empty for count, content in zip(counts, contents, strict=True)
-    )
-    if (may_be_objects and (max(counts, default=0) > 1 or 0 in counts)) or any(
-        content.palette is not None for content in contents
-    ):
-        contents = sample(MOST_SAMPLED)
-    if any(content.is_one_hot for content in contents):
-        return "onehot"
-    if palettes_differ(contents):
-        return "colours"
-    are_numbered = False if are_declared else number_objects(contents)
-    if are_numbered is None:
-        most = max(content.num_objects for content in contents)
-        raise DatasetError(
-            f"the label files hold the values 1, 2, 3 … up to {most}, each in one piece and at "
-            "similar places, and some files have fewer. If each value is a class, add --mask "
-            "values; if the values number objects of one class, add --mask instances."
-        )
-    if are_numbered:
-        return "instances"
-    blurred = [content for content in contents if content.is_blurred]
-    has_classes = any(content.has_classes for content in contents)
-    if any(content.is_nearly_binary for content in blurred) and not has_classes:
-        return "threshold"
-    if blurred:
-        first = blurred[0].values
-        raise DatasetError(
-            f"the label files hold many values, such as {len(first)} from {first[0]} to "
-            f"{first[-1]}, that fill no areas. If they are masks with soft edges, add --mask "
-            "threshold; if each value is a class, add --mask values."
-        )
-    return "values" if all(content.is_grey for content in contents) else "colours"
-
-
-def colours_in(paths: Sequence[Path], most: int, *, workers: int) -> Counter[tuple[int, ...]]:
-    """Count the files in which each colour occurs; unreadable files are skipped.
-
-    Args:
-        paths: The files.
-        most: Greatest number of colours.
-        workers: Number of processes that read files.
-
-    Raises:
-        DatasetError: If there are more colours.
-    """
-    counts: Counter[tuple[int, ...]] = Counter()
-    for outcome in run_each(_colours_of, paths, workers=workers):
-        counts.update(outcome.value if isinstance(outcome, Success) else ())
-        if len(counts) > most:
-            raise DatasetError(
-                f"the label files have more than {most} colours, for example "
-                f"{paths[outcome.index]}; expected a colour per class. Export the labels without "
-                "smoothing, as .png."
-            )
-    return counts
-
-
-def _colours_of(path: Path) -> list[tuple[int, ...]]:
-    content = content_of(path)
-    return [] if content is None else [tuple(map(int, colour)) for colour in content.colours]
+def _of_channels(contents: Sequence[Content]) -> LabelForm:
+    """Return the form of a channel per class: of masks, unless one of them is the background."""
+    are_masks = bool(contents) and all(content.are_masks for content in contents)
+    has_background = not are_masks or any(content.is_one_hot for content in contents)
+    number = max((len(content.voxels) for content in contents), default=2)
+    values = range(1, number + (0 if has_background else 1))
+    names = {0: "background"} | {value: f"label_{value}" for value in values}
+    background = "the first is the background" if has_background else "none is the background"
+    note = f"labels have a channel per class ({number} channels), {background}"
+    return LabelForm("onehot" if has_background else "layers", names=names, notes=(note,))

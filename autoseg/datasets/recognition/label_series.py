@@ -64,6 +64,12 @@ class LabelSeries:
         return frozenset(self.key)
 
     @property
+    def path_words(self) -> frozenset[str]:
+        """All words of the paths, also those that all label files share."""
+        first = next(iter(self.files.values()))
+        return frozenset(word for name in first.words.names for word, _ in name)
+
+    @property
     def name(self) -> str:
         """Name of the class, if there is a file per class: from the folder, or from the file."""
         first = next(iter(self.files.values()))

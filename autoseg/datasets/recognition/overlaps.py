@@ -113,7 +113,7 @@ def is_union_of_classes(masks: LabelSeries, maps: LabelSeries) -> bool:
         mask, labels = masks.content(number), maps.content(number)
         if mask is None or labels is None or mask.shape != labels.shape:
             continue
-        inside, values = _thinned(mask.foreground), _thinned(labels.channels[0])
+        inside, values = _thinned(mask.foreground), _thinned(labels.numbers)
         if not inside.any():
             continue
         chosen = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.formatting import format_cases
+from autoseg.core.formatting import format_cases, format_count
 from autoseg.core.parallel import Success, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.inspection import file_states, inspect_case, inspection_bytes
@@ -102,6 +102,7 @@ def fingerprint(
     workspace.partial_fingerprint.unlink(missing_ok=True)
     _report_absent_labels(result, progress)
     _report_constant_images(result, progress)
+    _report_disagreeing_forms(result, progress)
     return spec, result
 
 
@@ -288,4 +289,17 @@ def _report_constant_images(result: Fingerprint, progress: Progress) -> None:
         progress.say(
             f"note: all intensities of the foreground are equal in {format_cases(names)}; the "
             "images may be empty."
+        )
+
+
+def _report_disagreeing_forms(result: Fingerprint, progress: Progress) -> None:
+    """Report images whose NIfTI header places them at two positions, with both of the first."""
+    cases = [case for case in result.cases if case.forms_difference]
+    if cases:
+        number = format_count(len(cases), "case")
+        progress.say(
+            f"note: the NIfTI header has two positions that disagree in {number}, for example "
+            f"{cases[0].name}: {cases[0].forms_difference} (mm). Images are read by the sform if "
+            "its code is 1, otherwise by the qform. If the labels were made by the other one, "
+            "correct the headers."
         )

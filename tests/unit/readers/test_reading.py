@@ -234,10 +234,18 @@ def test_a_file_of_the_other_byte_order_and_version_is_understood() -> None:
         struct.pack_into(f"{order}2h", header, code_at, 64, 64)
         struct.pack_into(f"{order}{dims}", header, dims_at, 3, 4, 5, 6, 9, 9, 9, 9)
         struct.pack_into(f"{order}{layout}", header, start_at, 544)
+        header[344:348] = b"n+1\0" if size == 348 else bytes(4)
         parsed = NiftiHeader.from_bytes(bytes(header))
         expected = 544 + 4 * 5 * 6 * 8
         assert parsed == NiftiHeader(
-            order, "f8", (4, 5, 6), 2 if size == 540 else 1, (1.0, 0.0), start=544, size=expected
+            byte_order=order,
+            number_type="f8",
+            shape=(4, 5, 6),
+            version=2 if size == 540 else 1,
+            scale=(1.0, 0.0),
+            start=544,
+            size=expected,
+            pixdim=(0.0, 0.0, 0.0),
         )
 
 

@@ -71,7 +71,8 @@ def test_a_class_map_with_high_values_is_no_blurred_mask(root: Path) -> None:
             (255, 22, 42),
         ),
     )
-    assert plan(root).spec.labels.values == (0, *values)
+    labels = plan(root).spec.labels
+    assert (*labels.values, labels.ignore) == (0, *values)
 
 
 def blurred(seed: int, sigma: float = 1.0, size: int = 17) -> np.ndarray:

@@ -1,5 +1,7 @@
+import gzip
 import os
 import shutil
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -322,6 +324,21 @@ def test_what_was_inferred_is_said(pictures_dataset: Path, workspace: Workspace)
     assert progress.messages == list(spec.inferred)
     assert found.num_axes == 2
     assert all(case.is_integer for case in found.cases)
+
+
+def test_positions_of_a_header_that_disagree_are_reported_once(
+    changeable: Path, workspace: Workspace
+) -> None:
+    for path in sorted((changeable / "imagesTr").glob("*.nii.gz"))[:2]:
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        struct.pack_into("<h", content, 254, 2)  # the code of the sform, and its rows
+        struct.pack_into("<12f", content, 280, 1, 0, 0, 5, 0, 1, 0, 0, 0, 0, 1, -0.5)
+        path.write_bytes(gzip.compress(bytes(content)))
+    _, _, progress = run(changeable, workspace)
+    (note,) = [message for message in progress.messages if "sform" in message]
+    assert "disagree in 2 cases, for example" in note
+    assert "sform [1 0 0 5; 0 1 0 0; 0 0 1 -0.5]" in note
+    assert "qform [-" in note
 
 
 def test_two_halves_merge_into_the_whole(volumes_dataset: Path, workspace: Workspace) -> None:
