@@ -15,9 +15,10 @@ from autoseg.datasets.layouts.inference import Reading
 from autoseg.datasets.layouts.label_map import choose_classes
 from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
-from autoseg.datasets.recognition.cases import explain_unpaired, recognise_cases
+from autoseg.datasets.recognition.cases import recognise_cases
 from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.datasets.recognition.matching import explain_unpaired
 from autoseg.datasets.recognition.roles import name_items
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
 from autoseg.readers.names import missing_package

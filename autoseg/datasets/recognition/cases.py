@@ -1,18 +1,22 @@
 """Describe the cases of a folder whose layout follows no fixed convention."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from autoseg.core.formatting import format_count, format_names
+from autoseg.core.formatting import format_names
 from autoseg.datasets.recognition.annotated_cases import cases_of_annotations, choose_annotations
 from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
-from autoseg.datasets.recognition.case_names import group_cases, name_cases
+from autoseg.datasets.recognition.case_names import (
+    Groups,
+    find_groups,
+    first_image,
+    group_note,
+    name_cases,
+)
 from autoseg.datasets.recognition.channels import choose_channels
 from autoseg.datasets.recognition.class_tables import lists_classes
-from autoseg.datasets.recognition.contents import content_of
 from autoseg.datasets.recognition.dicom_cases import (
     cases_of_series,
     choose_segmentations,
@@ -24,26 +28,15 @@ from autoseg.datasets.recognition.inventory import (
     Item,
     choose_series,
     modality_of,
-    take_inventory,
 )
-from autoseg.datasets.recognition.keys import Key, varying
+from autoseg.datasets.recognition.keys import Key
 from autoseg.datasets.recognition.label_forms import LabelForm, choose_labels
-from autoseg.datasets.recognition.label_series import SAMPLED
-from autoseg.datasets.recognition.lists import (
-    Lists,
-    given_pairs,
-    listed_pairs,
-    listed_parts,
-)
-from autoseg.datasets.recognition.pairing import Joined, Named, Pairing, pair_named
-from autoseg.datasets.recognition.patterns import (
-    choose_by_patterns,
-    choose_test_cases,
-    suggest_pattern,
-)
+from autoseg.datasets.recognition.lists import Lists, listed_pairs, listed_parts
+from autoseg.datasets.recognition.matching import match_files
+from autoseg.datasets.recognition.pairing import Joined, Pairing
+from autoseg.datasets.recognition.patterns import choose_test_cases
 from autoseg.datasets.recognition.recognised import RecognisedCases
-from autoseg.datasets.recognition.roles import assign_roles, name_items
-from autoseg.datasets.recognition.table_cases import cases_of_table
+from autoseg.datasets.recognition.table_cases import cases_of_table, given_pairs
 from autoseg.datasets.recognition.tokens import Part
 from autoseg.documents.dataset import (
     AUTOMATIC,
@@ -104,7 +97,7 @@ def _recognised(inventory: Inventory, options: LayoutOptions) -> RecognisedCases
 
 def _described(
     pairing: Pairing,
-    groups: list[str | None],
+    groups: Groups,
     listed: Lists,
     inventory: Inventory,
     options: LayoutOptions,
@@ -117,12 +110,12 @@ def _described(
         pairing.cases, lambda case: next((item for _, item in _label_files(case, form)), None), root
     )
     names = name_cases(pairing.cases, channels.keys, root)
-    modality = modality_of(next(iter(case.images.values()))[0].item for case in pairing.cases)
-    lists = listed if listed.pairs else listed_parts(inventory, names)
+    modality = modality_of(first_image(case).item for case in pairing.cases)
+    lists = listed if listed.pairs else _listed_parts(inventory, pairing.cases, names)
     found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
     parts: dict[str, LabelParts] = {}
     incomplete = []
-    for case, name, group in zip(pairing.cases, names, groups, strict=True):
+    for case, name, group in zip(pairing.cases, names, groups.names, strict=True):
         files = _files(case, form, channels.keys, root)
         if files is None:
             incomplete.append(name)
@@ -147,51 +140,29 @@ def _described(
         parts=parts,
         channels=channels.names or modality,
         channel_source="the names of files" if channels.names else HEADERS,
-        group_source=_group_source(lists, pairing),
-        notes=(*form.notes, *channels.notes, *_left_out(inventory, pairing, incomplete)),
+        group_source=_group_source(lists, groups),
+        notes=(
+            *form.notes,
+            *channels.notes,
+            *lists.notes,
+            *(() if lists.groups else group_note(pairing.cases, groups)),
+            *_left_out(inventory, pairing, incomplete),
+        ),
     )
 
 
-def _paired(
-    inventory: Inventory, listed: Lists, options: LayoutOptions
-) -> tuple[Pairing, list[str | None]]:
+def _listed_parts(inventory: Inventory, cases: Sequence[Joined], names: Sequence[str]) -> Lists:
+    """Return the parts and groups in tables and lists, by names of cases or of their folders."""
+    folders = [first_image(case).item.path.parts[:-1] for case in cases]
+    return listed_parts(inventory, names, folders)
+
+
+def _paired(inventory: Inventory, listed: Lists, options: LayoutOptions) -> tuple[Pairing, Groups]:
     """Return the cases and their groups: from a table of pairs, otherwise from the paths."""
     if listed.pairs:
         return cases_of_table(listed, inventory)
-    pairing = pair_named(_with_roles(inventory, options))
-    return pairing, group_cases(pairing.cases)
-
-
-def _with_roles(inventory: Inventory, options: LayoutOptions) -> list[Named]:
-    named = choose_by_patterns(name_items(inventory.items), options.images, options.labels)
-
-    def look_like_labels(items: Sequence[Item]) -> bool | None:
-        found = _look_like_labels(inventory.root, items)
-        return None if options.label_form and not found else found
-
-    return assign_roles(named, look_like_labels)
-
-
-def explain_unpaired(root: Path, options: LayoutOptions) -> str:
-    """Return sentences on why no image of a folder has labels, with options; may be empty."""
-    inventory = take_inventory(root)
-    named = _with_roles(inventory, options)
-    images = [entry for entry in named if entry.words.role == "image"]
-    labels = [entry for entry in named if entry.words.role == "label"]
-    if not images or not labels:
-        return ""
-    reason = pair_named(named).reason
-    patterns = [
-        suggest_pattern(entries[0], varying([entry.words.key for entry in entries])[0])
-        for entries in (images, labels)
-    ]
-    return (
-        f"{format_count(len(images), 'file')}, such as {images[0].item.path}, taken as images; "
-        f"{format_count(len(labels), 'file')}, such as {labels[0].item.path}, taken as labels; "
-        f"{reason or 'no label file can be used'}. Choose files and the name of the case in their "
-        f"paths with patterns, such as --image {shlex.quote(patterns[0])} --label "
-        f"{shlex.quote(patterns[1])}. "
-    )
+    pairing = match_files(inventory, options)
+    return pairing, find_groups(pairing.cases)
 
 
 def _files(case: Joined, form: LabelForm, channels: Sequence[Key], root: Path) -> LabelParts | None:
@@ -203,20 +174,6 @@ def _files(case: Joined, form: LabelForm, channels: Sequence[Key], root: Path) -
     return LabelParts("", labels, image.file(root))
 
 
-def _look_like_labels(root: Path, items: Sequence[Item]) -> bool | None:
-    """Decide whether files are labels.
-
-    None if none of them can be read, or if they hold many whole numbers that fill areas, so that
-    the words of their paths decide.
-    """
-    sample = items[:: max(1, len(items) // SAMPLED)][:SAMPLED]
-    contents = [found for item in sample if (found := content_of(item.file(root))) is not None]
-    if contents and all(content.looks_like_labels for content in contents):
-        return True
-    may_be_labels = all(c.is_grey and c.is_whole and c.fills_areas for c in contents)
-    return None if may_be_labels else False
-
-
 def _label_files(case: Joined, form: LabelForm) -> list[tuple[int, Item]]:
     """Return the label files of a case and the value of each."""
     found = [
@@ -225,12 +182,9 @@ def _label_files(case: Joined, form: LabelForm) -> list[tuple[int, Item]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _group_source(lists: Lists, pairing: Pairing) -> str:
+def _group_source(lists: Lists, groups: Groups) -> str:
     """Return where the groups of cases are from."""
-    images = [entry for case in pairing.cases for files in case.images.values() for entry in files]
-    has_pattern = any("group" in entry.fields for entry in images)
-    tables = format_names([path.as_posix() for path in lists.group_sources])
-    return tables or ("{group} of the patterns" if has_pattern else "folders")
+    return format_names([path.as_posix() for path in lists.group_sources]) or groups.source
 
 
 def _left_out(inventory: Inventory, pairing: Pairing, incomplete: Sequence[str]) -> tuple[str, ...]:

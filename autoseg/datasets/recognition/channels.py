@@ -132,8 +132,9 @@ def _options(cases: Sequence[Joined], keys: Sequence[Key]) -> str:
     """Return a line with the option of each kind of images."""
     lines = []
     for key in keys:
-        case = next(case for case in cases if key in case.images)
-        pattern = suggest_pattern(case.images[key][0], case.key)
+        having = [case for case in cases if key in case.images]
+        files = [case.images[key][0] for case in having]
+        pattern = suggest_pattern(files[0], having[0].key, files)
         lines.append(f"  --image {shlex.quote(pattern)}")
     return "\n".join(lines)
 

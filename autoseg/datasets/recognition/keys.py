@@ -1,7 +1,7 @@
 """Compare keys of images and of labels: the tokens of their paths in order."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -163,6 +163,20 @@ def varying(keys: list[Key], kept: Collection[str] = ()) -> list[Key]:
     return [_without(key, constant) for key in keys]
 
 
+def without_common_words(images: list[Key], labels: list[Key]) -> tuple[list[Key], list[Key]]:
+    """Remove words that all images and labels have, and some have once more.
+
+    In `PET-CT/PET.nii`, `PET-CT/CT.nii` and `PET-CT/seg.nii`, only the name of the file counts.
+    """
+    counts = [Counter(key) for key in (*images, *labels)]
+    constant = Counter(token for token in images[0] if not is_id(token))
+    for count in counts:
+        constant &= count
+    repeated = {token for token in constant if any(c[token] > constant[token] for c in counts)}
+    constant = Counter({token: constant[token] for token in repeated})
+    return [_without(k, constant) for k in images], [_without(k, constant) for k in labels]
+
+
 def _without(key: Key, removed: Counter[str]) -> Key:
     """Remove tokens from the end."""
     left = removed.copy()
@@ -183,3 +197,34 @@ def without_entities(key: Key) -> Key:
 def as_numbers(key: Key) -> Key:
     """Remove leading zeros, so that `007` equals `7`, and `p07` equals `p7`."""
     return tuple(re.sub(r"\d+", lambda digits: str(int(digits[0])), token) for token in key)
+
+
+def case_tokens(keys: list[Place], shared: set[str], *, are_images: bool) -> list[Key]:
+    """Return the tokens of each key that name its case.
+
+    They are the tokens that images and labels share. A token of a single case that the other side
+    lacks is the id of a case without a partner, so that the key as a whole names the case; unless
+    it is an id of its own that every image has, or the labels of a case have one each.
+
+    Args:
+        keys: Part and key of each file.
+        shared: Tokens that images and labels share.
+        are_images: Whether the files are images.
+    """
+    cores = [tuple(token for token in key if token in shared) for _, key in keys]
+    occurs: dict[str, set[Place]] = defaultdict(set)
+    for (part, key), core in zip(keys, cores, strict=True):
+        for token in key:
+            occurs[token].add((part, core))
+    is_single = len(set(cores)) == 1
+    has_own = [
+        any(token not in shared and len(occurs[token]) < 2 for token in key) for _, key in keys
+    ]
+    counts = Counter((part, core) for (part, _), core in zip(keys, cores, strict=True))
+    most_have_own = sum(has_own) > 0.5 * len(keys)
+    found = []
+    for (part, key), core, own in zip(keys, cores, has_own, strict=True):
+        is_alone = most_have_own and counts[part, core] == 1 if are_images else True
+        keeps = is_single or (bool(core) and (not own or is_alone))
+        found.append(core if keeps else key)
+    return found

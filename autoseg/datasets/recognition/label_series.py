@@ -80,7 +80,8 @@ class LabelSeries:
     @property
     def pattern(self) -> str:
         """Pattern of the paths, with `*` in the place of ids that only one file has."""
-        pattern = suggest_pattern(next(iter(self.files.values())), self._case)
+        first = next(iter(self.files.values()))
+        pattern = suggest_pattern(first, self._case, self.files.values())
         ids = [token for token in self.key if is_id(token)] if len(self.files) == 1 else []
         for token in ids:
             pattern = re.sub(re.escape(token), "*", pattern, flags=re.IGNORECASE)

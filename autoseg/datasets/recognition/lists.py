@@ -1,13 +1,15 @@
 """Read pairs, parts and groups from tables and lists of names in the folder of a dataset."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
 from autoseg.datasets.recognition.inventory import Inventory, Item
+from autoseg.datasets.recognition.keys import Key
 from autoseg.datasets.recognition.tables import read_lines, read_table
 from autoseg.datasets.recognition.tokens import PART_WORDS, Part, path_tokens, tokens, word_set
 from autoseg.readers import stem_of
@@ -18,6 +20,9 @@ GROUP_WORDS = word_set(
     """
 )
 """Words of columns of groups."""
+
+OBJECT_WORDS = word_set("lesion slide video exam study")
+"""Words of columns of groups if a word of ids follows (`lesion_id`)."""
 
 ID_WORDS = word_set(
     """
@@ -32,6 +37,9 @@ PART_COLUMN_WORDS = word_set(
     """
 )
 """Words of columns of parts."""
+
+YES, NO = word_set("1 true yes y t"), word_set("0 false no n f")
+"""Entries of a column about one part, lower case."""
 
 LEAST_FOUND = 0.9
 """Least share of the entries of a column that are files or cases of the dataset."""
@@ -63,12 +71,14 @@ class Lists:
         parts: Part by name of a case.
         groups: Group by name of a case.
         group_sources: Files that the groups were read from.
+        notes: Sentences on entries that name no part.
     """
 
     pairs: tuple[ListedPair, ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     group_sources: list[PurePosixPath] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def listed_pairs(inventory: Inventory) -> Lists:
@@ -88,7 +98,7 @@ def listed_pairs(inventory: Inventory) -> Lists:
                 image,
                 label,
                 row.get(group) or None if group else None,
-                _part(row.get(part, "")) if part else None,
+                part_in_text(row.get(part, "")) if part else None,
             )
             for row, image, label in zip(rows, by_role["image"], by_role["label"], strict=True)
             if image is not None and label is not None
@@ -97,135 +107,168 @@ def listed_pairs(inventory: Inventory) -> Lists:
     return Lists()
 
 
-TABLE_COLUMNS = ("image", "label", "group", "split")
-"""Columns of a table that the user names, in this order."""
+def listed_parts(
+    inventory: Inventory, names: Sequence[str], folders: Sequence[Sequence[str]] = ()
+) -> Lists:
+    """Return the parts and groups of cases from tables and lists of names.
 
-
-def given_pairs(inventory: Inventory, table: str) -> Lists:
-    """Return the pairs of a table that the user has chosen.
-
-    Args:
-        inventory: The content of the folder.
-        table: The file and the names of its columns, see `LayoutOptions`.
-
-    Raises:
-        DatasetError: If the table cannot be read, or lacks a column, or none of the files in a
-            column exists, or a split is not the name of a part.
-    """
-    file, _, columns = table.rpartition(":")
-    path = inventory.root / file
-    rows = read_table(path)
-    given = dict(zip(TABLE_COLUMNS, [name.strip() for name in columns.split(",")], strict=False))
-    if not rows:
-        raise DatasetError(
-            f"--table: {path} has no rows that can be read; expected a first line with the names "
-            "of the columns, and a line per case, in a file .csv, .tsv or .xlsx."
-        )
-    for name in filter(None, given.values()):
-        if name not in rows[0]:
-            found = format_names(list(rows[0]), 20)
-            raise DatasetError(f"--table: {path} has no column {name!r}. It has {found}.")
-    folder = PurePosixPath(os.path.relpath(path.parent, inventory.root))
-    known = {item.path for item in inventory.items}
-    located = {
-        role: [_located_file(row[given[role]], folder, inventory.root, known) for row in rows]
-        for role in ("image", "label")
-    }
-    for role, paths in located.items():
-        if not any(path is not None and (inventory.root / path).is_file() for path in paths):
-            example = next((row[given[role]] for row in rows if row[given[role]]), "nothing")
-            raise DatasetError(
-                f"--table: no file in the column {given[role]!r} of {path} exists, for example "
-                f"{example}; expected paths relative to {path.parent} or {inventory.root}."
-            )
-    group, split = given.get("group"), given.get("split")
-    pairs = [
-        ListedPair(
-            image,
-            label,
-            row[group] or None if group else None,
-            _given_part(row[split], path) if split else None,
-        )
-        for row, image, label in zip(rows, located["image"], located["label"], strict=True)
-        if image is not None and label is not None
-    ]
-    source = PurePosixPath(file)
-    return Lists(pairs=tuple(pairs), group_sources=[source] if group else [])
-
-
-def _located_file(
-    written: str, folder: PurePosixPath, root: Path, known: Collection[PurePosixPath]
-) -> PurePosixPath | None:
-    """Return a path relative to the dataset, or an absolute one outside; None if it is empty.
-
-    A file that does not exist has the path relative to the table's folder.
-    """
-    if not written:
-        return None
-    paths = _candidates(written, folder)
-    found = next((path for path in paths if path in known), None)
-    found = found or next((path for path in paths if (root / path).is_file()), paths[0])
-    is_inside = found.is_absolute() and found.is_relative_to(root)
-    return found.relative_to(root) if is_inside else found
-
-
-def _candidates(written: str, folder: PurePosixPath) -> list[PurePosixPath]:
-    """Return the paths that a text may mean: relative to the table's folder, or to the dataset."""
-    text = written.replace("\\", "/")
-    return [PurePosixPath(os.path.normpath(path)) for path in (folder / text, text)]
-
-
-def _given_part(text: str, table: Path) -> Part | None:
-    part = _part(text)
-    if text and part is None:
-        raise DatasetError(
-            f"--table: {table} has the split {text!r}; expected words such as train, val or test. "
-            "For numbered folds, leave the column out and give the folds with --splits."
-        )
-    return part
-
-
-def listed_parts(inventory: Inventory, names: Sequence[str]) -> Lists:
-    """Return the parts and groups of cases from tables with their names, and lists of names.
+    A name is that of a case, or that of a folder of cases, such as the folder of a patient.
 
     Args:
         inventory: The content of the folder.
         names: Names of the cases.
+        folders: Names of the folders of each case.
+
+    Raises:
+        DatasetError: If lists put a case into different parts.
     """
     found = Lists()
-    known = set(names)
+    by_name = [{name: {name} for name in names}, *_by_folder(names, folders)]
     for path in inventory.tables:
-        rows = read_table(inventory.root / path)
-        ids = next((name for name in (rows[0] if rows else ()) if _holds(rows, name, known)), None)
-        if ids is None:
-            continue
-        part, group = _named_column(rows, PART_COLUMN_WORDS), _group_column(rows)
-        named = {row[ids]: row for row in rows if row.get(ids) in known}
-        if part and part != ids:
-            parts = {name: _part(row.get(part) or "") for name, row in named.items()}
-            found.parts |= {name: part for name, part in parts.items() if part}
-        if group and group != ids:
-            found.groups |= {name: row[group] for name, row in named.items() if row.get(group)}
-            found.group_sources.append(path)
+        _read_parts(path, read_table(inventory.root / path), by_name, found)
     if not found.parts:
-        _read_lists(inventory, known, found)
+        _read_lists(inventory, by_name, found)
     return found
 
 
-def _read_lists(inventory: Inventory, known: set[str], found: Lists) -> None:
-    """Read lists such as train.txt and val.txt, with the name of a case in each line."""
-    lists: dict[PurePosixPath, dict[Part, set[str]]] = {}
+def _by_folder(names: Sequence[str], folders: Sequence[Sequence[str]]) -> list[dict[str, set[str]]]:
+    """Return the cases in each folder, for each depth at which all cases have a folder."""
+    found = []
+    for column in zip(*folders, strict=False):
+        cases: dict[str, set[str]] = defaultdict(set)
+        for name, folder in zip(names, column, strict=True):
+            cases[folder].add(name)
+        found += [dict(cases)] if len(cases) > 1 else []
+    return found
+
+
+def _read_parts(
+    path: PurePosixPath,
+    rows: Sequence[Mapping[str, str]],
+    by_name: Sequence[Mapping[str, set[str]]],
+    found: Lists,
+) -> None:
+    """Read a table with a column of names and one of parts or groups, or a column per part."""
+    columns = list(rows[0]) if rows else []
+    own = [name for name in columns if part_in_text(name)]
+    for known in by_name:
+        listed = {name: {row[name] for row in rows if row.get(name)} for name in own}
+        if any(listed.values()) and all(
+            texts <= known.keys() - YES - NO for texts in listed.values()
+        ):
+            kind = {
+                path / name: {case: part for text in texts for case in known[text]}
+                for name, texts in listed.items()
+                if (part := part_in_text(name)) and texts
+            }
+            for cases in _usable([kind], found)[0].values():
+                found.parts |= cases
+            return
+        ids = next((name for name in columns if _holds(rows, name, set(known))), None)
+        if ids is not None:
+            named = {row[ids]: row for row in rows if row.get(ids) in known}
+            _read_columns(path, named, ids, known, found)
+            return
+
+
+def _read_columns(
+    path: PurePosixPath,
+    named: Mapping[str, Mapping[str, str]],
+    ids: str,
+    known: Mapping[str, set[str]],
+    found: Lists,
+) -> None:
+    """Read the columns of parts and of groups of a table.
+
+    Args:
+        path: The table.
+        named: Its rows by the name in them.
+        ids: Column of the names.
+        known: Cases by name.
+        found: Is completed.
+    """
+    rows = list(named.values())
+    part = _named_column(rows, PART_COLUMN_WORDS) or _flag_column(rows)
+    group = _group_column(rows)
+    if part and part != ids:
+        parts = {name: _part_of_entry(row.get(part) or "", part) for name, row in named.items()}
+        found.parts |= {case: p for name, p in parts.items() if p for case in known[name]}
+        unknown = sorted(
+            {row[part] for name, row in named.items() if row[part] and not parts[name]}
+        )
+        if unknown and not part_in_text(part):
+            found.notes.append(
+                f"the column {part} of {path} has entries that name no part, such as "
+                f"{format_names(unknown, 3)}; these cases are trained on"
+            )
+    if group and group != ids:
+        groups = {name: row[group] for name, row in named.items() if row.get(group)}
+        found.groups |= {case: text for name, text in groups.items() for case in known[name]}
+        found.group_sources.append(path)
+
+
+def _read_lists(
+    inventory: Inventory, by_name: Sequence[Mapping[str, set[str]]], found: Lists
+) -> None:
+    """Read lists such as train.txt and val.txt, with a name in each line.
+
+    Raises:
+        DatasetError: If lists of one kind put a case into several parts.
+    """
+    lists: dict[tuple[PurePosixPath, Key], dict[PurePosixPath, dict[str, Part]]] = {}
     for path in inventory.texts:
-        part = PART_WORDS.get(path.stem.lower())
-        if path.suffix.lower() != ".txt" or part is None:
+        words = tokens(path.stem)
+        own = {PART_WORDS[word] for word in words if word in PART_WORDS}
+        if path.suffix.lower() != ".txt" or len(own) != 1:
             continue
         lines = read_lines(inventory.root / path)
         written = {PurePosixPath(line.split()[0]).name for line in lines if line.split()}
-        listed = {name if name in known else stem_of(Path(name)) for name in written}
-        if listed and len(listed & known) >= LEAST_FOUND * len(listed):
-            lists.setdefault(path.parent, {})[part] = listed & known
-    best = max(lists.values(), key=lambda parts: sum(map(len, parts.values())), default={})
-    found.parts |= {name: part for part, listed in best.items() for name in listed}
+        for known in by_name:
+            listed = {name if name in known else stem_of(Path(name)) for name in written}
+            names = listed & known.keys()
+            if listed and len(names) >= LEAST_FOUND * len(listed):
+                others = tuple(word for word in words if word not in PART_WORDS)
+                cases = {case: next(iter(own)) for name in names for case in known[name]}
+                lists.setdefault((path.parent, others), {})[path] = cases
+                break
+    for kind in _usable(list(lists.values()), found):
+        for cases in kind.values():
+            found.parts |= cases
+
+
+Listed = dict[PurePosixPath, dict[str, Part]]
+"""Lists, and the part of each case in them."""
+
+
+def _usable(kinds: Sequence[Listed], found: Lists) -> list[Listed]:
+    """Return all lists if they agree, otherwise those of the kind with most cases.
+
+    Several kinds that name as many, such as the lists of five folds, are not used.
+
+    Raises:
+        DatasetError: If lists of one kind put a case into several parts.
+    """
+    pairs = [{pair for cases in kind.values() for pair in cases.items()} for kind in kinds]
+    for kind, own in zip(kinds, pairs, strict=True):
+        if len(own) > len(dict(own)):
+            raise DatasetError(
+                f"{format_names([path.as_posix() for path in kind], 4)} put a case into several "
+                "parts of the dataset. Correct these files, or move them out of the dataset."
+            )
+    most = max(map(len, pairs), default=0)
+    together = set().union(*pairs)
+    if len(together) == len(dict(together)):
+        used = list(kinds)
+    else:
+        used = [kind for kind, own in zip(kinds, pairs, strict=True) if len(own) == most]
+    if len(used) > 1 and len(together) > len(dict(together)):
+        paths = [path.as_posix() for kind in used for path in kind]
+        found.notes.append(
+            f"{format_names(paths, 4)} put cases into different parts of the dataset; they were "
+            "not used"
+        )
+        return []
+    return used
 
 
 def _path_columns(
@@ -235,7 +278,7 @@ def _path_columns(
     known = {item.path for item in items}
     columns = {}
     for name in rows[0] if rows else ():
-        written = [_candidates(row.get(name, ""), folder) for row in rows]
+        written = [candidate_paths(row.get(name, ""), folder) for row in rows]
         paths = [next((path for path in paths if path in known), None) for paths in written]
         if sum(path is not None for path in paths) >= LEAST_FOUND * len(rows):
             columns[name] = paths
@@ -257,7 +300,9 @@ def _group_column(rows: Sequence[Mapping[str, str]]) -> str | None:
     """Return the first column of which all words are words of groups and ids."""
     for name in rows[0] if rows else ():
         words = set(tokens(name))
-        if words & GROUP_WORDS and words <= GROUP_WORDS | ID_WORDS:
+        is_id = words & OBJECT_WORDS and words & ID_WORDS
+        known = GROUP_WORDS | ID_WORDS | (OBJECT_WORDS if is_id else set())
+        if (words & GROUP_WORDS or is_id) and words <= known:
             return name
     return None
 
@@ -267,5 +312,28 @@ def _holds(rows: Sequence[Mapping[str, str]], column: str, names: set[str]) -> b
     return bool(entries) and len(entries & names) >= LEAST_FOUND * len(names)
 
 
-def _part(text: str) -> Part | None:
-    return next((PART_WORDS[word] for word in tokens(text) if word in PART_WORDS), None)
+def candidate_paths(written: str, folder: PurePosixPath) -> list[PurePosixPath]:
+    """Return the paths that a text may mean: relative to the table's folder, or to the dataset."""
+    text = written.replace("\\", "/")
+    return [PurePosixPath(os.path.normpath(path)) for path in (folder / text, text)]
+
+
+def part_in_text(text: str) -> Part | None:
+    """Return the part that a text says, such as `Test Set` or `hold-out`."""
+    words = (*tokens(text), "".join(tokens(text)))
+    return next((PART_WORDS[word] for word in words if word in PART_WORDS), None)
+
+
+def _flag_column(rows: Sequence[Mapping[str, str]]) -> str | None:
+    """Return the first column of yes and no whose name says a part (`is_test`)."""
+    for name in rows[0] if rows else ():
+        if part_in_text(name) and {row.get(name, "").lower() for row in rows} <= YES | NO:
+            return name
+    return None
+
+
+def _part_of_entry(text: str, column: str) -> Part | None:
+    """Return the part that an entry of a column says; yes and no are about the column's part."""
+    if text.lower() in YES | NO:
+        return part_in_text(column) if text.lower() in YES else None
+    return part_in_text(text)

@@ -1,7 +1,7 @@
 """Join the images and labels of a folder into cases, by the tokens of their paths."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -10,12 +10,14 @@ from autoseg.datasets.recognition.keys import (
     Key,
     Place,
     as_numbers,
+    case_tokens,
     ordered_as,
     shared_columns,
     varying,
+    without_common_words,
     without_entities,
 )
-from autoseg.datasets.recognition.tokens import Part, PathTokens, tokens
+from autoseg.datasets.recognition.tokens import Part, PathTokens, is_id, tokens
 
 LEAST_PAIRED = 0.5
 """Least share of the label files that need an image for a way of joining to be taken."""
@@ -98,6 +100,9 @@ def pair_named(named: Sequence[Named]) -> Pairing:
         [entry for entry in named if entry.words.role == "label"],
     )
     found, reason = _best_join(sides)
+    if not found and _repeat_words(sides[1]):
+        found, reason = _best_join((sides[0], _with_own_roles(sides[1])))
+    _simplify_images([case for case in found if case.labels])
     return Pairing(
         cases=tuple(case for case in found if case.images and case.labels),
         unlabelled=tuple(case for case in found if not case.labels),
@@ -105,6 +110,36 @@ def pair_named(named: Sequence[Named]) -> Pairing:
         others=others,
         reason=reason,
     )
+
+
+def _simplify_images(cases: Sequence[Joined]) -> None:
+    """Leave ids that only one image has out of account, as long as they tell no images apart."""
+    counts = Counter(t for case in cases for key in case.images for t in set(key) if is_id(t))
+
+    def simple(key: Key) -> Key:
+        return tuple(token for token in key if counts[token] != 1)
+
+    if len(cases) > 1 and all(len(set(map(simple, c.images))) == len(c.images) for c in cases):
+        for case in cases:
+            case.images = {simple(key): files for key, files in case.images.items()}
+
+
+def _with_own_roles(labels: list[Named]) -> list[Named]:
+    """Keep the words of roles that tell labels apart, such as `instances` and `labels`."""
+    counts = Counter(word for entry in labels for word in entry.words.role_words)
+    kept = frozenset(word for word, count in counts.items() if count < len(labels))
+    return [
+        entry if "case" in entry.fields else replace(entry, words=entry.words.with_words(kept))
+        for entry in labels
+    ]
+
+
+def _repeat_words(labels: Sequence[Named]) -> bool:
+    """Return True if only words of roles tell some labels apart."""
+    seen: dict[object, set[frozenset[str]]] = defaultdict(set)
+    for entry in labels:
+        seen[entry.words.part, entry.words.key].add(entry.words.role_words)
+    return any(len(words) > 1 for words in seen.values())
 
 
 def _with_words_of_both(images: list[Named], labels: list[Named]) -> Sides:
@@ -146,9 +181,10 @@ def _best_join(sides: Sides) -> tuple[list[Joined], str]:
         if reason or _num_paired(found[-1]) == len(labels):
             break
     valid = [cases for cases in found if _is_valid(cases, labels)]
-    if not (valid or reason or are_given):
-        last = _join_last_numbers(images, labels)
-        valid = [last] if _is_valid(last, labels) else []
+    if not (valid or are_given):
+        ways = (_join_folders,) if reason else (_join_folders, _join_last_numbers)
+        more = (way(images, labels) for way in ways)
+        valid = [joined for joined in more if _is_valid(joined, labels)][:1]
     if valid:
         return max(valid, key=_num_paired), ""
     return [], reason or _why_invalid(found, labels)
@@ -222,8 +258,10 @@ def _join(sides: Sides, form: Callable[[Key], Key]) -> list[Joined]:
         _AmbiguousError: If several joins are as good.
     """
     images, labels = _aligned(sides)
-    image_keys = varying([form(entry.words.key) for entry in images])
-    plain = [form(entry.words.key) for entry in labels]
+    image_keys, plain = without_common_words(
+        [form(entry.words.key) for entry in images], [form(entry.words.key) for entry in labels]
+    )
+    image_keys = varying(image_keys)
     kept = {token for key in image_keys for token in key} if len(images) > 1 else set()
     found: list[Joined] = []
     for label_keys in (varying(plain, kept), varying(plain)):
@@ -264,9 +302,18 @@ def _join_columns(images: list[Named], labels: list[Named], keys: _Keys) -> list
     return found.finished()
 
 
-def _join_tokens(images: list[Named], labels: list[Named], keys: _Keys) -> list[Joined]:
-    """Join by the tokens that occur both in keys of images and in keys of labels."""
-    shared = {token for key in keys.images for token in key}
+def _join_tokens(
+    images: list[Named], labels: list[Named], keys: _Keys, chosen: Collection[str] | None = None
+) -> list[Joined]:
+    """Join by the tokens that occur both in keys of images and in keys of labels.
+
+    Args:
+        images: The images.
+        labels: The labels.
+        keys: Their keys.
+        chosen: Tokens to join by; others are left out. All, if None.
+    """
+    shared = {token for key in keys.images for token in key if chosen is None or token in chosen}
     shared &= {token for key in keys.labels for token in key}
     if not shared and not _is_one_case(images, keys):
         return []
@@ -274,7 +321,7 @@ def _join_tokens(images: list[Named], labels: list[Named], keys: _Keys) -> list[
     found = _Cases()
     for role, entries, own in (("images", images, keys.images), ("labels", labels, keys.labels)):
         parts = [entry.words.part if have_parts else None for entry in entries]
-        cores = _cores(list(zip(parts, own, strict=True)), shared, are_images=role == "images")
+        cores = case_tokens(list(zip(parts, own, strict=True)), shared, are_images=role == "images")
         for entry, key, part, core in zip(entries, own, parts, cores, strict=True):
             extra = tuple(token for token in key if token not in core)
             found.add(role, entry, (part, core), extra)
@@ -287,34 +334,18 @@ def _is_one_case(images: Sequence[Named], keys: _Keys) -> bool:
     return len(images) == 1 or (keys.labels == [()] and not are_numbers)
 
 
-def _cores(keys: list[Place], shared: set[str], *, are_images: bool) -> list[Key]:
-    """Return the tokens of each key that name its case.
-
-    They are the tokens that images and labels share. A token of a single case that the other side
-    lacks is the id of a case without a partner, so that the key as a whole names the case; unless
-    it is an id of its own that every image has, or the labels of a case have one each.
-    """
-    cores = [tuple(token for token in key if token in shared) for _, key in keys]
-    occurs: dict[str, set[Place]] = defaultdict(set)
-    for (part, key), core in zip(keys, cores, strict=True):
-        for token in key:
-            occurs[token].add((part, core))
-    is_single = len(set(cores)) == 1
-    has_own = [
-        any(token not in shared and len(occurs[token]) < 2 for token in key) for _, key in keys
-    ]
-    counts = Counter((part, core) for (part, _), core in zip(keys, cores, strict=True))
-    most_have_own = sum(has_own) > 0.5 * len(keys)
-    found = []
-    for (part, key), core, own in zip(keys, cores, has_own, strict=True):
-        is_alone = most_have_own and counts[part, core] == 1 if are_images else True
-        keeps = is_single or (bool(core) and (not own or is_alone))
-        found.append(core if keeps else key)
-    return found
-
-
 def _as_is(key: Key) -> Key:
     return key
+
+
+def _join_folders(images: list[Named], labels: list[Named]) -> list[Joined]:
+    """Join by the tokens of the folders alone."""
+    shared = {token for entry in images for token in entry.words.folder_key}
+    shared &= {token for entry in labels for token in entry.words.folder_key}
+    image_keys, label_keys = (
+        varying([entry.words.key for entry in entries]) for entries in (images, labels)
+    )
+    return _join_tokens(images, labels, _Keys(image_keys, label_keys), shared)
 
 
 def _join_last_numbers(images: list[Named], labels: list[Named]) -> list[Joined]:

@@ -2,16 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.inventory import Item
-from autoseg.datasets.recognition.keys import Key, varying
+from autoseg.datasets.recognition.keys import Key, as_numbers, varying
 from autoseg.datasets.recognition.pairing import Named
-from autoseg.datasets.recognition.tokens import PART_WORDS, tokens
+from autoseg.datasets.recognition.tokens import PART_WORDS, token_spans, tokens
 from autoseg.documents.dataset import CaseFiles
 from autoseg.readers.names import missing_package
 
@@ -42,7 +43,7 @@ class PathPattern:
     def __init__(self, text: str) -> None:
         self.text = text
         seen: set[str] = set()
-        parts = []
+        parts: list[str] = []
         for field, folders, wildcard, plain in FIELD.findall(
             text.replace("\\", "/").removeprefix("./")
         ):
@@ -60,11 +61,24 @@ class PathPattern:
                 parts.append(re.escape(plain) or {"*": "[^/]*", "?": "[^/]"}[wildcard])
         self.fields = frozenset(seen)
         self._expression = re.compile("".join(parts))
+        self._loose = re.compile(re.sub(r"\(\?P=\w+\)", "[^/]+?", "".join(parts)))
 
     def match(self, path: PurePosixPath) -> dict[str, str] | None:
         """Return the texts of the fields, or None if a path does not fit."""
         found = self._expression.fullmatch(path.as_posix())
         return found.groupdict() if found else None
+
+    def check_repeated(self, paths: Sequence[PurePosixPath]) -> None:
+        """Raise DatasetError if fields that occur twice shut out most of the texts of `{case}`."""
+        loose = [found for path in paths if (found := self._loose.fullmatch(path.as_posix()))]
+        texts = {found["case"] for found in loose} if "case" in self.fields else set()
+        fitting = {fields["case"] for path in paths if texts and (fields := self.match(path))}
+        if len(fitting) < 0.5 * len(texts):
+            raise DatasetError(
+                f"the pattern {self.text!r} has a field twice, which stands for the same text in "
+                f"both places; that fits the files of {len(fitting)} of "
+                f"{format_count(len(texts), 'case')}. Write * in one of the places."
+            )
 
 
 def choose_test_cases(
@@ -113,49 +127,94 @@ EXTRA_FIELDS = {"image": ("channel",), "label": ("class", "object")}
 """Fields that tell apart the files of one case."""
 
 
-def suggest_pattern(named: Named, key: Key, differing: Collection[str] = ()) -> str:
-    """Write the path of a file as a pattern with `{case}` in the place of its case's tokens.
+def suggest_pattern(named: Named, key: Key, files: Iterable[Named] = ()) -> str:
+    """Write the path of a file as a pattern that fits all files of its kind.
+
+    Tokens that differ between the files are written as `*`; a name that has all tokens of the case
+    has `{case}` in their place. Where they are spread over several names, `{case}` alone would not
+    tell the cases apart, so that there is none.
 
     Args:
         named: The file.
         key: Tokens that images and labels of its case share.
-        differing: Other tokens that differ between the files; they are written as `*`.
+        files: All files of the kind.
     """
-    others = [token for token in named.words.key if token in differing and token not in key]
-    parts = []
-    for name in named.item.path.parts:
-        spans = _spans(name, key)
-        if spans and len(spans) == len(key):
-            before, after = name[: spans[0][0]], name[spans[-1][1] :]
-            parts.append(f"{_general(before, others)}{{case}}{_general(after, others)}")
-            continue
-        parts.append(_general(name, [*key, *others]))
-    if not any("{case}" in name for name in parts):
-        parts[-1] = re.sub(r"\*", "{case}", parts[-1], count=1)
+    paths = [file.item.path for file in files]
+    paths = [path for path in paths if len(path.parts) == len(named.item.path.parts)]
+    own = named.item.path.parts
+    columns = list(zip(*(path.parts for path in paths or [named.item.path]), strict=True))
+    parts = [_general(name, column, key) for name, column in zip(own, columns, strict=True)]
+    pattern = PathPattern("/".join(parts))
+    if any(pattern.match(path) is None for path in paths):
+        parts = [_widest(name, column) for name, column in zip(own, columns, strict=True)]
     return "/".join(parts)
 
 
-def _general(name: str, words: Sequence[str]) -> str:
-    """Write `*` in the place of some tokens."""
-    for word in words:
-        for start, end in reversed(_spans(name, (word,))):
-            name = f"{name[:start]}*{name[end:]}"
-    return name
+def suggest_case_pattern(files: Sequence[Named]) -> str:
+    """Write a pattern that fits all files, with `{case}` in their deepest name that differs."""
+    parts = suggest_pattern(files[0], (), files).split("/")
+    place = max((n for n, name in enumerate(parts) if "*" in name), default=-1)
+    parts[place] = re.sub(r"\*(.*\*)?", "{case}", parts[place], count=1)
+    return "/".join(parts)
 
 
-def _spans(name: str, key: Key) -> list[tuple[int, int]]:
-    """Return the places of tokens in a name, in order."""
-    spans: list[tuple[int, int]] = []
-    start = 0
-    for token in key:
-        text, kind = re.escape(token), "[0-9]" if token.isdecimal() else r"[^\W\d_]"
-        whole = re.search(rf"(?<!{kind}){text}(?!{kind})", name[start:], re.IGNORECASE)
-        is_word = not token.isdecimal() and len(token) > 1
-        found = whole or (re.search(text, name[start:], re.IGNORECASE) if is_word else None)
-        if found:
-            spans.append((start + found.start(), start + found.end()))
-            start = spans[-1][1]
-    return spans
+def _general(name: str, column: Sequence[str], key: Key) -> str:
+    """Write `{case}` or `*` in the place of tokens of one name of a path.
+
+    Args:
+        name: The name.
+        column: The names in the same place of the paths of all files.
+        key: Tokens of the case.
+    """
+    spans = token_spans(name)
+    others = [tokens(other) for other in dict.fromkeys(column) if other != name]
+    texts = [token for token, _, _ in spans]
+    is_alone = len(column) == 1
+    own = _places(texts, key)
+    fixed = [
+        place not in own if is_alone else all(_has(other, texts, place) for other in others)
+        for place in range(len(texts))
+    ]
+    inner = range(own[0], own[-1] + 1) if len(own) == len(key) > 0 else range(0)
+    is_case = len(inner) == len(own) and not all(fixed[place] for place in inner)
+    found, end = "", 0
+    for place, (_, start, stop) in enumerate(spans):
+        if is_case and place in inner:
+            found += f"{name[end:start]}{{case}}" if place == inner[0] else ""
+        else:
+            found += name[end:stop] if fixed[place] else f"{name[end:start]}*"
+        end = stop
+    return re.sub(r"\*{2,}", "*", found + name[end:])
+
+
+def _places(texts: Sequence[str], key: Key) -> list[int]:
+    """Return the places of the key's tokens, in order; leading zeros do not matter."""
+    found: list[int] = []
+    numbers = as_numbers(tuple(texts))
+    for token in as_numbers(key):
+        start = found[-1] + 1 if found else 0
+        found += [numbers.index(token, start)] if token in numbers[start:] else []
+    return found
+
+
+def _has(other: Sequence[str], texts: Sequence[str], place: int) -> bool:
+    """Return True if another name has the same token there, counted from either end."""
+    places = {place, len(other) - (len(texts) - place)}.intersection(range(len(other)))
+    return any(other[one] == texts[place] for one in places)
+
+
+def _widest(name: str, column: Sequence[str]) -> str:
+    """Write `*` for everything between the beginning and the end that all names share."""
+    if len(set(column)) == 1:
+        return name
+    start, end = _num_equal(column), -_num_equal([other[::-1] for other in column])
+    end = max(end, start - min(map(len, column)))  # the two may not overlap
+    return f"{name[:start]}*{name[end:] if end else ''}"
+
+
+def _num_equal(names: Sequence[str]) -> int:
+    """Return the number of first characters that all names share."""
+    return sum(1 for _ in takewhile(lambda found: len(set(found)) == 1, zip(*names, strict=False)))
 
 
 def choose_by_patterns(
@@ -183,10 +242,14 @@ def choose_by_patterns(
                 for entry in named
                 if (found := _match(pattern, entry.item)) is not None
             }
+            pattern.check_repeated([entry.item.path for entry in named])
             _check_matches(pattern, len(matches), named)
             fields = matches | fields
         chosen = [_choose(entry, role, fields.get(entry.item.path)) for entry in chosen]
-        chosen = _with_keys(chosen, role)
+        is_only = not all("{case}" in text for text in (*images, *labels)) or not (
+            images and labels
+        )
+        chosen = _with_keys(chosen, role, is_only=is_only)
     return chosen
 
 
@@ -218,10 +281,11 @@ def _choose(entry: Named, role: str, fields: dict[str, str] | None) -> Named:
     return Named(entry.item, words, is_chosen=True, fields=fields)
 
 
-def _with_keys(named: list[Named], role: str) -> list[Named]:
+def _with_keys(named: list[Named], role: str, *, is_only: bool) -> list[Named]:
     """Replace the keys of files by the tokens of `{case}` and of the other fields.
 
-    The other tokens of their paths stay only if these do not tell the files apart.
+    The other tokens of their paths stay only if these do not tell the files apart: in the order of
+    the paths if only one of the two sides has `{case}`, as the other side has that order.
     """
     given = [
         entry
@@ -237,6 +301,8 @@ def _with_keys(named: list[Named], role: str) -> list[Named]:
         for entry, extra in zip(given, extras, strict=True)
     )
     if any(count > 1 for count in counts.values()):
+        if is_only:
+            return named
         others = varying([_other_tokens(entry) for entry in given])
         extras = [(*extra, *other) for extra, other in zip(extras, others, strict=True)]
     keys = {

@@ -1,17 +1,103 @@
 """Join the images and labels that a table lists into cases."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_names
+from autoseg.datasets.recognition.case_names import Groups
 from autoseg.datasets.recognition.inventory import Inventory, Item
 from autoseg.datasets.recognition.keys import Key, varying
-from autoseg.datasets.recognition.lists import ListedPair, Lists
+from autoseg.datasets.recognition.lists import ListedPair, Lists, candidate_paths, part_in_text
 from autoseg.datasets.recognition.pairing import Joined, Named, Pairing
-from autoseg.datasets.recognition.tokens import path_tokens
+from autoseg.datasets.recognition.tables import read_table
+from autoseg.datasets.recognition.tokens import Part, path_tokens
 from autoseg.readers import ending_of, stem_of
 
+TABLE_COLUMNS = ("image", "label", "group", "split")
+"""Columns of a table that the user names, in this order."""
 
-def cases_of_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, list[str | None]]:
+
+def given_pairs(inventory: Inventory, table: str) -> Lists:
+    """Return the pairs of a table that the user has chosen.
+
+    Args:
+        inventory: The content of the folder.
+        table: The file and the names of its columns, see `LayoutOptions`.
+
+    Raises:
+        DatasetError: If the table cannot be read, or lacks a column, or none of the files in a
+            column exists, or a split is not the name of a part.
+    """
+    file, _, columns = table.rpartition(":")
+    path = inventory.root / file
+    rows = read_table(path)
+    given = dict(zip(TABLE_COLUMNS, [name.strip() for name in columns.split(",")], strict=False))
+    if not rows:
+        raise DatasetError(
+            f"--table: {path} has no rows that can be read; expected a first line with the names "
+            "of the columns, and a line per case, in a file .csv, .tsv or .xlsx."
+        )
+    for name in filter(None, given.values()):
+        if name not in rows[0]:
+            found = format_names(list(rows[0]), 20)
+            raise DatasetError(f"--table: {path} has no column {name!r}. It has {found}.")
+    folder = PurePosixPath(os.path.relpath(path.parent, inventory.root))
+    known = {item.path for item in inventory.items}
+    located = {
+        role: [_located_file(row[given[role]], folder, inventory.root, known) for row in rows]
+        for role in ("image", "label")
+    }
+    for role, paths in located.items():
+        if not any(path is not None and (inventory.root / path).is_file() for path in paths):
+            example = next((row[given[role]] for row in rows if row[given[role]]), "nothing")
+            raise DatasetError(
+                f"--table: no file in the column {given[role]!r} of {path} exists, for example "
+                f"{example}; expected paths relative to {path.parent} or {inventory.root}."
+            )
+    group, split = given.get("group"), given.get("split")
+    pairs = [
+        ListedPair(
+            image,
+            label,
+            row[group] or None if group else None,
+            _given_part(row[split], path) if split else None,
+        )
+        for row, image, label in zip(rows, located["image"], located["label"], strict=True)
+        if image is not None and label is not None
+    ]
+    source = PurePosixPath(file)
+    return Lists(pairs=tuple(pairs), group_sources=[source] if group else [])
+
+
+def _located_file(
+    written: str, folder: PurePosixPath, root: Path, known: Collection[PurePosixPath]
+) -> PurePosixPath | None:
+    """Return a path relative to the dataset, or an absolute one outside; None if it is empty.
+
+    A file that does not exist has the path relative to the table's folder.
+    """
+    if not written:
+        return None
+    paths = candidate_paths(written, folder)
+    found = next((path for path in paths if path in known), None)
+    found = found or next((path for path in paths if (root / path).is_file()), paths[0])
+    is_inside = found.is_absolute() and found.is_relative_to(root)
+    return found.relative_to(root) if is_inside else found
+
+
+def _given_part(text: str, table: Path) -> Part | None:
+    part = part_in_text(text)
+    if text and part is None:
+        raise DatasetError(
+            f"--table: {table} has the split {text!r}; expected words such as train, val or test. "
+            "For numbered folds, leave the column out and give the folds with --splits."
+        )
+    return part
+
+
+def cases_of_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, Groups]:
     """Return the pairs of a table as cases, and their groups; an image may be in several rows."""
     items = {item.path: item for item in inventory.items}
     rows: dict[PurePosixPath, list[ListedPair]] = {}
@@ -32,7 +118,7 @@ def cases_of_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, list[s
     used = {path for pair in listed.pairs for path in (pair.image, pair.label)}
     others = tuple(item for item in inventory.items if item.path not in used)
     groups = [pairs[0].group for pairs in rows.values()]
-    return Pairing(tuple(cases), (), (), others), groups
+    return Pairing(tuple(cases), (), (), others), Groups(groups)
 
 
 def _table_series(rows: Mapping[PurePosixPath, Sequence[ListedPair]]) -> list[list[Key]]:

@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import PurePosixPath
 from unicodedata import normalize
 
@@ -36,6 +36,9 @@ IMAGE_WORDS = word_set(
 )
 """Words of files and folders of images, lower case."""
 
+ROLE_WORDS = LABEL_WORDS | IMAGE_WORDS
+"""Words of images and of labels, lower case."""
+
 
 class Part(Enum):
     """The part of a dataset that a file belongs to."""
@@ -46,14 +49,16 @@ class Part(Enum):
 
 
 PART_WORDS = {
-    **dict.fromkeys(("train", "training", "trn", "trainset"), Part.TRAINING),
+    **dict.fromkeys(("train", "training", "trn", "trainset", "development"), Part.TRAINING),
     **dict.fromkeys(("val", "valid", "validation", "dev", "valset"), Part.VALIDATION),
     **dict.fromkeys(("test", "testing", "tst", "testset"), Part.TEST),
+    **dict.fromkeys(("eval", "evaluation", "holdout", "heldout"), Part.TEST),
 }
 """Words of the parts of a dataset, lower case."""
 
-SHORT_PART_WORDS = {"tr": Part.TRAINING, "va": Part.VALIDATION, "ts": Part.TEST}
-"""Abbreviations that name a part only directly after a word for images or labels (`imagesTr`)."""
+SHORT_PART_WORDS = {"tr": Part.TRAINING, "va": Part.VALIDATION, "ts": Part.TEST, "te": Part.TEST}
+"""Abbreviations that name a part only directly after a word for images or labels (`imagesTr`), or
+where they alone tell names apart (`birds-tr`, `birds-te`)."""
 
 DATA_WORDS = word_set("data dataset datasets set sets split splits")
 """Words next to which a word of a part names a part (`Test Set`), lower case."""
@@ -91,7 +96,8 @@ Words = tuple[tuple[str, str], ...]
 """Tokens of one name, each with its kind: `label`, `image`, `part`, or nothing."""
 
 PartNames = frozenset[tuple[int, tuple[str, ...]]]
-"""Depths and other words of the names that only a word of a part tells apart."""
+"""Depths and other words of the names in which a word of a part says the part; where it is an
+abbreviation, an empty word precedes the others."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,16 @@ class PathTokens:
             word for name in self.names for word, kind in name if kind in ("image", "label")
         )
 
+    @property
+    def own_words(self) -> tuple[str, ...]:
+        """Words in the name of the file that are not ids and say neither a role nor a part."""
+        return tuple(word for word, kind in self.names[-1] if not (kind or is_id(word)))
+
+    def with_own_words(self) -> "PathTokens":
+        """Return the tokens with the words of the file's name that repeat those of folders."""
+        repeated = (word for word in self.own_words if word in self.folder_key)
+        return replace(self, key=(*self.key, *repeated))
+
     def with_words(self, kept: frozenset[str]) -> "PathTokens":
         """Return the tokens with some words of roles as part of the key."""
         key, folder_key = _key(self.names, kept), _key(self.names[:-1], kept)
@@ -132,6 +148,7 @@ def path_tokens(path: PurePosixPath, stem: str, part_names: PartNames | None = N
 
     A word for labels in the name of the file decides, otherwise the deepest folder with such a
     word; a word for images in the name does not outweigh a folder of labels (`masks/image_1.png`).
+    The deepest folder with a word of a part says the part, otherwise the name of the file.
 
     Args:
         path: Path relative to the dataset, without components that all files share.
@@ -140,16 +157,17 @@ def path_tokens(path: PurePosixPath, stem: str, part_names: PartNames | None = N
             word of a part counts in any name.
     """
     texts = (*path.parts[:-1], stem)
-    names = tuple(
+    *outer, last = (
         _kinds(tokens(text), (depth - len(texts), part_names)) for depth, text in enumerate(texts)
     )
-    folders, name = names[:-1], names[-1]
+    folders, folder_part = tuple(outer), _part(outer)
+    name = _within_part(last, folder_part)
+    names = (*folders, name)
     in_name, in_folder = _role(name), next(filter(None, map(_role, reversed(folders))), None)
     is_labelled = in_name == "label" or (in_name and in_folder == "label")
-    parts = [PART_WORDS.get(word) or SHORT_PART_WORDS[word] for word in _of_kind(names, "part")]
     return PathTokens(
         role="label" if is_labelled else in_name or in_folder,
-        part=parts[-1] if parts else None,
+        part=folder_part or _part([name]),
         key=_key(names),
         folder_key=_key(folders),
         folder_role=in_folder,
@@ -157,20 +175,76 @@ def path_tokens(path: PurePosixPath, stem: str, part_names: PartNames | None = N
     )
 
 
+def _part(names: Sequence[Words]) -> Part | None:
+    """Return the part that the deepest name says; `train_val` is the training part."""
+    for name in reversed(names):
+        words = _of_kind([name], "part")
+        parts = [PART_WORDS.get(word) or SHORT_PART_WORDS[word] for word in words]
+        if parts:
+            return Part.TRAINING if Part.TRAINING in parts[-2:] else parts[-1]
+    return None
+
+
+def _within_part(name: Words, part: Part | None) -> Words:
+    """Return the name of a file in a folder of a part.
+
+    The same part in the name is a repetition, another one is an ordinary word.
+    """
+    if part is None:
+        return name
+    found = []
+    for word, kind in name:
+        own = PART_WORDS.get(word)
+        found.append((word, "part" if own is part else "" if own else kind))
+    return tuple(found)
+
+
 def find_part_names(paths: Iterable[tuple[PurePosixPath, str]]) -> PartNames:
-    """Return the names that a word of a part tells apart, such as `lung_train` and `lung_test`.
+    """Return the names in which a word of a part says the part.
+
+    Only such a word tells them apart (`lung_train` and `lung_test`), or they are folders next to
+    one of training cases (`train` and `final_test`).
 
     Args:
         paths: Paths and names without the extension.
     """
     found: dict[tuple[int, tuple[str, ...]], set[Part | None]] = defaultdict(set)
+    folders: dict[PurePosixPath, dict[str, tuple[int, tuple[str, ...]]]] = defaultdict(dict)
     for path, stem in paths:
         texts = (*path.parts[:-1], stem)
         for depth, text in enumerate(texts):
             words = tokens(text)
-            part = next((PART_WORDS[word] for word in words if word in PART_WORDS), None)
-            found[depth - len(texts), _other_words(words)].add(part)
-    return frozenset(place for place, parts in found.items() if len(parts) > 1)
+            part = _part_of(text)
+            others = _other_words(words)
+            place = depth - len(texts), others
+            found[place].add(part)
+            short = [SHORT_PART_WORDS[word] for word in others if word in SHORT_PART_WORDS]
+            if short:
+                place = place[0], _without_short(others)
+                found[place].add(short[-1])
+            if (part or place[1] == ("",)) and depth < len(texts) - 1:
+                folders[PurePosixPath(*texts[:depth])][text] = place
+    together = {place for place, parts in found.items() if _tell_apart(place[1], parts)}
+    for names in folders.values():
+        if any(
+            not others and _part_of(name) is Part.TRAINING for name, (_, others) in names.items()
+        ):
+            together |= set(names.values())
+    return frozenset(together)
+
+
+def _tell_apart(others: tuple[str, ...], parts: set[Part | None]) -> bool:
+    """Return True if names with the same other words are in several parts."""
+    is_short = others[:1] == ("",)
+    return len(parts) > 1 and (not is_short or Part.TRAINING in parts)
+
+
+def _part_of(name: str) -> Part | None:
+    return next((PART_WORDS[word] for word in tokens(name) if word in PART_WORDS), None)
+
+
+def _without_short(others: tuple[str, ...]) -> tuple[str, ...]:
+    return ("", *(word for word in others if word not in SHORT_PART_WORDS))
 
 
 @lru_cache(maxsize=MOST_CACHED)
@@ -186,21 +260,64 @@ def tokens(name: str) -> tuple[str, ...]:
     found: list[str] = []
     for run in RUN.findall(name):
         whole = _is_random(run) or SEQUENCE_NAME.fullmatch(run)
-        found += [run] if whole else _words(run)
-    return tuple(token.lower() for token in found)
+        found += [run.lower()] if whole else _words(run)
+    return tuple(found)
+
+
+def token_spans(name: str) -> list[tuple[str, int, int]]:
+    """Return the tokens of a name with their first place, and the place after their last."""
+    found: list[tuple[str, int, int]] = []
+    lower, end = name.lower(), 0
+    for token in tokens(name):
+        start = lower.find(token, end)
+        if start >= 0:
+            end = start + len(token)
+            found.append((token, start, end))
+    return found
 
 
 def _words(run: str) -> list[str]:
-    """Split a run into words in camel case, abbreviations and numbers."""
+    """Split a run into words in camel case, abbreviations and numbers; lower case."""
     words = [run[0]]
-    for place, (before, character) in enumerate(pairwise(run), start=1):
-        following = run[place + 1 : place + 2]
-        ends_abbreviation = before.isupper() and character.isupper() and following.islower()
-        starts_word = before.islower() and character.isupper()
-        if before.isdigit() != character.isdigit() or starts_word or ends_abbreviation:
+    for place, character in enumerate(run[1:], start=1):
+        if _starts_word(run, place):
             words.append("")
         words[-1] += character
-    return words
+    return [part for word in words for part in _known_words(word.lower())]
+
+
+def _starts_word(run: str, place: int) -> bool:
+    """Return True if a character starts a word.
+
+    The last of several capitals belongs to the small letters after it (`JPEGImages`), unless they
+    are a word for images or labels without it (`BETmask`), or a single capital is left (`CTres`).
+    """
+    before, character = run[place - 1], run[place]
+    if before.isdigit() != character.isdigit() or (before.islower() and character.isupper()):
+        return True
+    capitals = "".join(takewhile(str.isupper, reversed(run[: place + character.isupper()])))
+    small = "".join(takewhile(str.islower, run[place + character.isupper() :]))
+    if not (before.isupper() and small and len(capitals) > 1):
+        return False
+    with_capital = f"{capitals[0]}{small}".lower()
+    is_whole = small in ROLE_WORDS and with_capital not in ROLE_WORDS
+    if not character.isupper():
+        return is_whole
+    return not is_whole and (len(capitals) > 2 or with_capital in ROLE_WORDS)
+
+
+def _known_words(word: str) -> tuple[str, ...]:
+    """Split a word for images or labels that is written together with another known one.
+
+    `rawimages` becomes `raw` and `images`.
+    """
+    known = ROLE_WORDS | PART_WORDS.keys()
+    if word not in known:
+        for place in range(2, len(word) - 1):
+            both = word[:place], word[place:]
+            if known.issuperset(both) and ROLE_WORDS.intersection(both):
+                return both
+    return (word,)
 
 
 def _is_random(run: str) -> bool:
@@ -218,7 +335,13 @@ def is_id(token: str) -> bool:
 
 
 def _other_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word for word in words if word not in KNOWN_WORDS and not is_id(word))
+    """Return the words that may belong to a name; the letter of `testA` is a number."""
+    known = KNOWN_WORDS
+    return tuple(
+        word
+        for before, word in pairwise(("", *words))
+        if not (word in known or is_id(word) or (len(word) == 1 and before in PART_WORDS))
+    )
 
 
 def _kinds(words: tuple[str, ...], place: tuple[int, PartNames | None]) -> Words:
@@ -229,9 +352,10 @@ def _kinds(words: tuple[str, ...], place: tuple[int, PartNames | None]) -> Words
     depth, part_names = place
     others = _other_words(words)
     has_part = not others or part_names is None or (depth, others) in part_names
+    has_short = part_names is not None and (depth, _without_short(others)) in part_names
     found = []
     for before, word in pairwise(("", *words)):
-        is_short = word in SHORT_PART_WORDS and before in LABEL_WORDS | IMAGE_WORDS
+        is_short = word in SHORT_PART_WORDS and (before in ROLE_WORDS or has_short)
         kind = "label" if word in LABEL_WORDS else "image" if word in IMAGE_WORDS else ""
         found.append((word, "part" if is_short or (has_part and word in PART_WORDS) else kind))
     return tuple(found)

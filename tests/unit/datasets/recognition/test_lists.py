@@ -2,6 +2,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from autoseg.core.errors import DatasetError
 from autoseg.datasets.recognition.class_tables import find_class_table
 from autoseg.datasets.recognition.inventory import take_inventory
 from autoseg.datasets.recognition.lists import listed_pairs, listed_parts
@@ -60,6 +61,60 @@ def test_lists_of_names_give_parts(tmp_path: Path) -> None:
     }
 
 
+def test_lists_of_folders_give_parts(tmp_path: Path) -> None:
+    put(tmp_path, sets__group_train_DOT_txt="p1\np2\n", sets__group_testing_DOT_txt="p3\n")
+    names = ["p1_a", "p1_b", "p2_a", "p3_a"]
+    folders = [["data", name[:2]] for name in names]
+    found = listed_parts(take_inventory(tmp_path), names, folders)
+    assert found.parts == {
+        "p1_a": Part.TRAINING,
+        "p1_b": Part.TRAINING,
+        "p2_a": Part.TRAINING,
+        "p3_a": Part.TEST,
+    }
+
+
+def test_lists_that_name_fewer_cases_give_way(tmp_path: Path) -> None:
+    put(tmp_path, a__train_DOT_txt="c1\nc2\n", a__val_DOT_txt="c3\n", b__train_DOT_txt="c3\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2", "c3"])
+    assert found.parts == {"c1": Part.TRAINING, "c2": Part.TRAINING, "c3": Part.VALIDATION}
+
+
+def test_lists_of_several_folds_are_not_used(tmp_path: Path) -> None:
+    texts = {"train1": "c1\n", "test1": "c2\n", "train2": "c2\n", "test2": "c1\n"}
+    put(tmp_path, **{f"{name}_DOT_txt": text for name, text in texts.items()})
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2"])
+    assert found.parts == {}
+    assert any("train2.txt" in note and "were not used" in note for note in found.notes)
+
+
+def test_a_case_in_two_lists_of_one_kind_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, train_DOT_txt="c1\nc2\n", test_DOT_txt="c2\n")
+    with pytest.raises(DatasetError, match=r"test.txt, train.txt put a case into several parts"):
+        listed_parts(take_inventory(tmp_path), ["c1", "c2"])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "train_split,test_split\nc1,c3\nc2,\n",
+        "id,is_test\nc1,0\nc2,no\nc3,1\n",
+        "id,Set\nc1,Development\nc2,training\nc3,Hold-out\n",
+    ],
+)
+def test_columns_of_tables_give_parts(tmp_path: Path, table: str) -> None:
+    put(tmp_path, meta_DOT_csv=table)
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2", "c3"])
+    assert [name for name, part in found.parts.items() if part is Part.TEST] == ["c3"]
+
+
+def test_entries_that_name_no_part_are_noted(tmp_path: Path) -> None:
+    put(tmp_path, meta_DOT_csv="id,split\nc1,train\nc2,abroad\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2"])
+    assert found.parts == {"c1": Part.TRAINING}
+    assert any("such as abroad; these cases are trained on" in note for note in found.notes)
+
+
 def test_lists_have_names_with_compressed_endings(tmp_path: Path) -> None:
     put(tmp_path, train_DOT_txt="c1.nii.gz\n", test_DOT_txt="c.2\n")
     found = listed_parts(take_inventory(tmp_path), ["c1", "c.2"])
@@ -80,6 +135,9 @@ def test_only_a_column_of_ids_gives_groups(tmp_path: Path) -> None:
     found = listed_parts(take_inventory(tmp_path), ["c1", "c2"])
     assert found.groups == {"c1": "a"}
     assert found.group_sources == [PurePosixPath("who.csv")]
+    put(tmp_path, who_DOT_csv="case,lesion,lesion_id\nc1,flat,a\nc2,flat,a\n")
+    found = listed_parts(take_inventory(tmp_path), ["c1", "c2"])
+    assert found.groups == {"c1": "a", "c2": "a"}
 
 
 def test_a_table_with_an_overlong_field_is_not_read(tmp_path: Path) -> None:

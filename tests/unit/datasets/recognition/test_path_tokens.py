@@ -28,6 +28,12 @@ def read(path: str) -> PathTokens:
         ("JPEGImages", ("jpeg", "images")),
         ("3f9a77c01de2", ("3f9a77c01de2",)),
         ("Größe_12", ("größe", "12")),
+        ("SKINmask", ("skin", "mask")),
+        ("CTScan", ("ct", "scan")),
+        ("CTres", ("ctres",)),
+        ("rawimages", ("raw", "images")),
+        ("testmasks", ("test", "masks")),
+        ("trainval", ("trainval",)),
     ],
 )
 def test_names_are_split_into_tokens(name: str, expected: tuple[str, ...]) -> None:
@@ -60,6 +66,10 @@ def test_words_say_whether_a_file_is_an_image_or_a_label(path: str, role: str | 
         ("Test_Set/7.png", Part.TEST),
         ("BraTS/7.png", None),
         ("trains/7.png", None),
+        ("train_val/7.png", Part.TRAINING),
+        ("TrainingData/1/LabelsForTesting.png", Part.TRAINING),
+        ("hold_out/7.png", None),
+        ("holdout/7.png", Part.TEST),
     ],
 )
 def test_words_say_the_part(path: str, part: Part | None) -> None:
@@ -102,6 +112,12 @@ def test_a_word_of_a_role_may_be_part_of_the_key() -> None:
         (("lung_test/a.png", "lung/a.png"), Part.TEST),
         (("test/a.png", "other/a.png"), Part.TEST),
         (("imagesTs/a.png", "other/a.png"), Part.TEST),
+        (("birds-TE/a.png", "birds-TR/a.png"), Part.TEST),
+        (("birds-TE/a.png", "birds/a.png"), None),
+        (("TE/a.png", "training/a.png"), Part.TEST),
+        (("final_test/a.png", "train/a.png"), Part.TEST),
+        (("final_test/a.png", "lung_train/a.png"), None),
+        (("testA/a.png", "lung/a.png"), Part.TEST),
     ],
 )
 def test_other_words_next_to_a_part_must_be_those_of_other_names(
@@ -109,3 +125,9 @@ def test_other_words_next_to_a_part_must_be_those_of_other_names(
 ) -> None:
     names = find_part_names((PurePosixPath(path), "a") for path in paths)
     assert path_tokens(PurePosixPath(paths[0]), "a", names).part is part
+
+
+def test_another_word_of_a_part_in_a_folder_of_a_part_belongs_to_the_key() -> None:
+    assert read("training/1/LabelsForTraining.png").key == ("1", "for")
+    assert read("training/1/LabelsForTesting.png").key == ("1", "for", "testing")
+    assert read("training01/training01_07_flair.png").key == ("01", "07", "flair")

@@ -4,7 +4,12 @@ import pytest
 
 from autoseg.core.errors import DatasetError
 from autoseg.datasets.recognition.inventory import Item
-from autoseg.datasets.recognition.patterns import PathPattern, choose_by_patterns, suggest_pattern
+from autoseg.datasets.recognition.patterns import (
+    PathPattern,
+    choose_by_patterns,
+    suggest_case_pattern,
+    suggest_pattern,
+)
 from autoseg.datasets.recognition.roles import name_items
 
 
@@ -56,8 +61,10 @@ def test_a_pattern_without_any_file_is_refused() -> None:
     [
         ("case_007/seg_a.nii", ("007",), "case_{case}/seg_a.nii"),
         ("Image_01L_first.png", ("01", "l"), "Image_{case}_first.png"),
-        ("p1/p1_f02_gt.nii", ("1", "02"), "p*/p{case}_gt.nii"),
-        ("north/masks/3.png", ("north", "3"), "*/masks/{case}.png"),
+        ("p1/p1_f02_gt.nii", ("p1", "f02"), "*/{case}_gt.nii"),
+        ("north/masks/3.png", ("north", "3"), "*/masks/*.png"),
+        ("MRI_n/scan07_n.png", ("7", "n"), "MRI_*/scan{case}.png"),
+        ("P1_road_5.png", ("p1", "5"), "*_road_*.png"),
     ],
 )
 def test_a_suggested_pattern_fits_its_file(path: str, key: tuple[str, ...], expected: str) -> None:
@@ -66,9 +73,26 @@ def test_a_suggested_pattern_fits_its_file(path: str, key: tuple[str, ...], expe
     assert PathPattern(expected).match(PurePosixPath(path)) is not None
 
 
-def test_other_tokens_that_differ_between_files_are_any_text() -> None:
-    (named,) = name_items([item("north/P1/seg_20200101.png")])
-    assert suggest_pattern(named, ("p1",), {"20200101"}) == "north/{case}/seg_*.png"
+@pytest.mark.parametrize(
+    ("paths", "key", "expected"),
+    [
+        (("north/P1/seg_2020.png", "north/P2/seg_2021.png"), ("p1",), "north/{case}/seg_*.png"),
+        (("train_lines/a1.png", "test_lines/a2.png"), ("a1",), "*_lines/{case}.png"),
+        (("case01/task01_s.png", "case02/task01_s.png"), ("01",), "case{case}/task01_s.png"),
+        (("01_GT/m000.png", "02_GT/m000.png", "01_GT/m001.png"), ("01", "000"), "*_GT/m*.png"),
+    ],
+)
+def test_a_suggested_pattern_fits_all_files_of_a_kind(
+    paths: tuple[str, ...], key: tuple[str, ...], expected: str
+) -> None:
+    named = name_items([item(path) for path in paths])
+    assert suggest_pattern(named[0], key, named) == expected
+    assert all(PathPattern(expected).match(PurePosixPath(path)) is not None for path in paths)
+
+
+def test_one_name_of_a_path_is_suggested_as_the_case() -> None:
+    named = name_items([item(f"P{n}/scan_{n * 3}.png") for n in (1, 2)])
+    assert suggest_case_pattern(named) == "*/scan_{case}.png"
 
 
 def test_the_fields_of_a_pattern_replace_the_tokens_of_the_path() -> None:
@@ -83,6 +107,15 @@ def test_files_that_the_fields_do_not_tell_apart_keep_their_other_tokens() -> No
     assert {entry.words.key for entry in chosen} == {
         (f"x{n}", kind) for n in (1, 2) for kind in ("red", "blue")
     }
+
+
+def test_a_field_that_is_repeated_by_mistake_is_refused() -> None:
+    named = name_items([item(f"case{n}/task1_seg.png") for n in (1, 2, 3)])
+    with pytest.raises(DatasetError, match=r"fits the files of 1 of 3 cases. Write \*"):
+        choose_by_patterns(named, (), ("case{case}/task{case}_seg.png",))
+    named = name_items([item(f"P{n}/P{n}{kind}.png") for n in (1, 2) for kind in ("", "_old")])
+    chosen = choose_by_patterns(named, (), ("{case}/{case}.png",))
+    assert [entry.words.role for entry in chosen] == ["label", None] * 2
 
 
 def test_an_unknown_part_is_refused() -> None:
