@@ -120,6 +120,26 @@ def _series(folder: Path, patterns: Sequence[str]) -> list[InputCase]:
     ]
 
 
+def series_warning(path: Path, cases: Sequence[InputCase]) -> str:
+    """Build a warning if a folder of pictures has subfolders of DICOM series, else return "".
+
+    Args:
+        path: The folder.
+        cases: Cases returned by `find_inputs`.
+    """
+    if not path.is_dir() or any(case.ending == DICOM_ENDING for case in cases):
+        return ""
+    if not any(entry.is_dir() for entry in path.iterdir()):
+        return ""
+    number = sum(item.series is not None for item in take_inventory(path).items)
+    if not number:
+        return ""
+    return (
+        f"{number} DICOM series in subfolders are not predicted, because {path} has image files. "
+        "To predict them, add --series '*', or give their folder"
+    )
+
+
 def channel_files_warning(cases: Sequence[InputCase], *, num_channels: int) -> str:
     """Build a warning if several cases look like the channels of one case, else an empty string.
 

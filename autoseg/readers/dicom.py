@@ -8,14 +8,26 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
+from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
-from autoseg.readers.dicom_planes import Plane, find_value, grid_of, planes_of, series_planes
+from autoseg.readers.dicom_planes import (
+    UNREADABLE_ADVICE,
+    Plane,
+    find_value,
+    grid_of,
+    planes_of,
+    series_planes,
+)
 from autoseg.readers.dicom_series import ENDINGS, Dataset, files_of_series, load
 
 IMAGER_SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """Attributes with the pixel spacing of radiographs."""
+
+
+POSITIONS = ("ImagePositionPatient", "PerFrameFunctionalGroupsSequence")
+"""Attributes of images with positions."""
 
 
 @READERS.register
@@ -62,7 +74,8 @@ class DicomReader(Reader):
 
     @override
     def knows_geometry(self, path: Path) -> bool:
-        return True
+        header = load(path, tags=[*IMAGER_SPACING, *POSITIONS])
+        return any(keyword in header for keyword in (*IMAGER_SPACING, *POSITIONS))
 
     @override
     def is_lossy(self, path: Path) -> bool:
@@ -75,13 +88,15 @@ def _check_image(dataset: Dataset) -> None:
     Raises:
         ValueError: If it holds something else, such as contours or a report.
     """
-    if "Rows" not in dataset or "Columns" not in dataset:
-        modality = dataset.get("Modality") or "of no modality"
-        raise ValueError(f"it is a DICOM file without pixels ({modality}); expected an image")
+    modality = str(dataset.get("Modality") or "")
+    if not modality and "SOPClassUID" not in dataset and "Rows" not in dataset:
+        raise ValueError("it is not a DICOM file, or it lacks its header")
+    if modality == "SEG" or "Rows" not in dataset or "Columns" not in dataset:
+        raise ValueError(f"it is a DICOM file of the modality {modality}; expected an image")
 
 
 def _has_positions(dataset: Dataset) -> bool:
-    return "ImagePositionPatient" in dataset or "PerFrameFunctionalGroupsSequence" in dataset
+    return any(keyword in dataset for keyword in POSITIONS)
 
 
 def _radiograph_geometry(dataset: Dataset) -> Geometry:
@@ -121,16 +136,32 @@ def _volume(planes: list[Plane]) -> StoredArray:
 def _decoded(path: Path) -> NDArray[np.generic]:
     """Return the pixels of a file in units of its modality, `channels frames rows columns`.
 
-    Grey values of which 0 is white are inverted, and palettes are replaced by their colours.
+    Raises:
+        CaseError: If they cannot be decoded, with the name of the file.
+    """
+    dataset = load(path, pixels=True)
+    try:
+        return _in_units(dataset)
+    except Exception as error:
+        cause = "its compressed pixels are damaged" if "gdcm" in str(error) else str(error)
+        raise CaseError(f"{path} cannot be read: {cause}. {UNREADABLE_ADVICE}") from error
+
+
+def _in_units(dataset: Dataset) -> NDArray[np.generic]:
+    """Return pixels in units of the modality.
+
+    Palettes are replaced by their colours. In radiographs of which 0 is white, white is the largest
+    value, as in viewers; values of slices have a unit and stay.
     """
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.uid import ImplicitVRLittleEndian
 
-    dataset = load(path, pixels=True)
     dataset.file_meta.setdefault("TransferSyntaxUID", ImplicitVRLittleEndian)  # in old files
     stored = dataset.pixel_array
     interpretation = str(dataset.get("PhotometricInterpretation"))
-    if interpretation == "MONOCHROME1":
+    is_inverted = interpretation == "MONOCHROME1" and not _has_positions(dataset)
+    table = (dataset.get("ModalityLUTSequence") or [None])[0]
+    if is_inverted and table is None:
         white = -1 if dataset.get("PixelRepresentation") else (1 << int(dataset.BitsStored)) - 1
         stored = np.asarray(white - stored.astype(np.int32))
     if "PALETTE" in interpretation:
@@ -138,9 +169,10 @@ def _decoded(path: Path) -> NDArray[np.generic]:
     is_colour = interpretation.startswith(("RGB", "YBR", "PALETTE"))
     frames = stored.reshape(-1, *stored.shape[-3 if is_colour else -2 :])
     voxels = np.moveaxis(frames, -1, 0) if is_colour else frames[None]
-    if dataset.get("ModalityLUTSequence"):
-        return np.asarray(apply_modality_lut(voxels, dataset))
-    return _rescaled(voxels, dataset)
+    if table is None:
+        return _rescaled(voxels, dataset)
+    found = np.asarray(apply_modality_lut(voxels, dataset))
+    return np.asarray((1 << int(table.LUTDescriptor[2])) - 1 - found) if is_inverted else found
 
 
 def _rescaled(voxels: NDArray[np.generic], dataset: Dataset) -> NDArray[np.generic]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.core.errors import CaseError, MissingPackage
 from autoseg.core.formatting import format_count, format_names
 from autoseg.core.geometry import Geometry
 from autoseg.readers.dicom_series import Dataset, files_of_series, load
@@ -30,6 +31,11 @@ spacing; headers round positions to 0.1 mm or so."""
 DIRECTION_TOLERANCE = 1e-3
 """Largest difference of direction cosines within a series."""
 
+
+SIZES = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""Number of values of attributes."""
+
+UNREADABLE_ADVICE = "If the file is damaged, copy or export it again."
 
 GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
@@ -88,8 +94,8 @@ def planes_of(path: Path, dataset: Dataset) -> list[Plane]:
     frames = dataset.get("PerFrameFunctionalGroupsSequence") or [None]
     if int(dataset.get("NumberOfFrames") or 1) != len(frames):
         raise ValueError(
-            f"it has {dataset.NumberOfFrames} frames without positions, as films have; expected "
-            "slices. Export the frames as pictures, or the volume as NIfTI"
+            f"it has {dataset.NumberOfFrames} frames without positions; expected slices with "
+            "positions. Export a film as pictures, or a volume as NIfTI"
         )
     return [
         Plane(
@@ -110,8 +116,21 @@ def series_planes(path: Path) -> list[Plane]:
     Raises:
         ValueError: If the slices do not form an evenly spaced grid.
     """
-    files = files_of_series(path)
-    return ordered_planes([plane for file in files for plane in planes_of(file, load(file))])
+    return ordered_planes([plane for file in files_of_series(path) for plane in _read_planes(file)])
+
+
+def _read_planes(path: Path) -> list[Plane]:
+    """Return the slices in a file of a series.
+
+    Raises:
+        CaseError: If the file cannot be read, with its name.
+    """
+    try:
+        return planes_of(path, load(path))
+    except MissingPackage:
+        raise
+    except Exception as error:
+        raise CaseError(f"{path} cannot be read: {error}. {UNREADABLE_ADVICE}") from error
 
 
 def find_value(keyword: str, *sources: Dataset) -> Any:  # noqa: ANN401  (a value of any type)
@@ -134,7 +153,10 @@ def _vector(keyword: str, *sources: Dataset) -> NDArray[np.float64]:
     value = find_value(keyword, *sources)
     if value is None:
         raise ValueError(f"its header lacks {keyword}; expected slices with positions")
-    return np.array(value, float)
+    vector = np.array(value, float)
+    if vector.size != SIZES[keyword] or not np.isfinite(vector).all():
+        raise ValueError(f"its {keyword} is {value}; expected {SIZES[keyword]} numbers")
+    return vector
 
 
 def _pair(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """DICOM files: recognise them, load their attributes, and find the files of a series."""
 
+import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ HEADER_TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "ImageType", "Modality", "PatientID"),
     *("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
     *("SeriesDescription", "SeriesNumber", "Rows", "Columns", "NumberOfFrames"),
-    *("ImagePositionPatient", "ImageOrientationPatient"),
+    *("ImagePositionPatient", "PerFrameFunctionalGroupsSequence"),
 )
 """Attributes by which files are sorted into series."""
 
@@ -44,7 +46,7 @@ class SeriesFile:
         patient: Patient ID.
         description: Description of the series.
         number: Number of the series.
-        is_slice: Whether the file is one slice with a position.
+        position: Centre of the first pixel (x, y, z) of a single slice, mm; empty otherwise.
         is_image: Whether the file has pixels.
         is_localizer: Whether the image is a localizer (scout), which shows the planned slices.
     """
@@ -58,9 +60,14 @@ class SeriesFile:
     patient: str
     description: str
     number: str
-    is_slice: bool
+    position: tuple[float, ...]
     is_image: bool
     is_localizer: bool
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether the file is one slice with a position."""
+        return bool(self.position)
 
 
 def is_dicom(path: Path) -> bool:
@@ -110,56 +117,76 @@ def load(path: Path, *, tags: Sequence[str] | None = None, pixels: bool = False)
 def series_file(path: Path) -> SeriesFile | None:
     """Read what the header of a file says of its series; None if it cannot be read."""
     try:
-        found = load(path, tags=HEADER_TAGS)
-        modality = str(found.Modality)
+        return _series_file(path, load(path, tags=HEADER_TAGS))
     except MissingPackage:
         raise
     except Exception:  # noqa: BLE001  (pydicom raises many types of errors on damaged files)
         return None
 
-    def text(keyword: str) -> str:
-        return str(found.get(keyword) or "").strip()
 
-    position = found.get("ImagePositionPatient")
+def _series_file(path: Path, header: Dataset) -> SeriesFile | None:
+    if "Rows" not in header and "SOPClassUID" not in header:
+        return None
+
+    def text(keyword: str) -> str:
+        value = header.get(keyword) or ""
+        parts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+        return re.sub(r"[\x00-\x1f\s]+", " ", " ".join(map(str, parts))).strip()
+
     return SeriesFile(
         path=path,
         instance=text("SOPInstanceUID"),
         series=text("SeriesInstanceUID") or f"{text('SeriesNumber')} {text('SeriesDescription')}",
         study=text("StudyInstanceUID"),
         frame_of_reference=text("FrameOfReferenceUID"),
-        modality=modality,
+        modality=text("Modality"),
         patient=text("PatientID"),
         description=text("SeriesDescription"),
         number=text("SeriesNumber"),
-        is_slice=bool(position) and int(found.get("NumberOfFrames") or 1) == 1,
-        is_image="Rows" in found and "Columns" in found,
-        is_localizer="LOCALIZER" in (found.get("ImageType") or ()),
+        position=_position(header) if int(header.get("NumberOfFrames") or 1) == 1 else (),
+        is_image="Rows" in header and "Columns" in header,
+        is_localizer="LOCALIZER" in (header.get("ImageType") or ()),
     )
+
+
+def _position(header: Dataset) -> tuple[float, ...]:
+    """Return the position of a slice, which multi-frame files of one frame state in a sequence."""
+    (frame, *_) = header.get("PerFrameFunctionalGroupsSequence") or [header]
+    (plane, *_) = frame.get("PlanePositionSequence") or [frame]
+    return tuple(map(float, plane.get("ImagePositionPatient") or ()))
 
 
 def files_of_series(path: Path) -> tuple[Path, ...]:
     """Return the files of the series that a file belongs to, which are in the same folder.
 
     A file that is not a single slice with a position, such as a radiograph or a multi-frame image,
-    is an image of its own.
+    is an image of its own, and so is a localizer.
     """
     own = series_file(path)
-    if own is None or not own.is_slice:
+    if own is None or not own.is_slice or own.is_localizer:
         return (path,)
-    return _series_in(path.parent, path.parent.stat().st_mtime_ns).get(own.series, (path,))
+    with os.scandir(path.parent) as entries:
+        states = [entry.stat() for entry in entries if entry.is_file()]
+    sizes, times = sum(s.st_size for s in states), sum(s.st_mtime_ns for s in states)
+    return _series_in(path.parent, (len(states), sizes, times)).get(own.series, (path,))
 
 
-@lru_cache(maxsize=8)  # every slice of a folder with many series asks for it
-def _series_in(folder: Path, changed: int) -> dict[str, tuple[Path, ...]]:
+@lru_cache(maxsize=64)  # every slice of a folder with many series needs it
+def _series_in(folder: Path, state: tuple[int, int, int]) -> dict[str, tuple[Path, ...]]:
     """Return the slices of each series in a folder, by UID.
 
     Args:
         folder: The folder.
-        changed: Time of its last change, ns, so that added files are found.
+        state: Number of its files, and the sums of their sizes and times, so that changes are
+            found.
     """
-    del changed
-    found: dict[str, dict[str, Path]] = defaultdict(dict)
+    del state
+    found: dict[str, dict[object, Path]] = defaultdict(dict)
     for path in sorted(folder.iterdir()):
-        if path.is_file() and is_dicom(path) and (one := series_file(path)) and one.is_slice:
-            found[one.series].setdefault(one.instance or path.name, path)  # copies count once
+        if not (path.is_file() and is_dicom(path)):
+            continue
+        one = series_file(path)
+        if one is not None and one.is_slice and not one.is_localizer:
+            own = (one.instance or path.name, one.position)  # copies of a file count once
+            found[one.series].setdefault(own, path)
     return {series: tuple(paths.values()) for series, paths in found.items()}

@@ -16,7 +16,8 @@ from autoseg.datasets.label_counts import ValuesInMap, values_in_map
 from autoseg.datasets.recognition.annotations.base import Annotation
 from autoseg.datasets.recognition.annotations.drawing import draw
 from autoseg.datasets.recognition.contents import Content, colour_codes
-from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentations
+from autoseg.datasets.recognition.dicom_grid import SliceGrid
+from autoseg.datasets.recognition.dicom_labels import draw_segmentations
 from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.segment_classes import class_map, on_grid_of_image
 from autoseg.readers import (
@@ -78,6 +79,8 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     target = parts.target(folder, form)
     record = target.with_name(f"{target.name}.source.json")
     states = [(path.as_posix(), value, *_state(path, form)) for value, path in parts.files]
+    if form.form in DRAWN_FORMS or not parts.files:  # drawn on the grid of the image
+        states.append((parts.like.as_posix(), 0, *storage_state(storage_of(parts.like)[0])))
     source = json.dumps([asdict(form) | {"files": None, "notes": None}, states])
     if target.is_file() and record.is_file() and record.read_text(encoding="utf-8") == source:
         return target
@@ -148,12 +151,8 @@ def _from_files(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometr
 def _segmented(parts: LabelParts, form: LabelForm) -> tuple[LabelArray, Geometry]:
     """Return the label map of DICOM segmentations, and the grid of their series."""
     grid = SliceGrid.of(parts.like)
-    masks = draw_segmentations([path for _, path in parts.files], grid)
-    labels: LabelArray = np.zeros(grid.shape, np.min_scalar_type(max(form.names)))
-    for name, mask in sorted(masks.items(), key=lambda pair: -np.count_nonzero(pair[1])):
-        if name in form.drawn_values:
-            labels[mask] = form.drawn_values[name]
-    return labels, grid_of(grid.planes)
+    paths = [path for _, path in parts.files]
+    return draw_segmentations(paths, grid, form.drawn_values), grid_of(grid.planes)
 
 
 def _looked_up(values: LabelArray, form: LabelForm) -> LabelArray:

@@ -20,7 +20,7 @@ from autoseg.datasets.recognition.class_tables import lists_classes
 from autoseg.datasets.recognition.dicom_cases import (
     cases_of_series,
     choose_segmentations,
-    find_segmented_series,
+    patient_groups,
 )
 from autoseg.datasets.recognition.inventory import (
     HEADERS,
@@ -83,7 +83,7 @@ def _listed(inventory: Inventory, options: LayoutOptions) -> Lists:
 def _recognised(inventory: Inventory, options: LayoutOptions) -> RecognisedCases | None:
     """Find the cases by what the user chose, otherwise by label files, otherwise by annotations."""
     if choose_segmentations(inventory, options.labels):
-        return cases_of_series(find_segmented_series(inventory, options), inventory)
+        return cases_of_series(inventory, options)
     chosen = choose_annotations(inventory, options)
     if chosen.images:
         return cases_of_annotations(chosen, inventory)
@@ -91,7 +91,7 @@ def _recognised(inventory: Inventory, options: LayoutOptions) -> RecognisedCases
     pairing, groups = _paired(inventory, listed, options)
     if pairing.cases:
         return _described(pairing, groups, listed, inventory, options)
-    segmented = cases_of_series(find_segmented_series(inventory, options), inventory)
+    segmented = cases_of_series(inventory, options)
     return segmented or cases_of_annotations(find_annotations(inventory), inventory)
 
 
@@ -162,7 +162,10 @@ def _paired(inventory: Inventory, listed: Lists, options: LayoutOptions) -> tupl
     if listed.pairs:
         return cases_of_table(listed, inventory)
     pairing = match_files(inventory, options)
-    return pairing, find_groups(pairing.cases)
+    groups = find_groups(pairing.cases)
+    if not any(groups.names):
+        groups = Groups(patient_groups([first_image(c).item for c in pairing.cases]), HEADERS)
+    return pairing, groups
 
 
 def _files(case: Joined, form: LabelForm, channels: Sequence[Key], root: Path) -> LabelParts | None:

@@ -18,6 +18,9 @@ from autoseg.datasets.recognition.tokens import Part, path_tokens
 from autoseg.documents.dataset import CaseFiles, LayoutOptions, is_valid_folder_name
 from autoseg.readers.dicom_series import SeriesFile
 
+MOST_NOTES = 5
+"""Most segmentations that are left out and listed."""
+
 
 @dataclass(frozen=True)
 class SegmentedSeries:
@@ -45,8 +48,10 @@ def _relative(header: SeriesFile, inventory: Inventory) -> PurePosixPath:
     return PurePosixPath(header.path.relative_to(inventory.root))
 
 
-def find_segmented_series(inventory: Inventory, options: LayoutOptions) -> list[SegmentedSeries]:
-    """Return the series of a folder that segmentations reference, sorted by path.
+def find_segmented_series(
+    inventory: Inventory, options: LayoutOptions
+) -> tuple[list[SegmentedSeries], list[str]]:
+    """Return the series of a folder that segmentations reference, and sentences on the others.
 
     Args:
         inventory: The content of the folder.
@@ -57,30 +62,48 @@ def find_segmented_series(inventory: Inventory, options: LayoutOptions) -> list[
     """
     series = [item for item in inventory.items if item.series and _fits(item.path, options.images)]
     found: dict[PurePosixPath, list[Segmentation]] = defaultdict(list)
-    chosen = choose_segmentations(inventory, options.labels) or inventory.segmentations
-    for header in chosen:
+    notes = []
+    chosen = choose_segmentations(inventory, options.labels)
+    for header in chosen or inventory.segmentations:
+        path = _relative(header, inventory)
         try:
             segmentation = read_segmentation(header.path)
-        except CaseError:
+        except CaseError as error:
+            notes.append(f"{path} left out: {error}")
             continue
-        matching = [i for i in series if i.series and i.series.series in segmentation.series]
-        if not segmentation.series:
-            matching = [i for i in series if i.series and _shares_space(i, header)]
+        matching = [item for item in series if _is_of(segmentation, item)]
         if len(matching) == 1 and segmentation.names:
             found[matching[0].path].append(segmentation)
+            continue
+        reason = "it has no classes" if not segmentation.names else "its image was not found"
+        if len(matching) > 1:
+            names = format_names([item.path.as_posix() for item in matching])
+            reason = f"it belongs to several series, {names}; choose one with --image"
+        notes.append(f"{header.modality} {path} left out: {reason}")
     for item in series:
         _check_distinct(item, found.get(item.path, []), inventory.root)
-    return [SegmentedSeries(i, tuple(found[i.path])) for i in series if i.path in found]
+    segmented = [SegmentedSeries(i, tuple(found[i.path])) for i in series if i.path in found]
+    return segmented, _shortened(notes)
+
+
+def _shortened(notes: list[str]) -> list[str]:
+    left = len(notes) - MOST_NOTES
+    more = [f"{left} further segmentations left out"] if left > 0 else []
+    return [*notes[:MOST_NOTES], *more]
+
+
+def _is_of(segmentation: Segmentation, item: Item) -> bool:
+    """Return True if a segmentation references a series, otherwise if they share coordinates."""
+    own = item.series
+    if own is None:
+        return False
+    if segmentation.series:
+        return own.series in segmentation.series
+    return "" != own.frame_of_reference == segmentation.frame_of_reference
 
 
 def _fits(path: PurePosixPath, patterns: Sequence[str]) -> bool:
     return not patterns or any(PathPattern(text).match(path) is not None for text in patterns)
-
-
-def _shares_space(item: Item, header: SeriesFile) -> bool:
-    """Return True if a segmentation without a reference has the coordinate system of a series."""
-    own = item.series
-    return own is not None and "" != own.frame_of_reference == header.frame_of_reference
 
 
 def _check_distinct(item: Item, segmentations: Sequence[Segmentation], root: Path) -> None:
@@ -99,10 +122,17 @@ def _check_distinct(item: Item, segmentations: Sequence[Segmentation], root: Pat
     )
 
 
-def cases_of_series(
-    segmented: Sequence[SegmentedSeries], inventory: Inventory
-) -> RecognisedCases | None:
-    """Describe segmented series as cases; None without any."""
+def cases_of_series(inventory: Inventory, options: LayoutOptions) -> RecognisedCases | None:
+    """Describe segmented series as cases; None without any.
+
+    Args:
+        inventory: The content of the folder.
+        options: Patterns that choose series and segmentations.
+
+    Raises:
+        DatasetError: If several segmentations of a series have the same class.
+    """
+    segmented, notes = find_segmented_series(inventory, options)
     if not segmented:
         return None
     names = {0: "background"} | dict(
@@ -110,9 +140,9 @@ def cases_of_series(
     )
     found: dict[Part, list[CaseFiles]] = {part: [] for part in Part}
     parts = {}
-    groups = _groups(segmented)
-    case_names = series_names([one.item for one in segmented])
-    for one, name, group in zip(segmented, case_names, groups, strict=True):
+    items = [one.item for one in segmented]
+    groups = patient_groups(items)
+    for one, name, group in zip(segmented, series_names(items), groups, strict=True):
         image = one.item.file(inventory.root)
         files = tuple((1, segmentation.path) for segmentation in one.segmentations)
         parts[name] = LabelParts(name, files, image)
@@ -120,14 +150,21 @@ def cases_of_series(
         labels = files[0][1]
         found[part].append(CaseFiles(name=name, images=(image,), labels=labels, group=group))
     training, held_out = found[Part.TRAINING], found[Part.VALIDATION]
+    taken = {item.path for item in items}
+    left = [item.path.as_posix() for item in inventory.items if item.path not in taken]
+    if left:
+        notes.append(
+            f"{format_count(len(left), 'image')} without segmentations left out: "
+            f"{format_names(left, 3)}"
+        )
     return RecognisedCases(
         cases=(*training, *held_out),
         test_cases=tuple(found[Part.TEST]),
         validation=tuple(case.name for case in held_out) if training else (),
         form=LabelForm("dicom", names=names),
         parts=parts,
-        notes=tuple(_notes(segmented, inventory)),
-        channels=modality_of(one.item for one in segmented),
+        notes=tuple(notes),
+        channels=modality_of(items),
         channel_source=HEADERS,
         group_source=HEADERS,
     )
@@ -136,47 +173,39 @@ def cases_of_series(
 def series_names(items: Sequence[Item]) -> list[str]:
     """Name series after the outermost folders that tell them apart, or after their whole paths.
 
-    A series that is alone in the folder of all has the name of its patient, or of its file.
+    A series in the folder of all has the name of this folder. Equal names get a number.
     """
     paths = [item.path.parts for item in items]
     for depth in range(min(map(len, paths), default=0)):
         names = [path[depth] for path in paths]
         if len(set(names)) == len(names) and all(map(is_valid_folder_name, names)):
             return names
-    names = ["_".join(path) for path in paths]
-    if all(map(is_valid_folder_name, names)):
-        return names
-    return [_own_name(item) for item in items]
-
-
-def _own_name(item: Item) -> str:
-    known = (item.series.patient, item.series.path.stem) if item.series else ()
-    return next(filter(is_valid_folder_name, known), "series")
-
-
-def _groups(segmented: Sequence[SegmentedSeries]) -> list[str | None]:
-    """Group series by their patient, if a patient has several."""
-    patients = [one.item.series.patient if one.item.series else "" for one in segmented]
-    if all(patients) and len(set(patients)) < len(patients):
-        return list(patients)
-    return [None] * len(patients)
-
-
-def _notes(segmented: Sequence[SegmentedSeries], inventory: Inventory) -> list[str]:
-    """Return sentences on what was left out."""
-    used = {segmentation.path for one in segmented for segmentation in one.segmentations}
-    unused = [header.path for header in inventory.segmentations if header.path not in used]
-    taken = {one.item.path for one in segmented}
-    images = [item.path.as_posix() for item in inventory.items if item.path not in taken]
-    kinds = (
-        (
-            "DICOM segmentations whose image was not found",
-            [path.name for path in unused],
-        ),
-        ("images without segmentations", images),
-    )
-    return [
-        f"{len(paths)} {kind} left out, for example {format_names(paths, 1)}"
-        for kind, paths in kinds
-        if paths
+    names = [
+        "_".join(path) or (item.series.path.parent.name if item.series else "")
+        for path, item in zip(paths, items, strict=True)
     ]
+    names = [name if is_valid_folder_name(name) else "series" for name in names]
+    return [
+        name if name not in names[:place] else _numbered(name, names, place)
+        for place, name in enumerate(names)
+    ]
+
+
+def _numbered(name: str, names: Sequence[str], place: int) -> str:
+    """Return a repeated name with a number that makes it differ from all others."""
+    number = 1 + names[:place].count(name)
+    while f"{name}_{number}" in names:
+        number += len(names)
+    return f"{name}_{number}"
+
+
+def patient_groups(items: Sequence[Item]) -> list[str | None]:
+    """Group series by their patient ID, if some share one, but not all.
+
+    A series without an ID is a group of its own.
+    """
+    patients = [item.series.patient if item.series else "" for item in items]
+    known = [patient for patient in patients if patient]
+    if 1 < len(set(known)) < len(known):
+        return [patient or None for patient in patients]
+    return [None] * len(patients)

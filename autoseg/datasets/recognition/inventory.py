@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -93,6 +93,7 @@ class Inventory:
         tables: Tables, relative paths.
         texts: Lists, annotations and names of classes, relative paths.
         segmentations: Headers of the DICOM segmentations and structure sets.
+        series: Path of each DICOM series of slices, and the UIDs of its files, by its UID.
         others: Other files, relative paths.
         unread: Number of other files by extension.
         broken_links: Links to files that do not exist, relative paths.
@@ -104,6 +105,7 @@ class Inventory:
     tables: list[PurePosixPath] = field(default_factory=list)
     texts: list[PurePosixPath] = field(default_factory=list)
     segmentations: list[SeriesFile] = field(default_factory=list)
+    series: dict[str, tuple[PurePosixPath, set[str]]] = field(default_factory=dict)
     others: list[PurePosixPath] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     broken_links: list[PurePosixPath] = field(default_factory=list)
@@ -209,7 +211,7 @@ def _add(path: PurePosixPath, inventory: Inventory) -> bool:
 
 def _add_series(files: list[Path], folder: PurePosixPath, inventory: Inventory) -> None:
     """Add the DICOM files of one folder, the slices of a series as one item."""
-    series: dict[tuple[str, Path | None], SeriesFile] = {}
+    series: dict[tuple[str, Path | None], list[SeriesFile]] = defaultdict(list)
     for path in files:
         try:
             header = series_file(path)
@@ -222,33 +224,52 @@ def _add_series(files: list[Path], folder: PurePosixPath, inventory: Inventory) 
         elif not header.is_image or header.is_localizer or header.modality in NOT_IMAGES:
             inventory.unread[f"DICOM {header.modality or 'of no modality'}"] += 1
         else:
-            series.setdefault((header.series, None if header.is_slice else path), header)
+            series[header.series, None if header.is_slice else path].append(header)
     names = _series_names(list(series.values()))
-    for name, header in zip(names, series.values(), strict=True):
+    for name, headers in zip(names, series.values(), strict=True):
         shown = folder / name if name else folder
         stem = normalize("NFC", shown.name)
-        inventory.items.append(Item(shown, stem, DICOM_ENDING, series=header))
+        if not _is_copy(headers, shown, inventory):
+            inventory.items.append(Item(shown, stem, DICOM_ENDING, series=headers[0]))
 
 
-def _series_names(series: list[SeriesFile]) -> list[str]:
+def _is_copy(headers: list[SeriesFile], shown: PurePosixPath, inventory: Inventory) -> bool:
+    """Return True if a series is a copy of one in another folder.
+
+    Raises:
+        DatasetError: If the files of a series are spread over folders.
+    """
+    if not headers[0].is_slice:
+        return False
+    own = {header.instance for header in headers}
+    where, known = inventory.series.setdefault(headers[0].series, (shown, own))
+    if where != shown and known != own:
+        raise DatasetError(
+            f"the DICOM series {headers[0].series} is spread over several folders, {where} and "
+            f"{shown}. Copy its files into one folder."
+        )
+    return where != shown
+
+
+def _series_names(series: list[list[SeriesFile]]) -> list[str]:
     """Name the images in a folder: empty if there is one.
 
-    Otherwise a series of slices has its description and number, and any other image its file name.
+    Otherwise a series of several files has its description and number, and any other image the name
+    of its file.
     """
     if len(series) == 1:
         return [""]
+    files = [_stem(one[0].path.name, _ending(one[0].path.name, DICOM_ENDINGS)) for one in series]
     names = [
-        re.sub(r"[\\/\s]+", " ", f"{one.description or one.modality} {one.number}").strip()
-        if one.is_slice
-        else _stem(one.path.name, _ending(one.path.name, DICOM_ENDINGS))
-        for one in series
+        re.sub(r"[\\/\s]+", " ", f"{one[0].description or one[0].modality} {one[0].number}").strip()
+        if len(one) > 1
+        else file
+        for one, file in zip(series, files, strict=True)
     ]
     repeated = Counter(names)
     return [
-        name
-        if repeated[name] == 1
-        else f"{name} {_stem(one.path.name, _ending(one.path.name, DICOM_ENDINGS))}"
-        for name, one in zip(names, series, strict=True)
+        name if repeated[name] == 1 else f"{name} {file}"
+        for name, file in zip(names, files, strict=True)
     ]
 
 

@@ -14,7 +14,12 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.compute import Compute
 from autoseg.core.errors import CaseError, DatasetError, case_error_message, disk_error_message
 from autoseg.core.progress import Progress
-from autoseg.datasets.inputs import InputCase, channel_files_warning, find_inputs
+from autoseg.datasets.inputs import (
+    InputCase,
+    channel_files_warning,
+    find_inputs,
+    series_warning,
+)
 from autoseg.documents import store
 from autoseg.documents.quality import CaseTtaConsistency
 from autoseg.documents.report import UnscoredCase
@@ -161,7 +166,11 @@ def predict(
         progress.say(f"warning: {sentence}.")
     num_channels = len(model.plan.channel_names)
     cases = find_inputs(inputs, num_channels=num_channels, series=options.series)
-    if sentence := channel_files_warning(cases, num_channels=num_channels):
+    warnings = (
+        channel_files_warning(cases, num_channels=num_channels),
+        series_warning(inputs, cases),
+    )
+    for sentence in filter(None, warnings):
         progress.say(f"warning: {sentence}.")
     if selected.selection is None:
         return predict_cases(cases, outputs, model, options, progress)

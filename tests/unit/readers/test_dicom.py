@@ -92,6 +92,29 @@ def test_several_series_in_one_folder_stay_apart(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume_of(second[0]), VOLUME[:3] + 1)
 
 
+def test_slices_that_share_a_uid_by_mistake_are_all_read(tmp_path: Path) -> None:
+    made = slices(VOLUME)
+    for data in made:
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.3.1"
+    np.testing.assert_array_equal(volume_of(save(made, tmp_path)[0]), VOLUME)
+
+
+def test_values_with_a_unit_are_not_inverted(tmp_path: Path) -> None:
+    made = slices(VOLUME, PhotometricInterpretation="MONOCHROME1", RescaleIntercept=-1000)
+    for data in made:
+        data.PhotometricInterpretation = "MONOCHROME1"
+    np.testing.assert_array_equal(volume_of(save(made, tmp_path)[0]), VOLUME - 1000.0)
+
+
+def test_single_frames_with_positions_in_a_sequence_form_a_volume(tmp_path: Path) -> None:
+    made = []
+    for number, plane in enumerate(VOLUME):
+        data = multi_frame(plane[None], [ORIGIN[2] + THICKNESS * number], [1.0])
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.4.{number}"
+        made.append(data)
+    np.testing.assert_array_equal(volume_of(save(made, tmp_path)[0]), VOLUME - 10.0)
+
+
 def test_a_copy_of_a_file_counts_once(tmp_path: Path) -> None:
     made = slices(VOLUME)
     paths = save([*made, made[2]], tmp_path)
@@ -216,5 +239,5 @@ def test_frames_without_positions_are_refused(tmp_path: Path) -> None:
 def test_a_truncated_slice_is_an_error_of_its_case(tmp_path: Path) -> None:
     paths = save(slices(VOLUME), tmp_path)
     paths[2].write_bytes(paths[2].read_bytes()[:-20])
-    with pytest.raises(CaseError, match=r"0\.dcm cannot be read"):
+    with pytest.raises(CaseError, match=r"2\.dcm cannot be read"):
         read_image((paths[0],))

@@ -1,5 +1,6 @@
 """DICOM series pair with the segmentations and structure sets that reference them."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from matplotlib.path import Path as Polygon
 from synthetic import write_picture
 
 from autoseg.core.errors import CaseError, DatasetError, MissingPackage
-from autoseg.datasets.inputs import find_inputs
+from autoseg.datasets.inputs import find_inputs, series_warning
 from autoseg.datasets.layouts.recognition import Recognition, recognise
-from autoseg.datasets.recognition.dicom_labels import SliceGrid, draw_segmentations
+from autoseg.datasets.recognition.dicom_grid import SliceGrid
+from autoseg.datasets.recognition.dicom_labels import draw_segmentations
 from autoseg.datasets.recognition.inventory import take_inventory
 from autoseg.documents.dataset import LayoutOptions
 from autoseg.readers import read_image, read_labels
@@ -92,7 +94,7 @@ def test_contours_become_the_pixels_whose_centres_they_enclose(tmp_path: Path) -
     (image, *_) = save(slices(volume()), tmp_path / "ct")
     rings = {"organ": [circle(2, 7.3), circle(2, 3.1), circle(3, 5.2)]}
     paths = save([structure_set(rings)], tmp_path / "rt")
-    mask = draw_segmentations(paths, SliceGrid.of(image))["organ"]
+    mask = draw_segmentations(paths, SliceGrid.of(image), {"organ": 1}) > 0
     row, column = np.mgrid[: SHAPE[1], : SHAPE[2]]
     centres = in_mm(row.ravel(), column.ravel(), 0)[:, :2]
     outer, inner, other = (
@@ -103,12 +105,110 @@ def test_contours_become_the_pixels_whose_centres_they_enclose(tmp_path: Path) -
     assert not mask[[0, 1, 4]].any()
 
 
+def drawn(folder: Path, data: Any, name: str = "organ") -> Any:
+    (image, *_) = save(slices(volume()), folder / "ct")
+    return draw_segmentations(save([data], folder / "seg"), SliceGrid.of(image), {name: 1})
+
+
+def square(place: int, rows: tuple[float, float], columns: tuple[float, float]) -> Any:
+    (top, bottom), (left, right) = rows, columns
+    return in_mm([top, top, bottom, bottom], [left, right, right, left], place)
+
+
+def test_equal_contours_count_once_whatever_their_first_point(tmp_path: Path) -> None:
+    ring = circle(2, 6)
+    again = np.roll(ring[::-1], 5, axis=0)
+    mask = drawn(tmp_path, structure_set({"organ": [ring, again]}))
+    np.testing.assert_array_equal(mask, drawn(tmp_path / "b", structure_set({"organ": [ring]})))
+    assert mask.any()
+
+
+def test_contours_side_by_side_are_joined(tmp_path: Path) -> None:
+    sides = [square(2, (5, 9), (4, 8)), square(2, (5, 9), (8, 12))]
+    mask = drawn(tmp_path, structure_set({"organ": sides}))
+    assert mask[2, 5:10, 4:13].all()
+
+
+def test_segments_of_every_second_slice_are_refused(tmp_path: Path) -> None:
+    rings = [circle(place, 5) for place in (0, 2, 4)]
+    with pytest.raises(CaseError, match="organ is drawn on one of 2 slices"):
+        drawn(tmp_path, structure_set({"organ": rings}))
+
+
+def test_segmentations_next_to_their_image_are_refused(tmp_path: Path) -> None:
+    far = circle(2, 5) + np.array([500, 0, 0])
+    with pytest.raises(CaseError, match=r"nothing in 0\.dcm is on the slices"):
+        drawn(tmp_path, structure_set({"organ": [far]}))
+
+
+def test_tilted_frames_are_refused(tmp_path: Path) -> None:
+    data = segmentation({"organ": disc(1, 6)})
+    (shared,) = data.SharedFunctionalGroupsSequence
+    tilt = np.radians(8)
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = [
+        *(1, 0, 0),
+        *(0, float(np.cos(tilt)), float(np.sin(tilt))),
+    ]
+    with pytest.raises(CaseError, match="away from the nearest slice"):
+        drawn(tmp_path, data)
+
+
+def test_label_maps_are_drawn_again_if_the_series_changes(tmp_path: Path) -> None:
+    patients(tmp_path / "data", 1)
+    folder = tmp_path / "data/PAT-0/20240101/CT"
+    last = (folder / "IM4").read_bytes()
+    (folder / "IM4").unlink()
+    (case,) = found(tmp_path / "data", tmp_path).spec.cases
+    assert read_labels(case.labels).values.shape == (4, 20, 24)
+    (folder / "IM4").write_bytes(last)
+    (case,) = found(tmp_path / "data", tmp_path).spec.cases
+    assert read_labels(case.labels).values.shape == SHAPE
+
+
+def test_copies_of_a_series_count_once_and_parts_are_refused(tmp_path: Path) -> None:
+    patients(tmp_path / "data", 2)
+    folder = tmp_path / "data/PAT-0/20240101"
+    shutil.copytree(folder / "CT", folder / "backup")
+    assert len(found(tmp_path / "data", tmp_path).spec.cases) == 2
+    (folder / "backup/IM4").unlink()
+    with pytest.raises(DatasetError, match=r"spread over several folders.*CT and .*backup"):
+        found(tmp_path / "data", tmp_path)
+
+
+def test_equal_names_of_series_get_a_number(tmp_path: Path) -> None:
+    for n, name in enumerate(("a_b/c", "a/b_c", "a/c")):
+        save(slices(volume(n), series=f"1.3.{n}"), tmp_path / name)
+    names = [case.name for case in find_inputs(tmp_path, num_channels=1)]
+    assert names == ["a_b_c", "a_b_c_2", "a_c"]
+
+
+def test_a_damaged_segmentation_is_named(tmp_path: Path) -> None:
+    patients(tmp_path / "data", 3)
+    path = tmp_path / "data/PAT-1/20240101/SEG/0"
+    path.write_bytes(path.read_bytes()[:200])
+    recognition = found(tmp_path / "data", tmp_path)
+    assert len(recognition.spec.cases) == 2
+    strange = slices(volume(), series="1.9")
+    for data in strange:
+        data.add_new("NumberOfFrames", "LO", "many")
+    save(strange, tmp_path / "data/PAT-2/strange")
+    assert len(found(tmp_path / "data", tmp_path).spec.cases) == 2
+
+
+def test_pictures_next_to_folders_of_series_are_reported(tmp_path: Path) -> None:
+    patients(tmp_path, 2)
+    write_picture(np.zeros((5, 5), np.uint8), tmp_path / "overview.png")
+    cases = find_inputs(tmp_path, num_channels=1)
+    assert [case.name for case in cases] == ["overview"]
+    assert "2 DICOM series in subfolders are not predicted" in series_warning(tmp_path, cases)
+
+
 def test_contours_between_slices_are_refused(tmp_path: Path) -> None:
     (image, *_) = save(slices(volume()), tmp_path / "ct")
     between = circle(2, 5) + np.array([0, 0, THICKNESS / 2])
     paths = save([structure_set({"organ": [between]})], tmp_path / "rt")
-    with pytest.raises(CaseError, match=r"a contour of organ in 0\.dcm lies at the slices 2\.5"):
-        draw_segmentations(paths, SliceGrid.of(image))
+    with pytest.raises(CaseError, match=r"a contour of organ in 0\.dcm is up to 1\.25 mm away"):
+        draw_segmentations(paths, SliceGrid.of(image), {"organ": 1})
 
 
 def test_two_segmentations_of_one_class_are_refused_with_options(tmp_path: Path) -> None:
@@ -138,7 +238,7 @@ def test_series_without_a_segmentation_and_localizers_are_left_out(tmp_path: Pat
     save(scout, root / "PAT-1/20240101/scout")
     recognition = found(root, tmp_path)
     assert len(recognition.spec.cases) == 2
-    assert any("images without segmentations" in note for note in recognition.notes)
+    assert any("1 image without segmentations" in note for note in recognition.notes)
     assert take_inventory(root).unread["DICOM CT"] == 1
 
 
@@ -173,7 +273,8 @@ def test_series_pair_with_label_maps_of_other_formats_by_name(tmp_path: Path) ->
 
     root = tmp_path / "data"
     for n in range(3):
-        paths = save(slices(volume(n), series=f"1.3.{n}"), root / f"case_{n}/image")
+        made = slices(volume(n), series=f"1.3.{n}", PatientID="AAB"[n])
+        paths = save(made, root / f"case_{n}/image")
         image = read_image((paths[0],))
         label = SimpleITK.GetImageFromArray(disc(1, 5).astype(np.uint8))
         label.SetSpacing(image.stored_geometry.spacing[::-1])
@@ -183,6 +284,7 @@ def test_series_pair_with_label_maps_of_other_formats_by_name(tmp_path: Path) ->
     assert len(spec.cases) == 3
     assert spec.channel_names == ("CT",)
     assert not recognise(root).issues
+    assert [case.group for case in spec.cases] == ["A", "A", "B"]
 
 
 def test_radiographs_pair_with_pictures_by_the_names_of_their_files(tmp_path: Path) -> None:
@@ -203,7 +305,7 @@ def test_series_in_any_folders_are_inputs(tmp_path: Path) -> None:
     cases = find_inputs(tmp_path, num_channels=1)
     assert [(case.name, case.ending) for case in cases] == [(f"PAT-{n}", ".dcm") for n in range(3)]
     (case,) = find_inputs(tmp_path / "PAT-1/20240101/CT", num_channels=1)
-    assert case.name == "P1"
+    assert case.name == "CT"
     (case,) = find_inputs(tmp_path / "PAT-1/20240101/CT/IM3", num_channels=1)
     assert read_image(case.images).shape == SHAPE
 
