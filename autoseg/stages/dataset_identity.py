@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_names
+from autoseg.core.labels import LabelScheme, default_label_name
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
 from autoseg.documents.fingerprint import Fingerprint
@@ -50,6 +52,36 @@ def other_dataset(dataset: Path, workspace: Workspace) -> Path | None:
     if spec is None or not (dataset.is_dir() and spec.root.is_dir()):
         return None
     return None if spec.root.samefile(dataset) else spec.root
+
+
+def check_same_classes(labels: LabelScheme, dataset: DatasetSpec, source: str) -> None:
+    """Check that a plan or model has the classes of a dataset, under the same label values.
+
+    A value without a name (`label_2`) fits any class.
+
+    Args:
+        labels: Classes of the plan or model.
+        dataset: The dataset.
+        source: Path of the plan or model, for the message.
+
+    Raises:
+        DatasetError: If a value has different names.
+    """
+    own, current = (
+        dict(zip(scheme.values, scheme.names, strict=True)) for scheme in (labels, dataset.labels)
+    )
+    differing = [
+        f"{value}={own[value]} in {source}, {value}={current[value]} in the dataset"
+        for value in sorted(own.keys() & current.keys())
+        if own[value].lower() != current[value].lower()
+        and default_label_name(value) not in (own[value], current[value])
+    ]
+    if differing:
+        raise DatasetError(
+            f"the label values have other classes than in the dataset as it was planned last: "
+            f"{format_names(differing, 3)}. Use a model that was trained with this plan, or "
+            f"restore the classes with --label-map and run `autoseg plan {dataset.root}` again."
+        )
 
 
 def _has_the_files(moved: DatasetSpec, workspace: Workspace) -> bool:

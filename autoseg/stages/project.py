@@ -10,6 +10,7 @@ from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.plan import Plan
 from autoseg.documents.splits import ALL, Fold, FoldName, Splits
 from autoseg.documents.workspace import Workspace
+from autoseg.stages.dataset_identity import check_same_classes
 from autoseg.stages.folds import load_splits
 from autoseg.stages.preprocess import PlannedCases
 
@@ -40,10 +41,12 @@ def load_project(
     Raises:
         DocumentError: If the dataset has not been planned, or a document is damaged.
         TrainingError: If the saved folds name cases that are no longer in the fingerprint.
-        DatasetError: If the folds in the dataset folder are invalid or differ from the saved ones.
+        DatasetError: If the folds in the dataset folder are invalid or differ from the saved ones,
+            or the plan has other classes than the dataset.
     """
     plan = store.load(Plan, workspace.plan)
     spec = dataset or store.load(DatasetSpec, workspace.dataset)
+    check_same_classes(plan.labels, spec, str(workspace.plan))
     fingerprint = store.load(Fingerprint, workspace.fingerprint)
     splits = load_splits(workspace, spec, fingerprint, progress)
     return Project(workspace, spec, fingerprint, plan, splits)

@@ -11,6 +11,7 @@ from autoseg.documents.report import Report
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.selected_model import load_selection
 from autoseg.models.model_selection import describe_selection, find_selection
+from autoseg.stages.dataset_identity import check_same_classes
 from autoseg.stages.evaluate.score_cases import score_cases
 from autoseg.stages.predict.predict import PredictOptions
 
@@ -35,7 +36,7 @@ def test(
         The scores.
 
     Raises:
-        DatasetError: If the dataset has no test cases with labels.
+        DatasetError: If the dataset has no test cases with labels, or other classes than the model.
         ModelError: If there is no such model, or more than one.
     """
     if not dataset.test_cases:
@@ -48,6 +49,7 @@ def test(
         raise DatasetError(msg)
     selected = find_selection(options.model or workspace.root, options.folds)
     model = load_selection(selected, options.loading(progress))
+    check_same_classes(model.plan.labels, dataset, str(model.path))
     progress.say(describe_selection(selected) or f"Predicting with {model.path}.")
     for sentence in selected.warnings:
         progress.say(f"warning: {sentence}.")

@@ -1,6 +1,7 @@
 """Convert label files of any form to one label map per case, and name the classes."""
 
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -163,8 +164,18 @@ def _values_as_they_are(
 def _converted(
     cases: Sequence[CaseFiles], sources: LabelSources, reading: Reading, notes: tuple[str, ...]
 ) -> ConvertedLabels:
-    """Convert the label files of all cases, or look at a sample of them."""
+    """Convert the label files of all cases, or look at a sample of them.
+
+    Raises:
+        DatasetError: If two cases have the same name, and so would have their label maps.
+    """
     form, parts = sources.form, sources.parts
+    names = Counter(case.name for case in cases)
+    if repeated := [name for name, count in names.items() if count > 1]:
+        raise DatasetError(
+            f"training and test cases have the same name: {format_names(repeated)}. Their labels "
+            "have to be converted, which needs different names: rename the test cases."
+        )
     if reading.sample is not None:
         sample = [parts[case.name] for case in reading.chosen(cases)]
         work = partial(assembled_values, form=form)

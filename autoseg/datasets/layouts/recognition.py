@@ -337,12 +337,7 @@ def _labelled(
     found: _Matching,
     reading: Reading,
 ) -> ConvertedLabels:
-    """Find out the classes; convert label files of another form than values.
-
-    Raises:
-        DatasetError: If a training and a test case have the same name, and so would have their
-            label maps.
-    """
+    """Find out the classes; convert label files of another form than values."""
     _, label_map = choose_classes(LabelForm("values"), options.label_map)
     declared = declared_labels(description) if description else None
     everything = (*found.cases, *found.test_cases)
@@ -358,12 +353,6 @@ def _labelled(
         )
     if label_map is None and options.mask is None and _name_segments(found.cases):
         form = LabelForm("segments")
-    shared = sorted({case.name for case in found.cases} & found.test_names)
-    if form.form != "values" and shared:
-        raise DatasetError(
-            f"training and test cases have the same name: {format_names(shared)}. Rename the test "
-            "cases."
-        )
     parts = {c.name: LabelParts(c.name, ((1, c.labels),), c.images[0]) for c in everything}
     sources = LabelSources(form, parts, table, declared, label_map)
     made = convert_labels(everything, sources, reading)

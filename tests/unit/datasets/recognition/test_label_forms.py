@@ -340,3 +340,12 @@ def test_upright_lines_are_classes(root: Path) -> None:
 def test_soft_masks_are_thresholded_if_the_user_says_so(root: Path) -> None:
     put(root, "masks/{}.png", lambda seed: blurred(seed, 4))
     assert plan(root, "threshold").spec.labels.values == (0, 1)
+
+
+def test_converted_test_cases_need_names_of_their_own(root: Path) -> None:
+    for folder in ("", "test/"):
+        put(root, folder + "images/{}.png", lambda seed: blob(200, seed))
+        put(root, folder + "labels/{}.png", lambda seed: blob(1, seed))
+    options = LayoutOptions(label_map={"0": "background", "1": "a", "2": "a"})
+    with pytest.raises(DatasetError, match="training and test cases have the same name: c1"):
+        recognise(root, options, label_maps=root.parent / "label_maps")
