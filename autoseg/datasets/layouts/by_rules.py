@@ -1,6 +1,9 @@
 """Describe a dataset whose layout follows no fixed convention, from its names and contents."""
 
+import gc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,8 +76,9 @@ def describe_by_rules(
         DatasetError: If several answers are possible, or a label map would have to be made without
             a folder for it.
     """
-    inventory = take_inventory(root)
-    found = recognise_cases(inventory, options)
+    with _no_garbage_collection():
+        inventory = take_inventory(root)
+        found = recognise_cases(inventory, options)
     if found is None:
         return None
     description = load_description(root)
@@ -107,6 +111,18 @@ def describe_by_rules(
         ),
         notes=(*found.notes, *form.notes[len(found.form.notes) :], *converted.notes),
     )
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Stop the search for reference cycles, which takes a third of the time with 10⁵ files."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _label_files(parts: dict[str, LabelParts], cases: tuple[CaseFiles, ...]) -> tuple[Path, ...]:

@@ -371,10 +371,12 @@ def _unnamed_scheme(
 
 def _common_label(parts: Iterable[LabelParts]) -> str | None:
     """Return the text of the entity `label-` if all label files have the same."""
-    stems = [stem_of(path) for one in parts for _, path in one.files]
+    paths = [path for one in parts for _, path in one.files]
+    if not all("label-" in path.name for path in paths):
+        return None
+    stems = [stem_of(path) for path in paths]
     found = {part for stem in stems for part in stem.split("_") if part.startswith("label-")}
-    are_named = len(found) == 1 and all("label-" in stem for stem in stems)
-    return found.pop().removeprefix("label-") if are_named else None
+    return found.pop().removeprefix("label-") if len(found) == 1 else None
 
 
 def _fitting(

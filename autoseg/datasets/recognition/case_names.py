@@ -1,7 +1,7 @@
 """Name the cases of a folder, and the groups that they belong to."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from os.path import commonpath
@@ -59,22 +59,23 @@ def name_cases(cases: Sequence[Joined], channels: Sequence[Key], root: Path) -> 
         for case in cases
     ]
     has_stem = len(channels) == 1 or all(len(case.images) == 1 for case in cases)
-    choices = [
-        [i.item.container or (i.item.stem if has_stem else "") for i in images],
-        [image.item.stem for image in images] if has_stem else [],
-        [_folder_name(image, case) for image, case in zip(images, cases, strict=True)],
-        ["_".join(case.key) for case in cases],
-        [
-            "_".join(filter(None, (_folder_name(image, case), image.item.stem)))
-            for image, case in zip(images, cases, strict=True)
-        ],
-        ["_".join((*([case.part.value] if case.part else []), *case.key)) for case in cases],
-        _path_names(images),
-    ]
-    for names in choices:
+    pairs = list(zip(images, cases, strict=True))
+    choices: tuple[Callable[[Named, Joined], str], ...] = (
+        lambda image, _: image.item.container or (image.item.stem if has_stem else ""),
+        lambda image, _: image.item.stem if has_stem else "",
+        _folder_name,
+        lambda _, case: "_".join(case.key),
+        lambda image, case: "_".join(filter(None, (_folder_name(image, case), image.item.stem))),
+        lambda _, case: "_".join((*([case.part.value] if case.part else []), *case.key)),
+    )
+    for choice in choices:
+        names = [choice(image, case) for image, case in pairs]
         if len(set(names)) == len(cases) and all(map(is_valid_folder_name, names)):
             return names
-    ((repeated, _),) = Counter(choices[-1]).most_common(1)
+    names = _path_names(images)
+    if len(set(names)) == len(cases) and all(map(is_valid_folder_name, names)):
+        return names
+    ((repeated, _),) = Counter(names).most_common(1)
     paths = [image.item.path for image, name in zip(images, names, strict=True) if name == repeated]
     raise DatasetError(
         f"{root}: no valid names tell the cases apart, for example of "

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -65,7 +66,7 @@ class Item:
         """Return the file to read; of a DICOM series its first file, by name."""
         return root / self.path if self.series is None else self.series.path
 
-    @property
+    @cached_property
     def words(self) -> PurePosixPath:
         """Path without extensions, with the names in a container as folders."""
         parts = [*self.path.parts[:-1], self.stem, *PurePosixPath(self.inside).parts]
@@ -74,6 +75,8 @@ class Item:
     @property
     def container(self) -> str:
         """Name of the container without its extension, if it holds several images."""
+        if self.ending not in CONTAINERS:
+            return ""
         names = [self._without_ending(name) for name in self.path.parts[:-1]]
         pairs = zip(names, self.path.parts[:-1], strict=True)
         return next((name for name, whole in pairs if name != whole), "")

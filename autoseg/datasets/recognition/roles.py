@@ -51,8 +51,8 @@ def _without_list_numbers(paths: Sequence[PurePosixPath]) -> list[PurePosixPath]
     All folders in one place have different numbers and words then, and one has a word for labels.
     """
     inner: dict[PurePosixPath, set[str]] = defaultdict(set)
-    for path in paths:
-        for folder in path.parents[:-1]:
+    for parent in {path.parent for path in paths}:
+        for folder in (parent, *parent.parents)[:-1]:
             inner[folder.parent].add(folder.name)
     listed: dict[PurePosixPath, str] = {}
     for parent, names in inner.items():
@@ -62,6 +62,8 @@ def _without_list_numbers(paths: Sequence[PurePosixPath]) -> list[PurePosixPath]
         is_list = 1 < len(names) == len(numbers) == len(words)
         if is_list and any(LABEL_WORDS.intersection(tokens(word)) for word in words):
             listed |= {parent / match[0]: match[2] for match in found if match}
+    if not listed:
+        return list(paths)
     changed = []
     for path in paths:
         own = [listed.get(folder, folder.name) for folder in reversed(path.parents[:-1])]

@@ -58,7 +58,7 @@ PART_WORDS = {
 
 SHORT_PART_WORDS = {"tr": Part.TRAINING, "va": Part.VALIDATION, "ts": Part.TEST, "te": Part.TEST}
 """Abbreviations that name a part only directly after a word for images or labels (`imagesTr`), or
-where they alone tell names apart (`birds-tr`, `birds-te`)."""
+where they alone tell names apart."""
 
 DATA_WORDS = word_set("data dataset datasets set sets split splits")
 """Words next to which a word of a part names a part (`Test Set`), lower case."""
@@ -90,7 +90,6 @@ HASH_LENGTH = 8
 
 HASH_CHANGES = 3
 """Least number of changes between letters and digits within such a name."""
-
 
 Words = tuple[tuple[str, str], ...]
 """Tokens of one name, each with its kind: `label`, `image`, `part`, or nothing."""
@@ -210,9 +209,12 @@ def find_part_names(paths: Iterable[tuple[PurePosixPath, str]]) -> PartNames:
     """
     found: dict[tuple[int, tuple[str, ...]], set[Part | None]] = defaultdict(set)
     folders: dict[PurePosixPath, dict[str, tuple[int, tuple[str, ...]]]] = defaultdict(dict)
+    known: set[tuple[str, ...]] = set()
     for path, stem in paths:
         texts = (*path.parts[:-1], stem)
-        for depth, text in enumerate(texts):
+        first = len(texts) - 1 if texts[:-1] in known else 0
+        known.add(texts[:-1])
+        for depth, text in enumerate(texts[first:], start=first):
             words = tokens(text)
             part = _part_of(text)
             others = _other_words(words)
