@@ -49,8 +49,8 @@ def evaluate(
     tolerance: Annotated[
         list[str] | None,
         typer.Option(
-            help="NSD tolerance in mm; CLASS=MM for one class, or a JSON file with one number per "
-            "class; repeatable.",
+            help="NSD tolerance in the unit of the label maps; CLASS=NUMBER for one class, or a "
+            "JSON file with one number per class; repeatable.",
             show_default="one voxel along the coarsest axis of each case",
         ),
     ] = None,
@@ -115,9 +115,9 @@ def parse_measurement(metrics: str | None, tolerances: Sequence[str]) -> "Measur
         if text.endswith(".json"):
             by_class |= _load_tolerances(Path(text))
         elif separator:
-            by_class[name] = _parse_millimetres(number)
+            by_class[name] = _parse_distance(number)
         else:
-            default = _parse_millimetres(text)
+            default = _parse_distance(text)
     names = DEFAULT_METRICS if metrics is None else _parse_metrics(metrics)
     return Measurement(names, tolerance_mm=default, class_tolerances_mm=tuple(by_class.items()))
 
@@ -141,16 +141,16 @@ def _load_tolerances(path: Path) -> dict[str, float]:
     try:
         return TypeAdapter(dict[str, NonNegativeFloat]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        msg = f'{path}: expected {{"class": millimetres, …}}; {error}'
+        msg = f'{path}: expected {{"class": distance, …}}; {error}'
         raise typer.BadParameter(msg, param_hint="'--tolerance'") from error
 
 
-def _parse_millimetres(text: str) -> float:
+def _parse_distance(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        msg = f"found {text!r}; expected a distance in mm of at least 0, or CLASS=MM."
+        msg = f"found {text!r}; expected a distance of at least 0, or CLASS=NUMBER."
         raise typer.BadParameter(msg, param_hint="'--tolerance'")
     return value

@@ -1,7 +1,7 @@
 """Image geometry: spacing, origin, direction, and reorientation to a canonical orientation."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +21,9 @@ superior, anterior, right; or as stored in the file."""
 
 LengthUnit: TypeAlias = Literal["mm", "µm", "nm", "px"]
 """Unit of distances: that of the files, or pixels if no file stores a pixel size."""
+
+NANOMETRES: dict[LengthUnit, int] = {"mm": 10**6, "µm": 10**3, "nm": 1, "px": 10**6}
+"""Length of each unit, nm; pixels of unknown size are read as 1 mm."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,38 @@ class Geometry:
         """Number of image axes: 2 or 3."""
         return len(self.spacing)
 
+    def unit_issue(self, unit: LengthUnit) -> str | None:
+        """Describe why an image cannot be compared with training images; None if it can.
+
+        Readers set 1 mm for files without a voxel size, so that 1 mm is unclear for µm and nm.
+
+        Args:
+            unit: Unit of the training images.
+        """
+        if self.unit == "mm" and set(self.spacing) == {1.0} and unit in ("µm", "nm"):
+            return (
+                f"it has no voxel size, or one of 1 mm; those of the training images are in {unit}"
+            )
+        if unit == "px" and self.unit in ("µm", "nm"):
+            return f"its voxel size is in {self.unit}; the training images have none"
+        return None
+
+    def in_unit(self, unit: LengthUnit) -> "Geometry":
+        """Convert to another unit of length; pixels count as mm."""
+        factor = NANOMETRES[self.unit] / NANOMETRES[unit]
+        if factor == 1:
+            return self
+        return replace(
+            self,
+            spacing=tuple(value * factor for value in self.spacing),
+            origin=tuple(value * factor for value in self.origin),
+            unit=unit,
+        )
+
     def difference(self, other: "Geometry", shape: tuple[int, ...]) -> str | None:
         """Describe the first difference from another geometry; None if they are aligned.
+
+        Lengths in different units are converted.
 
         Args:
             other: The geometry to compare with.
@@ -63,14 +96,18 @@ class Geometry:
         """
         if self.num_axes != other.num_axes:
             return f"{self.num_axes} axes against {other.num_axes}"
-        mine, theirs = np.asarray(self.spacing), np.asarray(other.spacing)
+        own_unit = "" if self.unit == other.unit else f" {self.unit}"
+        converted = other.in_unit(self.unit)
+        mine, theirs = np.asarray(self.spacing), np.asarray(converted.spacing)
         if np.any(np.abs(mine - theirs) > GEOMETRY_TOLERANCE * mine):
-            return f"spacing {_rounded(self.spacing)} against {_rounded(other.spacing)} {self.unit}"
+            own, found = _rounded(self.spacing), _rounded(other.spacing)
+            return f"spacing {own}{own_unit} against {found} {other.unit}"
         if np.abs(np.subtract(self.direction, other.direction)).max() > GEOMETRY_TOLERANCE:
             return "another direction (orientation) matrix"
-        shift = np.abs(np.subtract(self.origin, other.origin)).max()
+        shift = np.abs(np.subtract(self.origin, converted.origin)).max()
         if shift > GEOMETRY_TOLERANCE * float(np.max(mine * np.asarray(shape))):
-            return f"origin {_rounded(self.origin)} against {_rounded(other.origin)} {self.unit}"
+            own, found = _rounded(self.origin), _rounded(other.origin)
+            return f"origin {own}{own_unit} against {found} {other.unit}"
         return None
 
 

@@ -1,5 +1,6 @@
 """Combine the scores of many cases into a report."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
@@ -32,9 +33,10 @@ def build_report(
     Args:
         cases: Scored cases.
         labels: Classes or regions; None uses the label values that occur, named by their number.
-        issues: Cases that could not be scored.
+        issues: Cases that could not be scored; those whose distances are in another unit than in
+            most cases are added.
     """
-    scored = sorted(cases, key=lambda case: case.name)
+    scored, others = _with_one_unit(sorted(cases, key=lambda case: case.name))
     # regions are scored in order, also absent ones
     has_regions = labels is not None and bool(labels.regions)
     classes = _foreground(scored, labels)
@@ -51,7 +53,7 @@ def build_report(
     metrics = tuple(metric for metric in ALL_METRICS if metric in measured)
     return _with_means(classes, scores, metrics).model_copy(
         update={
-            "issues": tuple(issues),
+            "issues": (*issues, *others),
             "distance_unit": _unit([case.distance_unit for case in scored]),
         }
     )
@@ -76,8 +78,29 @@ def pool_reports(reports: Sequence[Report], names: Collection[str]) -> Report:
     return _with_means(classes, cases, everywhere).model_copy(update={"distance_unit": unit})
 
 
+def _with_one_unit(
+    cases: Sequence[ScoredCase],
+) -> tuple[list[ScoredCase], list[UnscoredCase]]:
+    """Separate the cases with the most common unit of distances from the others.
+
+    A unit of mm may be that of files without a pixel size, so that px and mm count as one.
+    """
+    kinds = ["mm" if case.distance_unit == "px" else case.distance_unit for case in cases]
+    common = next(iter(Counter(kinds).most_common(1)), ("mm",))[0]
+    others = [
+        UnscoredCase(
+            name=case.name,
+            message=f"its distances are in {case.distance_unit}, those of most cases in {common}; "
+            "their means need one unit. Store the voxel sizes of all label maps in one unit.",
+        )
+        for case, kind in zip(cases, kinds, strict=True)
+        if kind != common
+    ]
+    return [case for case, kind in zip(cases, kinds, strict=True) if kind == common], others
+
+
 def _unit(units: Sequence[LengthUnit]) -> LengthUnit:
-    """Return the common unit of distances; mm if they differ."""
+    """Return the common unit of distances; mm if some are in pixels."""
     return units[0] if len(set(units)) == 1 else "mm"
 
 

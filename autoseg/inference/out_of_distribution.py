@@ -66,8 +66,12 @@ def out_of_distribution_warnings(
 
 
 def _size_warnings(image: Image, data: DataSummary) -> Iterator[str]:
-    spacing = image.geometry.spacing
-    unit = length_unit(len(image.shape), spacing, image.geometry.unit)
+    if issue := image.geometry.unit_issue(data.unit):
+        yield issue
+        return
+    geometry = image.geometry.in_unit(data.unit)
+    spacing = geometry.spacing
+    unit = length_unit(len(image.shape), spacing, geometry.unit)
     for name, sizes, known_sizes, margin in (
         ("voxel size", spacing, data.spacing_mm, SPACING_MARGIN),
         ("field of view", extent_mm(image.shape, spacing), data.extent_mm, EXTENT_MARGIN),

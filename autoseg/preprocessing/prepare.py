@@ -6,8 +6,9 @@ than input plus output.
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Data preprocessing".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
@@ -16,6 +17,7 @@ from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
 from autoseg.core.case import Image, InverseTransform, LabelledCase, PreparedImage
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_count, format_shape
+from autoseg.core.geometry import LengthUnit
 from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_voxels
 from autoseg.preprocessing.foreground import sample_foreground
@@ -28,6 +30,9 @@ from autoseg.preprocessing.resample import (
     separate_axis,
     target_spacing,
 )
+
+if TYPE_CHECKING:
+    from autoseg.documents.plan import Plan
 
 ResizedImage = Float32[np.ndarray, "channels *resized"]
 
@@ -50,9 +55,7 @@ class PreparedCase:
     foreground: tuple[VoxelList, ...]
 
 
-def prepare_image(
-    image: Image, plan: PlannedPreparation, configuration: PlannedData
-) -> PreparedImage:
+def prepare_image(image: Image, plan: "Plan", configuration: PlannedData) -> PreparedImage:
     """Prepare an image: transpose to planned axis order, crop, normalise and resample.
 
     A 2-D configuration of a 3-D dataset resamples each slice separately. Slice distance and number
@@ -64,11 +67,25 @@ def prepare_image(
         configuration: One of its configurations.
 
     Raises:
-        CaseError: If the image does not have the channels or axes of the plan, or the prepared
-            image does not fit into memory.
+        CaseError: If the image does not have the channels or axes of the plan, its voxel size
+            cannot be converted to the unit of the plan, or the prepared image does not fit into
+            memory.
     """
-    prepared, _ = _prepared_with_mask(image, plan, configuration)
+    prepared, _ = _prepared_with_mask(_in_unit(image, plan.unit), plan, configuration)
     return prepared
+
+
+def _in_unit(image: Image, unit: LengthUnit) -> Image:
+    """Return the image with its voxel size in another unit of length."""
+    if issue := image.geometry.unit_issue(unit):
+        advice = (
+            "Save the image without one"
+            if unit == "px"
+            else "Store the voxel size in the file, or write it next to it, such as "
+            '{"spacing": [0.2, 0.2], "unit": "µm"} in CASE.json'
+        )
+        raise CaseError(f"{issue}. {advice}.")
+    return replace(image, geometry=image.geometry.in_unit(unit))
 
 
 def prepare_case(

@@ -28,7 +28,7 @@ SIZE_ATTRIBUTES = (
     ("spacing", ""),
     ("voxel_size", ""),
 )
-"""Attributes with the voxel size (z, y, x), and their unit; the first that fits is used.
+"""Attributes with the voxel size, along all axes or z, y, x, and their unit; the first is used.
 
 Source: the HDF5 plugin of Fiji, PlantSeg and elf (`element_size_um`), and CREMI (`resolution`).
 """
@@ -117,18 +117,24 @@ def geometry_in_attributes(attributes: Mapping[str, object], axes: str) -> Geome
     """Return the geometry that the attributes of an array state; None if they state none.
 
     Args:
-        attributes: Attributes by name; voxel sizes are in the order z, y, x.
+        attributes: Attributes by name; voxel sizes are one number, or in the order z, y, x.
         axes: Letters of the axes.
 
     Raises:
-        ValueError: If the unit is unknown.
+        ValueError: If the unit is unknown, or a voxel size has another number of entries.
     """
     count = sum(axis in SPACE for axis in axes)
     units = next((attributes[name] for name in UNIT_ATTRIBUTES if name in attributes), "")
     for name, unit in SIZE_ATTRIBUTES:
         sizes = np.asarray(attributes.get(name, ())).ravel()
-        if sizes.dtype.kind not in "iuf" or len(sizes) not in (count, len(SPACE)):
+        if sizes.dtype.kind not in "iuf" or not len(sizes):
             continue
+        if len(sizes) not in (1, count, len(SPACE)):
+            raise ValueError(
+                f"its attribute {name} has {len(sizes)} entries; expected one voxel size for all "
+                f"axes, or one along each of {', '.join(SPACE[-count:])}. Correct the attribute"
+            )
+        sizes = sizes.repeat(count) if len(sizes) == 1 else sizes
         own = [unit] * len(sizes) if unit else _texts(units, len(sizes))
         lengths = [Length(float(size), text) for size, text in zip(sizes, own, strict=True)]
         if (geometry := geometry_of(lengths[-count:])) is not None:

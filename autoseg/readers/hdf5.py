@@ -15,6 +15,7 @@ from autoseg.core.errors import CaseError, MissingPackage
 from autoseg.core.formatting import format_names
 from autoseg.core.geometry import Geometry
 from autoseg.readers.array_axes import (
+    SPACE,
     axes_of,
     channels_first,
     geometry_in_attributes,
@@ -139,11 +140,23 @@ def _dataset(file: Hdf5File, path: Path) -> Dataset:
 
 
 def _axes(dataset: Dataset) -> str:
-    """Return the axes of a dataset, which ilastik names in the attribute `axistags` (JSON)."""
+    """Return the axes of a dataset, which ilastik may name."""
+    return axes_of(dataset.shape, [str(axis["key"]) for axis in _axis_tags(dataset)])
+
+
+def _axis_tags(dataset: Dataset) -> list[dict[str, Any]]:
+    """Return the description of each axis in ilastik's attribute `axistags` (JSON), if any."""
     tags = dataset.attrs.get("axistags")
-    names = [str(axis["key"]) for axis in json.loads(tags)["axes"]] if tags else []
-    return axes_of(dataset.shape, names)
+    return list(json.loads(tags)["axes"]) if tags else []
 
 
 def _geometry(dataset: Dataset) -> Geometry | None:
-    return geometry_in_attributes(dict(dataset.attrs), _axes(dataset))
+    """Return the voxel size in the attributes, or that in ilastik's axes; 0 there is unknown."""
+    attributes, axes = dict(dataset.attrs), _axes(dataset)
+    sizes = {
+        str(tag["key"]).lower(): float(tag.get("resolution", 0)) for tag in _axis_tags(dataset)
+    }
+    in_order = [sizes.get(axis, 0.0) for axis in SPACE if axis in axes]
+    return geometry_in_attributes(attributes, axes) or geometry_in_attributes(
+        {**attributes, "resolution": in_order}, axes
+    )

@@ -20,9 +20,12 @@ INCH_MM = 25.4
 RESOLUTION_UNITS = {2: "inch", 3: "cm"}
 """Values of the tag ResolutionUnit. Source: TIFF 6.0, section 8."""
 
-LEAST_DPI, DPI_TOLERANCE = 36, 0.01
-"""A whole number of pixels per inch from 36 on, within the tolerance, is a resolution for printing;
-ImageJ keeps it as a calibration."""
+LEAST_DPI, GREATEST_DPI, DPI_TOLERANCE = 36, 600, 0.01
+"""A whole number of pixels per inch in this range, within the tolerance, is a resolution for
+printing; ImageJ keeps it as a calibration."""
+
+FINE_DPI = (720, 800, 1000, 1200, 1440, 1600, 1800, 2000, 2400)
+"""Finer resolutions for printing; others are pixel sizes of microscopes, such as 25400 for 1 µm."""
 
 IMAGEJ_UNITS = {"µm": "micron"}
 """Names of units in ImageJ's metadata, which is ASCII."""
@@ -96,12 +99,13 @@ def _pixel_size(tag: Any) -> float:  # noqa: ANN401  (a tifffile.TiffTag or None
 
 
 def _is_for_printing(size: Length) -> bool:
-    """Return True if a pixel size in inches or cm is a whole number of pixels per inch."""
+    """Return True if a pixel size in inches or cm is a usual number of pixels per inch."""
     inch = {"inch": 1.0, "in": 1.0, "cm": INCH_MM / 10}.get(size.unit)
     if inch is None or not size.value:
         return False
     dpi = inch / size.value
-    return dpi >= LEAST_DPI and isclose(dpi, round(dpi), abs_tol=DPI_TOLERANCE)
+    is_usual = LEAST_DPI <= dpi <= GREATEST_DPI + DPI_TOLERANCE or round(dpi) in FINE_DPI
+    return is_usual and isclose(dpi, round(dpi), abs_tol=DPI_TOLERANCE)
 
 
 def options_for(geometry: Geometry, voxels: NDArray[np.generic], path: Path) -> dict[str, Any]:

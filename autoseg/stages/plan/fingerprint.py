@@ -11,6 +11,7 @@ import numpy as np
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_cases, format_count
+from autoseg.core.geometry import LengthUnit, length_unit
 from autoseg.core.parallel import Success, run_each
 from autoseg.core.progress import Progress
 from autoseg.datasets.inspection import file_states, inspect_case, inspection_bytes
@@ -22,7 +23,7 @@ from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutO
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint, combine
 from autoseg.documents.workspace import Workspace
 from autoseg.preprocessing.memory import fitting_workers
-from autoseg.readers import stored_bytes
+from autoseg.readers import knows_geometry, read_image, stored_bytes
 from autoseg.stages.dataset_identity import other_dataset
 
 HEADERS_READ = 20
@@ -93,7 +94,7 @@ def fingerprint(
         issues = [*recognition.issues, *_inspect(cases, spec, workers, progress, meanwhile)]
         if issues:
             _handle_issues(issues, cases, skip_bad_cases=choices.skip_bad_cases, progress=progress)
-        _check_units(cases)
+        _check_units(cases, _units_of_test_cases(spec, cases, workers, progress))
     names = {case.name for case in cases}
     spec = spec.model_copy(update={"cases": tuple(c for c in spec.cases if c.name in names)})
     result = _combined(cases, spec)
@@ -128,11 +129,44 @@ def _check_work_folder(dataset: Path, workspace: Workspace) -> None:
         raise DatasetError(msg)
 
 
-def _check_units(cases: Sequence[CaseFingerprint]) -> None:
-    """Raise a DatasetError if the images have voxel sizes in different units."""
+def _units_of_test_cases(
+    spec: DatasetSpec, cases: Sequence[CaseFingerprint], workers: int, progress: Progress
+) -> list[tuple[str, LengthUnit]]:
+    """Return name and unit of each test case; none if training images have sizes in mm.
+
+    Prediction converts other units to mm. A test case that cannot be read is an issue of its score.
+    """
+    edges = (edge for case in cases for edge in case.spacing)
+    if not (cases and spec.test_cases) or length_unit(spec.num_axes, edges, cases[0].unit) == "mm":
+        return []
+    pending = list(spec.test_cases)
+    number = _number_of_workers(workers, pending, progress)
+    outcomes = run_each(_unit, pending, workers=number)
+    return [
+        (pending[outcome.index].name, outcome.value)
+        for outcome in progress.track(
+            outcomes, description="Reading test cases", total=len(pending)
+        )
+        if isinstance(outcome, Success)
+    ]
+
+
+def _unit(files: CaseFiles) -> LengthUnit:
+    """Return the unit of a case's voxel size; files that store none are not read."""
+    is_known = any(map(knows_geometry, files.images))
+    return read_image(files.images).geometry.unit if is_known else "mm"
+
+
+def _check_units(cases: Sequence[CaseFingerprint], tests: Sequence[tuple[str, LengthUnit]]) -> None:
+    """Raise a DatasetError if the images have voxel sizes in different units.
+
+    Args:
+        cases: The training cases.
+        tests: Name and unit of each test case.
+    """
     names: defaultdict[str, list[str]] = defaultdict(list)
-    for case in cases:
-        names["no unit or mm" if case.unit == "mm" else case.unit].append(case.name)
+    for name, unit in (*((case.name, case.unit) for case in cases), *tests):
+        names["no unit or mm" if unit == "mm" else unit].append(name)
     if len(names) > 1:
         found = ", ".join(f"{unit} in {format_cases(of)}" for unit, of in names.items())
         raise DatasetError(

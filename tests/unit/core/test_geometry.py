@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,3 +125,14 @@ def test_the_tilt_is_the_angle_of_a_rotation(degrees: float) -> None:
 )
 def test_the_finest_axes_are_coarsened_first(factor, expected):
     assert coarsen_spacing((5.0, 1.0, 1.5), factor) == pytest.approx(expected)
+
+
+def test_lengths_in_different_units_are_converted_before_they_are_compared() -> None:
+    cells = replace(Geometry.plain((0.5, 0.5), "µm"), origin=(2.0, 4.0))
+    same = replace(Geometry.plain((5e-4, 5e-4)), origin=(0.002, 0.004))
+    assert cells.difference(same, (20, 20)) is None
+    assert same.difference(cells, (20, 20)) is None
+    difference = cells.difference(Geometry.plain((0.5, 0.5)), (20, 20))
+    assert difference == "spacing (0.5, 0.5) µm against (0.5, 0.5) mm"
+    shifted = replace(same, origin=(2.0, 4.0))
+    assert cells.difference(shifted, (20, 20)) == "origin (2, 4) µm against (2, 4) mm"

@@ -242,3 +242,16 @@ def test_missed_invented_and_absent_classes_are_told_apart() -> None:
     ]
     (entry,) = build_report(cases).classes
     assert (entry.missed, entry.spurious, entry.absent) == (3, 2, 1)
+
+
+def test_cases_with_distances_in_another_unit_are_not_averaged(cases):
+    mixed = [
+        replace(case, distance_unit=unit)
+        for case, unit in zip(cases, ("mm", "µm", "px"), strict=True)
+    ]
+    report = build_report(mixed, labels=LABELS)
+    assert [case.name for case in report.cases] == ["invents", "perfect"]
+    assert report.distance_unit == "mm"
+    (issue,) = report.issues
+    assert issue.name == "misses"
+    assert issue.message.startswith("its distances are in µm, those of most cases in mm")

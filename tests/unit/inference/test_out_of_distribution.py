@@ -130,3 +130,16 @@ def test_another_number_of_channels_or_axes_is_all_that_is_said():
     assert found(two) == ("the image has 2 channels, the training images have 1 (CT)",)
     flat = replace(image(), voxels=np.zeros((1, 4, 4), np.float32))
     assert found(flat) == ("the image has 2 axes, the training images have 3",)
+
+
+def test_sizes_in_another_unit_are_converted_before_they_are_compared():
+    made = make_fingerprint([(50, 60)] * 2, [(0.5, 0.5)] * 2, channel_names=NAMES)
+    cases = tuple(case.model_copy(update={"unit": "µm"}) for case in made.cases)
+    data = summarize_fingerprint(made.model_copy(update={"cases": cases}))
+    picture = image((50, 60), spacing=(500, 1000), intensities=(0, 99))
+    geometry = replace(picture.geometry, unit="nm")
+    wide, field = found(replace(picture, geometry=geometry), data)
+    assert wide == "its voxel size along axis 1 is 1 µm; in training always 0.5 µm"
+    assert field == "its field of view along axis 1 is 60 µm; in training always 30 µm"
+    (sentence,) = found(image((50, 60), spacing=(1, 1), intensities=(0, 99)), data)
+    assert sentence.startswith("it has no voxel size, or one of 1 mm")

@@ -4,14 +4,14 @@ from skimage.transform import resize
 
 from autoseg.core.case import Image, LabelledCase
 from autoseg.core.errors import CaseError
-from autoseg.core.geometry import Geometry, Reorientation
+from autoseg.core.geometry import Geometry, LengthUnit, Reorientation
 from autoseg.documents.preparation import Resampling
 from autoseg.preprocessing import prepare
 from autoseg.preprocessing.prepare import prepare_case, prepare_image
 
 
-def image_of(voxels: np.ndarray, spacing: tuple[float, ...]) -> Image:
-    geometry, axes = Geometry.plain(spacing), len(spacing)
+def image_of(voxels: np.ndarray, spacing: tuple[float, ...], unit: LengthUnit = "mm") -> Image:
+    geometry, axes = Geometry.plain(spacing, unit), len(spacing)
     turn = Reorientation(axes=tuple(range(axes)), flips=(False,) * axes)
     return Image(voxels=voxels, geometry=geometry, stored_geometry=geometry, reorientation=turn)
 
@@ -208,3 +208,26 @@ def test_labels_of_anisotropic_volumes_take_the_nearest_plane_also_between_two(m
     case = LabelledCase("a", image_of(voxels, (4.0, 1.0, 1.0)), classes)
     prepared = prepare_case(case, plan, plan.configurations[0])
     assert [np.unique(plane).tolist() for plane in prepared.classes] == [[0], [1]]
+
+
+@pytest.mark.parametrize(("step", "unit"), [(0.5, "µm"), (500.0, "nm"), (5e-4, "mm")])
+def test_a_voxel_size_in_another_unit_is_converted_to_that_of_the_plan(
+    step: float, unit: LengthUnit, make_plan
+) -> None:
+    plan = make_plan((0.25, 0.5), num_axes=2).model_copy(update={"length_unit": "µm"})
+    image = image_of(np.ones((1, 12, 14), np.float32), (step, step), unit)
+    prepared = prepare_image(image, plan, plan.configurations[0])
+    assert prepared.restoration.prepared_shape == (24, 14)
+
+
+@pytest.mark.parametrize(
+    ("planned", "unit", "found"),
+    [("µm", "mm", "no voxel size, or one of 1 mm.*are in µm"), ("mm", "µm", "is in µm; .* none")],
+)
+def test_an_image_without_a_unit_is_refused_beside_one_of_microscopy(
+    planned: LengthUnit, unit: LengthUnit, found: str, make_plan
+) -> None:
+    plan = make_plan((1.0, 1.0), num_axes=2).model_copy(update={"length_unit": planned})
+    image = image_of(np.ones((1, 12, 14), np.float32), (1.0, 1.0), unit)
+    with pytest.raises(CaseError, match=found):
+        prepare_image(image, plan, plan.configurations[0])

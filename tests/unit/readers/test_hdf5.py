@@ -158,3 +158,26 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.setattr(names, "find_spec", {"zarr": True}.get)
     with pytest.raises(MissingPackage, match=r'pip install "autoseg\[hdf5\]"'):
         read_image((path,))
+
+
+def test_one_voxel_size_is_that_of_all_axes_and_another_number_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", raw=VOLUME)
+    with h5py.File(path, "a") as file:
+        file["raw"].attrs["voxel_size"] = 0.4
+    assert read_image((path,)).geometry.spacing == (0.4, 0.4, 0.4)
+    with h5py.File(path, "a") as file:
+        file["raw"].attrs["voxel_size"] = (0.5, 0.4)
+    with pytest.raises(CaseError, match=r"voxel_size has 2 entries; expected one .* z, y, x"):
+        read_image((path,))
+
+
+def test_the_axes_of_ilastik_have_the_voxel_size_unless_it_is_0(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", raw=VOLUME)
+    for depth, spacing in ((2.0, (0.3, 0.4, 2.0)), (0.0, (1.0, 1.0, 1.0))):
+        tags = [
+            {"key": key, "resolution": size} for key, size in (("x", depth), ("z", 0.3), ("y", 0.4))
+        ]
+        with h5py.File(path, "a") as file:
+            file["raw"].attrs["axistags"] = json.dumps({"axes": tags})
+        assert read_image((path,)).geometry.spacing == spacing
+        assert knows_geometry(path) == (depth > 0)

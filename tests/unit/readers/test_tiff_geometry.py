@@ -62,7 +62,7 @@ def test_a_picture_of_imagej_has_its_pixel_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dots", "unit"), [(72.0, "inch"), (300.0, "inch"), (300 / 2.54, "cm"), (1.0, None)]
+    ("dots", "unit"), [(72.0, "inch"), (1200.0, "inch"), (300 / 2.54, "cm"), (1.0, None)]
 )
 def test_print_resolutions_that_imagej_keeps_are_no_pixel_sizes(
     dots: float, unit: str | None, tmp_path: Path
@@ -71,6 +71,14 @@ def test_print_resolutions_that_imagej_keeps_are_no_pixel_sizes(
     path = imagej(tmp_path / "case.tif", STACK[0], (dots, dots), **metadata)
     assert geometry(path) == Geometry.plain((1.0, 1.0))
     assert not knows_geometry(path)
+
+
+@pytest.mark.parametrize(("dots", "micrometres"), [(10_000.0, 1.0), (2000.0, 5.0), (500.0, 20.0)])
+def test_whole_numbers_of_pixels_that_no_printer_has_are_pixel_sizes(
+    dots: float, micrometres: float, tmp_path: Path
+) -> None:
+    path = imagej(tmp_path / "case.tif", STACK[0], (dots, dots), unit="cm")
+    assert geometry(path) == Geometry.plain((micrometres / 1000,) * 2)
 
 
 @pytest.mark.parametrize("unit", ["INCH", "CENTIMETER"])

@@ -172,6 +172,16 @@ def test_voxel_sizes_of_different_units_are_refused(
         run(root, workspace)
 
 
+@pytest.mark.parametrize(("unit", "other"), [("um", "pixel"), ("um", "mm"), ("pixel", "nm")])
+def test_test_cases_with_another_unit_are_refused(
+    unit: str, other: str, tmp_path: Path, workspace: Workspace
+) -> None:
+    root = microscopy(tmp_path / "cells", [unit, unit, other])
+    choices = DatasetChoices(layout=LayoutOptions(test=("images/case_2.tif",)))
+    with pytest.raises(DatasetError, match=r"different units: .*case_2"):
+        fingerprint(root, workspace, choices, workers=1, progress=Silent())
+
+
 def test_an_unchanged_case_is_not_read_again(changeable: Path, workspace: Workspace) -> None:
     _, first, _ = run(changeable, workspace)
     _, second, progress = run(changeable, workspace)
