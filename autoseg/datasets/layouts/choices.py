@@ -44,7 +44,7 @@ def layout_options(
     Raises:
         DatasetError: If the file or a value is not valid, or values contradict each other.
     """
-    options = _options(root, given, Path(), "")
+    options = _options(root, given, Path())
     if layout_file is not None:
         replaced = {field: getattr(options, field) for field in options.model_fields_set}
         options = read_layout(root, layout_file).model_copy(update=replaced)
@@ -84,17 +84,22 @@ def read_layout(root: Path, path: Path) -> LayoutOptions:
             f"--layout: {path} has {format_names(unknown)}; expected an object with some of the "
             f"keys {', '.join(KEYS)}."
         )
-    return _options(root, content, path.parent, f" in {path}")
+    try:
+        return _options(root, content, path.parent)
+    except DatasetError as error:
+        raise DatasetError(f"--layout: {path} is not valid: {error}") from error
 
 
-def _options(root: Path, chosen: Mapping[str, Any], folder: Path, place: str) -> LayoutOptions:
+def _options(root: Path, chosen: Mapping[str, Any], folder: Path) -> LayoutOptions:
     """Return the choices in their usual form.
 
     Args:
         root: Folder of the dataset.
         chosen: Values by their keys.
         folder: Folder that the path of a table may be relative to.
-        place: Where the values are from, for messages.
+
+    Raises:
+        DatasetError: If a value is not valid.
     """
     values = {key: value for key, value in chosen.items() if value}
     for key in ("image", "label", "test", "series"):
@@ -108,19 +113,24 @@ def _options(root: Path, chosen: Mapping[str, Any], folder: Path, place: str) ->
         return LayoutOptions.model_validate({KEYS[key]: value for key, value in values.items()})
     except ValidationError as error:
         raise DatasetError(
-            f"the choices{place} are not valid:\n{format_validation_error(error)}"
+            f"the choices are not valid:\n{format_validation_error(error)}"
         ) from error
 
 
-def _entries(label_map: object) -> list[str]:
-    """Return the entries of a label map: a text, a list of texts, or an object."""
-    if isinstance(label_map, dict):
-        return [f"{key}={name}" for key, name in label_map.items()]
-    return (
-        [str(entry) for entry in label_map]
-        if isinstance(label_map, list | tuple)
-        else [str(label_map)]
-    )
+def _entries(label_map: object) -> list[str] | dict[str, str]:
+    """Return the entries of a label map: a text, a list of texts, or an object.
+
+    Raises:
+        DatasetError: If it is something else, or a class is not a text.
+    """
+    entries: list[Any] = list(label_map) if isinstance(label_map, list | tuple) else [label_map]
+    names = label_map.values() if isinstance(label_map, dict) else entries
+    if others := [name for name in names if not isinstance(name, str)]:
+        raise DatasetError(
+            f"--label-map: found {others[0]!r}; expected the name of a class in quotes, as in "
+            '{"0": "background", "1": "liver"}.'
+        )
+    return label_map if isinstance(label_map, dict) else entries
 
 
 def _located_table(text: str, root: Path, folder: Path) -> str:

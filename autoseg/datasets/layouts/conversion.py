@@ -38,9 +38,9 @@ MASKS_OF_TWO_DEPTHS = LabelForm(
     "threshold",
     names={0: BACKGROUND, 1: "foreground"},
     threshold=0.5,
-    notes=("some masks have the values 0 and 1, others 0 and 255: values above 0 are foreground",),
+    notes=("some masks have the values 0 and 1, others 0 and a brighter one, the same class",),
 )
-"""Form of masks of 1 bit and of 8 bits in one dataset."""
+"""Form of masks of 1 bit and of 8 or 16 bits in one dataset."""
 
 
 SIGNED = LabelForm("signed", notes=("-1 in label files is written as 65535",))
@@ -349,7 +349,10 @@ def _scheme(
     source = "the names of files and folders" if form.form == "classes" else "the label files"
     if absent and form.form in ("classes", "segments"):
         source += f"; without a single voxel: {format_names(absent)}"
-    return DeclaredLabels(names=names).scheme(min(names)), source, notes
+    # only a label map gives the name a meaning: a class of the files may be called so
+    ignore = next((v for v, name in names.items() if form.drawn and name == IGNORE), None)
+    names = {value: name for value, name in names.items() if value != ignore}
+    return DeclaredLabels(names, ignore=ignore).scheme(min(names)), source, notes
 
 
 def _unnamed_scheme(

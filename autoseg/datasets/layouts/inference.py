@@ -79,6 +79,9 @@ HARDLY_ANY = 0.01
 LEAST_FILES = 3
 """Least number of files whose edges decide on the background."""
 
+MASK_VALUES = {1, 255, 65535}
+"""Values of the foreground in masks of 1, 8 and 16 bits."""
+
 T = TypeVar("T")
 
 
@@ -159,9 +162,10 @@ class FoundValues:
 
     @property
     def are_masks_of_two_depths(self) -> bool:
-        """Whether some files are masks of 0 and 1, and the others masks of 0 and 255."""
-        is_mixed = set(self.values) == {0, 1, 255}
-        return is_mixed and not any({1, 255} <= set(file) for file in self.per_file)
+        """Whether some files are masks of 0 and 1, and the others masks of 0 and 255 or 65535."""
+        foreground = set(self.values) - {0}
+        is_mixed = 1 in foreground and len(foreground) > 1 and foreground <= MASK_VALUES
+        return is_mixed and not any(len(foreground & set(file)) > 1 for file in self.per_file)
 
     @property
     def look_like_instance_ids(self) -> bool:

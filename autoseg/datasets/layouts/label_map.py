@@ -9,10 +9,11 @@ from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
 from autoseg.datasets.layouts.declared_labels import BACKGROUND, IGNORE, DeclaredLabels
 from autoseg.datasets.layouts.name_map import NAMED_FORMS, NameMap
+from autoseg.datasets.recognition.assembly import UNSIGNED_VOID
 from autoseg.datasets.recognition.class_tables import Colour
 from autoseg.datasets.recognition.label_forms import LabelForm
 
-VALUE = re.compile(r"\d+")
+VALUE = re.compile(r"-?\d+")
 COLOUR = re.compile(r"(\d+):(\d+):(\d+)")
 HEXADECIMAL = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 """Spellings of the keys of a label map."""
@@ -26,8 +27,15 @@ EXPECTED = (
 )
 
 
-def parse_label_map(texts: Iterable[str]) -> dict[str, str]:
-    """Parse entries such as `255=road`, `128:64:128=road` or `#804080=road`, separated by commas.
+VOID = "-1"
+"""Value that may be given as the ignore label, although it is negative."""
+
+
+def parse_label_map(entries: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """Parse entries such as `255=road`, `128:64:128=road` or `#804080=road`.
+
+    Args:
+        entries: Texts of entries that are separated by commas, or the class of each key.
 
     Returns:
         Class of each value, colour or name; keys are written as `255`, `128:64:128` or `GTV-1`.
@@ -37,11 +45,11 @@ def parse_label_map(texts: Iterable[str]) -> dict[str, str]:
             are mixed.
     """
     classes: dict[str, str] = {}
-    for entry in (part for text in texts for part in text.split(",") if part.strip()):
-        written, _, name = (part.strip() for part in entry.partition("="))
+    for entry, written, name in _entries(entries):
         key = _key(written) or ("" if NUMERIC.fullmatch(written) else written)
-        if not key or not name:
-            raise DatasetError(f"--label-map: found {entry.strip()!r}; {EXPECTED}.")
+        is_negative = key.startswith("-") and _key(key) and (key, name.lower()) != (VOID, IGNORE)
+        if not key or not name or is_negative:
+            raise DatasetError(f"--label-map: found {entry!r}; {EXPECTED}.")
         if classes.setdefault(key, name) != name:
             msg = f"--label-map: {written} is both {classes[key]!r} and {name!r}. Keep one of them."
             raise DatasetError(msg)
@@ -55,8 +63,20 @@ def parse_label_map(texts: Iterable[str]) -> dict[str, str]:
     return classes
 
 
+def _entries(entries: Iterable[str] | Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return the text, key and class of each entry; the class is empty if there is none."""
+    if isinstance(entries, Mapping):  # in which a class may have a comma
+        return [(f"{key}={name}", key.strip(), name.strip()) for key, name in entries.items()]
+    texts = [part.strip() for text in entries for part in text.split(",") if part.strip()]
+    parts = [(text, *text.partition("=")) for text in texts]
+    return [(text, key.strip(), name.strip()) for text, key, _, name in parts]
+
+
 def parsed_label_map(classes: Mapping[str, str]) -> "LabelMap | NameMap | None":
     """Return the label map of `LayoutOptions`; None if it is empty."""
+    special = (BACKGROUND, IGNORE)  # in upper or lower case
+    lower = {key: name.lower() for key, name in classes.items()}
+    classes = {key: lower[key] if lower[key] in special else classes[key] for key in classes}
     if classes and not any(map(_key, classes)):
         return NameMap(classes)
     keys = {tuple(map(int, key.split(":"))): name for key, name in classes.items()}
@@ -111,7 +131,7 @@ class LabelMap:
         if len({len(key) for key in self.classes}) > 1:
             msg = f"--label-map has values as well as colours. List one of the two; {EXPECTED}."
             raise DatasetError(msg)
-        names = [name for name in self.classes.values() if name.lower() != IGNORE]
+        names = [name for name in self.classes.values() if name != IGNORE]
         if self._background is None:
             raise DatasetError(
                 "--label-map does not say which entry is the background: none is named background, "
@@ -129,7 +149,7 @@ class LabelMap:
 
     @property
     def _background(self) -> str | None:
-        named = [name for name in self.classes.values() if name.lower() == BACKGROUND]
+        named = [name for name in self.classes.values() if name == BACKGROUND]
         zero = (0, 0, 0) if self.has_colours else (0,)
         return named[0] if named else self.classes.get(zero)
 
@@ -138,10 +158,12 @@ class LabelMap:
         """Value in label maps of each key.
 
         It is the first value of a class; for colours, 0 is the background, the other classes are 1,
-        2, 3 … as listed, and the last value is the ignore label.
+        2, 3 … as listed, and the last value is the ignore label. -1 becomes
+        65535, or the next lower value that is not listed.
         """
-        names = {key: IGNORE if _is_ignore(name) else name for key, name in self.classes.items()}
-        first = {name: key[0] for key, name in reversed(names.items())}
+        names = self.classes
+        free = next(v for v in range(UNSIGNED_VOID, 0, -1) if (v,) not in names)
+        first = {name: free if key[0] < 0 else key[0] for key, name in reversed(names.items())}
         if self.has_colours:
             last = [IGNORE] if IGNORE in names.values() else []
             ordered = dict.fromkeys((str(self._background), *names.values()))
@@ -158,7 +180,7 @@ class LabelMap:
     def declared(self) -> DeclaredLabels:
         """The classes of label maps."""
         names = {self.values[key]: name for key, name in reversed(self.classes.items())}
-        ignore = next((value for value, name in names.items() if _is_ignore(name)), None)
+        ignore = next((value for value, name in names.items() if name == IGNORE), None)
         named = {value: name for value, name in sorted(names.items()) if value != ignore}
         return DeclaredLabels(named, ignore=ignore)
 
@@ -216,10 +238,8 @@ class LabelMap:
         )
         if form.form in ("values", "colours"):
             colours = tuple(self.classes) if self.has_colours else ()
-            return replace(form, names=self.declared.names, colours=colours, lookup=lookup)
+            stored = "signed" if (int(VOID),) in self.classes else form.form
+            names = self.declared.names
+            return replace(form, form=stored, names=names, colours=colours, lookup=lookup)
         self.check_found([(value,) for value in form.names])
         return replace(form, lookup=lookup)
-
-
-def _is_ignore(name: str) -> bool:
-    return name.lower() == IGNORE

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
-from autoseg.datasets.layouts.declared_labels import BACKGROUND
+from autoseg.datasets.layouts.declared_labels import BACKGROUND, IGNORE
 from autoseg.datasets.recognition.label_forms import LabelForm
 
 NAMED_FORMS = ("dicom", "polygons")
@@ -17,7 +17,8 @@ class NameMap:
     """Classes of the names in files.
 
     Attributes:
-        classes: Class of each name; equal classes are merged.
+        classes: Class of each name; equal classes are merged. `background` and `ignore` have their
+            special meaning.
     """
 
     classes: Mapping[str, str]
@@ -30,9 +31,10 @@ class NameMap:
         """
         if form.form not in NAMED_FORMS:
             raise DatasetError(
-                f"--label-map lists the names {format_names(list(self.classes))}, but the label "
-                "files hold values. List values or colours, such as 0=background,1=liver or "
-                "128:64:128=road."
+                f"--label-map lists the names {format_names(list(self.classes))}, but names choose "
+                "only shapes and DICOM segments. List values or colours, such as "
+                "0=background,1=liver or 128:64:128=road; if there is a file per class, or headers "
+                "name the segments, leave --label-map out."
             )
         found = [name for value, name in form.names.items() if value]
         if unknown := [name for name in self.classes if name not in found]:
@@ -40,7 +42,9 @@ class NameMap:
                 f"--label-map lists {format_names(unknown)}, which no file has. The names in the "
                 f"files are {format_names(found, 20)}."
             )
-        others = [name for name in dict.fromkeys(self.classes.values()) if name != BACKGROUND]
+        chosen = dict.fromkeys(self.classes.values())
+        others = [name for name in chosen if name not in (BACKGROUND, IGNORE)]
+        others += [name for name in chosen if name == IGNORE]
         values = {BACKGROUND: 0} | {name: value for value, name in enumerate(others, start=1)}
         left_out = [name for name in found if name not in self.classes]
         note = f"left out by --label-map: {format_names(left_out, 10)}"

@@ -1,5 +1,6 @@
 """Write one label map per case where files store labels as colours, a file per class or else."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -65,10 +66,13 @@ class LabelParts:
 def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     """Write the label map of a case, unless it has been made from the same files before.
 
+    Label maps of other classes or other files are in other folders, so that an earlier
+    dataset.json keeps its label maps.
+
     Args:
         parts: The files.
         form: How they store the classes.
-        folder: Folder of the label maps, in the work folder.
+        folder: Folder of all label maps, in the work folder.
 
     Returns:
         Path of the label map.
@@ -76,18 +80,24 @@ def assemble(parts: LabelParts, form: LabelForm, folder: Path) -> Path:
     Raises:
         CaseError: If a file cannot be read, or the files of a case differ in shape.
     """
-    target = parts.target(folder, form)
-    record = target.with_name(f"{target.name}.source.json")
+    states: list[tuple[object, ...]]
     states = [(path.as_posix(), value, *_state(path, form)) for value, path in parts.files]
     if form.form in DRAWN_FORMS or not parts.files:  # drawn on the grid of the image
         states.append((parts.like.as_posix(), 0, *storage_state(storage_of(parts.like)[0])))
-    source = json.dumps([asdict(form) | {"files": None, "notes": None}, states])
+    classes = asdict(form) | {"files": None, "notes": None}
+    # without the name of the case, so that the cases of a dataset share a folder
+    names = ["*".join(str(path).rsplit(parts.case, 1)) for path, *_ in states]
+    values = [value for _, value, *_ in states]
+    folder /= _digest(json.dumps([classes, names, values]).encode())
+    source = json.dumps([classes, states, _content_of_shapes(parts.annotation)])
+    target = parts.target(folder, form)
+    record = target.with_name(f"{target.name}.source.json")
     if target.is_file() and record.is_file() and record.read_text(encoding="utf-8") == source:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)
-    values, geometry = _merged(parts, form)
-    write_stored_labels(values, geometry, target)
+    labels, geometry = _merged(parts, form)
+    write_stored_labels(labels, geometry, target)
     with atomic_write(record) as temporary:
         temporary.write_text(source, encoding="utf-8")
     return target
@@ -100,6 +110,19 @@ def assembled_values(parts: LabelParts, form: LabelForm) -> ValuesInMap:
         CaseError: As `assemble` does.
     """
     return values_in_map(_merged(parts, form)[0])
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _content_of_shapes(annotation: Annotation | None) -> str | None:
+    """Return a digest of names and coordinates, which depend on more than the file of the case."""
+    if annotation is None:
+        return None
+    shapes = [asdict(shape) for shape in annotation.shapes]
+    content = [annotation.size, annotation.is_relative, annotation.issue, shapes]
+    return _digest(json.dumps(content, default=lambda array: _digest(array.tobytes())).encode())
 
 
 def _state(path: Path, form: LabelForm) -> tuple[int, int]:
@@ -226,8 +249,9 @@ def _whole_numbers(content: Content, form: LabelForm) -> LabelArray:
 
 
 def _unsigned(content: Content, form: LabelForm) -> LabelArray:
-    """Return values with 65535 instead of -1."""
-    del form
+    """Return values with 65535 instead of -1, unless the form's lookup replaces -1."""
+    if form.lookup:
+        return content.numbers
     return np.asarray(np.where(content.numbers == -1, UNSIGNED_VOID, content.numbers), np.uint16)
 
 

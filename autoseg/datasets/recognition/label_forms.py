@@ -298,10 +298,12 @@ def _of_one_file(
         least = min((float(content.values[0]) for content in contents), default=0)
         greatest = max((float(content.values[-1]) for content in contents), default=1)
         middle = (least + greatest) / 2
-        note = (
-            "labels have blurred or compressed edges, as of a mask that was saved as JPEG: values "
-            f"above {middle:g} are foreground"
+        reason = (
+            "--mask threshold"
+            if mask
+            else "labels have blurred or compressed edges, as of a mask that was saved as JPEG"
         )
+        note = f"{reason}: values above {middle:g} are foreground"
         is_8_bit = greatest == BRIGHTEST  # the classes keep the values that the files show
         names = {0: "background", BRIGHTEST if is_8_bit else 1: "foreground"}
         return LabelForm("threshold", names=names, threshold=middle, notes=(note,))

@@ -8,6 +8,7 @@ import pytest
 from openpyxl import Workbook
 from PIL import Image
 from synthetic import write_picture
+from tifffile import imwrite
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.labels import LabelScheme
@@ -15,6 +16,7 @@ from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.layouts import recognise
 from autoseg.datasets.layouts.choices import format_options, layout_options
 from autoseg.datasets.layouts.recognition import Recognition, case_names
+from autoseg.readers import read_labels
 
 SHAPE = (24, 32)
 PALETTE = np.array([(0, 0, 0), (128, 64, 128), (0, 255, 0), (224, 224, 192)], np.uint8)
@@ -67,6 +69,45 @@ def test_values_are_named_by_a_label_map(folders: Path) -> None:
     assert spec.cases[0].labels == folders / "labels/c0.png"
     assert spec.layout == "folders"
     assert "classes: 0=background, 1=road, 2=tree, 3=ignore, from --label-map" in spec.inferred
+
+
+def test_minus_1_may_be_listed_as_the_ignore_label(tmp_path: Path) -> None:
+    for number in range(4):
+        put_photo(tmp_path / f"data/images/c{number}.png", number)
+        path = tmp_path / f"data/labels/c{number}.tif"
+        path.parent.mkdir(exist_ok=True)
+        values = labels(number, (1, 3)).astype(np.int16)
+        values[-1] = -1
+        imwrite(path, values)
+    spec = read(tmp_path / "data", label_map=["0=background,1=a,3=b", "-1=ignore"]).spec
+    assert classes(spec.labels) == {"background": 0, "a": 1, "b": 3}
+    assert spec.labels.ignore == 65535
+    made = read_labels(spec.cases[0].labels).values.squeeze()
+    expected = labels(0, (1, 3)).astype(np.uint16)
+    expected[-1] = 65535
+    np.testing.assert_array_equal(made, expected)
+    spec = read(tmp_path / "data", label_map=["0=background,1=a,3=b,65535=c,-1=ignore"]).spec
+    assert spec.labels.ignore == 65534
+
+
+def test_background_and_ignore_are_the_same_in_upper_case(folders: Path) -> None:
+    spec = read(folders, label_map=["0=background,1=Background,2=road,3=Ignore"]).spec
+    assert classes(spec.labels) == {"background": 0, "road": 2}
+    assert spec.labels.ignore == 3
+
+
+def test_an_earlier_plan_keeps_its_label_maps(folders: Path) -> None:
+    first = read(folders, label_map=["0=background,1=a,2=b,3=b"]).spec.cases[0].labels
+    content = first.read_bytes()
+    second = read(folders, label_map=["0=background,1=b,2=a,3=b"]).spec.cases[0].labels
+    for number in range(4):
+        write_picture(labels(number + 1), folders / f"other/c{number}.png")
+    patterns = {"image": "images/{case}.png", "label": "other/{case}.png"}
+    third = read(folders, label_map=["0=background,1=a,2=b,3=b"], **patterns).spec.cases[0].labels
+    assert len({first, second, third}) == 3
+    assert first.read_bytes() == content
+    again = read(folders, label_map=["0=background,1=a,2=b,3=b"]).spec.cases
+    assert {case.labels.parent for case in again} == {first.parent}
 
 
 def test_values_of_one_class_are_merged(folders: Path) -> None:
@@ -128,6 +169,8 @@ def test_values_cannot_name_colours_and_files_of_classes(colours: Path) -> None:
             write_picture(mask, colours / f"c{number}/masks/{name}.png")
     with pytest.raises(DatasetError, match="a file per class, whose names are"):
         read(colours, label_map=["0=background,255=road"])
+    with pytest.raises(DatasetError, match=r"a file per class, or .* leave --label-map out"):
+        read(colours, label_map=["leaf=plant,stem=plant"])
 
 
 def test_masks_that_were_saved_as_jpeg_are_named(tmp_path: Path) -> None:
@@ -298,7 +341,9 @@ def test_a_layout_file_holds_the_same_choices(listed: Path, tmp_path: Path) -> N
         ("[1]", "expected an object"),
         ("{", "cannot be read as JSON"),
         ('{"mask": "layers"}', "are not valid"),
-        ('{"label_map": "1"}', "--label-map: found '1'"),
+        ('{"label_map": "1"}', r"layout\.json is not valid: --label-map: found '1'"),
+        ('{"label_map": {"0": "a", "1": 5}}', r"layout\.json is not valid: --label-map: found 5"),
+        ('{"label_map": [0, 1]}', "found 0; expected the name of a class in quotes"),
         ('{"table": "t.csv:a,b", "image": "a/*"}', "no such file exists"),
     ],
 )
@@ -308,6 +353,13 @@ def test_a_layout_file_that_is_not_valid_is_refused(
     (tmp_path / "layout.json").write_text(text)
     with pytest.raises(DatasetError, match=message):
         read(folders, tmp_path / "layout.json")
+
+
+def test_classes_in_a_layout_file_may_have_commas(folders: Path, tmp_path: Path) -> None:
+    content = {"label_map": {"0": "background", "1": "liver, left", "2": "b", "3": "c=d"}}
+    (tmp_path / "layout.json").write_text(json.dumps(content))
+    spec = read(folders, tmp_path / "layout.json").spec
+    assert spec.labels.names == ("background", "liver, left", "b", "c=d")
 
 
 def test_choices_are_written_as_options(folders: Path) -> None:

@@ -9,6 +9,7 @@ from synthetic import write_picture, write_volume
 from autoseg.core.errors import DatasetError
 from autoseg.datasets.issues import format_issues
 from autoseg.datasets.layouts import recognise
+from autoseg.datasets.layouts.inference import FoundValues
 
 VOLUME = np.zeros((3, 5, 7), np.uint8)
 VOLUME[1, 2:4, 3] = 1
@@ -590,4 +591,11 @@ def test_masks_of_1_and_of_8_bits_are_one_class(tmp_path: Path) -> None:
     put_picture(tmp_path / "labels" / "c.png", values=GREY // 255)
     spec = recognise(tmp_path, label_maps=tmp_path / "maps").spec
     assert spec.labels.values == (0, 1)
-    assert {case.labels.parent.name for case in spec.cases} == {"maps"}
+    assert {case.labels.parent.parent.name for case in spec.cases} == {"maps"}
+
+
+@pytest.mark.parametrize("bright", [255, 65535])
+def test_files_of_1_and_of_a_brighter_value_are_masks_unless_one_has_both(bright: int) -> None:
+    files = ((0, 1), (0, bright))
+    assert FoundValues((0, 1, bright), files).are_masks_of_two_depths
+    assert not FoundValues((0, 1, bright), (*files, (0, 1, bright))).are_masks_of_two_depths

@@ -82,6 +82,9 @@ def test_classes_are_chosen_merged_and_renamed_by_name(tmp_path: Path) -> None:
     assert "left out by --label-map: liver" in recognition.notes
     (case,) = recognition.spec.cases
     np.testing.assert_array_equal(read_labels(case.labels).values, disc(1, 2))
+    ignored = found(tmp_path / "data", tmp_path, label_map={"tumour": "Ignore", "liver": "x"}).spec
+    assert ignored.labels.names == ("background", "x")
+    assert ignored.labels.ignore == 2
     merged = found(tmp_path / "data", tmp_path, label_map={"tumour": "x", "liver": "x"}).spec
     np.testing.assert_array_equal(read_labels(merged.cases[0].labels).values, disc(1, 6))
     with pytest.raises(DatasetError, match=r"spleen, which no file has.*liver, tumour"):

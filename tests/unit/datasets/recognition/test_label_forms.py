@@ -88,7 +88,11 @@ def test_a_soft_mask_needs_a_choice(root: Path) -> None:
     put(root, "masks/{}.png", lambda seed: blurred(seed, 1, 14))
     with pytest.raises(DatasetError, match=r"(?s)--mask threshold.*--mask values"):
         plan(root)
-    assert plan(root, "threshold").spec.labels.values == (0, 255)
+    recognition = plan(root, "threshold")
+    assert recognition.spec.labels.values == (0, 255)
+    sentences = (*recognition.spec.inferred, *recognition.notes)
+    assert any("--mask threshold: values above" in sentence for sentence in sentences)
+    assert not any("JPEG" in sentence for sentence in sentences)
 
 
 def test_a_mask_with_several_classes_is_no_mask_of_one(root: Path) -> None:

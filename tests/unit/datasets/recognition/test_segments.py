@@ -109,6 +109,8 @@ def test_segments_are_matched_by_name_and_not_by_value(root: Path) -> None:
         counts = voxels(found, case)
         assert (counts["Liver"], counts["tumour"]) == (LIVER.sum() - TUMOUR.sum(), TUMOUR.sum())
     assert any("matched by name" in sentence for sentence in (*found.spec.inferred, *found.notes))
+    with pytest.raises(DatasetError, match="headers name the segments, leave --label-map out"):
+        recognise(root, LayoutOptions(label_map={"Liver": "organ"}))
 
 
 def test_values_that_all_files_agree_on_are_kept(root: Path) -> None:

@@ -97,6 +97,16 @@ def test_yolo_rows_are_polygons_in_shares_of_the_image(
     assert len(recognition.spec.splits[0].validation) == 1
 
 
+def test_label_maps_are_drawn_again_if_names_elsewhere_change(tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    put_photos(root, "images/a.png")
+    files.yolo(root / "labels/a.txt")
+    (root / "data.yaml").write_text("names: {0: leaf, 1: stem}\n")
+    assert pixels(found(root, tmp_path)) == WHOLE
+    (root / "data.yaml").write_text("names: {0: stem, 1: leaf}\n")
+    assert pixels(found(root, tmp_path)) == {"stem": LEAF_PIXELS, "leaf": STEM_PIXELS}
+
+
 def test_yolo_classes_without_names_are_numbered_and_boxes_are_left_out(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     put_photos(root, "images/a.jpg", "images/b.jpg")
