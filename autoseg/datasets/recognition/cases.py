@@ -86,13 +86,13 @@ def _recognised(inventory: Inventory, options: LayoutOptions) -> RecognisedCases
         return cases_of_series(inventory, options)
     chosen = choose_annotations(inventory, options)
     if chosen.images:
-        return cases_of_annotations(chosen, inventory)
+        return cases_of_annotations(chosen, inventory, options)
     listed = _listed(inventory, options)
     pairing, groups = _paired(inventory, listed, options)
     if pairing.cases:
         return _described(pairing, groups, listed, inventory, options)
     segmented = cases_of_series(inventory, options)
-    return segmented or cases_of_annotations(find_annotations(inventory), inventory)
+    return segmented or cases_of_annotations(find_annotations(inventory), inventory, options)
 
 
 def _described(

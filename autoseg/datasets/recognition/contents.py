@@ -1,7 +1,7 @@
 """Find out from the voxels of a file whether it holds labels, and how it stores them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 
 from autoseg.core.arrays import MaskArray
 from autoseg.core.errors import CaseError
+from autoseg.core.geometry import canonical_orientation
 from autoseg.readers import read_stored_labels
 from autoseg.readers.base import StoredArray, StoredImage
 from autoseg.readers.segments import Segment
@@ -330,12 +331,13 @@ def colour_codes(coloured: np.ndarray) -> np.ndarray:
 
 
 def content_of(path: Path) -> Content | None:
-    """Read the voxels of a file; None if it cannot be read."""
+    """Read the voxels of a file in canonical orientation; None if it cannot be read."""
     try:
         stored = read_stored_labels(path)
     except CaseError:
         return None
-    return Content.of(stored)
+    voxels = canonical_orientation(stored.geometry).apply(stored.voxels)
+    return Content.of(replace(stored, voxels=voxels))
 
 
 def has_foreground(path: Path) -> bool:
@@ -365,17 +367,23 @@ def _share_elsewhere(files: Sequence[dict[int, np.ndarray]]) -> float:
 
     Returns:
         Share of the objects of one file that are nearest to an object of another number in the
-        other file, among those whose number both files have.
+        other file, among those whose number both files have. Of each pair, the share is the least
+        one after mirroring along at most one axis, since left and right sides may be mixed.
     """
-    elsewhere = []
+    elsewhere = total = 0
     for first, second in permutations(files, 2):
-        if len(first) == len(second):
+        common = [number for number in first if number in second]
+        if len(first) == len(second) or not common:
             continue
-        numbers, places = list(second), np.stack(list(second.values()))
-        for number in first.keys() & second.keys():
-            distances = np.linalg.norm(places - first[number], axis=1)
-            elsewhere.append(numbers[int(distances.argmin())] != number)
-    return float(np.mean(elsewhere)) if elsewhere else 0.0
+        places = np.stack([first[number] for number in common])
+        others = np.stack(list(second.values()))
+        axes = places.shape[1]
+        mirrored = np.where(np.eye(axes + 1, axes, dtype=bool)[:, None], 1 - places, places)
+        distances = np.linalg.norm(mirrored[:, :, None] - others, axis=-1)
+        nearest = np.array(list(second))[distances.argmin(axis=-1)]
+        elsewhere += int((nearest != common).sum(axis=1).min())
+        total += len(common)
+    return elsewhere / total if total else 0.0
 
 
 def palettes_differ(contents: Sequence[Content]) -> bool:

@@ -16,6 +16,16 @@ BOXES = "boxes"
 LINES = "lines and points"
 """Kinds of annotations that are not areas."""
 
+SINGULARS = {
+    BOXES: "box",
+    LINES: "line or point",
+    "annotations without an outline": "annotation without an outline",
+    "regions around cells": "region around cells",
+    "tiles and cores": "tile or core",
+    "tracks of a video": "track of a video",
+}
+"""What one annotation of a kind is called."""
+
 BACKGROUND = "background"
 """Name of the class whose shapes are drawn as background."""
 
@@ -30,6 +40,7 @@ class Annotation:
         size: Rows and columns of the image as the file gives them.
         part: Part of the dataset that the file gives.
         is_relative: Whether coordinates are shares of the width and height of the image.
+        is_pending: Whether the image has not been annotated yet.
         shapes: The shapes.
         left_out: Number of annotations that are not areas, by their kind.
         issue: Sentence on an entry that cannot be read; empty if there is none.
@@ -40,9 +51,18 @@ class Annotation:
     size: tuple[int, int] | None = None
     part: Part | None = None
     is_relative: bool = False
+    is_pending: bool = False
     shapes: list[Shape] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     issue: str = ""
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the image can be a case; without any annotations, it is background.
+
+        If all annotations were left out, it shows objects whose areas are unknown.
+        """
+        return bool(self.shapes or self.issue) or not (self.left_out or self.is_pending)
 
     @contextmanager
     def entry(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autoseg.core.formatting import format_shape
 from autoseg.datasets.recognition.annotations.base import (
     BOXES,
     Annotation,
@@ -22,32 +23,42 @@ def _holds(content: object) -> bool:
 
 
 def _read(content: dict[str, Any]) -> Iterable[Annotation]:
-    names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", [])}
+    names = {str(entry["id"]): str(entry["name"]) for entry in content.get("categories", [])}
     images = {
-        image["id"]: Annotation(
+        str(image["id"]): Annotation(  # some programs write ids as text in one of the lists
             str(image["file_name"]).replace("\\", "/"),
             size=size_of(image.get("height"), image.get("width")),
         )
         for image in content["images"]
     }
+    if len(images) < len(content["images"]):
+        raise ValueError("several of its images have the same id.")
     entries = content["annotations"]
     for entry in entries.values() if isinstance(entries, dict) else entries:
-        image = images.get(entry["image_id"])
-        if image is not None:
-            with image.entry():
-                _add(entry, image, names)
+        image = images.get(str(entry["image_id"]))
+        if image is None:
+            raise ValueError(f"an annotation has the image_id {entry['image_id']!r} of no image.")
+        with image.entry():
+            _add(entry, image, names)
     return images.values()
 
 
-def _add(entry: dict[str, Any], image: Annotation, names: dict[Any, str]) -> None:
+def _add(entry: dict[str, Any], image: Annotation, names: dict[str, str]) -> None:
     segmentation = entry.get("segmentation")
-    name = names.get(entry.get("category_id"), str(entry.get("category_id")))
+    number = str(entry.get("category_id"))
+    name = names.get(number, number)
     if not segmentation:
         image.left_out[BOXES if entry.get("bbox") else "annotations without an outline"] += 1
     elif isinstance(segmentation, dict):
         counts = segmentation["counts"]
         counts = decoded_runs(counts) if isinstance(counts, str) else counts
-        image.size = image.size or size_of(*segmentation.get("size", (None, None)))
+        size = size_of(*segmentation.get("size", (None, None)))
+        image.size = image.size or size
+        if size and image.size and size != image.size:
+            raise ValueError(
+                f"a mask has {format_shape(size)} pixels, but its image has "
+                f"{format_shape(image.size)}."
+            )
         runs = Runs(np.asarray(counts, np.int64), is_by_column=True)
         image.shapes.append(Shape(name, runs=runs))
     else:

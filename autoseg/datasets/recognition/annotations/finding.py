@@ -11,10 +11,11 @@ from pathlib import PurePosixPath
 from xml.etree import ElementTree as ET
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.formatting import format_names
+from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.annotations.asap import ASAP
 from autoseg.datasets.recognition.annotations.base import (
     MALFORMED,
+    SINGULARS,
     Annotation,
     AnnotationFormat,
     describe,
@@ -91,6 +92,7 @@ class FoundAnnotations:
         left_out_in: A file that has such annotations.
         absent: Annotated images that are not in the folder.
         unreadable: Annotated images whose format is not read.
+        unlabelled: Images in annotation files that have no areas, but may show objects.
     """
 
     images: dict[PurePosixPath, AnnotatedImage] = field(default_factory=dict)
@@ -98,12 +100,22 @@ class FoundAnnotations:
     left_out_in: PurePosixPath | None = None
     absent: list[str] = field(default_factory=list)
     unreadable: list[PurePosixPath] = field(default_factory=list)
+    unlabelled: set[PurePosixPath] = field(default_factory=set)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was left out."""
-        kinds = [f"{count} {kind}" for kind, count in sorted(self.left_out.items())]
+        kinds = [
+            f"{count} {SINGULARS.get(kind, kind) if count == 1 else kind}"
+            for kind, count in sorted(self.left_out.items())
+        ]
         notes = [f"{', '.join(kinds)} left out, for example in {self.left_out_in}"] if kinds else []
+        if self.unlabelled:
+            notes.append(
+                f"{format_count(len(self.unlabelled), 'image')} with boxes, lines or points only, "
+                f"or not annotated yet, left out, for example {min(self.unlabelled)}; draw areas, "
+                "or remove boxes, lines and points if there are no objects"
+            )
         if self.unreadable:
             notes.append(
                 f"{len(self.unreadable)} annotated images have a format that is not read, for "
@@ -145,6 +157,7 @@ def find_annotations(
                 _add(found, reader, path, form, annotation)
     if not any(one.annotation.shapes or one.annotation.issue for one in found.images.values()):
         found.images.clear()
+    found.unlabelled -= found.images.keys()
     return found
 
 
@@ -166,6 +179,9 @@ def _add(
         return
     if isinstance(image, PurePosixPath):
         found.unreadable.append(image)
+        return
+    if not annotation.has_labels:
+        found.unlabelled.add(image.path)
         return
     if not form.is_layered:
         annotation.shapes.sort(key=lambda shape: -shape.area)

@@ -43,6 +43,7 @@ def _read(content: object) -> Iterable[Annotation]:
             made = [one for one in task["annotations"] if not one.get("was_cancelled")]
             if len(made) > 1:
                 raise ValueError(f"it has {len(made)} annotations; expected one. Export one.")
+            image.is_pending = not made
             for result in made[0]["result"] if made else ():
                 _add(result, image)
         yield image

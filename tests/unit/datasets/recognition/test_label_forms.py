@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from synthetic import write_picture
@@ -14,6 +15,7 @@ from autoseg.core.mask_form import MaskForm
 from autoseg.datasets.inspection import inspect_case
 from autoseg.datasets.layouts import recognise
 from autoseg.datasets.layouts.recognition import Recognition
+from autoseg.datasets.recognition.contents import content_of
 from autoseg.documents.dataset import LayoutOptions
 
 SHAPE = (40, 60)
@@ -180,6 +182,23 @@ def test_numbers_at_similar_places_need_a_choice(root: Path, mask: MaskForm, val
     with pytest.raises(DatasetError, match=r"(?s)--mask values.*--mask instances"):
         plan(root)
     assert plan(root, mask).spec.labels.num_classes == values
+
+
+def test_numbers_at_mirrored_places_need_a_choice(root: Path) -> None:
+    put(root, "masks/{}.png", lambda seed: organs(seed)[:, :: -1 if seed % 2 else 1])
+    with pytest.raises(DatasetError, match=r"(?s)--mask values.*--mask instances"):
+        plan(root)
+
+
+def test_places_are_compared_in_the_same_orientation(tmp_path: Path) -> None:
+    labels = np.stack([organs(0)] * 3)
+    paths = [tmp_path / "stored.nii.gz", tmp_path / "turned.nii.gz"]
+    for path, step in zip(paths, (1, -1), strict=True):
+        image = SimpleITK.GetImageFromArray(labels[:, ::step, ::step])
+        image.SetDirection((step, 0, 0, 0, step, 0, 0, 0, 1))
+        SimpleITK.WriteImage(image, str(path))
+    first, second = (content.centres for path in paths if (content := content_of(path)))
+    assert all(np.allclose(first[number], second[number]) for number in range(1, 6))
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_yolo_classes_without_names_are_numbered_and_boxes_are_left_out(tmp_path
     recognition = found(root, tmp_path)
     assert pixels(recognition) == {"class_0": LEAF_PIXELS, "class_1": STEM_PIXELS}
     assert pixels(recognition, 1) == {"class_0": 0, "class_1": 0}
-    assert "1 boxes left out, for example in labels/a.txt" in recognition.notes
+    assert "1 box left out, for example in labels/a.txt" in recognition.notes
 
 
 def test_yolo_rows_in_pixels_are_refused(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_regions_without_a_class_are_left_out_if_others_have_one(tmp_path: Path)
     assert pixels(recognition) == WITH_HOLE
     notes = " ".join(recognition.notes)
     assert "2 shapes without a class left out, since others have one" in notes
-    assert "2 lines and points, 1 tiles and cores left out, for example in a.geojson" in notes
+    assert "2 lines and points, 1 tile or core left out, for example in a.geojson" in notes
 
 
 def test_cells_without_a_class_are_objects_and_the_region_around_them_is_left_out(
@@ -158,7 +158,7 @@ def test_cells_without_a_class_are_objects_and_the_region_around_them_is_left_ou
     recognition = found(root, tmp_path)
     assert pixels(recognition) == {"object": LEAF_PIXELS + STEM_PIXELS}
     assert "the shapes have no class; all are the class object" in recognition.notes
-    assert "1 regions around cells left out, for example in a.geojson" in recognition.notes
+    assert "1 region around cells left out, for example in a.geojson" in recognition.notes
 
 
 def test_what_qupath_ignores_is_background_and_derived_classes_have_all_their_names(
@@ -204,7 +204,7 @@ def test_layers_without_a_name_are_named_by_their_colour(tmp_path: Path) -> None
     counts = pixels(recognition)
     assert counts["#ff0000"] == LEAF_PIXELS
     assert counts["#0080ff"] == pytest.approx(np.pi * 25, rel=0.05)
-    assert "1 lines and points left out, for example in a.xml" in recognition.notes
+    assert "1 line or point left out, for example in a.xml" in recognition.notes
 
 
 def test_smaller_shapes_cover_larger_ones_unless_the_format_has_layers(tmp_path: Path) -> None:
@@ -234,9 +234,7 @@ def test_cvat_masks_are_drawn_and_boxes_and_lines_are_left_out(tmp_path: Path) -
     counts = pixels(recognition)
     assert counts["spot"] == 2
     assert counts["disc"] == 12
-    assert "1 boxes, 1 lines and points left out, for example in annotations.xml" in (
-        recognition.notes
-    )
+    assert "1 box, 1 line or point left out, for example in annotations.xml" in (recognition.notes)
 
 
 def test_cvat_subsets_are_parts(tmp_path: Path) -> None:
@@ -262,7 +260,7 @@ def test_via_boxes_are_left_out_and_circles_drawn(tmp_path: Path) -> None:
     files.via(root / "via.json", "a.png", *regions)
     recognition = found(root, tmp_path)
     assert pixels(recognition)["seed"] == 12
-    assert "1 boxes left out, for example in via.json" in recognition.notes
+    assert "1 box left out, for example in via.json" in recognition.notes
 
 
 def test_via_regions_with_several_attributes_are_refused(tmp_path: Path) -> None:
@@ -317,7 +315,7 @@ def test_labelme_rectangles_circles_and_masks_are_drawn_and_lines_left_out(tmp_p
     files.labelme(root / "a.json", "a.png", *shapes)
     recognition = found(root, tmp_path)
     assert pixels(recognition) == WHOLE | {"box": 12, "disc": 12, "blob": 3}
-    assert "1 lines and points left out, for example in a.json" in recognition.notes
+    assert "1 line or point left out, for example in a.json" in recognition.notes
 
 
 def test_coco_files_without_outlines_do_not_annotate_their_images(tmp_path: Path) -> None:
@@ -327,7 +325,7 @@ def test_coco_files_without_outlines_do_not_annotate_their_images(tmp_path: Path
     files.coco(root / "captions.json", "a.png", annotations=[{"image_id": 7, "caption": "leaf"}])
     recognition = found(root, tmp_path)
     assert pixels(recognition) == WHOLE
-    assert any("1 annotations without an outline left out" in note for note in recognition.notes)
+    assert any("1 annotation without an outline left out" in note for note in recognition.notes)
 
 
 def test_boxes_that_are_written_as_outlines_are_reported(tmp_path: Path) -> None:
