@@ -59,8 +59,9 @@ class LayoutOptions(Frozen):
 
     @property
     def choose_files(self) -> bool:
-        """Whether they decide which files are images and labels, or how labels are stored."""
-        return bool(self.images or self.labels or self.mask or self.table or self.series)
+        """Whether they decide which files are images and labels."""
+        are_several = self.mask in ("classes", "objects")  # label files of each case
+        return bool(self.images or self.labels or self.table or self.series or are_several)
 
     @property
     def label_form(self) -> MaskForm | None:

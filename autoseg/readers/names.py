@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from unicodedata import normalize
@@ -29,13 +30,21 @@ def without_channel_suffix(stem: str) -> str:
 
 def known_endings() -> tuple[str, ...]:
     """Return the file extensions of all readers, e.g. `.nii.gz`."""
-    return tuple(ending for kind in READERS for ending in READERS[kind].endings)
+    return _endings(tuple(READERS), None)
 
 
 def container_endings(kind: str) -> tuple[str, ...]:
     """Return the extensions of containers that are a `file` or a `folder`."""
-    readers = [READERS[name] for name in READERS]
-    return tuple(ending for one in readers if one.container == kind for ending in one.endings)
+    return _endings(tuple(READERS), kind)
+
+
+@cache
+def _endings(names: tuple[str, ...], container: str | None) -> tuple[str, ...]:
+    """Return the extensions of some readers; of those of one kind of container unless None."""
+    readers = [READERS[name] for name in names]
+    return tuple(
+        ending for one in readers if container in (None, one.container) for ending in one.endings
+    )
 
 
 def split_container(path: Path) -> tuple[Path, str]:

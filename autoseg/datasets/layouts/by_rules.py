@@ -4,27 +4,31 @@ import gc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.core.formatting import format_names
+from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_count, format_names
 from autoseg.core.labels import LabelScheme
 from autoseg.datasets.issues import CaseIssue
 from autoseg.datasets.layouts.conversion import LabelSources, convert_labels
+from autoseg.datasets.layouts.decathlon import listed_cases
 from autoseg.datasets.layouts.declared_labels import declared_labels
-from autoseg.datasets.layouts.description import load_description
-from autoseg.datasets.layouts.facts import Sources
+from autoseg.datasets.layouts.description import Description, labelled_pairs, load_description
+from autoseg.datasets.layouts.facts import DESCRIPTION, Sources
 from autoseg.datasets.layouts.inference import Reading
 from autoseg.datasets.layouts.label_map import choose_classes
 from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.cases import recognise_cases
 from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table
-from autoseg.datasets.recognition.inventory import take_inventory
+from autoseg.datasets.recognition.inventory import Inventory, take_inventory
 from autoseg.datasets.recognition.matching import explain_unpaired
+from autoseg.datasets.recognition.recognised import RecognisedCases
 from autoseg.datasets.recognition.roles import name_items
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, LayoutOptions
-from autoseg.readers.names import missing_package
+from autoseg.readers import stem_of
+from autoseg.readers.names import missing_package, without_channel_suffix
 
 NAME = "names and contents"
 
@@ -78,7 +82,7 @@ def describe_by_rules(
     """
     with _no_garbage_collection():
         inventory = take_inventory(root)
-        found = recognise_cases(inventory, options)
+        found = recognise_described(inventory, options)
     if found is None:
         return None
     description = load_description(root)
@@ -123,6 +127,103 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def recognise_described(inventory: Inventory, options: LayoutOptions) -> RecognisedCases | None:
+    """Find cases by general rules, with the test cases and groups that a dataset.json lists.
+
+    Args:
+        inventory: The content of the folder.
+        options: Choices of the user.
+
+    Returns:
+        The cases; None if no image has labels.
+
+    Raises:
+        DatasetError: If several answers are possible, or the dataset.json leaves no case to train
+            on.
+    """
+    found = recognise_cases(inventory, options)
+    description = load_description(inventory.root)
+    if found is None or description is None:
+        return found
+    return _with_listed_parts(_with_groups(found, description, options), description, inventory)
+
+
+def _with_listed_parts(
+    found: RecognisedCases, description: Description, inventory: Inventory
+) -> RecognisedCases:
+    """Move cases to the test cases and to the validation part if a dataset.json lists them so."""
+    test, held_out = (
+        _listed_images(entries, inventory.root)
+        for entries in (description.test, description.validation)
+    )
+
+    def has(case: CaseFiles, images: set[Path]) -> bool:
+        return any(path.resolve() in images for path in case.images)
+
+    moved = tuple(case for case in found.cases if has(case, test))
+    cases = tuple(case for case in found.cases if not has(case, test))
+    if moved and not cases:
+        raise DatasetError(
+            f"dataset.json lists all {format_count(len(moved), 'case')} as test cases, so that "
+            "none is left to train on. Choose other images, or correct dataset.json."
+        )
+    names = [c.name for c in cases if c.name in found.validation or has(c, held_out)]
+    number = format_count(len(moved), "case")
+    note = f"{number} listed as test in dataset.json not used for training"
+    return replace(
+        found,
+        cases=cases,
+        notes=(*found.notes, note) if moved else found.notes,
+        test_cases=(*found.test_cases, *moved),
+        validation=tuple(names) if len(names) < len(cases) else (),
+    )
+
+
+def _listed_images(entries: object, root: Path) -> set[Path]:
+    """Return the images in a list of a dataset.json, with or without labels."""
+    everything = entries if isinstance(entries, list) else []
+    pairs = labelled_pairs(
+        [{"image": one, "label": one} if isinstance(one, str) else one for one in everything]
+    )
+    return {image.resolve() for case in listed_cases(root, pairs) for image in case.images}
+
+
+def _with_groups(
+    found: RecognisedCases, description: Description, options: LayoutOptions
+) -> RecognisedCases:
+    """Give cases the groups that a dataset.json declares for their names, or those of their images.
+
+    Groups that the user has chosen with a table or a pattern remain.
+    """
+    texts = (*options.images, *options.labels)
+    is_chosen = any("{group}" in text for text in texts) or (
+        options.table is not None and bool(found.group_source)
+    )
+    if not description.groups or is_chosen:
+        return found
+    unknown = set(description.groups)
+
+    def grouped(case: CaseFiles) -> CaseFiles:
+        names = (case.name, without_channel_suffix(stem_of(case.images[0])))
+        name = next((name for name in names if name in description.groups), None)
+        unknown.discard(name or "")
+        group = case.group if name is None else str(description.groups[name])
+        return case.model_copy(update={"group": group})
+
+    cases, test_cases = (tuple(map(grouped, side)) for side in (found.cases, found.test_cases))
+    note = (
+        f"dataset.json declares groups for {format_count(len(unknown), 'name')} without a case, "
+        f"such as {format_names(sorted(unknown), 3)}"
+    )
+    return replace(
+        found,
+        cases=cases,
+        test_cases=test_cases,
+        group_source=DESCRIPTION,
+        notes=(*found.notes, note) if unknown else found.notes,
+    )
 
 
 def _label_files(parts: dict[str, LabelParts], cases: tuple[CaseFiles, ...]) -> tuple[Path, ...]:

@@ -24,11 +24,10 @@ from autoseg.datasets.layouts.label_map import LabelMap
 from autoseg.datasets.recognition.assembly import LabelParts, assemble, assembled_values
 from autoseg.datasets.recognition.class_tables import ClassTable, Colour
 from autoseg.datasets.recognition.contents import (
-    COLOUR_CHANNELS,
     MAX_CLASSES,
     has_foreground,
 )
-from autoseg.datasets.recognition.file_forms import colours_in
+from autoseg.datasets.recognition.file_forms import colours_in, numbers_in_colours
 from autoseg.datasets.recognition.label_forms import LabelForm
 from autoseg.datasets.recognition.segment_classes import has_segment, segment_form
 from autoseg.documents.dataset import CaseFiles
@@ -254,7 +253,7 @@ def _with_colours(sources: LabelSources, form: LabelForm, reading: Reading) -> L
         return replace(form, notes=("labels have a colour per class",))
     if table.colours:
         table.check()
-    elif numbers := _numbers_in_colours(counts):
+    elif numbers := numbers_in_colours(counts):
         note = "labels have the values in one colour alone, as in (1, 0, 0)"
         return replace(form, colours=numbers, notes=(note,))
     unknown = [colour for colour in counts if table.colours and colour not in table.colours]
@@ -278,16 +277,6 @@ def _with_colours(sources: LabelSources, form: LabelForm, reading: Reading) -> L
     )
     named_values = dict(enumerate(names[colour] for colour in colours))
     return replace(form, colours=tuple(colours), names=named_values, notes=(note,))
-
-
-def _numbers_in_colours(found: Iterable[Colour]) -> tuple[Colour, ...]:
-    """Return the colours of all values in order, if one channel alone has small numbers."""
-    used = [place for place in range(COLOUR_CHANNELS) if any(colour[place] for colour in found)]
-    largest = max((max(colour) for colour in found), default=0)
-    if len(used) != 1 or largest > MAX_CLASSES:
-        return ()
-    black = [0] * COLOUR_CHANNELS
-    return tuple((*black[: used[0]], value, *black[used[0] + 1 :]) for value in range(largest + 1))
 
 
 def _background_colour(colours: Sequence[Colour], names: Mapping[Colour, str]) -> Colour:

@@ -74,7 +74,8 @@ def _cases(spec: DatasetSpec) -> str:
     held_out = {name for fold in spec.splits for name in fold.validation}
     text = format_count(len(spec.cases), "case")
     if len(spec.splits) == 1:
-        text += f", of which {len(held_out)} are held out as the validation part"
+        verb = "is" if len(held_out) == 1 else "are"
+        text += f", of which {len(held_out)} {verb} held out as the validation part"
     elif spec.splits:
         text += f" in {len(spec.splits)} given folds"
     return text + (

@@ -70,6 +70,8 @@ def found_labels(found: FoundValues, table: ClassTable | None = None) -> FoundLa
             f"value {background}, named {named[background]}, is used as the background; if it "
             "marks voxels without annotation, name it ignore with --label-map"
         )
+    if note := table.repeated_name(values):
+        notes.append(note)
     if not named and found.look_like_instance_ids:
         notes.append(INSTANCE_IDS_NOTE.format(largest=found.values[-1]))
     names = {value: default_label_name(value) for value in values} | named

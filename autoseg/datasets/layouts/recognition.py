@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoseg.core.errors import CaseError, DatasetError
-from autoseg.core.formatting import format_names
+from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.issues import CaseIssue, format_issues
 from autoseg.datasets.layouts import by_rules, decathlon, folders, nnunet_raw
-from autoseg.datasets.layouts.by_rules import describe_by_rules, unrecognised
+from autoseg.datasets.layouts.by_rules import (
+    describe_by_rules,
+    recognise_described,
+    unrecognised,
+)
 from autoseg.datasets.layouts.conversion import ConvertedLabels, LabelSources, convert_labels
 from autoseg.datasets.layouts.declared_labels import declared_labels
 from autoseg.datasets.layouts.description import Description, declared_channels, load_description
@@ -18,7 +22,6 @@ from autoseg.datasets.layouts.inference import ImageAxes, Reading, usual_axes
 from autoseg.datasets.layouts.label_map import choose_classes
 from autoseg.datasets.layouts.test_set import find_test_set, folds_without
 from autoseg.datasets.recognition.assembly import LabelParts
-from autoseg.datasets.recognition.cases import recognise_cases
 from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table, lists_classes
 from autoseg.datasets.recognition.inventory import FOLDERS, take_inventory
 from autoseg.datasets.recognition.label_forms import LabelForm, form_of_files
@@ -167,7 +170,7 @@ def case_names(root: Path, options: LayoutOptions = AUTOMATIC) -> CaseNames:
     root = root.resolve()
     matching = _find_cases(root, load_description(root), options)
     if matching is None:
-        free = recognise_cases(take_inventory(root), options)
+        free = recognise_described(take_inventory(root), options)
         if free is None:
             raise DatasetError(f"{root}: {unrecognised(root, options)}")
         return CaseNames(
@@ -215,6 +218,8 @@ def _find_cases(
         cases, test = choose_test_cases(found.cases, test_set.cases, options.test, root)
         moved = {case.name for case in found.cases} - {case.name for case in cases}
         notes = (*found.notes, *test_set.notes)
+        if len(test) > len(test_set.cases) > 0:
+            notes += (f"with those of --test, there are {format_count(len(test), 'test case')}",)
         folds = folds_without(found.folds, moved)
         return _Matching(layout.NAME, cases, test, folds, found.issues, notes)
     return None
@@ -342,7 +347,7 @@ def _labelled(
     declared = declared_labels(description) if description else None
     everything = (*found.cases, *found.test_cases)
     table, form = ClassTable(), LabelForm("values")
-    if label_map is not None or declared is None:
+    if label_map is not None or options.mask is not None or declared is None:
         inventory = take_inventory(root)
         if label_map is None:
             table = find_class_table(root, (*inventory.texts, *inventory.tables))

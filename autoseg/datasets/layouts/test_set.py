@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.formatting import format_names
+from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.layouts.decathlon import listed_cases
 from autoseg.datasets.layouts.description import Description, labelled_pairs
 from autoseg.datasets.layouts.pairing import FoundCases, complete_cases, image_files, pair_by_stem
@@ -67,10 +67,12 @@ def find_test_set(
         f"test case {issue.case} is left out: {issue.sentence}" for issue in found.cases.issues
     ]
     if found.cases.cases:
+        number = len(found.cases.cases)
         notes.insert(
             0,
-            f"{len(found.cases.cases)} test cases in {found.place} are not used for training; "
-            "`autoseg test` scores them.",
+            f"{format_count(number, 'test case')} in {found.place} "
+            f"{'is' if number == 1 else 'are'} not used for training; `autoseg test` scores "
+            f"{'it' if number == 1 else 'them'}.",
         )
     if found.num_unlabelled:
         notes.append(_unlabelled_note(found))

@@ -23,7 +23,11 @@ ORIENTATION = 0x0112
 
 
 def choose_annotations(inventory: Inventory, options: LayoutOptions) -> FoundAnnotations:
-    """Find the shapes in annotation files that patterns of labels fit, if they fit no image."""
+    """Find the shapes in annotation files that patterns of labels fit, if they fit no image.
+
+    Raises:
+        DatasetError: If such files hold no shapes.
+    """
 
     def chosen(paths: Iterable[PurePosixPath], texts: Sequence[str]) -> list[PurePosixPath]:
         patterns = [PathPattern(text) for text in texts]
@@ -33,7 +37,13 @@ def choose_annotations(inventory: Inventory, options: LayoutOptions) -> FoundAnn
     files = [] if chosen(paths, options.labels) else chosen(inventory.texts, options.labels)
     images = set(chosen(paths, options.images) if options.images else paths)
     items = [item for item in inventory.items if item.path in images]
-    return find_annotations(replace(inventory, items=items), files)
+    found = find_annotations(replace(inventory, items=items), files)
+    if files and not found.images:
+        raise DatasetError(
+            f"--label: no shapes of an image were found in {format_names(list(map(str, files)), 3)}"
+            ". Expected a file of annotations, such as COCO JSON, or label images."
+        )
+    return found
 
 
 def cases_of_annotations(

@@ -3,11 +3,13 @@
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.formatting import format_names
 from autoseg.datasets.recognition.contents import BRIGHTEST
 from autoseg.datasets.recognition.inventory import TABLES, Inventory
 from autoseg.datasets.recognition.tokens import tokens, word_set
@@ -88,10 +90,21 @@ class ClassTable:
         names = {value: self.values[value] for value in found if value in self.values}
         is_complete = not self.is_complete or classes == self.values.keys()
         is_fitting = classes <= names.keys() and is_complete
-        if not is_fitting or len(set(names.values())) < len(names):
+        if not is_fitting or self.repeated_name(found):
             return {}
         self.check()
         return names
+
+    def repeated_name(self, found: Sequence[int]) -> str:
+        """Return a sentence if several of the values that occur have one name; empty otherwise."""
+        counts = Counter(self.values[value] for value in found if value in self.values)
+        repeated = [name for name, number in counts.items() if number > 1]
+        if not repeated:
+            return ""
+        return (
+            f"{self.path} is not used, because it gives several values the name "
+            f"{format_names(repeated, 3)}; if they are one class, merge them with --label-map"
+        )
 
     def check(self) -> None:
         """Raise a DatasetError if another table of this name contradicts it."""
@@ -111,10 +124,15 @@ def find_class_table(root: Path, texts: Sequence[PurePosixPath]) -> ClassTable:
         for path in texts
         if re.search(r"label|class|colou?r|categor|legend|dseg|codes", path.name.lower())
     ]
+    side_cars = [path for path in likely if path.name.endswith(SIDE_CAR)]
+    is_merged = False
     for path in sorted(likely, key=lambda path: (len(path.parts), path)):
-        table = _read(root / path)
+        if path.name.endswith(SIDE_CAR) and is_merged:
+            continue
         if path.name.endswith(SIDE_CAR):
-            table = _of_all_cases(root, [one for one in likely if one.name.endswith(SIDE_CAR)])
+            table, is_merged = _of_all_cases(root, side_cars), True
+        else:
+            table = _read(root / path)
         if len(table.colours) > 1 or len(table.values) > 1:
             table.path = path
             others = [other for other in likely if other.name == path.name and other != path]

@@ -1,13 +1,15 @@
 """Find out from the contents of label files how each stores the classes."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.mask_form import MaskForm
 from autoseg.core.parallel import Success, run_each
 from autoseg.datasets.recognition.contents import (
+    COLOUR_CHANNELS,
+    MAX_CLASSES,
     Content,
     content_of,
     number_objects,
@@ -157,3 +159,13 @@ def colours_in(paths: Sequence[Path], most: int, *, workers: int) -> Counter[tup
 def _colours_of(path: Path) -> list[tuple[int, ...]]:
     content = content_of(path)
     return [] if content is None else [tuple(map(int, colour)) for colour in content.colours]
+
+
+def numbers_in_colours(found: Iterable[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """Return the colours of all values in order, if one channel alone has small numbers."""
+    used = [place for place in range(COLOUR_CHANNELS) if any(colour[place] for colour in found)]
+    largest = max((max(colour) for colour in found), default=0)
+    if len(used) != 1 or largest > MAX_CLASSES:
+        return ()
+    black = [0] * COLOUR_CHANNELS
+    return tuple((*black[: used[0]], value, *black[used[0] + 1 :]) for value in range(largest + 1))

@@ -274,10 +274,11 @@ def _ambiguous(series: Sequence[LabelSeries], num_cases: int, ways: Sequence[str
     )
     advice = "".join(f", or use all: {READ_ALL[way]}" for way in ways[:1])
     advice += "".join(f", {READ_ALL[way]}" for way in ways[1:])
+    choice = "one with its option" if len(counts) > 1 else "files with a narrower pattern"
     return DatasetError(
         f"{format_count(num_cases, 'case')} with label files of several kinds, which may be "
         f"annotations of different people, different structures, or versions:\n{examples}\n"
-        f"Choose one with its option{advice}."
+        f"Choose {choice}{advice}."
     )
 
 

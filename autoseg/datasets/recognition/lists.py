@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
@@ -45,6 +45,10 @@ LEAST_FOUND = 0.9
 """Least share of the entries of a column that are files or cases of the dataset."""
 
 
+Listed = dict[PurePosixPath, dict[str, Part]]
+"""Lists, and the part of each case in them."""
+
+
 @dataclass(frozen=True)
 class ListedPair:
     """An image and its label in a table.
@@ -67,7 +71,7 @@ class Lists:
     """What tables and lists say about cases.
 
     Attributes:
-        pairs: Pairs of one table.
+        pairs: Pairs of the tables that list images and labels.
         parts: Part by name of a case.
         groups: Group by name of a case.
         group_sources: Files that the groups were read from.
@@ -82,29 +86,60 @@ class Lists:
 
 
 def listed_pairs(inventory: Inventory) -> Lists:
-    """Return the pairs of the first table that has a column of images and a column of labels."""
+    """Return the pairs of all tables that have a column of images and a column of labels.
+
+    The path of a table says the part of its pairs (`train.csv`), unless a column of it does.
+
+    Raises:
+        DatasetError: If tables of one kind put an image into several parts.
+    """
+    found = Lists()
+    pairs: list[ListedPair] = []
+    kinds: dict[Key, Listed] = {}
     for path in inventory.tables:
         rows = read_table(inventory.root / path)
-        columns = _path_columns(rows, path.parent, inventory.items)
-        if len(columns) != 2:
-            continue
-        roles = {name: _column_role(name, found) for name, found in columns.items()}
-        if sorted(roles.values()) != ["image", "label"]:
-            continue
-        by_role = {role: columns[name] for name, role in roles.items()}
-        group, part = _group_column(rows), _named_column(rows, PART_COLUMN_WORDS)
-        pairs = [
-            ListedPair(
-                image,
-                label,
-                row.get(group) or None if group else None,
-                part_in_text(row.get(part, "")) if part else None,
-            )
-            for row, image, label in zip(rows, by_role["image"], by_role["label"], strict=True)
-            if image is not None and label is not None
-        ]
-        return Lists(pairs=tuple(pairs), group_sources=[path] if group else [])
-    return Lists()
+        group = _group_column(rows)
+        listed = _pairs_in(rows, path.parent, inventory.items, group)
+        words = tokens(path.with_suffix("").as_posix())
+        own = {PART_WORDS[word] for word in words if word in PART_WORDS}
+        if listed and len(own) == 1:
+            others = tuple(word for word in words if word not in PART_WORDS)
+            images = {pair.image.as_posix(): next(iter(own)) for pair in listed}
+            kinds.setdefault(others, {})[path] = images
+        found.group_sources += [path] if listed and group else []
+        pairs += listed
+    parts: dict[str, Part] = {}
+    for kind in _usable(list(kinds.values()), found):
+        for images in kind.values():
+            parts |= images
+    found.pairs = tuple(
+        replace(pair, part=pair.part or parts.get(pair.image.as_posix())) for pair in pairs
+    )
+    return found
+
+
+def _pairs_in(
+    rows: Sequence[Mapping[str, str]],
+    folder: PurePosixPath,
+    items: Iterable[Item],
+    group: str | None,
+) -> list[ListedPair]:
+    """Return the pairs of a table; none without one column of images and one of labels."""
+    columns = _path_columns(rows, folder, items)
+    roles = {_column_role(name, found): found for name, found in columns.items()}
+    if len(columns) != 2 or roles.keys() != {"image", "label"}:
+        return []
+    part = _named_column(rows, PART_COLUMN_WORDS)
+    return [
+        ListedPair(
+            image,
+            label,
+            row.get(group) or None if group else None,
+            part_in_text(row.get(part, "")) if part else None,
+        )
+        for row, image, label in zip(rows, roles["image"], roles["label"], strict=True)
+        if image is not None and label is not None
+    ]
 
 
 def listed_parts(
@@ -234,10 +269,6 @@ def _read_lists(
     for kind in _usable(list(lists.values()), found):
         for cases in kind.values():
             found.parts |= cases
-
-
-Listed = dict[PurePosixPath, dict[str, Part]]
-"""Lists, and the part of each case in them."""
 
 
 def _usable(kinds: Sequence[Listed], found: Lists) -> list[Listed]:

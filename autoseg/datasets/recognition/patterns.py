@@ -95,9 +95,10 @@ def choose_test_cases(
     Raises:
         DatasetError: If no case fits a pattern, or no other case is left.
     """
-    chosen: set[str] = set()
+    # Training and test cases may have the same name, but not the same images.
+    chosen: set[tuple[Path, ...]] = set()
     for pattern in map(PathPattern, patterns):
-        fitting = {case.name for case in (*cases, *test_cases) if _fits(pattern, case, root)}
+        fitting = {case.images for case in (*cases, *test_cases) if _fits(pattern, case, root)}
         if not fitting:
             examples = [_relative(case.images[0], root).as_posix() for case in cases]
             raise DatasetError(
@@ -105,13 +106,13 @@ def choose_test_cases(
                 f"there are cases such as {format_names(examples, 3)}. {SYNTAX}"
             )
         chosen |= fitting
-    training = tuple(case for case in cases if case.name not in chosen)
+    training = tuple(case for case in cases if case.images not in chosen)
     if cases and not training:
         raise DatasetError(
             f"--test: all {format_count(len(cases), 'case')} fit {format_names(patterns)}, so that "
             "none is left to train on. Choose patterns that fit fewer cases."
         )
-    return training, (*test_cases, *(case for case in cases if case.name in chosen))
+    return training, (*test_cases, *(case for case in cases if case.images in chosen))
 
 
 def _fits(pattern: PathPattern, case: CaseFiles, root: Path) -> bool:

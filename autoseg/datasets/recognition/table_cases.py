@@ -11,9 +11,11 @@ from autoseg.datasets.recognition.inventory import Inventory, Item
 from autoseg.datasets.recognition.keys import Key, varying
 from autoseg.datasets.recognition.lists import ListedPair, Lists, candidate_paths, part_in_text
 from autoseg.datasets.recognition.pairing import Joined, Named, Pairing
+from autoseg.datasets.recognition.roles import name_items
 from autoseg.datasets.recognition.tables import read_table
 from autoseg.datasets.recognition.tokens import Part, path_tokens
 from autoseg.readers import ending_of, stem_of
+from autoseg.readers.names import known_endings
 
 TABLE_COLUMNS = ("image", "label", "group", "split")
 """Columns of a table that the user names, in this order."""
@@ -49,13 +51,7 @@ def given_pairs(inventory: Inventory, table: str) -> Lists:
         role: [_located_file(row[given[role]], folder, inventory.root, known) for row in rows]
         for role in ("image", "label")
     }
-    for role, paths in located.items():
-        if not any(path is not None and (inventory.root / path).is_file() for path in paths):
-            example = next((row[given[role]] for row in rows if row[given[role]]), "nothing")
-            raise DatasetError(
-                f"--table: no file in the column {given[role]!r} of {path} exists, for example "
-                f"{example}; expected paths relative to {path.parent} or {inventory.root}."
-            )
+    _check_located(located, given, path, inventory.root)
     group, split = given.get("group"), given.get("split")
     pairs = [
         ListedPair(
@@ -69,6 +65,33 @@ def given_pairs(inventory: Inventory, table: str) -> Lists:
     ]
     source = PurePosixPath(file)
     return Lists(pairs=tuple(pairs), group_sources=[source] if group else [])
+
+
+def _check_located(
+    located: Mapping[str, Sequence[PurePosixPath | None]],
+    columns: Mapping[str, str],
+    table: Path,
+    root: Path,
+) -> None:
+    """Check that each column names existing files, and that label files are images.
+
+    Raises:
+        DatasetError: If not.
+    """
+    for role, paths in located.items():
+        existing = [path for path in paths if path is not None and (root / path).is_file()]
+        if not existing:
+            example = next(filter(None, paths), "nothing")
+            raise DatasetError(
+                f"--table: no file in the column {columns[role]!r} of {table} exists, for example "
+                f"{example}; expected paths relative to {table.parent} or {root}."
+            )
+        others = [path for path in existing if ending_of(root / path) not in known_endings()]
+        if role == "label" and others:
+            raise DatasetError(
+                f"--table: {others[0]} in the column {columns[role]!r} of {table} is not an image; "
+                "tables list label images. Choose files of annotations with --label."
+            )
 
 
 def _located_file(
@@ -98,11 +121,19 @@ def _given_part(text: str, table: Path) -> Part | None:
 
 
 def cases_of_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, Groups]:
-    """Return the pairs of a table as cases, and their groups; an image may be in several rows."""
+    """Return the pairs of tables as cases, and their groups; an image may be in several rows.
+
+    The part of a case that no row says is that of its image's path.
+
+    Raises:
+        DatasetError: If rows give an image several groups or parts.
+    """
     items = {item.path: item for item in inventory.items}
-    rows: dict[PurePosixPath, list[ListedPair]] = {}
-    for pair in dict.fromkeys(listed.pairs):
-        rows.setdefault(pair.image, []).append(pair)
+    parts = {entry.item.path: entry.words.part for entry in name_items(inventory.items)}
+    found: dict[PurePosixPath, list[ListedPair]] = {}
+    for pair in listed.pairs:
+        found.setdefault(pair.image, []).append(pair)
+    rows = {image: _agreeing(pairs) for image, pairs in found.items()}
 
     def named(path: PurePosixPath) -> Named:
         item = items.get(path) or Item(path, stem_of(Path(path)), ending_of(Path(path)))
@@ -110,7 +141,7 @@ def cases_of_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, Groups
 
     cases = []
     for (image, pairs), extras in zip(rows.items(), _table_series(rows), strict=True):
-        case = Joined(pairs[0].part, (stem_of(Path(image)),))
+        case = Joined(pairs[0].part or parts.get(image), (stem_of(Path(image)),))
         case.images[()].append(named(image))
         for pair, extra in zip(pairs, extras, strict=True):
             case.labels[extra].append(named(pair.label))
@@ -119,6 +150,22 @@ def cases_of_table(listed: Lists, inventory: Inventory) -> tuple[Pairing, Groups
     others = tuple(item for item in inventory.items if item.path not in used)
     groups = [pairs[0].group for pairs in rows.values()]
     return Pairing(tuple(cases), (), (), others), Groups(groups)
+
+
+def _agreeing(pairs: Sequence[ListedPair]) -> list[ListedPair]:
+    """Return the pairs of one image, one for each label file, with the group and part of all."""
+    groups = sorted({pair.group for pair in pairs if pair.group is not None})
+    parts = {pair.part for pair in pairs if pair.part is not None}
+    names = sorted(part.value for part in parts)
+    for kind, values in (("groups", groups), ("splits", names)):
+        if len(values) > 1:
+            raise DatasetError(
+                f"tables list the image {pairs[0].image} with the {kind} {format_names(values)}; "
+                "expected one. Correct the rows, or choose a table and its columns with --table."
+            )
+    group, part = next(iter(groups), None), next(iter(parts), None)
+    labels = dict.fromkeys(pair.label for pair in pairs)
+    return [ListedPair(pairs[0].image, label, group, part) for label in labels]
 
 
 def _table_series(rows: Mapping[PurePosixPath, Sequence[ListedPair]]) -> list[list[Key]]:

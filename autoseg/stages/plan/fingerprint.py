@@ -114,7 +114,7 @@ def _remembered(options: LayoutOptions, workspace: Workspace, progress: Progress
     last = store.load(DatasetSpec, workspace.dataset).options
     if last in (AUTOMATIC, options):
         return options
-    used = "are used" if options == AUTOMATIC else "are replaced"
+    used = "are used" if options == AUTOMATIC else "are replaced (give them again to keep them)"
     progress.say(f"note: the options of the last plan {used}: {format_options(last)}")
     return last if options == AUTOMATIC else options
 

@@ -369,3 +369,91 @@ def test_choices_are_written_as_options(folders: Path) -> None:
     given["label_map"] = ["#000000=background,#804080=road"]
     text = format_options(layout_options(folders, given))
     assert text == "--image 'a/{case}.png' --label-map 0:0:0=background,128:64:128=road"
+
+
+def test_a_table_without_splits_takes_the_parts_of_the_paths(tmp_path: Path) -> None:
+    parts = ["train", "train", "train", "test"]
+    for number, part in enumerate(parts):
+        put_photo(tmp_path / f"data/{part}/images/c{number}.png", number)
+        write_picture(labels(number), tmp_path / f"data/{part}/labels/c{number}.png")
+    rows = [
+        [f"{part}/{kind}/c{n}.png" for kind in ("images", "labels")] for n, part in enumerate(parts)
+    ]
+    put_table(tmp_path / "data", "all.csv", [["image", "label"], *rows])
+    for given in ({}, {"table": "all.csv:image,label"}):
+        spec = read(tmp_path / "data", **given).spec
+        assert [case.name for case in spec.cases] == ["c0", "c1", "c2"]
+        assert [case.name for case in spec.test_cases] == ["c3"]
+
+
+@pytest.mark.parametrize("column", [2, 3])
+def test_rows_that_contradict_each_other_are_refused(listed: Path, column: int) -> None:
+    other = list(ROWS[4])
+    other[column] = "train" if column == 3 else 1.0
+    put_table(listed, "meta/t.csv", [*ROWS, other])
+    with pytest.raises(DatasetError, match=r"tables list the image a/x3\.png with the"):
+        read(listed, table="meta/t.csv:scan,truth,who,use")
+
+
+def test_a_label_of_a_table_that_is_not_an_image_is_refused(listed: Path) -> None:
+    (listed / "shapes.json").write_text("{}")
+    put_table(listed, "t.csv", [["i", "l"], ["a/x0.png", "shapes.json"]])
+    with pytest.raises(DatasetError, match="tables list label images"):
+        read(listed, table="t.csv:i,l")
+
+
+def test_a_file_without_shapes_is_named(folders: Path) -> None:
+    (folders / "other.json").write_text("{}")
+    with pytest.raises(DatasetError, match=r"no shapes of an image were found in other\.json"):
+        read(folders, label=["other.json"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mask": "values"},
+        {"image": ["images/{case}.png"], "label": ["labels/{case}.png"]},
+        {"table": "t.csv:i,l"},
+    ],
+)
+def test_choices_keep_test_cases_and_groups_of_a_dataset_json(
+    folders: Path, given: dict[str, object]
+) -> None:
+    pairs = [{"image": f"images/c{n}.png", "label": f"labels/c{n}.png"} for n in range(4)]
+    content = {
+        "labels": {"background": 0, "a": 1, "b": 2, "c": 3},
+        "training": pairs[:2],
+        "validation": [pairs[2]],
+        "test": [pairs[3]],
+        "groups": {"c0": "A", "c1": "A"},
+    }
+    (folders / "dataset.json").write_text(json.dumps(content))
+    put_table(folders, "t.csv", [["i", "l"], *[list(pair.values()) for pair in pairs]])
+    recognition = read(folders, **given)
+    spec = recognition.spec
+    assert [(case.name, case.group) for case in spec.cases] == [
+        ("c0", "A"),
+        ("c1", "A"),
+        ("c2", None),
+    ]
+    assert [case.name for case in spec.test_cases] == ["c3"]
+    assert [fold.validation for fold in spec.splits] == [("c2",)]
+    assert str(recognition.facts[1]).endswith(
+        "3 cases, of which 1 is held out as the validation part, 1 test case"
+    )
+    assert case_names(folders, spec.options).test == {"c3"}
+
+
+def test_test_cases_chosen_in_addition_to_listed_ones_are_counted(folders: Path) -> None:
+    pairs = [{"image": f"images/c{n}.png", "label": f"labels/c{n}.png"} for n in range(4)]
+    content = {"labels": {"background": 0, "a": 1, "b": 2, "c": 3}}
+    content |= {"training": pairs[:3], "test": pairs[3:]}
+    (folders / "dataset.json").write_text(json.dumps(content))
+    notes = read(folders, test=["images/c0.png"]).notes
+    assert notes[0].startswith("1 test case in dataset.json is not used")
+    assert notes[1] == "with those of --test, there are 2 test cases"
+
+
+def test_a_table_that_names_two_classes_alike_is_not_used(folders: Path) -> None:
+    (folders / "classes.txt").write_text("1: cell\n2: cell\n3: wall\n")
+    assert any("classes.txt is not used" in note for note in read(folders).notes)

@@ -17,6 +17,7 @@ from autoseg.readers import (
     read_labels,
     write_labels,
 )
+from autoseg.readers.names import container_endings, known_endings
 from autoseg.readers.nifti_header import NiftiHeader
 
 RANDOM = np.random.default_rng(0)
@@ -351,3 +352,9 @@ def test_a_file_is_compressed_or_not_whatever_its_name_says(tmp_path: Path) -> N
     (tmp_path / "cut.nii.gz").write_bytes(plain[:-40])
     with pytest.raises(CaseError, match=r"cut\.nii\.gz cannot be read"):
         read_image((tmp_path / "cut.nii.gz",))
+
+
+def test_the_known_endings_are_collected_once() -> None:
+    assert known_endings() is known_endings()
+    assert container_endings("file") is container_endings("file")
+    assert set(container_endings("file")) < set(known_endings())

@@ -191,3 +191,26 @@ def test_links_are_followed_once_and_broken_ones_are_listed(tmp_path: Path) -> N
     inventory = take_inventory(tmp_path)
     assert [item.path.as_posix() for item in inventory.items] == ["data/a.png"]
     assert [path.as_posix() for path in inventory.broken_links] == ["data/b.png"]
+
+
+def test_the_name_of_a_table_of_pairs_is_the_part_of_its_pairs(tmp_path: Path) -> None:
+    put_images(tmp_path, *(f"{folder}/{n}.png" for folder in "ab" for n in range(3)))
+    rows = [f"a/{n}.png,b/{n}.png\n" for n in range(3)]
+    put(tmp_path, train_DOT_csv="image,label\n" + rows[0] + rows[1])
+    put(tmp_path, test_DOT_csv="image,label\n" + rows[2])
+    parts = {pair.image.stem: pair.part for pair in listed_pairs(take_inventory(tmp_path)).pairs}
+    assert parts == {"0": Part.TRAINING, "1": Part.TRAINING, "2": Part.TEST}
+
+
+def test_tables_of_one_label_map_each_are_merged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [PurePosixPath(f"c{number}_dseg.tsv") for number in range(5)]
+    for name in names:
+        (tmp_path / name).write_text("index\tname\n1\tliver\n")
+    read, counted = Path.read_text, []
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **given: counted.append(path) or read(path, **given)
+    )
+    assert find_class_table(tmp_path, names).values == {}
+    assert len(counted) == len(names)

@@ -1,4 +1,4 @@
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -7,10 +7,12 @@ from autoseg.datasets.recognition.inventory import Item
 from autoseg.datasets.recognition.patterns import (
     PathPattern,
     choose_by_patterns,
+    choose_test_cases,
     suggest_case_pattern,
     suggest_pattern,
 )
 from autoseg.datasets.recognition.roles import name_items
+from autoseg.documents.dataset import CaseFiles
 
 
 def item(text: str) -> Item:
@@ -121,3 +123,15 @@ def test_a_field_that_is_repeated_by_mistake_is_refused() -> None:
 def test_an_unknown_part_is_refused() -> None:
     with pytest.raises(DatasetError, match=r"\{part\} stands for 'spare' in spare/a.png"):
         choose_by_patterns(name_items([item("spare/a.png")]), ("{part}/{case}.png",), ())
+
+
+def test_a_pattern_of_test_cases_leaves_training_cases_of_the_same_name() -> None:
+    training, test = (
+        [
+            CaseFiles(name=f"p{n}", images=(Path(f"/d/{part}/p{n}.png"),), labels=Path(f"/l/{n}"))
+            for n in range(2)
+        ]
+        for part in ("train", "test")
+    )
+    chosen = choose_test_cases(training, test, ["test/*"], Path("/d"))
+    assert chosen == (tuple(training), tuple(test))

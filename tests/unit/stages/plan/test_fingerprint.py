@@ -438,5 +438,6 @@ def test_choices_are_remembered_and_stated(pictures_dataset: Path, workspace: Wo
     text = "--label-map 0=background,255=disc --test images/disc_0.png"
     assert planned(AUTOMATIC) == (first, f"note: the options of the last plan are used: {text}")
     other, message = planned(LayoutOptions(mask="values"))
-    assert message == f"note: the options of the last plan are replaced: {text}"
+    used = "are replaced (give them again to keep them)"
+    assert message == f"note: the options of the last plan {used}: {text}"
     assert (len(other.cases), other.labels.names) == (6, ("background", "label_255"))
