@@ -197,8 +197,8 @@ def values_in_files(
     if len(values) > most:
         raise DatasetError(
             f"the label files contain {len(values)} different values, up to {values[-1]}; expected "
-            f"at most {most} undeclared classes. If they are instance ids, set them "
-            "all to 1. If they are classes, list them with --label-map, or declare them in a "
+            f"at most {most} undeclared classes. If they number objects of one class, add --mask "
+            "instances. If they are classes, list them with --label-map, or declare them in a "
             'dataset.json next to the folders: {"labels": {"background": 0, "cell": 1}}.'
         )
     return found

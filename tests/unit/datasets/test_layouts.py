@@ -391,7 +391,7 @@ def test_object_numbers_are_not_taken_for_classes(tmp_path: Path) -> None:
     put_picture(tmp_path / "images" / "a.png")
     numbers = np.arange(100, dtype=np.uint8).reshape(10, 10)
     put_picture(tmp_path / "labels" / "a.png", values=numbers)
-    with pytest.raises(DatasetError, match=r"100 different values.*instance ids"):
+    with pytest.raises(DatasetError, match=r"100 different values.*--mask instances"):
         recognise(tmp_path)
 
 
