@@ -10,7 +10,7 @@ import SimpleITK
 import torch
 
 from autoseg.core.compute import Compute
-from autoseg.core.errors import Interrupted, TrainingError
+from autoseg.core.errors import DatasetError, Interrupted, TrainingError
 from autoseg.core.progress import Silent
 from autoseg.documents import store
 from autoseg.documents.dataset import DatasetSpec
@@ -63,12 +63,21 @@ def fold_folder(work: Workspace) -> Path:
 
 
 def rename_labels(work: Workspace) -> Plan:
-    """Change the plan so that the same class index means another label value."""
-    made = store.load(Plan, work.plan)
+    """Change plan and dataset so that the same class index means another label value."""
+    made, dataset = store.load(Plan, work.plan), store.load(DatasetSpec, work.dataset)
     values = (made.labels.values[0], *(value + 1 for value in made.labels.values[1:]))
-    changed = made.model_copy(update={"labels": made.labels.model_copy(update={"values": values})})
-    store.save(changed, work.plan)
+    labels = made.labels.model_copy(update={"values": values})
+    store.save(made.model_copy(update={"labels": labels}), work.plan)
+    store.save(dataset.model_copy(update={"labels": labels}), work.dataset)
     return made
+
+
+def test_a_plan_with_other_classes_than_the_dataset_is_refused(work: Workspace) -> None:
+    dataset = store.load(DatasetSpec, work.dataset)
+    rename_labels(work)
+    store.save(dataset, work.dataset)
+    with pytest.raises(DatasetError, match="other classes than in the dataset"):
+        train(work, request(), progress=Silent())
 
 
 @pytest.mark.parametrize(
