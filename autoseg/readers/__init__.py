@@ -3,7 +3,6 @@
 from autoseg.readers.base import READERS, Header, Reader, StoredImage
 from autoseg.readers.names import ending_of, is_image_name, known_endings, label_ending, stem_of
 from autoseg.readers.reading import (
-    companion_files,
     exists,
     images_in,
     knows_geometry,
@@ -27,7 +26,6 @@ __all__ = [
     "Header",
     "Reader",
     "StoredImage",
-    "companion_files",
     "ending_of",
     "exists",
     "images_in",

@@ -35,11 +35,6 @@ SHEARED_ADVICE = (
 )
 
 
-def companion_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that belong to `path`: a sidecar with the spacing, the voxels of an .mhd."""
-    return reader_for(path).companion_files(path)
-
-
 def exists(path: Path) -> bool:
     """Return True if a file exists, or the container of an image."""
     is_known = ending_of(path) in known_endings()

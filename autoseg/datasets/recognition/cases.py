@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from autoseg.core.formatting import format_names
+from autoseg.core.formatting import format_count, format_names
 from autoseg.datasets.recognition.annotated_cases import cases_of_annotations, choose_annotations
 from autoseg.datasets.recognition.annotations.finding import find_annotations
 from autoseg.datasets.recognition.assembly import LabelParts
@@ -186,7 +186,7 @@ def _label_files(case: Joined, form: LabelForm) -> list[tuple[int, Item]]:
 
 
 def _group_source(lists: Lists, groups: Groups) -> str:
-    """Return where the groups of cases are from."""
+    """Return the source of the groups of cases."""
     return format_names([path.as_posix() for path in lists.group_sources]) or groups.source
 
 
@@ -194,14 +194,16 @@ def _left_out(inventory: Inventory, pairing: Pairing, incomplete: Sequence[str])
     """Return sentences on files that are not used."""
     images = [f for case in pairing.unlabelled for files in case.images.values() for f in files]
     orphans = [f for case in pairing.orphans for files in case.labels.values() for f in files]
-    kinds: tuple[tuple[str, Sequence[object]], ...] = (
-        ("cases without the images or labels that other cases have", incomplete),
-        ("images without labels", [entry.item.path for entry in images]),
-        ("labels without an image", [entry.item.path for entry in orphans]),
-        ("files that are neither images nor labels of a case", [i.path for i in pairing.others]),
-        ("links to missing files", inventory.broken_links),
-        ("files that cannot be read", inventory.damaged),
+    kinds: tuple[tuple[str, str, Sequence[object]], ...] = (
+        ("case", "without the images or labels that other cases have", incomplete),
+        ("image", "without labels", [entry.item.path for entry in images]),
+        ("label file", "without an image", [entry.item.path for entry in orphans]),
+        ("file", "in no case", [item.path for item in pairing.others]),
+        ("link", "to missing files", inventory.broken_links),
+        ("file", "that cannot be read", inventory.damaged),
     )
     return tuple(
-        f"{len(paths)} {kind} left out, for example {paths[0]}" for kind, paths in kinds if paths
+        f"{format_count(len(paths), noun)} {kind} left out, for example {paths[0]}"
+        for noun, kind, paths in kinds
+        if paths
     )

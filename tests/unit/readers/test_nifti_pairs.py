@@ -10,13 +10,13 @@ from synthetic import write_volume
 from autoseg.core.errors import CaseError
 from autoseg.datasets.recognition.inventory import take_inventory
 from autoseg.readers import (
-    companion_files,
     is_image_name,
     knows_geometry,
     label_ending,
     read_header,
     read_image,
     read_labels,
+    storage_of,
 )
 
 VALUES = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
@@ -66,7 +66,7 @@ def test_a_nifti_pair_has_the_geometry_of_its_header(tmp_path: Path) -> None:
     assert pair.geometry == single.geometry
     assert np.array_equal(pair.voxels, single.voxels)
     assert knows_geometry(tmp_path / "a.hdr")
-    assert companion_files(tmp_path / "a.hdr") == (tmp_path / "a.img",)
+    assert storage_of(tmp_path / "a.hdr")[1:] == (tmp_path / "a.img",)
 
 
 def test_a_truncated_pair_is_found(tmp_path: Path) -> None:

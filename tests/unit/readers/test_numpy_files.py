@@ -8,12 +8,12 @@ import pytest
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers import (
-    companion_files,
     knows_geometry,
     label_ending,
     read_header,
     read_image,
     read_labels,
+    storage_of,
     write_labels,
 )
 
@@ -120,7 +120,7 @@ def test_labels_are_written_as_npy_with_the_spacing_of_the_image(
     write_labels((STACK > 99).astype(np.uint8), image, output)
     np.testing.assert_array_equal(np.load(output), STACK > 99)
     assert read_labels(output).geometry == image.geometry
-    assert companion_files(output) == (output.with_suffix(".json"),)
+    assert storage_of(output)[1:] == (output.with_suffix(".json"),)
 
 
 def test_labels_are_not_written_as_archives(tmp_path: Path) -> None:

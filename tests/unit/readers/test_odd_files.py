@@ -12,13 +12,13 @@ from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import CaseError
 from autoseg.readers import (
-    companion_files,
     ending_of,
     label_ending,
     read_header,
     read_image,
     read_labels,
     stem_of,
+    storage_of,
     write_labels,
 )
 from autoseg.readers.orientation import upright
@@ -194,9 +194,9 @@ def test_the_data_file_of_an_nrrd_header_belongs_to_it(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(bytes(8))
     header = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\ndata file: a.raw\n"
     (tmp_path / "a.nrrd").write_text(header)
-    assert companion_files(tmp_path / "a.nrrd") == (tmp_path / "a.raw",)
+    assert storage_of(tmp_path / "a.nrrd")[1:] == (tmp_path / "a.raw",)
     write_volume(VALUES, tmp_path / "b.nrrd", spacing=(1.0, 1.0, 1.0))
-    assert companion_files(tmp_path / "b.nrrd") == ()
+    assert storage_of(tmp_path / "b.nrrd")[1:] == ()
 
 
 def test_a_broken_link_is_named(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import CaseError, disk_error_message
 from autoseg.readers import (
-    companion_files,
     read_header,
     read_image,
     read_labels,
+    storage_of,
     write_labels,
 )
 from autoseg.readers.names import container_endings, known_endings
@@ -306,7 +306,7 @@ def test_a_metaimage_header_may_name_a_file_below_it_and_hold_any_text(tmp_path:
     header = (tmp_path / "case.mhd").read_text().replace("case.raw", "voxels/case.raw")
     (tmp_path / "case.mhd").write_text(f"Comment = exported 2019/03/01\n{header}")
     assert np.array_equal(read_image((tmp_path / "case.mhd",)).voxels[0], VOLUME)
-    assert companion_files(tmp_path / "case.mhd") == (voxels,)
+    assert storage_of(tmp_path / "case.mhd")[1:] == (voxels,)
 
 
 def test_a_metaimage_header_may_list_a_file_per_slice(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_metaimage_header_may_list_a_file_per_slice(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"0")
     (tmp_path / "case.mhd").write_text("ElementDataFile = LIST\n" + "\n".join([*names, "gone"]))
-    assert companion_files(tmp_path / "case.mhd") == tuple(tmp_path / name for name in names)
+    assert storage_of(tmp_path / "case.mhd")[1:] == tuple(tmp_path / name for name in names)
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
-from autoseg.readers import companion_files, read_header, read_image, read_labels, write_labels
+from autoseg.readers import read_header, read_image, read_labels, storage_of, write_labels
 from autoseg.readers.tiff import TiffReader
 
 RANDOM = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def test_a_side_car_gives_the_spacing(name: str, tmp_path: Path) -> None:
     assert read_image((tmp_path / name,)).geometry.spacing == (1.0, 1.0, 1.0)
     (tmp_path / "case.json").write_text(json.dumps({"spacing": [5, 0.5, 0.25]}))
     assert read_image((tmp_path / name,)).geometry.spacing == (5.0, 0.5, 0.25)
-    assert companion_files(tmp_path / name) == (tmp_path / "case.json",)
+    assert storage_of(tmp_path / name)[1:] == (tmp_path / "case.json",)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_an_image_and_labels_in_one_file_are_a_case(root: Path, tmp_path: Path) 
     assert pairs(recognition) == {
         f"ovule_{n}": (f"ovule_{n}.h5/raw", f"ovule_{n}.h5/label") for n in (1, 2, 3)
     }
-    assert recognition.notes == ("1 images without labels left out, for example ovule_4.h5",)
+    assert recognition.notes == ("1 image without labels left out, for example ovule_4.h5",)
 
 
 def test_names_that_say_nothing_are_decided_by_contents(root: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_damaged_file_is_left_out_with_a_note(root: Path, tmp_path: Path) -> N
     (root / "c3.h5").write_bytes((root / "c3.h5").read_bytes()[:900])
     recognition = found(root, tmp_path)
     assert list(pairs(recognition)) == ["c1", "c2"]
-    assert "1 files that cannot be read left out, for example c3.h5" in recognition.notes
+    assert "1 file that cannot be read left out, for example c3.h5" in recognition.notes
 
 
 def test_without_the_package_only_its_files_are_not_recognised(

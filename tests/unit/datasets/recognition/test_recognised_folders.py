@@ -252,6 +252,6 @@ def test_images_without_labels_are_counted(root: Path, tmp_path: Path) -> None:
     put_labels(root, "masks/{}.png")
     write_picture(photo(9), root / "images/c9.png")
     assert any(
-        "1 images without labels left out, for example images/c9.png" in note
+        "1 image without labels left out, for example images/c9.png" in note
         for note in found(root, tmp_path).notes
     )
