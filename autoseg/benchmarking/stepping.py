@@ -18,17 +18,12 @@ from autoseg.core.errors import Interrupted
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.bench import Throughput
 from autoseg.documents.recipe import Iterations
+from autoseg.training.fit import fit
 from autoseg.training.loading import BatchIndex, prefetched_batches
-from autoseg.training.loop import (
-    Callbacks,
-    TrainingTask,
-    batch_objective,
-    fast_convolutions,
-    fit,
-    new_state,
-)
+from autoseg.training.loop import batch_objective, fast_convolutions, new_state
 from autoseg.training.state import TrainingState
 from autoseg.training.step import batch_to_device, training_step
+from autoseg.training.task import Callbacks, TrainingTask
 
 FEWEST_STEPS = 2
 MOST_STEPS = 200
@@ -193,7 +188,7 @@ def loader_steps(task: TrainingTask, state: TrainingState, timed: TimedSteps) ->
     length = Iterations(total=state.position.step + total)
     longer = replace(task, length=length, checkpoint_seconds=inf)
     with suppress(Interrupted):
-        fit(longer, state, Callbacks(on_step=on_step, on_epoch=lambda _: None, stop=stop))
+        fit(longer, state, Callbacks(on_step, lambda _: None, stop, lambda _: None))
     return mean_step(times, timed.untimed)
 
 

@@ -11,8 +11,8 @@ from autoseg.documents.splits import ALL, Fold
 from autoseg.preprocessing.storage import StoredCase, open_case
 from autoseg.stages.train.duration import TrainingDuration
 from autoseg.stages.train.task import TrainRequest, training_task
-from autoseg.training.loop import TrainingTask
 from autoseg.training.reading import KEPT_BYTES
+from autoseg.training.task import TrainingTask
 
 BYTES_PER_INTENSITY = 4
 

@@ -7,6 +7,7 @@ import typer
 
 from autoseg.commands import options as shared
 from autoseg.commands.selection import show_selection
+from autoseg.core.crash_notes import CrashNotes
 
 
 @shared.with_layout
@@ -62,7 +63,9 @@ def run(
 
     workspace = shared.workspace_of(dataset, work)
     progress = shared.terminal_progress(context, workspace.root)
+    notes = context.find_object(CrashNotes)
     request = stage.RunRequest(
+        started=None if notes is None else notes.started,
         budget_seconds=None if budget is None else parse_duration(budget),
         configurations=tuple(configuration) if configuration else None,
         planning=PlanRequest(

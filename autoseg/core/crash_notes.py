@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 RECORD_BYTES = 8192
 """Bytes reserved for the stage and the folder; tracebacks follow them."""
@@ -30,9 +31,13 @@ class CrashNotes:
     """An in-memory file that a process writes to and its parent reads.
 
     It remains readable after the writing process ends, even if that was killed.
+
+    Attributes:
+        started: When the command started, on the clock of `time.perf_counter`.
     """
 
     def __init__(self) -> None:
+        self.started = perf_counter()
         self._file = os.memfd_create("autoseg-crash-notes")
         os.lseek(self._file, RECORD_BYTES, os.SEEK_SET)  # faulthandler writes at this position
         self._stage, self._folder = "starting", ""

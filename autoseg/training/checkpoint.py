@@ -35,6 +35,7 @@ class CheckpointHeader(Frozen):
         epoch_losses: See `TrainingState`.
         history: See `TrainingState`.
         scaler: State of the gradient scaler; empty if gradients are not scaled.
+        rate_factor: See `TrainingState`.
         started_with: The requested length and seed as options of the command.
     """
 
@@ -45,6 +46,7 @@ class CheckpointHeader(Frozen):
     epoch_losses: tuple[float, ...]
     history: tuple[EpochRecord, ...]
     scaler: dict[str, int | float]
+    rate_factor: float = 1.0
     started_with: str = ""
 
 
@@ -67,6 +69,7 @@ def save_checkpoint(
         epoch_losses=tuple(state.epoch_losses),
         history=tuple(state.history),
         scaler=state.scaler.state_dict(),
+        rate_factor=state.rate_factor,
         started_with=started_with,
     )
     _write(path, _tensors(state), {"header": header.model_dump_json()})
@@ -110,6 +113,7 @@ def load_checkpoint(
     state.epoch_steps = header.epoch_steps
     state.epoch_losses = list(header.epoch_losses)
     state.history = list(header.history)
+    state.rate_factor = header.rate_factor
 
 
 def _difference(then: str, now: str) -> str:

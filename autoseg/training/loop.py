@@ -1,37 +1,30 @@
 """Training loop: step, validate, save checkpoints, stop on request or at the end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
-from pathlib import Path
 from statistics import median_high
 from time import perf_counter
 
 import torch
 from torch import nn
 
-from autoseg.architectures import Architecture
 from autoseg.core.allocator import keep_freed_memory
 from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted, TrainingError
 from autoseg.core.formatting import format_shape
-from autoseg.core.interrupt import StopRequest
-from autoseg.core.labels import LabelScheme
-from autoseg.documents.recipe import AnyLength, Budget, Recipe
+from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
-from autoseg.losses import Loss
 from autoseg.losses.distance_loss import DistanceLoss
 from autoseg.training.checkpoint import save_checkpoint
 from autoseg.training.loading import (
-    BatchDataset,
     BatchIndex,
     BatchSampler,
     load_batches,
     translate_worker_errors,
 )
 from autoseg.training.position import Position
-from autoseg.training.pretrained import Pretrained
 from autoseg.training.sampling import Batch, UnaugmentedBatch
 from autoseg.training.state import TrainingState, initial_state
 from autoseg.training.step import (
@@ -42,6 +35,7 @@ from autoseg.training.step import (
     validation_scores,
 )
 from autoseg.training.targets import Objective, head_biases, objective
+from autoseg.training.task import Callbacks, TrainingTask
 
 FORECAST_STEPS = 3
 """Number of steps to time before training, after one warm-up step."""
@@ -49,75 +43,24 @@ FORECAST_STEPS = 3
 FORECAST_SECONDS = 15.0
 """Time after which no further step is timed."""
 
+MAX_SKIPPED_STEPS = 10
+"""Maximum number of consecutive float16 steps without a finite loss. The gradient scaler halves its
+scale after each; it starts at 65536, so that the last of them would be scaled by 64."""
+
 COMPILERS = ("torch._dynamo", "torch._inductor")
 """Modules of torch that define the exceptions of torch.compile."""
 
 
-@dataclass(frozen=True)
-class TrainingTask:
-    """Everything that defines a training.
+class NonFiniteLossError(ArithmeticError):
+    """The loss or the gradient of a training step is NaN or infinite.
 
-    Attributes:
-        architecture: The network.
-        loss: Loss to minimise.
-        labels: Label scheme of the class indices in `data`.
-        recipe: Training recipe.
-        length: Length of the training.
-        seed: Random seed of the network's weights; the sampling in `data` has its own.
-        data: Dataset of batches.
-        class_frequencies: Share of each class among all voxels, for the biases of the heads.
-        device: Device to train on.
-        dtype: Data type of convolutions.
-        workers: Number of worker processes that prepare batches.
-        checkpoint: Checkpoint file.
-        checkpoint_seconds: Time between two checkpoints.
-        identity: Hash of everything that must not change when the training is resumed.
-        pretrained: Pretrained weights; None for a random initialisation.
-        compiled: Whether to compile the network with torch.compile. Weights keep their names, so
-            that a training can be resumed with or without.
+    Args:
+        loss: The loss, or the norm of the gradient.
+        step: Number of the step, from 1.
     """
 
-    architecture: Architecture
-    loss: Loss
-    labels: LabelScheme
-    recipe: Recipe
-    length: AnyLength
-    seed: int
-    data: BatchDataset
-    class_frequencies: tuple[float, ...]
-    device: torch.device
-    dtype: torch.dtype
-    workers: int
-    checkpoint: Path
-    checkpoint_seconds: float
-    identity: str
-    pretrained: Pretrained | None = None
-    compiled: bool = False
-
-    @property
-    def started_with(self) -> str:
-        """Length, seed and pretrained model as options of the command."""
-        if isinstance(self.length, Budget):
-            duration = f"--budget {self.length.seconds:g}s"
-        else:
-            duration = f"--iterations {self.length.total}"
-        pretrained = "" if self.pretrained is None else f" --pretrained, {self.pretrained.model}"
-        return f"{duration} --seed {self.seed}{pretrained}"
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """Callbacks of the training loop.
-
-    Attributes:
-        on_step: Called with the state after every step.
-        on_epoch: Called with the state after every validation, whose record is the last one.
-        stop: Stop request, checked after every step.
-    """
-
-    on_step: Callable[[TrainingState], None]
-    on_epoch: Callable[[TrainingState], None]
-    stop: StopRequest
+    def __init__(self, loss: float, step: int) -> None:
+        super().__init__(f"the loss became {loss} in step {step}")
 
 
 def new_state(task: TrainingTask, *, epoch_steps: int) -> TrainingState:
@@ -177,8 +120,10 @@ def measure_step(task: TrainingTask) -> float:
     return median_high(times[1:])
 
 
-def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
-    """Train until the end of the task.
+def train_until_finished(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
+    """Train until the end of the task; `fit` also continues after a `NonFiniteLossError`.
+
+    A float16 step without a finite loss is skipped, unless `MAX_SKIPPED_STEPS` before it were.
 
     Args:
         task: The training task.
@@ -186,9 +131,10 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
         callbacks: Callbacks.
 
     Raises:
+        NonFiniteLossError: If the loss or the gradient is not finite.
         Interrupted: If a stop was requested; the checkpoint is up to date.
-        TrainingError: If the loss is not finite, memory ran out, the network cannot be compiled, or
-            a worker process was killed.
+        TrainingError: If memory ran out, the network cannot be compiled, or a worker process was
+            killed.
         CaseError: If a prepared case cannot be read.
     """
     order = BatchSampler(
@@ -209,8 +155,7 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
         batches = DevicePrefetcher(drawn, task.device)
         while not _is_finished(state.position, task.length):
             loss = _train(task, state, batches, prefetch=_needs_another_batch(task, state))
-            _check(loss, state.position.step)
-            state.epoch_losses.append(loss)
+            _record(loss, state, callbacks)
             state.position = Position(state.position.step + 1, perf_counter() - started)
             update_average(state, task.recipe.average_decay)
             if state.position.step % state.epoch_steps == 0:
@@ -219,18 +164,42 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
                 callbacks.on_epoch(state)
             callbacks.on_step(state)
             if callbacks.stop.is_requested or perf_counter() - saved > task.checkpoint_seconds:
-                _save(task, state)
+                save_state(task, state)
                 saved = perf_counter()
             if callbacks.stop.is_requested:
-                msg = (
-                    f"stopped after {state.position.step} steps; everything is saved. "
-                    "The same command resumes from here."
-                )
-                raise Interrupted(msg)
-    _save(task, state)
+                raise _interrupted(state)
+    save_state(task, state)
 
 
-def _save(task: TrainingTask, state: TrainingState) -> None:
+def _interrupted(state: TrainingState) -> Interrupted:
+    return Interrupted(
+        f"stopped after {state.position.step} steps; everything is saved. "
+        "The same command resumes from here."
+    )
+
+
+def _record(loss: float, state: TrainingState, callbacks: Callbacks) -> None:
+    """Record the loss of a step, or that a step of float16 training was skipped without one.
+
+    Raises:
+        NonFiniteLossError: If the loss is not finite, and the step was not in float16 or too many
+            before it were skipped. An epoch needs one finite loss.
+    """
+    if isfinite(loss):
+        state.epoch_losses.append(loss)
+        state.skipped_steps = 0
+        return
+    error = NonFiniteLossError(loss, state.position.step + 1)
+    state.skipped_steps += 1
+    if not state.scaler.is_enabled() or state.skipped_steps > min(
+        MAX_SKIPPED_STEPS, state.epoch_steps - 1
+    ):
+        raise error
+    callbacks.say(f"note: {error}; this step of float16 training is skipped")
+
+
+def save_state(task: TrainingTask, state: TrainingState) -> None:
+    """Save the state as the checkpoint of the task."""
     save_checkpoint(state, task.checkpoint, identity=task.identity, started_with=task.started_with)
 
 
@@ -249,7 +218,7 @@ def _train(
             state,
             batch,
             batch_objective(task, drawn, progress),
-            rate=task.recipe.learning_rate(progress),
+            rate=task.recipe.learning_rate(progress) * state.rate_factor,
             gradient_clip=task.recipe.gradient_clip,
             dtype=task.dtype,
         )
@@ -330,7 +299,7 @@ def _end_epoch(
             epoch=len(state.history) + 1,
             step=state.position.step,
             seconds=state.position.seconds,
-            learning_rate=task.recipe.learning_rate(progress),
+            learning_rate=task.recipe.learning_rate(progress) * state.rate_factor,
             training_loss=sum(state.epoch_losses) / len(state.epoch_losses),
             validation_loss=sum(losses) / len(losses) if losses else None,
             pseudo_dice=pseudo_dice(counts),
@@ -359,13 +328,3 @@ def _needs_another_batch(task: TrainingTask, state: TrainingState) -> bool:
     position = replace(state.position, step=state.position.step + 1)
     is_validated = position.step % state.epoch_steps == 0 and _validation_batches(task, state) > 0
     return is_validated or not _is_finished(position, task.length)
-
-
-def _check(loss: float, step: int) -> None:
-    if not isfinite(loss):
-        msg = (
-            f"the loss became {loss} in step {step + 1}; the last checkpoint is kept. Check the "
-            "intensities of the training images, lower the learning rate in the plan's recipe, or "
-            "train with --precision float32."
-        )
-        raise TrainingError(msg)

@@ -26,6 +26,8 @@ class TrainingState:
         position: Completed steps and seconds.
         epoch_losses: Training losses since the last validation.
         history: Records of completed epochs.
+        rate_factor: Factor of the learning rate; less than 1 once the loss was not finite.
+        skipped_steps: Consecutive last steps of float16 training without a finite loss; not saved.
         pretraining: Record of the pretrained weights; None for a random initialisation.
     """
 
@@ -37,6 +39,8 @@ class TrainingState:
     position: Position = field(default_factory=lambda: Position(step=0, seconds=0.0))
     epoch_losses: list[float] = field(default_factory=list)
     history: list[EpochRecord] = field(default_factory=list)
+    rate_factor: float = 1.0
+    skipped_steps: int = 0
     pretraining: Pretraining | None = None
 
     @property

@@ -69,6 +69,9 @@ def training_step(
 ) -> Tensor:
     """Update the weights once and return the loss of the batch.
 
+    If the gradient is not finite, its norm is returned instead of the loss. In float16, the scaler
+    then skips the update and lowers its scale, so that only the loss counts.
+
     Args:
         state: Training state; its network and optimiser are changed.
         batch: Images and labels on the device of the network.
@@ -86,10 +89,12 @@ def training_step(
     value = supervised_loss(loss, output, labels)
     state.scaler.scale(value).backward()  # type: ignore[no-untyped-call]
     state.scaler.unscale_(state.optimizer)
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), gradient_clip)
+    norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), gradient_clip)
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    return value.detach()
+    if state.scaler.is_enabled():
+        return value.detach()
+    return torch.where(norm.isfinite(), value, norm).detach()  # no wait for a GPU, unlike `if`
 
 
 def update_average(state: TrainingState, decay: float) -> None:

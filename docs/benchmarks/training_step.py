@@ -44,8 +44,9 @@ from autoseg.stages.train.duration import TrainingDuration
 from autoseg.stages.train.task import TrainRequest
 from autoseg.training.deep_supervision import supervised_loss
 from autoseg.training.loading import BatchIndex, prefetched_batches
-from autoseg.training.loop import TrainingTask, batch_objective, new_state
+from autoseg.training.loop import batch_objective, new_state
 from autoseg.training.step import batch_to_device
+from autoseg.training.task import TrainingTask
 
 WORKERS = (0, 1, 2)
 

@@ -25,8 +25,10 @@ from autoseg.stages.train.duration import TrainingDuration
 from autoseg.stages.train.task import TrainRequest, training_task
 from autoseg.stages.train.train import TrainedFold, train
 from autoseg.terminal import TerminalProgress
-from autoseg.training.loop import Callbacks, TrainingTask, fit, new_state
+from autoseg.training.fit import fit
+from autoseg.training.loop import new_state
 from autoseg.training.state import TrainingState
+from autoseg.training.task import Callbacks, TrainingTask
 
 MEMORY_GIB = 8.0
 

@@ -17,7 +17,9 @@ from torch import nn
 from pipeline.test_losses import task, stored
 from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest
-from autoseg.training.loop import Callbacks, fit, measure_step, new_state
+from autoseg.training.fit import fit
+from autoseg.training.loop import measure_step, new_state
+from autoseg.training.task import Callbacks
 
 folder, graphs = Path(sys.argv[1]), []
 
@@ -32,7 +34,7 @@ plain = task("dice_ce", stored(folder / "case", (8, 12, 12)), (8, 12, 12), folde
 
 def trained(training):
     state = new_state(training, epoch_steps=2)
-    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest()))
+    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest(), print))
     return state.network.state_dict()
 
 try:

@@ -11,8 +11,10 @@ from autoseg.core.errors import TrainingError
 from autoseg.core.interrupt import StopRequest
 from autoseg.documents.recipe import Iterations
 from autoseg.training import loop, step
+from autoseg.training.fit import fit
 from autoseg.training.loading import BatchDataset
-from autoseg.training.loop import Callbacks, fit, new_state
+from autoseg.training.loop import new_state
+from autoseg.training.task import Callbacks
 
 
 class Loss:
@@ -50,7 +52,7 @@ def trained(folder: Path, num_steps: int) -> None:
     training = task("dice_ce", stored(folder / "case", (8, 12, 12)), (8, 12, 12), folder)
     training = replace(training, length=Iterations(total=num_steps))
     state = new_state(training, epoch_steps=2)
-    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest()))
+    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest(), print))
 
 
 def test_the_next_batch_is_brought_before_a_loss_is_waited_for(log, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from autoseg.losses import LOSSES
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import StoredCase, open_case, save_case
 from autoseg.training.distance_maps import distance_mapper_for
+from autoseg.training.fit import fit
 from autoseg.training.loading import BatchDataset
-from autoseg.training.loop import Callbacks, TrainingTask, fit, new_state
+from autoseg.training.loop import new_state
 from autoseg.training.sampling import Sampling
+from autoseg.training.task import Callbacks, TrainingTask
 
 SHAPES = {"2d": (1, 16, 16), "3d": (8, 12, 12)}
 """Sizes of the case; a 2-D patch is one slice."""
@@ -78,7 +80,7 @@ def test_every_loss_trains_a_network(kind: str, axes: str, tmp_path: Path) -> No
     training = task(kind, case, shape[1:] if axes == "2d" else shape, tmp_path)
     state = new_state(training, epoch_steps=2)
     before = {name: value.clone() for name, value in state.network.state_dict().items()}
-    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest()))
+    fit(training, state, Callbacks(lambda _: None, lambda _: None, StopRequest(), print))
     after = state.network.state_dict()
     assert all(torch.isfinite(value).all() for value in after.values())
     assert any(not torch.equal(value, after[name]) for name, value in before.items())

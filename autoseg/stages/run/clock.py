@@ -14,15 +14,20 @@ class RunClock:
         schedule: The schedule, as it was saved last; None before the first run saves one.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, started: float | None = None) -> None:
         """Start the clock.
+
+        Args:
+            workspace: Work folder with the schedule of an earlier run, if there was one.
+            started: When the command started, on the clock of `perf_counter`; None for now.
 
         Raises:
             DocumentError: If the schedule of an earlier run is damaged.
         """
         self._path = workspace.schedule
         self.schedule = store.load(RunSchedule, self._path) if self._path.is_file() else None
-        self._start = perf_counter() - (self.schedule.seconds_spent if self.schedule else 0.0)
+        self._start = perf_counter() if started is None else started
+        self._start -= self.schedule.seconds_spent if self.schedule else 0.0
 
     @property
     def seconds(self) -> float:

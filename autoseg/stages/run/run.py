@@ -15,12 +15,12 @@ from autoseg.documents.workspace import Workspace
 from autoseg.models.archive.contents import SUFFIX
 from autoseg.planning.forecast import REFERENCE_STEPS, Machine
 from autoseg.planning.run_candidates import (
-    RESERVED_SHARE,
     Key,
     affordable_trainings,
     next_training,
     reference_seconds,
     remaining_trainings,
+    reserved_seconds,
     run_candidates,
     training_seconds,
     with_previous_stages,
@@ -80,6 +80,8 @@ class RunRequest:
         seed: Random seed of every training.
         compute: Device, precision, number of background processes and cache folder.
         choices: Choices of the user for reading the dataset.
+        started: When the command started, on the clock of `time.perf_counter`; its time counts from
+            then. None for the start of `run`.
     """
 
     budget_seconds: float | None = None
@@ -89,6 +91,7 @@ class RunRequest:
     seed: int = 0
     compute: Compute = field(default_factory=Compute)
     choices: DatasetChoices = DEFAULT_CHOICES
+    started: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def run(
     compute = request.compute
     if request.output is not None:
         check_output(request.output)
-    with RunClock(workspace) as clock:
+    with RunClock(workspace, request.started) as clock:
         project = _planned(dataset, workspace, request, progress)
         setup = RunSetup(project, request)
         schedule = _schedule(setup, clock)
@@ -331,7 +334,7 @@ def new_entry(
     if left is not None:
         plan = setup.project.plan
         to_come = remaining_trainings(plan, schedule.candidates, setup.num_folds, dice)
-        usable = max(0.0, left - RESERVED_SHARE * (schedule.budget_seconds or 0.0))
+        usable = max(0.0, left - reserved_seconds(schedule))
         seconds = training_seconds(max(1, to_come), usable, schedule.mean_overhead_seconds)
         if to_come == 0 and schedule.trainings:
             seconds = min(seconds, schedule.trainings[-1].seconds or seconds)

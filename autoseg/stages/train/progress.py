@@ -9,8 +9,8 @@ from autoseg.core.progress import Progress
 from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord
 from autoseg.training.curves import draw_curves
-from autoseg.training.loop import TrainingTask
 from autoseg.training.state import TrainingState
+from autoseg.training.task import TrainingTask
 
 STATUS_SECONDS = 0.5
 """Minimum time between two updates of the status line."""

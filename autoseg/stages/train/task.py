@@ -19,10 +19,10 @@ from autoseg.stages.project import Project
 from autoseg.stages.train.duration import TrainingDuration
 from autoseg.training.distance_maps import distance_mapper_for
 from autoseg.training.loading import BatchDataset
-from autoseg.training.loop import TrainingTask
 from autoseg.training.precision import training_dtype
 from autoseg.training.pretrained import Pretrained, fine_tuning
 from autoseg.training.sampling import Sampling, augments_on_device, target_weights
+from autoseg.training.task import TrainingTask
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 

@@ -39,18 +39,13 @@ from autoseg.stages.train.progress import TrainingReporter, announce, forecast_m
 from autoseg.stages.train.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest, training_device, training_task
 from autoseg.training.checkpoint import load_checkpoint, save_weights
+from autoseg.training.fit import fit
 from autoseg.training.lock import locked
-from autoseg.training.loop import (
-    Callbacks,
-    TrainingTask,
-    fit,
-    measure_step,
-    new_state,
-    out_of_memory_error,
-)
+from autoseg.training.loop import measure_step, new_state, out_of_memory_error
 from autoseg.training.position import epoch_steps
 from autoseg.training.pretrained import Pretrained
 from autoseg.training.state import TrainingState
+from autoseg.training.task import Callbacks, TrainingTask
 
 UNSCORED = "stopped; the training is complete. The same command scores the held-out cases."
 """Message if the user stops between training and scoring."""
@@ -173,7 +168,7 @@ def _train_and_save(
     folder, names = task.checkpoint.parent, tuple(target.name for target in task.labels.targets)
     reporter = TrainingReporter(task, folder, names, progress)
     with listen_for_stop() as stop:
-        fit(task, state, Callbacks(on_step=reporter.on_step, on_epoch=reporter.on_epoch, stop=stop))
+        fit(task, state, Callbacks(reporter.on_step, reporter.on_epoch, stop, progress.say))
         reporter.finish(state)
     run = _run(configuration, request, task, state)
     shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)  # predictions of earlier weights
