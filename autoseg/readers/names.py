@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from unicodedata import normalize
@@ -15,6 +15,9 @@ from autoseg.readers.nifti_header import HEADER_ENDING, is_pair
 
 CHANNEL_SUFFIX = re.compile(r"_(\d{4})$")
 """Channel suffix of nnU-Net's file names: `CASE_0000`, `CASE_0001`, …"""
+
+MOST_SUFFIXES = 3
+"""Maximum number of dots in a file extension; `.ome.tiff` has 2."""
 
 
 def channel_of(stem: str) -> int | None:
@@ -41,10 +44,15 @@ def container_endings(kind: str) -> tuple[str, ...]:
 @cache
 def _endings(names: tuple[str, ...], container: str | None) -> tuple[str, ...]:
     """Return the extensions of some readers; of those of one kind of container unless None."""
-    readers = [READERS[name] for name in names]
-    return tuple(
-        ending for one in readers if container in (None, one.container) for ending in one.endings
-    )
+    readers = _readers(names)
+    return tuple(ending for ending, one in readers.items() if container in (None, one.container))
+
+
+@cache
+def _readers(names: tuple[str, ...]) -> dict[str, Reader]:
+    """Return the readers with these names by their extensions."""
+    readers = [READERS[name].model_validate({"kind": name}) for name in names]
+    return {ending: reader for reader in reversed(readers) for ending in reader.endings}
 
 
 def split_container(path: Path) -> tuple[Path, str]:
@@ -76,11 +84,19 @@ def ending_of(path: Path) -> str:
 
 
 def _own_ending(path: Path) -> str:
-    name = path.name.lower()
-    matching = [ending for ending in known_endings() if name.endswith(ending)]
-    if not matching and is_dicom(path):
-        return ".dcm"
-    return max(matching, key=len, default=path.suffix)
+    if ending := _known_ending(path.name, tuple(READERS)):
+        return ending
+    return ".dcm" if is_dicom(path) else path.suffix
+
+
+@lru_cache(maxsize=1024)
+def _known_ending(name: str, reader_names: tuple[str, ...]) -> str:
+    """Return the longest known extension of a file name in lower case; empty if there is none."""
+    readers, parts = _readers(reader_names), name.lower().split(".")
+    for first in range(max(1, len(parts) - MOST_SUFFIXES), len(parts)):
+        if (ending := "." + ".".join(parts[first:])) in readers:
+            return ending
+    return ""
 
 
 def stem_of(path: Path) -> str:
@@ -131,9 +147,8 @@ def reader_for(path: Path) -> Reader:
         CaseError: If no reader supports the extension.
     """
     ending = ending_of(path)
-    for kind in READERS:
-        if ending in READERS[kind].endings:
-            return READERS[kind].model_validate({"kind": kind})
+    if reader := _readers(tuple(READERS)).get(ending):
+        return reader
     raise CaseError(
         f"{path} has the unknown extension {ending!r}. "
         f"Expected one of {', '.join(known_endings())}; convert the file to one of these formats."
