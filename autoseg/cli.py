@@ -12,6 +12,7 @@ import typer
 
 from autoseg.commands.benchmarking import bench
 from autoseg.commands.demonstration import demo
+from autoseg.commands.diagnosing import doctor
 from autoseg.commands.evaluation import EvaluateCommand, evaluate
 from autoseg.commands.importing import importing
 from autoseg.commands.inspecting import inspect
@@ -44,6 +45,7 @@ COMMANDS = (
     evaluate,
     demo,
     bench,
+    doctor,
 )
 """Commands in the order of `autoseg --help`."""
 
