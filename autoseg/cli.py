@@ -24,8 +24,9 @@ from autoseg.commands.running import run
 from autoseg.commands.selection import select
 from autoseg.commands.testing import test
 from autoseg.commands.training import train
+from autoseg.core.closed_terminal import survive_closed_terminal
 from autoseg.core.crash_notes import CrashNotes
-from autoseg.core.errors import AutosegError, Interrupted, disk_error_message
+from autoseg.core.errors import AutosegError, Interrupted, case_error_message, system_error
 from autoseg.core.formatting import printable
 from autoseg.core.signals import CRASHES, describe_signal, signal_name
 
@@ -92,17 +93,18 @@ def main() -> None:
     """
     _use_passive_openmp_waiting()
     _disable_blosc_threads()
+    survive_closed_terminal()
     notes = _supervised() if is_supervised(sys.argv[1:]) else None
     try:
         app(obj=notes)
     except Interrupted as stop:
-        typer.secho(printable(str(stop)), fg="yellow", err=True)
+        _print_after_exit(str(stop), colour="yellow")
         sys.exit(130)
-    except (AutosegError, OSError) as error:
-        message = str(error) if isinstance(error, AutosegError) else disk_error_message(error)
-        if message is None:
+    except (AutosegError, OSError, RuntimeError) as error:
+        if not isinstance(error, AutosegError) and system_error(error) is None:
             raise
-        typer.secho(printable(f"error: {message}"), fg="red", err=True)
+        message = case_error_message(error)
+        _print_after_exit(f"error: {message}", colour="red")
         sys.exit(1)
     finally:
         if notes is not None:

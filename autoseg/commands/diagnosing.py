@@ -15,9 +15,9 @@ def doctor(
     ] = Path(),
     cache: shared.Cache = None,
 ) -> None:
-    """Check this machine and installation; paste the output into a bug report.
+    """Check this machine and installation.
 
-    A convolution is tried in each precision on each device.
+    Try a convolution in each precision on each device. Bug reports need the output.
     """
     from autoseg.stages.doctor import diagnose
 

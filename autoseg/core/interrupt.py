@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM: record a stop request that long-running work checks between steps."""
+"""Record stop requests (Ctrl-C, SIGTERM, SIGHUP) that long-running work checks between steps."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -12,6 +12,9 @@ REPEAT_SECONDS = 0.5
 and batch systems signal every process of a command, and the parent process also forwards its own
 signal to its child."""
 
+TERMINATING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+"""Signals that end a process: of batch systems, and of a terminal or ssh session that closes."""
+
 Handler = Callable[[int, FrameType | None], None]
 
 
@@ -24,7 +27,7 @@ class StopRequest:
 
 @contextmanager
 def listen_for_stop() -> Iterator[StopRequest]:
-    """Yield a `StopRequest` that Ctrl-C or SIGTERM sets; restore the handlers afterwards.
+    """Yield a `StopRequest` that Ctrl-C, SIGTERM or SIGHUP sets; restore the handlers afterwards.
 
     Signals can only be handled in the main thread; in other threads, no signal sets the request.
     """
@@ -35,25 +38,29 @@ def listen_for_stop() -> Iterator[StopRequest]:
             signal.default_int_handler(number, frame)
         stop.is_requested = True
 
-    with _handled(on_signal, signal.SIGINT, signal.SIGTERM):
+    with _handled(on_signal, signal.SIGINT, *TERMINATING):
         yield stop
 
 
 def interrupt_on_sigterm() -> AbstractContextManager[None]:
-    """Raise KeyboardInterrupt on SIGTERM within the block, so that cleanup code runs.
+    """Raise KeyboardInterrupt on SIGTERM or SIGHUP within the block, so that cleanup code runs.
 
     For work that has nothing to save. Has no effect outside the main thread.
     """
-    return _handled(signal.default_int_handler, signal.SIGTERM)
+    return _handled(signal.default_int_handler, *TERMINATING)
 
 
 @contextmanager
 def _handled(handler: Handler, *numbers: int) -> Iterator[None]:
-    """Handle signals within the block; restore the previous handlers afterwards."""
+    """Handle signals within the block; restore the previous handlers afterwards.
+
+    SIGHUP stays ignored if the command was started to ignore it, as with `nohup`.
+    """
     handler = _ignore_repeats(handler)
+    ignored = {each for each in TERMINATING[1:] if signal.getsignal(each) == signal.SIG_IGN}
     previous = {}
     with suppress(ValueError):  # not the main thread
-        previous = {number: signal.signal(number, handler) for number in numbers}
+        previous = {each: signal.signal(each, handler) for each in numbers if each not in ignored}
     try:
         yield
     finally:

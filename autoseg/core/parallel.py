@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from autoseg.core.errors import case_error_message
+from autoseg.core.errors import affects_all, case_error_message
 from autoseg.core.signals import CRASHES, describe_signal, end_with_parent, signal_name
 
 CONTAINER_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
@@ -72,12 +72,17 @@ def run_each(
 ) -> Iterator[Success[R] | Failure]:
     """Yield a `Success` or a `Failure` for every item, in the order of completion.
 
+    An error that all items would raise, such as a full disk, is raised at once.
+
     Args:
         function: A picklable function of one item.
         items: Arguments of the function.
         workers: Number of worker processes; 1 runs the function in this process.
         meanwhile: Called once in this process after the workers have started, before results are
             collected. Not called without worker processes.
+
+    Raises:
+        OSError: If the disk or the system fails, see `affects_all`.
     """
     if workers <= 1 or len(items) <= 1:
         for index, item in enumerate(items):
@@ -124,19 +129,26 @@ def _run_alone(function: Callable[[T], R], index: int, item: T) -> Success[R] | 
     process.start()
     sender.close()  # so that `recv` raises EOFError when the process ends
     try:
-        outcome: Success[R] | Failure = receiver.recv()
+        outcome: Success[R] | Failure | OSError = receiver.recv()
     except EOFError:
         process.join()
         return Failure(index=index, message=_exit_message(process.exitcode or 0))
     finally:
         process.join()
         receiver.close()
+    if isinstance(outcome, OSError):
+        raise outcome
     return outcome
 
 
 def _send_result(sender: Connection, function: Callable[[T], R], index: int, item: T) -> None:
     end_with_parent()
-    sender.send(_call(function, index, item))
+    outcome: Success[R] | Failure | OSError
+    try:
+        outcome = _call(function, index, item)
+    except OSError as error:
+        outcome = error
+    sender.send(outcome)
 
 
 def _exit_message(exit_code: int) -> str:
@@ -157,5 +169,7 @@ def _exit_message(exit_code: int) -> str:
 def _call(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
     try:
         return Success(index=index, value=function(item))
-    except Exception as error:  # noqa: BLE001  (no error of one case may affect the others)
+    except Exception as error:  # no error of one case may affect the others
+        if affects_all(error):
+            raise
         return Failure(index=index, message=case_error_message(error))

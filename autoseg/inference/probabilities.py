@@ -9,10 +9,11 @@ import os
 import shutil
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from pydantic import Field, PositiveInt
 
 from autoseg.core.atomic_write import atomic_folder
 from autoseg.core.case import InverseTransform
+from autoseg.core.disk import naming_disk_errors
 from autoseg.core.errors import CaseError
 from autoseg.documents import store
 from autoseg.documents.document import Document
@@ -75,8 +77,13 @@ class TemporaryFolder:
     """A temporary folder, deleted with the last reference to it or at exit of the process."""
 
     def __init__(self) -> None:
-        self.path = Path(mkdtemp(prefix="autoseg_"))
+        with naming_disk_errors(Path(gettempdir()) / "autoseg_"):
+            self.path = Path(mkdtemp(prefix="autoseg_"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def naming_disk_errors(self, num_bytes: int | None = None) -> AbstractContextManager[None]:
+        """Name the folder in errors about a full disk."""
+        return naming_disk_errors(self.path, num_bytes=num_bytes)
 
 
 @dataclass(frozen=True)
@@ -88,15 +95,26 @@ class Probabilities:
         array: A blosc2 array of shape `grid.shape`, uint8, in memory or on disk.
         folder: Temporary folder of the array, kept alive by this reference; None if the array is
             not in a temporary folder.
+        path: File of the array, for error messages; None if it is not a stored one.
     """
 
     grid: ProbabilityGrid
     array: Any
     folder: TemporaryFolder | None = None
+    path: Path | None = None
 
     def planes(self, start: int, stop: int) -> ProbabilityArray:
-        """Decompress the probabilities of the planes `start` to `stop`, 0 … `FULL`."""
-        planes: ProbabilityArray = self.array[:, start:stop]
+        """Decompress the probabilities of the planes `start` to `stop`, 0 … `FULL`.
+
+        Raises:
+            CaseError: If the stored probabilities are damaged.
+        """
+        try:
+            planes: ProbabilityArray = self.array[:, start:stop]
+        except RuntimeError as error:
+            if self.path is None:
+                raise
+            raise _unreadable_error(self.path, str(error)) from error
         return planes
 
 
@@ -162,7 +180,7 @@ def open_probabilities(folder: Path) -> Probabilities:
         raise _unreadable_error(path, str(error)) from error
     if tuple(array.shape) != grid.shape:
         raise _unreadable_error(path, f"it has shape {array.shape}, expected {grid.shape}")
-    return Probabilities(grid=grid, array=array)
+    return Probabilities(grid=grid, array=array, path=path)
 
 
 def has_probabilities(folder: Path) -> bool:
@@ -212,9 +230,9 @@ class _Writer:
         planes = np.concatenate(self._buffered[row], axis=1)
         height = planes.shape[2]
         start = self._next_planes.get(row, 0)
-        self._array[:, start : start + count, row : row + height] = np.ascontiguousarray(
-            planes[:, :count]
-        )
+        written = np.ascontiguousarray(planes[:, :count])
+        with nullcontext() if self._folder is None else self._folder.naming_disk_errors():
+            self._array[:, start : start + count, row : row + height] = written
         self._next_planes[row] = start + count
         self._missing -= count * height
         if not self._is_on_disk and self._array.schunk.cbytes > LARGEST_IN_MEMORY:
@@ -223,8 +241,9 @@ class _Writer:
 
     def _move_to_disk(self) -> None:
         self._folder = TemporaryFolder()
-        path = self._folder.path / ARRAY_FILE
-        self._array = self._array.copy(urlpath=str(path), chunks=self._array.chunks)
+        with self._folder.naming_disk_errors(num_bytes=self._array.schunk.cbytes):
+            path = self._folder.path / ARRAY_FILE
+            self._array = self._array.copy(urlpath=str(path), chunks=self._array.chunks)
         self._is_on_disk = True
 
 

@@ -6,24 +6,23 @@ are written atomically, so a case that can be opened is complete.
 
 import hashlib
 import json
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
 from autoseg.core.atomic_write import atomic_folder
 from autoseg.core.case import InverseTransform
-from autoseg.core.errors import CaseError, DocumentError
+from autoseg.core.errors import CaseError, DocumentError, affects_all
 from autoseg.documents import store
 from autoseg.documents.document import Document
 from autoseg.documents.preparation import PlannedData, PlannedPreparation
+from autoseg.preprocessing.blocks import open_array, write_array
 from autoseg.preprocessing.prepare import PreparedCase
 
 ALGORITHM_VERSION = 2
@@ -33,21 +32,6 @@ IMAGE_FILE = "image.b2nd"
 LABELS_FILE = "labels.b2nd"
 FOREGROUND_FILE = "foreground.npy"
 CASCADE_INPUT_FILE = "cascade_input.b2nd"
-
-BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
-"""Shape of a block, the unit of decompression, by number of patch axes. 32 and 64 KiB of float32
-fit into the processor's cache; larger blocks read more than a patch needs (docs/benchmarks)."""
-
-LARGEST_CHUNK = {2: 1024, 3: 128}
-"""Maximum edge of a chunk in voxels, by number of patch axes; keeps chunks at or below 8 MiB."""
-
-FULL_CHUNK_BYTES = 2**20
-"""Maximum size of a chunk of several 2-D planes. Writing a chunk takes about 0.1 ms, and reads
-decompress only the required blocks."""
-
-COMPRESSION_LEVEL = 5
-"""Level of LZ4 with byte shuffling. On a CT of 23 million voxels, LZ4 takes 0.1 s for 43 % of the
-size, LZ4HC (as in nnU-Net v2) 0.7 s for 41 %; both read equally fast, Zstandard half as fast."""
 
 
 class CaseRecord(Document):
@@ -61,6 +45,7 @@ class CaseRecord(Document):
         restoration: Inverse transform from the prepared grid to the image.
         class_offsets: Rows of the foreground file from entry `k` to entry `k + 1` are positions of
             target `k` (from 1); rows before entry 1 are positions of all annotated voxels.
+        highest_class: Highest class index of the labels, to notice damage; 255 if unknown.
     """
 
     FILE_NAME: ClassVar[str] = "case.json"
@@ -71,6 +56,7 @@ class CaseRecord(Document):
     content_key: str
     restoration: InverseTransform
     class_offsets: tuple[int, ...]
+    highest_class: int = 255
 
 
 class CascadeInputRecord(Document):
@@ -131,10 +117,17 @@ class StoredCase:
         path = self.folder / FOREGROUND_FILE
         try:
             positions = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from error
+            self._check_positions(positions)
+        except (OSError, ValueError, EOFError) as error:
+            raise self._damaged(path, error) from error
         self._check_same()
         return tuple(positions[start:stop] for start, stop in pairwise(self.record.class_offsets))
+
+    def check_inside(self, position: Sequence[int]) -> None:
+        """Raise a CaseError if a position of `foreground` is not inside the case."""
+        if not all(0 <= at < size for at, size in zip(position, self.shape, strict=True)):
+            found = ValueError(f"position {tuple(position)} outside of {self.shape}")
+            raise self._damaged(self.folder / FOREGROUND_FILE, found)
 
     def read_patch(
         self, start: tuple[int, ...], stop: tuple[int, ...]
@@ -150,9 +143,12 @@ class StoredCase:
             CaseError: If a file is missing or damaged, or the case has been prepared again.
         """
         box = self._box(start, stop)
-        image = _open(self.folder / IMAGE_FILE)[(slice(None), *box)]
-        labels = _open(self.folder / LABELS_FILE)[box]
+        image = self._read(self.folder / IMAGE_FILE, (slice(None), *box))
+        labels = self._read(self.folder / LABELS_FILE, box)
         self._check_same()
+        if int(labels.max()) > self.record.highest_class:
+            found = ValueError(f"class {labels.max()}, at most {self.record.highest_class}")
+            raise self._damaged(self.folder / LABELS_FILE, found)
         return image, labels
 
     def read_cascade_input(self, start: tuple[int, ...], stop: tuple[int, ...]) -> LabelArray:
@@ -164,9 +160,8 @@ class StoredCase:
         if self.cascade_input is None:
             msg = f"{self.folder} has no prediction of a previous stage."
             raise ValueError(msg)
-        classes: LabelArray = _open(self.cascade_input.folder / CASCADE_INPUT_FILE)[
-            self._box(start, stop)
-        ]
+        path = self.cascade_input.folder / CASCADE_INPUT_FILE
+        classes: LabelArray = self._read(path, self._box(start, stop))
         return classes
 
     def _box(self, start: tuple[int, ...], stop: tuple[int, ...]) -> tuple[slice, ...]:
@@ -195,13 +190,60 @@ class StoredCase:
 
     def read_image(self) -> ImageArray:
         """Load the whole prepared image."""
-        image: ImageArray = _open(self.folder / IMAGE_FILE)[...]
+        image: ImageArray = self._read(self.folder / IMAGE_FILE, ...)
         return image
 
     def read_classes(self) -> LabelArray:
         """Load the class index of every voxel."""
-        classes: LabelArray = _open(self.folder / LABELS_FILE)[...]
+        classes: LabelArray = self._read(self.folder / LABELS_FILE, ...)
         return classes
+
+    def is_intact(self) -> bool:
+        """Return True if all files can be opened and have the shapes that `record` states."""
+        try:
+            shapes = [open_array(self.folder / name).shape for name in (IMAGE_FILE, LABELS_FILE)]
+            self._check_positions(np.load(self.folder / FOREGROUND_FILE, mmap_mode="r"))
+        except (OSError, RuntimeError, ValueError, EOFError):
+            return False
+        return bool(shapes[0][1:] == shapes[1] == self.shape)
+
+    def _check_positions(self, positions: NDArray[Any]) -> None:
+        offsets = self.record.class_offsets
+        expected = (offsets[-1], len(self.shape))
+        if positions.dtype != np.int32 or positions.shape != expected:
+            msg = f"{positions.dtype} of shape {positions.shape}, expected int32 of {expected}"
+            raise ValueError(msg)
+        if any(start > stop for start, stop in pairwise((0, *offsets))):
+            raise ValueError(f"class_offsets are not sorted: {offsets}")
+
+    def _read(self, path: Path, box: Any) -> Any:  # noqa: ANN401  (blosc2 is untyped)
+        try:
+            return open_array(path)[box]
+        except (OSError, RuntimeError, ValueError, IndexError) as error:
+            raise self._damaged(path, error) from error
+
+    def _damaged(self, path: Path, error: Exception) -> Exception:
+        """Return the error for a file that cannot be read, and mark the data to be made again.
+
+        They are marked by deleting the record, without which their folder counts as incomplete.
+        Errors of the whole system, such as too many open files, are returned unchanged.
+        """
+        if affects_all(error):
+            return error
+        self._check_same()  # else it was only replaced
+        found = f"the prepared data of {self.record.name} are damaged: {path}: {error}."
+        records = (CaseRecord.FILE_NAME, CascadeInputRecord.FILE_NAME)
+        try:
+            for name in records:
+                (path.parent / name).unlink(missing_ok=True)
+        except OSError:
+            advice = f"Delete the folder {path.parent} and run the same command again."
+        else:
+            advice = (
+                "Run the same command again, which prepares them again from the images. If it "
+                f"happens again, check the disk of {path.parent}"
+            )
+        return CaseError(f"{found} {advice}")
 
 
 def save_case(
@@ -228,11 +270,14 @@ def save_case(
         content_key=content_key,
         restoration=prepared.image.restoration,
         class_offsets=tuple(offsets.tolist()),
+        highest_class=int(prepared.classes.max(initial=0)),
     )
-    with atomic_folder(folder) as temporary:
-        _write(prepared.image.voxels, temporary / IMAGE_FILE, patch_shape)
-        _write(prepared.classes, temporary / LABELS_FILE, patch_shape)
-        np.save(temporary / FOREGROUND_FILE, np.concatenate(prepared.foreground))
+    positions = np.concatenate(prepared.foreground)
+    num_bytes = prepared.image.voxels.nbytes + prepared.classes.nbytes + positions.nbytes
+    with atomic_folder(folder, num_bytes=num_bytes) as temporary:
+        write_array(prepared.image.voxels, temporary / IMAGE_FILE, patch_shape)
+        write_array(prepared.classes, temporary / LABELS_FILE, patch_shape)
+        np.save(temporary / FOREGROUND_FILE, positions)
         # the folder is renamed when complete, so this file need not be written atomically
         (temporary / CaseRecord.FILE_NAME).write_text(store.to_json_text(record), encoding="utf-8")
 
@@ -252,13 +297,19 @@ def _inode(folder: Path) -> int:
     try:
         return (folder / IMAGE_FILE).stat().st_ino
     except OSError as error:
-        raise _unreadable(folder / IMAGE_FILE, error) from error
+        if affects_all(error):
+            raise
+        msg = (
+            f"{folder / IMAGE_FILE} cannot be opened ({error.strerror}). Delete the folder "
+            f"{folder} and run the same command again to prepare the case again."
+        )
+        raise CaseError(msg) from error
 
 
 def open_prepared(folder: Path, key: str) -> StoredCase | None:
-    """Open the prepared case in a folder; None if there is none with this key."""
+    """Open the prepared case in a folder; None if there is none with this key, or a damaged one."""
     case = _existing_case(folder)
-    return case if case is not None and case.record.key == key else None
+    return case if case is not None and case.record.key == key and case.is_intact() else None
 
 
 def refresh_key(folder: Path, *, key: str, content_key: str) -> bool:
@@ -273,7 +324,7 @@ def refresh_key(folder: Path, *, key: str, content_key: str) -> bool:
         True if the content key matches and the key was updated.
     """
     case = _existing_case(folder)
-    if case is None or case.record.content_key != content_key:
+    if case is None or case.record.content_key != content_key or not case.is_intact():
         return False
     store.save(case.record.model_copy(update={"key": key}), folder / CaseRecord.FILE_NAME)
     return True
@@ -282,7 +333,7 @@ def refresh_key(folder: Path, *, key: str, content_key: str) -> bool:
 def _existing_case(folder: Path) -> StoredCase | None:
     try:
         return open_case(folder)
-    except DocumentError:
+    except (DocumentError, CaseError):
         return None
 
 
@@ -297,8 +348,8 @@ def save_cascade_input(
         record: Case and key of the cascade input.
         patch_shape: Shape of the patches to be read, voxels.
     """
-    with atomic_folder(folder) as temporary:
-        _write(classes, temporary / CASCADE_INPUT_FILE, patch_shape)
+    with atomic_folder(folder, num_bytes=classes.nbytes) as temporary:
+        write_array(classes, temporary / CASCADE_INPUT_FILE, patch_shape)
         store.save(record, temporary / CascadeInputRecord.FILE_NAME)
 
 
@@ -338,60 +389,3 @@ def preparation_key(
     }
     text = json.dumps(determined_by, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write(array: NDArray[Any], path: Path, patch_shape: tuple[int, ...]) -> None:
-    """Write an array, trailing axes spatial, with chunk and block shapes that suit the patch."""
-    axes = len(patch_shape)
-    lead = (1,) * (array.ndim - axes)
-    chunk = _chunk_shape(array, patch_shape)
-    blosc2.asarray(
-        np.ascontiguousarray(array),
-        urlpath=str(path),
-        chunks=chunk,
-        blocks=_within((*lead, *BLOCK_SHAPES[axes]), chunk),
-        cparams={
-            "codec": blosc2.Codec.LZ4,
-            "clevel": COMPRESSION_LEVEL,
-            "filters": [blosc2.Filter.SHUFFLE],
-            "splitmode": blosc2.SplitMode.ALWAYS_SPLIT,
-            "nthreads": 1,
-        },
-    )
-
-
-def _chunk_shape(array: NDArray[Any], patch_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of a chunk: about a patch in 3-D, several planes in 2-D."""
-    axes = len(patch_shape)
-    edges = map(max, patch_shape, BLOCK_SHAPES[axes])
-    wanted = (min(edge, LARGEST_CHUNK[axes]) for edge in edges)
-    inner = _within(tuple(wanted), array.shape[-axes:])
-    lead = [1] * (array.ndim - axes)
-    if lead and axes == 2:
-        fitting = FULL_CHUNK_BYTES // (prod(inner) * array.itemsize)
-        lead[-1] = max(1, min(fitting, array.shape[-3]))
-    return (*lead, *inner)
-
-
-def _within(wanted: tuple[int, ...], bounds: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(min(size, bound) for size, bound in zip(wanted, bounds, strict=True))
-
-
-def _open(path: Path) -> Any:  # noqa: ANN401  (blosc2 is untyped)
-    """Open an array, memory-mapped on POSIX systems, to be decompressed in the current thread.
-
-    Raises:
-        CaseError: If the file is missing or damaged.
-    """
-    mapped = {"mmap_mode": "r"} if os.name == "posix" else {}
-    try:
-        return blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> CaseError:
-    return CaseError(
-        f"{path} cannot be opened ({error}). Delete the folder {path.parent} and run the same "
-        "command again to prepare the case again."
-    )

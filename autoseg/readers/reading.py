@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autoseg.core.arrays import LabelArray
 from autoseg.core.c_output import discard_c_output
 from autoseg.core.case import Image, LabelMap
-from autoseg.core.errors import AutosegError, CaseError
+from autoseg.core.errors import AutosegError, CaseError, affects_all
 from autoseg.core.formatting import format_shape
 from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
 from autoseg.readers.base import Header, StoredArray, StoredImage
@@ -182,6 +182,8 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
     except AutosegError:
         raise
     except Exception as error:
+        if affects_all(error):
+            raise
         cause = _cause(error)
         advice = SHEARED_ADVICE if "orthonormal" in cause else UNREADABLE_ADVICE
         raise CaseError(f"{path} cannot be read: {cause}. {advice}") from error

@@ -1,11 +1,11 @@
 """`autoseg import nnunet`: convert a trained nnU-Net v2 model into one model file."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from safetensors.torch import save_file
 
+from autoseg.core.atomic_write import temporary_folder
 from autoseg.core.errors import ModelError
 from autoseg.core.formatting import printable
 from autoseg.core.progress import Progress
@@ -69,8 +69,8 @@ def import_nnunet(
     source = open_source(model)
     folder = _choose_model(source, options.configuration)
     _note_differences(source, folder, progress)
-    with tempfile.TemporaryDirectory(prefix="autoseg_import_") as temporary:
-        stored = _write_model(source, folder, Workspace(Path(temporary)), progress)
+    with temporary_folder(output) as temporary:
+        stored = _write_model(source, folder, Workspace(temporary), progress)
         exported = ExportOptions(half=options.half, license=options.license)
         return export(stored, output, exported)
 

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.frozen import Frozen
 from autoseg.core.progress import Progress
 from autoseg.documents import store
@@ -43,7 +42,6 @@ def save_measurement(measurement: Frozen, path: Path, progress: Progress) -> Non
     """
     try:
         store.save(measurement, path)
-        remove_leftovers(path.parent)
     except OSError as error:
         progress.say(
             f"note: the measurement could not be saved in {path.parent} ({error.strerror})"

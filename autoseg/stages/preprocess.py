@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.errors import CaseError, DocumentError
 from autoseg.core.formatting import format_lines, format_names
 from autoseg.core.parallel import Failure, run_each
@@ -214,7 +213,6 @@ def _prepare_all(
     affordable, shortage = fitting_workers(workers, needed)
     if shortage:
         progress.say(f"Preparing cases {shortage}")
-    remove_leftovers(tasks[0].folder.parent)
     description = f"Preparing {configuration.data_name}"
     failures, done = {}, set()
     outcomes = run_each(prepare, tasks, workers=affordable)

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from autoseg.core.atomic_write import atomic_write
-from autoseg.core.errors import TrainingError
+from autoseg.core.errors import TrainingError, affects_all
 from autoseg.core.frozen import Frozen
 from autoseg.documents.run import EpochRecord
 from autoseg.training.position import Position
@@ -94,6 +94,8 @@ def load_checkpoint(
             header = CheckpointHeader.model_validate_json((file.metadata() or {})["header"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValidationError, KeyError, OSError) as error:
+        if affects_all(error):
+            raise
         msg = (
             f"{path} is an invalid or corrupt checkpoint ({error}). Delete it or add --restart to "
             "train from scratch."
@@ -200,5 +202,6 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, header))
+    content = save(tensors, header)
+    with atomic_write(path, num_bytes=len(content)) as temporary:
+        temporary.write_bytes(content)

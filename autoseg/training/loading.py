@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from multiprocessing import get_context
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from autoseg.core.errors import AutosegError, TrainingError
+from autoseg.core.interrupt import TERMINATING
 from autoseg.core.signals import CRASHES, describe_signal, end_with_parent, signal_name
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.training.drawing import augment_on_cpu, draw_unaugmented, reader_of
@@ -143,6 +145,8 @@ def load_batches(
     Raises:
         CaseError: If a prepared case cannot be read.
     """
+    if workers:  # if /dev/shm is full, this fails, where torch would also print a traceback
+        get_context().Semaphore()
     loader = DataLoader(
         dataset,
         batch_size=None,
@@ -200,11 +204,11 @@ def _keep(batch: Any) -> Any:  # noqa: ANN401  (torch types a collate function f
 
 
 def _start_worker(worker: int) -> None:  # noqa: ARG001  (torch passes the worker's number)
-    """Ignore SIGINT and SIGTERM, and end with the main process.
+    """Ignore SIGINT, SIGTERM and SIGHUP, and end with the main process.
 
-    Terminals and batch systems often send both signals to all processes at once. The main process
+    Terminals and batch systems often send these signals to all processes at once. The main process
     needs its workers to finish the step and save; it stops them afterwards.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, *TERMINATING):
+        signal.signal(number, signal.SIG_IGN)
     end_with_parent()  # outside Linux, torch notices the parent's death after some seconds

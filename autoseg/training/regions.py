@@ -57,6 +57,8 @@ def _place(
     index = int(drawn[0] * len(reader.cases))
     voxels = _centres(reader, index, sampling, drawn[1], on_foreground=on_foreground)
     target = None if voxels is None else voxels[int(drawn[2] * len(voxels))].tolist()
+    if target is not None:
+        reader.cases[index].check_inside(target)
     shape = reader.cases[index].shape
     patch = (1,) * (len(shape) - len(sampling.patch_shape)) + sampling.patch_shape
     centre = []

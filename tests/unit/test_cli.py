@@ -1,6 +1,7 @@
 """How the command line ends."""
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -38,18 +39,41 @@ def test_a_saved_interruption_has_a_status_of_its_own(monkeypatch) -> None:
     assert ended(Interrupted("saved"), monkeypatch) == 130
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
-def test_a_full_or_closed_disk_is_named_without_a_traceback(number, monkeypatch, capsys) -> None:
-    assert ended(OSError(number, "no way", "work/plan.json"), monkeypatch) == 1
-    assert (
-        "error: work/plan.json: no way. Free some space, or choose a writable folder"
-        in capsys.readouterr().err
-    )
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ESRCH]
+)
+def test_an_error_of_the_system_is_a_sentence_without_a_traceback(
+    number, monkeypatch, capsys
+) -> None:
+    assert ended(OSError(number, os.strerror(number), "work/plan.json"), monkeypatch) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: work/plan.json: {os.strerror(number)}. ")
+    assert "Traceback" not in printed
 
 
-def test_any_other_issue_of_the_system_keeps_its_traceback(monkeypatch) -> None:
-    with pytest.raises(OSError, match="device"):
-        ended(OSError(errno.EIO, "device"), monkeypatch)
+def test_a_loop_of_links_is_a_sentence_in_every_version_of_python(monkeypatch, capsys) -> None:
+    error = RuntimeError("Symlink loop from 'a'")
+    error.__context__ = OSError(errno.ELOOP, os.strerror(errno.ELOOP), "a")
+    assert ended(error, monkeypatch) == 1
+    assert capsys.readouterr().err.startswith("error: a: Too many levels of symbolic links. ")
+
+
+def test_any_other_error_keeps_its_traceback(monkeypatch) -> None:
+    with pytest.raises(RuntimeError, match="bug"):
+        ended(RuntimeError("bug"), monkeypatch)
+
+
+def test_an_error_without_number_names_its_place(monkeypatch, capsys) -> None:
+    assert ended(OSError("odd"), monkeypatch) == 1
+    assert "error: OSError: odd (" in capsys.readouterr().err
+
+
+def test_a_message_is_not_needed_to_end_where_the_terminal_is_gone(monkeypatch) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(typer, "secho", closed)
+    assert ended(CaseError("the case is odd"), monkeypatch) == 1
 
 
 def test_failed_cases_are_printed_and_end_with_status_1(capsys) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.compute import Compute
-from autoseg.core.errors import CaseError, DatasetError, case_error_message, disk_error_message
+from autoseg.core.disk import naming_disk_errors
+from autoseg.core.errors import CaseError, DatasetError, affects_all, case_error_message
 from autoseg.core.progress import Progress
 from autoseg.datasets.inputs import (
     InputCase,
@@ -344,7 +345,7 @@ def _outcome(
             store.save(agreement, task.probabilities / CaseTtaConsistency.FILE_NAME)
         return _Written(output, agreement)
     except Exception as error:  # an error in one case must not stop the others
-        if isinstance(error, OSError) and disk_error_message(error) is not None:
+        if affects_all(error):
             raise  # all other cases would fail in the same way
         return UnscoredCase(name=task.case.name, message=case_error_message(error))
 
@@ -361,9 +362,10 @@ def _check_folder(outputs: Path) -> None:
 
 def _check_writable(outputs: Path) -> None:
     """Create the output folder, and raise an OSError if it is not writable."""
-    outputs.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=outputs):
-        pass
+    with naming_disk_errors(outputs):
+        outputs.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=outputs):
+            pass
 
 
 def _protect_inputs(tasks: Sequence[_PredictionTask]) -> None:

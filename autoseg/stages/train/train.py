@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from autoseg.core.atomic_write import remove_leftovers
 from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted
 from autoseg.core.formatting import format_count, format_duration
@@ -139,7 +138,6 @@ def _train_locked(
         if note := note_on_newer_stage(workspace, configuration, request.fold):
             progress.say(note)
     else:
-        remove_leftovers(folder)
         run = _train_and_save(task, configuration, request, progress)
         if task.device.type == "cuda":
             torch.cuda.empty_cache()  # release the memory of the training for prediction

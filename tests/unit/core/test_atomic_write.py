@@ -1,12 +1,19 @@
+import errno
 import os
 import shutil
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from full_disk import failing_library, fill_disk
 
 from autoseg.core.atomic_write import atomic_folder, atomic_write, remove_leftovers
+from autoseg.core.errors import DiskError
+from autoseg.core.processes import this_process
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -71,16 +78,109 @@ def test_an_older_folder_is_never_seen_half_deleted(
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_leftovers_of_killed_writers_go_when_they_are_old(tmp_path: Path) -> None:
-    old_folder, fresh = tmp_path / ".one.11.partial", tmp_path / ".two.12.partial"
-    for folder in (old_folder, fresh, tmp_path / "three"):
-        folder.mkdir()
-    old_file = tmp_path / ".checkpoint.13.partial.safetensors"
-    old_file.write_text("half")
-    for path in (old_folder, old_file):
-        os.utime(path, (time.time() - 7200,) * 2)
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from autoseg.core.atomic_write import atomic_folder, atomic_write
+
+with atomic_write(Path(sys.argv[1]) / "file.png") as file, atomic_folder(Path(sys.argv[1]) / "a"):
+    file.write_text("half")
+    print("writing", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """Another process that writes a file and a folder."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == "writing\n"
+        yield process
+        process.kill()
+
+
+def test_leftovers_of_a_killed_writer_go_with_the_next_write(
+    tmp_path: Path, writer: subprocess.Popen
+) -> None:
+    for name in (".partial", ".other_1.partial", ".autoseg_x.partial"):
+        (tmp_path / name).touch()
     remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [fresh.name, "three"]
+    assert len(list(tmp_path.iterdir())) == 5  # the process runs
+
+    writer.kill()
+    os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie
+    with atomic_write(tmp_path / "next") as temporary:
+        temporary.touch()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {".partial", ".other_1.partial", ".autoseg_x.partial", "next"}
+
+
+def test_leftovers_of_other_machines_go_when_they_are_old(tmp_path: Path) -> None:
+    fresh, old = (tmp_path / f".autoseg_abc_{pid}_1_0.partial" for pid in (1, 2))
+    for folder in (fresh, old):
+        folder.mkdir()
+    os.utime(old, (time.time() - 7200,) * 2)
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [fresh]
+
+
+def test_a_process_with_the_number_of_the_writer_is_another_one(tmp_path: Path) -> None:
+    own = this_process()
+    leftover = tmp_path / f".autoseg_{own.system}_{own.pid:x}_{own.started - 1:x}_0.partial.png"
+    leftover.touch()
+    remove_leftovers(tmp_path)
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 247 + ".nii.gz", "x" * 255, "a." + "x" * 253])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
+    with atomic_write(tmp_path / name[:255]) as temporary:
+        temporary.touch()
+    with atomic_folder(tmp_path / "folder" / name[:255]):
+        pass
+    assert (tmp_path / name[:255]).is_file()
+
+
+@pytest.mark.parametrize("context", [atomic_write, atomic_folder])
+def test_the_disk_is_named_whatever_a_library_raises(
+    context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RuntimeError, match="NDArray"), context(tmp_path / "case"):
+        failing_library()
+
+    fill_disk(monkeypatch)
+    message = r"No space left on device \(\d+\.\d MB free\)"
+    with pytest.raises(DiskError, match=message) as caught, context(tmp_path / "case"):
+        failing_library()
+    assert caught.value.filename == str(tmp_path / "case")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_another_folder_keeps_its_path(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="other") as caught, atomic_write(tmp_path / "new" / "file"):
+        raise OSError(errno.EIO, "failed", str(tmp_path / "other" / "image"))
+    assert not isinstance(caught.value, DiskError)
+
+
+def test_a_folder_keeps_its_content_if_the_new_one_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "case"
+    with atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("old")
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if target == folder and (path / "a").read_text() == "new":
+            raise OSError(errno.EIO, "failed", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(DiskError), atomic_folder(folder) as temporary:
+        (temporary / "a").write_text("new")
+    assert (folder / "a").read_text() == "old"
 
 
 def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch) -> None:

@@ -7,11 +7,23 @@ from autoseg.core import interrupt
 from autoseg.core.interrupt import interrupt_on_sigterm, listen_for_stop
 
 
-def test_a_request_to_stop_is_made_by_a_signal_and_ends_nothing():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_stop_is_made_by_a_signal_and_ends_nothing(number, monkeypatch):
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)  # also below nohup
     with listen_for_stop() as stop:
         assert not stop.is_requested
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
         assert stop.is_requested
+
+
+def test_a_closed_terminal_stops_nothing_that_was_started_with_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with listen_for_stop() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_sigterm_raises_what_ctrl_c_raises_where_there_is_nothing_to_save():

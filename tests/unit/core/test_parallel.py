@@ -1,3 +1,4 @@
+import errno
 import faulthandler
 import os
 import re
@@ -24,6 +25,8 @@ def work(item: int) -> int:
         os.kill(os.getpid(), signal.SIGSEGV)
     if item == 17:
         os._exit(7)
+    if item == 18:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/case")
     return item * item
 
 
@@ -45,6 +48,12 @@ def test_a_bad_item_does_not_take_the_others_along(workers: int) -> None:
     assert isinstance(outcomes[2], Failure)
     place = r"ZeroDivisionError: by fourteen \(test_parallel\.py, line \d+\)"
     assert re.fullmatch(place, outcomes[2].message)
+
+
+@pytest.mark.parametrize(("items", "workers"), [((2, 18, 3), 1), ((2, 18, 3), 2), ((15, 18), 2)])
+def test_a_full_disk_is_not_the_issue_of_an_item(items: tuple[int, ...], workers: int) -> None:
+    with pytest.raises(OSError, match="No space left on device: '/data/case'"):
+        list(run_each(work, items, workers=workers))
 
 
 @pytest.mark.parametrize(

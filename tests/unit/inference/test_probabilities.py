@@ -3,12 +3,14 @@
 import gc
 import tempfile
 
+import blosc2
 import numpy as np
 import pytest
+from full_disk import failing_library, fill_disk
 from scipy.special import expit, softmax
 
 from autoseg.core.case import InverseTransform
-from autoseg.core.errors import CaseError, DocumentError
+from autoseg.core.errors import CaseError, DiskError, DocumentError
 from autoseg.inference import probabilities
 from autoseg.inference.blending import LogitsSlab
 from autoseg.inference.probabilities import (
@@ -143,3 +145,25 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
     (tmp_path / "case" / ARRAY_FILE).write_bytes(b"rubbish")
     with pytest.raises(CaseError, match=r"probabilities\.b2nd cannot be read"):
         open_probabilities(tmp_path / "case")
+
+
+def test_damage_inside_of_probabilities_is_named(tmp_path):
+    slabs = slabs_of(logits_of((21, 70, 90)), 4)
+    list(save_probabilities(slabs, grid_of((21, 70, 90)), tmp_path / "case"))
+    path = tmp_path / "case" / ARRAY_FILE
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 8192] = bytes(8192)
+    path.write_bytes(content)
+    stored = open_probabilities(tmp_path / "case")
+    with pytest.raises(CaseError, match=r"probabilities\.b2nd cannot be read .*Delete the folder"):
+        stored.planes(0, 21)
+
+
+def test_a_full_folder_of_temporary_files_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(probabilities, "LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(blosc2.NDArray, "copy", failing_library)
+    fill_disk(monkeypatch)
+    with pytest.raises(DiskError, match=f"No space left on device .*{tmp_path.name}/autoseg_"):
+        compress_probabilities(slabs_of(logits_of((21, 7, 9)), 5), grid_of((21, 7, 9)))

@@ -1,20 +1,24 @@
+import errno
 import os
 import pickle
 
 import blosc2
 import numpy as np
 import pytest
+from full_disk import failing_library, fill_disk
 
 from autoseg.core.case import InverseTransform, PreparedImage
-from autoseg.core.errors import CaseError, DocumentError
+from autoseg.core.errors import CaseError, DiskError, DocumentError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.preparation import Resampling
+from autoseg.preprocessing.blocks import write_array
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import (
     open_case,
     open_prepared,
     preparation_key,
+    refresh_key,
     save_case,
 )
 
@@ -150,23 +154,86 @@ def test_saving_again_replaces_the_older_case(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
-def test_a_damaged_array_is_reported_with_the_way_out(tmp_path) -> None:
+@pytest.mark.parametrize("name", ["image.b2nd", "labels.b2nd", "foreground.npy"])
+@pytest.mark.parametrize("kept", [0, 100, 0.5])
+def test_a_damaged_file_names_its_case_and_is_prepared_again(tmp_path, name, kept) -> None:
+    folder = tmp_path / "one"
+    save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
+    stored, path = open_case(folder), folder / name
+    content = path.read_bytes()
+    os.truncate(path, kept if kept != 0.5 else len(content) // 2)
+    assert open_prepared(folder, "key") is None
+    assert not refresh_key(folder, key="new", content_key="key")
+    with pytest.raises(CaseError, match=r"prepared data of one are damaged: .*Run the same comm"):
+        _ = stored.foreground, stored.read_patch((0, 0, 0), stored.shape)
+    path.write_bytes(content)
+    assert open_prepared(folder, "key") is None  # it was noticed, and stays marked
+
+
+def test_damage_inside_of_an_array_is_noticed_when_it_is_read(tmp_path) -> None:
+    folder = tmp_path / "one"
+    save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
+    content = bytearray((folder / "labels.b2nd").read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 4096] = bytes(4096)
+    (folder / "labels.b2nd").write_bytes(content)
+    stored = open_prepared(folder, "key")
+    with pytest.raises(CaseError, match="prepared data of one are damaged"):
+        stored.read_classes()
+    assert open_prepared(folder, "key") is None
+
+
+def test_a_class_that_the_case_does_not_have_is_damage(tmp_path) -> None:
+    case, folder = prepared_case(), tmp_path / "one"
+    save_case(case, folder, (16, 16, 16), key="key", content_key="key")
+    (folder / "labels.b2nd").unlink()
+    write_array(case.classes + np.uint8(9), folder / "labels.b2nd", (16, 16, 16))
+    with pytest.raises(CaseError, match=r"are damaged: .*class 11, at most 2"):
+        open_case(folder).read_patch((0, 0, 0), (4, 4, 4))
+
+
+def test_a_position_outside_of_the_case_is_damage(tmp_path) -> None:
     save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
-    (tmp_path / "one" / "labels.b2nd").write_bytes(b"not an array")
-    with pytest.raises(CaseError, match="Delete the folder"):
-        open_case(tmp_path / "one").read_classes()
+    stored = open_case(tmp_path / "one")
+    stored.check_inside((19, 39, 29))
+    with pytest.raises(CaseError, match=r"prepared data of one are damaged: .*foreground\.npy"):
+        stored.check_inside((20, 0, 0))
+
+
+def test_a_record_of_other_positions_is_damage(tmp_path) -> None:
+    folder = tmp_path / "one"
+    save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
+    record = folder / "case.json"
+    ends = open_case(folder).record.class_offsets
+    record.write_text(record.read_text().replace(str(ends[1:3])[1:-1], f"{ends[1]}, {10**9}"))
+    assert open_prepared(folder, "key") is None
+
+
+def test_too_many_open_files_are_no_damage(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "one"
+    save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blosc2, "open", failing)
+        with pytest.raises(OSError, match="Too many open files"):
+            open_case(folder).read_classes()
+    assert open_prepared(folder, "key") is not None
+
+
+def test_a_full_disk_is_named_instead_of_an_error_of_blosc(tmp_path, monkeypatch) -> None:
+    fill_disk(monkeypatch)
+    monkeypatch.setattr(blosc2, "asarray", failing_library)
+    with pytest.raises(DiskError, match=r"No space left on device \(.* MB free, up to \d+ kB"):
+        save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_a_case_names_the_command(tmp_path) -> None:
     with pytest.raises(DocumentError, match="autoseg train"):
         open_case(tmp_path / "nothing")
-
-
-def test_damaged_positions_are_reported_with_the_way_out(tmp_path) -> None:
-    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
-    (tmp_path / "one" / "foreground.npy").write_bytes(b"not an array")
-    with pytest.raises(CaseError, match=r"foreground\.npy cannot be opened"):
-        _ = open_case(tmp_path / "one").foreground
 
 
 def test_the_key_changes_with_all_that_changes_the_result(make_plan) -> None:

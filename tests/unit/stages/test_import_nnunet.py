@@ -1,20 +1,23 @@
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import nnunet_folder
 import numpy as np
 import pytest
 import SimpleITK
+from full_disk import failing_library, fill_disk
 from synthetic import write_volume
 from typer.testing import CliRunner
 
 from autoseg.cli import app
 from autoseg.core.compute import Compute
-from autoseg.core.errors import ModelError
+from autoseg.core.errors import DiskError, ModelError
 from autoseg.core.progress import Silent
 from autoseg.models.archive.reader import ModelArchive
 from autoseg.readers import read_image
+from autoseg.stages import import_nnunet as stage
 from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
 from autoseg.stages.predict.predict import PredictOptions, predict
 
@@ -50,6 +53,18 @@ def test_the_command_writes_a_file_that_predicts(model, tmp_path) -> None:
     assert found.shape == image.shape
     assert set(np.unique(found)) <= {0, 1, 2}
     assert len(np.unique(found)) > 1
+
+
+def test_a_full_disk_is_named_and_other_folders_need_no_space(model, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "does not exist"))
+    output = imported(model, tmp_path)
+    before = output.read_bytes()
+    monkeypatch.setattr(stage, "save_file", failing_library)
+    fill_disk(monkeypatch)
+    with pytest.raises(DiskError, match=r"No space left on device .*model\.autoseg"):
+        imported(model, tmp_path)
+    assert output.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"model.autoseg", "results"}
 
 
 def test_images_are_used_as_they_are_stored(model, tmp_path) -> None:

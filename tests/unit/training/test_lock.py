@@ -5,10 +5,13 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+from full_disk import fill_disk
 
-from autoseg.core.errors import TrainingError
+from autoseg.core.errors import DiskError, TrainingError
+from autoseg.training import lock
 from autoseg.training.lock import HOLDER_NAME, LOCK_NAME, Holder, locked
 
 HOLD = """
@@ -136,13 +139,98 @@ def test_a_file_system_that_fails_to_lock_is_reported(tmp_path, monkeypatch):
         pass
 
 
-@pytest.mark.filterwarnings("ignore:flock not supported on this filesystem")
-def test_a_file_system_without_locks_is_locked_by_the_existence_of_the_file(tmp_path, monkeypatch):
+@pytest.fixture
+def without_flock(monkeypatch):
+    """A file system without locks."""
     fail_flock(monkeypatch, errno.ENOSYS)
 
+
+def described(folder, *, content: str | None = None, age: float = 0, **changes: object):
+    """Write the description of a holder, by default of this process."""
+    with locked(folder):
+        text = (folder / HOLDER_NAME).read_text()
+    holder = Holder.model_validate_json(text)
+    process = holder.process.model_copy(update=changes)
+    text = holder.model_copy(update={"process": process}).model_dump_json()
+    folder.mkdir(exist_ok=True)
+    note = folder / HOLDER_NAME
+    note.write_text(text if content is None else content)
+    os.utime(note, (time.time() - age,) * 2)
+
+
+@pytest.mark.usefixtures("without_flock")
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_system_without_locks_is_locked_by_the_file_of_the_holder(
+    tmp_path, monkeypatch, has_links
+):
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_link)
     with locked(tmp_path), pytest.raises(TrainingError, match="being trained by"), locked(tmp_path):
         pass
     with locked(tmp_path):
         pass
 
+    assert not tmp_path.exists()
+
+
+def no_link(*_: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.usefixtures("without_flock")
+@pytest.mark.parametrize(
+    "holder",
+    [
+        {"content": ""},
+        {"content": "{"},
+        {"started": 1},
+        {"pid": 2**22 + 1},
+        {"system": "elsewhere", "age": 3600},
+    ],
+    ids=["empty", "damaged", "a later process with its number", "ended", "silent elsewhere"],
+)
+def test_the_file_of_a_holder_that_has_ended_does_not_lock(tmp_path, holder):
+    described(tmp_path, **holder)
+    with locked(tmp_path):
+        assert f'"pid":{os.getpid()}' in (tmp_path / HOLDER_NAME).read_text()
+    assert not tmp_path.exists()
+
+
+@pytest.mark.usefixtures("without_flock")
+@pytest.mark.parametrize("holder", [{"age": 3600}, {"system": "elsewhere"}])
+def test_a_holder_that_runs_or_was_heard_of_keeps_its_lock(tmp_path, holder):
+    described(tmp_path, **holder)
+    with pytest.raises(TrainingError, match="being trained by"), locked(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir() if path.name != LOCK_NAME] == [HOLDER_NAME]
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_a_killed_holder_that_nobody_waited_for_does_not_lock(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie
+        described(tmp_path, pid=process.pid, started=0)
+        with locked(tmp_path):
+            pass
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_a_holder_shows_that_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
+    with locked(tmp_path):
+        os.utime(tmp_path / HOLDER_NAME, (0, 0))
+        end = time.monotonic() + 20
+        while not (tmp_path / HOLDER_NAME).stat().st_mtime and time.monotonic() < end:
+            time.sleep(0.01)
+        assert (tmp_path / HOLDER_NAME).stat().st_mtime
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        fill_disk(patch)
+        with pytest.raises(DiskError, match="No space left on device"), locked(tmp_path):
+            pass
+    with locked(tmp_path):
+        pass
     assert not tmp_path.exists()
