@@ -66,7 +66,7 @@ class TerminalProgress(Progress):
             TextColumn("{task.fields[status]}", markup=False),
         )
         with RichProgress(*columns, console=self._console, transient=False) as bar:
-            task = bar.add_task(description, total=total, status="")
+            task = bar.add_task(printable(description), total=total, status="")
             self._bar = bar, task
             try:
                 for item in items:
@@ -78,6 +78,7 @@ class TerminalProgress(Progress):
 
     @override
     def status(self, line: str) -> None:
+        line = printable(line)
         if self._bar is not None:
             bar, task = self._bar
             bar.update(task, status=line)
@@ -109,8 +110,11 @@ class TerminalProgress(Progress):
             header: Name of each column.
             rows: One text per column and row.
         """
+        header = tuple(map(printable, header))
         texts = [tuple(map(printable, row)) for row in rows]
-        table = Table(title=Text(title, style="bold"), title_justify="left", expand=False)
+        table = Table(
+            title=Text(printable(title), style="bold"), title_justify="left", expand=False
+        )
         widths = _column_widths(header, texts, self._console.width)
         for position, (name, width) in enumerate(zip(header, widths, strict=True)):
             table.add_column(Text(name), no_wrap=position == 0, overflow="fold", width=width)

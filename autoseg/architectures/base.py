@@ -4,10 +4,11 @@ from abc import abstractmethod
 from math import inf, prod
 from typing import Annotated, ClassVar, NamedTuple
 
-from pydantic import BeforeValidator, PositiveInt, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from torch import Tensor, nn
 
 from autoseg.core.frozen import Frozen
+from autoseg.core.limits import MOST_STAGES, Channels, Kernel, PatchEdge, Stride
 from autoseg.core.registry import Component, Family
 
 
@@ -20,9 +21,9 @@ class Topology(Frozen):
         kernels: Convolution kernel size along each axis (1 or 3), per stage.
     """
 
-    patch_shape: tuple[PositiveInt, ...]
-    strides: tuple[tuple[PositiveInt, ...], ...]
-    kernels: tuple[tuple[PositiveInt, ...], ...]
+    patch_shape: tuple[PatchEdge, ...]
+    strides: Annotated[tuple[tuple[Stride, ...], ...], Field(max_length=MOST_STAGES)]
+    kernels: Annotated[tuple[tuple[Kernel, ...], ...], Field(max_length=MOST_STAGES)]
 
     @model_validator(mode="after")
     def _check(self) -> "Topology":
@@ -131,8 +132,8 @@ class Architecture(Component):
     kept_values: ClassVar[dict[int, float] | None] = None
 
     topology: Topology
-    in_channels: PositiveInt
-    num_classes: PositiveInt
+    in_channels: Channels
+    num_classes: Channels
 
     @classmethod
     def memory_reference(cls, num_axes: int, memory_gib: float) -> MemoryReference:

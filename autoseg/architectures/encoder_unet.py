@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -42,6 +42,7 @@ from autoseg.architectures.u_shape import (
 )
 from autoseg.core.errors import PlanError
 from autoseg.core.formatting import format_shape
+from autoseg.core.limits import Width
 
 ENCODER = "resnet34"
 COMPACT_ENCODER = "resnet18"
@@ -77,7 +78,7 @@ class EncoderUNet(Architecture):
     kind: Literal["encoder_unet"] = "encoder_unet"
     encoder: str = ENCODER
     pretrained: bool | str = False
-    features: tuple[PositiveInt, ...]
+    features: tuple[Width, ...]
     deep_supervision: bool = True
 
     @model_validator(mode="after")

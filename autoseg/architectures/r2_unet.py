@@ -5,10 +5,10 @@ Source: Alom et al., arXiv:1802.06955, sections III and IV.
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeInt
+from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -40,7 +40,7 @@ class R2UNet(StagedArchitecture):
     memory_references = scaled_unet_references(two_axes=1.91, three_axes=1.88)
 
     kind: Literal["r2_unet"] = "r2_unet"
-    recurrences: NonNegativeInt = RECURRENCES
+    recurrences: Annotated[int, Field(ge=0, le=64)] = RECURRENCES
     deep_supervision: bool = True
 
     @override

@@ -9,7 +9,6 @@ from itertools import pairwise
 from math import inf, prod
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -26,6 +25,7 @@ from autoseg.architectures.layers import (
 )
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels
+from autoseg.core.limits import LayerCount
 
 FIRST_BLOCKS = (1, 3, 4)
 """Residual blocks of the first three stages. Source: nnU-Net 2.8.1."""
@@ -88,8 +88,8 @@ class ResidualEncoderUNet(StagedArchitecture):
     decoder_settings = ("decoder_convolutions",)
 
     kind: Literal["residual_encoder_unet"] = "residual_encoder_unet"
-    encoder_blocks: tuple[PositiveInt, ...]
-    decoder_convolutions: tuple[PositiveInt, ...]
+    encoder_blocks: tuple[LayerCount, ...]
+    decoder_convolutions: tuple[LayerCount, ...]
     deep_supervision: bool = True
 
     @classmethod

@@ -7,7 +7,7 @@ builds its module.
 from collections.abc import Iterator
 from typing import ClassVar, TypeVar
 
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import nn
 from typing_extensions import override
 
@@ -24,6 +24,7 @@ from autoseg.architectures.u_shape import (
     supervised_heads,
     uncapped_features,
 )
+from autoseg.core.limits import Width
 
 S = TypeVar("S", bound="StagedArchitecture")
 
@@ -49,7 +50,7 @@ class StagedArchitecture(ConvolutionalArchitecture):
     encoder_settings: ClassVar[tuple[str, ...]] = ("features",)
     decoder_settings: ClassVar[tuple[str, ...]] = ()
 
-    features: tuple[PositiveInt, ...]
+    features: tuple[Width, ...]
 
     @model_validator(mode="after")
     def _check_stages(self) -> "StagedArchitecture":

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -41,6 +41,7 @@ from autoseg.architectures.standardized_residual import (
 )
 from autoseg.architectures.u_shape import first_stages, stage_voxels
 from autoseg.core.frozen import Fraction, Frozen
+from autoseg.core.limits import LayerCount, Width
 
 MAX_STAGES = 5
 """Largest number of stages, as in the published network, whose tokens are 16 × 16 pixels."""
@@ -72,10 +73,10 @@ class VisionTransformer(Frozen):
         dropout: Dropout rate.
     """
 
-    width: PositiveInt = 768
-    layers: PositiveInt = 12
-    heads: PositiveInt = 12
-    hidden: PositiveInt = 3072
+    width: Width = 768
+    layers: LayerCount = 12
+    heads: Width = 12
+    hidden: Width = 3072
     dropout: Fraction = 0.1
 
     @model_validator(mode="after")
@@ -110,11 +111,11 @@ class TransUNet(ConvolutionalArchitecture):
     memory_references = scaled_unet_references(two_axes=2.32, three_axes=2.85)
 
     kind: Literal["trans_unet"] = "trans_unet"
-    encoder_features: tuple[PositiveInt, ...]
-    blocks: tuple[PositiveInt, ...]
+    encoder_features: tuple[Width, ...]
+    blocks: tuple[LayerCount, ...]
     transformer: VisionTransformer = VisionTransformer()
-    joined_features: PositiveInt = 512
-    decoder_features: tuple[PositiveInt, ...]
+    joined_features: Width = 512
+    decoder_features: tuple[Width, ...]
     normalization: Normalization = "instance"
 
     @model_validator(mode="after")

@@ -7,7 +7,6 @@ Methods, "Network architecture".
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import PositiveInt
 from torch import nn
 from typing_extensions import override
 
@@ -15,6 +14,7 @@ from autoseg.architectures.base import ARCHITECTURES, Topology
 from autoseg.architectures.convolutions import UNET_REFERENCES, ConvolutionRun
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import UShapedNetwork
+from autoseg.core.limits import LayerCount
 
 CONVOLUTIONS_PER_STAGE = 2
 
@@ -36,8 +36,8 @@ class UNet(StagedArchitecture):
     decoder_settings = ("decoder_convolutions",)
 
     kind: Literal["unet"] = "unet"
-    encoder_convolutions: tuple[PositiveInt, ...]
-    decoder_convolutions: tuple[PositiveInt, ...]
+    encoder_convolutions: tuple[LayerCount, ...]
+    decoder_convolutions: tuple[LayerCount, ...]
     deep_supervision: bool = True
 
     @classmethod

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -24,6 +24,7 @@ from autoseg.architectures.layers import Stride, initialise, transposed_convolut
 from autoseg.architectures.segmentation_head import segmentation_head
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import stage_voxels
+from autoseg.core.limits import LayerCount
 
 
 @ARCHITECTURES.register
@@ -49,7 +50,7 @@ class UNetPlusPlus(StagedArchitecture):
     kind: Literal["unet_plus_plus"] = "unet_plus_plus"
     normalization: Normalization = "instance"
     deep_supervision: bool = True
-    pruned_to: PositiveInt | None = None
+    pruned_to: LayerCount | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "UNetPlusPlus":

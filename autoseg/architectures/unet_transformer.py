@@ -9,7 +9,6 @@ from math import prod
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -33,6 +32,8 @@ from autoseg.architectures.layers import (
 )
 from autoseg.architectures.staged import StagedArchitecture
 from autoseg.architectures.u_shape import UShapedNetwork, stage_voxels
+from autoseg.core.frozen import PositiveInt
+from autoseg.core.limits import Width
 
 HEAD_FEATURES = 32
 """Features per attention head; the paper does not report them."""
@@ -66,7 +67,7 @@ class UNetTransformer(StagedArchitecture):
     memory_references = scaled_unet_references(two_axes=2.14, three_axes=2.16)
 
     kind: Literal["unet_transformer"] = "unet_transformer"
-    head_features: PositiveInt = HEAD_FEATURES
+    head_features: Width = HEAD_FEATURES
     most_tokens: PositiveInt = MAX_TOKENS
     deep_supervision: bool = True
 

@@ -17,6 +17,7 @@ from autoseg.augmentations.base import (
     flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Range
 
 
 @AUGMENTATIONS.register
@@ -30,7 +31,7 @@ class Brightness(Augmentation):
 
     kind: Literal["brightness"] = "brightness"
     probability: Fraction = 0.15
-    factor: tuple[float, float] = (0.75, 1.25)
+    factor: Range = (0.75, 1.25)
 
     @override
     def apply(

@@ -22,6 +22,7 @@ from autoseg.augmentations.base import (
 )
 from autoseg.core.arrays import MaskArray
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Range
 
 Operation = Literal["dilation", "erosion", "opening", "closing"]
 
@@ -45,7 +46,7 @@ class CascadeMorphology(Augmentation):
     kind: Literal["cascade_morphology"] = "cascade_morphology"
     probability: Fraction = 0.4
     class_probability: Fraction = 0.5
-    radius: tuple[float, float] = (1.0, 8.0)
+    radius: Range = (1.0, 8.0)
 
     @override
     def apply(

@@ -18,6 +18,7 @@ from autoseg.augmentations.base import (
     flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Range
 
 
 @AUGMENTATIONS.register
@@ -33,7 +34,7 @@ class Contrast(Augmentation):
 
     kind: Literal["contrast"] = "contrast"
     probability: Fraction = 0.15
-    factor: tuple[float, float] = (0.75, 1.25)
+    factor: Range = (0.75, 1.25)
 
     @override
     def apply(

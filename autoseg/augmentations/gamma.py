@@ -19,6 +19,7 @@ from autoseg.augmentations.base import (
     flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Range
 
 MIN_RANGE = 1e-7
 """Lower bound of ranges and standard deviations; avoids division by zero in constant channels."""
@@ -36,7 +37,7 @@ class Gamma(Augmentation):
 
     kind: Literal["gamma"] = "gamma"
     probability: Fraction = 0.3
-    gamma: tuple[float, float] = (0.7, 1.5)
+    gamma: Range = (0.7, 1.5)
     inverted: bool = False
 
     @override

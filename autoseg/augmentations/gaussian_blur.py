@@ -21,6 +21,7 @@ from autoseg.augmentations.base import (
 )
 from autoseg.core.device import to_device
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Range
 
 TRUNCATE = 4.0
 """Radius of a kernel, in standard deviations."""
@@ -39,7 +40,7 @@ class GaussianBlur(Augmentation):
     kind: Literal["gaussian_blur"] = "gaussian_blur"
     probability: Fraction = 0.2
     channel_probability: Fraction = 0.5
-    sigma: tuple[float, float] = (0.5, 1.0)
+    sigma: Range = (0.5, 1.0)
 
     @override
     def apply(

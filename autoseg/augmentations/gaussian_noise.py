@@ -18,6 +18,7 @@ from autoseg.augmentations.base import (
     flatten_voxels,
 )
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Range
 
 
 @AUGMENTATIONS.register
@@ -32,7 +33,7 @@ class GaussianNoise(Augmentation):
 
     kind: Literal["gaussian_noise"] = "gaussian_noise"
     probability: Fraction = 0.1
-    deviation: tuple[float, float] = (0.0, 0.1)
+    deviation: Range = (0.0, 0.1)
 
     @override
     def apply(

@@ -18,6 +18,7 @@ from autoseg.augmentations.base import (
     RandomGenerators,
 )
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Range
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """Linear mode of `torch.nn.functional.interpolate`, by number of axes."""
@@ -36,7 +37,7 @@ class LowResolution(Augmentation):
     kind: Literal["low_resolution"] = "low_resolution"
     probability: Fraction = 0.25
     channel_probability: Fraction = 0.5
-    scale: tuple[float, float] = (0.5, 1.0)
+    scale: Range = (0.5, 1.0)
 
     @override
     def apply(

@@ -24,6 +24,7 @@ from autoseg.augmentations.base import (
 )
 from autoseg.core.device import to_device
 from autoseg.core.frozen import Fraction
+from autoseg.core.limits import Degrees, Range
 
 ResampledLayers = Int16[Tensor, "patches layers *moved"]
 Grid = Float32[Tensor, "patches *moved axes"]
@@ -56,10 +57,10 @@ class Spatial(Augmentation):
     kind: Literal["spatial"] = "spatial"
     rotation_probability: Fraction = 0.2
     scaling_probability: Fraction = 0.2
-    scaling: tuple[float, float] = (0.7, 1.4)
-    volume_degrees: float = 30.0
-    plane_degrees: float = 180.0
-    elongated_plane_degrees: float = 15.0
+    scaling: Range = (0.7, 1.4)
+    volume_degrees: Degrees = 30.0
+    plane_degrees: Degrees = 180.0
+    elongated_plane_degrees: Degrees = 15.0
 
     @override
     def chance(self) -> float:

@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from autoseg.core.disk import naming_disk_errors
+from autoseg.core.errors import DocumentError
+from autoseg.core.formatting import format_names
 from autoseg.core.processes import ProcessId, this_process
 
 PREFIX, PARTIAL_SUFFIX = ".autoseg_", ".partial"
@@ -61,10 +63,12 @@ def atomic_folder(path: Path, *, num_bytes: int | None = None) -> Iterator[Path]
     """Yield a temporary folder next to `path`, and rename it to `path` at the end.
 
     An existing `path` is renamed just before and deleted afterwards, so that a reader never sees it
-    with only some of its files.
+    with only some of its files. It is not replaced if it is anything else than a folder with files
+    of the same names: a link or a tampered document may have led to files of the user.
 
     Raises:
         DiskError: If the disk is full, read-only or fails; see `naming_disk_errors`.
+        DocumentError: If an existing `path` is not replaced.
     """
     with naming_disk_errors(path, num_bytes=num_bytes):
         temporary, older = new_temporary_path(path.parent), new_temporary_path(path.parent)
@@ -72,6 +76,7 @@ def atomic_folder(path: Path, *, num_bytes: int | None = None) -> Iterator[Path]
     try:
         with naming_disk_errors(path, num_bytes=num_bytes):
             yield temporary
+            _check_replaceable(path, {entry.name for entry in temporary.iterdir()})
             with suppress(FileNotFoundError):
                 path.rename(older)
             try:
@@ -100,6 +105,39 @@ def temporary_folder(path: Path) -> Iterator[Path]:
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, names: set[str]) -> None:
+    if not (path.is_symlink() or path.exists()):
+        return
+    is_folder = path.is_dir() and not path.is_symlink()
+    others = sorted({entry.name for entry in path.iterdir()} - names) if is_folder else []
+    if others or not is_folder:
+        found = f"holds {format_names(others)}" if others else "is not a folder"
+        raise DocumentError(
+            f"{path} was to be replaced, but {found}; expected a folder with nothing but "
+            f"{format_names(sorted(names))}. Move it away, and run the same command again."
+        )
+
+
+def remove_folder(path: Path, root: Path) -> None:
+    """Delete a folder that autoseg wrote, if it exists.
+
+    Args:
+        path: The folder.
+        root: The work folder that it is in.
+
+    Raises:
+        DocumentError: If it is outside of the work folder, because a link leads there.
+    """
+    if not (path.is_symlink() or path.exists()):
+        return
+    if path.is_symlink() or not path.resolve().is_relative_to(root.resolve()):
+        raise DocumentError(
+            f"{path} was to be deleted, but a link leads to {path.resolve()}, outside of the work "
+            f"folder {root}. Delete it yourself, and run the same command again."
+        )
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

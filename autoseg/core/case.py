@@ -138,6 +138,22 @@ class InverseTransform:
         """Size of the nonzero bounding box, voxels."""
         return tuple(stop - start for start, stop in self.crop)
 
+    @property
+    def is_consistent(self) -> bool:
+        """Whether all entries have the same number of axes, and the crop is inside of the image."""
+        axes = len(self.axis_order)
+        lists = (self.full_shape, self.crop, self.spacing, self.prepared_shape)
+        return (
+            sorted(self.axis_order) == list(range(axes))
+            and all(len(each) == axes for each in (*lists, self.prepared_spacing))
+            and all(
+                0 <= start < stop <= self.full_shape[axis]
+                for axis, (start, stop) in zip(self.axis_order, self.crop, strict=True)
+            )
+            and min(self.prepared_shape, default=0) > 0
+            and min((*self.spacing, *self.prepared_spacing), default=0) > 0
+        )
+
     def onto(self, other: "InverseTransform") -> "InverseTransform":
         """Return the transform from this prepared grid to another one of the same image.
 

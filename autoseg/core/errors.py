@@ -81,6 +81,9 @@ KEPT = "Finished work is kept; run the same command again to continue."
 SMALL_BYTES = 2**20
 """Free space below which a folder of temporary files counts as full."""
 
+LONGEST_PATH = 200
+"""Maximum length of a path in a message, characters."""
+
 
 class AutosegError(Exception):
     """Base class of all errors whose message is written for the user."""
@@ -156,11 +159,15 @@ def os_error_message(error: OSError) -> str:
         return f"{error.strerror}. Free some space in one of them, or set TMPDIR to another folder."
     name = errno.errorcode.get(error.errno, "")
     advice = next((text for names, text in ADVICE.items() if name in names), "Check the disk.")
-    places = [str(error.filename)] if error.filename else []
+    places = [_shortened(str(error.filename))] if error.filename else []
     if not places and error.errno == errno.ENOSPC:
         places = list(_full_folders())
     place = f"{' and '.join(places)}: " if places else ""
     return f"{place}{error.strerror}. {advice} {KEPT if error.errno in KEEPING else ''}".rstrip()
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]} …"
 
 
 def _full_folders() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from math import ceil
+from unicodedata import category
 
 DURATION_UNITS = ((48 * 3600, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min"))
 """Shortest duration in seconds that a unit is used for, seconds per unit, and its name."""
@@ -81,8 +82,16 @@ def format_folds(folds: Sequence[int | str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Remove characters that could control a terminal, except line breaks and tabs.
+    r"""Escape characters that could control a terminal, as `\x1b`; except line breaks and tabs.
 
-    Names of channels, classes and models in files from others may contain such characters.
+    Names of channels, classes and models in files from others may contain such characters, and
+    those of files also bytes that are not UTF-8.
     """
-    return "".join(char for char in text if char in "\n\t" or char.isprintable())
+    if text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in "\n\t" or char.isprintable() or category(char) == "Zs"
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )

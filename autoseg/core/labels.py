@@ -1,13 +1,14 @@
 """Label values of a dataset, their names, and their mapping to class indices."""
 
+from collections import Counter
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, model_validator
 
 from autoseg.core.errors import DatasetError
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, NonNegativeInt
 
 LARGEST_TABLE = 2**20
 """Label values below this are mapped with a lookup table, which needs no temporary arrays."""
@@ -62,7 +63,7 @@ class LabelScheme(Frozen):
         if len(self.names) < 2:
             msg = f"labels need a background and at least one class; found {list(self.names)}."
             raise ValueError(msg)
-        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if repeated:
             msg = f"labels need distinct names; found {repeated[0]!r} twice."
             raise ValueError(msg)
@@ -110,9 +111,9 @@ class LabelScheme(Frozen):
     @property
     def target_classes(self) -> tuple[tuple[int, ...], ...]:
         """Class indices of each target, ascending."""
+        index = {value: position for position, value in enumerate(self.values)}
         return tuple(
-            tuple(sorted(self.values.index(value) for value in set(target.values)))
-            for target in self.targets
+            tuple(sorted(index[value] for value in set(target.values))) for target in self.targets
         )
 
     def encode(self, values: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:

@@ -4,7 +4,6 @@ nnU-Net's `splits_final.json` is a list of `{"train": [...], "val": [...]}`; aut
 holds such a list in the field `folds`, with the key `validation` instead of `val`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, Va
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
+from autoseg.core.json_text import read_json
+from autoseg.core.names import FileName
 from autoseg.documents.splits import Fold
 from autoseg.documents.store import format_validation_error
 
@@ -23,8 +24,8 @@ FILE_NAMES = ("splits.json", "splits_final.json")
 class _UserFold(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...] = Field(validation_alias=AliasChoices("validation", "val"))
+    train: tuple[FileName, ...]
+    validation: tuple[FileName, ...] = Field(validation_alias=AliasChoices("validation", "val"))
 
 
 _FOLDS = TypeAdapter(tuple[_UserFold, ...])
@@ -48,7 +49,7 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
             "path."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
         given = _FOLDS.validate_python(content["folds"] if isinstance(content, dict) else content)
     except (OSError, ValueError, KeyError) as error:
         reason = (

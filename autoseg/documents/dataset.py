@@ -1,21 +1,21 @@
 """Description of a dataset: cases, channels, labels."""
 
-import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from autoseg.core.frozen import Frozen
 from autoseg.core.labels import LabelScheme
 from autoseg.core.mask_form import MaskForm
+from autoseg.core.names import EXPECTED, is_file_name
 from autoseg.documents.document import Document
 from autoseg.documents.splits import Fold
 
 
 def is_valid_folder_name(name: str) -> bool:
-    """Return True if a name has no slashes and does not begin with a dot."""
-    return re.fullmatch(r"[^./\\][^/\\]*", name) is not None
+    """Return True if a name can be that of a case, and therefore of a folder."""
+    return is_file_name(name)
 
 
 class CaseFiles(Frozen):
@@ -33,6 +33,19 @@ class CaseFiles(Frozen):
     images: tuple[Path, ...]
     labels: Path
     group: str | None = None
+
+
+def _with_valid_names(cases: tuple[CaseFiles, ...]) -> tuple[CaseFiles, ...]:
+    """Return the cases, all of whose names must be valid."""
+    for case in cases:
+        if not is_file_name(case.name):
+            msg = f"the name {case.name[:80]!a} of a case is not valid; {EXPECTED}."
+            raise ValueError(msg)
+    return cases
+
+
+NamedCases = Annotated[tuple[CaseFiles, ...], AfterValidator(_with_valid_names)]
+"""Cases with valid names; `CaseFiles` of cases that will be left out may have any."""
 
 
 class LayoutOptions(Frozen):
@@ -101,7 +114,7 @@ class DatasetSpec(Document):
     channel_names: tuple[str, ...]
     labels: LabelScheme
     inferred: tuple[str, ...] = ()
-    cases: tuple[CaseFiles, ...]
-    test_cases: tuple[CaseFiles, ...] = ()
+    cases: NamedCases
+    test_cases: NamedCases = ()
     splits: tuple[Fold, ...] = ()
     options: LayoutOptions = AUTOMATIC

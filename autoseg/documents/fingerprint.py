@@ -8,13 +8,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, model_validator
 
 from autoseg.core.errors import DocumentError
 from autoseg.core.formatting import format_names
-from autoseg.core.frozen import Fraction, Frozen
+from autoseg.core.frozen import Fraction, Frozen, NonNegativeInt, PositiveInt
 from autoseg.core.geometry import LengthUnit
 from autoseg.core.labels import LabelScheme
+from autoseg.core.limits import Spacing
+from autoseg.core.names import FileName
 from autoseg.documents.document import Document
 
 QUANTILE_LEVELS: tuple[float, ...] = (
@@ -71,10 +73,10 @@ class CaseFingerprint(Frozen):
             of `COARSENING_FACTORS`; None if not measured, or without foreground.
     """
 
-    name: str
+    name: FileName
     source: tuple[tuple[str, int, int], ...]
     shape: tuple[PositiveInt, ...]
-    spacing: tuple[PositiveFloat, ...]
+    spacing: tuple[Spacing, ...]
     shape_after_crop: tuple[PositiveInt, ...]
     class_voxels: tuple[NonNegativeInt, ...]
     class_centres: tuple[tuple[Fraction, ...] | None, ...]
@@ -87,6 +89,19 @@ class CaseFingerprint(Frozen):
     forms_difference: str = ""
     coarse_dice: tuple[Fraction, ...] | None = None
     unit: LengthUnit = "mm"
+
+
+def _has_valid_lists(case: CaseFingerprint, axes: int, channels: int, classes: int) -> bool:
+    """Return True if all lists of a case have the expected lengths."""
+    return (
+        len(case.shape) == len(case.spacing) == len(case.shape_after_crop) == axes
+        and len(case.class_voxels) == len(case.class_centres) == len(case.class_extents) == classes
+        and len(case.intensities) == channels
+        and any(case.class_voxels)
+        and (case.coarse_dice is None or len(case.coarse_dice) == len(COARSENING_FACTORS))
+        and all(len(each.quantiles) == len(QUANTILE_LEVELS) for each in case.intensities)
+        and all(centre is None or len(centre) == axes for centre in case.class_centres)
+    )
 
 
 class ChannelIntensities(Frozen):
@@ -126,6 +141,23 @@ class Fingerprint(Document):
     labels: LabelScheme
     cases: tuple[CaseFingerprint, ...]
     channels: tuple[ChannelIntensities, ...]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> "Fingerprint":
+        """Check that all lists have one entry per axis, channel, class or level."""
+        axes, channels = self.num_axes, len(self.channel_names)
+        classes = self.labels.num_classes
+        for case in self.cases:
+            if not _has_valid_lists(case, axes, channels, classes):
+                msg = (
+                    f"the lists of the case {case.name} are of other lengths than {axes} axes, "
+                    f"{channels} channels, {classes} classes and the levels of quantiles."
+                )
+                raise ValueError(msg)
+        if not self.cases or len(self.channels) != channels:
+            msg = f"found {len(self.cases)} cases and {len(self.channels)} of {channels} channels."
+            raise ValueError(msg)
+        return self
 
     @property
     def unit(self) -> LengthUnit:

@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, PositiveInt
 from autoseg.documents.document import Document
 
 

@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeInt
-
+from autoseg.core.frozen import NonNegativeInt
+from autoseg.core.names import FileName
 from autoseg.documents.document import Document
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -25,6 +25,6 @@ class TrainedModel(Document):
     FILE_NAME: ClassVar[str] = "model.json"
     MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
-    configuration: str
+    configuration: FileName
     mirror_axes: tuple[NonNegativeInt, ...]
     origin: str | None = None

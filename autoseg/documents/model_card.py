@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
-from autoseg.core.frozen import Fraction, Frozen
+from autoseg.core.frozen import Fraction, Frozen, NonNegativeInt, PositiveInt
 from autoseg.core.geometry import LengthUnit, length_unit
 from autoseg.documents.fingerprint import CaseFingerprint, Fingerprint
 from autoseg.documents.report import Means

@@ -9,6 +9,7 @@ from autoseg.architectures import AnyArchitecture, Topology
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.core.frozen import Frozen
 from autoseg.core.geometry import LengthUnit, length_unit
+from autoseg.core.names import FileName
 from autoseg.documents.preparation import PlannedData, PlannedPreparation, find_configuration
 from autoseg.documents.recipe import Recipe
 from autoseg.losses import AnyLoss
@@ -53,7 +54,7 @@ class Configuration(PlannedData, extra="forbid"):
     loss: AnyLoss
     recipe: Recipe = Recipe()
     predicted_memory_gib: PositiveFloat
-    previous_stage: str | None = None
+    previous_stage: FileName | None = None
     blending: Literal["exact", "nnunet"] = "exact"
 
     @model_validator(mode="after")

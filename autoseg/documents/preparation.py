@@ -5,16 +5,16 @@ Preprocessing does not need them: it accepts the base classes defined here.
 """
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, PlainValidator, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PlainValidator, PositiveFloat, model_validator
 
 from autoseg.core.errors import PlanError
 from autoseg.core.frozen import Frozen
 from autoseg.core.geometry import Orientation
 from autoseg.core.labels import LabelScheme
-from autoseg.documents.dataset import is_valid_folder_name
+from autoseg.core.limits import BatchSize, PatchEdge, Spacing
+from autoseg.core.names import FileName
 from autoseg.documents.document import Document
 from autoseg.normalizers import AnyNormalizer
 
@@ -40,7 +40,7 @@ class Resampling(Frozen):
 class PlannedPatch(Frozen, extra="ignore"):
     """Preprocessing part of `Topology`: the patch size, voxels, planned axis order."""
 
-    patch_shape: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
+    patch_shape: Annotated[tuple[PatchEdge, ...], Field(min_length=2, max_length=3)]
 
 
 class PlannedNetwork(Frozen, extra="ignore"):
@@ -66,11 +66,11 @@ class PlannedData(Frozen, extra="ignore"):
         resampling: Spline orders.
     """
 
-    name: str
-    data_name: str
-    spacing: tuple[PositiveFloat, ...]
+    name: FileName
+    data_name: FileName
+    spacing: tuple[Spacing, ...]
     median_shape: tuple[PositiveFloat, ...]
-    batch_size: PositiveInt
+    batch_size: BatchSize
     normalizers: tuple[AnyNormalizer, ...]
     architecture: Annotated[Any, PlainValidator(PlannedNetwork.model_validate)]
     loss: Any
@@ -79,25 +79,12 @@ class PlannedData(Frozen, extra="ignore"):
 
     @model_validator(mode="after")
     def _check_data(self) -> "PlannedData":
-        """Check that names are valid folder names and the spacing is finite, one per patch axis."""
-        for field in ("name", "data_name"):
-            if not is_valid_folder_name(getattr(self, field)):
-                msg = (
-                    f"the {field} {getattr(self, field)!r} is not a valid folder name. Choose one "
-                    "without slashes that does not begin with a dot."
-                )
-                raise ValueError(msg)
+        """Check that there is one spacing per patch axis."""
         axes = len(self.patch_shape)
         if len(self.spacing) != axes:
             msg = (
                 f"{self.name}: spacing needs {axes} entries, one per patch axis; found "
                 f"{list(self.spacing)}."
-            )
-            raise ValueError(msg)
-        if not all(map(isfinite, self.spacing)):
-            msg = (
-                f"{self.name}: found the spacing {list(self.spacing)}, expected finite numbers in "
-                "mm. Correct it, or run `autoseg plan` to write the plan again."
             )
             raise ValueError(msg)
         return self

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeFloat
 
-from autoseg.core.frozen import Fraction, Frozen
+from autoseg.core.frozen import Fraction, Frozen, NonNegativeInt
 from autoseg.documents.document import Document
 
 

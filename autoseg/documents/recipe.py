@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_serializer
+from pydantic import Field, PositiveFloat, model_serializer
 
 from autoseg.augmentations import AnyAugmentation
 from autoseg.augmentations.brightness import Brightness
@@ -17,7 +17,7 @@ from autoseg.augmentations.gaussian_noise import GaussianNoise
 from autoseg.augmentations.low_resolution import LowResolution
 from autoseg.augmentations.mirroring import Mirroring
 from autoseg.augmentations.spatial import Spatial
-from autoseg.core.frozen import Fraction, Frozen
+from autoseg.core.frozen import Fraction, Frozen, NonNegativeInt, PositiveInt
 from autoseg.optimizers import AnyOptimizer
 from autoseg.optimizers.adamw import AdamW
 from autoseg.optimizers.sgd import StochasticGradientDescent

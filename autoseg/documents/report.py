@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, FiniteFloat, NonNegativeFloat
 
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, NonNegativeInt
 from autoseg.core.geometry import LengthUnit
 from autoseg.documents.document import Document
 from autoseg.documents.quality import CaseTtaConsistency
@@ -134,6 +134,9 @@ class Report(Document):
             for this report; None if all predictions existed before, or some failed.
         agreements: TTA consistency of the cases that were predicted for this report.
         label_state: Hash of size and modification time of the reference files; None if unknown.
+        label_content: Hash of their content, which decides if the times differ; None if unknown.
+        weights: Hash of the weights of each fold that predicted for this report, by the names of
+            configuration and fold; empty if unknown.
         distance_unit: Unit of all distances, despite names such as `hd95_mm`: that of the
             label maps, px if none stores a voxel size.
     """
@@ -151,4 +154,6 @@ class Report(Document):
     seconds_per_case: NonNegativeFloat | None = None
     agreements: tuple[CaseTtaConsistency, ...] = ()
     label_state: str | None = None
+    label_content: str | None = None
+    weights: dict[str, str] = Field(default_factory=dict)
     distance_unit: LengthUnit = "mm"

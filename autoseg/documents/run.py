@@ -2,9 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, NonNegativeInt, PositiveInt
+from autoseg.core.names import FileName
 from autoseg.documents.document import Document
 from autoseg.documents.recipe import Recipe, TrainingOptions
 from autoseg.documents.splits import FoldName
@@ -91,12 +92,14 @@ class Run(Document):
         pretraining: The pretrained model that it started from; None for random initialisation.
         resubstitution: Whether the validation cases were also trained on, as in a dataset with a
             single case or group.
+        stage_weights: Hash of the weights of each fold of the previous stage, by the name of the
+            fold; empty without a previous stage.
     """
 
     FILE_NAME: ClassVar[str] = "run.json"
     MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[2] = 2
-    configuration: str
+    configuration: FileName
     fold: FoldName
     recipe: Recipe
     options: TrainingOptions
@@ -110,3 +113,4 @@ class Run(Document):
     history: tuple[EpochRecord, ...]
     pretraining: Pretraining | None = None
     resubstitution: bool = False
+    stage_weights: dict[str, str] = Field(default_factory=dict)

@@ -2,9 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, NonNegativeInt, PositiveInt
+from autoseg.core.names import FileName
 from autoseg.documents.document import Document
 
 
@@ -21,7 +22,7 @@ class ScheduledTraining(Frozen):
         overhead_seconds: Time for preparing and scoring; None until it is finished.
     """
 
-    configuration: str
+    configuration: FileName
     fold: NonNegativeInt
     seconds: PositiveFloat | None
     most_steps: PositiveInt | None = None
@@ -46,7 +47,7 @@ class RunSchedule(Document):
     schema_version: Literal[1] = 1
     budget_seconds: PositiveFloat | None
     seconds_spent: NonNegativeFloat = 0.0
-    candidates: tuple[str, ...]
+    candidates: tuple[FileName, ...]
     reason: str
     trainings: tuple[ScheduledTraining, ...] = ()
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeFloat, model_validator
 
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, NonNegativeInt
 from autoseg.core.geometry import LengthUnit
+from autoseg.core.names import FileName
 from autoseg.documents.document import Document
 from autoseg.documents.quality import QualityCurve
 from autoseg.documents.splits import FoldName
@@ -84,18 +85,21 @@ class Selection(Document):
             were not considered for selection.
         quality: Curves of the expected Dice of new cases, one per target; empty with too few
             held-out cases.
+        weights: Hash of the weights of each fold, also of previous stages, by the names of
+            configuration and fold; empty if unknown.
     """
 
     FILE_NAME: ClassVar[str] = "selection.json"
     MADE_BY: ClassVar[str] = "autoseg select"
     schema_version: Literal[1] = 1
-    members: Annotated[tuple[str, ...], Field(min_length=1)]
+    members: Annotated[tuple[FileName, ...], Field(min_length=1)]
     folds: tuple[tuple[FoldName, ...], ...]
     postprocessing: tuple[LargestComponent, ...]
     reason: str
     candidates: tuple[Candidate, ...]
     left_out: tuple[Candidate, ...] = ()
     quality: tuple[QualityCurve, ...] = ()
+    weights: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check(self) -> "Selection":

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
 from autoseg.core.errors import TrainingError
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, NonNegativeInt
+from autoseg.core.json_text import whole_number
+from autoseg.core.names import FileName
 from autoseg.documents.document import Document
 
 ALL: Literal["all"] = "all"
@@ -21,7 +23,7 @@ def fold_from_name(text: str) -> FoldName | None:
     """Parse the name of a fold, such as "0" or "all"; return None if it is not valid."""
     if text == ALL:
         return ALL
-    return int(text) if text.isascii() and text.isdigit() else None
+    return whole_number(text)
 
 
 def fold_from_folder(name: str) -> FoldName | None:
@@ -51,8 +53,8 @@ class Fold(Frozen):
         validation: Names of the held-out cases.
     """
 
-    train: Annotated[tuple[str, ...], Field(min_length=1)]
-    validation: tuple[str, ...]
+    train: Annotated[tuple[FileName, ...], Field(min_length=1)]
+    validation: tuple[FileName, ...]
 
     @property
     def resubstitution(self) -> bool:

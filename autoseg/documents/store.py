@@ -132,8 +132,9 @@ def format_validation_error(error: ValidationError) -> str:
     the document that could control a terminal are removed.
     """
     lines = []
-    issues = error.errors(include_url=False, include_context=False, include_input=False)
-    for issue in issues:
+    for issue in error.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in issue["loc"]) or "the document"
-        lines.append(printable(f"{where}: {issue['msg'].removeprefix('Value error, ')}"))
+        is_short = isinstance(issue["input"], str | int | float) and issue["type"] != "value_error"
+        found = f"; found {issue['input']!r:.60}" if is_short else ""
+        lines.append(printable(f"{where}: {issue['msg'].removeprefix('Value error, ')}{found}"))
     return format_lines(lines, MAX_SHOWN_ISSUES)

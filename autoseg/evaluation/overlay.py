@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from autoseg.core.arrays import ImageArray, LabelArray
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.colours import class_colour
+from autoseg.core.formatting import printable
 
 OPACITY = 0.3
 """Opacity of the class colours; the outlines are opaque."""
@@ -73,7 +74,7 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
     axes = figure.subplots(3, len(panels), squeeze=False)
     colours = [class_colour(index) for index in range(len(class_names) - 1)]
     for column, shown in enumerate(panels):
-        axes[0, column].set_title(shown.title, fontsize=9, parse_math=False)
+        axes[0, column].set_title(printable(shown.title), fontsize=9, parse_math=False)
         layers = (None, shown.reference, shown.prediction)
         for row, (name, classes) in enumerate(
             zip(("image", "reference", "prediction"), layers, strict=True)
@@ -86,7 +87,7 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
             if column == 0:
                 cell.set_ylabel(name)
     patches = [
-        Patch(color=colour, label=name)
+        Patch(color=colour, label=printable(name))
         for colour, name in zip(colours[:12], class_names[1:13], strict=True)
     ]
     legend = figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=9)

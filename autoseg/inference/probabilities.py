@@ -19,15 +19,16 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from autoseg.core.atomic_write import atomic_folder
-from autoseg.core.case import InverseTransform
 from autoseg.core.disk import naming_disk_errors
 from autoseg.core.errors import CaseError
+from autoseg.core.frozen import PositiveInt
 from autoseg.documents import store
 from autoseg.documents.document import Document
 from autoseg.inference.blending import LogitsSlab
+from autoseg.preprocessing.records import ConsistentTransform
 
 ARRAY_FILE = "probabilities.b2nd"
 
@@ -61,7 +62,7 @@ class ProbabilityGrid(Document):
     FILE_NAME: ClassVar[str] = "grid.json"
     MADE_BY: ClassVar[str] = "autoseg train"
     schema_version: Literal[1] = 1
-    restoration: InverseTransform
+    restoration: ConsistentTransform
     orders: tuple[Annotated[int, Field(ge=0, le=1)], ...]
     num_outputs: PositiveInt
     is_regional: bool
@@ -178,8 +179,9 @@ def open_probabilities(folder: Path) -> Probabilities:
         array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
     except (OSError, RuntimeError, ValueError) as error:
         raise _unreadable_error(path, str(error)) from error
-    if tuple(array.shape) != grid.shape:
-        raise _unreadable_error(path, f"it has shape {array.shape}, expected {grid.shape}")
+    found = tuple(array.shape) if isinstance(array, blosc2.NDArray) else None
+    if found != grid.shape or array.dtype != np.uint8:
+        raise _unreadable_error(path, f"it has shape {found}, expected {grid.shape} of uint8")
     return Probabilities(grid=grid, array=array, path=path)
 
 

@@ -4,10 +4,10 @@ Source: Karimi & Salcudean, IEEE Transactions on Medical Imaging 39 (2020), equa
 10 erosions with a cross-shaped kernel (a voxel and its face neighbours).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat
 from typing_extensions import override
 
 from autoseg.core.tensors import LogitsBatch, Scalar
@@ -36,7 +36,7 @@ class HausdorffErosion(Loss):
 
     kind: Literal["hausdorff_er"] = "hausdorff_er"
     exponent: NonNegativeFloat = 2.0
-    erosions: PositiveInt = 10
+    erosions: Annotated[int, Field(ge=1, le=1000)] = 10
     uneroded_weight: NonNegativeFloat = 1.0
 
     @override

@@ -4,12 +4,12 @@ Source: Zhao et al., NeurIPS 2019, equations 9 to 15: 3 × 3 neighbourhoods afte
 weight 0.5; the ridge of 5e-4 is from the authors' code.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float64
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 from typing_extensions import override
 
@@ -53,8 +53,8 @@ class RegionMutualInformation(Loss):
 
     kind: Literal["region_mutual_information"] = "region_mutual_information"
     cross_entropy_weight: Fraction = 0.5
-    radius: PositiveInt = 3
-    stride: PositiveInt = 3
+    radius: Annotated[int, Field(ge=1, le=15)] = 3
+    stride: Annotated[int, Field(ge=1, le=1024)] = 3
     ridge: PositiveFloat = 5e-4
     warm_up: Fraction = 0.2
     progress: Fraction = 1.0

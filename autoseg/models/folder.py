@@ -1,5 +1,7 @@
 """Trained models on disk: read their documents and weights without building networks."""
 
+import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +22,9 @@ from autoseg.documents.splits import FoldName, fold_from_folder, sort_folds
 from autoseg.documents.store import load, save
 
 Tensors = dict[str, torch.Tensor]
+
+DIGESTED_BYTES = 2**20
+"""Bytes at each end of a file of weights by which they are told apart."""
 
 
 class StoredModel(ABC):
@@ -192,6 +197,23 @@ def trained_folds(folder: Path) -> tuple[FoldName, ...]:
     weights = folder.glob(f"fold_*/{WEIGHTS_NAME}")
     folds = (fold_from_folder(path.parent.name) for path in weights)
     return sort_folds(fold for fold in folds if fold is not None)
+
+
+def weights_digest(folder: Path) -> str | None:
+    """Return a hash that tells the trained weights of a fold from others; None without weights.
+
+    It is that of the size and of both ends of the file: training changes all tensors.
+    """
+    try:
+        with (folder / WEIGHTS_NAME).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            digest = hashlib.sha256(str(size).encode())
+            for start in (0, max(0, size - DIGESTED_BYTES)):
+                file.seek(start)
+                digest.update(file.read(DIGESTED_BYTES))
+    except FileNotFoundError:
+        return None
+    return digest.hexdigest()
 
 
 class NamedFold(NamedTuple):

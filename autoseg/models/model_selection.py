@@ -1,19 +1,24 @@
 """Find and load the configurations that predict: one, or the selection of `autoseg select`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.core.errors import ModelError
 from autoseg.core.formatting import format_folds
 from autoseg.core.work_root import WORK_ROOT
-from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.selection import Selection
 from autoseg.documents.splits import FoldName, default_folds
 from autoseg.documents.store import load
 from autoseg.models.archive.archived import archived_model
 from autoseg.models.archive.reader import ModelArchive
-from autoseg.models.folder import ModelFolder, StoredModel, named_fold, trained_folds
+from autoseg.models.folder import (
+    ModelFolder,
+    StoredModel,
+    named_fold,
+    trained_folds,
+    weights_digest,
+)
 from autoseg.models.loader import LoadedModel, LoadOptions, find_model, load_stored, open_model
 
 RESELECT = "run `autoseg select` again"
@@ -128,8 +133,7 @@ def _from_work_folder(work: Path, folds: Sequence[FoldName] | None) -> StoredSel
             )
             raise ModelError(msg)
     members = tuple(map(ModelFolder, folders))
-    selected_at = (work / Selection.FILE_NAME).stat().st_mtime
-    changed = _changed_folds(tuple(zip(members, selection.folds, strict=True)), selected_at)
+    changed = _changed_folds(tuple(zip(members, selection.folds, strict=True)), selection.weights)
     unused = tuple(
         warning
         for folder, selected_folds in zip(folders, selection.folds, strict=True)
@@ -145,30 +149,49 @@ def _from_work_folder(work: Path, folds: Sequence[FoldName] | None) -> StoredSel
     )
 
 
+def selected_weights(
+    selected: Sequence[tuple[ModelFolder, Sequence[FoldName]]],
+) -> dict[Path, dict[FoldName, str]]:
+    """Return a hash of the weights of each existing fold, also of previous stages, by model folder.
+
+    Args:
+        selected: Selected model folders with their folds.
+    """
+    pending, digests = list(selected), dict[Path, dict[FoldName, str]]()
+    while pending:
+        model, folds = pending.pop(0)
+        folder = model.path
+        if folder in digests:
+            continue
+        found = {fold: weights_digest(folder / f"fold_{fold}") for fold in folds}
+        digests[folder] = {fold: digest for fold, digest in found.items() if digest is not None}
+        stage = model.previous_stage()
+        pending += [] if stage is None else [(ModelFolder(folder.parent / stage), folds)]
+    return digests
+
+
 def _changed_folds(
-    selected: Sequence[tuple[ModelFolder, Sequence[FoldName]]], selected_at: float
+    selected: Sequence[tuple[ModelFolder, Sequence[FoldName]]], known: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return warnings about networks that changed after the selection, including previous stages.
 
     Such networks can still predict; only the scores of the selection are outdated.
+
+    Args:
+        selected: Selected model folders with their folds.
+        known: `Selection.weights`.
     """
-    pending, seen, warnings = list(selected), set[Path](), []
-    while pending:
-        model, folds = pending.pop(0)
-        folder = model.path
-        if folder in seen:
-            continue
-        seen.add(folder)
-        weights = ((fold, folder / f"fold_{fold}" / WEIGHTS_NAME) for fold in folds)
+    warnings = []
+    for folder, digests in selected_weights(selected).items():
         newer = [
-            fold for fold, path in weights if path.is_file() and path.stat().st_mtime > selected_at
+            fold
+            for fold, digest in digests.items()
+            if known.get(f"{folder.name}/fold_{fold}", digest) != digest
         ]
         if newer:
             warnings.append(
                 f"{format_folds(newer)} of {folder.name} changed after the selection; {RESELECT}"
             )
-        stage = model.previous_stage()
-        pending += [] if stage is None else [(ModelFolder(folder.parent / stage), folds)]
     return tuple(warnings)
 
 

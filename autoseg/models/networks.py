@@ -1,6 +1,7 @@
 """Build networks and load their stored weights."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from autoseg.core.device import move_to_device, replace_out_of_memory_error
 from autoseg.core.errors import ModelError, first_line
 from autoseg.documents.splits import FoldName
 from autoseg.models.folder import StoredModel, unusable_weights_error
+from autoseg.preprocessing.memory import BYTES_PER_GIB, FLOAT_BYTES, machine_bytes
 
 HEADER_BYTES_PER_TENSOR = 4096
 """Maximum size of a tensor's entry (name and shape) in the header of a weights file."""
@@ -45,6 +47,7 @@ def load_network(
         ModelError: If the weights are missing or damaged, do not match the architecture, or do not
             fit into the device's free memory.
     """
+    _check_memory(architecture, stored)
     network = empty_network(architecture)
     tensors = stored.read_weights(fold, largest_bytes=largest_bytes(network))
     widened = {
@@ -61,6 +64,19 @@ def load_network(
     )
     with replace_out_of_memory_error(issue):
         return move_to_device(network, device)
+
+
+def _check_memory(architecture: Architecture, stored: StoredModel) -> None:
+    """Check that one tile with its scores, the least that a prediction needs, fits into memory."""
+    values = (architecture.in_channels + architecture.num_classes) * prod(architecture.input_shape)
+    needed, found = values * FLOAT_BYTES, machine_bytes()
+    if found is not None and needed > found:
+        raise ModelError(
+            f"the plan of {stored.path} has the patch_shape "
+            f"{list(architecture.topology.patch_shape)}, whose prediction needs at least "
+            f"{needed / BYTES_PER_GIB:.1f} GiB; this machine has {found / BYTES_PER_GIB:.1f} GiB. "
+            "Predict on a machine with more memory, or train with a smaller patch_shape."
+        )
 
 
 def empty_network(architecture: Architecture) -> nn.Module:

@@ -9,6 +9,8 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
+from autoseg.core.formatting import format_shape
+
 BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
 """Shape of a block, the unit of decompression, by number of patch axes. 32 and 64 KiB of float32
 fit into the processor's cache; larger blocks read more than a patch needs (docs/benchmarks)."""
@@ -68,7 +70,15 @@ def _within(wanted: tuple[int, ...], bounds: tuple[int, ...]) -> tuple[int, ...]
     return tuple(min(size, bound) for size, bound in zip(wanted, bounds, strict=True))
 
 
-def open_array(path: Path) -> Any:  # noqa: ANN401  (blosc2 is untyped)
-    """Open an array, memory-mapped on POSIX systems, to be decompressed in the current thread."""
+def open_array(path: Path, shape: tuple[int, ...]) -> Any:  # noqa: ANN401  (blosc2 is untyped)
+    """Open an array, memory-mapped on POSIX systems, to be decompressed in the current thread.
+
+    Raises:
+        ValueError: If it is not an array with these trailing axes, such as one that is computed.
+    """
     mapped = {"mmap_mode": "r"} if os.name == "posix" else {}
-    return blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
+    array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
+    if isinstance(array, blosc2.NDArray) and array.shape[-len(shape) :] == shape:
+        return array
+    msg = f"expected an array of {format_shape(shape)} voxels"
+    raise ValueError(msg)

@@ -1,6 +1,7 @@
 """Estimate the memory for preparing a case, and find the memory that is available."""
 
 import os
+import sys
 from math import prod
 from pathlib import Path
 
@@ -90,6 +91,27 @@ def available_bytes() -> int | None:
     """
     known = [size for size in (_free_bytes(), _container_limit()) if size is not None]
     return min(known) if known else None
+
+
+def machine_bytes() -> int | None:
+    """Return the memory of the machine in bytes, at most the limit of the container or process.
+
+    None if it is unknown.
+    """
+    known = [_container_limit(), _process_limit()]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min((size for size in known if size is not None), default=None)
+
+
+def _process_limit() -> int | None:
+    """Return the limit of the address space (`ulimit -v`); None if there is none."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _free_bytes() -> int | None:

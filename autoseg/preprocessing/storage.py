@@ -10,20 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
 from autoseg.core.atomic_write import atomic_folder
-from autoseg.core.case import InverseTransform
 from autoseg.core.errors import CaseError, DocumentError, affects_all
 from autoseg.documents import store
-from autoseg.documents.document import Document
 from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.preprocessing.blocks import open_array, write_array
 from autoseg.preprocessing.prepare import PreparedCase
+from autoseg.preprocessing.records import CascadeInputRecord, CaseRecord
 
 ALGORITHM_VERSION = 2
 """Increased whenever the results of preprocessing change, so that cases are prepared again."""
@@ -32,46 +31,6 @@ IMAGE_FILE = "image.b2nd"
 LABELS_FILE = "labels.b2nd"
 FOREGROUND_FILE = "foreground.npy"
 CASCADE_INPUT_FILE = "cascade_input.b2nd"
-
-
-class CaseRecord(Document):
-    """Contents of `case.json`.
-
-    Attributes:
-        name: Name of the case.
-        key: `preparation_key` of name, size and modification time of the source files.
-        content_key: `preparation_key` of the content of the source files. It does not change if
-            they are copied or touched, and identifies everything derived from the case.
-        restoration: Inverse transform from the prepared grid to the image.
-        class_offsets: Rows of the foreground file from entry `k` to entry `k + 1` are positions of
-            target `k` (from 1); rows before entry 1 are positions of all annotated voxels.
-        highest_class: Highest class index of the labels, to notice damage; 255 if unknown.
-    """
-
-    FILE_NAME: ClassVar[str] = "case.json"
-    MADE_BY: ClassVar[str] = "autoseg train"
-    schema_version: Literal[1] = 1
-    name: str
-    key: str
-    content_key: str
-    restoration: InverseTransform
-    class_offsets: tuple[int, ...]
-    highest_class: int = 255
-
-
-class CascadeInputRecord(Document):
-    """Contents of `cascade_input.json`.
-
-    Attributes:
-        name: Name of the case.
-        key: Key of the case and of the networks that predicted it.
-    """
-
-    FILE_NAME: ClassVar[str] = "cascade_input.json"
-    MADE_BY: ClassVar[str] = "autoseg train"
-    schema_version: Literal[1] = 1
-    name: str
-    key: str
 
 
 @dataclass(frozen=True)
@@ -118,7 +77,7 @@ class StoredCase:
         try:
             positions = np.load(path, mmap_mode="r")
             self._check_positions(positions)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:
             raise self._damaged(path, error) from error
         self._check_same()
         return tuple(positions[start:stop] for start, stop in pairwise(self.record.class_offsets))
@@ -201,25 +160,28 @@ class StoredCase:
     def is_intact(self) -> bool:
         """Return True if all files can be opened and have the shapes that `record` states."""
         try:
-            shapes = [open_array(self.folder / name).shape for name in (IMAGE_FILE, LABELS_FILE)]
+            for name in (IMAGE_FILE, LABELS_FILE):
+                open_array(self.folder / name, self.shape)
             self._check_positions(np.load(self.folder / FOREGROUND_FILE, mmap_mode="r"))
         except (OSError, RuntimeError, ValueError, EOFError):
             return False
-        return bool(shapes[0][1:] == shapes[1] == self.shape)
+        return True
 
     def _check_positions(self, positions: NDArray[Any]) -> None:
         offsets = self.record.class_offsets
         expected = (offsets[-1], len(self.shape))
         if positions.dtype != np.int32 or positions.shape != expected:
-            msg = f"{positions.dtype} of shape {positions.shape}, expected int32 of {expected}"
+            msg = (
+                f"found {positions.dtype} of shape {positions.shape}, expected int32 of {expected}"
+            )
             raise ValueError(msg)
         if any(start > stop for start, stop in pairwise((0, *offsets))):
             raise ValueError(f"class_offsets are not sorted: {offsets}")
 
     def _read(self, path: Path, box: Any) -> Any:  # noqa: ANN401  (blosc2 is untyped)
         try:
-            return open_array(path)[box]
-        except (OSError, RuntimeError, ValueError, IndexError) as error:
+            return open_array(path, self.shape)[box]
+        except (OSError, RuntimeError, ValueError, TypeError, IndexError) as error:
             raise self._damaged(path, error) from error
 
     def _damaged(self, path: Path, error: Exception) -> Exception:

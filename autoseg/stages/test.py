@@ -1,8 +1,8 @@
 """`autoseg test`: predict and score the test cases of a dataset."""
 
-import shutil
 from dataclasses import replace
 
+from autoseg.core.atomic_write import remove_folder
 from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Progress
 from autoseg.documents import store
@@ -53,7 +53,7 @@ def test(
     progress.say(describe_selection(selected) or f"Predicting with {model.path}.")
     for sentence in selected.warnings:
         progress.say(f"warning: {sentence}.")
-    shutil.rmtree(workspace.test, ignore_errors=True)
+    remove_folder(workspace.test, workspace.root)
     options = replace(options, skip_existing=False)
     report = score_cases(dataset.test_cases, workspace.test, model, options, progress)
     store.save(report, workspace.test / Report.FILE_NAME)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import NonNegativeFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from autoseg.core.atomic_write import atomic_write
-from autoseg.core.errors import TrainingError, affects_all
-from autoseg.core.frozen import Frozen
+from autoseg.core.errors import TrainingError, affects_all, first_line
+from autoseg.core.frozen import Frozen, NonNegativeInt, PositiveInt
 from autoseg.documents.run import EpochRecord
 from autoseg.training.position import Position
 from autoseg.training.state import TrainingState
@@ -40,9 +40,9 @@ class CheckpointHeader(Frozen):
     """
 
     identity: str
-    step: int
-    seconds: float
-    epoch_steps: int
+    step: NonNegativeInt
+    seconds: NonNegativeFloat
+    epoch_steps: PositiveInt
     epoch_losses: tuple[float, ...]
     history: tuple[EpochRecord, ...]
     scaler: dict[str, int | float]
@@ -96,11 +96,7 @@ def load_checkpoint(
     except (SafetensorError, ValidationError, KeyError, OSError) as error:
         if affects_all(error):
             raise
-        msg = (
-            f"{path} is an invalid or corrupt checkpoint ({error}). Delete it or add --restart to "
-            "train from scratch."
-        )
-        raise TrainingError(msg) from error
+        raise _invalid_checkpoint(path, error) from error
     if header.identity != identity:
         msg = (
             f"{path} was saved with {_difference(header.started_with, started_with)}. To resume, "
@@ -108,14 +104,24 @@ def load_checkpoint(
             "original plan and cases; to start over, add --restart."
         )
         raise TrainingError(msg)
-    _restore_tensors(state, tensors)
-    if header.scaler:  # empty if saved on a device without gradient scaling
-        state.scaler.load_state_dict(dict(header.scaler))
+    try:
+        _restore_tensors(state, tensors)
+        if header.scaler:  # empty if saved on a device without gradient scaling
+            state.scaler.load_state_dict(dict(header.scaler))
+    except (RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise _invalid_checkpoint(path, error) from error
     state.position = Position(step=header.step, seconds=header.seconds)
     state.epoch_steps = header.epoch_steps
     state.epoch_losses = list(header.epoch_losses)
     state.history = list(header.history)
     state.rate_factor = header.rate_factor
+
+
+def _invalid_checkpoint(path: Path, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"{path} is an invalid or corrupt checkpoint ({first_line(error)}). Delete it or add "
+        "--restart to train from scratch."
+    )
 
 
 def _difference(then: str, now: str) -> str:
@@ -179,11 +185,17 @@ def _restore_tensors(state: TrainingState, tensors: dict[str, Tensor]) -> None:
 def _lay_out_like_weights(optimizer: torch.optim.Optimizer) -> None:
     """Give the optimiser state of each weight the memory layout of that weight.
 
+    Raises:
+        ValueError: If a state has neither the shape of its weight nor a single value.
+
     Tensors loaded from a checkpoint are contiguous, but fused optimisers ignore strides and read
     the values of weight and state in memory order.
     """
     for weight, entries in optimizer.state.items():
         for name, value in entries.items():
+            if isinstance(value, Tensor) and value.numel() > 1 and value.shape != weight.shape:
+                msg = f"{name} has shape {list(value.shape)}, its weight {list(weight.shape)}"
+                raise ValueError(msg)
             if isinstance(value, Tensor) and value.shape == weight.shape:
                 entries[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.colours import class_colour
+from autoseg.core.formatting import printable
 from autoseg.documents.run import EpochRecord
 
 
@@ -35,7 +36,7 @@ def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], 
     losses.legend()
     for index, name in enumerate(class_names):
         values = np.array([record.pseudo_dice[index] for record in history], float)
-        scores.plot(steps, values, label=name, color=class_colour(index))
+        scores.plot(steps, values, label=printable(name), color=class_colour(index))
     scores.set(ylabel="pseudo-Dice", ylim=(0, 1), title="Validation patches")
     if len(class_names) <= 12:
         for text in scores.legend(loc="lower right").get_texts():

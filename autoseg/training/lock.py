@@ -11,12 +11,12 @@ from pathlib import Path
 from threading import Event, Thread
 
 from filelock import BaseFileLock, FileLock, Timeout
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import ValidationError
 
 from autoseg.core.atomic_write import new_temporary_path
 from autoseg.core.disk import naming_disk_errors
 from autoseg.core.errors import TrainingError
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, NonNegativeInt
 from autoseg.core.processes import ProcessId, this_process
 
 LOCK_NAME = "training.lock"

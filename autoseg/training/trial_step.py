@@ -11,14 +11,14 @@ from time import perf_counter
 from typing import Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from autoseg.architectures import AnyArchitecture, NetworkOutput
 from autoseg.core.child import time_limit
 from autoseg.core.device import autocast, autocast_dtype, memory_layout, move_to_device
 from autoseg.core.formatting import format_percent
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, PositiveInt
 from autoseg.training.compared_convolutions import ComparedConvolutions
 
 SLOWEST = 20

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from fakes import load_model
+from safetensors.torch import load_file, save_file
 
 from autoseg.augmentations.cascade_components import CascadeComponents
 from autoseg.augmentations.cascade_morphology import CascadeMorphology
@@ -247,6 +248,8 @@ def test_a_finished_fold_says_that_its_previous_stage_was_trained_again(
     finished = work.fold("cascade", 0) / "weights.safetensors"
     again = work.fold("coarse", 1) / "weights.safetensors"
     os.utime(again, (finished.stat().st_mtime + 5,) * 2)
+    assert note_on_newer_stage(work, cascade, 0) is None
+    save_file({name: tensor + 1 for name, tensor in load_file(again).items()}, again)
     note = note_on_newer_stage(work, cascade, 0)
     assert note is not None
     assert "fold_1 of coarse finished after this fold" in note

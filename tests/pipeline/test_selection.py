@@ -1,10 +1,11 @@
 """Selecting as a whole: two trained configurations, their pair, and what is left on disk."""
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
+import SimpleITK
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from autoseg.cli import app
@@ -18,6 +19,7 @@ from autoseg.documents.report import Report
 from autoseg.documents.selection import Selection
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
+from autoseg.models.folder import weights_digest
 from autoseg.stages.select.select import select
 from autoseg.stages.train.duration import TrainingDuration
 from autoseg.stages.train.task import TrainRequest
@@ -171,7 +173,7 @@ def test_folds_scored_on_label_files_that_have_changed_are_named_with_the_comman
     ensemble = own.ensembles / f"{first} + {other}" / Report.FILE_NAME
     before = store.load(Report, ensemble)
     edited = copies[SPLITS.folds[1].validation[0]]
-    os.utime(edited, ns=(0, 0))
+    write_labels_again(edited)
     progress = Listening()
     select(own, workers=1, progress=progress)
     assert len(progress.said) == 2
@@ -179,6 +181,41 @@ def test_folds_scored_on_label_files_that_have_changed_are_named_with_the_comman
         assert f"label files of {name}, fold 1, have changed" in note
         assert f"--configuration {name} --fold 1` scores it again" in note
     assert store.load(Report, ensemble).label_state != before.label_state
+
+
+def test_a_copied_work_folder_is_scored(own, selected, tmp_path):
+    copied = Workspace(tmp_path / "copied")
+    for path in sorted(own.root.rglob("*"), reverse=True):  # evaluations before weights
+        if path.is_file():
+            target = copied.root / path.relative_to(own.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    progress = Listening()
+    assert select(copied, workers=1, progress=progress).selection == selected[0]
+    assert not [title for title in progress.tracked if title.startswith("Averaging")]
+
+
+def write_labels_again(path: Path) -> None:
+    """Write a label file with other voxels."""
+    image = SimpleITK.ReadImage(str(path))
+    values = SimpleITK.GetArrayFromImage(image)
+    values[0, 0, 0] = 1 - values[0, 0, 0]
+    changed = SimpleITK.GetImageFromArray(values)
+    changed.CopyInformation(image)
+    SimpleITK.WriteImage(changed, str(path))
+
+
+def test_averages_of_a_network_that_was_trained_again_are_made_again(own, selected):
+    first, other = configurations(own)
+    folder = own.models / first / "fold_1"
+    weights = folder / "weights.safetensors"
+    save_file({name: tensor * 1.01 for name, tensor in load_file(weights).items()}, weights)
+    report = store.load(Report, folder / "validation" / Report.FILE_NAME)
+    changed = report.model_copy(update={"weights": {f"{first}/fold_1": weights_digest(folder)}})
+    store.save(changed, folder / "validation" / Report.FILE_NAME)
+    progress = Listening()
+    select(own, workers=1, progress=progress)
+    assert progress.tracked[f"Averaging {first} + {other}"] == len(report.cases)
 
 
 def test_a_lost_label_map_of_an_ensemble_is_made_again(own, selected):

@@ -1,6 +1,5 @@
 """The choices of the user for reading a folder: from options, and from a layout file."""
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
+from autoseg.core.json_text import read_json
 from autoseg.datasets.layouts.label_map import parse_label_map
 from autoseg.documents.dataset import LayoutOptions
 from autoseg.documents.store import format_validation_error
@@ -72,14 +72,14 @@ def read_layout(root: Path, path: Path) -> LayoutOptions:
         DatasetError: If the file or an entry in it is not valid.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"--layout: {path} cannot be read as JSON ({error}). Expected an object such as "
             '{"image": ["scans/{case}.nii.gz"], "label_map": {"0": "background", "1": "liver"}}.'
         ) from error
     unknown = sorted(content.keys() - KEYS) if isinstance(content, dict) else [type(content)]
-    if unknown:
+    if unknown or not isinstance(content, dict):
         raise DatasetError(
             f"--layout: {path} has {format_names(unknown)}; expected an object with some of the "
             f"keys {', '.join(KEYS)}."

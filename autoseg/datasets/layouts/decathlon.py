@@ -17,7 +17,7 @@ from autoseg.datasets.layouts.pairing import (
     listed_path,
     relative_to_root,
 )
-from autoseg.documents.dataset import CaseFiles, DatasetSpec
+from autoseg.documents.dataset import CaseFiles, DatasetSpec, is_valid_folder_name
 from autoseg.documents.splits import Fold
 from autoseg.readers import ending_of, exists, stem_of
 from autoseg.readers.names import channel_of, without_channel_suffix
@@ -34,7 +34,9 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
     listed = listed_cases(root, pairs)
     names = [case.name for case in listed]
     found = complete_cases(listed, root)
-    unlabelled = len(description.validation or ()) - len(held_out)
+    listed_held_out = description.validation
+    number = len(listed_held_out) if isinstance(listed_held_out, list) else 0
+    unlabelled = number - len(held_out)
     if unlabelled:
         note = f"{unlabelled} entries of validation in dataset.json have no label and are not used"
         found = replace(found, notes=(note,))
@@ -56,13 +58,15 @@ def find_cases(root: Path, description: Description | None) -> FoundCases | None
 def _folds(
     names: Sequence[str], parts: Sequence[tuple[Sequence[int], Sequence[int]]]
 ) -> tuple[Fold, ...]:
-    """Return folds of the cases at some places of a list."""
+    """Return folds of the cases at some places of a list, without those of invalid names."""
+
+    def named(places: Sequence[int]) -> tuple[str, ...]:
+        return tuple(name for name in map(names.__getitem__, places) if is_valid_folder_name(name))
+
     return tuple(
-        Fold(
-            train=tuple(names[place] for place in train),
-            validation=tuple(names[place] for place in validation),
-        )
+        Fold(train=named(train), validation=named(validation))
         for train, validation in parts
+        if named(train)
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.json_text import whole_number
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.datasets.layouts.description import Description
 from autoseg.documents.store import format_validation_error
@@ -101,10 +102,10 @@ def _entry(key: str, content: int | str | list[int]) -> _Entry:
             return _Entry(name=key, values=tuple(dict.fromkeys(content)))
     elif isinstance(content, int):
         return _Entry(name=key, values=(content,))
-    elif key.isdigit():
-        return _Entry(name=content, values=(int(key),))
-    elif content.isdigit():
-        return _Entry(name=key, values=(int(content),))
+    elif (value := whole_number(key)) is not None:
+        return _Entry(name=content, values=(value,))
+    elif (value := whole_number(content)) is not None:
+        return _Entry(name=key, values=(value,))
     msg = f'the label {key!r}: {content!r} in dataset.json has no value. Write {{"{key}": 1}}.'
     raise DatasetError(msg)
 

@@ -1,12 +1,21 @@
 """Load the `dataset.json` of a dataset, in the format of the Decathlon or of nnU-Net."""
 
-import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from autoseg.core.errors import DatasetError
+from autoseg.core.json_text import read_json, whole_number
 from autoseg.documents.store import format_validation_error
 
 ChannelNames = Annotated[
@@ -27,7 +36,22 @@ Labels = Annotated[
 ]
 """Names and values of labels; a list of names has the values 0, 1, 2 …"""
 
-FileNames = Annotated[tuple[str, ...], Field(min_length=1)]
+LONGEST_PART = 255
+"""Maximum length of the name of a file or folder, bytes."""
+
+PARTS = re.compile(r"[/\\]+")
+
+
+def _listed(name: str) -> str:
+    """Return the path of a file, which must be one that a disk can have."""
+    if "\x00" in name or any(len(part.encode()) > LONGEST_PART for part in PARTS.split(name)):
+        msg = f"found {name[:40]!a} …; expected the path of a file, with parts of up to 255 bytes."
+        raise ValueError(msg)
+    return name
+
+
+ListedFile = Annotated[str, Field(max_length=2048), AfterValidator(_listed)]
+FileNames = Annotated[tuple[ListedFile, ...], Field(min_length=1)]
 
 
 class _ExternalModel(BaseModel):
@@ -46,8 +70,8 @@ class TrainingPair(_ExternalModel):
         case: Name of the case; None for the name of its image.
     """
 
-    image: str | FileNames
-    label: str
+    image: ListedFile | FileNames
+    label: ListedFile
     fold: int | None = None
     case: str | None = None
 
@@ -56,7 +80,7 @@ class MappedCase(_ExternalModel):
     """An entry of nnU-Net's `dataset` map."""
 
     images: FileNames
-    label: str
+    label: ListedFile
 
 
 class Description(_ExternalModel):
@@ -150,21 +174,21 @@ def declared_channels(description: Description) -> tuple[str, ...] | None:
         return None
     if isinstance(names, tuple):
         return names
-    numbers = [int(key) if key.isdigit() else -1 for key in names]
+    numbers = [-1 if (number := whole_number(key)) is None else number for key in names]
     if sorted(numbers) != list(range(len(numbers))):
         raise DatasetError(
             f"dataset.json numbers its channels {list(names)}; expected 0 to {len(numbers) - 1}. "
             'Write them as {"0": "T1", "1": "T2"}.'
         )
-    return tuple(names[str(key)] for key in sorted(names, key=int))
+    return tuple(name for _, name in sorted(zip(numbers, names.values(), strict=True)))
 
 
 def _load_json(path: Path) -> dict[str, object] | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path} is not valid JSON: {error}. Correct it.") from error
     if not isinstance(content, dict):
         raise DatasetError(f"{path} must contain one JSON object {{…}}; found {str(content)[:60]}.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.formatting import format_count, format_names
+from autoseg.core.names import EXPECTED
 from autoseg.datasets.issues import CaseIssue
 from autoseg.documents.dataset import CaseFiles, is_valid_folder_name
 from autoseg.documents.splits import Fold
@@ -120,17 +121,18 @@ def complete_cases(cases: list[CaseFiles], root: Path) -> FoundCases:
         if count > 1
     ]
     misnamed = [
-        CaseIssue(
-            name,
-            "its name in dataset.json is not a valid folder name.",
-            "Rename it, without slashes and not starting with a dot.",
-        )
+        _misnamed(name)
         for name in sorted({case.name for case in cases})
         if not is_valid_folder_name(name)
     ]
     issues = (*absent, *repeated, *misnamed)
     invalid = {issue.case for issue in issues}
     return FoundCases(tuple(case for case in cases if case.name not in invalid), issues)
+
+
+def _misnamed(name: str) -> CaseIssue:
+    cause = "its name is not a valid folder name."
+    return CaseIssue(name, cause, f"Rename it; {EXPECTED}.")
 
 
 def listed_path(root: Path, name: str) -> Path:
@@ -158,6 +160,8 @@ def case_files_issue(name: str, images: list[Path], labels: list[Path]) -> CaseI
     Returns:
         The first issue, or None.
     """
+    if not is_valid_folder_name(name):
+        return _misnamed(name)
     if not images:
         cause = f"no image found for the label file {labels[0].name}."
         return CaseIssue(name, cause, "Add the image, or remove the label file.")

@@ -12,6 +12,7 @@ from autoseg.core.formatting import (
     format_number,
     format_shape,
     format_value,
+    printable,
 )
 from autoseg.core.geometry import LengthUnit, Orientation, length_unit
 from autoseg.documents.fingerprint import Fingerprint
@@ -45,6 +46,11 @@ TURNED_3D: dict[Orientation, str] = {
     ),
 }
 CANONICAL_2D = "2-D images are used as stored"
+
+MARKUP = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": " "} | {mark: f"\\{mark}" for mark in "`[]*"}
+)
+"""How characters that begin HTML, code, links or emphasis are written."""
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 """Text of the model card."""
@@ -113,8 +119,12 @@ def card_page(card: ModelCard, metrics: Mapping[str, str]) -> str:
     """Format the model card as Markdown; `metrics` maps the metrics to show to column titles."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(  # Markdown has no autoescape; cells are escaped by a filter
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
+    environment = Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        finalize=_escaped,  # every value, because Markdown has no autoescape
     )
     environment.filters |= {
         "cell": _cell,
@@ -196,7 +206,15 @@ def card_unit(card: ModelCard) -> LengthUnit:
     return length_unit(card.num_axes, edges)
 
 
+def _escaped(value: object) -> object:
+    """Return a value without anything that Markdown or HTML would take for markup."""
+    if not isinstance(value, str):
+        return value
+    return printable(value).translate(MARKUP)
+
+
 def _cell(text: str) -> str:
+    """Return the text of a table's cell, in which a bar would begin the next one."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 

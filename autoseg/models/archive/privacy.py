@@ -84,5 +84,7 @@ def _report(report: Report | None, numbered: Mapping[str, str]) -> Report | None
             ),
             "missing_predictions": tuple(numbered[name] for name in report.missing_predictions),
             "missing_references": tuple(numbered[name] for name in report.missing_references),
+            "label_state": None,
+            "label_content": None,
         }
     )

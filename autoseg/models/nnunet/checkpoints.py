@@ -60,7 +60,7 @@ def read_checkpoint(file: BufferedIOBase, name: str) -> Checkpoint:
             content = torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _unsafe_checkpoint(name, error) from error
-    except (RuntimeError, ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
+    except Exception as error:
         raise _invalid_checkpoint(name, first_line(error)) from error
     return _checked(content, name)
 
@@ -128,6 +128,7 @@ def _checked(content: object, name: str) -> Checkpoint:
             name, f"it contains a {type(content).__name__} instead of a dictionary"
         )
     weights, arguments = content.get("network_weights"), content.get("init_args")
+    trainer = content.get("trainer_name")
     if not isinstance(weights, dict) or not weights or not _are_tensors(weights):
         raise _invalid_checkpoint(name, "it has no network_weights")
     if not isinstance(arguments, dict) or not isinstance(arguments.get("configuration"), str):
@@ -136,17 +137,32 @@ def _checked(content: object, name: str) -> Checkpoint:
         weights=weights,
         configuration=arguments["configuration"],
         mirror_axes=_mirror_axes(content.get("inference_allowed_mirroring_axes"), name),
-        trainer=str(content.get("trainer_name", "")),
+        trainer=trainer if isinstance(trainer, str) else "",
     )
 
 
 def _are_tensors(weights: dict[Any, Any]) -> bool:
-    return all(isinstance(k, str) and isinstance(t, torch.Tensor) for k, t in weights.items())
+    """Return True if all values are dense tensors of numbers that are stored in full.
+
+    A tensor may also repeat a few stored values without end.
+    """
+    return all(
+        isinstance(name, str)
+        and isinstance(tensor, torch.Tensor)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.is_floating_point() | (not tensor.dtype.is_complex)
+        and not (tensor.is_quantized or tensor.is_nested)
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+        for name, tensor in weights.items()
+    )
 
 
 def _mirror_axes(axes: object, name: str) -> tuple[int, ...]:
     if axes is None:
         return ()
-    if isinstance(axes, list | tuple) and all(axis in (0, 1, 2) for axis in axes):
+    if isinstance(axes, list | tuple) and all(
+        isinstance(axis, int) and axis in (0, 1, 2) for axis in axes
+    ):
         return tuple(sorted(int(axis) for axis in axes))
-    raise _invalid_checkpoint(name, f"its mirroring axes are {axes!a}, expected a list of 0, 1, 2")
+    raise _invalid_checkpoint(name, "its mirroring axes are not a list of 0, 1 and 2")

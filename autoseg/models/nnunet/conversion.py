@@ -275,7 +275,9 @@ def _threshold(settings: dict[str, Any]) -> float:
     _check(forced is not True, "force_separate_z", forced)
     if forced is False:
         return NEVER
-    return float(settings.get("separate_z_anisotropy_threshold", 3.0))
+    threshold = settings.get("separate_z_anisotropy_threshold", 3.0)
+    _check(isinstance(threshold, int | float), "separate_z_anisotropy_threshold", threshold)
+    return float(threshold)
 
 
 def _memory_gib(network: Architecture, batch_size: int) -> float:

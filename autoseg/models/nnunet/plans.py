@@ -3,12 +3,14 @@
 Source: nnU-Net 2.8.1, including its conversion of configurations from before 2.2.
 """
 
-from typing import Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, ValidationError
 
 from autoseg.core.errors import ModelError
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, PositiveInt
+from autoseg.core.json_text import whole_number
+from autoseg.core.limits import MOST_STAGES, Width
 from autoseg.documents.store import format_validation_error
 
 PerAxis: TypeAlias = PositiveInt | tuple[PositiveInt, ...]
@@ -25,7 +27,7 @@ class _Foreign(Frozen, extra="ignore"):
 class NetworkSettings(Frozen):
     """Arguments of nnU-Net's two U-Nets; unknown ones are rejected, since they may matter."""
 
-    n_stages: PositiveInt
+    n_stages: Annotated[int, Field(ge=1, le=MOST_STAGES)]
     features_per_stage: PerAxis
     kernel_sizes: PositiveInt | tuple[PerAxis, ...]
     strides: PositiveInt | tuple[PerAxis, ...]
@@ -83,6 +85,19 @@ class NnunetConfiguration(_Foreign):
     previous_stage: str | None = None
 
 
+class OlderConfiguration(_Foreign):
+    """The network of a configuration from before nnU-Net 2.2."""
+
+    UNet_class_name: str | None = None
+    UNet_base_num_features: Width
+    unet_max_num_features: Width
+    n_conv_per_stage_encoder: Annotated[tuple[PositiveInt, ...], Field(max_length=MOST_STAGES)]
+    n_conv_per_stage_decoder: PerAxis | None = None
+    conv_kernel_sizes: Any = None
+    pool_op_kernel_sizes: Any = None
+    patch_size: tuple[PositiveInt, ...] = ()
+
+
 class IntensityProperties(_Foreign):
     """Foreground intensities of a channel over the training data."""
 
@@ -122,7 +137,8 @@ class NnunetPlans(_Foreign):
         """
         fields = self._merged(name)
         if "architecture" not in fields:
-            fields = {**fields, "architecture": _architecture_before_2_2(fields)}
+            older = parse_document(OlderConfiguration, fields, f"configuration {name!a}")
+            fields = {**fields, "architecture": _architecture_before_2_2(older)}
         return parse_document(NnunetConfiguration, fields, f"configuration {name!a} of plans.json")
 
     def _merged(self, name: str) -> dict[str, Any]:
@@ -168,7 +184,7 @@ class NnunetDataset(_Foreign):
             ModelError: If there are none, or their keys are not numbers.
         """
         names = self.channel_names or self.modality or {}
-        if not names or not all(number.isdigit() for number in names):
+        if not names or None in map(whole_number, names):
             msg = (
                 f"dataset.json has the channel names {names!a}; expected one name for each channel "
                 "number from 0. Use the dataset.json next to plans.json."
@@ -203,24 +219,22 @@ def parse_document(kind: type[T], content: object, name: str) -> T:
         raise ModelError(msg) from error
 
 
-def _architecture_before_2_2(configuration: dict[str, Any]) -> dict[str, Any]:
+def _architecture_before_2_2(configuration: OlderConfiguration) -> dict[str, Any]:
     """Convert the network description of nnU-Net before 2.2 to the current form."""
-    kind = configuration.get("UNet_class_name")
+    kind = configuration.UNet_class_name
     blocks = "n_blocks_per_stage" if kind == "ResidualEncoderUNet" else "n_conv_per_stage"
-    encoder = configuration.get("n_conv_per_stage_encoder") or ()
-    base = configuration.get("UNet_base_num_features", 0)
-    most = configuration.get("unet_max_num_features", 0)
-    axes = len(configuration.get("patch_size") or ())
+    encoder, axes = configuration.n_conv_per_stage_encoder, len(configuration.patch_size)
+    base, most = configuration.UNet_base_num_features, configuration.unet_max_num_features
     return {
         "network_class_name": kind,
         "arch_kwargs": {
             "n_stages": len(encoder),
             "features_per_stage": [min(base * 2**stage, most) for stage in range(len(encoder))],
             "conv_op": f"torch.nn.modules.conv.Conv{axes}d",
-            "kernel_sizes": configuration.get("conv_kernel_sizes"),
-            "strides": configuration.get("pool_op_kernel_sizes"),
+            "kernel_sizes": configuration.conv_kernel_sizes,
+            "strides": configuration.pool_op_kernel_sizes,
             blocks: encoder,
-            "n_conv_per_stage_decoder": configuration.get("n_conv_per_stage_decoder"),
+            "n_conv_per_stage_decoder": configuration.n_conv_per_stage_decoder,
             "conv_bias": True,
             "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{axes}d",
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},

@@ -5,6 +5,7 @@ A zip is never extracted. Required files are read into memory after checking the
 
 import re
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
@@ -131,7 +132,7 @@ class ZipSource(ModelSource):
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = archive.infolist()
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeError, EOFError) as error:
+        except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, OSError) as error:
             raise _invalid_source(path, str(error)) from error
         if len(entries) > MOST_ENTRIES:
             raise _invalid_source(
@@ -161,7 +162,7 @@ class ZipSource(ModelSource):
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(entry) as file:
                 return BytesIO(file.read(entry.file_size))
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
             raise _invalid_source(self.path, f"{name[:80]!a} cannot be read: {error}") from error
 
 

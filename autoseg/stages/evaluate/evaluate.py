@@ -18,7 +18,7 @@ from autoseg.documents.store import save
 from autoseg.evaluation.cases import DEFAULT_MEASUREMENT, Measurement, ScoredCase, score_case
 from autoseg.evaluation.summary import build_report
 from autoseg.readers import exists, is_image_name, knows_geometry, read_image, read_labels, stem_of
-from autoseg.stages.evaluate.label_state import label_state
+from autoseg.stages.evaluate.label_state import label_content, label_state
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def evaluate_pairs(
         workers: Number of processes.
         progress: Receives the progress.
     """
-    state = label_state({pair.name: pair.reference for pair in pairs})
+    references = {pair.name: pair.reference for pair in pairs}
+    state = label_state(references)
     score = partial(_score, labels=labels, measurement=measurement)
     outcomes = run_each(score, pairs, workers=workers)
     done = list(progress.track(outcomes, description="Evaluating", total=len(pairs)))
@@ -120,7 +121,8 @@ def evaluate_pairs(
             if isinstance(outcome, Failure)
         ],
     )
-    return report.model_copy(update={"label_state": state})
+    content = label_content(references)
+    return report.model_copy(update={"label_state": state, "label_content": content})
 
 
 def _check_classes(measurement: Measurement, names: Sequence[str]) -> None:

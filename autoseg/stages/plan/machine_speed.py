@@ -6,14 +6,13 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import torch
-from pydantic import PositiveInt
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.architectures.u_shape import doubling_features
 from autoseg.core.child import run_module, time_limit
 from autoseg.core.device import Precision, choose_device, is_out_of_memory
 from autoseg.core.errors import TrainingError
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, PositiveInt
 from autoseg.core.instructions import choices
 from autoseg.core.parallel import default_workers
 from autoseg.core.processor import processor_name

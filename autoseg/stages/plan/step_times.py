@@ -8,12 +8,12 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 
 from autoseg.architectures import AnyArchitecture, Architecture
 from autoseg.core.child import run_module, time_limit
 from autoseg.core.device import choose_device, is_out_of_memory
-from autoseg.core.frozen import Frozen
+from autoseg.core.frozen import Frozen, PositiveInt
 from autoseg.core.instructions import choices
 from autoseg.core.progress import Progress
 from autoseg.documents.machine import TimedNetwork

@@ -6,6 +6,7 @@ from pathlib import Path
 from autoseg.core.compute import Compute
 from autoseg.core.device import choose_device
 from autoseg.core.errors import TrainingError
+from autoseg.core.names import is_file_name
 from autoseg.core.progress import Progress
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import Report
@@ -28,6 +29,7 @@ from autoseg.planning.run_candidates import (
 from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.folds import load_splits
+from autoseg.stages.memory_check import check_training_memory
 from autoseg.stages.plan.fingerprint import DEFAULT_CHOICES, DatasetChoices, fingerprint
 from autoseg.stages.plan.plan import (
     DEFAULT_REQUEST,
@@ -139,13 +141,14 @@ def run(
         setup = RunSetup(project, request)
         schedule = _schedule(setup, clock)
         progress.say(f"candidates: {', '.join(schedule.candidates)} ({schedule.reason})")
+        device = choose_device(compute.device)
         for name in schedule.candidates:
             check_trained_with(project, name)
+            check_training_memory(project.plan.configuration(name), device)
         reports = finished_reports(workspace, schedule, progress)
         configurations = [project.plan.configuration(name) for name in schedule.candidates]
-        StepChecks(compute.cache, progress).limit_for_all(
-            configurations, choose_device(compute.device), compute.precision
-        )
+        checks = StepChecks(compute.cache, progress)
+        checks.limit_for_all(configurations, device, compute.precision)
         _score_again(setup, schedule, reports, progress)
         schedule = _train_all(setup, clock, schedule, reports, progress)
         selected = select(
@@ -155,7 +158,7 @@ def run(
             dataset=project.dataset,
             splits=project.splits,
         )
-        output = request.output or workspace.root / f"{project.plan.dataset_name}{SUFFIX}"
+        output = request.output or workspace.root / f"{_model_name(project)}{SUFFIX}"
         export(workspace.root, output, ExportOptions())
         test_report = _test(project, compute, progress)
         schedule = clock.save(schedule)
@@ -165,6 +168,12 @@ def run(
         for issue in report.issues
     )
     return FinishedRun(output, selected, schedule, test_report, issues)
+
+
+def _model_name(project: Project) -> str:
+    """Return the name of the dataset, or another one if it cannot be that of a file."""
+    name = project.plan.dataset_name
+    return name if is_file_name(name) else "model"
 
 
 def _planned(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.formatting import format_count, format_duration
+from autoseg.core.json_text import whole_number
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
@@ -33,7 +34,7 @@ def finished_reports(
             folder = weights.parent
             number = folder.name.removeprefix("fold_")
             scores, record = folder / VALIDATION_NAME / Report.FILE_NAME, folder / Run.FILE_NAME
-            if not (number.isdigit() and scores.is_file()):
+            if not (whole_number(number) is not None and scores.is_file()):
                 continue
             fold = int(number)
             reports[name, fold] = store.load(Report, scores)

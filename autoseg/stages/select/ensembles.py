@@ -10,16 +10,17 @@ from autoseg.core.parallel import Failure, run_each
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.report import Report, UnscoredCase
+from autoseg.documents.report import Means, Report, UnscoredCase
 from autoseg.documents.selection import Selection
 from autoseg.inference.averaging import ensemble_class_map
-from autoseg.inference.probabilities import ProbabilityGrid, has_probabilities, open_probabilities
+from autoseg.inference.probabilities import has_probabilities, open_probabilities
+from autoseg.models.folder import weights_digest
 from autoseg.readers import read_image, write_labels
 from autoseg.stages.evaluate.evaluate import LabelMapPair, evaluate_pairs
 from autoseg.stages.evaluate.label_state import have_labels_changed
 from autoseg.stages.evaluate.score_cases import label_map
 from autoseg.stages.select.candidates import TrainedConfiguration
-from autoseg.stages.train.score_fold import VALIDATION_NAME, held_out_probabilities
+from autoseg.stages.train.score_fold import VALIDATION_NAME, fold_key, held_out_probabilities
 
 
 def label_maps(
@@ -41,13 +42,28 @@ def label_maps(
     return tuple(pairs)
 
 
-def is_current(pair: LabelMapPair) -> bool:
-    """Return True if the label map of an ensemble exists and is newer than all probabilities."""
-    if not pair.prediction.is_file():
-        return False
-    written = pair.prediction.stat().st_mtime
-    records = [source / ProbabilityGrid.FILE_NAME for source in pair.probabilities]
-    return all(record.is_file() and record.stat().st_mtime <= written for record in records)
+def _remove_outdated(
+    members: Sequence[TrainedConfiguration], pairs: Sequence[LabelMapPair], folder: Path
+) -> Report | None:
+    """Delete label maps whose networks have changed; return the stored report, None without one.
+
+    What the remaining label maps were made of is saved first, so that an interrupted call resumes.
+    """
+    path = folder / Report.FILE_NAME
+    stored = store.load(Report, path, made_by=Selection.MADE_BY) if path.is_file() else None
+    known = {} if stored is None else stored.weights
+    folds = [fold.folder for member in members for fold in member.folds]
+    weights = {fold_key(fold): weights_digest(fold) or "" for fold in folds}
+    if known == weights:
+        return stored
+    changed = {key for key, digest in weights.items() if known.get(key) != digest}
+    for pair in pairs:
+        sources = {fold_key(source.parents[2]) for source in pair.probabilities}
+        if sources & changed:
+            pair.prediction.unlink(missing_ok=True)
+    report = Report(classes=(), foreground=Means(), cases=(), weights=weights)
+    store.save(report, path)
+    return report
 
 
 def ensemble_report(
@@ -60,9 +76,9 @@ def ensemble_report(
 ) -> Report:
     """Score the averaged probabilities of several configurations on held-out cases.
 
-    Existing label maps are reused if they are newer than the probabilities. Existing scores are
-    reused if the label maps and the reference files have not changed either. A case that fails
-    is reported as an issue.
+    Existing label maps are reused if they were made with the same networks. Existing scores are
+    reused if the reference files have not changed either. A case that fails is reported as an
+    issue.
 
     Args:
         members: At least two configurations.
@@ -73,9 +89,10 @@ def ensemble_report(
     """
     name = " + ".join(member.name for member in members)
     pairs = label_maps(members, cases, folder)
-    pending = [each for each in zip(cases, pairs, strict=True) if not is_current(each[1])]
-    stored = _stored_report(folder, cases, pairs)
-    if not pending and stored is not None:
+    stored = _remove_outdated(members, pairs, folder)
+    tasks = zip(cases, pairs, strict=True)
+    pending = [task for task in tasks if not task[1].prediction.is_file()]
+    if not pending and stored is not None and _is_complete(stored, cases):
         return stored
     work = partial(_write, labels=members[0].labels)
     outcomes = run_each(work, pending, workers=workers)
@@ -88,26 +105,17 @@ def ensemble_report(
     failed = {issue.name for issue in issues}
     written = [pair for pair in pairs if pair.name not in failed]
     report = evaluate_pairs(written, labels=members[0].labels, workers=workers, progress=progress)
-    report = report.model_copy(update={"issues": (*issues, *report.issues)})
+    weights = {} if stored is None else stored.weights
+    update = {"issues": (*issues, *report.issues), "weights": weights}
+    report = report.model_copy(update=update)
     store.save(report, folder / Report.FILE_NAME)
     return report
 
 
-def _stored_report(
-    folder: Path, cases: Sequence[CaseFiles], pairs: Sequence[LabelMapPair]
-) -> Report | None:
-    """Load the report of an earlier call; None if it is missing, incomplete or outdated."""
-    path = folder / Report.FILE_NAME
-    if not path.is_file():
-        return None
-    report = store.load(Report, path, made_by=Selection.MADE_BY)
-    is_outdated = any(
-        pair.prediction.is_file() and pair.prediction.stat().st_mtime > path.stat().st_mtime
-        for pair in pairs
-    )
-    is_outdated = is_outdated or have_labels_changed(report, cases)
-    has_other_cases = {case.name for case in report.cases} != {case.name for case in cases}
-    return None if is_outdated or report.issues or has_other_cases else report
+def _is_complete(report: Report, cases: Sequence[CaseFiles]) -> bool:
+    """Return True if the report of an earlier call has the current scores of all cases."""
+    has_all = {case.name for case in report.cases} == {case.name for case in cases}
+    return has_all and not report.issues and not have_labels_changed(report, cases)
 
 
 def _write(task: tuple[CaseFiles, LabelMapPair], *, labels: LabelScheme) -> None:

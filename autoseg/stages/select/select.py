@@ -1,10 +1,10 @@
 """`autoseg select`: select a model by cross-validation."""
 
-import shutil
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from autoseg.core.atomic_write import remove_folder
 from autoseg.core.errors import CaseError, ModelError
 from autoseg.core.formatting import format_folds, format_names
 from autoseg.core.progress import Progress
@@ -19,6 +19,8 @@ from autoseg.evaluation.leaderboard import draw_leaderboard
 from autoseg.evaluation.quality import quality_curve
 from autoseg.evaluation.selection import ScoredCandidate, choose, leaderboard
 from autoseg.evaluation.summary import pool_reports
+from autoseg.models.folder import ModelFolder
+from autoseg.models.model_selection import selected_weights
 from autoseg.stages.evaluate.evaluate import evaluate_pairs
 from autoseg.stages.evaluate.label_state import have_labels_changed
 from autoseg.stages.next_command import train_command
@@ -102,11 +104,25 @@ def select(
         candidates=leaderboard(candidates),
         left_out=leaderboard(left_out),
         quality=_quality(members, report),
+        weights=_weights(members, workspace),
     )
     draw_leaderboard(selection, workspace.leaderboard)
     store.save(report, workspace.cross_validation)  # saved together, last, so that they match
     store.save(selection, workspace.selection)
     return CrossValidated(selection, report)
+
+
+def _weights(members: Members, workspace: Workspace) -> dict[str, str]:
+    """Return `Selection.weights`."""
+    selected = [
+        (ModelFolder(workspace.models / member.name), [fold.number for fold in member.folds])
+        for member in members
+    ]
+    return {
+        f"{folder.name}/fold_{fold}": digest
+        for folder, digests in selected_weights(selected).items()
+        for fold, digest in digests.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -207,7 +223,7 @@ def _with_postprocessing(
     labels = members[0].labels
     steps = find_steps(pairs, labels, workers=work.workers, progress=work.progress)
     folder = work.workspace.ensembles / POSTPROCESSED_NAME
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder, work.workspace.root)
     if not steps:
         return (), report
     changed = apply_steps(

@@ -19,17 +19,19 @@ from autoseg.core.compute import Compute
 from autoseg.core.errors import TrainingError
 from autoseg.core.formatting import format_count, format_names
 from autoseg.core.progress import Progress
+from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.plan import Configuration, Plan
+from autoseg.documents.run import Run
 from autoseg.documents.splits import ALL, FoldName
 from autoseg.documents.workspace import Workspace
 from autoseg.inference.cascade_input import to_cascade_input
 from autoseg.inference.prediction import predict_classes
 from autoseg.inference.selected_model import ReadyModel
-from autoseg.models.folder import ModelFolder
+from autoseg.models.folder import ModelFolder, weights_digest
 from autoseg.models.loader import load_stored
+from autoseg.preprocessing.records import CascadeInputRecord
 from autoseg.preprocessing.storage import (
-    CascadeInputRecord,
     StoredCascadeInput,
     StoredCase,
     open_cascade_input,
@@ -146,19 +148,25 @@ def note_on_newer_stage(
     """
     if configuration.previous_stage is None:
         return None
-    finished = (workspace.fold(configuration.name, fold) / WEIGHTS_NAME).stat().st_mtime
-    stage = workspace.models / configuration.previous_stage
-    newer = [
-        weights.parent.name
-        for weights in sorted(stage.glob(f"fold_*/{WEIGHTS_NAME}"))
-        if weights.stat().st_mtime > finished and weights.parent.name != f"fold_{ALL}"
-    ]
+    record = workspace.fold(configuration.name, fold) / Run.FILE_NAME
+    known = store.load(Run, record).stage_weights if record.is_file() else {}
+    current = stage_weights(workspace, configuration)
+    newer = [name for name in sorted(current) if known.get(name, current[name]) != current[name]]
     if not newer:
         return None
     return (
-        f"note: {', '.join(newer)} of {stage.name} finished after this fold, which was trained on "
-        "earlier predictions; retrain it with --restart"
+        f"note: {', '.join(newer)} of {configuration.previous_stage} finished after this fold, "
+        "which was trained on earlier predictions; retrain it with --restart"
     )
+
+
+def stage_weights(workspace: Workspace, configuration: Configuration) -> dict[str, str]:
+    """Return a hash of the weights of each numbered fold of the previous stage, by fold name."""
+    if configuration.previous_stage is None:
+        return {}
+    folds = (workspace.models / configuration.previous_stage).glob("fold_*")
+    digests = {fold.name: weights_digest(fold) for fold in folds if fold.name != f"fold_{ALL}"}
+    return {name: digest for name, digest in digests.items() if digest is not None}
 
 
 def _held_out(

@@ -13,13 +13,12 @@ from autoseg.core.labels import LabelScheme
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles
-from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
 from autoseg.evaluation.overlay import draw_overlay, make_panel
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.inference.selected_model import as_selected_model
-from autoseg.models.folder import StoredModel
+from autoseg.models.folder import StoredModel, weights_digest
 from autoseg.models.loader import load_stored
 from autoseg.readers import read_image, read_labels
 from autoseg.stages.evaluate.label_state import have_labels_changed
@@ -77,6 +76,8 @@ def score_fold(
     report = score_cases(files, outputs, as_selected_model(model), options, progress)
     if saved is not None and report.seconds_per_case is None:  # all label maps were reused
         report = report.model_copy(update={"seconds_per_case": saved.seconds_per_case})
+    weights = {fold_key(folder): weights_digest(folder) or ""}
+    report = report.model_copy(update={"weights": weights})
     store.save(report, outputs / Report.FILE_NAME)
     _draw(report, files, outputs, model.plan.labels)
     return report
@@ -94,9 +95,11 @@ def saved_report(folder: Path, fold: Fold) -> Report | None:
             the current ones.
     """
     path = folder / VALIDATION_NAME / Report.FILE_NAME
-    if not path.is_file() or path.stat().st_mtime < (folder / WEIGHTS_NAME).stat().st_mtime:
+    if not path.is_file():
         return None
     report = store.load(Report, path)
+    if report.weights and weights_digest(folder) not in report.weights.values():
+        return None
     names = {case.name for case in report.cases} | {issue.name for issue in report.issues}
     if names != set(fold.validation):
         msg = (
@@ -106,6 +109,11 @@ def saved_report(folder: Path, fold: Fold) -> Report | None:
         )
         raise TrainingError(msg)
     return report
+
+
+def fold_key(folder: Path) -> str:
+    """Return the key of a fold in `Report.weights` and `Selection.weights`."""
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def _without_ignored(reference: LabelArray, labels: LabelScheme) -> LabelArray:

@@ -1,13 +1,13 @@
 """`autoseg train`: train a fold into models/<configuration>/fold_<k>/ and score it."""
 
 import platform
-import shutil
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from autoseg.core.atomic_write import remove_folder
 from autoseg.core.device import replace_out_of_memory_error
 from autoseg.core.errors import Interrupted
 from autoseg.core.formatting import format_count, format_duration
@@ -24,12 +24,14 @@ from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.versions import Versions
 from autoseg.documents.workspace import Workspace
 from autoseg.models.folder import ModelFolder
+from autoseg.stages.memory_check import check_training_memory
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import Project, fold_cases, load_project
 from autoseg.stages.step_check import StepChecks
 from autoseg.stages.train.cascade import (
     check_previous_stage,
     note_on_newer_stage,
+    stage_weights,
     with_cascade_inputs,
 )
 from autoseg.stages.train.continuation import check_trained_with
@@ -122,7 +124,7 @@ def _train_locked(
     if request.pretrained is not None:
         pretrained = load_pretrained(request.pretrained, plan, configuration.architecture, progress)
     if request.restart:
-        _delete_training(folder)
+        _delete_training(folder, workspace.root)
     cases = prepare_cases(
         project, configuration.name, workers=compute.num_workers, progress=progress
     ).cases
@@ -150,7 +152,7 @@ def _train_locked(
 
 def _check(project: Project, configuration: Configuration, request: TrainRequest) -> None:
     """Check a request before cases are prepared or, with `restart`, a checkpoint is deleted."""
-    training_device(request.compute.device, configuration)
+    check_training_memory(configuration, training_device(request.compute.device, configuration))
     request.length.length(configuration.recipe, project.plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
     check_trained_with(project, configuration.name, replaced=replaced)
@@ -161,15 +163,17 @@ def _train_and_save(
 ) -> Run:
     """Start or resume the training, and save its result; this frees the training state."""
     progress.begin(f"training {configuration.name}, fold {request.fold}")
+    folder, names = task.checkpoint.parent, tuple(target.name for target in task.labels.targets)
+    workspace = Workspace(folder.parents[2])
+    stage = stage_weights(workspace, configuration)
     with replace_out_of_memory_error(out_of_memory_error(task)):
         state = _resumed_state(task, progress) or _first_state(task, progress)
-    folder, names = task.checkpoint.parent, tuple(target.name for target in task.labels.targets)
     reporter = TrainingReporter(task, folder, names, progress)
     with listen_for_stop() as stop:
         fit(task, state, Callbacks(reporter.on_step, reporter.on_epoch, stop, progress.say))
         reporter.finish(state)
-    run = _run(configuration, request, task, state)
-    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)  # predictions of earlier weights
+    run = _run(configuration, request, task, state).model_copy(update={"stage_weights": stage})
+    remove_folder(folder / VALIDATION_NAME, workspace.root)  # predictions of earlier weights
     save_weights(state.result, folder / WEIGHTS_NAME)
     store.save(run, folder / Run.FILE_NAME)
     if stop.is_requested:
@@ -215,8 +219,8 @@ def record_model(project: Project, configuration: Configuration) -> ModelFolder:
     return stored
 
 
-def _delete_training(folder: Path) -> None:
-    shutil.rmtree(folder / VALIDATION_NAME, ignore_errors=True)
+def _delete_training(folder: Path, root: Path) -> None:
+    remove_folder(folder / VALIDATION_NAME, root)
     for name in (Run.FILE_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
         (folder / name).unlink(missing_ok=True)
 

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from full_disk import failing_library, fill_disk
 
-from autoseg.core.atomic_write import atomic_folder, atomic_write, remove_leftovers
-from autoseg.core.errors import DiskError
+from autoseg.core.atomic_write import (
+    atomic_folder,
+    atomic_write,
+    remove_folder,
+    remove_leftovers,
+)
+from autoseg.core.errors import DiskError, DocumentError
 from autoseg.core.processes import this_process
 
 
@@ -189,3 +194,43 @@ def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch) 
     with atomic_write(path) as temporary:
         temporary.write_text("new")
     assert synced == [False]
+
+
+def test_a_folder_with_files_of_the_user_is_not_replaced(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter.tex").write_text("")
+    with pytest.raises(DocumentError, match="holds chapter"), atomic_folder(thesis) as folder:
+        (folder / "case.json").write_text("")
+    assert [path.name for path in tmp_path.rglob("*")] == ["thesis", "chapter.tex"]
+
+
+def test_a_link_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "case").symlink_to(tmp_path / "elsewhere")
+    with (
+        pytest.raises(DocumentError, match="is not a folder"),
+        atomic_folder(tmp_path / "case") as folder,
+    ):
+        (folder / "case.json").write_text("")
+    assert (tmp_path / "case").is_symlink()
+
+
+@pytest.mark.parametrize("link", ["work/models", "work/models/validation"])
+def test_nothing_outside_of_the_work_folder_is_deleted(tmp_path: Path, link: str) -> None:
+    outside = tmp_path / "outside" / "validation"
+    outside.mkdir(parents=True)
+    (outside / "chapter.tex").write_text("")
+    path = tmp_path / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to(outside if path.name == "validation" else outside.parent)
+    with pytest.raises(DocumentError, match="outside of the work folder"):
+        remove_folder(tmp_path / "work" / "models" / "validation", tmp_path / "work")
+    assert (outside / "chapter.tex").is_file()
+
+
+def test_a_folder_inside_of_the_work_folder_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "work" / "test").mkdir(parents=True)
+    remove_folder(tmp_path / "work" / "test", tmp_path / "work")
+    remove_folder(tmp_path / "work" / "test", tmp_path / "work")
+    assert not (tmp_path / "work" / "test").exists()

@@ -104,5 +104,6 @@ def test_folds_and_files_are_formatted() -> None:
     assert format_megabytes(12_340_000) == "12.3 MB"
 
 
-def test_control_characters_are_removed() -> None:
-    assert printable("a\x1b[31mb\n\tc") == "a[31mb\n\tc"
+def test_control_characters_are_escaped() -> None:
+    assert printable("a\x1b[31mb\n\tc") == "a\\x1b[31mb\n\tc"
+    assert printable("caf\ud8e9 5\u00a0mm") == "caf\\ud8e9 5\u00a0mm"

@@ -427,17 +427,35 @@ def test_two_dimensional_nifti_is_two_dimensional(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("{oops", "not valid JSON"), ("[1]", "one JSON object"), ('{"training": 3}', "training: ")],
+    [
+        ("{oops", "not valid JSON"),
+        ("[1]", "one JSON object"),
+        ('{"training": 3}', "training: "),
+        ("[" * 10_000, "not valid JSON"),
+        ('{"name": "\\ud800"}', "not valid JSON"),
+        (f'{{"numTraining": {"9" * 5000}}}', "not valid JSON"),
+        (f'{{"training": [{{"image": "{"9" * 5000}", "label": "a"}}]}}', "training.0.image"),
+        (f'{{"training": [{{"image": "a", "label": "{"9" * 300}/b"}}]}}', "up to 255 bytes"),
+        ('{"training": [], "labels": {"²": "liver"}}', "has no value"),
+        (f'{{"labels": {{"{"9" * 5000}": "liver"}}}}', "has no value"),
+    ],
 )
 def test_a_damaged_description_is_explained(content: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "dataset.json").write_text(content)
+    root = raw_dataset(tmp_path)
+    (root / "dataset.json").write_text(content)
     with pytest.raises(DatasetError, match=words):
-        recognise(tmp_path)
+        recognise(root)
 
 
 def test_channel_numbers_must_be_complete(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected 0 to 1"):
         recognise(raw_dataset(tmp_path, channel_names={"0": "T1", "2": "T2"}))
+
+
+@pytest.mark.parametrize("key", ["²", "٣", "9" * 5000, "-0"])
+def test_channel_numbers_are_decimal_digits(key: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="expected 0 to 1"):
+        recognise(raw_dataset(tmp_path, channel_names={"0": "T1", key: "T2"}))
 
 
 def test_an_unknown_folder_says_what_is_expected(tmp_path: Path) -> None:

@@ -4,14 +4,22 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from selections import CPU, PLAN, STEP, save_selected, selection_of
 
 from autoseg.core.errors import DocumentError, ModelError
 from autoseg.core.progress import Silent
 from autoseg.documents.model import WEIGHTS_NAME
 from autoseg.documents.report import Mean, Means, Report
+from autoseg.documents.selection import Selection
 from autoseg.documents.store import save
-from autoseg.models.model_selection import describe_selection, find_selection, load_members
+from autoseg.models.folder import ModelFolder
+from autoseg.models.model_selection import (
+    describe_selection,
+    find_selection,
+    load_members,
+    selected_weights,
+)
 from autoseg.stages.export import ExportOptions, export
 
 
@@ -74,15 +82,32 @@ def test_a_damaged_selection_is_an_error(work):
         find_selection(work)
 
 
+def save_with_weights(selection: Selection, work: Path) -> None:
+    """Save a selection that knows the weights of its folds, as `select` does."""
+    models = work / "models"
+    pairs = [
+        (ModelFolder(models / name), folds)
+        for name, folds in zip(selection.members, selection.folds, strict=True)
+    ]
+    weights = {
+        f"{folder.name}/fold_{fold}": digest
+        for folder, digests in selected_weights(pairs).items()
+        for fold, digest in digests.items()
+    }
+    save(selection.model_copy(update={"weights": weights}), work / "selection.json")
+
+
+def train_again(weights: Path) -> None:
+    changed = {name: tensor + 1 for name, tensor in load_file(weights).items()}
+    save_file(changed, weights)
+
+
 def test_what_was_trained_since_is_warned_of(work):
-    selected_at = (work / "selection.json").stat().st_mtime
-    for folder in (work / "models").iterdir():
-        os.utime(folder / "fold_0" / WEIGHTS_NAME, (selected_at - 9, selected_at - 9))
-    save(selection_of("3d_fullres", folds=(0, 1)), work / "selection.json")
-    os.utime(work / "selection.json", (selected_at + 9, selected_at + 9))
+    save_with_weights(selection_of("3d_fullres", folds=(0, 1)), work)
+    for path in work.rglob("*"):  # a copy has other times
+        os.utime(path)
     assert find_selection(work).warnings == ()
-    weights = work / "models" / "3d_fullres" / "fold_1" / WEIGHTS_NAME
-    os.utime(weights, (selected_at + 20, selected_at + 20))
+    train_again(work / "models" / "3d_fullres" / "fold_1" / WEIGHTS_NAME)
     assert find_selection(work).warnings == (
         "fold 1 of 3d_fullres changed after the selection; run `autoseg select` again",
     )
@@ -92,27 +117,20 @@ def test_what_was_trained_since_is_warned_of(work):
 
 
 def test_a_stage_that_was_trained_since_is_warned_of(work):
-    save(selection_of("3d_cascade_fullres"), work / "selection.json")
-    selected_at = (work / "selection.json").stat().st_mtime
-    for weights in (work / "models").glob(f"*/fold_0/{WEIGHTS_NAME}"):
-        os.utime(weights, (selected_at - 9, selected_at - 9))
+    save_with_weights(selection_of("3d_cascade_fullres"), work)
     assert not find_selection(work).has_changed
-    weights = work / "models" / "3d_lowres" / "fold_0" / WEIGHTS_NAME
-    os.utime(weights, (selected_at + 9, selected_at + 9))
+    train_again(work / "models" / "3d_lowres" / "fold_0" / WEIGHTS_NAME)
     assert find_selection(work).has_changed
     assert find_selection(work).warnings[0].startswith("fold 0 of 3d_lowres changed after")
 
 
 def test_scores_of_networks_that_changed_stay_out_of_the_model_file(work, tmp_path):
-    save(selection_of("2d", folds=(0, 1)), work / "selection.json")
+    save_with_weights(selection_of("2d", folds=(0, 1)), work)
     scores = Means(dice=Mean(value=0.9, count=1))
     save(Report(classes=(), foreground=scores, cases=()), work / "cross_validation.json")
-    selected_at = (work / "selection.json").stat().st_mtime
-    weights = work / "models" / "2d" / "fold_1" / WEIGHTS_NAME
-    for seconds, has_scores in ((-9, True), (9, False)):
-        for path in weights.parent.parent.glob(f"*/{WEIGHTS_NAME}"):
-            os.utime(path, (selected_at - 9, selected_at - 9))
-        os.utime(weights, (selected_at + seconds, selected_at + seconds))
+    for has_scores in (True, False):
+        if not has_scores:
+            train_again(work / "models" / "2d" / "fold_1" / WEIGHTS_NAME)
         manifest = export(work, tmp_path / "m.autoseg", ExportOptions(), told := Told())
         names = {part.name for part in manifest.parts}
         assert ("cross_validation.json" in names) == has_scores

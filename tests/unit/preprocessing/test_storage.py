@@ -1,6 +1,7 @@
 import errno
 import os
 import pickle
+import shutil
 
 import blosc2
 import numpy as np
@@ -229,6 +230,33 @@ def test_a_full_disk_is_named_instead_of_an_error_of_blosc(tmp_path, monkeypatch
     with pytest.raises(DiskError, match=r"No space left on device \(.* MB free, up to \d+ kB"):
         save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_array_that_is_computed_when_it_is_opened_is_refused(tmp_path) -> None:
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
+    path = tmp_path / "one" / "image.b2nd"
+    lazy = blosc2.open(str(tmp_path / "one" / "labels.b2nd")) + 1
+    path.unlink()
+    lazy.save(str(path))
+    case = open_case(tmp_path / "one")
+    with pytest.raises(CaseError, match="of one are damaged"):
+        case.read_image()
+
+
+def test_arrays_of_another_shape_are_refused(tmp_path) -> None:
+    save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
+    save_case(
+        prepared_case((20, 40, 31)), tmp_path / "two", (16, 16, 16), key="key", content_key="key"
+    )
+    for name in ("image.b2nd", "labels.b2nd", "foreground.npy"):
+        shutil.copy(tmp_path / "two" / name, tmp_path / "one" / name)
+    case = open_case(tmp_path / "one")
+    for read in (case.read_image, case.read_classes, lambda: case.read_patch((0,) * 3, (1,) * 3)):
+        with pytest.raises(CaseError, match="expected an array of"):
+            read()
+    np.save(tmp_path / "one" / "foreground.npy", np.zeros((3, 2)))
+    with pytest.raises(CaseError, match="float64 of shape"):
+        _ = case.foreground
 
 
 def test_a_folder_without_a_case_names_the_command(tmp_path) -> None:

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from autoseg.architectures import NetworkOutput
@@ -44,6 +46,30 @@ def step(state: TrainingState) -> None:
     labels = (images[:, 0] > 0.3).long()
     loss = DiceCrossEntropy()
     training_step(state, (images, labels), loss, rate=0.05, gradient_clip=12.0, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("random.cpu", None),
+        ("random.cpu", torch.zeros(3)),
+        ("network.head.weight", None),
+        ("network.head.weight", torch.zeros(5)),
+        ("optimizer.0.momentum_buffer", torch.zeros(7)),
+        ("optimizer.x.momentum_buffer", torch.zeros(1)),
+    ],
+)
+def test_missing_and_odd_tensors_of_a_checkpoint_are_a_sentence(name, value, tmp_path) -> None:
+    state, path = state_of(scales=False), tmp_path / "checkpoint.safetensors"
+    step(state)
+    save_checkpoint(state, path, identity="a")
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors.pop(name, None)
+    save_file(tensors if value is None else tensors | {name: value}, path, header)
+    with pytest.raises(TrainingError, match="invalid or corrupt checkpoint"):
+        load_checkpoint(state_of(scales=False), path, identity="a")
 
 
 @pytest.mark.parametrize("scales", [False, True])

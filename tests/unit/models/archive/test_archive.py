@@ -249,6 +249,10 @@ def test_a_plan_of_a_gigantic_network_takes_no_memory(file, tmp_path):
     plan = json.loads(parts["3d_fullres/plan.json"])
     plan["configurations"][0]["architecture"]["features"] = [4, 2_000_000]
     parts["3d_fullres/plan.json"] = json.dumps(plan).encode()
+    with pytest.raises(ModelError, match=r"features.1: .* less than or equal to 16384"):
+        load_model(written(parts, tmp_path / "m.autoseg"), device="cpu")
+    plan["configurations"][0]["architecture"]["features"] = [4, 16_384]
+    parts["3d_fullres/plan.json"] = json.dumps(plan).encode()
     with pytest.raises(ModelError, match="cannot be used"):
         load_model(written(parts, tmp_path / "m.autoseg"), device="cpu")
 

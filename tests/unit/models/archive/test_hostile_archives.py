@@ -212,7 +212,7 @@ KINDS = (
     Kind(bare_pickle, "is a pickle, which can run code"),
     Kind(ten_gigabytes_of_compressed_zeros, f"expand to {TEN_GB}"),
     Kind(ten_gigabytes_that_are_not_there, f"has {TEN_GB} bytes; at most"),
-    Kind(network_of_terabytes, "cannot be used"),
+    Kind(network_of_terabytes, "less than or equal to 16384"),
     Kind(selected_configuration_missing, r"selection\.json lists the members '2d, 3d_fullres'"),
     Kind(selected_fold_missing, r"selection\.json names fold 4 of 3d_cascade, which is missing"),
     Kind(member_missing, r"3d_fullres/model\.json is missing"),

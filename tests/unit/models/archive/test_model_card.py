@@ -3,6 +3,8 @@
 from autoseg.documents.model_card import CardChannel, CardClass, CardConfiguration, ModelCard
 from autoseg.models.archive.model_card import card_page
 
+HOSTILE = "not\na <img src=x onerror=alert(1)> [link](x) \x1b[2J"
+
 
 def test_names_from_the_user_are_text_of_one_cell():
     card = ModelCard(
@@ -19,7 +21,11 @@ def test_names_from_the_user_are_text_of_one_cell():
         ),
         num_axes=2,
         channels=(CardChannel(name="T1|T2", normalizer="zscore"),),
-        classes=(CardClass(name="not\na <b>row</b>", value=0, cases=None),),
+        classes=(
+            CardClass(
+                name="not\na <img src=x onerror=alert(1)> [link](x) \x1b[2J", value=0, cases=None
+            ),
+        ),
         orientation="2-D images are used as stored",
         data=None,
         autoseg="1.0",
@@ -27,8 +33,9 @@ def test_names_from_the_user_are_text_of_one_cell():
 
     lines = card_page(card, {"dice": "Dice"}).splitlines()
 
-    assert lines[0] == "# Model card: {{ 7 * 7 }}"
+    assert lines[0] == r"# Model card: {{ 7 \* 7 }}"
     assert "| 0 | T1\\|T2 | unknown | zscore |" in lines
-    assert "| 0 | not a <b>row</b> | – |" in lines
+    name = r"not a &lt;img src=x onerror=alert(1)&gt; \[link\](x) \x1b\[2J"
+    assert f"| 0 | {name} | – |" in lines
     assert "2d: unet with 1,234 parameters." in lines
     assert "The model has no scores." in lines

@@ -105,8 +105,16 @@ def test_a_truncated_checkpoint_is_refused() -> None:
         nnunet_folder.checkpoint(init_args=None),
         nnunet_folder.checkpoint(init_args={"fold": 0}),
         nnunet_folder.checkpoint(inference_allowed_mirroring_axes=(0, 7)),
+        nnunet_folder.checkpoint(inference_allowed_mirroring_axes=[torch.zeros(3)]),
+        nnunet_folder.checkpoint(network_weights={"a": torch.eye(3).to_sparse()}),
+        nnunet_folder.checkpoint(network_weights={"a": torch.zeros(1).expand(10**6, 10**6)}),
+        nnunet_folder.checkpoint(network_weights={"a": torch.zeros(3, dtype=torch.complex64)}),
+        nnunet_folder.checkpoint(network_weights={"a": torch.zeros(3, device="meta")}),
     ],
-    ids=["list", "empty", "no weights", "no tensors", "no arguments", "no name", "axis 7"],
+    ids=[
+        *("list", "empty", "no weights", "no tensors", "no arguments", "no name", "axis 7"),
+        *("axis of a tensor", "sparse", "repeated", "complex", "without values"),
+    ],
 )
 def test_what_is_no_checkpoint_of_nnunet_is_refused(content) -> None:
     with pytest.raises(ModelError, match="not a valid checkpoint"):

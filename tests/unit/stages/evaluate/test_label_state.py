@@ -8,7 +8,7 @@ import pytest
 
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.report import Means, Report
-from autoseg.stages.evaluate.label_state import have_labels_changed, label_state
+from autoseg.stages.evaluate.label_state import have_labels_changed, label_content, label_state
 
 
 @pytest.fixture
@@ -49,6 +49,17 @@ def test_another_size_another_time_and_another_case_are_changes(files):
     state = label_state(files)
     files["b"].write_text("more labels of b")
     assert has_changed(state, files)
+
+
+def test_a_copy_with_other_times_has_not_changed(files):
+    cases = [CaseFiles(name=name, images=(path,), labels=path) for name, path in files.items()]
+    report = report_on(label_state(files)).model_copy(
+        update={"label_content": label_content(files)}
+    )
+    os.utime(files["a"], ns=(0, 0))
+    assert not have_labels_changed(report, cases)
+    files["a"].write_text("labels of c")
+    assert have_labels_changed(report, cases)
 
 
 def test_the_voxels_beside_a_header_count(tmp_path):

@@ -153,7 +153,7 @@ EDITS = {
     ),
     "negative_spacing": (
         set_in("spacing", value=[-1.0, 1.0, 1.0]),
-        r"spacing\.0: Input should be greater than 0",
+        r"spacing\.0: Input should be greater than .*; found -1\.0",
     ),
     "spacing_of_two_axes": (
         set_in("spacing", value=[1.0, 1.0]),
@@ -185,7 +185,7 @@ EDITS = {
     ),
     "batch_of_none": (
         set_in("batch_size", value=0),
-        "batch_size: Input should be greater than 0",
+        "batch_size: Input should be greater than or equal to 1; found 0",
     ),
     "default_that_is_not_there": (
         set_top("default_configuration", "3d_lowres"),
@@ -197,11 +197,11 @@ EDITS = {
     ),
     "name_that_leads_elsewhere": (
         set_in("name", value="../3d"),
-        r"the name '\.\./3d' is not a valid folder name",
+        r"name: not a valid folder name.*; found '\.\./3d'",
     ),
     "data_elsewhere": (
         set_in("data_name", value="/data"),
-        "the data_name '/data' is not a valid folder name",
+        "data_name: not a valid folder name.*; found '/data'",
     ),
     "axis_twice": (set_top("axis_order", [0, 0, 1]), "axis_order must be a permutation of 0 … 2"),
 }
