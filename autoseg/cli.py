@@ -17,7 +17,7 @@ from autoseg.commands.evaluation import EvaluateCommand, evaluate
 from autoseg.commands.importing import importing
 from autoseg.commands.inspecting import inspect
 from autoseg.commands.models import describe, export
-from autoseg.commands.options import Command
+from autoseg.commands.options import Command, with_image_limit
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
 from autoseg.commands.running import run
@@ -54,7 +54,10 @@ SHOW_CURSOR = "\x1b[?25h"
 """Makes a terminal show the cursor again, which a progress bar hides."""
 
 for command in COMMANDS:
-    app.command(cls=EvaluateCommand if command is evaluate else Command)(command)
+    reads_images = command not in (describe, export)
+    app.command(cls=EvaluateCommand if command is evaluate else Command)(
+        with_image_limit(command) if reads_images else command
+    )
 app.add_typer(importing, name="import")
 
 
@@ -128,6 +131,7 @@ def _supervised() -> CrashNotes | None:
     if sys.platform != "linux":
         faulthandler.enable()
         return None
+    from autoseg.core.reading_process import READING
     from autoseg.core.supervision import fork_supervised
 
     started = time.time()
@@ -135,6 +139,7 @@ def _supervised() -> CrashNotes | None:
     end = fork_supervised()
     if end is not None:
         _exit_like(end, notes, started)
+    READING.enable()
     faulthandler.enable(notes.fileno())
     return notes
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from inspect import signature
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -102,6 +103,15 @@ TestPatterns = Annotated[
         show_default="recognised",
     ),
 ]
+MaxImageGib = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Greatest size of an image file in memory, in GiB of float32; larger ones are "
+        "refused.",
+        show_default="8",
+    ),
+]
 SeriesPatterns = Annotated[
     list[str] | None,
     typer.Option(
@@ -172,6 +182,28 @@ def with_layout(command: Callable[..., None]) -> Callable[..., None]:
     annotations = {parameter.name: parameter.annotation for parameter in parameters}
     function.__annotations__ = annotations | {"return": None}
     function.__name__, function.__doc__ = command.__name__, command.__doc__
+    return function
+
+
+def with_image_limit(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option `--max-image-gib` to a command."""
+
+    @wraps(command)
+    def function(**arguments: Any) -> None:  # noqa: ANN401  (typer passes values of any type)
+        limit = arguments.pop("max_image_gib")
+        if limit is not None:
+            from autoseg.readers.limits import set_max_image_gib
+
+            set_max_image_gib(limit)
+        command(**arguments)
+
+    own = signature(command)
+    option = Parameter(
+        "max_image_gib", Parameter.KEYWORD_ONLY, default=None, annotation=MaxImageGib
+    )
+    parameters = [*own.parameters.values(), option]
+    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {**command.__annotations__, "max_image_gib": MaxImageGib}
     return function
 
 

@@ -1,11 +1,15 @@
 """Format numbers, durations, counts, shapes, shares and lists of names as text."""
 
+import re
 from collections.abc import Iterable, Sequence
 from math import ceil
 from unicodedata import category
 
 DURATION_UNITS = ((48 * 3600, 86400, "days"), (2 * 3600, 3600, "h"), (120, 60, "min"))
 """Shortest duration in seconds that a unit is used for, seconds per unit, and its name."""
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Characters that stand for bytes that are not UTF-8."""
 
 DASH = "–"
 """Stands for a value that is unknown or undefined."""
@@ -93,5 +97,13 @@ def printable(text: str) -> str:
         char
         if char in "\n\t" or char.isprintable() or category(char) == "Zs"
         else char.encode("unicode_escape").decode("ascii")
-        for char in text
+        for char in escape_bytes(text)
     )
+
+
+def escape_bytes(text: str) -> str:
+    r"""Replace bytes of a file name that are not UTF-8 by escapes, as in `caf\xe9.png`.
+
+    Python has surrogates for them, which cannot be printed or stored in JSON.
+    """
+    return SURROGATE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)

@@ -1,9 +1,9 @@
 """Limit the CPU instructions that oneDNN, torch's convolution library, may use.
 
-This is the only module that sets an environment variable while autoseg runs. oneDNN has a function
-for this, but torch does not export it. oneDNN reads the variable once, when a process computes its
-first convolution, even if torch was imported before (observed with torch 2.13.0). The variable also
-records that this process has already chosen.
+Apart from `readers.limits`, no other module sets an environment variable while autoseg runs. oneDNN
+has a function for this, but torch does not export it. oneDNN reads the variable once, when a
+process computes its first convolution, even if torch was imported before (observed with torch
+2.13.0). The variable also records that this process has already chosen.
 """
 
 import os

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError
-from autoseg.core.formatting import format_shape
+from autoseg.core.formatting import format_shape, printable
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
 from autoseg.readers.dicom_planes import (
@@ -21,6 +21,7 @@ from autoseg.readers.dicom_planes import (
     series_planes,
 )
 from autoseg.readers.dicom_series import ENDINGS, Dataset, files_of_series, load
+from autoseg.readers.limits import check_size
 
 IMAGER_SPACING = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 """Attributes with the pixel spacing of radiographs."""
@@ -93,6 +94,10 @@ def _check_image(dataset: Dataset) -> None:
         raise ValueError("it is not a DICOM file, or it lacks its header")
     if modality == "SEG" or "Rows" not in dataset or "Columns" not in dataset:
         raise ValueError(f"it is a DICOM file of the modality {modality}; expected an image")
+    keys = ("NumberOfFrames", "SamplesPerPixel", "Rows", "Columns")
+    shape = [int(dataset.get(key) or (0 if key in keys[2:] else 1)) for key in keys]
+    item_bytes = max(int(dataset.get("BitsAllocated") or 8) // 8, 1)
+    check_size(shape, item_bytes, lambda: [Path(dataset.filename).stat().st_size])
 
 
 def _has_positions(dataset: Dataset) -> bool:
@@ -143,7 +148,9 @@ def _decoded(path: Path) -> NDArray[np.generic]:
     try:
         return _in_units(dataset)
     except Exception as error:
-        cause = "its compressed pixels are damaged" if "gdcm" in str(error) else str(error)
+        cause = (
+            "its compressed pixels are damaged" if "gdcm" in str(error) else printable(str(error))
+        )
         raise CaseError(f"{path} cannot be read: {cause}. {UNREADABLE_ADVICE}") from error
 
 

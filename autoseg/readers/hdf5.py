@@ -23,10 +23,14 @@ from autoseg.readers.array_axes import (
     is_image,
 )
 from autoseg.readers.base import READERS, Header, Reader, StoredImage
+from autoseg.readers.limits import check_chunks, check_size
 from autoseg.readers.names import missing_package, only_image, split_container
 
 Hdf5File: TypeAlias = Any
 """An `h5py.File`; h5py is imported only where it is used."""
+
+MAX_DEPTH = 32
+"""Greatest depth of groups."""
 
 Dataset: TypeAlias = Any
 """An `h5py.Dataset`."""
@@ -107,6 +111,8 @@ def _image_names(file: Hdf5File) -> tuple[str, ...]:
     dataset_type = import_module("h5py").Dataset
 
     def visit(name: str, found: object) -> None:
+        if name.count("/") >= MAX_DEPTH:
+            raise ValueError(f"its groups are more than {MAX_DEPTH} deep")
         if isinstance(found, dataset_type) and is_image(found.shape or (), found.dtype):
             names.append(name)
 
@@ -136,6 +142,11 @@ def _dataset(file: Hdf5File, path: Path) -> Dataset:
         raise ValueError("it is not an array of numbers with at least 2 axes")
     if found.external or found.is_virtual:
         raise ValueError("its voxels are stored in another file, which is not read. Copy them here")
+    size = Path(file.filename).stat().st_size
+    check_size(found.shape, found.dtype.itemsize, lambda: [size])
+    if found.chunks:
+        stored = [found.id.get_storage_size()]
+        check_chunks(found.shape, found.chunks, found.dtype.itemsize, stored)
     return found
 
 

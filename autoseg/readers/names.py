@@ -8,7 +8,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from autoseg.core.errors import CaseError
-from autoseg.core.formatting import format_count, format_names
+from autoseg.core.formatting import escape_bytes, format_count, format_names
 from autoseg.readers.base import READERS, Reader
 from autoseg.readers.dicom_series import is_dicom
 from autoseg.readers.nifti_header import HEADER_ENDING, is_pair
@@ -108,7 +108,13 @@ def stem_of(path: Path) -> str:
     file, _ = split_container(path)
     ending = _own_ending(file)
     has_ending = file.name.lower().endswith(ending.lower())
-    return normalize("NFC", file.name[: len(file.name) - len(ending)] if has_ending else file.name)
+    name = file.name[: len(file.name) - len(ending)] if has_ending else file.name
+    return normalize("NFC", escape_bytes(name))
+
+
+def is_utf8(path: Path) -> bool:
+    """Return True if a path is text in UTF-8; Python has surrogates for other bytes."""
+    return str(path) == escape_bytes(str(path))
 
 
 def name_of(path: Path) -> str:

@@ -2,8 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -17,6 +16,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+from autoseg.readers.limits import DEFLATE_RATIO, check_size
 from autoseg.readers.orientation import TRANSPOSED
 
 Picture: TypeAlias = Any
@@ -36,6 +36,9 @@ EXIF_ORIENTATION = 0x0112
 
 GREY_SCALES = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow scales 2-bit and 4-bit grey values to 8 bits."""
+
+GREATEST_RATIO = 8 * DEFLATE_RATIO
+"""Greatest ratio of the size in memory to that in the file: of pixels of one bit in a PNG."""
 
 PLAIN = Geometry.plain((1.0, 1.0))
 
@@ -113,18 +116,21 @@ class NaturalReader(Reader):
 
 @contextmanager
 def _open_picture(path: Path) -> Iterator[Picture]:
-    """Open an image of any size; Pillow rejects more than 179 million pixels by default."""
+    """Open an image of up to the limit; Pillow rejects more than 179 million pixels by default."""
     from PIL import Image
 
-    with PILLOW_LIMIT_LOCK:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            is_compressed = path.suffix.lower() == ".gz"
-            source = BytesIO(gzip.decompress(path.read_bytes())) if is_compressed else path
-            picture = Image.open(source)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    with picture:
+    with ExitStack() as stack:
+        is_compressed = path.suffix.lower() == ".gz"
+        source: Any = stack.enter_context(gzip.open(path)) if is_compressed else path
+        with PILLOW_LIMIT_LOCK:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                picture = stack.enter_context(Image.open(source))
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        item_bytes = 4 if picture.mode[:1] in "IF" else len(picture.getbands())
+        stored = path.stat().st_size
+        check_size(picture.size, item_bytes, lambda: [stored], ratio=GREATEST_RATIO)
         yield picture
 
 

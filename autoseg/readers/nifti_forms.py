@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.geometry import Geometry
 from autoseg.readers.nifti_header import byte_order, is_compressed, is_version_2, open_decompressed
+from autoseg.readers.text_headers import LARGEST
 
 HEADER_BYTES = 352
 """Size of a NIfTI-1 header with the four bytes that announce extensions."""
@@ -60,6 +61,21 @@ class NiftiForms:
             codes = struct.unpack_from(f"{order}2h", header, 252)
             numbers = struct.unpack_from(f"{order}18f", header, 256)
         return cls(pixdim, codes, numbers[:3], numbers[3:6], numbers[6:])
+
+    def check(self) -> None:
+        """Check the numbers that place the voxels; ITK does not end with infinite ones.
+
+        Raises:
+            ValueError: If one is not finite, or is too large.
+        """
+        used = [*self.pixdim[1:4], *(self.rows if self.codes[1] else ())]
+        used += (*self.quaternion, *self.offset) if self.codes[0] else ()
+        if not (np.abs(used) <= LARGEST).all():
+            shown = " ".join(f"{number:g}" for number in used)
+            raise ValueError(
+                f"the voxel sizes, sform or qform in its header are not finite, or too large: "
+                f"{shown}; expected numbers of at most {LARGEST:g}"
+            )
 
     @property
     def qform(self) -> Affine | None:

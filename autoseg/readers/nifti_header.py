@@ -11,6 +11,10 @@ from io import BufferedIOBase
 from math import isfinite, prod
 from pathlib import Path
 
+import numpy as np
+
+from autoseg.readers.limits import DEFLATE_RATIO, check_size
+
 NUMBERS = dict(
     zip(
         (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280),
@@ -35,6 +39,9 @@ MAGIC = (b"n+1\0", b"ni1\0")
 HEADER_ENDING = ".hdr"
 VOXEL_ENDING = ".img"
 """Endings of the two files of a pair."""
+
+MOST_OFFSET = 2**28
+"""Greatest offset of the voxels, behind the header and its extensions, bytes."""
 
 GZIP_MARK = b"\x1f\x8b"
 """First bytes of a gzip file (RFC 1952)."""
@@ -134,13 +141,25 @@ class NiftiHeader:
 
     @classmethod
     def from_file(cls, path: Path) -> "NiftiHeader":
-        """Read the header of a file, compressed or not."""
+        """Read the header of a file, compressed or not.
+
+        Raises:
+            EOFError: If it is truncated.
+            ValueError: If it is damaged.
+        """
         with open_decompressed(path) as file:
-            return cls.from_bytes(file.read(HEADER_BYTES))
+            header = file.read(HEADER_BYTES)
+        if len(header) < HEADER_SIZES[len(header) >= 4 and is_version_2(header)]:
+            raise EOFError(f"its header is truncated after {len(header)} bytes")
+        return cls.from_bytes(header)
 
     @classmethod
     def from_bytes(cls, header: bytes) -> "NiftiHeader":
-        """Parse the bytes of a header."""
+        """Parse the bytes of a header.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
         order = byte_order(header)
         if is_version_2(header):
             code, bits, num_axes, *lengths = struct.unpack_from(f"{order}2h8q", header, 12)
@@ -151,6 +170,12 @@ class NiftiHeader:
             code, bits = struct.unpack_from(f"{order}2h", header, 70)
             start, slope, intercept = struct.unpack_from(f"{order}3f", header, 108)
             pixdim = struct.unpack_from(f"{order}3f", header, 80)
+        if not 1 <= num_axes <= len(lengths):
+            raise ValueError(f"its header states {num_axes} axes; expected 1 to {len(lengths)}")
+        if not 0 <= start <= MOST_OFFSET:
+            raise ValueError(
+                f"its voxels begin at byte {start:g}; expected a place from 0 to {MOST_OFFSET}"
+            )
         is_scaled = slope and isfinite(slope * intercept) and not is_analyze(header)
         return cls(
             byte_order=order,
@@ -162,3 +187,20 @@ class NiftiHeader:
             size=int(start) + prod(lengths[:num_axes]) * bits // 8,
             pixdim=pixdim,
         )
+
+    def check_size(self, path: Path) -> None:
+        """Check the size of the image.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ValueError: If it exceeds a limit.
+        """
+        first, *others = self.shape
+        shape = (first, *(size or int(self.is_known_to_itk) for size in others))  # ITK: 0 is 1
+        stated = (self.size - self.start) / (prod(self.shape) or 1)
+        item_bytes = max(stated, np.dtype(self.number_type or "u1").itemsize)
+        file = voxel_file(path)
+        ratio = DEFLATE_RATIO if is_compressed(file) else 1
+        check_size(shape, item_bytes, lambda: [file.stat().st_size], ratio=ratio)

@@ -1,7 +1,9 @@
 """NumPy arrays in .npy files, and .npz archives of one array."""
 
+from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from zipfile import ZipFile
 
 import numpy as np
@@ -14,6 +16,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+from autoseg.readers.limits import DEFLATE_RATIO, check_size
 from autoseg.readers.sidecar import sidecar_geometry, sidecars_of, write_sidecar
 
 COLOURS = (3, 4)
@@ -21,6 +24,9 @@ COLOURS = (3, 4)
 
 FEWEST_SLICES = 5
 """Length from which on the first axis of a 3-D array holds slices, and the last one columns."""
+
+MOST_HEADER_BYTES = 2**14
+"""Greatest size of a header; NumPy itself reads up to 10,000 characters."""
 
 MOST_CHANNELS = 16
 """Greatest length of the channel axis of a 4-D array."""
@@ -40,6 +46,7 @@ class NumpyReader(Reader):
 
     @override
     def read(self, path: Path) -> StoredImage:
+        _placeholder(path)  # checks the header
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             voxels = _channels_first(loaded)
@@ -54,7 +61,7 @@ class NumpyReader(Reader):
 
     @override
     def read_header(self, path: Path) -> Header:
-        channels, *shape = _channels_first(_placeholder(path)).shape
+        channels, *shape = _placeholder(path).shape
         return Header(shape=tuple(shape), num_channels=channels)
 
     @override
@@ -76,16 +83,28 @@ class NumpyReader(Reader):
 
 
 def _placeholder(path: Path) -> NDArray[np.generic]:
-    """Return an array of the shape and data type in a file's header; it takes no memory."""
-    if path.suffix.lower() == ".npz":
-        with ZipFile(path) as archive:
+    """Return an array of the shape and data type in a file's header; it takes no memory.
+
+    Raises:
+        ValueError: If it is not an image, or exceeds a limit.
+    """
+    is_archive = path.suffix.lower() == ".npz"
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(path.open("rb"))
+        if is_archive:
+            archive = stack.enter_context(ZipFile(file))
             names = [name.removesuffix(".npy") for name in archive.namelist()]
-            with archive.open(f"{_only_name(names)}.npy") as file:
-                version = npy.read_magic(file)
-                read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-                shape, _, dtype = read(file)
-        return np.broadcast_to(np.zeros((), dtype), shape)
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            file = stack.enter_context(archive.open(f"{_only_name(names)}.npy"))
+        start = BytesIO(file.read(MOST_HEADER_BYTES))
+    version = npy.read_magic(start)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(start)
+    found = _channels_first(np.broadcast_to(np.zeros((), dtype), shape))
+    ratio = DEFLATE_RATIO if is_archive else 1
+    check_size(shape, dtype.itemsize, lambda: [path.stat().st_size], ratio=ratio)
+    if not is_archive:
+        np.load(path, mmap_mode="r", allow_pickle=False)  # raises an error if it is truncated
+    return found
 
 
 def _only_name(names: list[str]) -> str:

@@ -13,10 +13,12 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.c_output import discard_c_output
 from autoseg.core.case import Image, LabelMap
 from autoseg.core.errors import AutosegError, CaseError, affects_all
-from autoseg.core.formatting import format_shape
+from autoseg.core.formatting import escape_bytes, format_shape, printable
 from autoseg.core.geometry import Geometry, Reorientation, canonical_orientation
+from autoseg.core.reading_process import READING
 from autoseg.readers.base import Header, StoredArray, StoredImage
-from autoseg.readers.names import ending_of, known_endings, name_of, reader_for
+from autoseg.readers.limits import max_image_gib
+from autoseg.readers.names import ending_of, is_utf8, known_endings, name_of, reader_for
 from autoseg.readers.segments import Segment
 
 T = TypeVar("T")
@@ -28,6 +30,12 @@ LABEL_TOLERANCE = 1e-4
 """Greatest difference of a label value from a whole number that counts as rounding."""
 
 UNREADABLE_ADVICE = "If the file is damaged, copy or export it again."
+
+HEADER_SECONDS, SECONDS_PER_GIB = 300.0, 60.0
+"""Greatest time for reading a header, and the voxels per GiB of the greatest image."""
+
+LONGEST_CAUSE = 600
+"""Greatest length of a cause in characters; some libraries repeat what the file contains."""
 
 SHEARED_ADVICE = (
     "The axes in its header (the sform of a NIfTI file) are not at right angles: correct the "
@@ -169,16 +177,30 @@ def read_segments(path: Path) -> tuple[Segment, ...]:
 
 
 def _attempt(action: Callable[[Path], T], path: Path) -> T:
-    """Call `action` on a file and convert exceptions of the format's library."""
+    """Call `action` on an existing file, in the reading process if there is one."""
     if not exists(path):
         is_link = path.is_symlink()
         found = (
             f"is a link to {path.readlink()}, which does not exist" if is_link else "does not exist"
         )
         raise CaseError(f"{path} {found}. Add the file, or remove the case from the dataset.")
+    if not is_utf8(path):  # libraries in C++ cannot take it, and documents cannot store it
+        raise CaseError(
+            f"{escape_bytes(str(path))} cannot be read: its name is not text in UTF-8, as of files "
+            "from old ZIP archives. Rename it."
+        )
+    reads_voxels = action.__name__ in ("read", "read_labels")
+    seconds = SECONDS_PER_GIB * max_image_gib() if reads_voxels else HEADER_SECONDS
+    return READING.call(_read, action, path, seconds=seconds)
+
+
+def _read(action: Callable[[Path], T], path: Path) -> T:
+    """Call `action` on a file and convert exceptions of the format's library."""
     try:
         with discard_c_output():
-            return action(path)
+            found = action(path)
+        if isinstance(found, StoredImage):
+            _check_spacing(found.geometry)
     except AutosegError:
         raise
     except Exception as error:
@@ -187,13 +209,21 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
         cause = _cause(error)
         advice = SHEARED_ADVICE if "orthonormal" in cause else UNREADABLE_ADVICE
         raise CaseError(f"{path} cannot be read: {cause}. {advice}") from error
+    return found
+
+
+def _check_spacing(geometry: Geometry) -> None:
+    if not all(0 < size < float("inf") for size in geometry.spacing):
+        raise ValueError(f"its voxel size is {geometry.spacing}; expected positive numbers")
 
 
 def _cause(error: Exception) -> str:
     """Extract the informative line of a library's message, without prefixes and addresses."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if not line.startswith("Reason:")] or [type(error).__name__]
-    return LIBRARY_PREFIX.sub("", causes[-1]).rstrip(".")
+    cause = LIBRARY_PREFIX.sub("", causes[-1]).rstrip(".")
+    cause = printable(cause)
+    return cause if len(cause) <= LONGEST_CAUSE else f"{cause[:LONGEST_CAUSE]} …"
 
 
 def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geometry:

@@ -5,6 +5,7 @@ SimpleITK orders axes x, y, z; this module converts to array order (z, y, x) and
 
 import errno
 import os
+import re
 import struct
 import zlib
 from math import prod
@@ -28,6 +29,7 @@ from autoseg.readers.nifti_header import (
     voxel_file,
 )
 from autoseg.readers.segments import Segment, segments_in
+from autoseg.readers.text_headers import check_meta_image, check_nrrd, check_vectors
 
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
@@ -46,6 +48,9 @@ not detect extensions in upper case."""
 
 LARGEST_HEADER_BYTES = 2**20
 """Maximum size of a .mhd file; a header that lists one file per slice may be long."""
+
+PATTERN = re.compile(r"[^%]*%0?\d{0,2}d[^%\s]*(\s+\d{1,6}){0,4}\s*")
+"""Pattern of numbered files, and their numbers; ITK passes it to `printf`."""
 
 BOTH_CHANNELS = "it has a fourth axis and several components per voxel; expected only one of them"
 
@@ -72,6 +77,7 @@ class SimpleItkReader(Reader):
     def read(self, path: Path) -> StoredImage:
         import SimpleITK
 
+        _check(path)
         if _is_nifti(path):
             header = NiftiHeader.from_file(path)
             if header.float_type or header.is_scaled_vector or not header.is_known_to_itk:
@@ -90,6 +96,7 @@ class SimpleItkReader(Reader):
 
     @override
     def read_header(self, path: Path) -> Header:
+        _check(path)
         if _is_nifti(path) and not (header := NiftiHeader.from_file(path)).is_known_to_itk:
             channels, *shape = _nifti_shape(header)
             return Header(tuple(shape), channels, header.has_fourth_axis)
@@ -131,18 +138,16 @@ class SimpleItkReader(Reader):
 
     @override
     def segments(self, path: Path) -> tuple[Segment, ...]:
-        return _segments(_information(path), path) if _is_nrrd(path) else ()
+        if not _is_nrrd(path):
+            return ()
+        _check(path)
+        return _segments(_information(path), path)
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
         if ending_of(path) == HEADER_ENDING:
             return (voxel_file(path),) if voxel_file(path).is_file() else ()
-        if not ending_of(path).endswith((".mhd", ".nrrd")):
-            return ()
-        with path.open(encoding="latin-1") as file:
-            header = file.read(LARGEST_HEADER_BYTES)
-        find = _data_files if ending_of(path) == ".mhd" else _nrrd_data_files
-        return tuple(other for other in find(header, path.parent) if _is_file(other))
+        return tuple(filter(_is_file, _listed_files(path)))
 
 
 def _is_nifti(path: Path) -> bool:
@@ -158,6 +163,41 @@ def _segments(source: ItkImage, path: Path) -> tuple[Segment, ...]:
     if not _is_nrrd(path):
         return ()
     return segments_in({key: source.GetMetaData(key) for key in source.GetMetaDataKeys()})
+
+
+def _check(path: Path) -> None:
+    """Check the header of a file before ITK parses it.
+
+    Raises:
+        ValueError: If it is damaged, or the voxels exceed a limit.
+    """
+    if _is_nifti(path):
+        header = NiftiHeader.from_file(path)
+        header.check_size(path)
+        if header.version:
+            forms = NiftiForms.from_file(path)
+            forms.check()
+            if not header.is_known_to_itk:
+                check_vectors(forms.affine[:, : min(3, len(header.shape))].T)
+        return
+    listed = _listed_files(path)
+    if odd := [file for file in listed if not _is_file(file) and (file.is_dir() or file.exists())]:
+        raise ValueError(f"its voxels are in {odd[0]}, which is not a file")
+    for name in (file.name for file in listed if "%" in file.name and not _is_file(file)):
+        if not PATTERN.fullmatch(name):
+            raise ValueError(f"its voxels are in {name}, which is not a name or pattern of files")
+    check = check_nrrd if _is_nrrd(path) else check_meta_image
+    is_local = not listed or listed[0].name.upper() == "LOCAL"
+    check(path, [path] if is_local else [file for file in listed if _is_file(file)])
+
+
+def _listed_files(path: Path) -> list[Path]:
+    """Return the files with the voxels that the header of a file lists; they may not exist."""
+    if not ending_of(path).endswith((".mhd", ".mha", ".nrrd")):
+        return []
+    with path.open(encoding="latin-1") as file:
+        header = file.read(LARGEST_HEADER_BYTES)
+    return (_nrrd_data_files if _is_nrrd(path) else _data_files)(header, path.parent)
 
 
 def _data_files(header: str, folder: Path) -> list[Path]:
@@ -290,7 +330,9 @@ def _check_complete(path: Path) -> None:
             if int.from_bytes(file.read(), "little") == expected % 2**32:
                 return
         with open_decompressed(path) as stream:
-            size = sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""))
+            size = 0  # no more than is expected: the rest may be without end
+            while size < expected and (chunk := stream.read(CHUNK_BYTES)):
+                size += len(chunk)
     if size < expected:
         raise EOFError(f"it is truncated after {size} of {expected} bytes")
 

@@ -25,7 +25,7 @@ def storage_state(path: Path) -> tuple[int, int]:
     """
     state = path.stat()
     if path.is_dir():
-        states = [entry.stat() for entry in _files_in(path)]
+        states = [entry.stat() for entry in files_in(path)]
     elif ending_of(path) in DICOM_ENDINGS:
         states = [file.stat() for file in files_of_series(path)]
     else:
@@ -53,7 +53,7 @@ def storage_digest(path: Path) -> str:
         OSError: If it does not exist.
     """
     if path.is_dir():
-        files = [Path(entry.path) for entry in _files_in(path)]
+        files = [Path(entry.path) for entry in files_in(path)]
         folder = path
     elif ending_of(path) in DICOM_ENDINGS and len(files_of_series(path)) > 1:
         files, folder = list(files_of_series(path)), path.parent
@@ -70,11 +70,11 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _files_in(folder: Path) -> Iterator[os.DirEntry[str]]:
+def files_in(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield the files of a folder and its subfolders, in any order."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _files_in(Path(entry.path))
+                yield from files_in(Path(entry.path))
             else:
                 yield entry

@@ -1,5 +1,8 @@
 """TIFF images and stacks, also of ImageJ and OME."""
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -13,9 +16,10 @@ from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
+from autoseg.readers.limits import GREATEST_RATIO, check_size
 from autoseg.readers.orientation import upright
 from autoseg.readers.sidecar import sidecar_geometry, sidecars_of, write_sidecar
-from autoseg.readers.tiff_geometry import TiffFile, options_for, stored_geometry
+from autoseg.readers.tiff_geometry import TiffFile, ome_planes, options_for, stored_geometry
 
 Series: TypeAlias = Any
 """A `tifffile.TiffPageSeries`; tifffile is imported only where it is used."""
@@ -25,6 +29,9 @@ Page: TypeAlias = Any
 
 MIN_IS_WHITE = 0
 """Photometric interpretation of grey values of which 0 is white."""
+
+UNCOMPRESSED = 1
+"""Compression of pixels that are stored as they are. Source: TIFF 6.0, section 3."""
 
 LOSSY = (6, 7)
 """JPEG compression types. Source: TIFF 6.0, section 22, and its Technical Note 2."""
@@ -36,6 +43,18 @@ SLICE_AXES = "ZQI"
 """tifffile's letters for slices and for pages of unknown meaning."""
 
 TIME_AXIS = "T"
+
+BITS_OF_BYTE = 8
+"""Ratio of the size in memory to that in a file without compression, of masks of one bit."""
+
+MOST_TAGS = 4096
+"""Number of tags of a page from which on tifffile takes it for damaged."""
+
+MOST_PLANES = 10**6
+"""Greatest number of planes in OME metadata, for each of which tifffile takes memory."""
+
+LEAST_PAGE_BYTES = 18
+"""Size of a page with one tag."""
 
 
 @READERS.register
@@ -52,9 +71,7 @@ class TiffReader(Reader):
 
     @override
     def read(self, path: Path) -> StoredImage:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
+        with _opened(path) as file:
             series = _only_series(file)
             voxels = _channels_first(np.asarray(series.asarray()), series.axes)
             voxels = _as_shown(voxels, file.pages[0])
@@ -64,9 +81,7 @@ class TiffReader(Reader):
 
     @override
     def read_labels(self, path: Path) -> StoredImage:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
+        with _opened(path) as file:
             if any(page.compression in LOSSY for page in file.pages):
                 raise CaseError(
                     f"{path.name} is compressed as a JPEG, which alters label values. Export the "
@@ -76,9 +91,7 @@ class TiffReader(Reader):
 
     @override
     def read_header(self, path: Path) -> Header:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
+        with _opened(path) as file:
             channels, *shape = _shown_shape(file)
         return Header(shape=tuple(shape), num_channels=channels)
 
@@ -99,16 +112,59 @@ class TiffReader(Reader):
 
     @override
     def knows_geometry(self, path: Path) -> bool:
-        import tifffile
-
         if self.companion_files(path):
             return True
-        with tifffile.TiffFile(path) as file:
+        with _opened(path) as file:
             return stored_geometry(file, len(_shown_shape(file)) - 1) is not None
 
     @override
     def companion_files(self, path: Path) -> tuple[Path, ...]:
         return sidecars_of(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TiffFile]:
+    """Open a file whose pages have an end."""
+    import tifffile
+
+    _check_pages(path)
+    with tifffile.TiffFile(path) as file:
+        page, stored = file.pages[0], file.filehandle.size
+        check_size((page.imagelength, page.imagewidth), 1, lambda: [stored])
+        if file.is_ome and (planes := ome_planes(file.ome_metadata)) > MOST_PLANES:
+            raise ValueError(f"its OME metadata describes {planes} planes")
+        yield file
+
+
+def _check_pages(path: Path) -> None:
+    """Check that the pages of a file, each of which has the place of the next one, have an end.
+
+    Source: TIFF 6.0, section 2, and the BigTIFF design at bigtiff.org.
+
+    Raises:
+        ValueError: If they have none.
+    """
+    most = path.stat().st_size // LEAST_PAGE_BYTES
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = ">" if head[:2] == b"MM" else "<"
+        is_big = head[2:4] in (b"+\0", b"\0+")
+        number, tag_bytes, offset = ("Q", 20, "Q") if is_big else ("H", 12, "I")
+        place = head[8:16] if is_big else head[4:8]
+        size = struct.calcsize(f"{order}{offset}")
+        for _ in range(most + 1):
+            if len(place) < size or not (start := struct.unpack(f"{order}{offset}", place)[0]):
+                return
+            file.seek(start)
+            tags = file.read(struct.calcsize(f"{order}{number}"))
+            if (
+                not tags
+                or (count := int.from_bytes(tags, "big" if order == ">" else "little")) > MOST_TAGS
+            ):
+                return
+            file.seek(count * tag_bytes, 1)
+            place = file.read(size)
+    raise ValueError("its pages form a chain without end")
 
 
 def _as_shown(voxels: NDArray[np.generic], page: Page) -> NDArray[np.generic]:
@@ -150,6 +206,11 @@ def _only_series(file: TiffFile) -> Series:
             "its OME metadata describes planes that this file does not contain; expected the whole "
             "image. Export it as one file"
         )
+    page = series.keyframe
+    ratio = BITS_OF_BYTE if page.compression == UNCOMPRESSED else GREATEST_RATIO
+    stored = file.filehandle.size
+    for shape in (series.shape, (*page.tile, page.samplesperpixel) if page.is_tiled else (1,)):
+        check_size(shape, series.dtype.itemsize, lambda: [stored], ratio=ratio)
     return series
 
 

@@ -1,6 +1,6 @@
 """Voxel sizes that ImageJ and OME-TIFF files store, and the metadata that stores them."""
 
-from math import isclose
+from math import isclose, prod
 from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree import ElementTree as ET
@@ -74,6 +74,12 @@ def _ome_sizes(text: str) -> list[Length]:
     return [
         Length(float(pixels.get(name, 0)), str(pixels.get(f"{name}Unit", "µm"))) for name in names
     ]
+
+
+def ome_planes(text: str) -> int:
+    """Return the number of planes that OME metadata describes."""
+    pixels = [item.attrib for item in ET.fromstring(text).iter() if item.tag.endswith("}Pixels")]
+    return sum(prod(int(one.get(f"Size{axis}", 1)) for axis in "ZCT") for one in pixels)
 
 
 def _imagej_sizes(file: TiffFile) -> list[Length]:

@@ -52,6 +52,11 @@ class Node:
         return tuple(map(int, self.array["shape"]))
 
     @property
+    def data_type(self) -> np.dtype:
+        """Data type of an array."""
+        return _data_type(self.array)
+
+    @property
     def multiscales(self) -> dict[str, Any]:
         """Description of an image of OME-Zarr; empty if the group is none."""
         found = self.attributes.get("multiscales")
@@ -60,7 +65,7 @@ class Node:
     @property
     def holds_image(self) -> bool:
         """Whether this is an array that may be an image."""
-        return bool(self.array) and is_image(self.shape, _data_type(self.array))
+        return bool(self.array) and is_image(self.shape, self.data_type)
 
 
 def read_node(folder: Path) -> Node | None:
@@ -83,7 +88,10 @@ def read_node(folder: Path) -> Node | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path.name} has too many brackets") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path.name} has no metadata of Zarr")  # noqa: TRY004
     return content

@@ -46,7 +46,7 @@ def body(work):
 {before}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for command in cli.app.registered_commands:
-    if command.callback is train:
+    if command.callback.__name__ == "train":
         command.callback = fake
 cli.main()
 """

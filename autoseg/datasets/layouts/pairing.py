@@ -1,17 +1,17 @@
 """Collect the files of each case: pairs with the same stem, or files listed in a dataset.json."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.core.formatting import format_count, format_names
+from autoseg.core.formatting import escape_bytes, format_count, format_names
 from autoseg.core.names import EXPECTED
 from autoseg.datasets.issues import CaseIssue
 from autoseg.documents.dataset import CaseFiles, is_valid_folder_name
 from autoseg.documents.splits import Fold
 from autoseg.readers import exists, is_image_name, stem_of
-from autoseg.readers.names import channel_of, without_channel_suffix
+from autoseg.readers.names import channel_of, is_utf8, without_channel_suffix
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ def case_files_issue(name: str, images: list[Path], labels: list[Path]) -> CaseI
     Returns:
         The first issue, or None.
     """
-    if not is_valid_folder_name(name):
-        return _misnamed(name)
+    if issue := _name_issue(name, (*images, *labels)):
+        return issue
     if not images:
         cause = f"no image found for the label file {labels[0].name}."
         return CaseIssue(name, cause, "Add the image, or remove the label file.")
@@ -172,6 +172,14 @@ def case_files_issue(name: str, images: list[Path], labels: list[Path]) -> CaseI
         cause = f"it has {len(labels)} label files: {', '.join(path.name for path in labels)}."
         return CaseIssue(name, cause, "Keep one of them.")
     return channel_files_issue(name, images)
+
+
+def _name_issue(name: str, files: Sequence[Path]) -> CaseIssue | None:
+    """Return the issue of a name that cannot be stored, or None."""
+    if odd := [path for path in files if not is_utf8(path)]:
+        cause = f"the name of the file {escape_bytes(odd[0].name)} is not text in UTF-8."
+        return CaseIssue(name, cause, "Rename the file.")
+    return None if is_valid_folder_name(name) else _misnamed(name)
 
 
 def channel_files_issue(name: str, images: list[Path]) -> CaseIssue | None:

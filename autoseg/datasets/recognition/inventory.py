@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from autoseg.core.errors import CaseError, DatasetError, MissingPackage
-from autoseg.core.formatting import format_names
+from autoseg.core.formatting import escape_bytes, format_names
 from autoseg.readers import ENDINGS, images_in
 from autoseg.readers.dicom_series import ENDINGS as DICOM_ENDINGS
 from autoseg.readers.dicom_series import SeriesFile, is_dicom, series_file
-from autoseg.readers.names import container_endings, missing_package
+from autoseg.readers.names import container_endings, is_utf8, missing_package
 from autoseg.readers.nifti_header import HEADER_ENDING, VOXEL_ENDING, is_pair
 
 TABLES = (".csv", ".tsv", ".xlsx")
@@ -100,7 +100,8 @@ class Inventory:
         others: Other files, relative paths.
         unread: Number of other files by extension.
         broken_links: Links to files that do not exist, relative paths.
-        damaged: Containers that cannot be read, relative paths.
+        damaged: Containers that cannot be read, and files and folders whose names are not UTF-8,
+            relative paths.
     """
 
     root: Path
@@ -163,8 +164,10 @@ def _enter(folder: Path, relative: PurePosixPath, inventory: Inventory, entered:
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     dicom: list[Path] = []
+    odd = [entry for entry in ordered if not is_utf8(Path(entry.name))]
+    inventory.damaged += [relative / escape_bytes(entry.name) for entry in odd]
     for entry in ordered:
-        if _is_left_out(entry):
+        if entry in odd or _is_left_out(entry):
             continue
         path = relative / entry.name
         if entry.is_dir():

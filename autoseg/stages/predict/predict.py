@@ -15,6 +15,7 @@ from autoseg.core.compute import Compute
 from autoseg.core.disk import naming_disk_errors
 from autoseg.core.errors import CaseError, DatasetError, affects_all, case_error_message
 from autoseg.core.progress import Progress
+from autoseg.core.reading_process import READING
 from autoseg.datasets.inputs import (
     InputCase,
     channel_files_warning,
@@ -159,6 +160,7 @@ def predict(
     """
     _check_folder(outputs)
     progress.begin("loading the model")
+    READING.start()  # before torch starts threads
     selected = find_selection(options.model, options.folds)
     model = load_selection(selected, options.loading(progress))
     if description := describe_selection(selected):

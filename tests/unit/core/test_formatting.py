@@ -106,4 +106,4 @@ def test_folds_and_files_are_formatted() -> None:
 
 def test_control_characters_are_escaped() -> None:
     assert printable("a\x1b[31mb\n\tc") == "a\\x1b[31mb\n\tc"
-    assert printable("caf\ud8e9 5\u00a0mm") == "caf\\ud8e9 5\u00a0mm"
+    assert printable("caf\udce9 5\u00a0mm") == "caf\\xe9 5\u00a0mm"
