@@ -210,7 +210,7 @@ def _apply_bare_network(window: TimedWindow, tiles: int, views: int) -> None:
     ensemble = window.ensemble
     around = ensemble.margin or (0,) * len(ensemble.patch_shape)
     shape = [size + 2 * edge for size, edge in zip(ensemble.patch_shape, around, strict=True)]
-    channels = len(window.image.voxels)
+    channels = window.image.voxels.shape[0]
     batch = torch.zeros(window.tiles_per_batch, channels, *shape, device=ensemble.device)
     for done in range(0, tiles, window.tiles_per_batch):
         for _ in range(views):

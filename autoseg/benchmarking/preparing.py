@@ -104,4 +104,4 @@ def _cropped_channel(sample: Sample, place: int, restoration: InverseTransform) 
     """Return the first channel of a case after the crop and before resampling."""
     voxels = read_image(sample.project.dataset.cases[place].images).voxels[:1]
     planned = voxels.transpose(0, *(axis + 1 for axis in restoration.axis_order))
-    return np.ascontiguousarray(crop(planned, restoration.crop))
+    return np.ascontiguousarray(crop(planned, restoration.crop), np.float32)

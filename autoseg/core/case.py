@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.arrays import ImageArray, IntensityArray, LabelArray, VoxelSource
 from autoseg.core.geometry import Geometry, Orientation, Reorientation, reorientation
 
 WholeMask = Bool[np.ndarray, "*whole"]
@@ -17,7 +17,7 @@ class Image:
     """An image in canonical orientation.
 
     Attributes:
-        voxels: Intensities, float32.
+        voxels: Intensities: integers of at most 16 bits as stored, all others as float32.
         geometry: Geometry of the canonical array.
         stored_geometry: Geometry in the file; outputs are written with it.
         reorientation: Turns the stored array into the canonical one.
@@ -25,7 +25,7 @@ class Image:
         forms: Position fields of a NIfTI header (`readers.nifti_forms`), which outputs keep.
     """
 
-    voxels: ImageArray
+    voxels: IntensityArray
     geometry: Geometry
     stored_geometry: Geometry
     reorientation: Reorientation
@@ -193,7 +193,7 @@ class PreparedImage:
     """A preprocessed image: planned axis order, cropped, normalised, resampled.
 
     Attributes:
-        voxels: Normalised intensities.
+        voxels: Normalised intensities, float32.
         restoration: Maps predictions back to the original image.
         previous: The same image prepared for the previous stage of a cascade; None without one.
         cascade_input: Prediction of the previous stage; None without one, or before it predicted.
@@ -202,7 +202,7 @@ class PreparedImage:
             voxels.
     """
 
-    voxels: ImageArray
+    voxels: VoxelSource
     restoration: InverseTransform
     previous: "PreparedImage | None" = None
     cascade_input: CascadeInput | None = None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from autoseg.core.arrays import looked_up
 from autoseg.core.errors import DatasetError
 from autoseg.core.frozen import Frozen, NonNegativeInt
 
@@ -143,7 +144,7 @@ class LabelScheme(Frozen):
             return np.asarray(np.argsort(known).astype(index_type)[positions])
         table = np.zeros(max(known) + 1, dtype=index_type)
         table[list(known)] = np.arange(len(known))
-        return np.asarray(table[values])
+        return looked_up(table, values)
 
     def decode(self, indices: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Convert predicted indices to label values, in the smallest unsigned type that fits.
@@ -152,4 +153,4 @@ class LabelScheme(Frozen):
         regions.
         """
         table = np.asarray([self.values[0], *(target.written_as for target in self.targets)])
-        return np.asarray(table.astype(np.min_scalar_type(int(table.max())))[indices])
+        return looked_up(table.astype(np.min_scalar_type(int(table.max()))), indices)

@@ -69,7 +69,7 @@ def _position(counts: list[NDArray[np.float64]]) -> ClassPosition:
 
 def _counts_per_axis(classes: NDArray[np.integer], num_classes: int) -> list[AxisCounts]:
     """Count the voxels of each class at each position along each axis."""
-    planes = classes[None] if classes.ndim == 2 else classes
+    planes = classes[:, None] if classes.ndim == 2 else classes  # of a picture, a plane is a row
     counts = [np.zeros((size, num_classes)) for size in planes.shape]
     length = max(1, SLAB_VOXELS // planes[0].size)
     for start in range(0, len(planes), length):
@@ -79,7 +79,7 @@ def _counts_per_axis(classes: NDArray[np.integer], num_classes: int) -> list[Axi
         counts[0][start : start + length] = rows.sum(axis=1)
         counts[1] += rows.sum(axis=0)
         counts[2] += _counts_per_row(lines.T, num_classes)
-    return counts[-classes.ndim :]
+    return [counts[0], *counts[1:][1 - classes.ndim :]]
 
 
 def _counts_per_row(plane: NDArray[np.integer], num_classes: int) -> AxisCounts:

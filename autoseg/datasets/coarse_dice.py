@@ -39,7 +39,9 @@ def coarse_dice(
     Returns:
         A value from 0 to 1 for each of `COARSENING_FACTORS`; None without foreground.
     """
-    block = _block(np.where(classes < num_classes, classes, 0).astype(classes.dtype))
+    if classes.max(initial=0) >= num_classes:
+        classes = np.where(classes < num_classes, classes, 0).astype(classes.dtype)
+    block = _block(classes)
     voxels = _counts(block, num_classes)
     if not voxels[1:].any():
         return None

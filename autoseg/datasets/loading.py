@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from autoseg.core.arrays import count_not_finite
 from autoseg.core.case import Image, LabelledCase, LabelMap
 from autoseg.core.errors import CaseError, DatasetError
 from autoseg.core.formatting import format_shape
@@ -23,7 +24,7 @@ def load_case(files: CaseFiles, labels: LabelScheme) -> LabelledCase:
     label_map = read_labels(files.labels, like=image)
     if issues := pair_issues(image, label_map, files):
         raise CaseError("\n".join(issues))
-    if not np.isfinite(image.voxels).all():
+    if count_not_finite(image.voxels):
         raise CaseError(
             "some of its intensities are NaN or infinite. Replace them, for example by the image's "
             "lowest value."

@@ -92,4 +92,5 @@ def surface(mask: MaskArray) -> MaskArray:
         along[1:] &= of_mask[:-1]
         along[:-1] &= of_mask[1:]
         along[0] = along[-1] = False
-    return np.asarray(mask & ~inside)
+    inside ^= mask  # a part of the mask, of which the rest remains
+    return np.asarray(inside)

@@ -5,7 +5,7 @@ the first axis, one pass over the planes counts the steps to the nearest target 
 other two axes are searched within each plane: along the rows for all columns at once, and along
 the columns for the points only. Both searches are limited to a reach that is estimated from the
 previous plane. Points whose nearest target may be farther away are searched again with a larger
-reach.
+reach. A large plane, such as that of a picture, is searched in bands of rows.
 
 The cost hardly grows with the distance, unlike that of search trees. Unlike a distance transform,
 the search exploits that there are few points and that most targets are near.
@@ -15,6 +15,7 @@ Source: the minimum along one axis after the other is Saito & Toriwaki, "New alg
     (1994).
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -40,6 +41,9 @@ REACH_FACTOR = 1.5
 GROWTH = 2.5
 """Factor by which the reach grows for points that are searched again."""
 
+BAND_VOXELS = 2**22
+"""Voxels of a plane whose points are searched at once, since each takes 16 bytes or more."""
+
 BLOCK_VOXELS = 2**15
 """Voxels of a plane that are processed at once, so that intermediate arrays fit into the cache."""
 
@@ -64,12 +68,38 @@ def nearest_distances(
     squares[-1] = np.inf
     found = [np.zeros(0)]
     reach = least = FIRST_REACH * max(spacing[1:])
+    length = max(1, BAND_VOXELS // points.shape[2])
     for here, steps_here in zip(points, steps, strict=True):
-        places = np.argwhere(here).T - [[rows.start], [columns.start]]
-        if places.size:
-            found.append(_nearest(places, squares[steps_here], spacing[1:], reach))
-            reach = max(least, REACH_FACTOR * _typical(found[-1]) ** 0.5)
+        for start in range(0, len(here), length):
+            places = np.argwhere(here[start : start + length]).T
+            if places.size:
+                places += [[start - rows.start], [-columns.start]]
+                found.append(_nearest(places, Plane(steps_here, squares), spacing[1:], reach))
+                reach = max(least, REACH_FACTOR * _typical(found[-1]) ** 0.5)
     return np.sqrt(np.concatenate(found))
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Squared distance of each voxel of a plane to the nearest target in its column across planes.
+
+    Attributes:
+        steps: Number of planes to that target.
+        squares: Squared distance for each number of planes, mm².
+    """
+
+    steps: UInt[np.ndarray, "rows columns"]
+    squares: Float[np.ndarray, " numbers"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.steps.shape
+
+    def part(self, rows: slice, columns: slice) -> Squares:
+        """Return the squared distances in a range of rows and columns."""
+        part: Squares = self.squares[self.steps[rows, columns]]
+        return part
 
 
 def _typical(values: Distances) -> float:
@@ -98,14 +128,12 @@ def _steps(targets: MaskArray) -> UInt[np.ndarray, "planes rows columns"]:
     return steps
 
 
-def _nearest(
-    places: Places, plane: Squares, spacing: tuple[float, float], reach: float
-) -> Distances:
+def _nearest(places: Places, plane: Plane, spacing: tuple[float, float], reach: float) -> Distances:
     """Compute the squared distance of each point of a plane to the nearest target, mm².
 
     Args:
         places: Positions of the points.
-        plane: Squared distance of each voxel to the nearest target in its column across planes.
+        plane: The plane.
         spacing: Voxel size along the plane's axes, mm.
         reach: Initial reach, mm; it affects only the speed.
     """
@@ -120,9 +148,7 @@ def _nearest(
     return nearest
 
 
-def _within(
-    reach: float, places: Places, plane: Squares, spacing: tuple[float, float]
-) -> Distances:
+def _within(reach: float, places: Places, plane: Plane, spacing: tuple[float, float]) -> Distances:
     """Compute the squared distance to the nearest target within reach along both axes, mm²."""
     rows, columns = places
     width = int(reach / spacing[1])
@@ -133,12 +159,16 @@ def _within(
     if stop - start <= 2 * width:
         low, high = start, stop  # fewer columns than one point's reach: use all of them
     seen = np.full((int(rows.max()) - top + 1, high - low), np.inf)
+    height = int(reach / spacing[0])
+    above, below = max(top - height, 0), min(top + len(seen) + height, plane.shape[0])
+    if above >= below:
+        return np.full(len(columns), np.inf)
     _look_along_rows(
         seen[:, start - low : stop - low],
-        plane[:, start:stop],
-        first=top,
+        plane.part(slice(above, below), slice(start, stop)),
+        first=top - above,
         spacing=spacing[0],
-        width=int(reach / spacing[0]),
+        width=height,
     )
     places = np.stack([rows - top, columns - low])
     return _nearest_along_columns(seen, places, spacing[1], width)

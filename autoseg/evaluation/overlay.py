@@ -11,13 +11,16 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from autoseg.core.arrays import ImageArray, LabelArray
+from autoseg.core.arrays import IntensityArray, LabelArray
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.colours import class_colour
 from autoseg.core.formatting import printable
 
 OPACITY = 0.3
 """Opacity of the class colours; the outlines are opaque."""
+
+MAX_PIXELS = 2048
+"""Maximum edge of a drawn picture; of a larger one, evenly spaced rows and columns are drawn."""
 
 Picture = Float[np.ndarray, "rows columns colours"]
 
@@ -40,7 +43,7 @@ class Panel:
 
 
 def make_panel(
-    title: str, image: ImageArray, reference: LabelArray, prediction: LabelArray
+    title: str, image: IntensityArray, reference: LabelArray, prediction: LabelArray
 ) -> Panel:
     """Build a panel from the plane of a case with the most foreground.
 
@@ -56,7 +59,10 @@ def make_panel(
         plane = int(np.argmax(counts))
         title = f"{title}\nslice {plane + 1} of {len(reference)}"
         image, reference, prediction = image[:, plane], reference[plane], prediction[plane]
+    thinned = (slice(None, None, -(-max(reference.shape) // MAX_PIXELS)),) * 2
+    image, reference, prediction = image[:, *thinned], reference[thinned], prediction[thinned]
     shown = image[:3] if image.shape[0] == 3 else np.repeat(image[:1], 3, axis=0)
+    shown = shown.astype(np.float32)
     low, high = np.percentile(shown, (1, 99))
     scaled = np.clip((shown - low) / max(high - low, 1e-6), 0, 1)
     return Panel(title, np.moveaxis(scaled, 0, -1).astype(np.float64), reference, prediction)

@@ -75,7 +75,7 @@ def class_map(
         is_regional=is_regional,
         in_half_precision=in_half_precision,
     )
-    seams = SeamBuffer(num_rows=restoration.prepared_shape[-2])
+    seams = SeamBuffer(*([1, *restoration.prepared_shape][-3:-1]))
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for slab in slabs:
             fill = partial(exporter.fill, seams.with_neighbours(slab))
@@ -109,12 +109,15 @@ class SeamBuffer:
     the last row of a previous slab.
     """
 
-    def __init__(self, num_rows: int) -> None:
+    def __init__(self, num_planes: int, num_rows: int) -> None:
         """Start with an empty buffer.
 
         Args:
+            num_planes: Total planes; the last one, and so the only one of a picture, needs no
+                buffer.
             num_rows: Total rows of all strips; the last row needs no buffer.
         """
+        self._num_planes = num_planes
         self._num_rows = num_rows
         self._planes: dict[int, list[LogitsSlab]] = defaultdict(list)  # by the first row
         self._rows: dict[int, list[LogitsSlab]] = defaultdict(list)  # by the next row
@@ -130,8 +133,10 @@ class SeamBuffer:
 
     def keep(self, slab: LogitsSlab) -> None:
         """Buffer the borders of a slab, and discard the borders that only this slab needed."""
-        last_plane = slab.logits[:, -1:].copy()
-        self._planes[slab.row] = [LogitsSlab(slab.stop - 1, last_plane, slab.row)]
+        self._planes.pop(slab.row, None)
+        if slab.stop < self._num_planes:
+            last_plane = slab.logits[:, -1:].copy()
+            self._planes[slab.row] = [LogitsSlab(slab.stop - 1, last_plane, slab.row)]
         if slab.row_stop < self._num_rows:
             last_row = LogitsSlab(slab.start, slab.logits[:, :, -1:].copy(), slab.row_stop - 1)
             self._rows[slab.row_stop].append(last_row)

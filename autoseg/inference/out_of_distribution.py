@@ -124,10 +124,10 @@ def _intensity_warnings(
             )
 
 
-def _subsample(channel: NDArray[np.float32]) -> NDArray[np.float32]:
+def _subsample(channel: NDArray[np.generic]) -> NDArray[np.float32]:
     """Return every n-th voxel along each axis, about `MAX_VOXELS` in total."""
     step = max(1, int((channel.size / MAX_VOXELS) ** (1 / channel.ndim)))
-    return channel[(slice(None, None, step),) * channel.ndim]
+    return channel[(slice(None, None, step),) * channel.ndim].astype(np.float32)
 
 
 def _range(known: AxisRange) -> str:

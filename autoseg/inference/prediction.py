@@ -11,9 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import numpy as np
-
-from autoseg.core.arrays import LabelArray
+from autoseg.core.arrays import LabelArray, count_not_finite
 from autoseg.core.case import Image, InverseTransform, PreparedImage
 from autoseg.core.errors import CaseError
 from autoseg.core.progress import Progress
@@ -246,8 +244,7 @@ def prepare_for_model(image: Image, model: LoadedModel) -> PreparedImage:
     Raises:
         CaseError: If the channels or axes do not match the model, or a value is not finite.
     """
-    if not np.isfinite(image.voxels).all():
-        count = int(np.count_nonzero(~np.isfinite(image.voxels)))
+    if count := count_not_finite(image.voxels):
         msg = (
             f"the image contains {count} NaN or infinite values; expected finite intensities. "
             "Replace them, e.g. with 0."

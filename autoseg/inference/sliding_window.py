@@ -57,8 +57,8 @@ def predict_slabs(
     """
     is_flat = len(ensemble.patch_shape) == 2
     patch = (1, *ensemble.patch_shape) if is_flat else ensemble.patch_shape
-    volume = image.voxels[:, None] if image.voxels.ndim == 3 else image.voxels
-    padding = Padding.around(tuple(volume.shape[1:]), patch, ensemble.margin)
+    size = image.voxels.shape[1:]
+    padding = Padding.around((*(1,) * (3 - len(size)), *size), patch, ensemble.margin)
     axes = tuple(
         axis_tiles(size, length, step=step)
         for size, length in zip(padding.shape, patch, strict=True)
@@ -67,7 +67,8 @@ def predict_slabs(
     shape = AccumulatorShape(padding.shape, patch, axes)
     accumulator = LogitsAccumulator(ensemble, shape, progress)
     window = Window(
-        padding.apply(volume),
+        image.voxels,
+        padding,
         padding.apply_to_cascade_input(image.cascade_input),
         padding.with_margin(patch),
         axes,

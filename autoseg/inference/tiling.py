@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float16, Float32, Float64, Shaped
 
+from autoseg.core.arrays import VoxelSource
 from autoseg.core.case import CascadeInput
 from autoseg.core.tensors import ImageBatch
 
@@ -164,6 +165,12 @@ class Padding:
         pairs = zip(self.before, self.size, strict=True)
         return tuple(slice(front, front + edge) for front, edge in pairs)
 
+    @property
+    def widths(self) -> list[tuple[int, int]]:
+        """Voxels added before and after each axis, including the margin."""
+        triples = zip(self.before, self.after, self.margin, strict=True)
+        return [(front + around, back + around) for front, back, around in triples]
+
     def with_margin(self, patch: tuple[int, ...]) -> tuple[int, ...]:
         """Return the input size of a tile: the patch plus the margin on both sides."""
         return tuple(edge + 2 * around for edge, around in zip(patch, self.margin, strict=True))
@@ -174,16 +181,40 @@ class Padding:
         Args:
             volume: Volume whose last axes are padded.
         """
-        widths = [
-            (front + around, back + around)
-            for front, back, around in zip(self.before, self.after, self.margin, strict=True)
-        ]
+        return self._padded(volume, self.widths)
+
+    def _padded(self, volume: Volume, widths: Sequence[tuple[int, int]]) -> PaddedVolume:
         if not any(map(any, widths)):
             return volume
         leading = [(0, 0)] * (volume.ndim - len(widths))
         if any(self.margin):
             return np.pad(volume, [*leading, *widths], mode="reflect")
         return np.pad(volume, [*leading, *widths])
+
+    def apply_to_band(
+        self, voxels: VoxelSource, start: int, stop: int
+    ) -> Float32[np.ndarray, "channels planes rows columns"]:
+        """Load a part of the padded image: some planes, or some rows of a picture.
+
+        Args:
+            voxels: The image, with three axes or two.
+            start: First plane or row of the padded image.
+            stop: One past the last one.
+        """
+        missing = 4 - len(voxels.shape)
+        widths, size = self.widths, self.size[missing]
+        before, after = widths[missing]
+        if any(self.margin):
+            places = np.pad(np.arange(size), (before, after), mode="reflect")[start:stop]
+            widths[missing] = 0, 0
+        else:
+            places = np.arange(max(0, start - before), min(size, stop - before))
+            widths[missing] = max(0, before - start), max(0, stop - before - size)
+        first, last = int(places.min()), int(places.max()) + 1
+        band = np.asarray(voxels[:, first:last])
+        if len(places) != last - first or places[0] > places[-1]:  # mirrored
+            band = band.take(places - first, axis=1)
+        return self._padded(band.reshape(len(band), *(1,) * missing, *band.shape[1:]), widths)
 
     def apply_to_cascade_input(self, cascade_input: CascadeInput | None) -> CascadeInput | None:
         """Pad a cascade input like its image; None if there is no cascade input."""
@@ -201,7 +232,10 @@ class Tile(NamedTuple):
 
 
 class Window:
-    """Cuts tiles from a padded volume and its cascade input.
+    """Cuts tiles from an image, which is loaded in bands, and from its cascade input.
+
+    A band has all planes (of a picture, all rows) of the current tiles. Those that the next tiles
+    overlap are loaded only once.
 
     Attributes:
         tiles: All tiles, sorted by plane, row and column.
@@ -209,23 +243,29 @@ class Window:
 
     def __init__(
         self,
-        volume: Float32[np.ndarray, "channels planes rows columns"],
+        voxels: VoxelSource,
+        padding: Padding,
         cascade_input: CascadeInput | None,
         shape: tuple[int, ...],
         axes: tuple[AxisTiles, ...],
         *,
         is_flat: bool,
     ) -> None:
-        """Store the volume and list its tiles.
+        """List the tiles of an image.
 
         Args:
-            volume: The padded image.
-            cascade_input: Cascade input with the same padding; None if there is none.
+            voxels: The image, not padded.
+            padding: Its padding.
+            cascade_input: Padded cascade input; None if there is none.
             shape: Size of a tile including the network's margin, voxels.
             axes: The tiles along each axis.
             is_flat: Whether the network's patch has two axes.
         """
-        self._voxels = torch.from_numpy(np.ascontiguousarray(volume))
+        self._voxels = voxels
+        self._padding = padding
+        self._axis = 4 - len(voxels.shape)  # the first axis of the image
+        self._band = torch.empty(0)
+        self._range = 0, 0
         self._cascade_input = cascade_input
         self._shape = shape
         self._axes = axes
@@ -239,9 +279,25 @@ class Window:
     def _cut_one(self, tile: Tile) -> torch.Tensor:
         starts = (axis.starts[index] for axis, index in zip(self._axes, tile, strict=True))
         z, y, x = (slice(at, at + length) for at, length in zip(starts, self._shape, strict=True))
-        voxels = self._voxels[:, z, y, x]
+        band = self._band_of((z, y, x)[self._axis])
+        voxels = band[:, :, y, x] if self._axis == 0 else band[:, z, :, x]
         if self._cascade_input is not None:
             classes = self._cascade_input.classes[z, y, x]
             tile_input = replace(self._cascade_input, classes=classes)
             voxels = torch.cat([voxels, torch.from_numpy(tile_input.one_hot())])
         return voxels[:, 0] if self._is_flat else voxels
+
+    def _band_of(self, wanted: slice) -> torch.Tensor:
+        """Return the planes or rows of the current tiles, with all rows and columns."""
+        start, stop = int(wanted.start), int(wanted.stop)
+        first, last = self._range
+        if (start, stop) != self._range:
+            kept = last - start if first <= start < last <= stop else 0
+            band = torch.from_numpy(self._padding.apply_to_band(self._voxels, start + kept, stop))
+            axis = self._axis + 1
+            if kept:
+                old = self._band.narrow(axis, self._band.shape[axis] - kept, kept)
+                band = torch.cat([old, band], dim=axis)
+            # batches hold views of the previous band, which therefore is not overwritten
+            self._band, self._range = band, (start, stop)
+        return self._band

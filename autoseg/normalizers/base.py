@@ -1,16 +1,21 @@
 """Base class of normalisers, which bring the intensities of a channel to a common scale."""
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from collections.abc import Callable
+from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Integer
 from pydantic import BeforeValidator, SerializeAsAny
 
 from autoseg.core.arrays import MaskArray
 from autoseg.core.registry import Component, Family
 
 ChannelArray = Float32[np.ndarray, "*space"]
+ChannelIntensities = ChannelArray | Integer[np.ndarray, "*space"]
+
+Normalization: TypeAlias = Callable[[ChannelArray], None]
+"""Normalises any part of a channel in place."""
 
 
 class Normalizer(Component):
@@ -27,20 +32,25 @@ class Normalizer(Component):
 
     @property
     def needs_mask(self) -> bool:
-        """Whether `apply` uses the nonzero mask; if False, its holes are not filled."""
+        """Whether the nonzero mask is used; if False, its holes are not filled."""
         return True
 
     @property
     def clears_outside(self) -> bool:
-        """Whether `apply` sets voxels outside the mask to 0; training then keeps them at 0."""
+        """Whether voxels outside the mask become 0, in preparation and in training."""
         return False
 
     @abstractmethod
-    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
-        """Return the normalised channel as a new float32 array.
+    def fit(self, channel: ChannelIntensities, nonzero: MaskArray) -> Normalization:
+        """Measure a channel, and return the function that normalises each part of it.
+
+        The parts of a large picture are normalised where they are used, so that it is never in
+        memory as float32. A voxel must therefore depend only on its own intensity and on what was
+        measured.
 
         Args:
-            channel: Intensities of one channel of one case, cropped to the nonzero mask.
+            channel: Intensities of one channel of one case, cropped to the nonzero mask; they must
+                not be modified.
             nonzero: Nonzero mask of the case, same shape; holes are filled if `needs_mask`.
         """
 

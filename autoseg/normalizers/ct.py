@@ -10,7 +10,13 @@ from pydantic import NonNegativeFloat, model_validator
 from typing_extensions import override
 
 from autoseg.core.arrays import MaskArray
-from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+from autoseg.normalizers.base import (
+    NORMALIZERS,
+    ChannelArray,
+    ChannelIntensities,
+    Normalization,
+    Normalizer,
+)
 
 SMALLEST_STD = 1e-8
 """Minimum divisor, for a dataset with constant foreground, in the unit of the image."""
@@ -47,9 +53,11 @@ class ComputedTomography(Normalizer):
         return self
 
     @override
-    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
+    def fit(self, channel: ChannelIntensities, nonzero: MaskArray) -> Normalization:
+        return self._normalize
+
+    def _normalize(self, part: ChannelArray) -> None:
         bounds = np.float32(self.percentile_00_5), np.float32(self.percentile_99_5)
-        scaled: ChannelArray = np.clip(channel, *bounds)
-        scaled -= np.float32(self.mean)
-        scaled /= np.float32(max(self.std, SMALLEST_STD))
-        return scaled
+        np.clip(part, *bounds, out=part)
+        part -= np.float32(self.mean)
+        part /= np.float32(max(self.std, SMALLEST_STD))

@@ -5,7 +5,12 @@ from typing import ClassVar, Literal
 from typing_extensions import override
 
 from autoseg.core.arrays import MaskArray
-from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+from autoseg.normalizers.base import (
+    NORMALIZERS,
+    ChannelIntensities,
+    Normalization,
+    Normalizer,
+)
 
 
 @NORMALIZERS.register
@@ -18,5 +23,5 @@ class NoNormalization(Normalizer):
     kind: Literal["none"] = "none"
 
     @override
-    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
-        return channel.copy()
+    def fit(self, channel: ChannelIntensities, nonzero: MaskArray) -> Normalization:
+        return lambda _: None

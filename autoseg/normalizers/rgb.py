@@ -7,7 +7,13 @@ from typing_extensions import override
 
 from autoseg.core.arrays import MaskArray
 from autoseg.core.errors import CaseError
-from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+from autoseg.normalizers.base import (
+    NORMALIZERS,
+    ChannelArray,
+    ChannelIntensities,
+    Normalization,
+    Normalizer,
+)
 
 BRIGHTEST = 255.0
 """Maximum of an 8-bit colour channel."""
@@ -23,8 +29,8 @@ class RGB(Normalizer):
     kind: Literal["rgb"] = "rgb"
 
     @override
-    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
-        """Return the channel divided by 255.
+    def fit(self, channel: ChannelIntensities, nonzero: MaskArray) -> Normalization:
+        """Return a function that divides by 255.
 
         Raises:
             CaseError: If an intensity is outside 0 … 255.
@@ -37,5 +43,8 @@ class RGB(Normalizer):
                 "plan.json."
             )
             raise CaseError(msg)
-        scaled: ChannelArray = channel / np.float32(BRIGHTEST)
-        return scaled
+
+        def normalize(part: ChannelArray) -> None:
+            part /= np.float32(BRIGHTEST)
+
+        return normalize

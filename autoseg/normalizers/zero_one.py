@@ -6,7 +6,13 @@ import numpy as np
 from typing_extensions import override
 
 from autoseg.core.arrays import MaskArray
-from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+from autoseg.normalizers.base import (
+    NORMALIZERS,
+    ChannelArray,
+    ChannelIntensities,
+    Normalization,
+    Normalizer,
+)
 
 SMALLEST_RANGE = 1e-8
 """Minimum divisor, for constant images, in the unit of the image."""
@@ -23,8 +29,11 @@ class ZeroOne(Normalizer):
     kind: Literal["zero_one"] = "zero_one"
 
     @override
-    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
+    def fit(self, channel: ChannelIntensities, nonzero: MaskArray) -> Normalization:
         lowest, highest = float(channel.min()), float(channel.max())
-        scaled: ChannelArray = channel - np.float32(lowest)
-        scaled /= np.float32(max(highest - lowest, SMALLEST_RANGE))
-        return scaled
+
+        def normalize(part: ChannelArray) -> None:
+            part -= np.float32(lowest)
+            part /= np.float32(max(highest - lowest, SMALLEST_RANGE))
+
+        return normalize

@@ -9,7 +9,13 @@ import numpy as np
 from typing_extensions import override
 
 from autoseg.core.arrays import MaskArray
-from autoseg.normalizers.base import NORMALIZERS, ChannelArray, Normalizer
+from autoseg.normalizers.base import (
+    NORMALIZERS,
+    ChannelArray,
+    ChannelIntensities,
+    Normalization,
+    Normalizer,
+)
 
 SMALLEST_STD = 1e-8
 """Minimum divisor, for constant images, in the unit of the image."""
@@ -42,24 +48,27 @@ class ZScore(Normalizer):
         return self.masked
 
     @override
-    def apply(self, channel: ChannelArray, nonzero: MaskArray) -> ChannelArray:
-        if not self.masked:
-            return _standardised(channel)
-        result = np.zeros_like(channel)
-        if nonzero.any():
-            result[nonzero] = _standardised(channel[nonzero])
-        return result
+    def fit(self, channel: ChannelIntensities, nonzero: MaskArray) -> Normalization:
+        mean, std = _mean_and_std(channel[nonzero] if self.masked else channel)
+
+        def normalize(part: ChannelArray) -> None:
+            part -= mean
+            part /= std
+
+        return normalize
 
 
-def _standardised(values: ChannelArray) -> ChannelArray:
-    """Standardise values to zero mean and unit variance; constant values become 0.
+def _mean_and_std(values: ChannelIntensities) -> tuple[np.float32, np.float32]:
+    """Return mean and standard deviation; the latter is at least `SMALLEST_STD`.
 
     The squares are summed in parts in single precision, and the parts in double precision, which
-    avoids a second copy of a large volume.
+    avoids a second copy of a large image.
     """
-    centred: ChannelArray = values - np.float32(values.mean(dtype=np.float64))
-    flat = centred.ravel()
-    parts = (flat[start : start + PART_VOXELS] for start in range(0, flat.size, PART_VOXELS))
-    squares = sum(float(np.vdot(part, part)) for part in parts)
-    centred /= np.float32(max(np.sqrt(squares / flat.size), SMALLEST_STD))
-    return centred
+    if not values.size:
+        return np.float32(0), np.float32(1)
+    mean = np.float32(values.mean(dtype=np.float64))
+    flat, squares = values.ravel(), 0.0
+    for start in range(0, flat.size, PART_VOXELS):
+        part = np.subtract(flat[start : start + PART_VOXELS], mean, dtype=np.float32)
+        squares += float(np.vdot(part, part))
+    return mean, np.float32(max(np.sqrt(squares / flat.size), SMALLEST_STD))

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.core.arrays import ImageArray, LabelArray, MaskArray
+from autoseg.core.arrays import IntensityArray, LabelArray, MaskArray
 
 Bounds = tuple[tuple[int, int], ...]
 """First voxel and one past the last, per axis."""
 
 
-def nonzero_voxels(voxels: ImageArray) -> MaskArray:
+def nonzero_voxels(voxels: IntensityArray) -> MaskArray:
     """Return the mask of voxels that are nonzero in any channel, without filling holes.
 
     Filling them with `fill_holes` does not change the bounding box.

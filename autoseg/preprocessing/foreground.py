@@ -9,7 +9,7 @@ from autoseg.core.labels import LabelScheme
 from autoseg.core.random import generator
 from autoseg.preprocessing.crop import Bounds, bounding_box, crop
 
-Slab = Integer[np.ndarray, "planes rows columns"]
+Slab = Integer[np.ndarray, " _voxels"]
 
 SMALLEST_SAMPLE = 10_000
 """Minimum number of positions kept per class. Source: nnU-Net v2, foreground oversampling."""
@@ -52,7 +52,8 @@ def sample_foreground(
     groups = (anywhere, *labels.target_classes)
     bounds = tuple((0, size) for size in classes.shape) if sparse else bounding_box(classes)
     inside = np.ascontiguousarray(crop(classes, bounds))
-    slabs = _slabs(inside)
+    flat = inside.ravel()
+    slabs = [flat[start : start + SLAB_VOXELS] for start in range(0, flat.size, SLAB_VOXELS)]
     counts = _counts_per_slab(slabs, labels.num_classes)
     members = np.stack([np.isin(range(counts.shape[1]), group) for group in groups], axis=1)
     sizes = counts @ members
@@ -74,17 +75,10 @@ def sample_foreground(
     return tuple(_as_positions(parts, inside.shape, bounds) for parts in sampled)
 
 
-def _slabs(classes: LabelArray) -> list[Slab]:
-    """Split into slabs of planes with about `SLAB_VOXELS` each; a 2-D image is one plane."""
-    planes = classes[None] if classes.ndim == 2 else classes
-    length = max(1, SLAB_VOXELS // planes[0].size)
-    return [planes[start : start + length] for start in range(0, len(planes), length)]
-
-
 def _counts_per_slab(slabs: list[Slab], num_classes: int) -> Int[np.ndarray, "slabs classes"]:
     """Count the voxels of each class in each slab; ignored voxels have an extra last column."""
     length = max(num_classes, *(int(slab.max()) + 1 for slab in slabs))
-    return np.stack([np.bincount(slab.ravel(), minlength=length) for slab in slabs])
+    return np.stack([np.bincount(slab, minlength=length) for slab in slabs])
 
 
 def _chosen_ranks(total: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -97,9 +91,8 @@ def _grouped(
     slab: Slab, counts: Int[np.ndarray, " classes"], *, background: bool
 ) -> list[NDArray[np.intp]]:
     """Return the flat positions of each class in array order; background only if requested."""
-    flat = slab.ravel()
-    positions = np.arange(flat.size) if background else np.flatnonzero(flat != 0)
-    order = np.argsort(flat[positions], kind="stable")
+    positions = np.arange(slab.size) if background else np.flatnonzero(slab != 0)
+    order = np.argsort(slab[positions], kind="stable")
     sizes = counts if background else [0, *counts[1:]]
     return np.split(positions[order], np.cumsum(sizes)[:-1])
 

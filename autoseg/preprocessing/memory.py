@@ -12,7 +12,7 @@ from autoseg.preprocessing.resample import resampled_shape, target_spacing
 FLOAT_BYTES = 4
 
 READING_COPIES = 3.5
-"""Float32 copies of an image that exist at the same time while it is read and reoriented."""
+"""Copies of an image that exist at the same time while it is read and reoriented."""
 
 WORKING_COPIES = 1.5
 """Copies of one channel, before and after resampling, that exist at the same time while it is
@@ -55,9 +55,15 @@ def preparation_bytes(
     return int(max(reading_bytes(case.shape, channels) + LABEL_BYTES * prepared, working))
 
 
-def reading_bytes(shape: tuple[int, ...], channels: int) -> int:
-    """Estimate the memory in bytes for reading an image (`shape` in voxels) with its labels."""
-    return int((READING_COPIES * channels * FLOAT_BYTES + LABEL_BYTES) * prod(shape))
+def reading_bytes(shape: tuple[int, ...], channels: int, voxel_bytes: int = FLOAT_BYTES) -> int:
+    """Estimate the memory in bytes for reading an image with its labels.
+
+    Args:
+        shape: Shape in voxels.
+        channels: Number of channels.
+        voxel_bytes: Bytes per voxel and channel in memory.
+    """
+    return int((READING_COPIES * channels * voxel_bytes + LABEL_BYTES) * prod(shape))
 
 
 def fitting_workers(wanted: int, bytes_each: int) -> tuple[int, str]:

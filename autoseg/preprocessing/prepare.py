@@ -1,7 +1,8 @@
 """Prepare cases for the network: transpose to planned axis order, crop, normalise and resample.
 
-Channels are processed one at a time in single precision, so that the peak memory is little more
-than input plus output.
+Images that are not resampled are normalised part by part, where they are used. Otherwise, channels
+are processed one at a time in single precision, so that the peak memory is little more than input
+plus output.
 
 Source: Isensee et al., Nature Methods 18 (2021), Methods, "Data preprocessing".
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
-from autoseg.core.arrays import ImageArray, LabelArray, MaskArray, VoxelList
+from autoseg.core.arrays import LabelArray, MaskArray, VoxelList, VoxelSource
 from autoseg.core.case import Image, InverseTransform, LabelledCase, PreparedImage
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_count, format_shape
@@ -23,6 +24,7 @@ from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_v
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
 from autoseg.preprocessing.memory import BYTES_PER_GIB, FLOAT_BYTES, available_bytes
+from autoseg.preprocessing.normalized import NormalizedVoxels
 from autoseg.preprocessing.resample import (
     resample_into,
     resample_labels,
@@ -111,7 +113,8 @@ def prepare_case(
     image, inside = _prepared_with_mask(case.image, plan, configuration)
     classes = _prepare_classes(case.classes, image.restoration, plan, configuration)
     cropped = crop(case.classes.transpose(plan.axis_order), image.restoration.crop)
-    _clear_outside(image, cropped, inside, configuration)
+    if isinstance(image.voxels, np.ndarray):
+        _clear_outside(image.voxels, image.restoration, cropped, inside, configuration)
     return PreparedCase(
         name=case.name,
         image=image,
@@ -129,16 +132,25 @@ def _prepared_with_mask(
     nonzero = nonzero_voxels(voxels)
     bounds = bounding_box(nonzero)
     restoration = _restoration(image, plan, configuration, bounds)
-    _check_memory(image, restoration)
-    inside = crop(nonzero, bounds)
     if any(normalizer.needs_mask for normalizer in configuration.normalizers):
-        inside = fill_holes(inside)
-    prepared = _prepare_channels(crop(voxels, bounds), inside, restoration, configuration)
+        inside = fill_holes(crop(nonzero, bounds))
+    else:
+        inside = np.broadcast_to(np.True_, restoration.cropped_shape)  # takes no memory
+    del nonzero
+    normalized = NormalizedVoxels.of(crop(voxels, bounds), configuration.normalizers, inside)
+    prepared: VoxelSource = normalized
+    if restoration.prepared_shape != restoration.cropped_shape:
+        _check_memory(image, restoration)
+        prepared = _resampled(normalized, restoration, configuration.resampling)
     return PreparedImage(voxels=prepared, restoration=restoration), inside
 
 
 def _clear_outside(
-    image: PreparedImage, classes: LabelArray, inside: MaskArray, configuration: PlannedData
+    voxels: ResizedImage,
+    restoration: InverseTransform,
+    classes: LabelArray,
+    inside: MaskArray,
+    configuration: PlannedData,
 ) -> None:
     """Set channels that were normalised inside the nonzero mask to 0 outside of it, in place.
 
@@ -148,12 +160,12 @@ def _clear_outside(
     """
     masked = [
         channel
-        for channel, normalizer in zip(image.voxels, configuration.normalizers, strict=True)
+        for channel, normalizer in zip(voxels, configuration.normalizers, strict=True)
         if normalizer.clears_outside
     ]
-    restoration, resampling = image.restoration, configuration.resampling
-    if not masked or restoration.prepared_shape == inside.shape:
+    if not masked:
         return
+    resampling = configuration.resampling
     resized = resample_labels(
         np.asarray(inside | (classes != 0), np.uint8),
         restoration.prepared_shape,
@@ -278,22 +290,15 @@ def _separate_axis(restoration: InverseTransform, resampling: Resampling) -> int
     )
 
 
-def _prepare_channels(
-    voxels: ImageArray,
-    inside: MaskArray,
-    restoration: InverseTransform,
-    configuration: PlannedData,
+def _resampled(
+    voxels: NormalizedVoxels, restoration: InverseTransform, resampling: Resampling
 ) -> ResizedImage:
     """Normalise and resample the channels of a cropped image one after the other."""
-    resampling = configuration.resampling
-    prepared = np.empty((len(voxels), *restoration.prepared_shape), dtype=np.float32)
-    for channel, normalizer, result in zip(
-        voxels, configuration.normalizers, prepared, strict=True
-    ):
-        normalized = normalizer.apply(np.ascontiguousarray(channel), inside)
+    prepared = np.empty((voxels.shape[0], *restoration.prepared_shape), dtype=np.float32)
+    for index, result in enumerate(prepared):
         resample_into(
             result,
-            normalized,
+            voxels.channel(index),
             order=resampling.image_order,
             separate_axis=_separate_axis(restoration, resampling),
             separate_axis_order=resampling.separate_axis_order,

@@ -9,18 +9,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoseg.core.arrays import ImageArray, LabelArray, VoxelList
+from autoseg.core.arrays import ImageArray, LabelArray, VoxelList, VoxelSource
 from autoseg.core.atomic_write import atomic_folder
 from autoseg.core.errors import CaseError, DocumentError, affects_all
 from autoseg.documents import store
 from autoseg.documents.preparation import PlannedData, PlannedPreparation
-from autoseg.preprocessing.blocks import open_array, write_array
+from autoseg.preprocessing.array_files import open_array, write_array
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.records import CascadeInputRecord, CaseRecord
 
@@ -152,6 +153,16 @@ class StoredCase:
         image: ImageArray = self._read(self.folder / IMAGE_FILE, ...)
         return image
 
+    @property
+    def voxels(self) -> VoxelSource:
+        """The prepared image, of which only the indexed part is loaded."""
+        path = self.folder / IMAGE_FILE
+        try:
+            source: VoxelSource = open_array(path, self.shape)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._damaged(path, error) from error
+        return source
+
     def read_classes(self) -> LabelArray:
         """Load the class index of every voxel."""
         classes: LabelArray = self._read(self.folder / LABELS_FILE, ...)
@@ -235,10 +246,12 @@ def save_case(
         highest_class=int(prepared.classes.max(initial=0)),
     )
     positions = np.concatenate(prepared.foreground)
-    num_bytes = prepared.image.voxels.nbytes + prepared.classes.nbytes + positions.nbytes
+    voxels = prepared.image.voxels
+    num_bytes = voxels.dtype.itemsize * prod(voxels.shape)
+    num_bytes += prepared.classes.nbytes + positions.nbytes
     with atomic_folder(folder, num_bytes=num_bytes) as temporary:
-        write_array(prepared.image.voxels, temporary / IMAGE_FILE, patch_shape)
-        write_array(prepared.classes, temporary / LABELS_FILE, patch_shape)
+        write_array(voxels, temporary / IMAGE_FILE, patch_shape, axis=1)
+        write_array(prepared.classes, temporary / LABELS_FILE, patch_shape, axis=0)
         np.save(temporary / FOREGROUND_FILE, positions)
         # the folder is renamed when complete, so this file need not be written atomically
         (temporary / CaseRecord.FILE_NAME).write_text(store.to_json_text(record), encoding="utf-8")
@@ -311,7 +324,7 @@ def save_cascade_input(
         patch_shape: Shape of the patches to be read, voxels.
     """
     with atomic_folder(folder, num_bytes=classes.nbytes) as temporary:
-        write_array(classes, temporary / CASCADE_INPUT_FILE, patch_shape)
+        write_array(classes, temporary / CASCADE_INPUT_FILE, patch_shape, axis=0)
         store.save(record, temporary / CascadeInputRecord.FILE_NAME)
 
 

@@ -1,7 +1,7 @@
 """Base class of readers, which load and save the files of one family of formats."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -46,11 +46,13 @@ class Header:
         shape: Shape in voxels, stored array order; a single slice of a 3-D format has 2 axes.
         num_channels: Number of channels in this file.
         has_fourth_axis: Whether the channels are a fourth axis of the file, such as that of time.
+        voxel_bytes: Bytes per voxel and channel in memory, at most those of float32.
     """
 
     shape: tuple[int, ...]
     num_channels: int
     has_fourth_axis: bool = False
+    voxel_bytes: int = field(default=4, compare=False)
 
 
 class Reader(Component):

@@ -28,6 +28,9 @@ PILLOW_LIMIT_LOCK = Lock()
 JPEG_MARK = b"\xff\xd8"
 """First bytes of a JPEG (ITU-T T.81)."""
 
+STRIP_PIXELS = 2**22
+"""Pixels that are converted at a time."""
+
 WHITE = 255
 """Grey value of white in a palette."""
 
@@ -78,7 +81,8 @@ class NaturalReader(Reader):
             if _is_16_bit_colour(picture):
                 return StoredImage(_read_16_bit(path), PLAIN)
             voxels, palette = _label_channels(_upright(picture))
-        return StoredImage(voxels // scale, PLAIN, palette=palette)
+        values = voxels if scale == 1 else voxels // scale
+        return StoredImage(values, PLAIN, palette=palette)
 
     @override
     def read_header(self, path: Path) -> Header:
@@ -87,7 +91,8 @@ class NaturalReader(Reader):
             if _orientation(picture) in TRANSPOSED:
                 width, height = height, width
             bands = len(_palette_mode(picture) if picture.mode == "P" else picture.getbands())
-            return Header(shape=(height, width), num_channels=bands)
+            size = 4 if picture.mode in ("I", "F") else 2 if _is_16_bit(picture) else 1
+            return Header((height, width), bands, voxel_bytes=size)
 
     @override
     def is_lossy(self, path: Path) -> bool:
@@ -134,11 +139,13 @@ def _open_picture(path: Path) -> Iterator[Picture]:
         yield picture
 
 
+def _is_16_bit(picture: Picture) -> bool:
+    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+
+
 def _is_16_bit_colour(picture: Picture) -> bool:
     """Return True for colour images with 16 bits per band, which Pillow would reduce to 8."""
-    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())) and (
-        len(picture.getbands()) > 1
-    )
+    return _is_16_bit(picture) and len(picture.getbands()) > 1
 
 
 def _read_16_bit(path: Path) -> StoredArray:
@@ -199,7 +206,24 @@ def _label_channels(picture: Picture) -> tuple[StoredArray, NDArray[np.uint8] | 
 
 
 def _channels_first(picture: Picture) -> StoredArray:
-    """Return the pixels as `channels rows columns`."""
+    """Return the pixels as `channels rows columns`.
+
+    Pillow needs twice the memory of the pixels that it converts, so large pictures are converted
+    strip by strip.
+    """
+    width, height = picture.size
+    length = max(1, STRIP_PIXELS // width)
+    boxes = [(0, top, width, min(top + length, height)) for top in range(0, height, length)]
+    if len(boxes) == 1:
+        return _as_channels(picture)
+    first = _as_channels(picture.crop(boxes[0]))
+    voxels = np.empty((len(first), height, width), first.dtype)
+    for box in boxes:
+        voxels[:, box[1] : box[3]] = _as_channels(picture.crop(box))
+    return voxels
+
+
+def _as_channels(picture: Picture) -> StoredArray:
     pixels = np.asarray(picture)
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8)

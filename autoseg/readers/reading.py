@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,8 @@ def read_image(paths: tuple[Path, ...]) -> Image:
     """Read an image in canonical orientation.
 
     A 3-D file with a single slice becomes a 2-D image; its `stored_geometry` keeps all 3 axes.
+    Integers of at most 16 bits stay as they are, so that large pictures take little memory; all
+    other intensities become float32.
 
     Args:
         paths: One file with all channels, or several files whose channels are concatenated in this
@@ -99,7 +101,9 @@ def read_image(paths: tuple[Path, ...]) -> Image:
         voxels, in_plane = voxels.squeeze(axis + 1), _in_plane(geometry, axis)
     reorientation = canonical_orientation(in_plane)
     with np.errstate(over="ignore"):  # later checks detect values that become infinite
-        intensities = np.ascontiguousarray(reorientation.apply(voxels), dtype=np.float32)
+        intensities = np.ascontiguousarray(
+            reorientation.apply(voxels), dtype=_intensity_type(voxels.dtype)
+        )
     return Image(
         voxels=intensities,
         geometry=reorientation.apply_to_geometry(in_plane, voxels.shape[1:]),
@@ -245,6 +249,14 @@ def _shared_geometry(paths: tuple[Path, ...], parts: list[StoredImage]) -> Geome
                 f"different grids: {difference}. Resample the channels of a case to one grid."
             )
     return geometry
+
+
+def _intensity_type(stored: np.dtype[np.generic]) -> np.dtype[Any]:
+    """Return the data type of intensities in memory; float32 holds integers of 16 bits exactly."""
+    if stored.kind == "b":
+        return np.dtype(np.uint8)
+    is_small = stored.kind in "iu" and stored.itemsize <= 2
+    return stored.newbyteorder("=") if is_small else np.dtype(np.float32)
 
 
 def _stacked(channels: list[NDArray[np.generic]]) -> StoredArray:

@@ -93,7 +93,8 @@ class TiffReader(Reader):
     def read_header(self, path: Path) -> Header:
         with _opened(path) as file:
             channels, *shape = _shown_shape(file)
-        return Header(shape=tuple(shape), num_channels=channels)
+            size = min(4, _only_series(file).dtype.itemsize)
+        return Header(tuple(shape), channels, voxel_bytes=size)
 
     @override
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:

@@ -25,6 +25,7 @@ from autoseg.datasets.recognition.assembly import LabelParts
 from autoseg.datasets.recognition.class_tables import ClassTable, find_class_table, lists_classes
 from autoseg.datasets.recognition.inventory import FOLDERS, take_inventory
 from autoseg.datasets.recognition.label_forms import LabelForm, form_of_files
+from autoseg.datasets.recognition.label_series import forget_contents
 from autoseg.datasets.recognition.patterns import choose_test_cases
 from autoseg.documents.dataset import AUTOMATIC, CaseFiles, DatasetSpec, LayoutOptions
 from autoseg.documents.splits import Fold
@@ -356,6 +357,7 @@ def _labelled(
             options.label_form,
             are_declared=label_map is not None or lists_classes(inventory),
         )
+        forget_contents()
     if label_map is None and options.mask is None and _name_segments(found.cases):
         form = LabelForm("segments")
     parts = {c.name: LabelParts(c.name, ((1, c.labels),), c.images[0]) for c in everything}

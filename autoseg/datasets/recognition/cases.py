@@ -31,6 +31,7 @@ from autoseg.datasets.recognition.inventory import (
 )
 from autoseg.datasets.recognition.keys import Key
 from autoseg.datasets.recognition.label_forms import LabelForm, choose_labels
+from autoseg.datasets.recognition.label_series import forget_contents
 from autoseg.datasets.recognition.lists import Lists, listed_pairs, listed_parts
 from autoseg.datasets.recognition.matching import match_files
 from autoseg.datasets.recognition.pairing import Joined, Pairing
@@ -106,6 +107,7 @@ def _described(
     root = inventory.root
     are_declared = bool(options.label_map) or lists_classes(inventory)
     form = choose_labels(pairing.cases, root, options.label_form, are_declared=are_declared)
+    forget_contents()
     channels = choose_channels(
         pairing.cases, lambda case: next((item for _, item in _label_files(case, form)), None), root
     )

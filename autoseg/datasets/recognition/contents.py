@@ -261,7 +261,7 @@ class Content:
         is_numbered = len(values) > 0 and values[-1] == len(values)
         if not is_numbered or np.mean(self._shares_in_areas) < LEAST_EQUAL:
             return 0
-        labels = self.numbers.astype(np.int64)
+        labels = self.numbers if self.numbers.dtype.kind in "iu" else self.numbers.astype(np.int64)
         full = np.ones((3,) * labels.ndim)
         for value, box in enumerate(find_objects(labels), start=1):
             if len(values) <= MAX_CLASSES and label(labels[box] == value, structure=full)[1] > 1:
@@ -278,7 +278,8 @@ class Content:
         """Centre of the bounding box of each value above 0, as a share of the size."""
         from scipy.ndimage import find_objects
 
-        boxes = enumerate(find_objects(self.numbers.astype(np.int64)), start=1)
+        labels = self.numbers if self.numbers.dtype.kind in "iu" else self.numbers.astype(np.int64)
+        boxes = enumerate(find_objects(labels), start=1)
         return {
             value: np.array([(part.start + part.stop) / 2 for part in box])
             / self.channels.shape[1:]

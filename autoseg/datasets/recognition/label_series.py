@@ -134,6 +134,11 @@ def _content(path: Path) -> Content | None:
     return content_of(path)
 
 
+def forget_contents() -> None:
+    """Release the voxels of all label files that were read."""
+    _content.cache_clear()
+
+
 def label_series(cases: Sequence[Joined], root: Path) -> list[LabelSeries]:
     """Group the label files of all cases by the tokens that their images lack."""
     files: dict[Key, dict[int, Named]] = defaultdict(dict)

@@ -291,7 +291,7 @@ def _joint_task(
         raise CaseError(task.case.issue)
     image = read_image(task.case.images).reoriented(model.plan.orientation)
     # Writing needs only shape and geometry: zeros that take no memory free the voxels.
-    grid = replace(image, voxels=np.broadcast_to(np.float32(0), image.voxels.shape))
+    grid = replace(image, voxels=np.broadcast_to(np.uint8(0), image.voxels.shape))
 
     def write(indices: LabelArray) -> Path:
         write_labels(model.values(indices), grid, task.output)
@@ -333,7 +333,8 @@ def _is_large(case: InputCase) -> bool:
     except CaseError:  # reading the image will raise the error
         return False
     channels = sum(header.num_channels for header in headers)
-    return reading_bytes(headers[0].shape, channels) > PREFETCH_MEMORY_SHARE * available
+    size = max(header.voxel_bytes for header in headers)
+    return reading_bytes(headers[0].shape, channels, size) > PREFETCH_MEMORY_SHARE * available
 
 
 def _outcome(

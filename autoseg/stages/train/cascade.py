@@ -279,7 +279,7 @@ def _prepared_image(stages: Sequence[StoredCase]) -> PreparedImage:
     """Load the prepared image of a stage, together with its versions for all previous stages."""
     case, *others = stages
     return PreparedImage(
-        voxels=case.read_image(),
+        voxels=case.voxels,
         restoration=case.record.restoration,
         previous=_prepared_image(others) if others else None,
     )

@@ -74,3 +74,12 @@ def test_predicted_regions_are_written_as_their_values() -> None:
 def test_regions_and_ignored_values_fit_the_classes(changes: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LabelScheme.model_validate(OVERLAPPING.model_dump() | changes)
+
+
+def test_a_large_label_map_is_converted_part_by_part(monkeypatch) -> None:
+    labels = LabelScheme(names=("background", "a", "b"), values=(0, 7, 9))
+    values = np.random.default_rng(0).choice(np.uint8([0, 7, 9]), (30, 4, 5))
+    at_once = labels.encode(values)
+    monkeypatch.setattr("autoseg.core.arrays.PART_VOXELS", 50)
+    assert np.array_equal(labels.encode(values), at_once)
+    assert np.array_equal(labels.decode(at_once), values)

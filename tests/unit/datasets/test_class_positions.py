@@ -44,3 +44,10 @@ def test_the_extent_is_the_box_of_a_class_without_stray_voxels() -> None:
 def test_a_class_that_is_everywhere_has_an_extent_of_one() -> None:
     classes = np.random.default_rng(0).integers(0, 2, (200, 200)).astype(np.uint8)
     assert class_positions(classes, 2)[1].extent == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_picture_is_counted_in_bands_of_rows(monkeypatch) -> None:
+    classes = np.random.default_rng(0).integers(0, 3, (30, 20)).astype(np.uint8)
+    at_once = class_positions(classes, 3)
+    monkeypatch.setattr(class_positions_module, "SLAB_VOXELS", 45)
+    assert class_positions(classes, 3) == at_once

@@ -287,3 +287,11 @@ def test_a_case_that_went_wrong_after_planning_is_not_loaded(tmp_path: Path) -> 
     files = spec.cases[0].model_copy(update={"images": (path,)})
     with pytest.raises(CaseError, match="NaN or infinite"):
         load_case(files, spec.labels)
+
+
+@pytest.mark.parametrize("size", [7, 16, 1000, 12_345])
+def testsquared_differences_are_summed_as_numpy_sums_them(size, monkeypatch) -> None:
+    monkeypatch.setattr(inspection, "PART_VOXELS", 128)
+    sample = np.random.default_rng(size).normal(100, 7, size).astype(np.float32)
+    found = inspection.squared_differences(sample, sample.mean(dtype=np.float64))
+    assert np.sqrt(found / size) == sample.std(dtype=np.float64)

@@ -107,3 +107,13 @@ def test_masks_in_any_memory_order_are_searched():
     )
     for one, two in zip(found, other, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_a_picture_searched_in_bands_of_rows_has_the_same_distances(monkeypatch) -> None:
+    random = np.random.default_rng(0)
+    points, targets = (random_mask(random, (1, 40, 23), count) for count in (150, 12))
+    spacing = (1.0, 0.7, 1.3)
+    at_once = nearest_distances(points, targets, spacing)
+    monkeypatch.setattr(nearest, "BAND_VOXELS", 70)
+    assert nearest_distances(points, targets, spacing).tobytes() == at_once.tobytes()
+    assert_exact(points, targets, spacing)

@@ -126,7 +126,7 @@ def test_strips_equal_the_whole_array_bit_for_bit(monkeypatch, case, groups, num
 
 def test_borders_behind_which_nothing_comes_are_not_kept():
     logits = np.zeros((2, 40, 12, 3000), np.float32)
-    slabs, borders, most = list(strips_of(logits, (8,), 3)), SeamBuffer(num_rows=12), 0
+    slabs, borders, most = list(strips_of(logits, (8,), 3)), SeamBuffer(40, num_rows=12), 0
     tracemalloc.start()
     for slab in slabs:
         borders.keep(slab)
@@ -134,6 +134,14 @@ def test_borders_behind_which_nothing_comes_are_not_kept():
     tracemalloc.stop()
     plane, row = logits[:, 0].nbytes, logits[:, 0, 0].nbytes
     assert 0.9 * plane < most <= plane + 2 * (8 + 2) * row
+
+
+def test_of_a_picture_only_the_last_row_of_a_strip_is_kept():
+    logits = np.zeros((2, 1, 12, 30), np.float32)
+    borders = SeamBuffer(num_planes=1, num_rows=12)
+    for slab in strips_of(logits, (1,), 3):
+        borders.keep(slab)
+        assert all(kept.logits.shape[2] == 1 for kept in borders.with_neighbours(slab)[1:])
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

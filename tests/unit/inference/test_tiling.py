@@ -89,3 +89,20 @@ def test_what_a_previous_stage_predicted_is_framed_like_the_image():
     np.testing.assert_array_equal(framed.classes, padding.apply(classes.reshape(1, 1, 4)))
     assert framed.num_channels == 3
     assert padding.apply_to_cascade_input(None) is None
+
+
+@pytest.mark.parametrize("margin", [(), (3, 2)])
+@pytest.mark.parametrize("shape", [(2, 9, 11), (2, 6, 9, 11), (2, 3, 4)])
+def test_a_band_equals_that_part_of_the_padded_image(shape, margin) -> None:
+    voxels = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    volume = voxels[:, None] if voxels.ndim == 3 else voxels
+    padding = Padding.around(volume.shape[1:], (1, 5, 6), margin)
+    whole = padding.apply(volume)
+    axis = 5 - voxels.ndim
+    for start in range(whole.shape[axis]):
+        for stop in range(start + 1, whole.shape[axis] + 1):
+            expected = np.take(whole, range(start, stop), axis=axis)
+            if start < padding.widths[axis - 1][0] + padding.size[axis - 1] and (
+                stop > padding.widths[axis - 1][0]
+            ):
+                assert np.array_equal(padding.apply_to_band(voxels, start, stop), expected)

@@ -12,7 +12,7 @@ from autoseg.core.case import InverseTransform, PreparedImage
 from autoseg.core.errors import CaseError, DiskError, DocumentError
 from autoseg.core.labels import LabelScheme, Region
 from autoseg.documents.preparation import Resampling
-from autoseg.preprocessing.blocks import write_array
+from autoseg.preprocessing.array_files import write_array
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.prepare import PreparedCase
 from autoseg.preprocessing.storage import (
@@ -188,7 +188,7 @@ def test_a_class_that_the_case_does_not_have_is_damage(tmp_path) -> None:
     case, folder = prepared_case(), tmp_path / "one"
     save_case(case, folder, (16, 16, 16), key="key", content_key="key")
     (folder / "labels.b2nd").unlink()
-    write_array(case.classes + np.uint8(9), folder / "labels.b2nd", (16, 16, 16))
+    write_array(case.classes + np.uint8(9), folder / "labels.b2nd", (16, 16, 16), axis=0)
     with pytest.raises(CaseError, match=r"are damaged: .*class 11, at most 2"):
         open_case(folder).read_patch((0, 0, 0), (4, 4, 4))
 
@@ -315,3 +315,14 @@ def test_a_case_that_is_prepared_anew_while_it_is_read_is_noticed(tmp_path) -> N
         _ = stored.foreground
     fresh = open_case(tmp_path / "one").read_patch((0, 0, 0), (8, 8, 8))[0]
     np.testing.assert_array_equal(fresh, other.image.voxels[:, :8, :8, :8])
+
+
+@pytest.mark.parametrize("shape", [(20, 40, 30), (300, 150)])
+def test_a_large_case_is_written_in_bands(tmp_path, shape, monkeypatch) -> None:
+    monkeypatch.setattr("autoseg.preprocessing.array_files.BAND_BYTES", 1)
+    case = prepared_case(shape)
+    save_case(case, tmp_path / "one", (16,) * len(shape), key="key", content_key="key")
+    stored = open_case(tmp_path / "one")
+    assert np.array_equal(stored.read_image(), case.image.voxels)
+    assert np.array_equal(stored.voxels[:, 3:7], case.image.voxels[:, 3:7])
+    assert np.array_equal(stored.read_classes(), case.classes)

@@ -9,7 +9,7 @@ from PIL import Image
 from synthetic import write_picture
 
 from autoseg.core.errors import CaseError
-from autoseg.readers import read_header, read_image, read_labels
+from autoseg.readers import natural, read_header, read_image, read_labels
 
 RANDOM = np.random.default_rng(0)
 
@@ -118,3 +118,20 @@ def test_a_photograph_is_read_as_viewers_show_it(
     expected = np.rot90(pixels, turns)
     np.testing.assert_allclose(read_image((path,)).voxels[0], expected, atol=3)
     assert read_header(path).shape == expected.shape
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "I;16"])
+def test_a_large_picture_converted_in_strips_is_the_same(mode, tmp_path, monkeypatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (11, 7, 4), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    picture = (
+        Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+        if mode == "I;16"
+        else picture.convert(mode)
+    )
+    picture.save(tmp_path / "picture.png")
+    at_once = read_image((tmp_path / "picture.png",)).voxels
+    monkeypatch.setattr(natural, "STRIP_PIXELS", 20)
+    in_strips = read_image((tmp_path / "picture.png",)).voxels
+    assert in_strips.dtype == at_once.dtype == (np.uint16 if mode == "I;16" else np.uint8)
+    assert np.array_equal(in_strips, at_once)

@@ -358,3 +358,15 @@ def test_the_known_endings_are_collected_once() -> None:
     assert known_endings() is known_endings()
     assert container_endings("file") is container_endings("file")
     assert set(container_endings("file")) < set(known_endings())
+
+
+@pytest.mark.parametrize(
+    ("stored", "kept"),
+    [("u1", "u1"), ("<i2", "i2"), (">u2", "u2"), ("i4", "f4"), ("u8", "f4"), ("f8", "f4")],
+)
+def test_small_integers_stay_integers_in_memory(stored, kept, tmp_path) -> None:
+    voxels = np.arange(24, dtype=stored).reshape(4, 6)
+    tifffile.imwrite(tmp_path / "image.tif", voxels, byteorder=">" if ">" in stored else "<")
+    found = read_image((tmp_path / "image.tif",)).voxels
+    assert found.dtype == np.dtype(kept)
+    assert np.array_equal(found[0], voxels)

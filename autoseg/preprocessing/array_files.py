@@ -1,4 +1,4 @@
-"""Arrays on disk, compressed in small blocks so that patches load fast."""
+"""Arrays in compressed files, in small blocks so that patches load fast."""
 
 import os
 from math import prod
@@ -7,8 +7,8 @@ from typing import Any
 
 import blosc2
 import numpy as np
-from numpy.typing import NDArray
 
+from autoseg.core.arrays import VoxelSource
 from autoseg.core.formatting import format_shape
 
 BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
@@ -22,24 +22,31 @@ FULL_CHUNK_BYTES = 2**20
 """Maximum size of a chunk of several 2-D planes. Writing a chunk takes about 0.1 ms, and reads
 decompress only the required blocks."""
 
+BAND_BYTES = 2**26
+"""Maximum size of the bands that an image is written in, but at least a chunk high."""
+
 COMPRESSION_LEVEL = 5
 """Level of LZ4 with byte shuffling. On a CT of 23 million voxels, LZ4 takes 0.1 s for 43 % of the
 size, LZ4HC (as in nnU-Net v2) 0.7 s for 41 %; both read equally fast, Zstandard half as fast."""
 
 
-def write_array(array: NDArray[Any], path: Path, patch_shape: tuple[int, ...]) -> None:
-    """Write an array with chunk and block shapes that suit the patch.
+def write_array(
+    voxels: VoxelSource, path: Path, patch_shape: tuple[int, ...], *, axis: int
+) -> None:
+    """Write voxels, trailing axes spatial, with chunk and block shapes that suit the patch.
 
     Args:
-        array: An array whose trailing axes are spatial.
+        voxels: An image or label map; a large one is loaded in bands of whole chunks.
         path: Output file.
-        patch_shape: Shape of the patches to be read, voxels; two axes mean single slices.
+        patch_shape: Shape of the patches to be read, voxels.
+        axis: The first spatial axis.
     """
-    axes = len(patch_shape)
-    lead = (1,) * (array.ndim - axes)
-    chunk = _chunk_shape(array, patch_shape)
-    blosc2.asarray(
-        np.ascontiguousarray(array),
+    axes, shape = len(patch_shape), tuple(voxels.shape)
+    lead = (1,) * (len(shape) - axes)
+    chunk = _chunk_shape(shape, voxels.dtype.itemsize, patch_shape)
+    stored = blosc2.empty(
+        shape,
+        voxels.dtype,
         urlpath=str(path),
         chunks=chunk,
         blocks=_within((*lead, *BLOCK_SHAPES[axes]), chunk),
@@ -51,18 +58,25 @@ def write_array(array: NDArray[Any], path: Path, patch_shape: tuple[int, ...]) -
             "nthreads": 1,
         },
     )
+    chunk_bytes = voxels.dtype.itemsize * prod(shape) // shape[axis] * chunk[axis]
+    length = chunk[axis] * max(1, BAND_BYTES // chunk_bytes)
+    for start in range(0, shape[axis], length):
+        band = (*(slice(None),) * axis, slice(start, start + length))
+        stored[band] = np.ascontiguousarray(voxels[band])
 
 
-def _chunk_shape(array: NDArray[Any], patch_shape: tuple[int, ...]) -> tuple[int, ...]:
+def _chunk_shape(
+    shape: tuple[int, ...], itemsize: int, patch_shape: tuple[int, ...]
+) -> tuple[int, ...]:
     """Return the shape of a chunk: about a patch in 3-D, several planes in 2-D."""
     axes = len(patch_shape)
     edges = map(max, patch_shape, BLOCK_SHAPES[axes])
     wanted = (min(edge, LARGEST_CHUNK[axes]) for edge in edges)
-    inner = _within(tuple(wanted), array.shape[-axes:])
-    lead = [1] * (array.ndim - axes)
+    inner = _within(tuple(wanted), shape[-axes:])
+    lead = [1] * (len(shape) - axes)
     if lead and axes == 2:
-        fitting = FULL_CHUNK_BYTES // (prod(inner) * array.itemsize)
-        lead[-1] = max(1, min(fitting, array.shape[-3]))
+        fitting = FULL_CHUNK_BYTES // (prod(inner) * itemsize)
+        lead[-1] = max(1, min(fitting, shape[-3]))
     return (*lead, *inner)
 
 
