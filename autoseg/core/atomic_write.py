@@ -63,8 +63,8 @@ def atomic_folder(path: Path, *, num_bytes: int | None = None) -> Iterator[Path]
     """Yield a temporary folder next to `path`, and rename it to `path` at the end.
 
     An existing `path` is renamed just before and deleted afterwards, so that a reader never sees it
-    with only some of its files. It is not replaced if it is anything else than a folder with files
-    of the same names: a link or a tampered document may have led to files of the user.
+    with only some of its files. It is not replaced unless it is a folder of files, of which one has
+    the name of a new one: a link may have led to a folder of the user.
 
     Raises:
         DiskError: If the disk is full, read-only or fails; see `naming_disk_errors`.
@@ -110,14 +110,19 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 def _check_replaceable(path: Path, names: set[str]) -> None:
     if not (path.is_symlink() or path.exists()):
         return
-    is_folder = path.is_dir() and not path.is_symlink()
-    others = sorted({entry.name for entry in path.iterdir()} - names) if is_folder else []
-    if others or not is_folder:
-        found = f"holds {format_names(others)}" if others else "is not a folder"
-        raise DocumentError(
-            f"{path} was to be replaced, but {found}; expected a folder with nothing but "
-            f"{format_names(sorted(names))}. Move it away, and run the same command again."
-        )
+    entries = list(path.iterdir()) if path.is_dir() and not path.is_symlink() else None
+    if entries is None:
+        found = "is not a folder"
+    elif others := sorted(entry.name for entry in entries if entry.is_dir()):
+        found = f"holds the folders {format_names(others)}"
+    elif entries and names.isdisjoint(entry.name for entry in entries):
+        found = f"holds {format_names(sorted(entry.name for entry in entries))}"
+    else:
+        return
+    raise DocumentError(
+        f"{path} was to be replaced, but {found}; expected a folder with the files "
+        f"{format_names(sorted(names))}. Move it away, and run the same command again."
+    )
 
 
 def remove_folder(path: Path, root: Path) -> None:

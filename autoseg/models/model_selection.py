@@ -150,23 +150,23 @@ def _from_work_folder(work: Path, folds: Sequence[FoldName] | None) -> StoredSel
 
 
 def selected_weights(
-    selected: Sequence[tuple[ModelFolder, Sequence[FoldName]]],
+    selected: Sequence[tuple[Path, str | None, Sequence[FoldName]]],
 ) -> dict[Path, dict[FoldName, str]]:
     """Return a hash of the weights of each existing fold, also of previous stages, by model folder.
 
     Args:
-        selected: Selected model folders with their folds.
+        selected: Selected model folders with the names of their previous stages and their folds.
     """
     pending, digests = list(selected), dict[Path, dict[FoldName, str]]()
     while pending:
-        model, folds = pending.pop(0)
-        folder = model.path
+        folder, stage, folds = pending.pop(0)
         if folder in digests:
             continue
         found = {fold: weights_digest(folder / f"fold_{fold}") for fold in folds}
         digests[folder] = {fold: digest for fold, digest in found.items() if digest is not None}
-        stage = model.previous_stage()
-        pending += [] if stage is None else [(ModelFolder(folder.parent / stage), folds)]
+        if stage is not None:
+            earlier = ModelFolder(folder.parent / stage)
+            pending.append((earlier.path, earlier.previous_stage(), folds))
     return digests
 
 
@@ -182,7 +182,8 @@ def _changed_folds(
         known: `Selection.weights`.
     """
     warnings = []
-    for folder, digests in selected_weights(selected).items():
+    stages = [(model.path, model.previous_stage(), folds) for model, folds in selected]
+    for folder, digests in selected_weights(stages).items():
         newer = [
             fold
             for fold, digest in digests.items()

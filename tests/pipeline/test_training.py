@@ -27,6 +27,7 @@ from autoseg.documents.workspace import Workspace
 from autoseg.models.folder import StoredModel
 from autoseg.models.loader import LoadOptions, load_stored
 from autoseg.planning.augmentation import augmentations_of
+from autoseg.preprocessing.storage import StoredCase
 from autoseg.stages import step_check
 from autoseg.stages.train import train as stage
 from autoseg.stages.train.duration import TrainingDuration
@@ -342,5 +343,14 @@ def test_a_fault_in_a_case_surfaces_as_its_own_error(
     prepared = volumes_work.preprocessed(made.configuration(None).data_name)
     for folder in prepared.iterdir():
         (folder / "image.b2nd").write_bytes(b"not an array")
-    with pytest.raises(CaseError, match=r"image\.b2nd cannot be opened .* Delete the folder"):
+    monkeypatch.setattr(StoredCase, "is_intact", lambda _: True)  # damaged after it was checked
+    with pytest.raises(CaseError, match=r"prepared data of ball_\d+ are damaged: .*image\.b2nd"):
         train(volumes_work, request(compute=replace(CPU, workers=workers)), progress=Silent())
+
+
+def test_an_image_that_is_no_array_any_more_is_prepared_again(volumes_work: Workspace) -> None:
+    made = store.load(Plan, volumes_work.plan)
+    prepared = volumes_work.preprocessed(made.configuration(None).data_name)
+    for folder in prepared.iterdir():
+        (folder / "image.b2nd").write_bytes(b"not an array")
+    assert train(volumes_work, request(), progress=Silent()).report is not None

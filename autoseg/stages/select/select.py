@@ -19,7 +19,6 @@ from autoseg.evaluation.leaderboard import draw_leaderboard
 from autoseg.evaluation.quality import quality_curve
 from autoseg.evaluation.selection import ScoredCandidate, choose, leaderboard
 from autoseg.evaluation.summary import pool_reports
-from autoseg.models.folder import ModelFolder
 from autoseg.models.model_selection import selected_weights
 from autoseg.stages.evaluate.evaluate import evaluate_pairs
 from autoseg.stages.evaluate.label_state import have_labels_changed
@@ -115,7 +114,11 @@ def select(
 def _weights(members: Members, workspace: Workspace) -> dict[str, str]:
     """Return `Selection.weights`."""
     selected = [
-        (ModelFolder(workspace.models / member.name), [fold.number for fold in member.folds])
+        (
+            workspace.models / member.name,
+            member.configuration.previous_stage,
+            [fold.number for fold in member.folds],
+        )
         for member in members
     ]
     return {

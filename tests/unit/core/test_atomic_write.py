@@ -205,6 +205,20 @@ def test_a_folder_with_files_of_the_user_is_not_replaced(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.rglob("*")] == ["thesis", "chapter.tex"]
 
 
+def test_a_folder_that_was_written_is_replaced_with_the_files_added_since(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with atomic_folder(tmp_path / "case") as folder:
+            (folder / "case.json").write_text(content)
+        (tmp_path / "case" / "added.json").write_text("")
+    assert (tmp_path / "case" / "case.json").read_text() == "new"
+    (tmp_path / "case" / "chapters").mkdir()
+    with (
+        pytest.raises(DocumentError, match="holds the folders chapters"),
+        atomic_folder(tmp_path / "case") as folder,
+    ):
+        (folder / "case.json").write_text("")
+
+
 def test_a_link_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "case").symlink_to(tmp_path / "elsewhere")

@@ -86,7 +86,7 @@ def save_with_weights(selection: Selection, work: Path) -> None:
     """Save a selection that knows the weights of its folds, as `select` does."""
     models = work / "models"
     pairs = [
-        (ModelFolder(models / name), folds)
+        (models / name, ModelFolder(models / name).previous_stage(), folds)
         for name, folds in zip(selection.members, selection.folds, strict=True)
     ]
     weights = {
