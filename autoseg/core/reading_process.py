@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
@@ -18,18 +19,25 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from autoseg.core.errors import AutosegError, CaseError
-from autoseg.core.signals import describe_signal, end_with_parent
+from autoseg.core.signals import describe_signal
 
 T = TypeVar("T")
+
+OUT_OF_MEMORY = "Free memory, or raise the limit of the container or job, and try again."
+"""What to do if a child was killed."""
+
+KILLED = 9
+"""Number of SIGKILL, which not every system has."""
 
 Read = Callable[[Callable[[Path], T], Path], T]
 
 
 @dataclass(frozen=True)
 class _NoAnswer:
-    """How a child ended, or had to be ended, without an answer."""
+    """How a child ended, or had to be ended, without an answer, and what to do."""
 
     cause: str
+    advice: str = "The file is probably damaged: open it with another program and save it again."
 
 
 class ReadingProcess:
@@ -70,12 +78,9 @@ class ReadingProcess:
         if self._owner != os.getpid():
             return read(action, path)
         with self._lock:
-            outcome = self._answer((read, action, path), seconds)
+            outcome = self._answer((read, action, path, seconds), seconds)
         if isinstance(outcome, _NoAnswer):
-            raise CaseError(
-                f"{path} cannot be read: {outcome.cause}. The file is probably damaged: open it "
-                "with another program and save it again."
-            )
+            raise CaseError(f"{path} cannot be read: {outcome.cause}. {outcome.advice}")
         if isinstance(outcome, AutosegError | OSError):
             raise outcome
         answer: T = outcome
@@ -92,7 +97,9 @@ class ReadingProcess:
             outcome, is_answered = connection.recv(), True
         except (EOFError, OSError):
             code = self._end()
-            return _NoAnswer(f"reading it was ended by {describe_signal(-code)}")
+            ended = f"by {describe_signal(-code)}" if code < 0 else f"with exit status {code}"
+            cause = f"reading it was ended {ended}"
+            return _NoAnswer(cause, OUT_OF_MEMORY) if code == -KILLED else _NoAnswer(cause)
         finally:
             if not is_answered:  # the answer would be taken for that of the next call
                 self._end()
@@ -123,18 +130,23 @@ class ReadingProcess:
 
 
 def _serve(own: Connection, connection: Connection) -> None:
-    """Answer calls until the parent closes its connection."""
+    """Answer calls until the parent closes its connection, which it also does when it ends.
+
+    If the parent ends during a call, the alarm ends this process. (`end_with_parent` would end it
+    with the thread that started it.)
+    """
     own.close()
-    end_with_parent()
     faulthandler.disable()  # a crash is reported by the parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(EOFError, OSError):  # the parent has ended
         while True:
-            read, action, path = connection.recv()
+            read, action, path, seconds = connection.recv()
+            signal.alarm(ceil(seconds) + 1)
             try:
                 outcome = read(action, path)
             except (AutosegError, OSError) as error:
                 outcome = error
+            signal.alarm(0)
             connection.send(outcome)
             del outcome
 

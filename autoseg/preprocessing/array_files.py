@@ -9,6 +9,7 @@ import blosc2
 import numpy as np
 
 from autoseg.core.arrays import VoxelSource
+from autoseg.core.errors import first_line
 from autoseg.core.formatting import format_shape
 
 BLOCK_SHAPES = {2: (64, 128), 3: (16, 32, 32)}
@@ -91,7 +92,12 @@ def open_array(path: Path, shape: tuple[int, ...]) -> Any:  # noqa: ANN401  (blo
         ValueError: If it is not an array with these trailing axes, such as one that is computed.
     """
     mapped = {"mmap_mode": "r"} if os.name == "posix" else {}
-    array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
+    try:
+        array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
+    except (OSError, RuntimeError):
+        raise
+    except Exception as error:  # damaged metadata lead to errors of any type
+        raise ValueError(first_line(error)) from error
     if isinstance(array, blosc2.NDArray) and array.shape[-len(shape) :] == shape:
         return array
     msg = f"expected an array of {format_shape(shape)} voxels"

@@ -1,5 +1,6 @@
 """DICOM files: recognise them, load their attributes, and find the files of a series."""
 
+import io
 import os
 import re
 from collections import defaultdict
@@ -9,6 +10,8 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from typing_extensions import override
 
 from autoseg.core.errors import MissingPackage
 
@@ -105,13 +108,24 @@ def load(path: Path, *, tags: Sequence[str] | None = None, pixels: bool = False)
         MissingPackage: If pydicom is not installed.
         InvalidDicomError: If the file is not DICOM.
     """
-    wanted = None if tags is None else list(tags)
-    return import_pydicom().dcmread(
-        path,
-        stop_before_pixels=not pixels,
-        specific_tags=wanted,
-        force=path.suffix.lower() in ENDINGS,  # old files lack the preamble
-    )
+    with _BoundedFile(path.open("rb", buffering=0)) as file:
+        found: Dataset = import_pydicom().dcmread(
+            file,
+            stop_before_pixels=not pixels,
+            specific_tags=None if tags is None else list(tags),
+            force=path.suffix.lower() in ENDINGS,  # old files lack the preamble
+        )
+    return found
+
+
+class _BoundedFile(io.BufferedReader):
+    """A file that allocates no more than it holds, whatever length an element states."""
+
+    @override
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, os.fstat(self.fileno()).st_size)
+        return super().read(size)
 
 
 def series_file(path: Path) -> SeriesFile | None:

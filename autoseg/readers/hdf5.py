@@ -1,6 +1,5 @@
 """HDF5 files, of which each dataset with at least two axes may be an image."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,6 +13,7 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.errors import CaseError, MissingPackage
 from autoseg.core.formatting import format_names
 from autoseg.core.geometry import Geometry
+from autoseg.core.json_text import parse_json
 from autoseg.readers.array_axes import (
     SPACE,
     axes_of,
@@ -158,7 +158,7 @@ def _axes(dataset: Dataset) -> str:
 def _axis_tags(dataset: Dataset) -> list[dict[str, Any]]:
     """Return the description of each axis in ilastik's attribute `axistags` (JSON), if any."""
     tags = dataset.attrs.get("axistags")
-    return list(json.loads(tags)["axes"]) if tags else []
+    return list(parse_json(tags)["axes"]) if tags else []  # type: ignore[index]
 
 
 def _geometry(dataset: Dataset) -> Geometry | None:

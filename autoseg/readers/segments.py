@@ -1,10 +1,11 @@
 """Names of the segments that segmentation programs store in the header of an NRRD file."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from autoseg.core.json_text import parse_json
 
 SLICER_FIELD = re.compile(r"^Segment(\d+)_(Name|LabelValue|Layer)$")
 """Fields of 3D Slicer. Source: slicer.readthedocs.io, developer guide, Segmentations."""
@@ -40,7 +41,7 @@ def segments_in(fields: Mapping[str, str]) -> tuple[Segment, ...]:
         ValueError: If a field is not of the program's format.
     """
     if MITK_GROUPS in fields:
-        groups = json.loads(fields[MITK_GROUPS])
+        groups: Any = parse_json(fields[MITK_GROUPS])
         return tuple(
             Segment(str(label["name"]), int(label["value"]), layer)
             for layer, group in enumerate(groups)

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
+from autoseg.core.json_text import parse_json
 from autoseg.readers.lengths import Length, geometry_of
 from autoseg.readers.names import without_channel_suffix
 
@@ -34,8 +36,9 @@ def sidecar_geometry(path: Path, num_axes: int) -> Geometry | None:
     if not sidecars:
         return None
     text = sidecars[0].read_text(encoding="utf-8-sig", errors="replace")
+    content: Any
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError:
         content = text
     spacing = content.get("spacing") if isinstance(content, dict) else None

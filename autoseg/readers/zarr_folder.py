@@ -1,6 +1,5 @@
 """Metadata of Zarr folders (versions 2 and 3), and of the images of OME-Zarr (NGFF) in them."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autoseg.core.geometry import Geometry
+from autoseg.core.json_text import read_json
 from autoseg.readers.array_axes import SPACE, axes_of, geometry_in_attributes, is_image
 from autoseg.readers.lengths import Length, geometry_of
 
@@ -88,10 +88,7 @@ def read_node(folder: Path) -> Node | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ValueError(f"{path.name} has too many brackets") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path.name} has no metadata of Zarr")  # noqa: TRY004
     return content

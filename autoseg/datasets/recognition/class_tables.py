@@ -1,7 +1,6 @@
 """Read names and colours of classes from text files in the folder of a dataset."""
 
 import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_names
+from autoseg.core.json_text import parse_json
 from autoseg.datasets.recognition.contents import BRIGHTEST
 from autoseg.datasets.recognition.inventory import TABLES, Inventory
 from autoseg.datasets.recognition.tokens import tokens, word_set
@@ -198,7 +198,7 @@ def _read(path: Path) -> ClassTable:
 def _from_json(text: str) -> ClassTable:
     """Read an object of values and names, in either order, or its `labels`."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError:
         return ClassTable()
     if isinstance(content, dict):

@@ -138,7 +138,9 @@ class ZipSource(ModelSource):
             raise _invalid_source(
                 path, f"it has {len(entries)} entries; at most {MOST_ENTRIES} are read"
             )
-        self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
+        self._entries = {
+            entry.filename: entry for entry in entries if entry.filename and not entry.is_dir()
+        }
         for name in self._entries:
             if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name:
                 raise _invalid_source(

@@ -6,6 +6,7 @@ import signal
 import struct
 import zlib
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -261,6 +262,11 @@ def _answer(_: object, __: Path) -> int:
     return os.getpid()
 
 
+def _kill(_: object, path: Path) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
 def _refuse(_: object, path: Path) -> int:
     raise CaseError(f"{path} is refused")
 
@@ -284,6 +290,25 @@ def test_a_crash_in_the_reading_process_is_the_fault_of_one_file() -> None:
         reading.call(_refuse, Path.exists, file, seconds=9.0)
     third = reading.call(_answer, Path.exists, file, seconds=9.0)
     assert third not in (first, second, os.getpid())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pause"), reason="no fork")
+def test_the_reading_process_outlives_the_thread_that_started_it() -> None:
+    reading, file = ReadingProcess(), Path("a.nii")
+    reading.enable()
+    thread = Thread(target=reading.start)
+    thread.start()
+    thread.join()
+    first = reading.call(_answer, Path.exists, file, seconds=9.0)
+    assert reading.call(_answer, Path.exists, file, seconds=9.0) == first
+
+
+@pytest.mark.skipif(not hasattr(signal, "pause"), reason="no fork")
+def test_a_reading_process_that_is_killed_needs_memory() -> None:
+    reading = ReadingProcess()
+    reading.enable()
+    with pytest.raises(CaseError, match=r"SIGKILL .* Free memory"):
+        reading.call(_kill, Path.exists, Path("a.nii"), seconds=9.0)
 
 
 def test_a_name_that_is_not_utf_8_is_refused_and_the_rest_is_read(tmp_path: Path) -> None:

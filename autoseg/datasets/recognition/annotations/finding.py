@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from autoseg.core.errors import DatasetError
 from autoseg.core.formatting import format_count, format_names
+from autoseg.core.json_text import parse_json
 from autoseg.datasets.recognition.annotations.asap import ASAP
 from autoseg.datasets.recognition.annotations.base import (
     MALFORMED,
@@ -250,7 +251,7 @@ class _Reader:
         with file.open("rb") as opened:
             head = _text(opened.read(HEAD))
         if suffix in (".json", ".geojson"):
-            return json.loads(_text(file.read_bytes())) if JSON_MARKS.search(head) else None
+            return parse_json(_text(file.read_bytes())) if JSON_MARKS.search(head) else None
         if suffix in (".xml", ".annotations"):
             return _xml(_text(file.read_bytes())) if XML_ROOT.match(head) else None
         if suffix == ".txt" and ROW.match(head) and isinstance(self._index.of_file(path), Item):
