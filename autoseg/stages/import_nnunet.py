@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from autoseg.core.atomic_write import temporary_folder
 from autoseg.core.errors import ModelError
@@ -172,7 +172,8 @@ def _write_folds(
             raise ModelError(msg)
         weights = stored / f"fold_{fold}" / WEIGHTS_NAME
         weights.parent.mkdir(parents=True)
-        save_file(rename_tensors(checkpoint.weights, configuration.architecture, name), weights)
+        tensors = rename_tensors(checkpoint.weights, configuration.architecture, name)
+        weights.write_bytes(save(tensors))  # errors of the disk are those of Python
     if trained is None or trained.configuration != configuration.name:
         msg = f"{folder} of {source.path} holds no checkpoint of {configuration.name}."
         raise ModelError(msg)
