@@ -7,7 +7,7 @@ import nnunet_folder
 import numpy as np
 import pytest
 import SimpleITK
-from full_disk import failing_library, fill_disk
+from full_disk import fill_disk
 from synthetic import write_volume
 from typer.testing import CliRunner
 
@@ -59,7 +59,6 @@ def test_a_full_disk_is_named_and_other_folders_need_no_space(model, tmp_path, m
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "does not exist"))
     output = imported(model, tmp_path)
     before = output.read_bytes()
-    monkeypatch.setattr(stage, "save_file", failing_library)
     fill_disk(monkeypatch)
     with pytest.raises(DiskError, match=r"No space left on device .*model\.autoseg"):
         imported(model, tmp_path)
