@@ -17,7 +17,6 @@ from autoseg.core.errors import DiskError, ModelError
 from autoseg.core.progress import Silent
 from autoseg.models.archive.reader import ModelArchive
 from autoseg.readers import read_image
-from autoseg.stages import import_nnunet as stage
 from autoseg.stages.import_nnunet import ImportOptions, import_nnunet
 from autoseg.stages.predict.predict import PredictOptions, predict
 
