@@ -36,6 +36,10 @@ is done."""
 SMALLEST_SECONDS = 1.0
 """Minimum time of a training: the remaining trainings still run when the budget is spent."""
 
+USEFUL_SHARE = 0.25
+"""Minimum time of a training, as a share of the longest one so far. A fold that was trained for one
+second would spoil the ensemble of all folds."""
+
 Key = tuple[str, int]
 """Configuration name and fold."""
 
@@ -195,6 +199,23 @@ def affordable_trainings(schedule: RunSchedule) -> int | None:
     each += schedule.mean_overhead_seconds or 0.0
     usable = left - reserved_seconds(schedule)
     return max(0, int(usable / each)) if each else 0
+
+
+def useful_trainings(schedule: RunSchedule, to_come: int) -> int:
+    """Return how many of the trainings to come the remaining budget allows to be useful.
+
+    That is all of them without a budget, and before the first training is finished.
+
+    Args:
+        schedule: Schedule of the run.
+        to_come: Number of trainings to come.
+    """
+    left = schedule.seconds_left
+    longest = max((entry.trained_seconds or 0.0 for entry in schedule.trainings), default=0.0)
+    if left is None or not longest:
+        return to_come
+    each = USEFUL_SHARE * longest + (schedule.mean_overhead_seconds or 0.0)
+    return min(to_come, int((left - reserved_seconds(schedule)) / each))
 
 
 def reserved_seconds(schedule: RunSchedule) -> float:

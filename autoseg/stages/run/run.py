@@ -24,6 +24,7 @@ from autoseg.planning.run_candidates import (
     reserved_seconds,
     run_candidates,
     training_seconds,
+    useful_trainings,
     with_previous_stages,
 )
 from autoseg.stages.dataset_identity import load_dataset
@@ -284,7 +285,8 @@ def _train_all(
         key = next_training(
             setup.project.plan, names, setup.num_folds, dice, affordable_trainings(schedule)
         )
-        if key is None:
+        is_new = key is not None and schedule.training(*key) is None
+        if key is None or (is_new and dice and useful_trainings(schedule, 1) < 1):
             for note in notes_on_dropped(names, dice, setup.num_folds):
                 progress.say(note)
             return schedule
@@ -344,7 +346,8 @@ def new_entry(
         plan = setup.project.plan
         to_come = remaining_trainings(plan, schedule.candidates, setup.num_folds, dice)
         usable = max(0.0, left - reserved_seconds(schedule))
-        seconds = training_seconds(max(1, to_come), usable, schedule.mean_overhead_seconds)
+        useful = max(1, useful_trainings(schedule, to_come))
+        seconds = training_seconds(useful, usable, schedule.mean_overhead_seconds)
         if to_come == 0 and schedule.trainings:
             seconds = min(seconds, schedule.trainings[-1].seconds or seconds)
         predicted = reference_seconds(plan.configuration(name), setup.machine)

@@ -17,6 +17,7 @@ from autoseg.planning.run_candidates import (
     next_training,
     reference_seconds,
     run_candidates,
+    useful_trainings,
 )
 from autoseg.stages.project import Project
 from autoseg.stages.run import run
@@ -93,3 +94,38 @@ def test_more_time_completes_no_fewer():
 def test_a_budget_is_kept_also_on_a_machine_that_was_misjudged(hours, slowness):
     _, share = complete_after(hours, slowness=slowness)
     assert 0.4 * (hours < 60) < share <= 1.0
+
+
+def schedule_after(trained: float, overhead: float, left: float) -> RunSchedule:
+    """Return the schedule of a run of 1000 s after its first training."""
+    schedule = RunSchedule(
+        budget_seconds=1000.0, candidates=("2d",), reason="a test", seconds_spent=1000.0 - left
+    )
+    entry = new_entry(RunSetup(PROJECT, RunRequest(budget_seconds=1000.0)), schedule, ("2d", 0), {})
+    times = {"trained_seconds": trained, "overhead_seconds": overhead}
+    return schedule.with_training(entry.model_copy(update=times))
+
+
+@pytest.mark.parametrize(
+    ("overhead", "left", "useful"),
+    [
+        (10.0, 900.0, 4),  # 850 s, at least 60 s each
+        (100.0, 600.0, 3),  # 525 s, at least 150 s each
+        (400.0, 600.0, 0),  # 300 s, at least 450 s each
+    ],
+)
+def test_folds_are_left_out_rather_than_trained_for_a_moment(overhead, left, useful):
+    schedule = schedule_after(200.0, overhead, left)
+    assert useful_trainings(schedule, 4) == useful
+
+
+def test_without_a_budget_every_training_is_useful():
+    schedule = schedule_after(200.0, 400.0, 10.0).model_copy(update={"budget_seconds": None})
+    assert useful_trainings(schedule, 4) == 4
+
+
+def test_folds_that_are_left_out_leave_their_time_to_the_others():
+    schedule = schedule_after(200.0, 100.0, 600.0)
+    course = RunSetup(PROJECT, RunRequest(budget_seconds=1000.0))
+    entry = new_entry(course, schedule, ("2d", 1), {("2d", 0): 0.9})
+    assert entry.seconds == pytest.approx((600 - 75) / 3 - 100)
