@@ -60,7 +60,7 @@ def score_cases(
         update={
             "issues": (*predicted.failures, *report.issues),
             "seconds_per_case": None if failed or not written else seconds / written,
-            "agreements": predicted.agreements,
+            "agreements": tuple(sorted(predicted.agreements, key=lambda entry: entry.name)),
         }
     )
 

@@ -78,8 +78,8 @@ def score_fold(
         report = report.model_copy(update={"seconds_per_case": saved.seconds_per_case})
     weights = {fold_key(folder): weights_digest(folder) or ""}
     report = report.model_copy(update={"weights": weights})
-    store.save(report, outputs / Report.FILE_NAME)
     _draw(report, files, outputs, model.plan.labels)
+    store.save(report, outputs / Report.FILE_NAME)  # last: a fold with a report is complete
     return report
 
 
