@@ -202,7 +202,7 @@ def affordable_trainings(schedule: RunSchedule) -> int | None:
 
 
 def useful_trainings(schedule: RunSchedule, to_come: int) -> int:
-    """Return how many of the trainings to come the remaining budget allows to be useful.
+    """Return the number of trainings to come that would get a useful time of the budget.
 
     That is all of them without a budget, and before the first training is finished.
 
