@@ -100,7 +100,8 @@ def _problems_after(
         server.wait(pid, 30.0)
         return [f"does not end after {number.name} to {target}"]
     problems = [f"leaves processes after {number.name} to {target}"] if left else []
-    problem = problem_in(worlds.output_of(folder).read_text(errors="replace"))
+    output = worlds.output_of(folder)  # missing if the signal came first
+    problem = problem_in(output.read_text(errors="replace")) if output.exists() else None
     if problem is not None:
         problems.append(f"prints a traceback after {number.name}: {problem}")
     return problems

@@ -152,7 +152,7 @@ def _change_node(place: Any, key: Any, chance: Random, other: tuple[Any, Any]) -
         place[key] = json.loads(json.dumps(other[0][other[1]]))
     elif action == 4 and isinstance(value, int | float):
         place[key] = chance.choice(
-            (-value, value + 1, value * 1000, value / 3, str(value), [value])
+            (-value, value + 1, value * 1000, value // 3, str(value), [value])
         )
     elif action == 5 and isinstance(value, str):
         inner = chance.choice((*TEXTS, *string.punctuation))
