@@ -162,9 +162,11 @@ class ModelFolder(StoredModel):
     def read_weights(self, fold: FoldName, *, largest_bytes: int) -> Tensors:
         path = self._weights(fold)
         try:
-            if path.stat().st_size > largest_bytes:
+            with path.open("rb") as file:  # safetensors does not tell why it cannot open a file
+                size = file.seek(0, os.SEEK_END)
+            if size > largest_bytes:
                 raise unusable_weights_error(
-                    str(path), f"{path.stat().st_size} bytes, expected at most {largest_bytes}"
+                    str(path), f"{size} bytes, expected at most {largest_bytes}"
                 )
             return load_file(path)
         except (OSError, SafetensorError) as error:

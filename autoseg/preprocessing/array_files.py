@@ -94,7 +94,7 @@ def open_array(path: Path, shape: tuple[int, ...]) -> Any:  # noqa: ANN401  (blo
     mapped = {"mmap_mode": "r"} if os.name == "posix" else {}
     try:
         array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1}, **mapped)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, MemoryError):
         raise
     except Exception as error:  # damaged metadata lead to errors of any type
         raise ValueError(first_line(error)) from error

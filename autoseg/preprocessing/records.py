@@ -33,6 +33,8 @@ class CaseRecord(Document):
         class_offsets: Rows of the foreground file from entry `k` to entry `k + 1` are positions of
             target `k` (from 1); rows before entry 1 are positions of all annotated voxels.
         highest_class: Highest class index of the labels, to notice damage; 255 if unknown.
+        file_sizes: Sizes in bytes of the files of image, labels and foreground positions, to notice
+            damage; empty if unknown.
     """
 
     FILE_NAME: ClassVar[str] = "case.json"
@@ -44,6 +46,7 @@ class CaseRecord(Document):
     restoration: ConsistentTransform
     class_offsets: tuple[NonNegativeInt, ...]
     highest_class: NonNegativeInt = 255
+    file_sizes: tuple[NonNegativeInt, ...] = ()
 
 
 class CascadeInputRecord(Document):

@@ -4,6 +4,7 @@ Each case has a folder with `image.b2nd`, `labels.b2nd`, `foreground.npy` and `c
 are written atomically, so a case that can be opened is complete.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ ALGORITHM_VERSION = 2
 IMAGE_FILE = "image.b2nd"
 LABELS_FILE = "labels.b2nd"
 FOREGROUND_FILE = "foreground.npy"
+FILES = (IMAGE_FILE, LABELS_FILE, FOREGROUND_FILE)
 CASCADE_INPUT_FILE = "cascade_input.b2nd"
 
 
@@ -156,12 +158,13 @@ class StoredCase:
     @property
     def voxels(self) -> VoxelSource:
         """The prepared image, of which only the indexed part is loaded."""
-        path = self.folder / IMAGE_FILE
-        try:
-            source: VoxelSource = open_array(path, self.shape)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise self._damaged(path, error) from error
-        return source
+        corner = self._read(self.folder / IMAGE_FILE, (..., *(slice(1),) * len(self.shape)))
+        return _StoredVoxels(self, (len(corner), *self.shape), corner.dtype)
+
+    def read_box(self, box: Any) -> NDArray[Any]:  # noqa: ANN401  (an index of any form)
+        """Load a box of the prepared image; `box` is an index as of an array."""
+        voxels: NDArray[Any] = self._read(self.folder / IMAGE_FILE, box)
+        return voxels
 
     def read_classes(self) -> LabelArray:
         """Load the class index of every voxel."""
@@ -169,14 +172,12 @@ class StoredCase:
         return classes
 
     def is_intact(self) -> bool:
-        """Return True if all files can be opened and have the shapes that `record` states."""
+        """Return True if all files have the sizes that they were written with."""
+        sizes = zip(FILES, self.record.file_sizes, strict=False)  # older records have none
         try:
-            for name in (IMAGE_FILE, LABELS_FILE):
-                open_array(self.folder / name, self.shape)
-            self._check_positions(np.load(self.folder / FOREGROUND_FILE, mmap_mode="r"))
-        except (OSError, RuntimeError, ValueError, EOFError):
+            return all((self.folder / name).stat().st_size == size for name, size in sizes)
+        except FileNotFoundError:
             return False
-        return True
 
     def _check_positions(self, positions: NDArray[Any]) -> None:
         offsets = self.record.class_offsets
@@ -199,9 +200,11 @@ class StoredCase:
         """Return the error for a file that cannot be read, and mark the data to be made again.
 
         They are marked by deleting the record, without which their folder counts as incomplete.
-        Errors of the whole system, such as too many open files, are returned unchanged.
+        Errors of the system, such as too many open files or a lost connection, are returned
+        unchanged.
         """
-        if affects_all(error):
+        number = getattr(error, "errno", None)
+        if isinstance(error, MemoryError) or number not in {None, errno.ENOENT}:
             return error
         self._check_same()  # else it was only replaced
         found = f"the prepared data of {self.record.name} are damaged: {path}: {error}."
@@ -217,6 +220,18 @@ class StoredCase:
                 f"happens again, check the disk of {path.parent}"
             )
         return CaseError(f"{found} {advice}")
+
+
+@dataclass(frozen=True)
+class _StoredVoxels:
+    """The image of a prepared case, loaded where it is indexed; see `VoxelSource`."""
+
+    case: StoredCase
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, box: Any, /) -> NDArray[Any]:  # noqa: ANN401
+        return self.case.read_box(box)
 
 
 def save_case(
@@ -237,14 +252,6 @@ def save_case(
         content_key: See `CaseRecord`.
     """
     offsets = np.cumsum([0, *(len(positions) for positions in prepared.foreground)])
-    record = CaseRecord(
-        name=prepared.name,
-        key=key,
-        content_key=content_key,
-        restoration=prepared.image.restoration,
-        class_offsets=tuple(offsets.tolist()),
-        highest_class=int(prepared.classes.max(initial=0)),
-    )
     positions = np.concatenate(prepared.foreground)
     voxels = prepared.image.voxels
     num_bytes = voxels.dtype.itemsize * prod(voxels.shape)
@@ -253,6 +260,15 @@ def save_case(
         write_array(voxels, temporary / IMAGE_FILE, patch_shape, axis=1)
         write_array(prepared.classes, temporary / LABELS_FILE, patch_shape, axis=0)
         np.save(temporary / FOREGROUND_FILE, positions)
+        record = CaseRecord(
+            name=prepared.name,
+            key=key,
+            content_key=content_key,
+            restoration=prepared.image.restoration,
+            class_offsets=tuple(offsets.tolist()),
+            highest_class=int(prepared.classes.max(initial=0)),
+            file_sizes=tuple((temporary / name).stat().st_size for name in FILES),
+        )
         # the folder is renamed when complete, so this file need not be written atomically
         (temporary / CaseRecord.FILE_NAME).write_text(store.to_json_text(record), encoding="utf-8")
 

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from autoseg.core.atomic_write import atomic_write
-from autoseg.core.errors import TrainingError, affects_all, first_line
+from autoseg.core.errors import TrainingError, first_line
 from autoseg.core.frozen import Frozen, NonNegativeInt, PositiveInt
 from autoseg.documents.run import EpochRecord
 from autoseg.training.position import Position
@@ -88,14 +88,14 @@ def load_checkpoint(
 
     Raises:
         TrainingError: If the file is corrupt or belongs to another training.
+        OSError: If it cannot be opened.
     """
+    path.open("rb").close()  # safetensors calls every file missing that it cannot open
     try:
         with safe_open(path, framework="pt") as file:
             header = CheckpointHeader.model_validate_json((file.metadata() or {})["header"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValidationError, KeyError, OSError) as error:
-        if affects_all(error):
-            raise
+    except (SafetensorError, ValidationError, KeyError) as error:
         raise _invalid_checkpoint(path, error) from error
     if header.identity != identity:
         msg = (

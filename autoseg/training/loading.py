@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
+from traceback import clear_frames
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -37,7 +38,7 @@ class BatchIndex(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
+class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError | OSError]):
     """All batches of a training, by index.
 
     Attributes:
@@ -62,14 +63,14 @@ class BatchDataset(Dataset[Batch | UnaugmentedBatch | AutosegError]):
         return tuple(case for case in self.validation_cases if case.record.name not in trained)
 
     @override
-    def __getitem__(self, index: BatchIndex) -> Batch | UnaugmentedBatch | AutosegError:
+    def __getitem__(self, index: BatchIndex) -> Batch | UnaugmentedBatch | AutosegError | OSError:
         """Return the batch, or the error that prevented it.
 
         The error is returned, not raised, because torch would wrap its message in a traceback.
         """
         try:
             return self.get_batch(index)
-        except AutosegError as issue:
+        except (AutosegError, OSError) as issue:
             return issue
 
     def get_batch(self, index: BatchIndex) -> Batch | UnaugmentedBatch:
@@ -157,10 +158,14 @@ def load_batches(
         worker_init_fn=_start_worker,
         generator=torch.Generator().manual_seed(0),  # leaves the global generator to the network
     )
-    for batch in loader:
-        if isinstance(batch, AutosegError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, AutosegError | OSError):
+                raise batch  # noqa: TRY301  (its frames are no longer needed)
+            yield batch
+    except BaseException as error:
+        clear_frames(error.__traceback__)  # they keep the workers, for which the exit would wait
+        raise
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def evaluate_pairs(
         progress: Receives the progress.
     """
     references = {pair.name: pair.reference for pair in pairs}
-    state = label_state(references)
+    state, content = label_state(references), label_content(references)
     score = partial(_score, labels=labels, measurement=measurement)
     outcomes = run_each(score, pairs, workers=workers)
     done = list(progress.track(outcomes, description="Evaluating", total=len(pairs)))
@@ -121,7 +121,6 @@ def evaluate_pairs(
             if isinstance(outcome, Failure)
         ],
     )
-    content = label_content(references)
     return report.model_copy(update={"label_state": state, "label_content": content})
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from autoseg.core.errors import CaseError
@@ -37,9 +38,10 @@ def label_content(files: Mapping[str, Path]) -> str | None:
         files: Label file of each case.
     """
     digest = hashlib.sha256()
+    digest_of = cache(storage_digest)  # one file may hold the labels of all cases
     try:
         for case in sorted(files):
-            parts = [storage_digest(path) for path in storage_of(files[case])]
+            parts = [digest_of(path) for path in storage_of(files[case])]
             digest.update(json.dumps([case, parts]).encode())
     except (OSError, CaseError):
         return None

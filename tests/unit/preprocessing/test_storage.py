@@ -207,20 +207,43 @@ def test_a_record_of_other_positions_is_damage(tmp_path) -> None:
     record = folder / "case.json"
     ends = open_case(folder).record.class_offsets
     record.write_text(record.read_text().replace(str(ends[1:3])[1:-1], f"{ends[1]}, {10**9}"))
+    with pytest.raises(CaseError, match="prepared data of one are damaged"):
+        _ = open_case(folder).foreground
     assert open_prepared(folder, "key") is None
 
 
-def test_too_many_open_files_are_no_damage(tmp_path, monkeypatch) -> None:
+def test_a_file_of_another_size_is_damage(tmp_path) -> None:
+    folder = tmp_path / "one"
+    save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
+    assert open_prepared(folder, "key") is not None
+    with (folder / "labels.b2nd").open("ab") as file:
+        file.write(b"more")
+    assert open_prepared(folder, "key") is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ESTALE, "Stale file handle"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        MemoryError("out of memory"),
+    ],
+    ids=str,
+)
+def test_errors_of_the_system_are_no_damage(error, tmp_path, monkeypatch) -> None:
     folder = tmp_path / "one"
     save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
 
     def failing(*_: object, **__: object) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(blosc2, "open", failing)
-        with pytest.raises(OSError, match="Too many open files"):
-            open_case(folder).read_classes()
+        patch.setattr(np, "load", failing)
+        for name in ("voxels", "foreground"):
+            with pytest.raises(type(error), match=str(error.args[-1])):
+                getattr(open_case(folder), name)
     assert open_prepared(folder, "key") is not None
 
 

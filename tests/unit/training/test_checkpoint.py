@@ -72,6 +72,14 @@ def test_missing_and_odd_tensors_of_a_checkpoint_are_a_sentence(name, value, tmp
         load_checkpoint(state_of(scales=False), path, identity="a")
 
 
+def test_a_checkpoint_that_cannot_be_opened_is_not_called_corrupt(tmp_path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    path.symlink_to(path)
+    with pytest.raises(OSError, match="symbolic links") as error:
+        load_checkpoint(state_of(scales=False), path, identity="a")
+    assert error.value.filename == str(path)
+
+
 @pytest.mark.parametrize("scales", [False, True])
 def test_a_resumed_training_steps_as_the_one_that_was_saved(scales: bool, tmp_path: Path) -> None:
     state, resumed = state_of(scales=scales), state_of(scales=scales)

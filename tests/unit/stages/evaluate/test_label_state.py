@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.core.progress import Silent
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.report import Means, Report
+from autoseg.stages.evaluate import evaluate
+from autoseg.stages.evaluate import label_state as label_states
+from autoseg.stages.evaluate.evaluate import LabelMapPair
 from autoseg.stages.evaluate.label_state import have_labels_changed, label_content, label_state
 
 
@@ -77,3 +81,23 @@ def test_files_that_were_taken_away_and_reports_that_do_not_tell_count_as_unchan
     files["a"].unlink()
     assert label_state(files) is None
     assert not has_changed(state, files)
+
+
+def test_a_file_with_the_labels_of_many_cases_is_read_once(tmp_path, monkeypatch):
+    path, read = tmp_path / "labels.h5", []
+    monkeypatch.setattr(label_states, "storage_of", lambda _: (path,))
+    monkeypatch.setattr(label_states, "storage_digest", lambda each: read.append(each) or "digest")
+    label_content({name: path / name for name in "abc"})
+    assert read == [path]
+
+
+def test_labels_that_change_while_they_are_scored_count_as_changed(files, monkeypatch):
+    def scored(*_: object, **__: object) -> list[object]:
+        files["a"].write_text("other labels of a")
+        return []
+
+    monkeypatch.setattr(evaluate, "run_each", scored)
+    pairs = [LabelMapPair(name, path, path) for name, path in files.items()]
+    report = evaluate.evaluate_pairs(pairs, workers=1, progress=Silent())
+    cases = [CaseFiles(name=name, images=(path,), labels=path) for name, path in files.items()]
+    assert have_labels_changed(report, cases)
