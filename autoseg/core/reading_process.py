@@ -29,6 +29,9 @@ OUT_OF_MEMORY = "Free memory, or raise the limit of the container or job, and tr
 KILLED = 9
 """Number of SIGKILL, which not every system has."""
 
+LONGEST_SECONDS = 1e6
+"""Greatest time to wait for an answer; systems refuse times of months."""
+
 Read = Callable[[Callable[[Path], T], Path], T]
 
 
@@ -77,6 +80,7 @@ class ReadingProcess:
         """
         if self._owner != os.getpid():
             return read(action, path)
+        seconds = min(seconds, LONGEST_SECONDS)
         with self._lock:
             outcome = self._answer((read, action, path, seconds), seconds)
         if isinstance(outcome, _NoAnswer):

@@ -21,7 +21,7 @@ class EpochRecord(Frozen):
         seconds: Training time at the end of the epoch, summed over interruptions.
         learning_rate: Learning rate at the end of the epoch.
         training_loss: Mean over the steps of the epoch.
-        validation_loss: Mean over the validation batches; None without any.
+        validation_loss: Mean over the validation batches with a finite loss; None without any.
         pseudo_dice: Dice of each foreground class or region, pooled over the validation patches;
             None if it neither occurs nor is predicted in them.
     """

@@ -23,7 +23,7 @@ from autoseg.readers.array_axes import (
     is_image,
 )
 from autoseg.readers.base import READERS, Header, Reader, StoredImage
-from autoseg.readers.limits import check_chunks, check_size
+from autoseg.readers.limits import check_chunks, check_limit
 from autoseg.readers.names import missing_package, only_image, split_container
 
 Hdf5File: TypeAlias = Any
@@ -142,8 +142,7 @@ def _dataset(file: Hdf5File, path: Path) -> Dataset:
         raise ValueError("it is not an array of numbers with at least 2 axes")
     if found.external or found.is_virtual:
         raise ValueError("its voxels are stored in another file, which is not read. Copy them here")
-    size = Path(file.filename).stat().st_size
-    check_size(found.shape, found.dtype.itemsize, lambda: [size])
+    check_limit(found.shape, found.dtype.itemsize)
     if found.chunks:
         stored = [found.id.get_storage_size()]
         check_chunks(found.shape, found.chunks, found.dtype.itemsize, stored)

@@ -24,9 +24,9 @@ SMALL = 2**26
 DEFLATE_RATIO = 1032
 """Greatest ratio of compression by deflate (gzip, PNG, ZIP). Source: zlib.net/zlib_tech.html."""
 
-GREATEST_RATIO = 100_000
-"""Ratio that other compression reaches with constant voxels, such as Zstandard, or CCITT G4 and
-JPEG 2000 in TIFF files; also that of arrays of which most chunks are empty and not stored."""
+GREATEST_RATIO = 1_000_000
+"""Ratio that other compression reaches with constant voxels, such as Zstandard, lossless WebP, or
+CCITT G4 in TIFF files, which needs one bit for a row; also that of tiles that are not stored."""
 
 
 def max_image_gib() -> float:
@@ -37,6 +37,19 @@ def max_image_gib() -> float:
 def set_max_image_gib(value: float) -> None:
     """Set the limit of this process and of those that it starts."""
     os.environ[VARIABLE] = str(value)  # noqa: TID251
+
+
+def check_limit(shape: Sequence[int], item_bytes: int) -> None:
+    """Check the size that the header of an array claims whose empty chunks are not stored.
+
+    Args:
+        shape: Sizes of all axes.
+        item_bytes: Size of a value in memory, bytes.
+
+    Raises:
+        ValueError: If a size is not positive, or the values exceed the limit.
+    """
+    check_size(shape, item_bytes, lambda: [prod(shape) * item_bytes], ratio=1)
 
 
 def check_size(
@@ -64,7 +77,7 @@ def check_size(
         raise ValueError(f"its size is {shown or 'missing'}; expected 1 or more along each axis")
     claimed, limit = prod(shape) * item_bytes, max_image_gib()
     gib = prod(shape) * max(item_bytes, LEAST_BYTES) / 2**30
-    if gib > limit:
+    if not gib <= limit:
         raise ValueError(
             f"it claims {shown} values, {format_number(gib)} GiB in memory; the limit is "
             f"{format_number(limit)} GiB. Raise it with --max-image-gib if the image is that large"
@@ -93,7 +106,7 @@ def check_chunks(
     Raises:
         ValueError: If they exceed a limit, or are larger than without compression.
     """
-    check_size(chunks, item_bytes, stored=lambda: ())
+    check_limit(chunks, item_bytes)
     whole = [-(-size // chunk) * chunk for size, chunk in zip(shape, chunks, strict=True)]
     if (total := sum(stored)) > 2 * prod(whole) * item_bytes + SMALL // DEFLATE_RATIO:
         raise ValueError(

@@ -12,7 +12,7 @@ from autoseg.core.errors import CaseError, MissingPackage
 from autoseg.core.geometry import Geometry
 from autoseg.readers.array_axes import channels_first, header_of
 from autoseg.readers.base import READERS, Header, Reader, StoredImage
-from autoseg.readers.limits import check_chunks, check_size
+from autoseg.readers.limits import check_chunks, check_limit
 from autoseg.readers.names import missing_package, only_image, split_container
 from autoseg.readers.storage import files_in
 from autoseg.readers.zarr_folder import (
@@ -49,7 +49,7 @@ class OmeZarrReader(Reader):
         if sentence := missing_package(".zarr"):
             raise MissingPackage(f"{path} cannot be read: {sentence}")
         array = import_module("zarr").open_array(str(image.array.folder), mode="r")
-        _check_size(image)
+        check_limit(array.shape, array.dtype.itemsize)
         chunks = array.shards or array.chunks
         sizes = (entry.stat().st_size for entry in files_in(image.array.folder))
         check_chunks(array.shape, chunks, array.dtype.itemsize, sizes)
@@ -60,7 +60,7 @@ class OmeZarrReader(Reader):
     @override
     def read_header(self, path: Path) -> Header:
         image = _image(path)
-        _check_size(image)
+        check_limit(image.array.shape, image.array.data_type.itemsize)
         return header_of(image.array.shape, image.axes)
 
     @override
@@ -87,20 +87,6 @@ class OmeZarrReader(Reader):
             return (path,)
         metadata = [image.group / name for name in METADATA_FILES]
         return (image.array.folder, *filter(Path.is_file, metadata))
-
-
-def _check_size(image: ZarrImage) -> None:
-    """Check the size of an image.
-
-    Raises:
-        ValueError: If it exceeds a limit.
-    """
-    array = image.array
-    check_size(
-        array.shape,
-        array.data_type.itemsize,
-        lambda: (entry.stat().st_size for entry in files_in(array.folder)),
-    )
 
 
 def _image(path: Path) -> ZarrImage:

@@ -32,7 +32,7 @@ LABEL_TOLERANCE = 1e-4
 UNREADABLE_ADVICE = "If the file is damaged, copy or export it again."
 
 HEADER_SECONDS, SECONDS_PER_GIB = 300.0, 60.0
-"""Greatest time for reading a header, and the voxels per GiB of the greatest image."""
+"""Least time limit of reading a file, and that of its voxels per GiB of the greatest image."""
 
 LONGEST_CAUSE = 600
 """Greatest length of a cause in characters; some libraries repeat what the file contains."""
@@ -194,7 +194,7 @@ def _attempt(action: Callable[[Path], T], path: Path) -> T:
             "from old ZIP archives. Rename it."
         )
     reads_voxels = action.__name__ in ("read", "read_labels")
-    seconds = SECONDS_PER_GIB * max_image_gib() if reads_voxels else HEADER_SECONDS
+    seconds = max(HEADER_SECONDS, SECONDS_PER_GIB * max_image_gib() if reads_voxels else 0)
     return READING.call(_read, action, path, seconds=seconds)
 
 

@@ -44,16 +44,16 @@ WHOLE = re.compile(r"-?\d{1,18}")
 VECTOR = re.compile(r"none|\([^()]*\)", re.IGNORECASE)
 
 META_TYPES = {
-    f"MET_{sign}{name}{array}": size
+    f"met_{sign}{name}{array}": size
     for name, size in zip(
-        ("CHAR", "SHORT", "INT", "LONG", "LONG_LONG", "FLOAT", "DOUBLE"),
+        ("char", "short", "int", "long", "long_long", "float", "double"),
         (1, 2, 4, 8, 8, 4, 8),
         strict=True,
     )
-    for sign in ("", "U")
-    for array in ("", "_ARRAY")
+    for sign in ("", "u")
+    for array in ("", "_array")
 }
-"""Size of a value of each type of MetaImage, bytes."""
+"""Size of a value of each type of MetaImage, whose name is in upper case, bytes."""
 
 NRRD_TYPES = {
     f"{sign}{name}": size
@@ -83,7 +83,7 @@ def check_meta_image(path: Path, data_files: Sequence[Path]) -> None:
     if not found:
         raise ValueError("its header lacks the field ElementDataFile")
     _check_text([rest.partition(b"\n")[0]])
-    fields = _Fields(text.splitlines(), b"=")
+    fields = _Fields(text.splitlines(), "=:")
     (axes,) = fields.whole("NDims", 1, most=META_AXES)
     for name in ("ElementSpacing", "ElementSize"):
         _check_spacing(fields.numbers(name, axes))
@@ -99,7 +99,8 @@ def check_meta_image(path: Path, data_files: Sequence[Path]) -> None:
     for name in ("CompressedDataSize", "HeaderSize"):
         fields.whole(name, 1, default=(0,), least=-1, most=sum(stored))
     is_compressed = fields.text("CompressedData").lower().startswith(("t", "1"))
-    ratio = DEFLATE_RATIO if is_compressed else 1
+    is_text = fields.text("BinaryData").lower().startswith(("f", "0"))
+    ratio = DEFLATE_RATIO if is_compressed or is_text else 1
     check_size((*shape, *channels), item_bytes, lambda: stored, ratio=ratio)
 
 
@@ -115,7 +116,7 @@ def check_nrrd(path: Path, data_files: Sequence[Path]) -> None:
     """
     lines = re.split(rb"\n\r?\n", _start(path), maxsplit=1)[0].splitlines()[1:]
     lines = [line for line in lines if b":=" not in line and not line.startswith(b"#")]
-    fields = _Fields(lines, b":")
+    fields = _Fields(lines, ":")
     (axes,) = fields.whole("dimension", 1, most=NRRD_AXES)
     _check_spacing(fields.numbers("spacings", axes))
     for name in ("axismins", "axismaxs"):
@@ -128,8 +129,7 @@ def check_nrrd(path: Path, data_files: Sequence[Path]) -> None:
     stored = _bytes_in(data_files)
     for name in ("byteskip", "lineskip"):
         fields.whole(name, 1, default=(0,), least=-1, most=sum(stored))
-    is_compressed = fields.text("encoding").lower().startswith(("gz", "bz"))
-    ratio = DEFLATE_RATIO if is_compressed else 1
+    ratio = 1 if fields.text("encoding").lower() == "raw" else DEFLATE_RATIO
     check_size(shape, item_bytes, lambda: stored, ratio=ratio)
 
 
@@ -184,12 +184,13 @@ def _check_text(lines: Iterable[bytes]) -> None:
 class _Fields:
     """Fields of a text header; where a name is repeated, each of its values is checked."""
 
-    def __init__(self, lines: Sequence[bytes], separator: bytes) -> None:
+    def __init__(self, lines: Sequence[bytes], separators: str) -> None:
         """Split lines into names and values.
 
         Args:
             lines: The lines of the header.
-            separator: Between name and value.
+            separators: Characters of which the first one ends the name. That of MetaImage may be
+                a colon, too.
 
         Raises:
             ValueError: If a line is not a short text. Only that of `content` may be long.
@@ -197,21 +198,20 @@ class _Fields:
         _check_text(line for line in lines if not line.lower().startswith(b"content:"))
         self._values: dict[str, list[str]] = defaultdict(list)
         for line in lines:
-            name, found, value = line.decode("latin-1").partition(separator.decode())
-            if found:
-                name = name.strip() if separator == b"=" else name.replace(" ", "").lower()
-                self._values[name].append(value.strip())
+            name, *values = re.split(f"[{separators}]", line.decode("latin-1"), maxsplit=1)
+            name = name.strip() if "=" in separators else name.replace(" ", "").lower()
+            self._values[name] += map(str.strip, values)
 
     def text(self, name: str) -> str:
         """Return the value of a field; empty if there is none."""
         return (self._values[name] or [""])[-1]
 
     def one_of(self, name: str, known: Container[str]) -> str:
-        """Return the value of a field that is one of several."""
+        """Return the value of a field that is one of several, in lower case."""
         for text in self._values[name] or [""]:
-            if text not in known:
+            if text.lower() not in known:
                 raise _damaged(name, text, "a type of number")
-        return self.text(name)
+        return self.text(name).lower()
 
     def numbers(self, name: str, count: int) -> tuple[float, ...]:
         """Return numbers of a geometry; empty if the field is missing. NaN stands for none."""

@@ -16,7 +16,7 @@ from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_names, format_shape
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
-from autoseg.readers.limits import GREATEST_RATIO, check_size
+from autoseg.readers.limits import check_size
 from autoseg.readers.orientation import upright
 from autoseg.readers.sidecar import sidecar_geometry, sidecars_of, write_sidecar
 from autoseg.readers.tiff_geometry import TiffFile, ome_planes, options_for, stored_geometry
@@ -30,9 +30,6 @@ Page: TypeAlias = Any
 MIN_IS_WHITE = 0
 """Photometric interpretation of grey values of which 0 is white."""
 
-UNCOMPRESSED = 1
-"""Compression of pixels that are stored as they are. Source: TIFF 6.0, section 3."""
-
 LOSSY = (6, 7)
 """JPEG compression types. Source: TIFF 6.0, section 22, and its Technical Note 2."""
 
@@ -44,17 +41,11 @@ SLICE_AXES = "ZQI"
 
 TIME_AXIS = "T"
 
-BITS_OF_BYTE = 8
-"""Ratio of the size in memory to that in a file without compression, of masks of one bit."""
-
 MOST_TAGS = 4096
 """Number of tags of a page from which on tifffile takes it for damaged."""
 
 MOST_PLANES = 10**6
 """Greatest number of planes in OME metadata, for each of which tifffile takes memory."""
-
-LEAST_PAGE_BYTES = 18
-"""Size of a page with one tag."""
 
 
 @READERS.register
@@ -145,7 +136,7 @@ def _check_pages(path: Path) -> None:
     Raises:
         ValueError: If they have none.
     """
-    most = path.stat().st_size // LEAST_PAGE_BYTES
+    seen = set()
     with path.open("rb") as file:
         head = file.read(16)
         order = ">" if head[:2] == b"MM" else "<"
@@ -153,9 +144,10 @@ def _check_pages(path: Path) -> None:
         number, tag_bytes, offset = ("Q", 20, "Q") if is_big else ("H", 12, "I")
         place = head[8:16] if is_big else head[4:8]
         size = struct.calcsize(f"{order}{offset}")
-        for _ in range(most + 1):
-            if len(place) < size or not (start := struct.unpack(f"{order}{offset}", place)[0]):
-                return
+        while len(place) == size and (start := struct.unpack(f"{order}{offset}", place)[0]):
+            if start in seen:
+                raise ValueError("its pages form a chain without end")
+            seen.add(start)
             file.seek(start)
             tags = file.read(struct.calcsize(f"{order}{number}"))
             if (
@@ -165,7 +157,6 @@ def _check_pages(path: Path) -> None:
                 return
             file.seek(count * tag_bytes, 1)
             place = file.read(size)
-    raise ValueError("its pages form a chain without end")
 
 
 def _as_shown(voxels: NDArray[np.generic], page: Page) -> NDArray[np.generic]:
@@ -207,11 +198,9 @@ def _only_series(file: TiffFile) -> Series:
             "its OME metadata describes planes that this file does not contain; expected the whole "
             "image. Export it as one file"
         )
-    page = series.keyframe
-    ratio = BITS_OF_BYTE if page.compression == UNCOMPRESSED else GREATEST_RATIO
-    stored = file.filehandle.size
+    page, stored = series.keyframe, file.filehandle.size
     for shape in (series.shape, (*page.tile, page.samplesperpixel) if page.is_tiled else (1,)):
-        check_size(shape, series.dtype.itemsize, lambda: [stored], ratio=ratio)
+        check_size(shape, series.dtype.itemsize, lambda: [stored])
     return series
 
 

@@ -159,7 +159,7 @@ def train_until_finished(task: TrainingTask, state: TrainingState, callbacks: Ca
             state.position = Position(state.position.step + 1, perf_counter() - started)
             update_average(state, task.recipe.average_decay)
             if state.position.step % state.epoch_steps == 0:
-                _end_epoch(task, state, batches, order.validation_batches)
+                end_epoch(task, state, batches, order.validation_batches)
                 state.position = Position(state.position.step, perf_counter() - started)
                 callbacks.on_epoch(state)
             callbacks.on_step(state)
@@ -282,17 +282,24 @@ def out_of_memory_error(task: TrainingTask) -> TrainingError:
     )
 
 
-def _end_epoch(
+def end_epoch(
     task: TrainingTask, state: TrainingState, batches: DevicePrefetcher, validation_batches: int
 ) -> None:
-    """Validate on the next batches and append a record to the history."""
+    """Validate on the next batches and append a record to the history.
+
+    Args:
+        task: What is trained.
+        state: State of the training, which is changed.
+        batches: Yields the batches.
+        validation_batches: Number of batches to validate on.
+    """
     losses, progress = [], state.position.progress(task.length)
     counts = torch.zeros(3, len(task.labels.targets), dtype=torch.int64)
     for _ in range(validation_batches):
         drawn, batch = batches.take()
         function = batch_objective(task, drawn, progress)
         loss, counted = validation_scores(state.result, batch, function, task.labels, task.dtype)
-        losses.append(float(loss))
+        losses += [float(loss)] if isfinite(loss) else []  # documents hold finite numbers
         counts += counted.cpu()
     state.history.append(
         EpochRecord(

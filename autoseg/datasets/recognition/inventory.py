@@ -164,10 +164,10 @@ def _enter(folder: Path, relative: PurePosixPath, inventory: Inventory, entered:
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     dicom: list[Path] = []
-    odd = [entry for entry in ordered if not is_utf8(Path(entry.name))]
-    inventory.damaged += [relative / escape_bytes(entry.name) for entry in odd]
+    odd = {entry.name for entry in ordered if not is_utf8(Path(entry.name))}
+    inventory.damaged += [relative / escape_bytes(name) for name in sorted(odd)]
     for entry in ordered:
-        if entry in odd or _is_left_out(entry):
+        if entry.name in odd or _is_left_out(entry):
             continue
         path = relative / entry.name
         if entry.is_dir():

@@ -2,21 +2,19 @@
 
 import gzip
 import os
-import signal
 import struct
 import zlib
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 import SimpleITK
 import tifffile
+from PIL import Image
 from synthetic import write_picture, write_volume
 
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import printable
-from autoseg.core.reading_process import ReadingProcess
 from autoseg.datasets.layouts.pairing import pair_by_stem
 from autoseg.datasets.recognition.inventory import take_inventory
 from autoseg.readers import read_header, read_image, read_labels, stem_of
@@ -248,67 +246,81 @@ def test_small_claims_are_not_compared_with_the_size_of_the_file() -> None:
         check_size((8000, 8000), 4, lambda: [1])
 
 
-def _crash(_: object, __: Path) -> int:
-    os.kill(os.getpid(), signal.SIGSEGV)
-    return 0
+def test_arrays_without_stored_chunks_are_read(tmp_path: Path) -> None:
+    h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
+    shape, small = (513, 1024, 1024), (64, 64, 64)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("raw", shape=shape, dtype="u1", chunks=small)
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=shape, dtype="u1", chunks=small)
+    for path in (tmp_path / "a.h5", tmp_path / "a.zarr"):
+        assert read_header(path).shape == shape
 
 
-def _hang(_: object, __: Path) -> int:
-    signal.pause()
-    return 0
+def test_large_chunks_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
+    monkeypatch.setattr("autoseg.readers.limits.SMALL", 2**16)
+    shape, shards = (40, 64, 64), (64, 64, 64)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("raw", shape=shape, dtype="u1", chunks=shape, compression="gzip")
+    options = {"shape": shape, "dtype": "u1", "chunks": (8, 64, 64), "shards": shards}
+    zarr.create_array(str(tmp_path / "a.zarr"), **options)[0, 0, 0] = 1
+    for path in (tmp_path / "a.h5", tmp_path / "a.zarr"):
+        assert read_labels(path).values.shape == shape
 
 
-def _answer(_: object, __: Path) -> int:
-    return os.getpid()
+def test_pictures_without_content_may_have_few_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoseg.readers.limits.SMALL", 2**16)
+    Image.new("RGB", (2048, 2048)).save(tmp_path / "a.webp", lossless=True)
+    assert (tmp_path / "a.webp").stat().st_size * 8256 < 3 * 2048**2
+    assert read_header(tmp_path / "a.webp").shape == (2048, 2048)
 
 
-def _kill(_: object, path: Path) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return 0
+def test_tiles_of_a_tiff_that_are_not_stored_are_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoseg.readers.limits.SMALL", 2**16)
+    path, shape = tmp_path / "a.tif", (1024, 1024)
+    tifffile.imwrite(path, iter([b""] * 16), shape=shape, dtype="u1", tile=(256, 256))
+    assert path.stat().st_size < 2**10
+    voxels = read_labels(path).values
+    assert voxels.shape == shape
+    assert not voxels.any()
 
 
-def _refuse(_: object, path: Path) -> int:
-    raise CaseError(f"{path} is refused")
+def test_types_in_any_case_and_colons_of_text_headers_are_read(tmp_path: Path) -> None:
+    assert read_image((nrrd(tmp_path / "a.nrrd", type="Unsigned Char"),)).shape == (4, 4, 4)
+    path = meta_image(tmp_path / "a.mha")
+    path.write_bytes(path.read_bytes().replace(b"NDims =", b"NDims :"))
+    assert read_image((path,)).shape == (4, 4, 4)
+    path = meta_image(tmp_path / "b.mha", "Offset : nan 0 1e300\n")
+    assert "the field Offset of its header is" in refusal(path)
 
 
-@pytest.mark.skipif(not hasattr(signal, "pause"), reason="no fork")
-def test_a_crash_in_the_reading_process_is_the_fault_of_one_file() -> None:
-    reading, file = ReadingProcess(), Path("a.nii")
-    assert reading.call(_answer, Path.exists, file, seconds=9.0) == os.getpid()
-    reading.enable()
-    reading.start()
-    first = reading.call(_answer, Path.exists, file, seconds=9.0)
-    assert first != os.getpid()
-    assert reading.call(_answer, Path.exists, file, seconds=9.0) == first
-    with pytest.raises(CaseError, match=r"a\.nii cannot be read: reading it was ended by SIGSEGV"):
-        reading.call(_crash, Path.exists, file, seconds=9.0)
-    second = reading.call(_answer, Path.exists, file, seconds=9.0)
-    assert second not in (first, os.getpid())
-    with pytest.raises(CaseError, match="reading it did not end within 0 seconds"):
-        reading.call(_hang, Path.exists, file, seconds=0.1)
-    with pytest.raises(CaseError, match=r"a\.nii is refused"):
-        reading.call(_refuse, Path.exists, file, seconds=9.0)
-    third = reading.call(_answer, Path.exists, file, seconds=9.0)
-    assert third not in (first, second, os.getpid())
+def test_values_stored_as_text_may_need_fewer_bytes(tmp_path: Path) -> None:
+    edge = 260
+    sizes, axes = f"{edge} {edge} {edge}", {"NDims": "3", "BinaryData": "False"}
+    path = nrrd(tmp_path / "a.nrrd", type="uint", sizes=sizes, encoding="ascii")
+    other = meta_image(tmp_path / "a.mha", DimSize=sizes, ElementType="MET_UINT", **axes)
+    for file in (path, other):
+        with file.open("ab") as end:
+            end.truncate(2 * edge**3)  # "0 " for each voxel
+        assert read_header(file).shape == (edge,) * 3
 
 
-@pytest.mark.skipif(not hasattr(signal, "pause"), reason="no fork")
-def test_the_reading_process_outlives_the_thread_that_started_it() -> None:
-    reading, file = ReadingProcess(), Path("a.nii")
-    reading.enable()
-    thread = Thread(target=reading.start)
-    thread.start()
-    thread.join()
-    first = reading.call(_answer, Path.exists, file, seconds=9.0)
-    assert reading.call(_answer, Path.exists, file, seconds=9.0) == first
-
-
-@pytest.mark.skipif(not hasattr(signal, "pause"), reason="no fork")
-def test_a_reading_process_that_is_killed_needs_memory() -> None:
-    reading = ReadingProcess()
-    reading.enable()
-    with pytest.raises(CaseError, match=r"SIGKILL .* Free memory"):
-        reading.call(_kill, Path.exists, Path("a.nii"), seconds=9.0)
+def test_a_low_limit_of_size_leaves_time_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "1e-5")
+    limits = []
+    monkeypatch.setattr(
+        "autoseg.readers.reading.READING.call",
+        lambda read, action, path, seconds: limits.append(seconds) or read(action, path),
+    )
+    write_picture(VOXELS[0], tmp_path / "a.png")
+    read_image((tmp_path / "a.png",))
+    assert min(limits) >= 300
 
 
 def test_a_name_that_is_not_utf_8_is_refused_and_the_rest_is_read(tmp_path: Path) -> None:
