@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from autoseg.core.instructions import child_environment
+from autoseg.core.signals import end_with_parent
 
 TIMEOUT = re.compile(r"^Timeout \((.+)\)!", re.MULTILINE)
 """Message that Python's `faulthandler` writes when it ends a process that took too long."""
@@ -64,6 +65,15 @@ def time_limit(seconds: float) -> Iterator[None]:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def read_request() -> bytes:
+    """Return the text that `run_module` was given; call it in that module's process.
+
+    On Linux, the process is then also ended when its parent is killed.
+    """
+    end_with_parent()
+    return sys.stdin.buffer.read()
 
 
 def run_module(module: str, given: str, *, instructions: str) -> EndedProcess:

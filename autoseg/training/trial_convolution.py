@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from pydantic import PositiveFloat
 
-from autoseg.core.child import time_limit
+from autoseg.core.child import read_request, time_limit
 from autoseg.core.device import autocast, autocast_dtype
 from autoseg.core.frozen import Frozen
 from autoseg.training.compared_convolutions import ComparedConvolutions
@@ -72,7 +72,7 @@ def run_convolution(request: ConvolutionRequest) -> ConvolutionResult:
 
 def main() -> None:
     """Read the request and write the result."""
-    request = ConvolutionRequest.model_validate_json(sys.stdin.buffer.read())
+    request = ConvolutionRequest.model_validate_json(read_request())
     sys.stdout.write(run_convolution(request).model_dump_json())
 
 

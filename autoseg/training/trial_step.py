@@ -15,7 +15,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from autoseg.architectures import AnyArchitecture, NetworkOutput
-from autoseg.core.child import time_limit
+from autoseg.core.child import read_request, time_limit
 from autoseg.core.device import autocast, autocast_dtype, memory_layout, move_to_device
 from autoseg.core.formatting import format_percent
 from autoseg.core.frozen import Frozen, PositiveInt
@@ -128,7 +128,7 @@ def difference(scores: Tensor, expected: Tensor) -> str | None:
 
 def main() -> None:
     """Read the request and write the result."""
-    request = TrialRequest.model_validate_json(sys.stdin.buffer.read())
+    request = TrialRequest.model_validate_json(read_request())
     sys.stdout.write(run_trial(request).model_dump_json())
 
 

@@ -9,7 +9,7 @@ import torch
 
 from autoseg.architectures import ARCHITECTURES, Architecture
 from autoseg.architectures.u_shape import doubling_features
-from autoseg.core.child import run_module, time_limit
+from autoseg.core.child import read_request, run_module, time_limit
 from autoseg.core.device import Precision, choose_device, is_out_of_memory
 from autoseg.core.errors import TrainingError
 from autoseg.core.frozen import Frozen, PositiveInt
@@ -285,7 +285,7 @@ def _dtype(probe: Probe, device: torch.device, precision: Precision) -> torch.dt
 
 def main() -> None:
     """Measure this CPU: read a `MeasurementRequest` from stdin, write a `Measurement` to stdout."""
-    request = MeasurementRequest.model_validate_json(sys.stdin.buffer.read())
+    request = MeasurementRequest.model_validate_json(read_request())
     torch.set_num_threads(request.threads)
     with time_limit(TIMEOUT_SECONDS):
         measurement = measure_in_process(torch.device("cpu"), request.precision)

@@ -11,7 +11,7 @@ import torch
 from pydantic import PositiveFloat
 
 from autoseg.architectures import AnyArchitecture, Architecture
-from autoseg.core.child import run_module, time_limit
+from autoseg.core.child import read_request, run_module, time_limit
 from autoseg.core.device import choose_device, is_out_of_memory
 from autoseg.core.frozen import Frozen, PositiveInt
 from autoseg.core.instructions import choices
@@ -164,7 +164,7 @@ def _dtype(network: Architecture, device: torch.device) -> torch.dtype:
 
 def main() -> None:
     """Read a `TimesRequest` from stdin, and write `StepTimes` of this CPU to stdout, as JSON."""
-    request = TimesRequest.model_validate_json(sys.stdin.buffer.read())
+    request = TimesRequest.model_validate_json(read_request())
     torch.set_num_threads(request.threads)
     with time_limit(LONGEST_SECONDS):
         timed = _time_steps(request.steps, torch.device("cpu"))

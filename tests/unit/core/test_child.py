@@ -1,7 +1,10 @@
 """How another process ended."""
 
 import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +54,36 @@ def test_the_signal_that_ended_it_is_named(name, is_killed, module):
 
 def test_a_crash_on_windows_has_its_status():
     assert EndedProcess(0xC0000005, "", "").crash == "ended with status 0xc0000005"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_module_ends_when_its_parent_is_killed(module, tmp_path):
+    pid_file = tmp_path / "pid"
+    waiting = module(
+        "import os, pathlib, time\n"
+        "from autoseg.core.child import read_request\n"
+        "read_request()\n"
+        f"pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    call = f"run_module({waiting!r}, '', instructions={UNLIMITED!r})"
+    found = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
+    code = f"{found}; from autoseg.core.child import run_module; {call}"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    until(lambda: pid_file.is_file() and pid_file.read_text())
+    child = int(pid_file.read_text())
+    parent.kill()
+    parent.wait()
+    until(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child))
+
+
+def until(condition, seconds=30.0):
+    """Wait until a condition is true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_zombie(pid):
+    return ") Z " in Path(f"/proc/{pid}/stat").read_text()
