@@ -28,7 +28,8 @@ from autoseg.core.closed_terminal import survive_closed_terminal
 from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.errors import AutosegError, Interrupted, case_error_message, system_error
 from autoseg.core.formatting import printable
-from autoseg.core.signals import CRASHES, describe_signal, signal_name
+from autoseg.core.memory import AvailableMemory, MemoryWatch, OutOfMemoryKills
+from autoseg.core.signals import CRASHES, describe_end, signal_name
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -52,6 +53,9 @@ COMMANDS = (
 
 SHOW_CURSOR = "\x1b[?25h"
 """Makes a terminal show the cursor again, which a progress bar hides."""
+
+CLEAR_LINE = "\r\x1b[2K"
+"""Makes a terminal clear the current line."""
 
 for command in COMMANDS:
     reads_images = command not in (describe, export)
@@ -134,37 +138,48 @@ def _supervised() -> CrashNotes | None:
     from autoseg.core.reading_process import READING
     from autoseg.core.supervision import fork_supervised
 
-    started = time.time()
-    notes = CrashNotes()
-    end = fork_supervised()
+    started, kills, notes = time.time(), OutOfMemoryKills.until_now(), CrashNotes()
+    end = fork_supervised(MemoryWatch(_warn_of_low_memory).check)
     if end is not None:
-        _exit_like(end, notes, started)
+        _exit_like(end, notes, started, kills)
     READING.enable()
     faulthandler.enable(notes.fileno())
     return notes
 
 
-def _exit_like(end: int, notes: CrashNotes, started: float) -> NoReturn:
+def _warn_of_low_memory(memory: AvailableMemory) -> None:
+    """Warn that the command, which is running, may be killed; called in its parent process."""
+    from autoseg.core.crash_report import memory_advice
+
+    name = sys.argv[1]
+    message = f"warning: only {memory}; the system kills autoseg {name} when it runs out."
+    advice = memory_advice(name, _options_of(name))
+    _print_from_parent(f"{message} {advice}".rstrip(), colour="yellow")
+
+
+def _exit_like(end: int, notes: CrashNotes, started: float, kills: OutOfMemoryKills) -> NoReturn:
     """Exit like the child process, after reporting a signal that ended it or one of its workers.
 
     Args:
         end: Exit status of the child, or minus the number of the signal.
         notes: Crash notes of the child.
         started: Start time of the child, in seconds since 1970.
+        kills: Counters at that time.
     """
     record = notes.read()
     if end >= 0 and not record.tracebacks:
         sys.exit(end)
     from autoseg.core.crash_report import crash_message, save_crash_log
 
-    cause = f"Ended by {describe_signal(-end)}." if end < 0 else "A worker process crashed."
+    ending = describe_end(-end, kills) if end < 0 else ""
+    cause = f"The command was {ending}." if ending else "A worker process crashed."
     is_logged = end >= 0 or signal_name(-end) in {"SIGKILL", *CRASHES}
     log = save_crash_log(record, sys.argv[1:], started, cause) if is_logged else None
     if end >= 0:
         _print_after_exit(f"The crash log of a worker process is {log}", colour="yellow")
         sys.exit(end)
     name = sys.argv[1]
-    message = crash_message(name, -end, record.stage, _options_of(name), log)
+    message = crash_message(name, -end, ending, record.stage, _options_of(name), log)
     _print_after_exit(f"error: {message}", colour="red")
     sys.exit(128 - end)
 
@@ -176,9 +191,14 @@ def _options_of(command: str) -> frozenset[str]:
 
 def _print_after_exit(message: str, *, colour: str) -> None:
     """Print a message after the child's last output; a progress bar may have hidden the cursor."""
+    _print_from_parent(message, colour=colour, before=f"{SHOW_CURSOR}\n")
+
+
+def _print_from_parent(message: str, *, colour: str, before: str = CLEAR_LINE) -> None:
+    """Print a message in place of the last line of a terminal, which may be a progress bar."""
     with suppress(OSError):  # the terminal may be gone
         if sys.stdout.isatty():
-            typer.echo(SHOW_CURSOR)
+            typer.echo(before, nl=False)
         typer.secho(printable(message), fg=colour, err=True)
 
 

@@ -5,6 +5,7 @@ The dataset fixtures are made once per session and nothing may be written into t
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,26 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"real data is not at {REAL_DATA}; only this test needs it")
     return REAL_DATA
+
+
+@pytest.fixture
+def limited_group() -> Iterator[Path]:
+    """A real cgroup of 256 MiB inside that of this process."""
+    from autoseg.core.memory import memory_cgroups
+
+    (parent, *_), files = memory_cgroups()
+    group = parent / f"autoseg_test_{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"cgroups cannot be made here: {error}")
+    try:
+        (group / files.limit[0]).write_text(str(2**28))
+        yield group
+    except OSError as error:
+        pytest.skip(f"cgroups with a memory limit cannot be made here: {error}")
+    finally:
+        group.rmdir()
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,8 @@ def preprocess(
     workers: shared.Workers = None,
 ) -> None:
     """Prepare the cases of a planned dataset, as `train` does first."""
-    from autoseg.core.formatting import format_count, format_duration
+    from autoseg.core.formatting import format_count, format_duration, format_value
+    from autoseg.core.memory import BYTES_PER_GIB, peak_process_gib
     from autoseg.stages import preprocess as stage
     from autoseg.stages.next_command import train_command
 
@@ -112,5 +113,10 @@ def preprocess(
         f"{format_count(len(report.prepared), 'case')} prepared in "
         f"{format_duration(report.seconds)}, {len(report.reused)} already prepared"
     )
+    if report.prepared:
+        progress.say(
+            f"memory: {format_value(peak_process_gib(), '.2f')} GiB at the peak of a process, "
+            f"{report.predicted_bytes / BYTES_PER_GIB:.2f} GiB predicted for the largest case alone"
+        )
     command = train_command(dataset, workspace.root, 0, configuration=configuration)
     progress.say(f"Next: {command}")

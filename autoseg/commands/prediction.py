@@ -35,7 +35,8 @@ def predict(
 
     Label maps have the geometry of their image and the label values of the training data.
     """
-    from autoseg.core.formatting import format_count
+    from autoseg.core.formatting import format_count, format_value
+    from autoseg.core.memory import peak_process_gib
     from autoseg.stages.predict import predict as stage
     from autoseg.terminal import exit_on_issues
 
@@ -52,6 +53,7 @@ def predict(
     written = format_count(len(report.written), "label map")
     failed = f"; {format_count(len(report.failures), 'case')} failed" if report.failures else ""
     progress.say(f"{written} written to {outputs} with {report.model}{failed}")
+    progress.say(f"memory: {format_value(peak_process_gib(), '.2f')} GiB at the peak of a process")
     if report.skipped:
         progress.say(f"{format_count(len(report.skipped), 'existing label map')} skipped")
     exit_on_issues([(failure.name, failure.message) for failure in report.failures])

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from autoseg.core.crash_notes import CrashRecord
-from autoseg.core.signals import CRASHES, describe_signal, signal_name
+from autoseg.core.signals import CRASHES, signal_name
 
 LOG_NAME = "crash.log"
 
@@ -32,19 +32,20 @@ COMMANDS_WITH_PLAN = ("run", "train")
 
 
 def crash_message(
-    command: str, number: int, stage: str, options: Collection[str], log: Path | None
+    command: str, number: int, end: str, stage: str, options: Collection[str], log: Path | None
 ) -> str:
     """Build the message for a command that was ended by a signal, with advice.
 
     Args:
         command: Name of the command, such as `train`.
         number: Number of the signal.
+        end: How the signal ended it, see `describe_end`.
         stage: Stage that was running.
         options: Options of the command, such as `--workers`; only these are recommended.
         log: Path of the crash log; None if there is none.
     """
     sentences = [
-        f"autoseg {command} was ended by {describe_signal(number)} while {stage}.",
+        f"autoseg {command} was {end} while {stage}.",
         RESUMING.get(command, ""),
         _advice(command, number, options),
         f"The crash log is {log}" if log else "",
@@ -55,9 +56,7 @@ def crash_message(
 def _advice(command: str, number: int, options: Collection[str]) -> str:
     """Return advice for the user; empty for signals that were sent on purpose."""
     if signal_name(number) == "SIGKILL":
-        trials = ["--workers 1"] if "--workers" in options else []
-        trials += ["a plan made with a smaller --memory"] if command in COMMANDS_WITH_PLAN else []
-        return f"To use less memory, try {' or '.join(trials)}." if trials else ""
+        return memory_advice(command, options)
     if signal_name(number) not in CRASHES:
         return ""
     if "--precision" in options:
@@ -67,6 +66,13 @@ def _advice(command: str, number: int, options: Collection[str]) -> str:
             "If it happens again, try --workers 2: the case that causes the crash is then reported."
         )
     return ""
+
+
+def memory_advice(command: str, options: Collection[str]) -> str:
+    """Return advice for using less memory, as a sentence; empty without an option for it."""
+    trials = ["--workers 1"] if "--workers" in options else []
+    trials += ["a plan made with a smaller --memory"] if command in COMMANDS_WITH_PLAN else []
+    return f"To use less memory, try {' or '.join(trials)}." if trials else ""
 
 
 def save_crash_log(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from autoseg.core.errors import affects_all, case_error_message
-from autoseg.core.signals import CRASHES, describe_signal, end_with_parent, signal_name
+from autoseg.core.memory import OutOfMemoryKills
+from autoseg.core.signals import CRASHES, describe_end, end_with_parent, signal_name
 
 CONTAINER_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 """CPU limit of a Linux container: microseconds of CPU time per period of microseconds."""
@@ -123,7 +124,7 @@ def _run_in_pool(
 
 def _run_alone(function: Callable[[T], R], index: int, item: T) -> Success[R] | Failure:
     """Run the function in its own process, whose exit status is known."""
-    context = get_context()
+    context, kills = get_context(), OutOfMemoryKills.until_now()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_result, args=(sender, function, index, item))
     process.start()
@@ -132,7 +133,7 @@ def _run_alone(function: Callable[[T], R], index: int, item: T) -> Success[R] | 
         outcome: Success[R] | Failure | OSError = receiver.recv()
     except EOFError:
         process.join()
-        return Failure(index=index, message=_exit_message(process.exitcode or 0))
+        return Failure(index=index, message=_exit_message(process.exitcode or 0, kills))
     finally:
         process.join()
         receiver.close()
@@ -151,11 +152,11 @@ def _send_result(sender: Connection, function: Callable[[T], R], index: int, ite
     sender.send(outcome)
 
 
-def _exit_message(exit_code: int) -> str:
+def _exit_message(exit_code: int, kills: OutOfMemoryKills) -> str:
     """Build the message for an item whose process ended; a negative code is minus the signal."""
     if exit_code >= 0:
         return f"its worker process ended with exit status {exit_code} and no result."
-    ended = f"its worker process was ended by {describe_signal(-exit_code)}."
+    ended = f"its worker process was {describe_end(-exit_code, kills)}."
     if signal_name(-exit_code) in CRASHES:
         return (
             f"{ended} A damaged file can cause this: open the case's files with another program "

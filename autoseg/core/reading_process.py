@@ -19,7 +19,8 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from autoseg.core.errors import AutosegError, CaseError
-from autoseg.core.signals import describe_signal
+from autoseg.core.memory import OutOfMemoryKills
+from autoseg.core.signals import describe_end
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class ReadingProcess:
         self._lock = Lock()
         self._owner = 0
         self._child: tuple[ForkProcess, Connection] | None = None
+        self._kills = OutOfMemoryKills(None, ())
 
     def enable(self) -> None:
         """Let a child read the files of this process, but not those of its worker processes."""
@@ -101,8 +103,8 @@ class ReadingProcess:
             outcome, is_answered = connection.recv(), True
         except (EOFError, OSError):
             code = self._end()
-            ended = f"by {describe_signal(-code)}" if code < 0 else f"with exit status {code}"
-            cause = f"reading it was ended {ended}"
+            end = describe_end(-code, self._kills) if code < 0 else f"ended with exit status {code}"
+            cause = f"reading it was {end}"
             return _NoAnswer(cause, OUT_OF_MEMORY) if code == -KILLED else _NoAnswer(cause)
         finally:
             if not is_answered:  # the answer would be taken for that of the next call
@@ -113,6 +115,7 @@ class ReadingProcess:
         """Return the connection to the child, which is started if there is none."""
         if self._child is None:
             context = get_context("fork")
+            self._kills = OutOfMemoryKills.until_now()
             own, other = context.Pipe()
             process = context.Process(target=_serve, args=(own, other), daemon=True)
             process.start()

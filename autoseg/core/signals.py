@@ -3,6 +3,8 @@
 import signal
 import sys
 
+from autoseg.core.memory import OutOfMemoryKills
+
 CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT"})
 """Signals of a crash in compiled code, for which faulthandler writes tracebacks."""
 
@@ -28,11 +30,18 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def describe_signal(number: int) -> str:
-    """Return the name and usual meaning of a signal, e.g. `SIGABRT (a library stopped …)`."""
+def describe_end(number: int, before: OutOfMemoryKills) -> str:
+    """Describe the end of a process by a signal, e.g. `ended by SIGABRT (a library stopped …)`.
+
+    Args:
+        number: Number of the signal.
+        before: Counters from a time when the process ran.
+    """
     name = signal_name(number)
+    if name == "SIGKILL" and (cause := before.cause_since()):
+        return f"killed because {cause}"
     meaning = MEANINGS.get(name) or signal.strsignal(number)
-    return f"{name} ({meaning})" if meaning else name
+    return f"ended by {name} ({meaning})" if meaning else f"ended by {name}"
 
 
 def end_with_parent() -> None:

@@ -6,6 +6,8 @@ that were sent to the parent alone are forwarded.
 
 import os
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 
 from autoseg.core.signals import end_with_parent
 
@@ -27,10 +29,17 @@ SI_KERNEL = 0x80
 """`si_code` of a signal from the kernel, such as one from the terminal. Source: sigaction(2)."""
 
 
-def fork_supervised() -> int | None:
+WATCH_SECONDS = 2.0
+"""Interval of `watch` while the parent waits."""
+
+
+def fork_supervised(watch: Callable[[], object]) -> int | None:
     """Fork a child process that runs the command, and wait for it in the parent.
 
     Must be called while the process has a single thread. The child is killed if its parent dies.
+
+    Args:
+        watch: Called in the parent every `WATCH_SECONDS`.
 
     Returns:
         None in the child. In the parent, the child's exit status, or the negative number of the
@@ -48,14 +57,17 @@ def fork_supervised() -> int | None:
             os.kill(os.getpid(), signal.SIGKILL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return None
-    return _wait_for(child, watched)
+    return _wait_for(child, watched, watch)
 
 
-def _wait_for(child: int, watched: set[signal.Signals]) -> int:
+def _wait_for(child: int, watched: set[signal.Signals], watch: Callable[[], object]) -> int:
     """Forward signals until the child ends; return its exit status, or minus the signal."""
     while True:
-        received = signal.sigwaitinfo(watched)
-        if received.si_signo == signal.SIGCHLD:
+        received = signal.sigtimedwait(watched, WATCH_SECONDS)
+        if received is None:
+            with suppress(Exception):  # the command would be killed with its parent
+                watch()
+        elif received.si_signo == signal.SIGCHLD:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)

@@ -94,6 +94,9 @@ class Run(Document):
             single case or group.
         stage_weights: Hash of the weights of each fold of the previous stage, by the name of the
             fold; empty without a previous stage.
+        predicted_memory_gib: Predicted memory of a training step in half precision.
+        peak_memory_gib: Measured peak since the training was last started or resumed: tensors on a
+            GPU; on the CPU, the process beyond its memory at the start. None if unknown.
     """
 
     FILE_NAME: ClassVar[str] = "run.json"
@@ -114,3 +117,5 @@ class Run(Document):
     pretraining: Pretraining | None = None
     resubstitution: bool = False
     stage_weights: dict[str, str] = Field(default_factory=dict)
+    predicted_memory_gib: PositiveFloat | None = None
+    peak_memory_gib: NonNegativeFloat | None = None

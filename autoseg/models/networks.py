@@ -12,9 +12,10 @@ from typing_extensions import override
 from autoseg.architectures import Architecture
 from autoseg.core.device import move_to_device, replace_out_of_memory_error
 from autoseg.core.errors import ModelError, first_line
+from autoseg.core.memory import BYTES_PER_GIB, machine_bytes
 from autoseg.documents.splits import FoldName
 from autoseg.models.folder import StoredModel, unusable_weights_error
-from autoseg.preprocessing.memory import BYTES_PER_GIB, FLOAT_BYTES, machine_bytes
+from autoseg.preprocessing.memory import FLOAT_BYTES
 
 HEADER_BYTES_PER_TENSOR = 4096
 """Maximum size of a tensor's entry (name and shape) in the header of a weights file."""

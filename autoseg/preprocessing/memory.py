@@ -1,10 +1,8 @@
-"""Estimate the memory for preparing a case, and find the memory that is available."""
+"""Estimate the memory for preparing a case, and limit worker processes by it."""
 
-import os
-import sys
 from math import prod
-from pathlib import Path
 
+from autoseg.core.memory import BYTES_PER_GIB, available_bytes
 from autoseg.documents.fingerprint import CaseFingerprint
 from autoseg.documents.preparation import PlannedData, PlannedPreparation
 from autoseg.preprocessing.resample import resampled_shape, target_spacing
@@ -24,14 +22,6 @@ LABEL_BYTES = 4
 
 USABLE_SHARE = 0.8
 """Share of the available memory that workers may use; the rest is for the system's file cache."""
-
-BYTES_PER_GIB = 2**30
-
-CONTAINER_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Files with the memory limit of a Linux container, for cgroup v2 and v1."""
 
 
 def preparation_bytes(
@@ -87,50 +77,3 @@ def fitting_workers(wanted: int, bytes_each: int) -> tuple[int, str]:
         f"{bytes_each / BYTES_PER_GIB:.1f} GiB, and {available / BYTES_PER_GIB:.1f} GiB of memory "
         "are available."
     )
-
-
-def available_bytes() -> int | None:
-    """Return the available memory in bytes, or None if unknown.
-
-    This is `MemAvailable` on Linux and half of the machine's memory on other systems, but at most
-    the limit of the container.
-    """
-    known = [size for size in (_free_bytes(), _container_limit()) if size is not None]
-    return min(known) if known else None
-
-
-def machine_bytes() -> int | None:
-    """Return the memory of the machine in bytes, at most the limit of the container or process.
-
-    None if it is unknown.
-    """
-    known = [_container_limit(), _process_limit()]
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min((size for size in known if size is not None), default=None)
-
-
-def _process_limit() -> int | None:
-    """Return the limit of the address space (`ulimit -v`); None if there is none."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return None if limit == resource.RLIM_INFINITY else limit
-
-
-def _free_bytes() -> int | None:
-    table = Path("/proc/meminfo")
-    if table.is_file():
-        for line in table.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return None
-
-
-def _container_limit() -> int | None:
-    texts = [path.read_text(encoding="ascii") for path in CONTAINER_LIMITS if path.is_file()]
-    return min((int(text) for text in texts if text.strip().isdigit()), default=None)

@@ -19,11 +19,12 @@ from autoseg.core.case import Image, InverseTransform, LabelledCase, PreparedIma
 from autoseg.core.errors import CaseError
 from autoseg.core.formatting import format_count, format_shape
 from autoseg.core.geometry import LengthUnit
+from autoseg.core.memory import BYTES_PER_GIB, available_bytes
 from autoseg.documents.preparation import PlannedData, PlannedPreparation, Resampling
 from autoseg.preprocessing.crop import bounding_box, crop, fill_holes, nonzero_voxels
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.label_interpolation import ResizedLabels, Ties
-from autoseg.preprocessing.memory import BYTES_PER_GIB, FLOAT_BYTES, available_bytes
+from autoseg.preprocessing.memory import FLOAT_BYTES
 from autoseg.preprocessing.normalized import NormalizedVoxels
 from autoseg.preprocessing.resample import (
     resample_into,

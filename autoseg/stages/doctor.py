@@ -19,9 +19,9 @@ from autoseg.core.child import run_module
 from autoseg.core.device import Precision, autocast_dtype
 from autoseg.core.formatting import printable
 from autoseg.core.instructions import UNLIMITED
+from autoseg.core.memory import BYTES_PER_GIB, available_memory
 from autoseg.core.parallel import default_workers
 from autoseg.core.processor import processor_name
-from autoseg.preprocessing.memory import BYTES_PER_GIB, available_bytes
 from autoseg.training.trial_convolution import ConvolutionRequest, ConvolutionResult
 
 PROGRAM = "autoseg.training.trial_convolution"
@@ -158,14 +158,13 @@ def _try_precisions(
 
 
 def _check_memory(facts: list[tuple[str, str]], problems: list[str]) -> None:
-    available = available_bytes()
-    if available is None:
+    memory = available_memory()
+    if memory is None:
         return
-    gib = available / BYTES_PER_GIB
-    facts.append(("memory", f"{gib:.1f} GiB available"))
-    if gib < LEAST_MEMORY_GIB:
+    facts.append(("memory", str(memory)))
+    if memory.available < LEAST_MEMORY_GIB * BYTES_PER_GIB:
         problems.append(
-            f"Only {gib:.1f} GiB of memory are available; expected {LEAST_MEMORY_GIB:g} or more. "
+            f"Only {memory}; expected {LEAST_MEMORY_GIB:g} or more. "
             "Close other programs, or raise the limit of the container or job."
         )
 

@@ -4,9 +4,9 @@ import torch
 
 from autoseg.core.errors import TrainingError
 from autoseg.core.formatting import format_number
+from autoseg.core.memory import BYTES_PER_GIB, machine_bytes
 from autoseg.documents.plan import Configuration
 from autoseg.planning.step_memory import step_memory_gib
-from autoseg.preprocessing.memory import BYTES_PER_GIB, machine_bytes
 
 ACCELERATOR_MARGIN = 1.5
 """Factor by which the prediction may exceed the memory of a GPU before it is refused: torch reports

@@ -57,12 +57,14 @@ class PreprocessReport:
         prepared: Cases prepared now.
         reused: Existing cases, prepared before in the same way from the same files.
         seconds: Wall-clock time.
+        predicted_bytes: Predicted memory for the case that needs most.
     """
 
     cases: Mapping[str, StoredCase]
     prepared: tuple[str, ...]
     reused: tuple[str, ...]
     seconds: float
+    predicted_bytes: int
 
 
 @dataclass(frozen=True)
@@ -132,15 +134,18 @@ def prepare_cases(
         CaseError: If cases failed; the message lists them. All others stay prepared.
     """
     start = time.monotonic()
-    tasks = _tasks(planned, planned.plan.configuration(configuration))
+    plan, data = planned.plan, planned.plan.configuration(configuration)
+    tasks = _tasks(planned, data)
     found = {task.files.name: open_prepared(task.folder, task.key) for task in tasks}
     pending = [task for task in tasks if found[task.files.name] is None]
-    done = _prepare_all(pending, planned.fingerprint, workers, progress) if pending else set()
+    needed = max(preparation_bytes(case, plan, data) for case in planned.fingerprint.cases)
+    done = _prepare_all(pending, needed, workers, progress) if pending else set()
     return PreprocessReport(
         cases={task.files.name: found[task.files.name] or open_case(task.folder) for task in tasks},
         prepared=tuple(sorted(done)),
         reused=tuple(task.files.name for task in tasks if task.files.name not in done),
         seconds=time.monotonic() - start,
+        predicted_bytes=needed,
     )
 
 
@@ -205,15 +210,13 @@ def _source(
 
 
 def _prepare_all(
-    tasks: list[PreparationTask], fingerprint: Fingerprint, workers: int, progress: Progress
+    tasks: list[PreparationTask], bytes_each: int, workers: int, progress: Progress
 ) -> set[str]:
     """Run the tasks of one configuration, even if some fail; return the names of prepared cases."""
-    plan, configuration = tasks[0].plan, tasks[0].configuration
-    needed = max(preparation_bytes(case, plan, configuration) for case in fingerprint.cases)
-    affordable, shortage = fitting_workers(workers, needed)
+    affordable, shortage = fitting_workers(workers, bytes_each)
     if shortage:
         progress.say(f"Preparing cases {shortage}")
-    description = f"Preparing {configuration.data_name}"
+    description = f"Preparing {tasks[0].configuration.data_name}"
     failures, done = {}, set()
     outcomes = run_each(prepare, tasks, workers=affordable)
     for outcome in progress.track(outcomes, description=description, total=len(tasks)):

@@ -19,7 +19,8 @@ from typing_extensions import override
 
 from autoseg.core.errors import AutosegError, TrainingError
 from autoseg.core.interrupt import TERMINATING
-from autoseg.core.signals import CRASHES, describe_signal, end_with_parent, signal_name
+from autoseg.core.memory import OutOfMemoryKills
+from autoseg.core.signals import CRASHES, describe_end, end_with_parent, signal_name
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.training.drawing import augment_on_cpu, draw_unaugmented, reader_of
 from autoseg.training.reading import CaseReader
@@ -178,22 +179,23 @@ def translate_worker_errors() -> Iterator[None]:
     Raises:
         TrainingError: If a worker process was killed by a signal.
     """
+    kills = OutOfMemoryKills.until_now()
     try:
         yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        raise TrainingError(_worker_death(str(error))) from error
+        raise TrainingError(_worker_death(str(error), kills)) from error
 
 
-def _worker_death(message: str) -> str:
+def _worker_death(message: str, kills: OutOfMemoryKills) -> str:
     """Build the message about a dead worker from torch's message."""
     number = next(
         # torch quotes the C library's name of the signal, like strsignal
         (n for n in signal.valid_signals() if f"by signal: {signal.strsignal(n)}." in message),
         None,
     )
-    ended = "ended unexpectedly" if number is None else f"was ended by {describe_signal(number)}"
+    ended = "ended unexpectedly" if number is None else f"was {describe_end(number, kills)}"
     if number is not None and signal_name(number) in CRASHES:
         advice = "If it happens again, train without worker processes (--workers 0)"
     else:

@@ -32,13 +32,13 @@ from autoseg.core.device import memory_layout
 from autoseg.core.errors import AutosegError
 from autoseg.core.frozen import Frozen
 from autoseg.core.instructions import LIMITED, UNLIMITED, child_environment
+from autoseg.core.memory import available_bytes
 from autoseg.documents import store
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.workspace import Workspace
 from autoseg.models.networks import empty_network
 from autoseg.planning.forecast import Machine
 from autoseg.planning.planner import make_plan
-from autoseg.preprocessing.memory import available_bytes
 from autoseg.training.compared_convolutions import ComparedConvolutions
 
 CLASSES = (2, 3, 4, 5, 8, 12, 16, 20)

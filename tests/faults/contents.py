@@ -13,8 +13,8 @@ IGNORED = re.compile(r"\.partial|(^|/)(crash\.log|training\.lock|training_proces
 """Files that a killed command leaves and nothing reads: partial ones, the log of its end, and the
 lock of a fold, which the system has released."""
 
-IS_TIME = re.compile(r"seconds|created|since|date$|time$|^sha256$|^size$")
-"""Fields of documents that hold times, or hashes and sizes of documents with times."""
+IS_TIME = re.compile(r"seconds|created|since|date$|time$|^sha256$|^size$|^peak_memory")
+"""Fields of documents that hold times or memory in use, or hashes and sizes of such documents."""
 
 
 def contents_of(folder: Path) -> dict[str, str]:

@@ -130,6 +130,38 @@ def test_a_command_that_ends_by_itself_keeps_its_status_and_leaves_no_log(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_command_killed_by_the_memory_limit_of_its_job_is_explained(
+    limited_group: Path, tmp_path: Path
+) -> None:
+    before = f"Path({str(limited_group)!r}, 'cgroup.procs').write_text(str(os.getpid()))"
+    with started(tmp_path, "bytearray(2**30)", before=before) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGKILL
+    assert (
+        "error: autoseg train was killed because the memory limit of its container or job "
+        "(0.25 GiB) was reached while training 3d_compact, fold 0." in errors
+    )
+    assert "The command was killed because the memory limit" in (tmp_path / LOG_NAME).read_text()
+
+
+def test_low_memory_is_reported_once_while_a_command_works(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text(f"{2**28}\n")
+    (tmp_path / "memory.current").write_text(f"{2**28}\n")
+    before = (
+        "from autoseg.core import memory, supervision\n"
+        f"memory.CGROUPS = Path({str(tmp_path)!r})\n"
+        "supervision.WATCH_SECONDS = 0.05\n"
+    )
+    with started(tmp_path / "work", "time.sleep(1)", before=before) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 0
+    assert errors == (
+        "warning: only 0.0 GiB of 0.2 GiB of memory are available within the limit of the "
+        "container or job; the system kills autoseg train when it runs out. To use less memory, "
+        "try --workers 1 or a plan made with a smaller --memory.\n"
+    )
+
+
 def test_a_signal_that_somebody_sent_is_reported_without_a_log(tmp_path: Path) -> None:
     with started(tmp_path, "ready()\n    signal.pause()") as process:
         process.stdout.readline()

@@ -14,6 +14,7 @@ from autoseg.core.arrays import LabelArray
 from autoseg.core.compute import Compute
 from autoseg.core.disk import naming_disk_errors
 from autoseg.core.errors import CaseError, DatasetError, affects_all, case_error_message
+from autoseg.core.memory import available_bytes
 from autoseg.core.progress import Progress
 from autoseg.core.reading_process import READING
 from autoseg.datasets.inputs import (
@@ -37,7 +38,7 @@ from autoseg.inference.probabilities import has_probabilities
 from autoseg.inference.selected_model import SelectedModel, load_selection
 from autoseg.models.loader import LoadOptions
 from autoseg.models.model_selection import describe_selection, find_selection
-from autoseg.preprocessing.memory import available_bytes, reading_bytes
+from autoseg.preprocessing.memory import reading_bytes
 from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
 from autoseg.stages.predict.expected_quality import QualityReport
 from autoseg.stages.step_check import load_options

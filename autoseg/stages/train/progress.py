@@ -7,7 +7,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.formatting import format_count, format_duration, format_shape, format_value
 from autoseg.core.progress import Progress
 from autoseg.documents.recipe import AnyLength, Budget
-from autoseg.documents.run import EpochRecord
+from autoseg.documents.run import EpochRecord, Run
 from autoseg.training.curves import draw_curves
 from autoseg.training.state import TrainingState
 from autoseg.training.task import TrainingTask
@@ -55,6 +55,15 @@ def forecast_message(length: AnyLength, seconds_per_step: float) -> str:
             "example --restart --budget 2h: the learning rate then decays to zero within it"
         )
     return text
+
+
+def memory_message(run: Run) -> str:
+    """Format the measured and the predicted memory of a training."""
+    return (
+        f"memory: {format_value(run.peak_memory_gib, '.3g')} GiB at the peak of this training, "
+        f"{format_value(run.predicted_memory_gib, '.3g')} GiB predicted for a step in half "
+        "precision"
+    )
 
 
 class TrainingReporter:

@@ -24,6 +24,7 @@ from autoseg.documents.splits import ALL, Fold
 from autoseg.documents.versions import Versions
 from autoseg.documents.workspace import Workspace
 from autoseg.models.folder import ModelFolder
+from autoseg.planning.step_memory import step_memory_gib
 from autoseg.stages.memory_check import check_training_memory
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import Project, fold_cases, load_project
@@ -36,13 +37,19 @@ from autoseg.stages.train.cascade import (
 )
 from autoseg.stages.train.continuation import check_trained_with
 from autoseg.stages.train.pretrained import load_pretrained, pretraining_summary
-from autoseg.stages.train.progress import TrainingReporter, announce, forecast_message
+from autoseg.stages.train.progress import (
+    TrainingReporter,
+    announce,
+    forecast_message,
+    memory_message,
+)
 from autoseg.stages.train.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest, training_device, training_task
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.fit import fit
 from autoseg.training.lock import locked
 from autoseg.training.loop import measure_step, new_state, out_of_memory_error
+from autoseg.training.peak_memory import PeakMemory
 from autoseg.training.position import epoch_steps
 from autoseg.training.pretrained import Pretrained
 from autoseg.training.state import TrainingState
@@ -166,13 +173,17 @@ def _train_and_save(
     folder, names = task.checkpoint.parent, tuple(target.name for target in task.labels.targets)
     workspace = Workspace(folder.parents[2])
     stage = stage_weights(workspace, configuration)
+    memory = PeakMemory(task.device)
     with replace_out_of_memory_error(out_of_memory_error(task)):
         state = _resumed_state(task, progress) or _first_state(task, progress)
     reporter = TrainingReporter(task, folder, names, progress)
     with listen_for_stop() as stop:
         fit(task, state, Callbacks(reporter.on_step, reporter.on_epoch, stop, progress.say))
         reporter.finish(state)
-    run = _run(configuration, request, task, state).model_copy(update={"stage_weights": stage})
+    run = _run(configuration, request, task, state).model_copy(
+        update={"stage_weights": stage, "peak_memory_gib": memory.gib}
+    )
+    progress.say(memory_message(run))
     remove_folder(folder / VALIDATION_NAME, workspace.root)  # predictions of earlier weights
     save_weights(state.result, folder / WEIGHTS_NAME)
     store.save(run, folder / Run.FILE_NAME)
@@ -285,4 +296,7 @@ def _run(
         history=tuple(state.history),
         pretraining=state.pretraining,
         resubstitution=task.data.held_out_cases != task.data.validation_cases,
+        predicted_memory_gib=step_memory_gib(
+            task.architecture, configuration.batch_size, task.recipe
+        ),
     )

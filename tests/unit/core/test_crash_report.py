@@ -9,7 +9,10 @@ import pytest
 
 from autoseg.core.crash_notes import CrashNotes, CrashRecord
 from autoseg.core.crash_report import LOG_NAME, crash_message, save_crash_log
+from autoseg.core.memory import OutOfMemoryKills
+from autoseg.core.signals import describe_end
 
+UNKNOWN = OutOfMemoryKills(None, ())
 OPTIONS = frozenset({"--workers", "--precision"})
 
 
@@ -24,7 +27,8 @@ OPTIONS = frozenset({"--workers", "--precision"})
     ],
 )
 def test_a_message_says_what_to_try(command, number, options, expected: str) -> None:
-    message = crash_message(command, number, "reading cases", options, Path("work/crash.log"))
+    end = describe_end(number, UNKNOWN)
+    message = crash_message(command, number, end, "reading cases", options, Path("work/crash.log"))
     assert f"autoseg {command} was ended by {number.name} (" in message
     assert ") while reading cases." in message
     assert re.search(expected, message)
@@ -32,7 +36,8 @@ def test_a_message_says_what_to_try(command, number, options, expected: str) -> 
 
 
 def test_a_signal_that_somebody_sent_gets_no_advice_about_memory_or_crashes() -> None:
-    message = crash_message("test", signal.SIGTERM, "starting", OPTIONS, None)
+    end = describe_end(signal.SIGTERM, UNKNOWN)
+    message = crash_message("test", signal.SIGTERM, end, "starting", OPTIONS, None)
     assert message == "autoseg test was ended by SIGTERM (Terminated) while starting."
 
 

@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from autoseg.documents.fingerprint import CaseFingerprint, CaseIntensities
 from autoseg.preprocessing import memory
-from autoseg.preprocessing.memory import available_bytes, fitting_workers, preparation_bytes
+from autoseg.preprocessing.memory import fitting_workers, preparation_bytes
 
 
 def case(shape: tuple[int, ...], spacing: tuple[float, ...]) -> CaseFingerprint:
@@ -36,22 +34,6 @@ def test_a_case_that_grows_needs_more_than_one_that_stays(make_plan) -> None:
 def test_workers_share_four_fifths_of_the_free_memory(available, workers, monkeypatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: available)
     assert fitting_workers(8, 100)[0] == workers
-
-
-def test_this_machine_tells_how_much_is_free() -> None:
-    free = available_bytes()
-    assert free is None or free > 2**20
-
-
-@pytest.mark.parametrize(("text", "share"), [("1048576\n", 2**20), ("max\n", None)])
-def test_the_limit_of_a_container_counts(
-    text: str, share: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limits = (tmp_path / "not_here", tmp_path / "memory.limit_in_bytes")
-    limits[1].write_text(text)
-    monkeypatch.setattr(memory, "CONTAINER_LIMITS", limits)
-    found = available_bytes()
-    assert found == share if share else found is None or found > 2**20
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 4])
