@@ -253,7 +253,8 @@ class ResidentPeak:
         start, earlier, peak = self._start, self._earlier, _number(PROC_SELF, "status", "VmHWM:")
         if start is None or earlier is None or peak is None:
             return None
-        return 1024 * (peak - start) if peak > earlier or earlier == start else None
+        # Linux counts pages per core, so that the peak may be a few below the start
+        return 1024 * max(0, peak - start) if peak > earlier or earlier <= start else None
 
 
 def peak_process_gib() -> float | None:
