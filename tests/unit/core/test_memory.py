@@ -193,6 +193,12 @@ def test_the_peak_is_what_was_added_since_the_start() -> None:
     assert 40 * MIB < peak.added_bytes < 80 * MIB
 
 
+def test_a_peak_is_never_negative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "status").write_text("VmHWM:\t498 kB\nVmRSS:\t500 kB\n")
+    monkeypatch.setattr(memory, "PROC_SELF", tmp_path)
+    assert memory.ResidentPeak().added_bytes == 0
+
+
 @pytest.mark.parametrize(
     ("later", "expected"), [(900, None), (1100, 600 * 1024)], ids=["hidden", "beyond"]
 )
