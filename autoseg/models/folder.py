@@ -24,7 +24,7 @@ from autoseg.documents.store import load, save
 Tensors = dict[str, torch.Tensor]
 
 DIGESTED_BYTES = 2**20
-"""Bytes at each end of a file of weights by which they are told apart."""
+"""Bytes at each end of a weights file that enter its hash, in addition to its size."""
 
 
 class StoredModel(ABC):

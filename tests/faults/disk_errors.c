@@ -1,4 +1,4 @@
-/* Makes the n-th write below a folder fail. Preloaded; told what to do by a file in memory. */
+/* Makes the n-th write below a folder fail. It is preloaded; a file in memory says which write. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -23,6 +23,11 @@ POLL_SECONDS = 0.002
 THREADS = ("OMP_NUM_THREADS", "BLOSC_NTHREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 
 
+def without_coverage() -> dict[str, str]:
+    """Return the environment in which no coverage is measured, which writes files of its own."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("COV")}  # noqa: TID251
+
+
 class Server:
     """The running server, as seen from the campaign."""
 
@@ -38,7 +43,7 @@ class Server:
             [sys.executable, "-m", "faults.server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **own, **environment},  # noqa: TID251  (the server's own)
+            env={**without_coverage(), **own, **environment},
             cwd=home,
             text=True,
         )
