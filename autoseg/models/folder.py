@@ -202,7 +202,7 @@ def trained_folds(folder: Path) -> tuple[FoldName, ...]:
 
 
 def weights_digest(folder: Path) -> str | None:
-    """Return a hash that tells the trained weights of a fold from others; None without weights.
+    """Return a hash that identifies the trained weights of a fold; None without weights.
 
     It is that of the size and of both ends of the file: training changes all tensors.
     """

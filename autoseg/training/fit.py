@@ -28,18 +28,21 @@ def fit(task: TrainingTask, state: TrainingState, callbacks: Callbacks) -> None:
             compiled, or a worker process was killed.
         CaseError: If a prepared case cannot be read.
     """
-    try:
-        train_until_finished(task, state, callbacks)
-    except NonFiniteLossError as error:
-        if state.rate_factor < 1:
-            raise _still_not_finite(error) from error
-        _restore(task, state)
+    while True:
+        try:
+            train_until_finished(task, state, callbacks)
+        except NonFiniteLossError as error:
+            if state.rate_factor < 1:
+                raise _still_not_finite(error) from error
+            issue = str(error)
+        else:
+            return
+        _restore(task, state)  # outside of `except`, which would keep the last batch in memory
         step = state.position.step
         place = f"the checkpoint of step {step}" if step else "the beginning"
         callbacks.say(
-            f"note: {error}; the training continues from {place} with half the learning rate"
+            f"note: {issue}; the training continues from {place} with half the learning rate"
         )
-        fit(task, state, callbacks)
 
 
 def _restore(task: TrainingTask, state: TrainingState) -> None:
