@@ -1,11 +1,12 @@
 """The command line of the campaign, and its report."""
 
 import argparse
+import errno
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,16 +34,33 @@ def workplace(processes: int) -> Iterator[tuple[World, list[Server]]]:
 
 
 def trials_of(
-    part: str, world: World, servers: Sequence[Server], seed: int, budget: Budget
+    part: str,
+    world: World,
+    servers: Sequence[Server],
+    seed: int,
+    budget: Budget,
+    errors: Collection[int] = tuple(disks.ERRORS),
 ) -> Iterator[Trial]:
-    """Make the trials of one part."""
+    """Make the trials of one part.
+
+    Args:
+        part: One of `PARTS`.
+        world: What the commands are run on.
+        servers: Start the commands.
+        seed: Random seed.
+        budget: How many trials are made.
+        errors: Numbers of the errors of failing disks.
+    """
     if part == "disks" and not disks.has_compiler():
         print(f"disks: skipped, because {disks.NO_COMPILER}")
         return
     if part == "fuzz":
         yield from fuzzing.campaign(world.root, servers, seed, budget)
         return
-    campaigns = {"disks": disks.campaign, "kills": kills.campaign, "uses": uses.campaign}
+    if part == "disks":
+        yield from disks.campaign(world, servers, seed, budget, errors=errors)
+        return
+    campaigns = {"kills": kills.campaign, "uses": uses.campaign}
     yield from campaigns[part](world, servers, seed, budget)
 
 
@@ -102,6 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, help="trials per part (default: no limit)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--part", action="append", choices=PARTS, help="repeatable (default: all)")
+    parser.add_argument(
+        "--error",
+        action="append",
+        choices=[errno.errorcode[number] for number in disks.ERRORS],
+        help="error of failing disks; repeatable (default: all)",
+    )
     parser.add_argument("--processes", type=int, default=2, help="trials at a time (default: 2)")
     parser.add_argument(
         "--output", type=Path, default=Path("faults_found"), help="folder for faults"
@@ -109,13 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     parts = given.part or PARTS
     minutes = 30.0 if given.minutes is None and given.count is None else given.minutes
+    errors = [getattr(errno, name) for name in given.error or ()] or tuple(disks.ERRORS)
     report = Report(given.output)
     end = None if minutes is None else time.monotonic() + 60 * minutes
     with workplace(given.processes) as (world, servers):
         for place, part in enumerate(parts):
             now = time.monotonic()
             share = None if end is None else (end - now) / (len(parts) - place)
-            for trial in trials_of(part, world, servers, given.seed, Budget(given.count, share)):
+            budget = Budget(given.count, share)
+            for trial in trials_of(part, world, servers, given.seed, budget, errors):
                 report.add(part, trial)
             report.seconds[part] = max(1e-9, time.monotonic() - now)
     print(*report.lines(), sep="\n")

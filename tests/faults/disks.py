@@ -6,7 +6,7 @@ import random
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from faults import world as worlds
@@ -87,6 +87,7 @@ def campaign(
     seed: int,
     budget: Budget,
     scenes: Sequence[Scene] = SCENES,
+    errors: Collection[int] = tuple(ERRORS),
 ) -> Iterator[Trial]:
     """Let random writes of all commands fail: all of them in turn, in a random order."""
     disks = [server for server in servers if isinstance(server, FailingDisk)]
@@ -95,8 +96,10 @@ def campaign(
         (scene, error, number, is_lasting)
         for scene in scenes
         for error, most in writes[scene.name].items()
+        if error in errors
         for number in range(1, most + 1)
         for is_lasting in (False, True)
+        if is_lasting or error != errno.ENOSPC  # a full disk stays full
     ]
     random.Random(f"{seed} disks").shuffle(every)
     every.sort(key=_rank_within_command(every).__getitem__)
