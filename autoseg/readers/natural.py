@@ -16,7 +16,7 @@ from autoseg.core.atomic_write import atomic_write
 from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.readers.base import READERS, Header, Reader, StoredArray, StoredImage
-from autoseg.readers.limits import check_size
+from autoseg.readers.limits import DEFLATE_RATIO, GREATEST_RATIO, check_size
 from autoseg.readers.orientation import TRANSPOSED
 
 Picture: TypeAlias = Any
@@ -39,6 +39,10 @@ EXIF_ORIENTATION = 0x0112
 
 GREY_SCALES = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow scales 2-bit and 4-bit grey values to 8 bits."""
+
+RATIOS = {"PPM": 8, "PNG": 8 * DEFLATE_RATIO}
+"""Greatest ratio of the bytes of the pixels in memory and in a file, by format: eight pixels of a
+mask take one byte; only PNG compresses."""
 
 PLAIN = Geometry.plain((1.0, 1.0))
 
@@ -132,7 +136,8 @@ def _open_picture(path: Path) -> Iterator[Picture]:
                 Image.MAX_IMAGE_PIXELS = limit
         item_bytes = 4 if picture.mode[:1] in "IF" else len(picture.getbands())
         stored = path.stat().st_size
-        check_size(picture.size, item_bytes, lambda: [stored])
+        ratio = RATIOS.get(picture.format, GREATEST_RATIO) * (DEFLATE_RATIO if is_compressed else 1)
+        check_size(picture.size, item_bytes, lambda: [stored], ratio=ratio)
         yield picture
 
 

@@ -192,7 +192,12 @@ def _with_manifest(parts: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """Let the manifest of a model file list the parts as they are now."""
     for place, (name, part) in enumerate(parts):
         if name == "manifest.json":
-            manifest = json.loads(part)
+            try:
+                manifest = json.loads(part)
+            except (ValueError, RecursionError):  # it is damaged, too
+                return parts
+            if not isinstance(manifest, dict):
+                return parts
             manifest["parts"] = [
                 {"name": other, "size": len(inner), "sha256": hashlib.sha256(inner).hexdigest()}
                 for other, inner in parts

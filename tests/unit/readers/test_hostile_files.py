@@ -346,3 +346,18 @@ def test_a_name_that_is_not_utf_8_is_refused_and_the_rest_is_read(tmp_path: Path
 def test_an_umlaut_in_a_name_is_read(tmp_path: Path) -> None:
     write_picture(VOXELS[0], tmp_path / "käse.png")
     assert read_labels(tmp_path / "käse.png").values.shape == (4, 4)
+
+
+@pytest.mark.parametrize("kind", ["PPM", "PPM gzip", "PNG"])
+def test_pictures_that_store_too_few_bytes_are_refused(kind: str, tmp_path: Path) -> None:
+    if kind == "PNG":
+        path = tmp_path / "a.png"
+        write_picture(np.zeros((8, 8), np.uint8), path)
+        content = bytearray(path.read_bytes())
+        content[16:24] = struct.pack(">2I", 20_000, 20_000)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    else:
+        path = tmp_path / ("a.pgm.gz" if "gzip" in kind else "a.pgm")
+        content = bytearray(b"P5 20000 20000 255 " + bytes(1000))
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    assert "it claims 20000 × 20000 values" in refusal(path)
