@@ -98,7 +98,8 @@ def open_array(path: Path, shape: tuple[int, ...]) -> Any:  # noqa: ANN401  (blo
         raise
     except Exception as error:  # damaged metadata lead to errors of any type
         raise ValueError(first_line(error)) from error
-    if isinstance(array, blosc2.NDArray) and array.shape[-len(shape) :] == shape:
-        return array
+    is_array = isinstance(array, blosc2.NDArray) and array.shape[-len(shape) :] == shape
+    if is_array and prod(array.shape[: -len(shape)]) <= path.stat().st_size:
+        return array  # more channels than bytes are damage
     msg = f"expected an array of {format_shape(shape)} voxels"
     raise ValueError(msg)

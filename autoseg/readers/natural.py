@@ -136,7 +136,8 @@ def _open_picture(path: Path) -> Iterator[Picture]:
                 Image.MAX_IMAGE_PIXELS = limit
         item_bytes = 4 if picture.mode[:1] in "IF" else len(picture.getbands())
         stored = path.stat().st_size
-        ratio = RATIOS.get(picture.format, GREATEST_RATIO) * (DEFLATE_RATIO if is_compressed else 1)
+        ratio = RATIOS.get(str(picture.format), GREATEST_RATIO)
+        ratio *= DEFLATE_RATIO if is_compressed else 1
         check_size(picture.size, item_bytes, lambda: [stored], ratio=ratio)
         yield picture
 

@@ -193,6 +193,18 @@ def test_a_class_that_the_case_does_not_have_is_damage(tmp_path) -> None:
         open_case(folder).read_patch((0, 0, 0), (4, 4, 4))
 
 
+def test_a_number_of_channels_that_the_file_cannot_hold_is_damage(tmp_path) -> None:
+    folder = tmp_path / "one"
+    save_case(prepared_case(), folder, (16, 16, 16), key="key", content_key="key")
+    claimed = (10**6, *open_case(folder).shape)
+    (folder / "image.b2nd").unlink()
+    blosc2.zeros(
+        claimed, np.float32, urlpath=str(folder / "image.b2nd"), chunks=(10**3, *claimed[1:])
+    )
+    with pytest.raises(CaseError, match="prepared data of one are damaged"):
+        open_case(folder).read_patch((0, 0, 0), (4, 4, 4))
+
+
 def test_a_position_outside_of_the_case_is_damage(tmp_path) -> None:
     save_case(prepared_case(), tmp_path / "one", (16, 16, 16), key="key", content_key="key")
     stored = open_case(tmp_path / "one")
