@@ -20,6 +20,7 @@ from autoseg.commands.models import describe, export
 from autoseg.commands.options import Command, with_image_limit
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
+from autoseg.commands.reporting import report
 from autoseg.commands.running import run
 from autoseg.commands.selection import select
 from autoseg.commands.testing import test
@@ -45,6 +46,7 @@ COMMANDS = (
     export,
     describe,
     evaluate,
+    report,
     demo,
     bench,
     doctor,

@@ -71,6 +71,7 @@ def evaluate(
     from autoseg.evaluation.table import case_rows, report_tables
     from autoseg.stages.evaluate import evaluate as stage
     from autoseg.stages.evaluate.known_labels import known_labels
+    from autoseg.stages.report.evaluation import report_evaluation
     from autoseg.terminal import exit_on_issues
 
     progress = shared.terminal_progress(context, predictions)
@@ -96,6 +97,7 @@ def evaluate(
     for name in report.missing_references:
         progress.say(f"reference missing: {name}")
     progress.say(f"Scores saved as {predictions / Report.FILE_NAME}")
+    progress.say(f"Report: {report_evaluation(predictions)}")
     exit_on_issues([(issue.name, issue.message) for issue in report.issues])
 
 

@@ -313,6 +313,20 @@ def planned_dataset(dataset: Path, work: Path | None) -> "tuple[Workspace, Datas
     raise DatasetError(msg)
 
 
+def planned_workspace(source: Path, work: Path | None) -> "Workspace":
+    """Return the work folder of a planned dataset, which may also be given itself.
+
+    Raises:
+        DatasetError: If the dataset has not been planned.
+    """
+    from autoseg.documents.workspace import Workspace
+
+    itself = Workspace(source)
+    if work is None and itself.plan.is_file() and itself.fingerprint.is_file():
+        return itself
+    return planned_dataset(source, work)[0]
+
+
 class Command(TyperCommand):
     """A command whose context has the type that the command functions declare."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.reporting import save_report
 from autoseg.core.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def plan(
     if not verbose:
         progress.say("--verbose prints the reasons for every configuration.")
     progress.say(f"The plan is saved as {workspace.plan}; it may be edited.")
+    save_report(progress, workspace, shared.workers_or_default(workers))
     progress.say(f"Next: {train_command(dataset, workspace.root, 0)}")
 
 

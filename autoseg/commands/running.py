@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.reporting import AUTOMATIC_SECONDS, save_report
 from autoseg.commands.selection import show_selection
 from autoseg.core.crash_notes import CrashNotes
 
@@ -87,6 +88,9 @@ def run(
         )
     size = format_megabytes(finished.model.stat().st_size)
     progress.say(f"Model file: {finished.model} ({size})")
+    left = finished.schedule.seconds_left
+    seconds = AUTOMATIC_SECONDS if left is None else min(left, AUTOMATIC_SECONDS)
+    save_report(progress, workspace, shared.workers_or_default(workers), seconds)
     progress.say(f"Next: {predict_command(finished.model)}")
     issues = () if finished.test is None else finished.test.issues
     exit_on_issues([*finished.issues, *((issue.name, issue.message) for issue in issues)])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.reporting import save_report
 
 if TYPE_CHECKING:
     from autoseg.documents.workspace import Workspace
@@ -43,6 +44,7 @@ def select(
         dataset=spec,
     )
     show_selection(progress, workspace, selected)
+    save_report(progress, workspace, shared.workers_or_default(workers))
     progress.say(f"Next: {predict_command(workspace.root)}")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.reporting import save_report
 
 
 def train(
@@ -80,6 +81,7 @@ def train(
         trained = stage.train(workspace, request, progress=progress, dataset=spec)
     finally:
         progress.close()
+    save_report(progress, workspace, shared.workers_or_default(workers))
     if trained.report is None:
         progress.say("No cases were held out, so there is no validation score.")
         progress.say(f"The model is {trained.folder}; its curves are computed on training cases")
