@@ -88,6 +88,11 @@ def main() -> None:
     kinds = json.loads(kinds_file.read_text())
     request = RunRequest(budget_seconds=parse_duration(given.budget), seed=given.seed)
     run(copy, workspace, request, progress=Silent())
+    print_ranks(workspace, kinds)
+
+
+def print_ranks(workspace: Workspace, kinds: dict[str, str]) -> None:
+    """Rank all cases, and print the ranks of the damaged ones."""
     dataset = store.load(DatasetSpec, workspace.dataset)
     found = find_cross_validation(workspace, dataset, store.load(Splits, workspace.splits))
     if found is None:
