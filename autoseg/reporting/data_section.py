@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autoseg.core.formatting import format_number, format_shape
+from autoseg.core.geometry import length_unit
 from autoseg.documents.fingerprint import QUANTILE_LEVELS, CaseFingerprint, Fingerprint
 from autoseg.reporting.blocks import (
     Block,
@@ -69,7 +70,9 @@ class DataFindings:
     @property
     def volume_unit(self) -> str:
         """Unit of `volumes`."""
-        return volume_unit(self.fingerprint.unit, self.fingerprint.num_axes)
+        axes = self.fingerprint.num_axes
+        edges = (edge for case in self.fingerprint.cases for edge in case.spacing)
+        return volume_unit(length_unit(axes, edges, self.fingerprint.unit), axes)
 
     def volumes(self, index: int) -> tuple[float | None, ...]:
         """Return the volume of a foreground class in each case; None where it is absent."""
