@@ -1,6 +1,7 @@
 """`autoseg evaluate`."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,7 @@ def evaluate(
     from autoseg.stages.evaluate import evaluate as stage
     from autoseg.stages.evaluate.known_labels import known_labels
     from autoseg.stages.report.evaluation import report_evaluation
+    from autoseg.stages.report.facts import write_or_warn
     from autoseg.terminal import exit_on_issues
 
     progress = shared.terminal_progress(context, predictions)
@@ -97,7 +99,7 @@ def evaluate(
     for name in report.missing_references:
         progress.say(f"reference missing: {name}")
     progress.say(f"Scores saved as {predictions / Report.FILE_NAME}")
-    progress.say(f"Report: {report_evaluation(predictions)}")
+    write_or_warn(partial(report_evaluation, predictions), progress)
     exit_on_issues([(issue.name, issue.message) for issue in report.issues])
 
 

@@ -44,8 +44,8 @@ def _hash(content: bytes) -> str:
 def _comparable(name: str, content: bytes, folder: str) -> bytes:
     """Return a file's content without times and without the place of its folder."""
     content = content.replace(folder.encode(), b"FOLDER")
-    if name.endswith(".png"):
-        return content[:8]  # figures show times
+    if name.endswith((".png", ".html")):
+        return content[:8]  # figures and reports show times
     if name.endswith(".gz"):
         return gzip.decompress(content)
     if name.endswith(".json"):

@@ -1,5 +1,10 @@
 """The numbers at the top of a report, and its last sentence."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+from autoseg.core.errors import AutosegError, case_error_message
+from autoseg.core.progress import Progress
 from autoseg.documents.fingerprint import Fingerprint
 from autoseg.documents.report import Report
 from autoseg.evaluation import table
@@ -14,6 +19,22 @@ FOOTER = (
     "Written by autoseg report. The file contains everything that it shows and can be sent as it "
     "is; it shows names and pictures of cases."
 )
+
+
+def write_or_warn(write: Callable[[], Path], progress: Progress) -> None:
+    """Write a report after another command; an error does not change the command's result.
+
+    Args:
+        write: Writes the report and returns its path.
+        progress: Receives the path, or the error as a warning.
+    """
+    try:
+        path = write()
+    except (AutosegError, OSError) as error:
+        message = case_error_message(error)
+        progress.say(f"warning: the report could not be written: {message}")
+    else:
+        progress.say(f"Report: {path}")
 
 
 def dataset_facts(fingerprint: Fingerprint, report: Report | None) -> tuple[Fact, ...]:

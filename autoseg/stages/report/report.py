@@ -7,7 +7,6 @@ from time import monotonic
 
 import numpy as np
 
-from autoseg.core.errors import AutosegError, case_error_message
 from autoseg.core.progress import Progress
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
@@ -23,7 +22,7 @@ from autoseg.reporting.plan_section import PlanFindings, plan_section
 from autoseg.reporting.score_section import score_section
 from autoseg.reporting.training_section import training_section
 from autoseg.stages.report.drawing import CaseTask, Drawer
-from autoseg.stages.report.facts import FOOTER, REPORT_NAME, dataset_facts
+from autoseg.stages.report.facts import FOOTER, REPORT_NAME, dataset_facts, write_or_warn
 from autoseg.stages.report.label_check import confidence_of, find_suspicious_labels
 from autoseg.stages.report.scores import CrossValidation, find_cross_validation, score_findings
 from autoseg.stages.report.trainings import finished_runs, learning_curves, load_schedule
@@ -134,13 +133,12 @@ def write_report(workspace: Workspace, options: ReportOptions, progress: Progres
         progress: Receives the path, or the error.
     """
     output = workspace.root / REPORT_NAME
-    try:
+
+    def write() -> Path:
         report_work(workspace, output, options, progress)
-    except (AutosegError, OSError) as error:
-        message = case_error_message(error)
-        progress.say(f"warning: the report could not be written: {message}")
-        return
-    progress.say(f"Report: {output}")
+        return output
+
+    write_or_warn(write, progress)
 
 
 def _chosen(cases: Sequence[CaseFiles], most: int) -> Sequence[CaseFiles]:
