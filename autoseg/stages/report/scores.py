@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autoseg.core.colours import class_colour
 from autoseg.core.errors import ModelError
+from autoseg.core.formatting import format_count
 from autoseg.core.labels import LabelScheme
 from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles, DatasetSpec
@@ -98,7 +99,8 @@ def find_cross_validation(
             text += f" Pictures and errors are those of {trained.name} without post-processing."
     else:
         selection, report = None, trained.report(trained.cases)
-        text = f"Scores of {trained.name} on the held-out cases of {len(trained.folds)} folds."
+        folds = format_count(len(trained.folds), "fold")
+        text = f"Scores of {trained.name} on the held-out cases of {folds}."
     return CrossValidation(trained, report, text, selection)
 
 
