@@ -25,6 +25,7 @@ from autoseg.commands.running import run
 from autoseg.commands.selection import select
 from autoseg.commands.testing import test
 from autoseg.commands.training import train
+from autoseg.commands.viewing import view
 from autoseg.core.closed_terminal import survive_closed_terminal
 from autoseg.core.crash_notes import CrashNotes
 from autoseg.core.errors import AutosegError, Interrupted, case_error_message, system_error
@@ -47,6 +48,7 @@ COMMANDS = (
     describe,
     evaluate,
     report,
+    view,
     demo,
     bench,
     doctor,

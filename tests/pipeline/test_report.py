@@ -12,9 +12,11 @@ from autoseg.cli import app
 from autoseg.core.compute import Compute
 from autoseg.core.errors import AutosegError
 from autoseg.core.progress import Silent
+from autoseg.datasets.loading import load_case
 from autoseg.documents import store
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
+from autoseg.stages.report import drawing
 from autoseg.stages.report.report import ReportOptions, report_work, write_report
 from autoseg.stages.select.select import select
 from autoseg.stages.train.duration import TrainingDuration
@@ -149,15 +151,12 @@ def test_a_report_that_fails_is_a_warning(volumes_work):
 
 
 def test_a_case_that_cannot_be_read_is_named(selected, tmp_path, monkeypatch):
-    from autoseg.stages.report import drawing
-
-    def read(task):
-        if task.files.name == NAMES[0]:
+    def load(files, labels):
+        if files.name == NAMES[0]:
             raise ValueError("the file is gone")
-        return whole(task)
+        return load_case(files, labels)
 
-    whole = drawing._read
-    monkeypatch.setattr(drawing, "_read", read)
+    monkeypatch.setattr(drawing, "load_case", load)
     path = tmp_path / "report.html"
     report_work(selected, path, ReportOptions(), Silent())
     assert f"{NAMES[0]}: " in path.read_text()

@@ -67,7 +67,7 @@ def evaluate(
     """
     if labels is not None:
         _check_classes(measurement, [target.name for target in labels.targets])
-    predicted, expected = _files_by_name(predictions), _files_by_name(references)
+    predicted, expected = files_by_name(predictions), files_by_name(references)
     names = sorted(predicted.keys() & expected.keys())
     if not names:
         msg = (
@@ -135,7 +135,7 @@ def _check_classes(measurement: Measurement, names: Sequence[str]) -> None:
         raise DatasetError(msg)
 
 
-def _files_by_name(folder: Path) -> dict[str, Path]:
+def files_by_name(folder: Path) -> dict[str, Path]:
     """Map the names of the image files in a folder, without extension, to their paths."""
     if not folder.is_dir():
         msg = f"{folder} is not a folder. Pass the folder that holds the label maps."

@@ -1,0 +1,1 @@
+"""The viewer in the browser: cases, their pictures and volumes, and the server of the page."""
