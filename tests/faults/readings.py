@@ -62,6 +62,7 @@ def load_work_folder(folder: Path) -> None:
     from autoseg.documents.workspace import Workspace
     from autoseg.models.loader import LoadOptions
     from autoseg.models.model_selection import find_selection, load_members
+    from autoseg.planning.step_memory import step_memory_gib
     from autoseg.stages.project import fold_cases, load_project
 
     workspace = Workspace(folder / "work")
@@ -74,7 +75,9 @@ def load_work_folder(folder: Path) -> None:
         loaded = load_project(workspace, Silent())
         for fold in (0, "all"):
             fold_cases(loaded, fold, Silent())
-        loaded.plan.configuration(None).architecture.build()
+        chosen = loaded.plan.configuration(None)
+        if step_memory_gib(chosen.architecture, chosen.batch_size, chosen.recipe) < 1:
+            chosen.architecture.build()  # training compares with the memory of the machine
 
     try_each(
         project,
