@@ -20,6 +20,7 @@ from autoseg.commands.models import describe, export
 from autoseg.commands.options import Command, with_image_limit
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
+from autoseg.commands.registry import models
 from autoseg.commands.reporting import report
 from autoseg.commands.running import run
 from autoseg.commands.selection import select
@@ -67,6 +68,7 @@ for command in COMMANDS:
         with_image_limit(command) if reads_images else command
     )
 app.add_typer(importing, name="import")
+app.add_typer(models, name="models")
 
 
 def _show_version(is_requested: bool) -> bool:  # noqa: FBT001  (typer calls it)
@@ -104,6 +106,7 @@ def main() -> None:
     """
     _use_passive_openmp_waiting()
     _disable_blosc_threads()
+    _silence_trackers()
     survive_closed_terminal()
     notes = _supervised() if is_supervised(sys.argv[1:]) else None
     try:
@@ -225,3 +228,17 @@ def _disable_blosc_threads() -> None:
     0.7 ms. Cases are prepared in parallel processes anyway.
     """
     os.environ.setdefault("BLOSC_NTHREADS", "1")  # noqa: TID251
+
+
+def _silence_trackers() -> None:
+    """Keep experiment trackers from reporting to their makers and printing, unless the user did.
+
+    MLflow sends statistics of its use, and wandb crash reports, which may have paths of the
+    machine. MLflow prints the address of every run when it ends.
+    """
+    for name, value in (
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
+        ("WANDB_ERROR_REPORTING", "false"),
+    ):
+        os.environ.setdefault(name, value)  # noqa: TID251

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.registry import Registry, registry_folder
 from autoseg.core.work_root import WORK_ROOT
 
 
@@ -14,9 +15,10 @@ def predict(
     inputs: Annotated[Path, typer.Argument(help="Folder with images, or a single image.")],
     outputs: Annotated[Path, typer.Argument(help="Output folder for the label maps.")],
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Model file, work folder, models/<configuration> folder, or fold folder.",
+            help="Model file, work folder, models/<configuration> folder, fold folder, or name of "
+            "a registered model.",
             show_default=f"the only one in ./{WORK_ROOT}",
         ),
     ] = None,
@@ -29,6 +31,7 @@ def predict(
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     workers: shared.Workers = None,
+    registry: Registry = None,
     cache: shared.Cache = None,
 ) -> None:
     """Segment images.
@@ -37,12 +40,14 @@ def predict(
     """
     from autoseg.core.formatting import format_count, format_value
     from autoseg.core.memory import peak_process_gib
+    from autoseg.models.registry import ModelRegistry
     from autoseg.stages.predict import predict as stage
     from autoseg.terminal import exit_on_issues
 
     progress = shared.terminal_progress(context, outputs)
+    known = ModelRegistry(registry_folder(registry))
     options = stage.PredictOptions(
-        model=model,
+        model=known.resolve(model) if model else None,
         folds=shared.parse_folds(fold),
         use_mirroring=mirroring,
         skip_existing=skip_existing,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands import tracking
 from autoseg.commands.reporting import AUTOMATIC_SECONDS, save_report
 from autoseg.commands.selection import show_selection
 from autoseg.core.crash_notes import CrashNotes
@@ -46,6 +47,8 @@ def run(
     workers: shared.Workers = None,
     skip_bad_cases: shared.SkipBadCases = False,
     layout: shared.Layout = shared.Layout(),  # noqa: B008  (the options have the defaults)
+    track: tracking.Track = None,
+    tracking_uri: tracking.TrackingUri = None,
     cache: shared.Cache = None,
 ) -> None:
     """Run all steps, from the dataset to a scored model file.
@@ -59,13 +62,14 @@ def run(
     from autoseg.stages.plan.fingerprint import DatasetChoices
     from autoseg.stages.plan.plan import PlanRequest
     from autoseg.stages.run import run as stage
+    from autoseg.stages.run.request import RunRequest
     from autoseg.stages.train.duration import parse_duration
     from autoseg.terminal import exit_on_issues
 
     workspace = shared.workspace_of(dataset, work)
     progress = shared.terminal_progress(context, workspace.root)
     notes = context.find_object(CrashNotes)
-    request = stage.RunRequest(
+    request = RunRequest(
         started=None if notes is None else notes.started,
         budget_seconds=None if budget is None else parse_duration(budget),
         configurations=tuple(configuration) if configuration else None,
@@ -76,6 +80,7 @@ def run(
         seed=seed,
         compute=shared.compute_on(device, precision, workers, cache),
         choices=DatasetChoices(layout.options(dataset), skip_bad_cases),
+        trackers=tracking.parse_trackers(context, track, tracking_uri),
     )
     try:
         finished = stage.run(dataset, workspace, request, progress=progress)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands import tracking
 from autoseg.commands.reporting import save_report
 
 
@@ -51,6 +52,8 @@ def train(
             help="Compile the network with torch.compile before training; takes minutes.",
         ),
     ] = False,
+    track: tracking.Track = None,
+    tracking_uri: tracking.TrackingUri = None,
     cache: shared.Cache = None,
 ) -> None:
     """Train one fold and score its held-out cases.
@@ -63,7 +66,9 @@ def train(
     from autoseg.stages.train.duration import TrainingDuration, parse_duration
     from autoseg.stages.train.task import TrainRequest
     from autoseg.terminal import exit_on_issues
+    from autoseg.tracking.tracked import Tracking
 
+    trackers = tracking.parse_trackers(context, track, tracking_uri)
     workspace, spec = shared.planned_dataset(dataset, work)
     progress = shared.terminal_progress(context, workspace.root)
     request = TrainRequest(
@@ -76,20 +81,23 @@ def train(
         restart=restart,
         pretrained=pretrained,
         compiled=compiled,
+        tracking=Tracking(trackers),
     )
     try:
         trained = stage.train(workspace, request, progress=progress, dataset=spec)
     finally:
         progress.close()
-    save_report(progress, workspace, shared.workers_or_default(workers))
+    processes = shared.workers_or_default(workers)
     if trained.report is None:
         progress.say("No cases were held out, so there is no validation score.")
         progress.say(f"The model is {trained.folder}; its curves are computed on training cases")
+        save_report(progress, workspace, processes)
         progress.say(f"Next: {predict_command(trained.folder)}")
         return
     progress.table(f"Held-out cases of fold {fold}", *report_rows(trained.report))
     for line in calibration_lines(trained.report):
         progress.say(line)
     progress.say(f"The model is {trained.folder.parent}; curves and scores: {trained.folder}")
+    save_report(progress, workspace, processes)
     progress.say(f"Next: another --fold, or {predict_command(trained.folder.parent)}")
     exit_on_issues([(issue.name, issue.message) for issue in trained.report.issues])

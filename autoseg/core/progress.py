@@ -2,11 +2,46 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from typing_extensions import override
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DoneTask:
+    """A finished task of a command.
+
+    Attributes:
+        name: Name of the task.
+        result: Its result in a few characters, such as a Dice.
+        seconds: Its time; None if unknown.
+    """
+
+    name: str
+    result: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Tasks of a command that takes hours.
+
+    Attributes:
+        done: Finished tasks, in order.
+        running: Name of the task that starts now.
+        upcoming: Names of later tasks, in order.
+        seconds_left: Time left from now on; None if unknown.
+        is_budget: Whether that time is given by a budget, or else an estimate.
+    """
+
+    done: tuple[DoneTask, ...]
+    running: str
+    upcoming: tuple[str, ...]
+    seconds_left: float | None
+    is_budget: bool
 
 
 class Progress(ABC):
@@ -35,6 +70,9 @@ class Progress(ABC):
 
         It is not shown; the command line reports it if a signal ends the process.
         """
+
+    def overview(self, tasks: Overview) -> None:  # noqa: B027  (only a terminal shows it)
+        """Show the tasks of a command; each call replaces the previous one."""
 
 
 class Silent(Progress):

@@ -12,6 +12,9 @@ from autoseg.core.colours import class_colour
 from autoseg.core.formatting import printable
 from autoseg.documents.run import EpochRecord
 
+CURVES_NAME = "curves.png"
+"""Name of the picture in the fold folder."""
+
 
 def draw_curves(history: tuple[EpochRecord, ...], class_names: tuple[str, ...], path: Path) -> None:
     """Save a PNG of losses, pseudo-Dice and learning rate over the steps.

@@ -24,7 +24,8 @@ from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import load_project
 from autoseg.stages.run import clock as run_clock
 from autoseg.stages.run import run as stage
-from autoseg.stages.run.run import RunRequest, run
+from autoseg.stages.run.request import RunRequest
+from autoseg.stages.run.run import run
 from autoseg.stages.train.duration import TrainingDuration, parse_duration
 from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest
 from autoseg.stages.train.train import TrainedFold, train

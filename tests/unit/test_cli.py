@@ -15,6 +15,15 @@ from autoseg.cli import app
 from autoseg.core.errors import CaseError, Interrupted
 from autoseg.terminal import exit_on_issues
 
+SET_BY_MAIN = (
+    "OMP_WAIT_POLICY",
+    "BLOSC_NTHREADS",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT",
+    "WANDB_ERROR_REPORTING",
+)
+"""Variables that `main` sets unless the user has."""
+
 
 def ended(error: Exception, monkeypatch: pytest.MonkeyPatch) -> object:
     """Return the exit status of a command that fails with an error."""
@@ -23,7 +32,7 @@ def ended(error: Exception, monkeypatch: pytest.MonkeyPatch) -> object:
         raise error
 
     monkeypatch.setattr(cli, "app", failing)
-    for name in ("OMP_WAIT_POLICY", "BLOSC_NTHREADS"):
+    for name in SET_BY_MAIN:
         monkeypatch.setenv(name, "1")  # so that main sets nothing
     with pytest.raises(SystemExit) as exit_:
         cli.main()

@@ -5,7 +5,8 @@ import pytest
 from rich.console import Console
 from typer import Exit
 
-from autoseg.terminal import TerminalProgress, exit_on_issues
+from autoseg.core.progress import DoneTask, Overview
+from autoseg.terminal import TerminalProgress, exit_on_issues, overview_table
 
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 
@@ -105,3 +106,59 @@ def test_names_from_files_of_others_do_not_steer_the_terminal(capsys) -> None:
     assert "\x1b[2J" not in shown
     assert "\x1b[31m" not in shown
     assert "\x1b[2J" not in capsys.readouterr().err
+
+
+def tasks(num_done: int = 2) -> Overview:
+    done = tuple(DoneTask(f"2d, fold {fold}", "0.8", 90.0) for fold in range(num_done))
+    return Overview(done, "2d, fold [9]", ("2 more folds of 2d",), 600.0, is_budget=True)
+
+
+def drawn(text: str) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(text)
+    return console.file.getvalue()
+
+
+def test_an_overview_shows_what_is_done_what_runs_and_what_comes_next() -> None:
+    text = drawn(overview_table(tasks(), 60.0, 30))
+    assert [line.split() for line in text.splitlines()] == [
+        ["training", "Dice", "time"],
+        ["2d,", "fold", "0", "0.8", "90", "s"],
+        ["2d,", "fold", "1", "0.8", "90", "s"],
+        ["2d,", "fold", "[9]", "…", "60", "s"],
+        ["2", "more", "folds", "of", "2d"],
+        ["9", "min", "of", "the", "budget", "left"],
+    ]
+
+
+def test_an_overview_fits_a_low_terminal() -> None:
+    text = drawn(overview_table(tasks(num_done=40), 0.0, 12))
+    assert text.count("\n") < 12
+    assert "35 earlier" in text
+    assert "2d, fold 39" in text
+
+
+def test_bar_and_status_are_drawn_below_an_overview_which_is_removed_at_the_end() -> None:
+    progress, written = terminal()
+    progress.overview(tasks())
+    progress.status("epoch 3")
+    sleep(0.8)  # an overview is drawn twice a second
+    for _ in progress.track(range(1), description="Predicting", total=1):
+        progress.say("a message")
+        sleep(0.8)
+    progress.overview(tasks(num_done=3))
+    progress.close()
+    progress.close()
+    text = written.getvalue()
+    for part in ("2d, fold 1", "epoch 3", "Predicting", "a message"):
+        assert part in text
+    assert text.rfind(SHOW_CURSOR) > text.rfind(HIDE_CURSOR) >= 0
+    assert text.rfind("\x1b[2K") > text.rfind("more folds")
+
+
+def test_a_log_has_no_overview() -> None:
+    written = io.StringIO()
+    progress = TerminalProgress(Console(file=written))
+    progress.overview(tasks())
+    progress.close()
+    assert not written.getvalue()

@@ -1,6 +1,6 @@
 """`autoseg run`: from a dataset to a model file; resumes where it stopped."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoseg.core.compute import Compute
@@ -14,7 +14,7 @@ from autoseg.documents.run import Run
 from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
 from autoseg.documents.workspace import Workspace
 from autoseg.models.archive.contents import SUFFIX
-from autoseg.planning.forecast import REFERENCE_STEPS, Machine
+from autoseg.planning.forecast import REFERENCE_STEPS
 from autoseg.planning.run_candidates import (
     Key,
     affordable_trainings,
@@ -31,23 +31,23 @@ from autoseg.stages.dataset_identity import load_dataset
 from autoseg.stages.export import ExportOptions, check_output, export
 from autoseg.stages.folds import load_splits
 from autoseg.stages.memory_check import check_training_memory
-from autoseg.stages.plan.fingerprint import DEFAULT_CHOICES, DatasetChoices, fingerprint
+from autoseg.stages.plan.fingerprint import fingerprint
 from autoseg.stages.plan.plan import (
-    DEFAULT_REQUEST,
-    PlanRequest,
     Timing,
     plan_configurations,
-    this_machine,
 )
 from autoseg.stages.predict.predict import PredictOptions
 from autoseg.stages.preprocess import prepare_cases
 from autoseg.stages.project import Project, load_project
 from autoseg.stages.run.clock import RunClock
+from autoseg.stages.run.request import RunRequest, RunSetup
+from autoseg.stages.run.tracking import log_result, track_run
 from autoseg.stages.run.trainings import (
     check_not_started,
     finished_reports,
     mean_dice,
     notes_on_dropped,
+    run_overview,
     score_message,
     training_announcement,
 )
@@ -66,35 +66,11 @@ from autoseg.stages.train.continuation import (
 from autoseg.stages.train.duration import TrainingDuration
 from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest
 from autoseg.stages.train.train import train_fold
+from autoseg.tracking.isolation import LIMIT_SECONDS
+from autoseg.tracking.tracked import Tracking
 
 TOO_SHORT_SHARE = 0.25
 """A time below this share of the predicted one is certainly too short for the reference's steps."""
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """Options of a run.
-
-    Attributes:
-        budget_seconds: Total time; None trains every configuration at full length.
-        configurations: Configurations to train; None chooses automatically.
-        planning: Options for planning, without the timing, which follows from the other options.
-        output: Model file; by default it has the dataset's name, in the work folder.
-        seed: Random seed of every training.
-        compute: Device, precision, number of background processes and cache folder.
-        choices: Choices of the user for reading the dataset.
-        started: When the command started, on the clock of `time.perf_counter`; its time counts from
-            then. None for the start of `run`.
-    """
-
-    budget_seconds: float | None = None
-    configurations: tuple[str, ...] | None = None
-    planning: PlanRequest = DEFAULT_REQUEST
-    output: Path | None = None
-    seed: int = 0
-    compute: Compute = field(default_factory=Compute)
-    choices: DatasetChoices = DEFAULT_CHOICES
-    started: float | None = None
 
 
 @dataclass(frozen=True)
@@ -134,35 +110,45 @@ def run(
         ModelError: If the output is not a valid name of a model file.
         Interrupted: If the user stopped the run; the same command resumes it.
     """
-    compute = request.compute
+    for tracker in request.trackers:
+        tracker.check_installed()
     if request.output is not None:
         check_output(request.output)
     with RunClock(workspace, request.started) as clock:
         project = _planned(dataset, workspace, request, progress)
-        setup = RunSetup(project, request)
-        schedule = _schedule(setup, clock)
-        progress.say(f"candidates: {', '.join(schedule.candidates)} ({schedule.reason})")
-        device = choose_device(compute.device)
-        for name in schedule.candidates:
-            check_trained_with(project, name)
-            check_training_memory(project.plan.configuration(name), device)
-        reports = finished_reports(workspace, schedule, progress)
-        configurations = [project.plan.configuration(name) for name in schedule.candidates]
-        checks = StepChecks(compute.cache, progress)
-        checks.limit_for_all(configurations, device, compute.precision)
-        _score_again(setup, schedule, reports, progress)
-        schedule = _train_all(setup, clock, schedule, reports, progress)
-        selected = select(
-            workspace,
-            workers=max(1, compute.num_workers),
-            progress=progress,
-            dataset=project.dataset,
-            splits=project.splits,
-        )
-        output = request.output or workspace.root / f"{_model_name(project)}{SUFFIX}"
-        export(workspace.root, output, ExportOptions())
-        test_report = _test(project, compute, progress)
-        schedule = clock.save(schedule)
+        with track_run(project, request, progress) as tracked:
+            return _run_planned(RunSetup(project, request, tracked), clock, progress)
+
+
+def _run_planned(setup: RunSetup, clock: RunClock, progress: Progress) -> FinishedRun:
+    """Train, select, export and test."""
+    project, request, compute = setup.project, setup.request, setup.request.compute
+    workspace = project.workspace
+    schedule = _schedule(setup, clock)
+    progress.say(f"candidates: {', '.join(schedule.candidates)} ({schedule.reason})")
+    device = choose_device(compute.device)
+    for name in schedule.candidates:
+        check_trained_with(project, name)
+        check_training_memory(project.plan.configuration(name), device)
+    reports = finished_reports(workspace, schedule, progress)
+    configurations = [project.plan.configuration(name) for name in schedule.candidates]
+    checks = StepChecks(compute.cache, progress)
+    checks.limit_for_all(configurations, device, compute.precision)
+    _score_again(setup, schedule, reports, progress)
+    schedule = _train_all(setup, clock, schedule, reports, progress)
+    progress.overview(run_overview(project.plan, schedule, reports, setup.num_folds, None))
+    selected = select(
+        workspace,
+        workers=max(1, compute.num_workers),
+        progress=progress,
+        dataset=project.dataset,
+        splits=project.splits,
+    )
+    output = request.output or workspace.root / f"{_model_name(project)}{SUFFIX}"
+    export(workspace.root, output, ExportOptions())
+    test_report = _test(project, compute, progress)
+    schedule = clock.save(schedule)
+    log_result(setup.tracked, project, schedule, output, test_report)
     issues = tuple(
         (f"{name}, fold {fold}, {issue.name}", issue.message)
         for (name, fold), report in reports.items()
@@ -212,24 +198,6 @@ def _test(project: Project, compute: Compute, progress: Progress) -> Report | No
         return None
     options = PredictOptions(project.workspace.root, compute=compute)
     return score_test_cases(project.workspace, project.dataset, options, progress)
-
-
-@dataclass(frozen=True)
-class RunSetup:
-    """Data shared by all trainings of a run."""
-
-    project: Project
-    request: RunRequest
-
-    @property
-    def num_folds(self) -> int:
-        """Number of folds of the cross-validation."""
-        return len(self.project.splits.folds)
-
-    @property
-    def machine(self) -> Machine:
-        """Machine that trains."""
-        return this_machine(self.request.compute.device, self.request.compute.cache)
 
 
 def _schedule(setup: RunSetup, clock: RunClock) -> RunSchedule:
@@ -298,6 +266,7 @@ def _train_all(
         is_resumed = schedule.training(*key) == entry
         schedule = clock.save(schedule.with_training(entry))
         progress.say(training_announcement(schedule, entry))
+        progress.overview(run_overview(setup.project.plan, schedule, reports, setup.num_folds, key))
         if warning := _length_note(setup, schedule, entry):
             progress.say(warning)
         before = clock.seconds
@@ -367,12 +336,16 @@ def _train(
 ) -> Run:
     """Train one fold and add its scores to `reports`; return the record of the training."""
     budget = None if entry.seconds is None else f"{entry.seconds:.0f}s"
+    setup.tracked.wait(
+        LIMIT_SECONDS
+    )  # trackers nest the training in this run, which must have started
     request = TrainRequest(
         fold=entry.fold,
         configuration=entry.configuration,
         length=TrainingDuration(budget=budget, most_steps=entry.most_steps),
         seed=setup.request.seed,
         compute=setup.request.compute,
+        tracking=Tracking(setup.request.trackers, setup.tracked.ids),
     )
     trained = train_fold(setup.project, request, progress=progress)
     if trained.report is not None:

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autoseg.core.errors import TrainingError
-from autoseg.core.formatting import format_count, format_duration
+from autoseg.core.formatting import format_count, format_duration, format_value
 from autoseg.core.json_text import whole_number
-from autoseg.core.progress import Progress
+from autoseg.core.progress import DoneTask, Overview, Progress
 from autoseg.documents import store
 from autoseg.documents.model import WEIGHTS_NAME
+from autoseg.documents.plan import Plan
 from autoseg.documents.report import Report
 from autoseg.documents.run import Run
 from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
 from autoseg.documents.workspace import Workspace
-from autoseg.planning.run_candidates import DICE_MARGIN, Key
+from autoseg.planning.run_candidates import DICE_MARGIN, Key, remaining_trainings
 from autoseg.stages.train.score_fold import VALIDATION_NAME
 from autoseg.stages.train.task import CHECKPOINT_NAME
 
@@ -108,6 +109,64 @@ def notes_on_dropped(names: Sequence[str], dice: Mapping[Key, float], num_folds:
                 "small for the others"
             )
     return notes
+
+
+def run_overview(
+    plan: Plan,
+    schedule: RunSchedule,
+    reports: Mapping[Key, Report],
+    num_folds: int,
+    running: Key | None,
+) -> Overview:
+    """Build the overview of a run.
+
+    Without a budget, the time left is estimated from the mean time of the finished trainings.
+
+    Args:
+        plan: The plan.
+        schedule: Schedule of the run.
+        reports: Scores of the finished trainings.
+        num_folds: Number of folds.
+        running: The training that starts now; None if all are finished.
+    """
+    dice = mean_dice(reports)
+    done, seconds = [], []
+    for name, fold in sorted(reports, key=lambda key: (schedule.candidates.index(key[0]), key)):
+        entry = schedule.training(name, fold)
+        time = None if entry is None else entry.trained_seconds
+        if entry is not None and time is not None:
+            time += entry.overhead_seconds or 0.0
+            seconds.append(time)
+        value = reports[name, fold].foreground.dice.value
+        done.append(DoneTask(f"{name}, fold {fold}", format_value(value), time))
+    name = "selection, model file and test cases"
+    upcoming: tuple[str, ...] = ()
+    if running is not None:
+        name = f"{running[0]}, fold {running[1]}"
+        upcoming = _upcoming(plan, schedule.candidates, num_folds, dice, running)
+    left = schedule.seconds_left
+    if left is None and seconds and running is not None:
+        count = remaining_trainings(plan, schedule.candidates, num_folds, dice)
+        left = max(1, count) * sum(seconds) / len(seconds)
+    return Overview(tuple(done), name, upcoming, left, schedule.budget_seconds is not None)
+
+
+def _upcoming(
+    plan: Plan, names: Sequence[str], num_folds: int, dice: Mapping[Key, float], running: Key
+) -> tuple[str, ...]:
+    """Return the names of the required trainings after the running one."""
+    first = [
+        f"{name}, fold 0"
+        for name in names
+        if plan.configuration(name).previous_stage is None
+        and (name, 0) not in dice
+        and (name, 0) != running
+    ]
+    others = remaining_trainings(plan, names, num_folds, dice) - len(first) - 1
+    if others > 0:
+        of = names[0] if len(names) == 1 else "the best configuration"
+        first.append(f"{format_count(others, 'more fold')} of {of}")
+    return tuple(first)
 
 
 def training_announcement(schedule: RunSchedule, entry: ScheduledTraining) -> str:

@@ -8,7 +8,7 @@ from autoseg.core.formatting import format_count, format_duration, format_shape,
 from autoseg.core.progress import Progress
 from autoseg.documents.recipe import AnyLength, Budget
 from autoseg.documents.run import EpochRecord, Run
-from autoseg.training.curves import draw_curves
+from autoseg.training.curves import CURVES_NAME, draw_curves
 from autoseg.training.state import TrainingState
 from autoseg.training.task import TrainingTask
 
@@ -130,4 +130,4 @@ class TrainingReporter:
 
     def _draw(self, state: TrainingState) -> None:
         if state.history:
-            draw_curves(tuple(state.history), self._class_names, self._folder / "curves.png")
+            draw_curves(tuple(state.history), self._class_names, self._folder / CURVES_NAME)

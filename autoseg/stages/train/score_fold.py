@@ -15,7 +15,7 @@ from autoseg.documents import store
 from autoseg.documents.dataset import CaseFiles
 from autoseg.documents.report import CaseScores, Report
 from autoseg.documents.splits import Fold
-from autoseg.evaluation.overlay import draw_overlay, make_panel
+from autoseg.evaluation.overlay import Panel, draw_overlay, make_panel
 from autoseg.inference.probabilities import has_probabilities
 from autoseg.inference.selected_model import as_selected_model
 from autoseg.models.folder import StoredModel, weights_digest
@@ -78,7 +78,7 @@ def score_fold(
         report = report.model_copy(update={"seconds_per_case": saved.seconds_per_case})
     weights = {fold_key(folder): weights_digest(folder) or ""}
     report = report.model_copy(update={"weights": weights})
-    _draw(report, files, outputs, model.plan.labels)
+    draw_cases(report, files, outputs, model.plan.labels, outputs.parent / OVERLAY_NAME)
     store.save(report, outputs / Report.FILE_NAME)  # last: a fold with a report is complete
     return report
 
@@ -123,11 +123,28 @@ def _without_ignored(reference: LabelArray, labels: LabelScheme) -> LabelArray:
     return np.where(reference == labels.ignored_index, 0, reference)
 
 
-def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: LabelScheme) -> None:
-    """Draw the worst, the median and the best case of a fold."""
+def draw_cases(
+    report: Report,
+    files: Sequence[CaseFiles],
+    outputs: Path,
+    labels: LabelScheme,
+    path: Path,
+    *,
+    are_named: bool = True,
+) -> None:
+    """Draw the worst, the median and the best case of a fold, if any case is scored.
+
+    Args:
+        report: Scores of the cases.
+        files: Files of the cases.
+        outputs: Folder of their predicted label maps.
+        labels: The classes.
+        path: PNG file to write.
+        are_named: Whether to write the names of the cases above them, or else their numbers.
+    """
     scored = sorted((_mean_dice(case), case.name) for case in report.cases)
     positions = sorted({0, len(scored) // 2, len(scored) - 1}) if scored else []
-    panels = []
+    panels: list[Panel] = []
     for position in positions:
         dice, name = scored[position]
         case = next(entry for entry in files if entry.name == name)
@@ -136,9 +153,10 @@ def _draw(report: Report, files: Sequence[CaseFiles], outputs: Path, labels: Lab
             labels.encode(read_labels(case.labels, like=image).values), labels
         )
         prediction = labels.encode(read_labels(label_map(outputs, case), like=image).values)
-        panels.append(make_panel(f"{name}: Dice {dice:.3f}", image.voxels, reference, prediction))
+        title = f"{name if are_named else f'case {len(panels) + 1}'}: Dice {dice:.3f}"
+        panels.append(make_panel(title, image.voxels, reference, prediction))
     if panels:
-        draw_overlay(tuple(panels), labels.names, outputs.parent / OVERLAY_NAME)
+        draw_overlay(tuple(panels), labels.names, path)
 
 
 def _mean_dice(case: CaseScores) -> float:

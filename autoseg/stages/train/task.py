@@ -17,6 +17,7 @@ from autoseg.documents.splits import Fold, FoldName
 from autoseg.preprocessing.storage import StoredCase
 from autoseg.stages.project import Project
 from autoseg.stages.train.duration import TrainingDuration
+from autoseg.tracking.tracked import Tracking
 from autoseg.training.distance_maps import distance_mapper_for
 from autoseg.training.loading import BatchDataset
 from autoseg.training.precision import training_dtype
@@ -42,6 +43,7 @@ class TrainRequest:
         pretrained: Model to start from, as for `autoseg predict --model`; None initialises the
             weights randomly.
         compiled: Whether to compile the network with `torch.compile` before training.
+        tracking: Experiment trackers.
     """
 
     fold: FoldName
@@ -53,6 +55,7 @@ class TrainRequest:
     restart: bool = False
     pretrained: Path | None = None
     compiled: bool = False
+    tracking: Tracking = field(default_factory=Tracking)
 
 
 def training_task(

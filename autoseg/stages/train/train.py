@@ -45,6 +45,8 @@ from autoseg.stages.train.progress import (
 )
 from autoseg.stages.train.score_fold import VALIDATION_NAME, score_fold
 from autoseg.stages.train.task import CHECKPOINT_NAME, TrainRequest, training_device, training_task
+from autoseg.stages.train.tracking import TrackedFold, track_fold
+from autoseg.tracking.tracked import forget
 from autoseg.training.checkpoint import load_checkpoint, save_weights
 from autoseg.training.fit import fit
 from autoseg.training.lock import locked
@@ -142,23 +144,26 @@ def _train_locked(
     cases = with_cascade_inputs(project, configuration, used, compute, progress)
     stored = record_model(project, configuration)
     task = training_task(project, fold, cases, request, pretrained, precision)
-    if (folder / Run.FILE_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
-        run = _load_finished_run(folder, task, progress)
-        if note := note_on_newer_stage(workspace, configuration, request.fold):
-            progress.say(note)
-    else:
-        run = _train_and_save(task, configuration, request, progress)
-        if task.device.type == "cuda":
-            torch.cuda.empty_cache()  # release the memory of the training for prediction
-    report = None
-    if request.fold != ALL:
-        compute = replace(compute, precision=precision)
-        report = score_fold(project, stored, request.fold, compute, progress)
+    with track_fold(project, configuration, task, request, progress) as tracked:
+        if (folder / Run.FILE_NAME).is_file() and (folder / WEIGHTS_NAME).is_file():
+            run = _load_finished_run(folder, task, progress)
+            if note := note_on_newer_stage(workspace, configuration, request.fold):
+                progress.say(note)
+        else:
+            run = _train_and_save(task, configuration, request, progress, tracked)
+            if task.device.type == "cuda":
+                torch.cuda.empty_cache()  # release the memory of the training for prediction
+        report = None
+        if request.fold != ALL:
+            compute = replace(compute, precision=precision)
+            report = score_fold(project, stored, request.fold, compute, progress)
+        tracked.finish(run, report)
     return TrainedFold(folder=folder, run=run, report=report)
 
 
 def _check(project: Project, configuration: Configuration, request: TrainRequest) -> None:
     """Check a request before cases are prepared or, with `restart`, a checkpoint is deleted."""
+    request.tracking.check_installed()
     check_training_memory(configuration, training_device(request.compute.device, configuration))
     request.length.length(configuration.recipe, project.plan.training_seconds(configuration))
     replaced = request.fold if request.restart else None
@@ -166,7 +171,11 @@ def _check(project: Project, configuration: Configuration, request: TrainRequest
 
 
 def _train_and_save(
-    task: TrainingTask, configuration: Configuration, request: TrainRequest, progress: Progress
+    task: TrainingTask,
+    configuration: Configuration,
+    request: TrainRequest,
+    progress: Progress,
+    tracked: TrackedFold,
 ) -> Run:
     """Start or resume the training, and save its result; this frees the training state."""
     progress.begin(f"training {configuration.name}, fold {request.fold}")
@@ -177,8 +186,17 @@ def _train_and_save(
     with replace_out_of_memory_error(out_of_memory_error(task)):
         state = _resumed_state(task, progress) or _first_state(task, progress)
     reporter = TrainingReporter(task, folder, names, progress)
+
+    def on_step(state: TrainingState) -> None:
+        reporter.on_step(state)
+        tracked.check()
+
+    def on_epoch(state: TrainingState) -> None:
+        reporter.on_epoch(state)
+        tracked.log(state.history, memory.gib)
+
     with listen_for_stop() as stop:
-        fit(task, state, Callbacks(reporter.on_step, reporter.on_epoch, stop, progress.say))
+        fit(task, state, Callbacks(on_step, on_epoch, stop, progress.say))
         reporter.finish(state)
     run = _run(configuration, request, task, state).model_copy(
         update={"stage_weights": stage, "peak_memory_gib": memory.gib}
@@ -232,6 +250,7 @@ def record_model(project: Project, configuration: Configuration) -> ModelFolder:
 
 def _delete_training(folder: Path, root: Path) -> None:
     remove_folder(folder / VALIDATION_NAME, root)
+    forget(folder, root)
     for name in (Run.FILE_NAME, WEIGHTS_NAME, CHECKPOINT_NAME):
         (folder / name).unlink(missing_ok=True)
 

@@ -6,8 +6,10 @@ import pytest
 from fingerprints import make_fingerprint
 
 from autoseg.architectures import ARCHITECTURES
+from autoseg.core.progress import DoneTask
 from autoseg.documents.dataset import DatasetSpec
-from autoseg.documents.run_schedule import RunSchedule
+from autoseg.documents.report import Mean, Means, Report
+from autoseg.documents.run_schedule import RunSchedule, ScheduledTraining
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.planning.forecast import Machine
@@ -20,8 +22,10 @@ from autoseg.planning.run_candidates import (
     useful_trainings,
 )
 from autoseg.stages.project import Project
-from autoseg.stages.run import run
-from autoseg.stages.run.run import RunRequest, RunSetup, new_entry
+from autoseg.stages.run import request
+from autoseg.stages.run.request import RunRequest, RunSetup
+from autoseg.stages.run.run import new_entry
+from autoseg.stages.run.trainings import run_overview
 
 CARD = Machine(accelerator_gib=8.0, cores=8)
 FINGERPRINT = make_fingerprint([(300, 512, 512)] * 50, [(1.0, 0.8, 0.8)] * 50)
@@ -53,7 +57,12 @@ PROJECT = Project(
 @pytest.fixture(autouse=True)
 def card(monkeypatch):
     """Let the plan's GPU be that of this machine."""
-    monkeypatch.setattr(run, "this_machine", lambda *_: CARD)
+    monkeypatch.setattr(request, "this_machine", lambda *_: CARD)
+
+
+def scored(dice: float | None) -> Report:
+    means = Means(dice=Mean(value=dice, count=1))
+    return Report(classes=(), foreground=means, cases=())
 
 
 def complete_after(hours: float, *, slowness: float = 1.0) -> tuple[set[str], float]:
@@ -129,3 +138,35 @@ def test_folds_that_are_left_out_leave_their_time_to_the_others():
     course = RunSetup(PROJECT, RunRequest(budget_seconds=1000.0))
     entry = new_entry(course, schedule, ("2d", 1), {("2d", 0): 0.9})
     assert entry.seconds == pytest.approx((600 - 75) / 3 - 100)
+
+
+def test_an_overview_lists_the_trainings_of_a_run():
+    names = ("3d_fullres", "3d_lowres", "2d")
+    entry = ScheduledTraining(
+        configuration="3d_fullres",
+        fold=0,
+        seconds=90.0,
+        trained_seconds=80.0,
+        overhead_seconds=20.0,
+    )
+    schedule = RunSchedule(
+        budget_seconds=None, candidates=names, reason="a test", trainings=(entry,)
+    )
+    reports = {("3d_fullres", 0): scored(0.9)}
+    tasks = run_overview(PLAN, schedule, reports, NUM_FOLDS, ("3d_lowres", 0))
+    assert tasks.done == (DoneTask("3d_fullres, fold 0", "0.900", 100.0),)
+    assert tasks.running == "3d_lowres, fold 0"
+    assert tasks.upcoming == ("2d, fold 0", "4 more folds of the best configuration")
+    assert tasks.seconds_left == 600.0  # of six trainings
+    assert not tasks.is_budget
+
+
+def test_an_overview_shows_the_rest_of_a_budget():
+    schedule = RunSchedule(
+        budget_seconds=1000.0, seconds_spent=300.0, candidates=("2d",), reason="a test"
+    )
+    tasks = run_overview(PLAN, schedule, {("2d", 0): scored(None)}, NUM_FOLDS, ("2d", 1))
+    assert tasks.done == (DoneTask("2d, fold 0", "–", None),)
+    assert tasks.upcoming == ("3 more folds of 2d",)
+    assert (tasks.seconds_left, tasks.is_budget) == (700.0, True)
+    assert run_overview(PLAN, schedule, {}, NUM_FOLDS, None).upcoming == ()
