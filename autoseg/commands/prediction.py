@@ -8,6 +8,7 @@ import typer
 from autoseg.commands import options as shared
 from autoseg.commands.registry import Registry, registry_folder
 from autoseg.core.work_root import WORK_ROOT
+from autoseg.stages.predict.outputs.options import DicomKind, OutputOptions
 
 
 def predict(
@@ -25,8 +26,57 @@ def predict(
     fold: shared.FoldOption = None,
     mirroring: shared.MirroringOption = True,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip images that already have an output.")
+        bool, typer.Option("--skip-existing", help="Skip images that already have all outputs.")
     ] = False,
+    output_format: Annotated[
+        str,
+        typer.Option(
+            help="Ending of the label maps, such as .nrrd, .seg.nrrd, .mha, .tif or .png.",
+            show_default="that of the image",
+        ),
+    ] = "",
+    file_per_class: Annotated[
+        bool,
+        typer.Option("--file-per-class", help="Also write a mask per class, in masks/CASE."),
+    ] = False,
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="Also write the probability of each class."),
+    ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Also write the entropy of the probabilities, 0 to 1."),
+    ] = False,
+    statistics: Annotated[
+        bool,
+        typer.Option(
+            "--statistics", help="Also write a table of volumes, intensities and positions."
+        ),
+    ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also draw a slice of each image with outlines.")
+    ] = False,
+    dicom: Annotated[
+        list[DicomKind] | None,
+        typer.Option(
+            help="Also write DICOM objects for DICOM series: seg or rtstruct; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
+    dicom_codes: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file with the codes of the classes in DICOM objects.",
+            show_default="the code of a tissue",
+        ),
+    ] = None,
+    step_size: Annotated[
+        float | None,
+        typer.Option(
+            help="Distance of tiles as a fraction of the patch, above 0 and at most 1.",
+            show_default="0.5",
+        ),
+    ] = None,
     series: shared.SeriesPatterns = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
@@ -44,6 +94,9 @@ def predict(
     from autoseg.stages.predict import predict as stage
     from autoseg.terminal import exit_on_issues
 
+    if step_size is not None and not 0 < step_size <= 1:
+        msg = f"found {step_size}; expected a number above 0 and at most 1."
+        raise typer.BadParameter(msg, param_hint="'--step-size'")
     progress = shared.terminal_progress(context, outputs)
     known = ModelRegistry(registry_folder(registry))
     options = stage.PredictOptions(
@@ -52,6 +105,17 @@ def predict(
         use_mirroring=mirroring,
         skip_existing=skip_existing,
         series=tuple(series or ()),
+        step_size=step_size,
+        outputs=OutputOptions(
+            ending=output_format and f".{output_format.lower().removeprefix('.')}",
+            file_per_class=file_per_class,
+            probabilities=probabilities,
+            uncertainty=uncertainty,
+            statistics=statistics,
+            preview=preview,
+            dicom=tuple(dicom or ()),
+            dicom_codes=dicom_codes,
+        ),
         compute=shared.compute_on(device, precision, workers, cache),
     )
     report = stage.predict(inputs, outputs, options, progress)

@@ -45,7 +45,7 @@ class Panel:
 def make_panel(
     title: str, image: IntensityArray, reference: LabelArray, prediction: LabelArray
 ) -> Panel:
-    """Build a panel from the plane of a case with the most foreground.
+    """Build a panel from the plane of a case with the most foreground, or else the middle one.
 
     Args:
         title: Title above the column; for volumes the slice number is added.
@@ -56,7 +56,7 @@ def make_panel(
     """
     if reference.ndim == 3:
         counts = sum(np.count_nonzero(classes, axis=(1, 2)) for classes in (reference, prediction))
-        plane = int(np.argmax(counts))
+        plane = int(np.argmax(counts)) if np.any(counts) else len(reference) // 2
         title = f"{title}\nslice {plane + 1} of {len(reference)}"
         image, reference, prediction = image[:, plane], reference[plane], prediction[plane]
     thinned = (slice(None, None, -(-max(reference.shape) // MAX_PIXELS)),) * 2
@@ -92,6 +92,36 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
             cell.set(xticks=[], yticks=[])
             if column == 0:
                 cell.set_ylabel(name)
+    _add_legend(figure, class_names, colours)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=90)
+
+
+def draw_preview(
+    panel: Panel, class_names: tuple[str, ...], path: Path, *, aspect: float = 1.0
+) -> None:
+    """Write a PNG of one case: its image with the predicted areas and outlines.
+
+    Args:
+        panel: The case.
+        class_names: Names of all classes, background first.
+        path: Output file; an existing file is replaced.
+        aspect: Height of a pixel divided by its width.
+    """
+    figure = Figure(figsize=(6.0, 6.6), layout="constrained")
+    cell = figure.subplots()
+    colours = [class_colour(index) for index in range(len(class_names) - 1)]
+    cell.set_title(printable(panel.title), fontsize=9, parse_math=False)
+    cell.imshow(panel.picture)
+    _draw_classes(cell, np.asarray(panel.prediction), colours)
+    cell.set(xticks=[], yticks=[], aspect=aspect)
+    _add_legend(figure, class_names, colours)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=90)
+
+
+def _add_legend(figure: Figure, class_names: Sequence[str], colours: Sequence[str]) -> None:
+    """Add the colours of the first classes, the background left out."""
     patches = [
         Patch(color=colour, label=printable(name))
         for colour, name in zip(colours[:12], class_names[1:13], strict=True)
@@ -99,8 +129,6 @@ def draw_overlay(panels: tuple[Panel, ...], class_names: tuple[str, ...], path: 
     legend = figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=9)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=90)
 
 
 def _draw_classes(cell: Axes, classes: LabelArray, colours: Sequence[str]) -> None:

@@ -65,7 +65,7 @@ def mean_probabilities(
 
     Args:
         members: The probabilities of each configuration for the same image; at least one.
-        outputs: Indices of classes or regions.
+        outputs: Indices of classes or regions, at least one; only these are decompressed.
 
     Raises:
         CaseError: If the members differ in image or label scheme.
@@ -73,13 +73,16 @@ def mean_probabilities(
     _check_same_outputs(members)
     samplings = [_member_samplings(member) for member in members]
     shape = tuple(sampling.lower.size for sampling in samplings[0])
+    loaded = slice(min(outputs), max(outputs) + 1)
     for start in range(0, shape[0], BLOCK_PLANES):
         planes = start, min(start + BLOCK_PLANES, shape[0])
-        bands = [_member_band(*pair, *planes) for pair in zip(members, samplings, strict=True)]
+        pairs = zip(members, samplings, strict=True)
+        bands = [_member_band(*pair, *planes, loaded) for pair in pairs]
         for rows in _row_ranges((planes[1] - start, *shape[1:])):
             block = _EnsembleBlock(bands, rows)
             for output in outputs:
-                yield ProbabilityBlock(output, planes, rows, _mean(block, output))
+                mean = _mean(block, output - loaded.start)
+                yield ProbabilityBlock(output, planes, rows, mean)
 
 
 def ensemble_class_map(members: Sequence[Probabilities], *, workers: int) -> LabelArray:
@@ -147,11 +150,15 @@ def _member_samplings(member: Probabilities) -> AxisSamplings:
 
 
 def _member_band(
-    member: Probabilities, samplings: AxisSamplings, start: int, stop: int
+    member: Probabilities,
+    samplings: AxisSamplings,
+    start: int,
+    stop: int,
+    outputs: slice = slice(None),
 ) -> MemberBand:
     """Load the probabilities that some planes of the original grid are interpolated from."""
     planes, first, last = samplings[0].piece(start, stop)
-    return MemberBand(member.planes(first, last), (planes, *samplings[1:]))
+    return MemberBand(member.planes(first, last, outputs), (planes, *samplings[1:]))
 
 
 def _row_ranges(band: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from autoseg.core.device import autocast, to_device
 from autoseg.core.tensors import ImageBatch, ScoredLogits
 from autoseg.documents.plan import Configuration
 from autoseg.inference.heads import SplitHeadNetwork, split_head
+from autoseg.inference.tiling import STEP
 from autoseg.inference.tta_consistency import Overlap, TtaConsistency
 
 Outputs = Float[torch.Tensor, "batch outputs *scored"]
@@ -31,6 +32,7 @@ class Ensemble:
         num_classes: Classes, background included.
         mirror_axes: Patch axes to flip for TTA; empty for none.
         blending: How tiles are averaged; see `Configuration`.
+        step: Largest distance between tiles, as a fraction of the patch; 0 < step <= 1.
         margin: Voxels per axis and side by which the input is larger than the patch; empty for
             none.
         tta_consistency: Accumulates how consistent the networks are over the flips of one image;
@@ -46,6 +48,7 @@ class Ensemble:
     num_classes: int
     mirror_axes: tuple[int, ...] = ()
     blending: Literal["exact", "nnunet"] = "exact"
+    step: float = STEP
     margin: tuple[int, ...] = ()
     tta_consistency: TtaConsistency | None = None
     split_networks: tuple[SplitHeadNetwork, ...] = ()

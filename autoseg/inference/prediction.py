@@ -23,8 +23,10 @@ from autoseg.inference.export import class_map
 from autoseg.inference.export_queue import ExportThread
 from autoseg.inference.out_of_distribution import out_of_distribution_warnings
 from autoseg.inference.probabilities import (
+    Probabilities,
     ProbabilityGrid,
     compress_probabilities,
+    keep_probabilities,
     save_probabilities,
 )
 from autoseg.inference.selected_model import ReadyModel, SelectedModel
@@ -38,20 +40,36 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """The prediction for an image.
+
+    Attributes:
+        indices: Predicted index of every voxel, canonical axis order; see `LabelScheme.decode`.
+        probabilities: Probabilities of each member; empty for a single member that did not keep
+            them.
+    """
+
+    indices: LabelArray
+    probabilities: tuple[Probabilities, ...] = ()
+
+
+@dataclass(frozen=True)
 class PredictionTask(Generic[R]):
     """An image to predict.
 
     Attributes:
         prepared: The image, prepared for each member of the model.
-        finish: Callback that receives the predicted index map; called in the export thread.
+        finish: Callback that receives the prediction; called in the export thread.
         workers: Number of export threads.
         probabilities: Output folder for the probabilities of a single member; None to discard them.
+        keeps_probabilities: Whether `finish` gets the probabilities of a single member, too.
     """
 
     prepared: tuple[PreparedImage, ...]
-    finish: Callable[[LabelArray], R]
+    finish: Callable[[Prediction], R]
     workers: int = 1
     probabilities: Path | None = None
+    keeps_probabilities: bool = False
 
 
 def predict_image(
@@ -69,9 +87,33 @@ def predict_image(
         CaseError: If the image does not match the model, or a patch does not fit into the device's
             memory.
     """
-    task = PredictionTask(prepare_for_members(image, model), model.values, workers)
+    prepared = prepare_for_members(image, model)
+    task = PredictionTask(prepared, lambda found: model.values(found.indices), workers)
     with ExportThread() as exports:
         return start_prediction(task, model.members, exports, progress=progress).result()
+
+
+def predict_probabilities(
+    image: Image, model: SelectedModel, *, workers: int = 1
+) -> tuple[LabelArray, tuple[Probabilities, ...]]:
+    """Predict the label values of an image, and the probabilities of each member; see above.
+
+    Args:
+        image: The image in the plan's orientation, with the channels of the plan.
+        model: The model.
+        workers: Number of export threads.
+
+    Raises:
+        CaseError: As `predict_image`.
+    """
+    task = PredictionTask(
+        prepare_for_members(image, model),
+        lambda found: (model.values(found.indices), found.probabilities),
+        workers,
+        keeps_probabilities=True,
+    )
+    with ExportThread() as exports:
+        return start_prediction(task, model.members, exports).result()
 
 
 def predict_classes(
@@ -93,7 +135,7 @@ def predict_classes(
         CaseError: If a single patch does not fit into the device's memory, or if logits are NaN or
             infinite.
     """
-    task = PredictionTask((prepared,), finish=lambda classes: classes, workers=workers)
+    task = PredictionTask((prepared,), finish=lambda found: found.indices, workers=workers)
     with ExportThread() as exports:
         return start_prediction(task, (model,), exports, progress=progress).result()
 
@@ -127,8 +169,9 @@ def start_prediction(
     ]
 
     def average() -> R:
-        probabilities = [future.result() for future in futures]
-        return task.finish(ensemble_class_map(probabilities, workers=task.workers))
+        probabilities = tuple(future.result() for future in futures)
+        indices = ensemble_class_map(probabilities, workers=task.workers)
+        return task.finish(Prediction(indices, probabilities))
 
     return exports.submit(average)
 
@@ -143,6 +186,9 @@ def _start_single(
     def export(slabs: Iterator[LogitsSlab]) -> R:
         if task.probabilities is not None:
             slabs = save_probabilities(slabs, grid, task.probabilities)
+        kept: list[Probabilities] = []
+        if task.keeps_probabilities:
+            slabs = keep_probabilities(slabs, grid, kept)
         classes = class_map(
             slabs,
             grid.restoration,
@@ -151,7 +197,7 @@ def _start_single(
             is_regional=grid.is_regional,
             in_half_precision=model.ensemble.blending == "nnunet",
         )
-        return task.finish(classes)
+        return task.finish(Prediction(classes, tuple(kept)))
 
     slabs = predict_logits(prepared, model, workers=task.workers, progress=progress)
     return exports.feed(slabs, export)

@@ -104,14 +104,24 @@ class Probabilities:
     folder: TemporaryFolder | None = None
     path: Path | None = None
 
-    def planes(self, start: int, stop: int) -> ProbabilityArray:
+    def planes(
+        self,
+        start: int,
+        stop: int,
+        outputs: slice = slice(None),
+    ) -> ProbabilityArray:
         """Decompress the probabilities of the planes `start` to `stop`, 0 … `FULL`.
+
+        Args:
+            start: First plane.
+            stop: One past the last plane.
+            outputs: Classes or regions to decompress; all by default.
 
         Raises:
             CaseError: If the stored probabilities are damaged.
         """
         try:
-            planes: ProbabilityArray = self.array[:, start:stop]
+            planes: ProbabilityArray = self.array[outputs, start:stop]
         except RuntimeError as error:
             if self.path is None:
                 raise
@@ -136,6 +146,26 @@ def compress_probabilities(slabs: Iterable[LogitsSlab], grid: ProbabilityGrid) -
     for slab in slabs:
         writer.add(slab)
     return writer.finish()
+
+
+def keep_probabilities(
+    slabs: Iterable[LogitsSlab], grid: ProbabilityGrid, kept: list[Probabilities]
+) -> Iterator[LogitsSlab]:
+    """Yield the slabs unchanged while compressing their probabilities in memory.
+
+    Args:
+        slabs: Logits on the prepared grid, from the first plane to the last.
+        grid: Grid and outputs of the probabilities.
+        kept: The probabilities are appended once the last slab has been consumed.
+
+    Raises:
+        ValueError: If the slabs do not cover the prepared image.
+    """
+    writer = _Writer(grid, None)
+    for slab in slabs:
+        writer.add(slab)
+        yield slab
+    kept.append(writer.finish())
 
 
 def save_probabilities(

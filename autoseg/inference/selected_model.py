@@ -47,6 +47,15 @@ class ReadyModel:
         consistency = TtaConsistency(labels.num_outputs, is_regional=bool(labels.regions))
         return replace(self, ensemble=replace(self.ensemble, tta_consistency=consistency))
 
+    def with_step(self, step: float) -> "ReadyModel":
+        """Return a copy whose tiles, and those of previous stages, have another distance.
+
+        Args:
+            step: Largest distance between tiles, as a fraction of the patch; 0 < step <= 1.
+        """
+        previous = None if self.previous is None else self.previous.with_step(step)
+        return replace(self, ensemble=replace(self.ensemble, step=step), previous=previous)
+
 
 @dataclass(frozen=True)
 class SelectedModel:
@@ -71,6 +80,10 @@ class SelectedModel:
         """Return a copy of the model that measures TTA consistency on the next image."""
         members = tuple(member.with_tta_consistency() for member in self.members)
         return replace(self, members=members)
+
+    def with_step(self, step: float) -> "SelectedModel":
+        """Return a copy whose tiles have another distance; see `ReadyModel.with_step`."""
+        return replace(self, members=tuple(member.with_step(step) for member in self.members))
 
     def tta_consistency(self) -> tuple[float | None, ...]:
         """Return the measured TTA consistency per target, averaged over members."""

@@ -21,7 +21,7 @@ from autoseg.core.tensors import ImageBatch
 from autoseg.inference.blending import LogitsAccumulator, LogitsSlab
 from autoseg.inference.ensemble import Ensemble, Outputs
 from autoseg.inference.tile_sums import AccumulatorShape
-from autoseg.inference.tiling import STEP, Padding, Tile, Window, axis_tiles
+from autoseg.inference.tiling import Padding, Tile, Window, axis_tiles
 
 MAX_OUTPUT_BYTES = 128 * 2**20
 """Maximum size of the outputs of a batch of tiles on the CPU, where large batches save no time."""
@@ -32,7 +32,6 @@ def predict_slabs(
     image: PreparedImage,
     *,
     tiles_per_batch: int,
-    step: float = STEP,
     progress: Progress | None = None,
 ) -> Iterator[LogitsSlab]:
     """Yield the logits of an image as slabs, from the first planes to the last.
@@ -48,7 +47,6 @@ def predict_slabs(
         ensemble: The networks.
         image: The prepared image.
         tiles_per_batch: Tiles per batch; halved with a warning if the device runs out of memory.
-        step: Largest distance between tiles, as a fraction of the patch; 0 < step <= 1.
         progress: Receives warnings and the current position.
 
     Raises:
@@ -60,7 +58,7 @@ def predict_slabs(
     size = image.voxels.shape[1:]
     padding = Padding.around((*(1,) * (3 - len(size)), *size), patch, ensemble.margin)
     axes = tuple(
-        axis_tiles(size, length, step=step)
+        axis_tiles(size, length, step=ensemble.step)
         for size, length in zip(padding.shape, patch, strict=True)
     )
     progress = progress or Silent()

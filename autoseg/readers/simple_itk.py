@@ -113,6 +113,7 @@ class SimpleItkReader(Reader):
     def write(self, labels: LabelArray, geometry: Geometry, path: Path) -> None:
         import SimpleITK
 
+        geometry = geometry.in_unit("mm")
         image = SimpleITK.GetImageFromArray(labels)
         image.SetSpacing(tuple(reversed(geometry.spacing)))
         image.SetOrigin(tuple(reversed(geometry.origin)))

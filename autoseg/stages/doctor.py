@@ -31,7 +31,7 @@ PACKAGES = ("autoseg", "torch", "numpy", "scipy", "SimpleITK", "scikit-image", "
 """Packages whose versions matter in a bug report."""
 
 EXTRAS = {
-    "dicom": ("pydicom", "python-gdcm"),
+    "dicom": ("pydicom", "python-gdcm", "highdicom"),
     "hdf5": ("h5py",),
     "zarr": ("zarr",),
     "timm": ("timm",),

@@ -1,20 +1,17 @@
 """`autoseg predict`: segment every image of a folder."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TypeVar
 
 import numpy as np
 
-from autoseg.core.arrays import LabelArray
 from autoseg.core.compute import Compute
 from autoseg.core.disk import naming_disk_errors
 from autoseg.core.errors import CaseError, DatasetError, affects_all, case_error_message
-from autoseg.core.memory import available_bytes
 from autoseg.core.progress import Progress
 from autoseg.core.reading_process import READING
 from autoseg.datasets.inputs import (
@@ -29,32 +26,26 @@ from autoseg.documents.report import UnscoredCase
 from autoseg.documents.splits import FoldName
 from autoseg.inference.export_queue import ExportThread
 from autoseg.inference.prediction import (
+    Prediction,
     PredictionTask,
     ood_warnings,
     prepare_for_members,
     start_prediction,
 )
-from autoseg.inference.probabilities import has_probabilities
 from autoseg.inference.selected_model import SelectedModel, load_selection
 from autoseg.models.loader import LoadOptions
 from autoseg.models.model_selection import describe_selection, find_selection
-from autoseg.preprocessing.memory import reading_bytes
-from autoseg.readers import is_image_name, label_ending, read_header, read_image, write_labels
+from autoseg.readers import is_image_name, read_image
 from autoseg.stages.predict.expected_quality import QualityReport
+from autoseg.stages.predict.outputs.base import CasePrediction
+from autoseg.stages.predict.outputs.build import case_outputs, check_ending, say_what_is_lost
+from autoseg.stages.predict.outputs.options import OutputOptions
+from autoseg.stages.predict.prefetching import PREFETCHED_CASES, prefetched
+from autoseg.stages.predict.tasks import CaseTask, protect_inputs
 from autoseg.stages.step_check import load_options
-
-PREFETCHED_CASES = 1
-"""Images that are read and prepared while the networks predict another one."""
-
-PREFETCH_MEMORY_SHARE = 1 / 8
-"""Maximum share of the free memory that a prefetched image may need. Reading a larger image takes a
-small part of its total time, but prefetching it would double the memory."""
 
 PENDING_EXPORTS = 2
 """Maximum number of images whose export may be unfinished."""
-
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -66,9 +57,12 @@ class PredictOptions:
             the selected configurations.
         folds: Folds to average; None for the selected folds, or all trained folds with a number.
         use_mirroring: Whether to average over mirrored images (TTA).
-        skip_existing: Whether to skip images whose output exists.
+        skip_existing: Whether to skip images of which all outputs exist.
         probabilities: Folder for the probabilities of each case, for a single configuration.
         series: Patterns of the descriptions of DICOM series to predict; none for all.
+        step_size: Largest distance of tiles as a fraction of the patch, above 0 and at most 1; None
+            for ½.
+        outputs: Files to write.
         compute: Device, precision, number of export threads and cache folder.
     """
 
@@ -78,6 +72,8 @@ class PredictOptions:
     skip_existing: bool = False
     probabilities: Path | None = None
     series: tuple[str, ...] = ()
+    step_size: float | None = None
+    outputs: OutputOptions = field(default_factory=OutputOptions)
     compute: Compute = field(default_factory=Compute)
 
     def loading(self, progress: Progress) -> LoadOptions:
@@ -113,37 +109,14 @@ class _Written:
     agreement: CaseTtaConsistency
 
 
-@dataclass(frozen=True)
-class _PredictionTask:
-    case: InputCase
-    output: Path
-    probabilities: Path | None = None
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether all output files exist."""
-        if self.probabilities is None:
-            return self.output.is_file()
-        agreement = self.probabilities / CaseTtaConsistency.FILE_NAME
-        is_saved = has_probabilities(self.probabilities) and agreement.is_file()
-        return is_saved and self.output.is_file()
-
-    def saved_agreement(self) -> tuple[CaseTtaConsistency, ...]:
-        """Load the TTA consistency of a finished task; empty if probabilities are not saved."""
-        if self.probabilities is None:
-            return ()
-        path = self.probabilities / CaseTtaConsistency.FILE_NAME
-        return (store.load(CaseTtaConsistency, path),)
-
-
 def predict(
     inputs: Path, outputs: Path, options: PredictOptions, progress: Progress
 ) -> PredictReport:
     """Predict a label map for every image.
 
     A label map has the geometry of its image, the label values of the training data, and the name
-    and file ending of its image (`.png` for a JPEG, `.tif` for HDF5 and Zarr). If a case fails,
-    the others continue.
+    and file ending of its image (`.png` for a JPEG, `.tif` for HDF5 and Zarr) unless
+    `options.outputs` chooses another one. If a case fails, the others continue.
 
     Args:
         inputs: Folder of images, or a single image.
@@ -156,10 +129,12 @@ def predict(
 
     Raises:
         ModelError: If there is no model or more than one, or a selected model is missing.
-        DatasetError: If no image is found, `outputs` is a file, or an output would overwrite an
-            input.
+        DatasetError: If no image is found, `outputs` is a file, an output would overwrite an
+            input, or an option of the outputs does not fit the images or the model.
     """
     _check_folder(outputs)
+    if options.outputs.ending:
+        check_ending(options.outputs.ending)
     progress.begin("loading the model")
     READING.start()  # before torch starts threads
     selected = find_selection(options.model, options.folds)
@@ -176,6 +151,10 @@ def predict(
     )
     for sentence in filter(None, warnings):
         progress.say(f"warning: {sentence}.")
+    if options.outputs.ending:
+        say_what_is_lost(options.outputs.ending, cases, progress)
+    if options.step_size is not None:
+        model = model.with_step(options.step_size)
     if selected.selection is None:
         return predict_cases(cases, outputs, model, options, progress)
     quality = QualityReport(selected.selection.quality, model.plan.labels, outputs, progress)
@@ -207,10 +186,14 @@ def predict_cases(
         DatasetError: If an output would overwrite an input.
         OSError: If the disk is full or not writable.
     """
-    tasks = [_task(case, outputs, options.probabilities) for case in cases]
-    _protect_inputs(tasks)
-    skipped: list[_PredictionTask] = []
-    remaining: list[_PredictionTask] = []
+    written = case_outputs(options.outputs, cases, outputs, model.plan)
+    tasks = [
+        CaseTask(case, written, options.probabilities and options.probabilities / case.name)
+        for case in cases
+    ]
+    protect_inputs(tasks)
+    skipped: list[CaseTask] = []
+    remaining: list[CaseTask] = []
     for task in tasks:
         (skipped if options.skip_existing and task.is_finished else remaining).append(task)
     if remaining:
@@ -221,10 +204,12 @@ def predict_cases(
         done.append(outcome)
         if isinstance(outcome, _Written):
             on_written(outcome.agreement)
+    for output in written:
+        output.finish()
     return PredictReport(
         model=model.path,
         written=tuple(outcome.output for outcome in done if isinstance(outcome, _Written)),
-        skipped=tuple(task.output for task in skipped),
+        skipped=tuple(task.label_map for task in skipped),
         failures=tuple(outcome for outcome in done if isinstance(outcome, UnscoredCase)),
         agreements=(
             *(agreement for task in skipped for agreement in task.saved_agreement()),
@@ -233,23 +218,16 @@ def predict_cases(
     )
 
 
-def _task(case: InputCase, outputs: Path, probabilities: Path | None) -> _PredictionTask:
-    output = outputs / f"{case.name}{label_ending(case.ending)}"
-    return _PredictionTask(
-        case, output, None if probabilities is None else probabilities / case.name
-    )
-
-
 def _outcomes(
-    tasks: Sequence[_PredictionTask], model: SelectedModel, workers: int, progress: Progress
+    tasks: Sequence[CaseTask], model: SelectedModel, workers: int, progress: Progress
 ) -> Iterator[_Written | UnscoredCase]:
     """Yield the output or failure of each task, in order.
 
     At any time one image is read, one is predicted, and one or two are exported.
     """
-    exporting: deque[tuple[_PredictionTask, Future[Path], SelectedModel]] = deque()
+    exporting: deque[tuple[CaseTask, Future[Path], SelectedModel]] = deque()
     with ExportThread() as exports:
-        prepared = _prefetched(lambda task: _joint_task(task, model, workers, progress), tasks)
+        prepared = prefetched(lambda task: _joint_task(task, model, workers, progress), tasks)
         for position, (task, ready) in enumerate(prepared):
             progress.begin(_stage_name(tasks, position))
             measured = model.with_tta_consistency()
@@ -261,7 +239,7 @@ def _outcomes(
             yield _outcome(*exporting.popleft())
 
 
-def _stage_name(tasks: Sequence[_PredictionTask], position: int) -> str:
+def _stage_name(tasks: Sequence[CaseTask], position: int) -> str:
     """Name the case being predicted, and those being read or exported at the same time."""
     first, last = max(0, position - PENDING_EXPORTS), position + PREFETCHED_CASES
     others = [task.case.name for task in (*tasks[first:position], *tasks[position + 1 : last + 1])]
@@ -285,61 +263,35 @@ def _started(
 
 
 def _joint_task(
-    task: _PredictionTask, model: SelectedModel, workers: int, progress: Progress
+    task: CaseTask, model: SelectedModel, workers: int, progress: Progress
 ) -> PredictionTask[Path]:
     """Read and prepare an image, and warn if it differs from the training data."""
     if task.case.issue:
         raise CaseError(task.case.issue)
     image = read_image(task.case.images).reoriented(model.plan.orientation)
-    # Writing needs only shape and geometry: zeros that take no memory free the voxels.
-    grid = replace(image, voxels=np.broadcast_to(np.uint8(0), image.voxels.shape))
+    for output in task.outputs:
+        output.check(task.case, image)
+    kept = image
+    if not any(output.needs_voxels for output in task.outputs):
+        # Shape and geometry are enough: zeros that take no memory free the voxels.
+        kept = replace(image, voxels=np.broadcast_to(np.uint8(0), image.voxels.shape))
 
-    def write(indices: LabelArray) -> Path:
-        write_labels(model.values(indices), grid, task.output)
-        return task.output
+    def write(found: Prediction) -> Path:
+        values = model.values(found.indices)
+        prediction = CasePrediction(task.case, kept, values, found.probabilities)
+        for output in task.outputs:
+            output.write(prediction)
+        return task.label_map
 
     prepared = prepare_for_members(image, model)
     for sentence in ood_warnings(image, model.members[0].loaded):
         progress.say(f"warning: {task.case.name}: {sentence}.")
-    return PredictionTask(prepared, write, workers, task.probabilities)
-
-
-def _prefetched(
-    function: Callable[[_PredictionTask], R], tasks: Iterable[_PredictionTask]
-) -> Iterator[tuple[_PredictionTask, Future[R]]]:
-    """Yield each task with the future result of `function`, computed ahead in a thread.
-
-    A large image is not prefetched: it waits until all images before it are predicted.
-    """
-    waiting: deque[tuple[_PredictionTask, Future[R]]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
-        for task in tasks:
-            if waiting and _is_large(task.case):
-                while waiting:
-                    yield waiting.popleft()
-            waiting.append((task, pool.submit(function, task)))
-            if len(waiting) > PREFETCHED_CASES:
-                yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
-
-
-def _is_large(case: InputCase) -> bool:
-    """Return True if reading a case needs a large share of the free memory; False if unknown."""
-    available = available_bytes()
-    if available is None or case.issue:
-        return False
-    try:
-        headers = [read_header(path) for path in case.images]
-    except CaseError:  # reading the image will raise the error
-        return False
-    channels = sum(header.num_channels for header in headers)
-    size = max(header.voxel_bytes for header in headers)
-    return reading_bytes(headers[0].shape, channels, size) > PREFETCH_MEMORY_SHARE * available
+    keeps = any(output.needs_probabilities for output in task.outputs)
+    return PredictionTask(prepared, write, workers, task.probabilities, keeps_probabilities=keeps)
 
 
 def _outcome(
-    task: _PredictionTask, future: Future[Path], measured: SelectedModel
+    task: CaseTask, future: Future[Path], measured: SelectedModel
 ) -> _Written | UnscoredCase:
     """Return the output of a task, or its failure."""
     try:
@@ -370,12 +322,3 @@ def _check_writable(outputs: Path) -> None:
         outputs.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=outputs):
             pass
-
-
-def _protect_inputs(tasks: Sequence[_PredictionTask]) -> None:
-    """Raise a DatasetError if an output would overwrite an input."""
-    inputs = {path.resolve() for task in tasks for path in task.case.images}
-    for task in tasks:
-        if task.output.resolve() in inputs:
-            msg = f"{task.output} would overwrite an input. Choose another output folder."
-            raise DatasetError(msg)

@@ -4,8 +4,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from autoseg.core.arrays import LabelArray
@@ -13,11 +16,14 @@ from autoseg.core.cache import cache_folder
 from autoseg.core.case import Image
 from autoseg.core.compute import Compute
 from autoseg.core.device import Precision
+from autoseg.core.errors import CaseError
 from autoseg.core.geometry import Geometry
 from autoseg.core.parallel import default_workers
 from autoseg.core.progress import Silent
 from autoseg.documents.splits import FoldName
-from autoseg.inference.prediction import ood_warnings, predict_image
+from autoseg.inference.prediction import ood_warnings, predict_image, predict_probabilities
+from autoseg.inference.probabilities import FULL
+from autoseg.inference.probability_maps import probability_map
 from autoseg.inference.selected_model import load_selection
 from autoseg.models.model_selection import find_selection
 from autoseg.readers import read_image, write_labels
@@ -25,6 +31,8 @@ from autoseg.stages.step_check import load_options
 
 ImageSource = Image | Path | str | Sequence[Path | str]
 """An image in memory, an image file, or one file per channel."""
+
+ProbabilityMaps = Float32[np.ndarray, "outputs *space"]
 
 
 @dataclass(frozen=True)
@@ -35,16 +43,35 @@ class Segmentation:
         image: The segmented image.
         canonical_values: Label values in canonical orientation, same shape as the image.
         warnings: Out-of-distribution warnings, one sentence each.
+        canonical_probabilities: Probability of each class or region in canonical orientation, in
+            steps of 1/255; None if they were not kept.
     """
 
     image: Image
     canonical_values: LabelArray
     warnings: tuple[str, ...] = ()
+    canonical_probabilities: ProbabilityMaps | None = None
 
     @property
     def values(self) -> LabelArray:
         """Label values in the orientation and shape of the image file."""
-        stored = np.asarray(self.image.reorientation.invert(self.canonical_values))
+        return self._stored(self.canonical_values)
+
+    @property
+    def probabilities(self) -> ProbabilityMaps:
+        """Probability of each class, background first, or of each region; as `values` otherwise.
+
+        Raises:
+            CaseError: If they were not kept.
+        """
+        if self.canonical_probabilities is None:
+            raise CaseError(
+                "the probabilities were not kept. Call `segment(image, with_probabilities=True)`."
+            )
+        return np.stack([self._stored(one) for one in self.canonical_probabilities])
+
+    def _stored(self, array: NDArray[Any]) -> NDArray[Any]:
+        stored = np.asarray(self.image.reorientation.invert(array))
         if stored.ndim < self.image.stored_geometry.num_axes:
             stored = np.expand_dims(stored, self.image.slice_axis)
         return np.ascontiguousarray(stored)
@@ -124,17 +151,28 @@ class Predictor:
         """
         return self.segment(image).values
 
-    def segment(self, image: ImageSource) -> Segmentation:
+    def segment(self, image: ImageSource, *, with_probabilities: bool = False) -> Segmentation:
         """Predict the segmentation of an image, including its geometry.
+
+        Args:
+            image: The image.
+            with_probabilities: Whether to keep the probabilities: four bytes per class and voxel.
 
         Raises:
             CaseError: If the image cannot be read or does not match the model.
         """
         loaded = image if isinstance(image, Image) else read_image(_paths(image))
         oriented = loaded.reoriented(self.model.plan.orientation)
-        values = predict_image(oriented, self.model, workers=default_workers())
+        workers, maps = default_workers(), None
+        if with_probabilities:
+            values, members = predict_probabilities(oriented, self.model, workers=workers)
+            outputs = range(self.model.plan.labels.num_outputs)
+            maps = np.stack([probability_map(members, output) for output in outputs])
+            maps = maps / np.float32(FULL)
+        else:
+            values = predict_image(oriented, self.model, workers=workers)
         warnings = ood_warnings(oriented, self.model.members[0].loaded)
-        return Segmentation(image=oriented, canonical_values=values, warnings=warnings)
+        return Segmentation(oriented, values, warnings, maps)
 
 
 def _paths(source: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:

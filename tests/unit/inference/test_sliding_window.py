@@ -184,7 +184,7 @@ def test_tiles_far_apart_leave_the_planes_between_them_as_they_are():
     """Test overlaps below, at and above half of the patch."""
     image, ensemble = prepared((27, 8, 8)), ensemble_of(Edges(3), (8, 8, 8))
     for step in (0.9, 0.5, 0.2):
-        found = stitched(predict_slabs(ensemble, image, tiles_per_batch=2, step=step))
+        found = stitched(predict_slabs(replace(ensemble, step=step), image, tiles_per_batch=2))
         pieces = [image.voxels[:, :8], image.voxels[:, -8:]]
         first, last = (
             ensemble.mean_outputs(torch.from_numpy(np.ascontiguousarray(piece))[None])[0].numpy()

@@ -15,6 +15,8 @@ from autoseg.core.errors import DatasetError
 from autoseg.core.progress import Silent
 from autoseg.inference.selected_model import as_selected_model
 from autoseg.stages.predict import predict as stage
+from autoseg.stages.predict import prefetching
+from autoseg.stages.predict.outputs import label_map
 from autoseg.stages.predict.predict import PredictOptions, predict
 from autoseg.terminal import TerminalProgress
 
@@ -95,7 +97,7 @@ def test_an_image_is_read_ahead_only_if_there_is_memory_for_it(
 
     monkeypatch.setattr(stage, "read_image", read)
     monkeypatch.setattr(stage, "start_prediction", start)
-    monkeypatch.setattr(stage, "available_bytes", lambda: free)
+    monkeypatch.setattr(prefetching, "available_bytes", lambda: free)
     report = predict(inputs, tmp_path / "out", options, Silent())
     assert len(report.written) == 5
     if free == 1:
@@ -204,7 +206,7 @@ def test_a_full_disk_ends_the_run_at_once(inputs, options, tmp_path, monkeypatch
         written.append(path)
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(stage, "write_labels", full)
+    monkeypatch.setattr(label_map, "write_labels", full)
     with pytest.raises(OSError, match="No space left"):
         predict(inputs, tmp_path / "out", options, Silent())
     assert len(written) < 5

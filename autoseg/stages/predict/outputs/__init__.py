@@ -1,0 +1,1 @@
+"""Files that `autoseg predict` writes for each case, one module per kind of file."""
