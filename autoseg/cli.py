@@ -20,6 +20,7 @@ from autoseg.commands.models import describe, export
 from autoseg.commands.options import Command, with_image_limit
 from autoseg.commands.planning import plan, preprocess
 from autoseg.commands.prediction import predict
+from autoseg.commands.ranking import rank
 from autoseg.commands.registry import models
 from autoseg.commands.reporting import report
 from autoseg.commands.running import run
@@ -50,6 +51,7 @@ COMMANDS = (
     evaluate,
     report,
     view,
+    rank,
     demo,
     bench,
     doctor,

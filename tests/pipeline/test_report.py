@@ -14,6 +14,7 @@ from autoseg.core.errors import AutosegError
 from autoseg.core.progress import Silent
 from autoseg.datasets.loading import load_case
 from autoseg.documents import store
+from autoseg.documents.ranking import Ranking
 from autoseg.documents.splits import Fold, Splits
 from autoseg.documents.workspace import Workspace
 from autoseg.stages.report import drawing
@@ -200,3 +201,33 @@ def test_in_a_browser_tables_sort_slices_move_and_nothing_is_requested(page: Pat
         tab.keyboard.press("n")
         assert not problems
         browser.close()
+
+
+def test_unlabelled_images_are_ranked_and_an_interrupted_ranking_resumes(
+    selected: Workspace, volumes_dataset: Path, tmp_path: Path
+) -> None:
+    images, ranked = tmp_path / "images", tmp_path / "ranked"
+    shutil.copytree(volumes_dataset / "imagesTr", images)
+    (images / "broken.nii.gz").write_bytes(b"nothing")
+    model = next(selected.models.iterdir())
+    words = ["rank", str(images), str(ranked), "--model", str(model), "--device", "cpu"]
+    done = CliRunner().invoke(app, [*words, "--workers", "1"])
+    assert done.exit_code == 1, done.output  # one image is broken
+    assert "broken" in done.output
+    made = store.load(Ranking, ranked / Ranking.FILE_NAME)
+    assert sorted(image.name for image in made.images) == list(NAMES)
+    assert [image.rank for image in made.images] == list(range(1, 7))
+    assert made.num_labelled == 6
+    assert all(image.fold_disagreement is not None for image in made.images)
+    rows = (ranked / Ranking.TABLE_NAME).read_text().splitlines()
+    assert len(rows) == 7
+    assert blocks_of(ranked / "ranking.html")["Images"]["rows"][0][1] == made.images[0].name
+
+    kept = next(ranked.glob("predictions/fold_0/*.nii.gz"))
+    consistency = ranked / "predictions" / "fold_1" / "consistency" / f"{NAMES[0]}.json"
+    consistency.unlink()  # as if the command had been killed in between
+    before = kept.stat().st_mtime_ns
+    CliRunner().invoke(app, [*words, "--workers", "1"])
+    assert kept.stat().st_mtime_ns == before
+    assert consistency.is_file()
+    assert store.load(Ranking, ranked / Ranking.FILE_NAME) == made

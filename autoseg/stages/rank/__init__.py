@@ -1,0 +1,1 @@
+"""`autoseg rank`: order unlabelled images by the expected gain of annotating them."""
