@@ -26,6 +26,11 @@ def train_command(
     return shlex.join([*parts, "--fold", str(fold)])
 
 
+def view_command(work: Path, case: str) -> str:
+    """Build the command that shows a case of a work folder."""
+    return shlex.join(["autoseg", "view", "--work", str(work), "--case", case])
+
+
 def predict_command(model: Path) -> str:
     """Build the command that predicts with a model file or a work folder."""
     return f"autoseg predict IN OUT --model {shlex.quote(str(model))}"

@@ -19,6 +19,7 @@ from autoseg.reporting.blocks import SlicedCase, SliceViewer
 from autoseg.reporting.data_section import DataFindings
 from autoseg.reporting.score_section import ScoreFindings, mean_dice
 from autoseg.stages.evaluate.score_cases import label_map
+from autoseg.stages.next_command import view_command
 from autoseg.stages.report.drawing import CaseTask, Drawer
 from autoseg.stages.report.facts import metric_titles
 from autoseg.stages.select.candidates import TrainedConfiguration, find_trained
@@ -37,12 +38,14 @@ class CrossValidation:
         report: Scores: those of the selected model, if there is one.
         description: Sentence on what was scored.
         selection: The selected model; None without one.
+        work: The work folder.
     """
 
     trained: TrainedConfiguration
     report: Report
     description: str
     selection: Selection | None
+    work: Path
 
     def label_map(self, case: CaseFiles) -> Path | None:
         """Return the file of the held-out prediction of a case; None if it is not scored."""
@@ -101,7 +104,7 @@ def find_cross_validation(
         selection, report = None, trained.report(trained.cases)
         folds = format_count(len(trained.folds), "fold")
         text = f"Scores of {trained.name} on the held-out cases of {folds}."
-    return CrossValidation(trained, report, text, selection)
+    return CrossValidation(trained, report, text, selection, workspace.root)
 
 
 def score_findings(
@@ -160,7 +163,8 @@ def _viewer(
         return None
     note = (
         "The worst cases, those in the middle, and the best ones. The difference shows voxels of "
-        "the reference that the prediction misses, spurious ones, and those of another class."
+        "the reference that the prediction misses, spurious ones, and those of another class. "
+        f"`{view_command(found.work, drawn[0].name)}` shows a whole case."
     )
     return viewer_of("Slices", drawn, labels, note)
 
