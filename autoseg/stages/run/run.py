@@ -258,7 +258,13 @@ def _train_all(
             for note in notes_on_dropped(names, dice, setup.num_folds):
                 progress.say(note)
             return schedule
-        schedule = _prepare(setup, clock, schedule, key[0], progress)
+        workers = max(1, setup.request.compute.num_workers)
+        prepare_cases(setup.project, key[0], workers=workers, progress=progress)
+        # preparing happens once, so it does not count as overhead of a training
+        prepared = clock.seconds - schedule.seconds_spent
+        if not schedule.trainings:
+            schedule = schedule.model_copy(update={"preparing_seconds": prepared})
+        schedule = clock.save(schedule)
         entry = _entry(setup, schedule, key, dice)
         is_resumed = schedule.training(*key) == entry
         schedule = clock.save(schedule.with_training(entry))
@@ -277,21 +283,6 @@ def _train_all(
             continue
         times = {"trained_seconds": trained.seconds, "overhead_seconds": overhead}
         schedule = schedule.with_training(entry.model_copy(update=times))
-
-
-def _prepare(
-    setup: RunSetup, clock: RunClock, schedule: RunSchedule, name: str, progress: Progress
-) -> RunSchedule:
-    """Prepare the cases of a configuration; return the schedule with the time that it took.
-
-    Preparing happens once, so it does not count as overhead of a training.
-    """
-    before = clock.seconds
-    workers = max(1, setup.request.compute.num_workers)
-    prepare_cases(setup.project, name, workers=workers, progress=progress)
-    if not schedule.trainings:
-        schedule = schedule.model_copy(update={"preparing_seconds": clock.seconds - before})
-    return clock.save(schedule)
 
 
 def _entry(
