@@ -40,8 +40,6 @@ class RunSchedule(Document):
         candidates: Configurations that may be trained; the plan's default is first.
         reason: Reason for this choice of candidates.
         trainings: Trainings that were started, in order.
-        preparing_seconds: Time that preparing the cases took before the first training; 0 if they
-            were prepared before.
     """
 
     FILE_NAME: ClassVar[str] = "schedule.json"
@@ -52,7 +50,6 @@ class RunSchedule(Document):
     candidates: tuple[FileName, ...]
     reason: str
     trainings: tuple[ScheduledTraining, ...] = ()
-    preparing_seconds: NonNegativeFloat = 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -66,16 +63,6 @@ class RunSchedule(Document):
         """Mean overhead of a training (scoring, for example); None if unknown."""
         known = [e.overhead_seconds for e in self.trainings if e.overhead_seconds is not None]
         return sum(known) / len(known) if known else None
-
-    @property
-    def expected_overhead_seconds(self) -> float | None:
-        """Mean overhead of a training, or else the time of preparing; None if neither is known.
-
-        Scoring the held-out cases takes at least as long as preparing all cases, in about the same
-        way on a slow disk or a busy machine: 13 s and 4 s for 200 volumes of the hippocampus.
-        """
-        mean = self.mean_overhead_seconds
-        return mean if mean is not None else self.preparing_seconds or None
 
     def training(self, configuration: str, fold: int) -> ScheduledTraining | None:
         """Return the entry of a training, or None if it was not started."""

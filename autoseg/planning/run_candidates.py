@@ -204,8 +204,7 @@ def affordable_trainings(schedule: RunSchedule) -> int | None:
 def useful_trainings(schedule: RunSchedule, to_come: int) -> int:
     """Return the number of trainings to come that would get a useful time of the budget.
 
-    That is all of them without a budget. Before the first training is finished, a training is
-    useful if it is at least as long as its expected overhead.
+    That is all of them without a budget, and before the first training is finished.
 
     Args:
         schedule: Schedule of the run.
@@ -213,10 +212,9 @@ def useful_trainings(schedule: RunSchedule, to_come: int) -> int:
     """
     left = schedule.seconds_left
     longest = max((entry.trained_seconds or 0.0 for entry in schedule.trainings), default=0.0)
-    overhead = schedule.expected_overhead_seconds or 0.0
-    each = overhead + (USEFUL_SHARE * longest or overhead)
-    if left is None or not each:
+    if left is None or not longest:
         return to_come
+    each = USEFUL_SHARE * longest + (schedule.mean_overhead_seconds or 0.0)
     return min(to_come, int((left - reserved_seconds(schedule)) / each))
 
 
@@ -227,7 +225,7 @@ def reserved_seconds(schedule: RunSchedule) -> float:
     """
     if schedule.budget_seconds is None:
         return 0.0
-    scoring = schedule.expected_overhead_seconds or 0.0
+    scoring = schedule.mean_overhead_seconds or 0.0
     return max(RESERVED_SHARE * schedule.budget_seconds, SELECTION_SHARE * scoring)
 
 

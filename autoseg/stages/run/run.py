@@ -261,9 +261,6 @@ def _train_all(
         workers = max(1, setup.request.compute.num_workers)
         prepare_cases(setup.project, key[0], workers=workers, progress=progress)
         # preparing happens once, so it does not count as overhead of a training
-        prepared = clock.seconds - schedule.seconds_spent
-        if not schedule.trainings:
-            schedule = schedule.model_copy(update={"preparing_seconds": prepared})
         schedule = clock.save(schedule)
         entry = _entry(setup, schedule, key, dice)
         is_resumed = schedule.training(*key) == entry
@@ -319,7 +316,7 @@ def new_entry(
         to_come = remaining_trainings(plan, schedule.candidates, setup.num_folds, dice)
         usable = max(0.0, left - reserved_seconds(schedule))
         useful = max(1, useful_trainings(schedule, to_come))
-        seconds = training_seconds(useful, usable, schedule.expected_overhead_seconds)
+        seconds = training_seconds(useful, usable, schedule.mean_overhead_seconds)
         if to_come == 0 and schedule.trainings:
             seconds = min(seconds, schedule.trainings[-1].seconds or seconds)
         predicted = reference_seconds(plan.configuration(name), setup.machine)

@@ -128,25 +128,6 @@ def test_folds_are_left_out_rather_than_trained_for_a_moment(overhead, left, use
     assert useful_trainings(schedule, 4) == useful
 
 
-@pytest.mark.parametrize(
-    ("preparing", "seconds"),
-    [
-        (0.0, 0.92 * 570 / 5),  # nothing is known: an equal share, of which 8 % are overhead
-        (10.0, 570 / 5 - 10),
-        (100.0, (600 - 75) / 2 - 100),  # scoring takes as long: two trainings are useful, not five
-    ],
-)
-def test_slow_preparing_gives_the_first_training_more_time(preparing, seconds):
-    schedule = RunSchedule(
-        budget_seconds=600.0,
-        candidates=("2d",),
-        reason="a test",
-        preparing_seconds=preparing,
-    )
-    entry = new_entry(RunSetup(PROJECT, RunRequest(budget_seconds=600.0)), schedule, ("2d", 0), {})
-    assert entry.seconds == pytest.approx(seconds)
-
-
 def test_without_a_budget_every_training_is_useful():
     schedule = schedule_after(200.0, 400.0, 10.0).model_copy(update={"budget_seconds": None})
     assert useful_trainings(schedule, 4) == 4
