@@ -59,10 +59,13 @@ class RunSchedule(Document):
         return max(0.0, self.budget_seconds - self.seconds_spent)
 
     @property
-    def mean_overhead_seconds(self) -> float | None:
-        """Mean overhead of a training (scoring, for example); None if unknown."""
+    def longest_overhead_seconds(self) -> float | None:
+        """Longest overhead of a training (scoring, for example); None if unknown.
+
+        Other work on the machine may double an overhead, so that the mean is too short.
+        """
         known = [e.overhead_seconds for e in self.trainings if e.overhead_seconds is not None]
-        return sum(known) / len(known) if known else None
+        return max(known, default=None)
 
     def training(self, configuration: str, fold: int) -> ScheduledTraining | None:
         """Return the entry of a training, or None if it was not started."""

@@ -316,7 +316,7 @@ def new_entry(
         to_come = remaining_trainings(plan, schedule.candidates, setup.num_folds, dice)
         usable = max(0.0, left - reserved_seconds(schedule))
         useful = max(1, useful_trainings(schedule, to_come))
-        seconds = training_seconds(useful, usable, schedule.mean_overhead_seconds)
+        seconds = training_seconds(useful, usable, schedule.longest_overhead_seconds)
         if to_come == 0 and schedule.trainings:
             seconds = min(seconds, schedule.trainings[-1].seconds or seconds)
         predicted = reference_seconds(plan.configuration(name), setup.machine)
