@@ -25,6 +25,7 @@ from autoseg.commands.registry import models
 from autoseg.commands.reporting import report
 from autoseg.commands.running import run
 from autoseg.commands.selection import select
+from autoseg.commands.serving import serve
 from autoseg.commands.testing import test
 from autoseg.commands.training import train
 from autoseg.commands.viewing import view
@@ -52,6 +53,7 @@ COMMANDS = (
     report,
     view,
     rank,
+    serve,
     demo,
     bench,
     doctor,
