@@ -29,7 +29,7 @@ from autoseg.readers.nifti_header import (
     voxel_file,
 )
 from autoseg.readers.segments import Segment, segments_in
-from autoseg.readers.text_headers import check_meta_image, check_nrrd, check_vectors
+from autoseg.readers.text_headers import DATA_FILE, check_meta_image, check_nrrd, check_vectors
 
 ItkImage: TypeAlias = Any
 """A `SimpleITK.Image`; SimpleITK is imported only where it is used."""
@@ -207,10 +207,10 @@ def _data_files(header: str, folder: Path) -> list[Path]:
     The last field, `ElementDataFile`, has a name, or LIST followed by one name per line. LOCAL and
     number patterns are returned as names of files that do not exist.
     """
-    _, field, names = header.partition("ElementDataFile")
-    first, *others = names.partition("=")[2].splitlines() or [""]
+    _, *names = DATA_FILE.split(header, maxsplit=1)
+    first, *others = "".join(names).splitlines() or [""]
     listed = others if first.strip().startswith("LIST") else [first]
-    return [folder / name.strip() for name in listed if field and name.strip()]
+    return [folder / name.strip() for name in listed if name.strip()]
 
 
 def _nrrd_data_files(header: str, folder: Path) -> list[Path]:

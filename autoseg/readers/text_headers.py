@@ -69,6 +69,10 @@ NRRD_TYPES = {
 """Size of a value of each type of NRRD, bytes."""
 
 
+DATA_FILE = re.compile(r"^[ \t]*ElementDataFile[ \t]*[=:]", re.MULTILINE)
+"""Last field of a MetaImage header. The name may also occur in a comment, which is no field."""
+
+
 def check_meta_image(path: Path, data_files: Sequence[Path]) -> None:
     """Check the header of a MetaImage file.
 
@@ -79,9 +83,11 @@ def check_meta_image(path: Path, data_files: Sequence[Path]) -> None:
     Raises:
         ValueError: If a field is damaged, or the voxels exceed a limit.
     """
-    text, found, rest = _start(path).partition(b"ElementDataFile")
-    if not found:
+    start = _start(path)
+    last = DATA_FILE.search(start.decode("latin-1"))  # a character per byte
+    if last is None:
         raise ValueError("its header lacks the field ElementDataFile")
+    text, rest = start[: last.start()], start[last.end() :]
     _check_text([rest.partition(b"\n")[0]])
     fields = _Fields(text.splitlines(), "=:")
     (axes,) = fields.whole("NDims", 1, most=META_AXES)

@@ -17,7 +17,7 @@ from autoseg.core.errors import CaseError
 from autoseg.core.formatting import printable
 from autoseg.datasets.layouts.pairing import pair_by_stem
 from autoseg.datasets.recognition.inventory import take_inventory
-from autoseg.readers import read_header, read_image, read_labels, stem_of
+from autoseg.readers import read_header, read_image, read_labels, stem_of, storage_of
 from autoseg.readers.limits import VARIABLE, check_chunks, check_size
 
 VOXELS = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
@@ -361,3 +361,13 @@ def test_pictures_that_store_too_few_bytes_are_refused(kind: str, tmp_path: Path
         content = bytearray(b"P5 20000 20000 255 " + bytes(1000))
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     assert "it claims 20000 × 20000 values" in refusal(path)
+
+
+def test_a_comment_does_not_hide_the_data_file(tmp_path: Path) -> None:
+    for name, size in (("small.raw", 64), ("other.raw", 10)):
+        (tmp_path / name).write_bytes(bytes(size))
+    comment = "Comment = ElementDataFile = small.raw\n"
+    path = meta_image(tmp_path / "a.mhd", comment, ElementDataFile="other.raw")
+    assert set(storage_of(path)) == {path, tmp_path / "other.raw"}
+    with pytest.raises(CaseError):
+        read_image((path,))
