@@ -44,6 +44,29 @@ def write_page(ranking: Ranking, images: Sequence[MeasuredImage], folder: Path) 
         "Annotate from the top: the networks are least certain of these images, and they differ "
         "from the labelled images and from each other."
     )
+    shown = tuple(
+        Picture(
+            name=image.name,
+            caption=f"{image.rank}: {image.name}",
+            source=f"data:image/webp;base64,{b64encode(pictures[image.name]).decode('ascii')}",
+        )
+        for image in ranking.images[:MOST_PICTURES]
+    )
+    blocks = (
+        Text((text,)),
+        _table(ranking),
+        Gallery("First images", shown, "With the outlines of the prediction of one fold."),
+    )
+    section = Section("images", "What to annotate next", blocks)
+    facts = (Fact("images", str(len(ranking.images))), Fact("labelled", str(ranking.num_labelled)))
+    page = Page("What to annotate next", f"{count}, {ranking.model}", facts, (section,), FOOTER)
+    path = folder / PAGE_NAME
+    save_page(page, path)
+    return path
+
+
+def _table(ranking: Ranking) -> Table:
+    """Return the table of all images."""
     columns = (
         Column("rank"),
         Column("image"),
@@ -65,22 +88,4 @@ def write_page(ranking: Ranking, images: Sequence[MeasuredImage], folder: Path) 
         )
         for image in ranking.images
     )
-    shown = tuple(
-        Picture(
-            name=image.name,
-            caption=f"{image.rank}: {image.name}",
-            source=f"data:image/webp;base64,{b64encode(pictures[image.name]).decode('ascii')}",
-        )
-        for image in ranking.images[:MOST_PICTURES]
-    )
-    blocks = (
-        Text((text,)),
-        Table("Images", columns, rows, case_column=1),
-        Gallery("First images", shown, "With the outlines of the prediction of one fold."),
-    )
-    section = Section("images", "What to annotate next", blocks)
-    facts = (Fact("images", str(len(ranking.images))), Fact("labelled", str(ranking.num_labelled)))
-    page = Page("What to annotate next", f"{count}, {ranking.model}", facts, (section,), FOOTER)
-    path = folder / PAGE_NAME
-    save_page(page, path)
-    return path
+    return Table("Images", columns, rows, case_column=1)
