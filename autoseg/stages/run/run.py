@@ -336,9 +336,8 @@ def _train(
 ) -> Run:
     """Train one fold and add its scores to `reports`; return the record of the training."""
     budget = None if entry.seconds is None else f"{entry.seconds:.0f}s"
-    setup.tracked.wait(
-        LIMIT_SECONDS
-    )  # trackers nest the training in this run, which must have started
+    # trackers nest the training in this run, which must have started
+    setup.tracked.wait(LIMIT_SECONDS)
     request = TrainRequest(
         fold=entry.fold,
         configuration=entry.configuration,
