@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.predicting import ModelOption, StepSize
 from autoseg.commands.registry import Registry, registry_folder
-from autoseg.core.work_root import WORK_ROOT
 from autoseg.stages.predict.outputs.options import DicomKind, OutputOptions
 
 
@@ -15,14 +15,7 @@ def predict(
     context: typer.Context,
     inputs: Annotated[Path, typer.Argument(help="Folder with images, or a single image.")],
     outputs: Annotated[Path, typer.Argument(help="Output folder for the label maps.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Model file, work folder, models/<configuration> folder, fold folder, or name of "
-            "a registered model.",
-            show_default=f"the only one in ./{WORK_ROOT}",
-        ),
-    ] = None,
+    model: ModelOption = None,
     fold: shared.FoldOption = None,
     mirroring: shared.MirroringOption = True,
     skip_existing: Annotated[
@@ -70,13 +63,7 @@ def predict(
             show_default="the code of a tissue",
         ),
     ] = None,
-    step_size: Annotated[
-        float | None,
-        typer.Option(
-            help="Distance of tiles as a fraction of the patch, above 0 and at most 1.",
-            show_default="0.5",
-        ),
-    ] = None,
+    step_size: StepSize = None,
     series: shared.SeriesPatterns = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
@@ -94,9 +81,6 @@ def predict(
     from autoseg.stages.predict import predict as stage
     from autoseg.terminal import exit_on_issues
 
-    if step_size is not None and not 0 < step_size <= 1:
-        msg = f"found {step_size}; expected a number above 0 and at most 1."
-        raise typer.BadParameter(msg, param_hint="'--step-size'")
     progress = shared.terminal_progress(context, outputs)
     known = ModelRegistry(registry_folder(registry))
     options = stage.PredictOptions(

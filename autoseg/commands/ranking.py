@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.predicting import ModelOption
 from autoseg.commands.registry import Registry, registry_folder
-from autoseg.core.work_root import WORK_ROOT
 
 SHOWN = 10
 
@@ -16,14 +16,7 @@ def rank(
     context: typer.Context,
     inputs: Annotated[Path, typer.Argument(help="Folder of images without labels.")],
     outputs: Annotated[Path, typer.Argument(help="Folder for the ranking and the predictions.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Model file, work folder, models/<configuration> folder, or name of a registered "
-            "model.",
-            show_default=f"the only one in ./{WORK_ROOT}",
-        ),
-    ] = None,
+    model: ModelOption = None,
     fold: shared.FoldOption = None,
     mirroring: shared.MirroringOption = True,
     series: shared.SeriesPatterns = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autoseg.commands import options as shared
+from autoseg.commands.predicting import StepSize
 from autoseg.commands.registry import Registry, registry_folder
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -61,13 +62,7 @@ def serve(
     ] = None,
     fold: shared.FoldOption = None,
     mirroring: shared.MirroringOption = True,
-    step_size: Annotated[
-        float | None,
-        typer.Option(
-            help="Distance of tiles as a fraction of the patch, above 0 and at most 1.",
-            show_default="0.5",
-        ),
-    ] = None,
+    step_size: StepSize = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
     workers: shared.Workers = None,
@@ -84,9 +79,6 @@ def serve(
 
     if token is not None and token_file is not None:
         raise typer.BadParameter("--token and --token-file are mutually exclusive.")
-    if step_size is not None and not 0 < step_size <= 1:
-        msg = f"found {step_size}; expected a number above 0 and at most 1."
-        raise typer.BadParameter(msg, param_hint="'--step-size'")
     limits = Limits(
         queue=queue,
         upload_bytes=max_upload_mb * MEGABYTE,
