@@ -18,6 +18,7 @@ from autoseg.serving.jobs import Jobs
 from autoseg.serving.metrics import Metrics
 from autoseg.serving.settings import ModelOptions, ServerOptions
 from autoseg.serving.worker import Worker
+from autoseg.viewing.server import server_config
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -169,13 +170,4 @@ def _run(app: "FastAPI", jobs: Jobs, listening: socket.socket) -> None:
                 self.should_exit = True
             return await super().on_tick(counter)
 
-    config = uvicorn.Config(
-        app,
-        log_level="error",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
-    Server(config).run(sockets=[listening])
+    Server(server_config(app, stop_seconds=2)).run(sockets=[listening])

@@ -16,6 +16,7 @@ from autoseg.viewing.responses import Responses
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp, Receive, Scope, Send
+    from uvicorn import Config
 
 HOST = "127.0.0.1"
 """Address of this machine that other machines cannot reach."""
@@ -117,20 +118,31 @@ def open_socket(port: int | None) -> socket.socket:
     return listening
 
 
-def serve(app: "Starlette", listening: socket.socket) -> None:
-    """Serve the page until Ctrl-C or SIGTERM."""
+def server_config(app: "Starlette", stop_seconds: int) -> "Config":
+    """Return the settings of a server that logs only errors.
+
+    Args:
+        app: Answers the requests.
+        stop_seconds: Time that running requests get when the server stops.
+    """
     import uvicorn
 
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         log_level="error",
         access_log=False,
         lifespan="off",
         ws="none",
         server_header=False,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=stop_seconds,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+
+
+def serve(app: "Starlette", listening: socket.socket) -> None:
+    """Serve the page until Ctrl-C or SIGTERM."""
+    import uvicorn
+
+    uvicorn.Server(server_config(app, stop_seconds=1)).run(sockets=[listening])
 
 
 def import_starlette() -> Any:  # noqa: ANN401  (a module)
