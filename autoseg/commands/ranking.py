@@ -26,7 +26,7 @@ def rank(
     registry: Registry = None,
     cache: shared.Cache = None,
 ) -> None:
-    """Order images by the expected gain of annotating them.
+    """Order unlabelled images by uncertainty and novelty.
 
     Every fold predicts every image. Images come first on which folds and mirrored predictions
     disagree, and which differ from the labelled images and from those before them.

@@ -41,8 +41,8 @@ def write_page(ranking: Ranking, images: Sequence[MeasuredImage], folder: Path) 
     pictures = {image.name: image.picture for image in images}
     count = format_count(len(ranking.images), "image")
     text = (
-        "Annotate from the top: the networks are least certain of these images, and they differ "
-        "from the labelled images and from each other."
+        "The first images are those of which the networks are least certain, and that differ from "
+        "the labelled images and from each other."
     )
     shown = tuple(
         Picture(
